@@ -1,0 +1,57 @@
+"""One family of errors; the type says what a caller may do about it.
+
+``retryable`` tells whether the same call may succeed later without anybody changing anything. ``exit_code`` is what
+a command returns when the error ends it (see ``ExitCode``). Attributes come first, the sentence is made from them, and
+the arguments are passed to ``Exception`` unchanged, so that every error survives pickling between processes.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What the commands return."""
+
+    DONE = 0
+    SOME_ORIGINS_FAILED = 1
+    USAGE = 2
+    CHECK_FAILED = 3
+    ARCHIVE_HELD = 4
+    RUN_FAILED = 5
+
+
+class PipelineError(Exception):
+    """Base of all errors raised by this package."""
+
+    retryable: ClassVar[bool] = False
+    exit_code: ClassVar[ExitCode] = ExitCode.RUN_FAILED
+
+
+class UsageError(PipelineError):
+    """The caller asked for something that cannot be done; the sentence says what to do instead."""
+
+    exit_code = ExitCode.USAGE
+
+
+class CheckFailed(PipelineError):
+    """Stored or landed data is not what it must be; nothing was published."""
+
+    exit_code = ExitCode.CHECK_FAILED
+
+
+class ArchiveHeld(PipelineError):
+    """Another run holds the archive."""
+
+    exit_code = ExitCode.ARCHIVE_HELD
+
+    def __init__(self, holder: str, expires_in_s: float) -> None:
+        super().__init__(holder, expires_in_s)
+        self.holder, self.expires_in_s = holder, expires_in_s
+
+    def __str__(self) -> str:
+        return (
+            f"the archive is held by {self.holder}; its lease runs out in {self.expires_in_s:.0f} s "
+            "unless it is renewed. Wait for that run to end, or stop it"
+        )
