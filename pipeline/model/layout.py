@@ -1,0 +1,97 @@
+"""Where everything lies below an archive's root. Pure path names; storage turns them into files.
+
+``archive.json``                        what the archive is: format and number of buckets
+``lease.json``                          who may write
+``tables/code/TABLE/``                  Iceberg tables; landed files end up in ``data/LOAD/bucket=N/``
+``runs/LOAD/plan/``                     the plan of a load
+``runs/LOAD/landing/bucket=N/RUN/``     Parquet files of one fetch task and one attempt
+``runs/LOAD/manifests/N.json``          written last by a fetch task: its files and visits
+``runs/LOAD/published.json``            all tables have the load
+``runs/LOAD/derived.json``              the derived tables follow it
+``runs/LOAD/night.json``                the night is complete and tagged; its summary
+``results/JOB/NIGHT.json``              lineage of a finished job
+
+A load is what is published at once: a night, or one batch of a backfill.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from pipeline.model.tables import NAMESPACE
+
+ARCHIVE = "archive.json"
+WAREHOUSE = "tables"
+RUNS = "runs"
+
+
+def tag_of(night: date) -> str:
+    """The Iceberg tag of a night."""
+    return f"night-{night.isoformat()}"
+
+
+def table_data(table: str, load: str) -> str:
+    """The folder that a table's files of one load are moved into."""
+    return f"{WAREHOUSE}/{NAMESPACE}/{table}/data/{load}"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One unit of publishing. ``name`` is the night's date for a nightly, else a name that begins with it."""
+
+    night: date
+    name: str
+
+    @classmethod
+    def of_night(cls, night: date) -> Load:
+        """The load of a nightly run."""
+        return cls(night, night.isoformat())
+
+    @property
+    def root(self) -> str:
+        """Folder of everything about this load."""
+        return f"{RUNS}/{self.name}"
+
+    @property
+    def plan(self) -> str:
+        """Marker of a finished plan: JSON with the buckets to fetch."""
+        return f"{self.root}/plan/plan.json"
+
+    @property
+    def plan_origins(self) -> str:
+        """Parquet folder, ``bucket=N`` below."""
+        return f"{self.root}/plan/origins"
+
+    @property
+    def plan_files(self) -> str:
+        """Parquet folder, ``bucket=N`` below."""
+        return f"{self.root}/plan/files"
+
+    def landing(self, bucket: int, run_id: str) -> str:
+        """Folder of one attempt of one fetch task."""
+        return f"{self.root}/landing/bucket={bucket}/{run_id}"
+
+    def manifest(self, bucket: int) -> str:
+        """Manifest of a fetch task."""
+        return f"{self.root}/manifests/{bucket}.json"
+
+    @property
+    def manifests(self) -> str:
+        """Folder of the manifests."""
+        return f"{self.root}/manifests"
+
+    @property
+    def published(self) -> str:
+        """Marker of a finished Publish."""
+        return f"{self.root}/published.json"
+
+    @property
+    def derived(self) -> str:
+        """Marker of a finished Derive."""
+        return f"{self.root}/derived.json"
+
+    @property
+    def night_summary(self) -> str:
+        """Marker and summary of a complete night."""
+        return f"{self.root}/night.json"

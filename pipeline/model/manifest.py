@@ -1,0 +1,53 @@
+"""The manifest of a fetch task: what it landed, and how each visit ended."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.model.visit import VisitStatus
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LandedFile(_Record):
+    """One Parquet file. ``path`` is relative to the archive's root; ``sha256`` is hexadecimal."""
+
+    table: str
+    path: str
+    rows: int
+    size_bytes: int
+    raw_bytes: int
+    sha256: str
+
+
+class VisitLine(_Record):
+    """One visit, as the summary needs it. The row in ``visits`` says the same and more."""
+
+    origin: str
+    network: int
+    status: VisitStatus
+    error: str | None
+    detail: str | None
+    head_moved: bool
+    refs_changed: int
+    pack_bytes: int
+    objects: int
+    duration_s: float
+
+
+class Manifest(_Record):
+    """Written last by a fetch task. No manifest: the task never happened."""
+
+    load: str
+    night: date
+    run_id: str
+    bucket: int
+    host: str
+    written_at: datetime
+    fetch_s: float
+    files: tuple[LandedFile, ...]
+    visits: tuple[VisitLine, ...]

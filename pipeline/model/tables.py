@@ -1,0 +1,274 @@
+"""The eleven tables: columns, types and meaning, in one place for Arrow, Parquet and Iceberg.
+
+Every table begins with ``bucket`` (its identity partition) and ``network``. Ids are 20 raw bytes, times are UTC
+microseconds with the original offset beside them in minutes. Text columns hold UTF-8 text; where git's bytes are not
+UTF-8, the text is decoded for people and a neighbouring ``raw`` or ``*_raw`` column, null otherwise, keeps the exact
+bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import pyarrow as pa
+
+NAMESPACE = "code"
+TIME = pa.timestamp("us", tz="UTC")
+OID = pa.binary()
+EXTRA = pa.list_(pa.struct([pa.field("key", pa.string()), pa.field("value", pa.string())]))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column; ``doc`` becomes the column comment in Iceberg."""
+
+    name: str
+    type: pa.DataType
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the archive.
+
+    ``landed`` tables are written by fetch tasks as Parquet and registered by Publish, the others are written by Spark.
+    """
+
+    name: str
+    doc: str
+    columns: tuple[Column, ...]
+    landed: bool = False
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """Columns in table order, all nullable, as the landing files have them."""
+        return pa.schema([pa.field(c.name, c.type) for c in self.columns])
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Column names in table order."""
+        return tuple(c.name for c in self.columns)
+
+
+_PLACE = (
+    Column("bucket", pa.int32(), "network mod the archive's number of buckets"),
+    Column("network", pa.int64(), "id of the fork root that the object came in with"),
+)
+
+
+def _person(role: str) -> tuple[Column, ...]:
+    return (
+        Column(f"{role}_name", pa.string(), f"name of the {role}"),
+        Column(f"{role}_email", pa.string(), f"e-mail address of the {role}"),
+        Column(f"{role}_time", TIME, "UTC; null where git's number is no date between the years 1 and 9999"),
+        Column(f"{role}_offset", pa.int32(), "minutes east of UTC as written"),
+    )
+
+
+ORIGINS = Table(
+    "origins",
+    "an origin: a clone URL that is archived",
+    (
+        *_PLACE,
+        Column("url", pa.string(), "the clone URL"),
+        Column("fork_of", pa.string(), "URL of the fork root, null for a root"),
+        Column("state", pa.string(), "active, paused, opted_out or gone"),
+        Column("added_at", TIME, "when it was added"),
+        Column("next_due", pa.date32(), "the first night on which it is looked at again"),
+        Column("last_visit", TIME, "start of the last visit"),
+        Column("last_status", pa.string(), "status of the last visit"),
+        Column("last_error", pa.string(), "error code of the last visit"),
+        Column("failures", pa.int32(), "visits in a row that did not end well"),
+    ),
+)
+VISITS = Table(
+    "visits",
+    "a visit: one attempt on one origin",
+    (
+        *_PLACE,
+        Column("origin", pa.string(), "the origin's URL"),
+        Column("night", pa.date32(), "logical date of the run"),
+        Column("run_id", pa.string(), "the run that made it"),
+        Column("status", pa.string(), "unchanged, full, partial, not_found, refused or failed"),
+        Column("error", pa.string(), "error code, null if all is well"),
+        Column("detail", pa.string(), "what happened, for people"),
+        Column("started_at", TIME, "start of the visit"),
+        Column("duration_s", pa.float64(), "seconds"),
+        Column("pack_bytes", pa.int64(), "bytes of pack received"),
+        Column("objects", pa.int64(), "objects new to the network"),
+    ),
+    landed=True,
+)
+REFS = Table(
+    "refs",
+    "a ref that a visit found changed, HEAD among them",
+    (
+        *_PLACE,
+        Column("origin", pa.string(), "the origin's URL"),
+        Column("night", pa.date32(), "night of the visit"),
+        Column("name", pa.string(), "full ref name, or HEAD"),
+        Column("name_raw", pa.binary(), "the exact name where it is not UTF-8"),
+        Column("target", OID, "object id; null when the ref is gone, or is a symref to a ref that does not exist"),
+        Column("peeled", OID, "what an annotated tag finally points at, null otherwise"),
+        Column("symref", pa.string(), "the ref that a symbolic ref names, null otherwise"),
+        Column("symref_raw", pa.binary(), "the exact name of that ref where it is not UTF-8"),
+    ),
+    landed=True,
+)
+COMMITS = Table(
+    "commits",
+    "a commit",
+    (
+        *_PLACE,
+        Column("oid", OID, "object id"),
+        Column("tree", OID, "id of its tree"),
+        Column("parents", pa.list_(OID), "ids of its parents, in order"),
+        *_person("author"),
+        *_person("committer"),
+        Column("message", pa.string(), "the message"),
+        Column("encoding", pa.string(), "declared encoding, null for UTF-8"),
+        Column("signature", pa.string(), "the gpgsig header"),
+        Column("extra", EXTRA, "other headers in order"),
+        Column("raw", pa.binary(), "the exact object body, only where the columns do not rebuild it"),
+    ),
+    landed=True,
+)
+TREES = Table(
+    "trees",
+    "a tree",
+    (
+        *_PLACE,
+        Column("oid", OID, "object id"),
+        Column("at_head", pa.bool_(), "belongs to the tree of an origin's HEAD, now or on an earlier night"),
+        Column("content", pa.binary(), "the object body: mode SP name NUL 20-byte id, repeated"),
+    ),
+    landed=True,
+)
+TAGS = Table(
+    "tags",
+    "an annotated tag",
+    (
+        *_PLACE,
+        Column("oid", OID, "object id"),
+        Column("target", OID, "id of the tagged object"),
+        Column("target_type", pa.string(), "commit, tree, blob or tag"),
+        Column("name", pa.string(), "tag name as written in the object"),
+        *_person("tagger"),
+        Column("message", pa.string(), "the message, an inline signature included"),
+        Column("signature", pa.string(), "the gpgsig header"),
+        Column("extra", EXTRA, "other headers in order"),
+        Column("raw", pa.binary(), "the exact object body, only where the columns do not rebuild it"),
+    ),
+    landed=True,
+)
+BLOBS = Table(
+    "blobs",
+    "a blob, without its bytes",
+    (
+        *_PLACE,
+        Column("oid", OID, "object id"),
+        Column("sha256", pa.binary(), "SHA-256 of the bytes, without git's header"),
+        Column("size", pa.int64(), "bytes"),
+        Column("name", pa.string(), "a file name it was first seen under, empty if none is known"),
+        Column("ext", pa.string(), "the name's extension in lower case without the dot, empty if none"),
+        Column("is_binary", pa.bool_(), "a NUL byte among the first 8,000, git's own rule"),
+        Column("stored", pa.string(), "yes, or why its bytes are not kept: too_large"),
+    ),
+    landed=True,
+)
+CONTENTS = Table(
+    "contents",
+    "a blob's bytes",
+    (
+        *_PLACE,
+        Column("oid", OID, "object id"),
+        Column("size", pa.int64(), "bytes"),
+        Column("ext", pa.string(), "as in blobs"),
+        Column("name", pa.string(), "as in blobs"),
+        Column("at_head", pa.bool_(), "belongs to the tree of an origin's HEAD, now or on an earlier night"),
+        Column("content", pa.binary(), "the bytes"),
+    ),
+    landed=True,
+)
+FILES = Table(
+    "files",
+    "a path in the tree of an origin's HEAD",
+    (
+        *_PLACE,
+        Column("origin", pa.string(), "the origin's URL"),
+        Column("path", pa.string(), "path from the root of the tree, with /"),
+        Column("path_raw", pa.binary(), "the exact path where it is not UTF-8"),
+        Column("name", pa.string(), "last part of the path"),
+        Column("ext", pa.string(), "as in blobs"),
+        Column("mode", pa.int32(), "git's file mode"),
+        Column("kind", pa.string(), "file, symlink or submodule"),
+        Column("oid", OID, "id of the blob, or of a submodule's commit"),
+    ),
+)
+HEAD_BLOBS = Table(
+    "head_blobs",
+    "a distinct blob at HEAD of a network's origins",
+    (
+        *_PLACE,
+        Column("oid", OID, "object id"),
+        Column("name", pa.string(), "a file name it has at HEAD"),
+        Column("ext", pa.string(), "as in blobs"),
+        Column("size", pa.int64(), "bytes"),
+        Column("is_binary", pa.bool_(), "as in blobs"),
+        Column("language", pa.string(), "programming or markup language, null if none was recognised"),
+        Column("lines", pa.int64(), "lines of text, null for binary or not stored"),
+    ),
+)
+REPOSITORIES = Table(
+    "repositories",
+    "an origin as it stood when it last moved: the catalogue to look at first",
+    (
+        *_PLACE,
+        Column("origin", pa.string(), "the origin's URL"),
+        Column("fork_of", pa.string(), "URL of the fork root, null for a root"),
+        Column("night", pa.date32(), "night on which it last moved"),
+        Column("head_ref", pa.string(), "the ref that HEAD names, null if detached"),
+        Column("head_commit", OID, "the commit at HEAD, null if there is none"),
+        Column("head_time", TIME, "committer time of that commit"),
+        Column("branches", pa.int64(), "refs under refs/heads"),
+        Column("tags", pa.int64(), "refs under refs/tags"),
+        Column("files", pa.int64(), "paths at HEAD"),
+        Column("bytes", pa.int64(), "bytes of all files at HEAD"),
+        Column("language", pa.string(), "the language with most bytes at HEAD"),
+    ),
+)
+
+ALL = (CONTENTS, BLOBS, TREES, TAGS, COMMITS, REFS, FILES, HEAD_BLOBS, REPOSITORIES, VISITS, ORIGINS)
+"""In publishing order: what is referred to comes before what refers to it, what makes a night known comes last."""
+
+BY_NAME = MappingProxyType({t.name: t for t in ALL})
+LANDED = tuple(t for t in ALL if t.landed)
+OBJECT_TABLES = (CONTENTS, BLOBS, TREES, TAGS, COMMITS)
+
+
+def spark_type(type_: pa.DataType) -> str:
+    """The Spark SQL name of an Arrow type used above."""
+    if pa.types.is_list(type_):
+        return f"array<{spark_type(type_.value_type)}>"
+    if pa.types.is_struct(type_):
+        return f"struct<{', '.join(f'{f.name}: {spark_type(f.type)}' for f in type_)}>"
+    return _SPARK_NAMES[type_]
+
+
+_SPARK_NAMES = {
+    pa.int32(): "int",
+    pa.int64(): "bigint",
+    pa.float64(): "double",
+    pa.bool_(): "boolean",
+    pa.string(): "string",
+    pa.binary(): "binary",
+    pa.date32(): "date",
+    TIME: "timestamp",
+}
+
+
+def extension(name: str) -> str:
+    """``ext`` of a file name: what follows the last dot, in lower case; empty for dot files, long or odd endings."""
+    stem, dot, ext = name.rpartition(".")
+    return ext.lower() if dot and stem and len(ext) <= 16 and ext.isalnum() else ""

@@ -1,0 +1,67 @@
+"""Visits: one attempt on one origin, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+
+class VisitStatus(StrEnum):
+    """How a visit ended.
+
+    ``unchanged``: the refs are those of the last visit; ``full``: everything wanted is archived; ``partial``: all but
+    objects over a size limit; ``not_found``: the server says that there is no such repository; ``refused``: we may not
+    or do not want to (private address, scheme, login, SHA-256); ``failed``: anything else, see the error code.
+    """
+
+    UNCHANGED = "unchanged"
+    FULL = "full"
+    PARTIAL = "partial"
+    NOT_FOUND = "not_found"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+    @property
+    def ok(self) -> bool:
+        """True when the archive holds what the origin showed."""
+        return self in (VisitStatus.UNCHANGED, VisitStatus.FULL, VisitStatus.PARTIAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One row of ``visits``. ``error`` is a short stable code, ``detail`` a sentence; both None if all is well."""
+
+    bucket: int
+    network: int
+    origin: str
+    night: date
+    run_id: str
+    status: VisitStatus
+    error: str | None
+    detail: str | None
+    started_at: datetime
+    duration_s: float
+    pack_bytes: int
+    objects: int
+
+
+GONE_AFTER = 5
+LONGEST_WAIT_DAYS = 7
+GONE_WAIT_DAYS = 30
+
+
+def next_due(night: date, *, failures: int, gone: bool) -> date:
+    """When to look at an origin again.
+
+    Args:
+        night: the night of the visit.
+        failures: visits in a row that were not ok, this one included; 0 after a good one.
+        gone: the origin's state is ``gone``.
+
+    Returns:
+        The next night after a good visit or a first failure, then 2, 4 and at most 7 nights later; 30 for a gone one.
+    """
+    if gone:
+        return night + timedelta(days=GONE_WAIT_DAYS)
+    return night + timedelta(days=min(2 ** max(failures - 1, 0), LONGEST_WAIT_DAYS))
