@@ -1,0 +1,155 @@
+"""A commit as columns that rebuild its exact bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pipeline.errors import CheckFailed
+from pipeline.model.headers import (
+    NOBODY,
+    Person,
+    decoded,
+    fold,
+    format_person,
+    parse_oid,
+    parse_person,
+    take_single,
+    unfold,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit object.
+
+    Attributes:
+        tree: 20 bytes.
+        parents: 20 bytes each, in order.
+        author_time: epoch seconds UTC, in the years 1970 to 9999; the committer's alike.
+        author_offset: minutes east of UTC; the committer's alike.
+        encoding: as declared; "UTF-8" is not declared by git itself.
+        signature: value of the only ``gpgsig`` header, unfolded.
+        extra: all other headers (``mergetag``, ``gpgsig-sha256``, ...) in order, unfolded.
+        raw: None when the other columns rebuild the object exactly, else the whole body. Then the other columns are
+            what could be read, for people: "" or None where nothing could.
+    """
+
+    tree: bytes | None
+    parents: list[bytes]
+    author_name: str
+    author_email: str
+    author_time: int | None
+    author_offset: int | None
+    committer_name: str
+    committer_email: str
+    committer_time: int | None
+    committer_offset: int | None
+    message: str
+    encoding: str | None
+    signature: str | None
+    extra: list[tuple[str, str]]
+    raw: bytes | None
+
+
+def parse_commit(raw: bytes) -> Commit:
+    """Read a commit's body. Succeeds on any bytes; see ``Commit.raw``."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return _for_people(raw)
+    if "\0" in text:
+        return _for_people(raw)
+    commit = _columns(text)
+    if _is_complete(commit) and _text(commit) == text:
+        return commit
+    return replace(commit, raw=raw)
+
+
+def build_commit(commit: Commit) -> bytes:
+    """The exact body that ``parse_commit`` read.
+
+    Raises:
+        CheckFailed: there are no raw bytes, yet a column that they would have to replace is missing.
+    """
+    if commit.raw is not None:
+        return commit.raw
+    if not _is_complete(commit):
+        raise CheckFailed("a commit without raw bytes lacks its tree, author or committer")
+    return _text(commit).encode()
+
+
+def _columns(text: str) -> Commit:
+    head, _, message = text.partition("\n\n")
+    lines = head.split("\n")
+    count = len(lines)
+    tree: bytes | None = None
+    at = 0
+    if lines[0].startswith("tree "):
+        tree = parse_oid(lines[0][5:])
+        at = 1
+    parents: list[bytes] = []
+    while at < count and lines[at].startswith("parent "):
+        parent = parse_oid(lines[at][7:])
+        if parent is not None:
+            parents.append(parent)
+        at += 1
+    author = committer = NOBODY
+    if at < count and lines[at].startswith("author "):
+        author = parse_person(lines[at][7:])
+        at += 1
+    if at < count and lines[at].startswith("committer "):
+        committer = parse_person(lines[at][10:])
+        at += 1
+    encoding: str | None = None
+    signature: str | None = None
+    extra: list[tuple[str, str]] = []
+    if at < count:
+        extra = unfold(lines[at:])
+        encoding = take_single(extra, "encoding")
+        signature = take_single(extra, "gpgsig")
+    return Commit(tree, parents, *author, *committer, message, encoding, signature, extra, None)
+
+
+def _is_complete(commit: Commit) -> bool:
+    return (
+        commit.tree is not None
+        and commit.author_time is not None
+        and commit.author_offset is not None
+        and commit.committer_time is not None
+        and commit.committer_offset is not None
+    )
+
+
+def _text(commit: Commit) -> str:
+    """The body in git's own order: encoding before other headers, the signature last."""
+    c = commit
+    author = format_person(Person(c.author_name, c.author_email, c.author_time, c.author_offset))
+    committer = format_person(Person(c.committer_name, c.committer_email, c.committer_time, c.committer_offset))
+    parents = "".join([f"parent {parent.hex()}\n" for parent in c.parents])
+    rest = ""
+    if c.encoding is not None:
+        rest = fold("encoding", c.encoding)
+    for name, value in c.extra:
+        rest += fold(name, value)
+    if c.signature is not None:
+        rest += fold("gpgsig", c.signature)
+    tree = (c.tree or b"").hex()
+    return f"tree {tree}\n{parents}author {author}\ncommitter {committer}\n{rest}\n{c.message}"
+
+
+def _for_people(raw: bytes) -> Commit:
+    """Columns for bytes that no text column can hold exactly."""
+    c = _columns(raw.decode("latin-1"))
+    code = c.encoding
+    return replace(
+        c,
+        author_name=decoded(c.author_name, code),
+        author_email=decoded(c.author_email, code),
+        committer_name=decoded(c.committer_name, code),
+        committer_email=decoded(c.committer_email, code),
+        message=decoded(c.message, code),
+        encoding=None if code is None else decoded(code, None),
+        signature=None if c.signature is None else decoded(c.signature, code),
+        extra=[(decoded(name, code), decoded(value, code)) for name, value in c.extra],
+        raw=raw,
+    )

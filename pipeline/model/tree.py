@@ -1,0 +1,71 @@
+"""Entries of a git tree object."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from pipeline.errors import PipelineError
+
+TREE_MODE: Final = 0o040000
+FILE_MODE: Final = 0o100644
+EXECUTABLE_MODE: Final = 0o100755
+SYMLINK_MODE: Final = 0o120000
+GITLINK_MODE: Final = 0o160000
+
+_FORMAT_BITS: Final = 0o170000
+
+Kind = Literal["tree", "blob", "symlink", "gitlink"]
+
+# The second branch takes the rest of a malformed tree, so that findall never searches on and stays linear.
+_ENTRY: Final = re.compile(rb"([0-7]{1,10}) ([^\0]++)\0(.{20})|.+", re.DOTALL)
+
+
+class MalformedTree(PipelineError):
+    """The bytes are not a tree: cut off, or an entry without octal mode or name."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(size_bytes)
+        self.size_bytes = size_bytes
+
+    def __str__(self) -> str:
+        return f"a tree of {self.size_bytes} bytes is cut off or has an entry without octal mode or name"
+
+
+class _Modes(dict[bytes, int]):
+    """Mode digits to number; computes the odd ones without keeping them, since anybody may invent more."""
+
+    def __missing__(self, digits: bytes) -> int:
+        return int(digits, 8)
+
+
+_MODES: Final = _Modes({b"%o" % mode: mode for mode in (0o40000, 0o100644, 0o100755, 0o120000, 0o160000, 0o100664)})
+
+
+def iter_entries(raw: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield mode, name and 20-byte id of each entry, in the order written.
+
+    Modes and names come as they are: modes that git no longer writes (0100664), names twice or with a slash.
+
+    Raises:
+        MalformedTree: before the first bad entry is yielded; the entries before it have been.
+    """
+    modes = _MODES
+    for digits, name, oid in _ENTRY.findall(raw):
+        if not oid:
+            raise MalformedTree(len(raw))
+        yield modes[digits], name, oid
+
+
+def kind_of(mode: int) -> Kind:
+    """What an entry with this mode is to git: whatever is no directory, symbolic link or submodule is a file."""
+    match mode & _FORMAT_BITS:
+        case 0o040000:
+            return "tree"
+        case 0o120000:
+            return "symlink"
+        case 0o160000:
+            return "gitlink"
+        case _:
+            return "blob"
