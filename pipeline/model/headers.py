@@ -54,7 +54,7 @@ def parse_person(text: str) -> Person:
     if not opened:
         name, _, email = who.partition("<")
     seconds, _, zone = when.partition(" ")
-    time = int(seconds) if seconds.isdecimal() and len(seconds) <= 12 else None
+    time = int(seconds) if seconds.isascii() and seconds.isdecimal() and len(seconds) <= 12 else None
     if time is not None and time > LAST_SECOND:
         time = None
     return Person(name, email, time, parse_offset(zone))

@@ -1,0 +1,31 @@
+"""What every test gets: repeatable property tests, and a git that knows nothing of this machine or its user.
+
+``HYPOTHESIS_PROFILE=deep`` searches longer, with a new seed each time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support.repos import GIT_ENVIRONMENT
+
+settings.register_profile("default", derandomize=True, deadline=None, database=None, max_examples=200)
+settings.register_profile(
+    "deep", deadline=None, database=None, max_examples=20_000, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hermetic_git() -> Iterator[None]:
+    """No configuration of user or system, a fixed identity, and no prompt, for every git that a test starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("GIT_")]:
+            patch.delenv(name)
+        for name, value in GIT_ENVIRONMENT.items():
+            patch.setenv(name, value)
+        yield
