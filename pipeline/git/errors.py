@@ -1,0 +1,125 @@
+"""What can go wrong with one origin. Each error knows the visit it becomes: a status and a short stable code."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pipeline.errors import PipelineError
+from pipeline.model.visit import VisitStatus
+
+
+class OriginError(PipelineError):
+    """A visit that did not end well. ``code`` goes into ``visits.error``, the sentence into ``visits.detail``."""
+
+    status: ClassVar[VisitStatus] = VisitStatus.FAILED
+    code: ClassVar[str] = "failed"
+
+    def __init__(self, origin: str, why: str) -> None:
+        super().__init__(origin, why)
+        self.origin, self.why = origin, why
+
+    def __str__(self) -> str:
+        return f"{self.origin}: {self.why}"
+
+
+class UnknownHost(OriginError):
+    """The host name does not resolve."""
+
+    code = "unknown_host"
+    retryable = True
+
+
+class ConnectionFailed(OriginError):
+    """Nobody listens, the network is unreachable, or TLS failed."""
+
+    code = "connection_failed"
+    retryable = True
+
+
+class OriginTimeout(OriginError):
+    """A time limit ran out: connecting, silence, or the origin's total."""
+
+    code = "timeout"
+    retryable = True
+
+
+class ConnectionLost(OriginError):
+    """The server closed or reset the connection before it was done."""
+
+    code = "connection_lost"
+    retryable = True
+
+
+class ServerError(OriginError):
+    """The server answered, but with an error of its own (HTTP 5xx, or an ERR line)."""
+
+    code = "server_error"
+    retryable = True
+
+
+class RepositoryNotFound(OriginError):
+    """The server says that there is no such repository."""
+
+    status = VisitStatus.NOT_FOUND
+    code = "not_found"
+
+
+class LoginRequired(OriginError):
+    """The server wants a login, which we do not have."""
+
+    status = VisitStatus.REFUSED
+    code = "login_required"
+
+
+class AddressRefused(OriginError):
+    """The URL, or a redirect, leads to an address that the configuration does not allow."""
+
+    status = VisitStatus.REFUSED
+    code = "address_refused"
+
+
+class SchemeRefused(OriginError):
+    """The URL has a scheme that is not fetched from."""
+
+    status = VisitStatus.REFUSED
+    code = "scheme_refused"
+
+
+class ObjectFormatRefused(OriginError):
+    """The repository does not use SHA-1 ids."""
+
+    status = VisitStatus.REFUSED
+    code = "object_format"
+
+
+class DumbProtocolRefused(OriginError):
+    """The server only serves files, which can not be fetched within limits."""
+
+    status = VisitStatus.REFUSED
+    code = "dumb_protocol"
+
+
+class ProtocolError(OriginError):
+    """What the server sent is not git's protocol."""
+
+    code = "protocol"
+
+
+class PackCorrupt(OriginError):
+    """The pack is damaged: checksum, structure, compression or a delta."""
+
+    code = "pack_corrupt"
+    retryable = True
+
+
+class PackIncomplete(OriginError):
+    """The pack lacks objects that its own objects or the refs name."""
+
+    code = "pack_incomplete"
+    retryable = True
+
+
+class LimitExceeded(OriginError):
+    """A size limit of the configuration was reached."""
+
+    code = "limit_exceeded"

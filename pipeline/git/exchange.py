@@ -1,0 +1,153 @@
+"""One conversation with one server: its refs, and a pack if there is anything to ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha1
+from io import BufferedWriter
+from pathlib import Path
+from types import TracebackType
+
+from dulwich.client import FetchPackResult
+
+from pipeline.git.errors import DumbProtocolRefused, LimitExceeded, ObjectFormatRefused, PackCorrupt, ProtocolError
+from pipeline.git.limits import Limits
+from pipeline.git.network import AddressPolicy, Deadline, Dialer
+from pipeline.git.transport import Meter, close_client, is_dumb, open_client, origin_errors
+from pipeline.plan.fetch import BadAdvertisement, FetchPlan, Ref, wanted_refs
+
+TRAILER_BYTES = 20
+SHA256_DIGITS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What holds for every conversation of a run."""
+
+    policy: AddressPolicy
+    limits: Limits
+    prefixes: tuple[bytes, ...]
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a server sent: the wanted refs, and how many bytes of pack, 0 when none was asked for."""
+
+    refs: Mapping[bytes, Ref]
+    pack_bytes: int
+
+
+def exchange(
+    url: str,
+    decide: Callable[[Mapping[bytes, bytes]], FetchPlan],
+    spool: Path,
+    conditions: Conditions,
+    deadline: Deadline,
+) -> Received:
+    """Ask a server for its refs, decide, and receive a verified pack into ``spool`` if the decision has wants.
+
+    Args:
+        url: the origin.
+        decide: gets the wanted refs, name to 40-digit id, without dangling ones; called once.
+        spool: file to write; it appears with the first byte of a pack.
+        conditions: limits and the like.
+        deadline: already running.
+
+    Raises:
+        OriginError: one of its kinds, whatever went wrong.
+    """
+    limits = conditions.limits
+    dialer = Dialer(url, conditions.policy, deadline, limits.connect_s, limits.silence_s)
+    meter = Meter(url, limits.refs_bytes)
+    offers = _Offers()
+    asked_for_pack = False
+    with origin_errors(dialer), _Spool(spool, url, limits, deadline) as sink:
+        client, path = open_client(url, dialer, meter, conditions.user_agent)
+
+        def determine_wants(refs: Mapping[bytes, bytes], depth: int | None = None) -> list[bytes]:
+            nonlocal asked_for_pack
+            if is_dumb(client):
+                raise DumbProtocolRefused(url, "the server only serves files (the dumb protocol)")
+            if any(len(target) == SHA256_DIGITS for target in refs.values()):
+                raise ObjectFormatRefused(url, "the repository uses SHA-256 ids")
+            meter.listing = False
+            try:
+                plan = decide(wanted_refs(refs, conditions.prefixes))
+            except BadAdvertisement as error:
+                raise ProtocolError(url, f"a bad ref advertisement: {error}") from None
+            offers.rest = iter(plan.offers)
+            asked_for_pack = bool(plan.wants)
+            return list(plan.wants)
+
+        try:
+            result = client.fetch_pack(
+                path, determine_wants, offers, sink.write, ref_prefix=list(conditions.prefixes)
+            )
+        finally:
+            close_client(client)
+        if result.object_format not in (None, "sha1"):
+            raise ObjectFormatRefused(url, f"the repository uses {result.object_format} ids")
+        if asked_for_pack:
+            sink.verify()
+        return Received(_wanted(result, conditions.prefixes), sink.size)
+
+
+def _wanted(result: FetchPackResult, prefixes: Sequence[bytes]) -> dict[bytes, Ref]:
+    symrefs = result.symrefs or {}
+    refs = wanted_refs(result.refs or {}, prefixes)
+    return {bytes(name): Ref(target, symrefs.get(name)) for name, target in refs.items()}
+
+
+class _Offers:
+    """Haves in our order, for dulwich's negotiation; its own walker takes them from a set."""
+
+    rest: Iterator[bytes] = iter(())
+
+    def __next__(self) -> bytes | None:
+        return next(self.rest, None)
+
+    def ack(self, oid: bytes) -> None:
+        """The server has it; the order needs no change."""
+
+    def nak(self) -> None:
+        """The server has none of them."""
+
+
+class _Spool:
+    """Writes a pack to a file while checking its length and its trailing SHA-1."""
+
+    def __init__(self, path: Path, origin: str, limits: Limits, deadline: Deadline) -> None:
+        self._path, self._origin, self._limit, self._deadline = path, origin, limits.pack_bytes, deadline
+        self._file: BufferedWriter | None = None
+        self._hash = sha1(usedforsecurity=False)
+        self._tail = b""
+        self.size = 0
+
+    def __enter__(self) -> _Spool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, data: bytes) -> int:
+        if self._file is None:
+            self._file = self._path.open("wb", buffering=1 << 20)
+        self.size += len(data)
+        if self.size > self._limit:
+            raise LimitExceeded(self._origin, f"the pack exceeds {self._limit} bytes")
+        self._deadline.check()
+        self._file.write(data)
+        held = self._tail + data
+        self._hash.update(memoryview(held)[:-TRAILER_BYTES])
+        self._tail = held[-TRAILER_BYTES:]
+        return len(data)
+
+    def verify(self) -> None:
+        """Flush, and compare what was hashed with what the pack says of itself."""
+        if self._file is not None:
+            self._file.flush()
+        if self._hash.digest() != self._tail:
+            raise PackCorrupt(self._origin, f"the checksum of the pack does not match after {self.size} bytes")

@@ -1,0 +1,22 @@
+"""Limits of one visit. Each one is a key of the configuration."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+class Limits(BaseModel):
+    """Time and size limits for one origin. What they bound is memory, scratch space and the length of a night."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    connect_s: float = Field(10, gt=0, description="seconds to connect, for each address tried")
+    silence_s: float = Field(60, gt=0, description="seconds without a byte from the server")
+    total_s: float = Field(3600, gt=0, description="seconds for the whole visit, receiving and decoding")
+    refs_bytes: int = Field(64 * MIB, gt=0, description="bytes of ref advertisement")
+    pack_bytes: int = Field(20 * GIB, gt=0, description="bytes of pack")
+    blob_bytes: int = Field(100 * MIB, gt=0, description="a larger blob is recorded without its bytes")
+    inflated_bytes: int = Field(200 * GIB, gt=0, description="bytes of all objects of a pack, inflated")
