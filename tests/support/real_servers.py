@@ -1,0 +1,219 @@
+"""Real git servers on free loopback ports: git daemon, and git http-backend behind cheroot or nginx."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+from cheroot import wsgi
+
+from tests.support.git import git_environment
+from tests.support.sockets import JOIN_LIMIT_S, LOOPBACK, Peer, answers, free_port
+
+ATTEMPTS: Final = 5
+CHUNK: Final = 65_536
+
+# Changes the bytes of one response on their way to the client; None hangs up.
+Alter = Callable[[bytes], bytes | None]
+
+
+def _exec_path() -> Path:
+    return Path(subprocess.run(["git", "--exec-path"], capture_output=True, check=True).stdout.decode().strip())
+
+
+@contextlib.contextmanager
+def _process(command: Callable[[int], Sequence[str | Path]], log: IO[bytes]) -> Iterator[int]:
+    """Start a server on a free port; kill it and its children on exit. Yields the port."""
+    for _ in range(ATTEMPTS):
+        port = free_port()
+        process = subprocess.Popen(
+            command(port),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=git_environment(),
+            start_new_session=True,
+        )
+        try:
+            if answers(port, lambda running=process: running.poll() is None):  # type: ignore[misc]
+                yield port
+                return
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(JOIN_LIMIT_S)
+    log.seek(0)
+    raise RuntimeError(f"the server did not start: {log.read().decode(errors='replace')}")
+
+
+@contextlib.contextmanager
+def git_daemon(root: Path) -> Iterator[Peer]:
+    """Serve every repository below ``root`` at git://; ``requests`` holds the path of each upload-pack."""
+    marker = b"Request upload-pack for '"
+
+    def command(port: int) -> list[str | Path]:
+        where = [f"--base-path={root}", f"--listen={LOOPBACK}", f"--port={port}"]
+        return [_exec_path() / "git-daemon", "--export-all", "--reuseaddr", "--verbose", *where, root]
+
+    with tempfile.NamedTemporaryFile(prefix="git-daemon-") as log:
+
+        def requests() -> list[str]:
+            lines = Path(log.name).read_bytes().splitlines()
+            return [line.partition(marker)[2].rstrip(b"'").decode("latin-1") for line in lines if marker in line]
+
+        with _process(command, log.file) as port:
+            yield Peer("git", port, requests)
+
+
+class _Backend:
+    """``git http-backend`` as a WSGI application."""
+
+    def __init__(self, root: Path, alter: Callable[[], Alter] | None) -> None:
+        self.root, self.alter = root, alter
+        self.program = _exec_path() / "git-http-backend"
+        self.requests: list[str] = []
+
+    def __call__(self, environ: Mapping[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+        query = environ.get("QUERY_STRING", "")
+        path = environ["PATH_INFO"]
+        self.requests.append(f"{environ['REQUEST_METHOD']} {path}{'?' if query else ''}{query}")
+        with tempfile.TemporaryFile() as body:
+            shutil.copyfileobj(environ["wsgi.input"], body)
+            body.seek(0)
+            process = subprocess.Popen(
+                [self.program], stdin=body, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self._cgi(environ)
+            )
+        assert process.stdout is not None
+        status, headers = _cgi_head(process.stdout)
+        start_response(status, headers)
+        return self._body(process, process.stdout)
+
+    def _cgi(self, environ: Mapping[str, Any]) -> dict[str, str]:
+        passed = ("REQUEST_METHOD", "QUERY_STRING", "CONTENT_TYPE", "CONTENT_LENGTH", "HTTP_CONTENT_ENCODING")
+        path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "surrogateescape")
+        cgi = {"GIT_PROJECT_ROOT": str(self.root), "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": path}
+        cgi |= {name: environ[name] for name in passed if environ.get(name)}
+        if "HTTP_GIT_PROTOCOL" in environ:
+            cgi["GIT_PROTOCOL"] = environ["HTTP_GIT_PROTOCOL"]
+        return git_environment() | cgi | {"REMOTE_ADDR": LOOPBACK}
+
+    def _body(self, process: subprocess.Popen[bytes], output: IO[bytes]) -> Iterator[bytes]:
+        alter = self.alter() if self.alter else None
+        try:
+            while chunk := output.read1(CHUNK):  # type: ignore[attr-defined]
+                altered = alter(chunk) if alter else chunk
+                if altered is None:
+                    raise ConnectionAbortedError("hung up on purpose")
+                if altered:
+                    yield altered
+        finally:
+            output.close()
+            process.kill()
+            process.wait(JOIN_LIMIT_S)
+
+
+def _cgi_head(output: IO[bytes]) -> tuple[str, list[tuple[str, str]]]:
+    status, headers = "200 OK", []
+    while line := output.readline().decode("latin-1").rstrip("\r\n"):
+        name, _, value = line.partition(": ")
+        if name.lower() == "status":
+            status = value
+        else:
+            headers.append((name, value))
+    return status, headers
+
+
+@contextlib.contextmanager
+def http_backend(root: Path, *, alter: Callable[[], Alter] | None = None) -> Iterator[Peer]:
+    """Serve every repository below ``root`` at http:// by git's own CGI program.
+
+    Args:
+        root: folder of bare repositories.
+        alter: makes, for each response, a function that changes its body on the way out.
+    """
+    backend = _Backend(root, alter)
+    server = wsgi.Server((LOOPBACK, 0), backend, numthreads=8, shutdown_timeout=1)
+    server.error_log = lambda *_, **__: None
+    server.prepare()
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    try:
+        yield Peer("http", server.bind_addr[1], lambda: list(backend.requests))
+    finally:
+        server.stop()
+        thread.join(JOIN_LIMIT_S)
+
+
+def nginx_missing() -> str:
+    """Why ``nginx_backend`` cannot run here; "" when it can."""
+    missing = [program for program in ("nginx", "fcgiwrap") if shutil.which(program) is None]
+    return f"{' and '.join(missing)} not on PATH" if missing else ""
+
+
+_NGINX: Final = """\
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{}}
+http {{
+    access_log {folder}/access.log combined;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen {host}:{port};
+        client_max_body_size 0;
+        location / {{
+            fastcgi_pass unix:{folder}/fcgi.sock;
+            fastcgi_param SCRIPT_FILENAME {program};
+            fastcgi_param GIT_PROJECT_ROOT {root};
+            fastcgi_param GIT_HTTP_EXPORT_ALL 1;
+            fastcgi_param GIT_PROTOCOL $http_git_protocol;
+            fastcgi_param PATH_INFO $document_uri;
+            fastcgi_param QUERY_STRING $query_string;
+            fastcgi_param REQUEST_METHOD $request_method;
+            fastcgi_param CONTENT_TYPE $content_type;
+            fastcgi_param CONTENT_LENGTH $content_length;
+            fastcgi_param HTTP_CONTENT_ENCODING $http_content_encoding;
+            fastcgi_param REMOTE_ADDR $remote_addr;
+        }}
+    }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def nginx_backend(root: Path) -> Iterator[Peer]:
+    """Serve the same by nginx and fcgiwrap, as small git hosts do; see ``nginx_missing``."""
+    with tempfile.TemporaryDirectory(prefix="nginx-") as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        log = stack.enter_context((folder / "output.log").open("w+b"))
+        wrapper = subprocess.Popen(
+            ["fcgiwrap", "-c", "4", "-s", f"unix:{folder}/fcgi.sock"],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=git_environment(), start_new_session=True,
+        )  # fmt: skip
+        stack.callback(wrapper.wait, JOIN_LIMIT_S)
+        stack.callback(os.killpg, wrapper.pid, signal.SIGKILL)
+
+        def command(port: int) -> list[str | Path]:
+            program = _exec_path() / "git-http-backend"
+            text = _NGINX.format(folder=folder, host=LOOPBACK, port=port, program=program, root=root)
+            (folder / "nginx.conf").write_text(text)
+            return ["nginx", "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"]
+
+        def requests() -> list[str]:
+            lines = (folder / "access.log").read_text().splitlines()
+            return [line.split('"')[1].rpartition(" ")[0] for line in lines]
+
+        yield Peer("http", stack.enter_context(_process(command, log)), requests)
