@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
-from io import BufferedWriter
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO, cast
 
-from dulwich.client import FetchPackResult
+from dulwich.client import DetermineWantsFunc, FetchPackResult
+from dulwich.object_store import GraphWalker
 
-from pipeline.git.errors import DumbProtocolRefused, LimitExceeded, ObjectFormatRefused, PackCorrupt, ProtocolError
+from pipeline.git.errors import (
+    DumbProtocolRefused,
+    LimitExceeded,
+    ObjectFormatRefused,
+    PackCorrupt,
+    ProtocolError,
+    ScratchFailed,
+)
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy, Deadline, Dialer
 from pipeline.git.transport import Meter, close_client, is_dumb, open_client, origin_errors
@@ -83,7 +91,11 @@ def exchange(
 
         try:
             result = client.fetch_pack(
-                path, determine_wants, offers, sink.write, ref_prefix=list(conditions.prefixes)
+                path,
+                cast(DetermineWantsFunc, determine_wants),
+                cast(GraphWalker, offers),
+                sink.write,
+                ref_prefix=list(conditions.prefixes),
             )
         finally:
             close_client(client)
@@ -95,9 +107,9 @@ def exchange(
 
 
 def _wanted(result: FetchPackResult, prefixes: Sequence[bytes]) -> dict[bytes, Ref]:
-    symrefs = result.symrefs or {}
-    refs = wanted_refs(result.refs or {}, prefixes)
-    return {bytes(name): Ref(target, symrefs.get(name)) for name, target in refs.items()}
+    symrefs: dict[bytes, bytes] = {bytes(name): bytes(to) for name, to in (result.symrefs or {}).items()}
+    refs: dict[bytes, bytes | None] = {bytes(name): target for name, target in (result.refs or {}).items()}
+    return {name: Ref(target, symrefs.get(name)) for name, target in wanted_refs(refs, prefixes).items()}
 
 
 class _Offers:
@@ -120,7 +132,7 @@ class _Spool:
 
     def __init__(self, path: Path, origin: str, limits: Limits, deadline: Deadline) -> None:
         self._path, self._origin, self._limit, self._deadline = path, origin, limits.pack_bytes, deadline
-        self._file: BufferedWriter | None = None
+        self._file: BinaryIO | None = None
         self._hash = sha1(usedforsecurity=False)
         self._tail = b""
         self.size = 0
@@ -139,7 +151,10 @@ class _Spool:
         if self.size > self._limit:
             raise LimitExceeded(self._origin, f"the pack exceeds {self._limit} bytes")
         self._deadline.check()
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise ScratchFailed(str(self._path), error.strerror or str(error)) from None
         held = self._tail + data
         self._hash.update(memoryview(held)[:-TRAILER_BYTES])
         self._tail = held[-TRAILER_BYTES:]

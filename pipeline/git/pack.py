@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from hashlib import sha1, sha256
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from dulwich.errors import ApplyDeltaError
 from dulwich.pack import apply_delta
 
-from pipeline.git.errors import LimitExceeded, PackCorrupt
+from pipeline.git.errors import BasesMissing, LimitExceeded, PackCorrupt
 from pipeline.git.limits import MIB, Limits
 
 COMMIT, TREE, BLOB, TAG, OFS_DELTA, REF_DELTA = 1, 2, 3, 4, 6, 7
@@ -188,7 +188,8 @@ class Pack:
                 still unknown; what it returns must be archived already.
 
         Raises:
-            PackCorrupt: a delta does not fit its base, or its base is nowhere (this is also how a cycle ends).
+            PackCorrupt: a delta does not fit its base.
+        BasesMissing: the bases of some deltas are nowhere; this is also how a cycle ends.
             LimitExceeded: delta results exceed the limits.
         """
         roots = [i for i, t in enumerate(self._entries.type_num) if t in (COMMIT, TAG, TREE)]
@@ -208,13 +209,13 @@ class Pack:
         if self._by_oid or self._by_offset:
             lost = sum(map(len, self._by_oid.values())) + sum(map(len, self._by_offset.values()))
             example = next((oid.hex() for oid in self._by_oid), None) or f"offset {next(iter(self._by_offset))}"
-            raise PackCorrupt(self.origin, f"{lost} deltas have no base, one of them is {example}")
+            raise BasesMissing(self.origin, f"{lost} deltas have no base, one of them is {example}")
 
 
 class _Resolver:
     """Depth-first resolution with an explicit stack whose bases move to the spill file when they exceed the budget."""
 
-    def __init__(self, pack: Pack, spill: tempfile._TemporaryFileWrapper[bytes]) -> None:
+    def __init__(self, pack: Pack, spill: IO[bytes]) -> None:
         self._pack, self._spill = pack, spill
         self._stack: list[_Frame] = []
         self._held = 0
@@ -274,7 +275,9 @@ class _Resolver:
                 raise LimitExceeded(pack.origin, f"a delta of {len(delta)} bytes builds an object of {size}")
             pack._inflated += size
             if pack._inflated > pack._limits.inflated_bytes:
-                raise LimitExceeded(pack.origin, f"the objects inflate to more than {pack._limits.inflated_bytes} bytes")
+                raise LimitExceeded(
+                    pack.origin, f"the objects inflate to more than {pack._limits.inflated_bytes} bytes"
+                )
             return b"".join(apply_delta(base, delta))
         except (ApplyDeltaError, IndexError, ValueError) as error:
             raise pack._corrupt(at, f"the delta does not fit its base ({error})") from None
@@ -378,7 +381,7 @@ def _skip_stream(view: memoryview, at: int, end: int, size: int, *, keep: bool) 
     else:
         pieces, got, fed = [], 0, at
     while not inflater.eof:
-        tail = inflater.unconsumed_tail
+        tail: bytes | memoryview = inflater.unconsumed_tail
         if not tail:
             if fed >= end:
                 raise ValueError("the file ends inside a compressed stream")

@@ -9,12 +9,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
-from dulwich.client import AbstractHttpGitClient, GitClient, TCPGitClient, Urllib3HttpGitClient
+from dulwich.client import AbstractHttpGitClient, GitClient, HTTPResponse, TCPGitClient, Urllib3HttpGitClient
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.protocol import Protocol
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from pipeline.errors import PipelineError
 from pipeline.git.errors import (
     ConnectionFailed,
     ConnectionLost,
@@ -106,7 +107,7 @@ class _HttpClient(Urllib3HttpGitClient):
         return response, self._meter.wrap(read)
 
 
-def _check_answer(origin: str, response: Any) -> None:
+def _check_answer(origin: str, response: HTTPResponse) -> None:
     status, kind = response.status, response.headers.get("Content-Type") or ""
     if status in (404, 410):
         raise RepositoryNotFound(origin, f"the server says {status}, there is no such repository")
@@ -179,7 +180,7 @@ def origin_errors(dialer: Dialer) -> Iterator[None]:
     """Turn whatever dulwich, urllib3 or the socket raise into one OriginError."""
     try:
         yield
-    except OriginError:
+    except PipelineError:
         raise
     except Exception as error:
         dialer.deadline.check()

@@ -1,0 +1,174 @@
+"""One fetch task: every due origin of one bucket, one night. Its manifest, written last, is what makes it done."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import astuple
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from pipeline.fetch.known import Known
+from pipeline.fetch.landing import RUN_BYTES, Landing, LocalFile
+from pipeline.fetch.network_state import NetworkState
+from pipeline.fetch.plan import BucketPlan, PlannedOrigin, read_bucket_plan
+from pipeline.fetch.visit import Outcome, Visitor
+from pipeline.git.exchange import Conditions
+from pipeline.model import tables
+from pipeline.model.layout import Load
+from pipeline.model.manifest import LandedFile, Manifest, VisitLine
+from pipeline.storage.errors import AlreadyThere
+from pipeline.storage.interface import Storage
+
+
+def fetch_bucket(
+    storage: Storage,
+    load: Load,
+    bucket: int,
+    *,
+    run_id: str,
+    conditions: Conditions,
+    concurrency: int,
+    scratch: Path,
+    run_bytes: int = RUN_BYTES,
+    on_visit: Callable[[VisitLine], None] = lambda line: None,
+) -> Manifest:
+    """Visit the due origins of a bucket, land their objects, upload the files and write the manifest.
+
+    Args:
+        storage: the archive.
+        load: a planned load.
+        bucket: one that the plan names.
+        run_id: of the whole run, for ``visits``.
+        conditions: limits and the like of every visit.
+        concurrency: networks visited at once; decoding and writing take turns.
+        scratch: local folder; a subfolder is made and removed.
+        run_bytes: raw bytes of a run, see ``Landing``.
+        on_visit: called after each visit, from any thread.
+
+    Raises:
+        StorageError: the plan can not be read or files not uploaded; run the task again.
+        ScratchFailed, OSError: scratch can not be written.
+    """
+    began = time.monotonic()
+    attempt = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:12]}"
+    plan = read_bucket_plan(storage, load, bucket)
+    with _folder(scratch, f"fetch-{bucket}-") as folder:
+        landing = Landing(folder / "landing", run_bytes)
+        visitor = Visitor(bucket, load.night, run_id, landing, conditions, folder)
+        lines = _visit_all(plan, Known(storage, plan.files), visitor, landing, concurrency, on_visit)
+        files = tuple(_upload(storage, load, bucket, attempt, file) for file in landing.finish())
+    manifest = Manifest(
+        load=load.name,
+        night=load.night,
+        run_id=attempt,
+        bucket=bucket,
+        host=socket.gethostname(),
+        written_at=datetime.now(UTC),
+        fetch_s=round(time.monotonic() - began, 3),
+        files=files,
+        visits=lines,
+    )
+    return _write_manifest(storage, load, manifest)
+
+
+def read_manifest(storage: Storage, load: Load, bucket: int) -> Manifest:
+    """The manifest of a finished task.
+
+    Raises:
+        FileMissing: the task never happened.
+    """
+    return Manifest.model_validate_json(storage.read(load.manifest(bucket)))
+
+
+def _visit_all(
+    plan: BucketPlan,
+    known: Known,
+    visitor: Visitor,
+    landing: Landing,
+    concurrency: int,
+    on_visit: Callable[[VisitLine], None],
+) -> tuple[VisitLine, ...]:
+    def visit_network(item: tuple[int, list[PlannedOrigin]]) -> list[Outcome]:
+        network, origins = item
+        state = NetworkState.begin(network, origins, known)
+        outcomes = []
+        for origin in origins:
+            if origin.due:
+                outcomes.append(visitor.visit(state, origin.url))
+                on_visit(_line(outcomes[-1]))
+        return outcomes
+
+    with ThreadPoolExecutor(concurrency, thread_name_prefix=f"bucket-{plan.bucket}") as pool:
+        try:
+            done = [outcome for outcomes in pool.map(visit_network, plan.networks()) for outcome in outcomes]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    for outcome in done:
+        landing.add(tables.VISITS, astuple(outcome.visit))
+    return tuple(_line(outcome) for outcome in done)
+
+
+def _line(outcome: Outcome) -> VisitLine:
+    visit = outcome.visit
+    return VisitLine(
+        origin=visit.origin,
+        network=visit.network,
+        status=visit.status,
+        error=visit.error,
+        detail=visit.detail,
+        head_moved=outcome.head_moved,
+        refs_changed=outcome.refs_changed,
+        pack_bytes=visit.pack_bytes,
+        objects=visit.objects,
+        duration_s=visit.duration_s,
+    )
+
+
+def _upload(storage: Storage, load: Load, bucket: int, attempt: str, file: LocalFile) -> LandedFile:
+    sent = storage.upload(file.path, f"{load.landing(bucket, attempt)}/{file.table}.parquet")
+    file.path.unlink()
+    return LandedFile(
+        table=file.table,
+        path=sent.path,
+        rows=file.rows,
+        size_bytes=sent.size_bytes,
+        raw_bytes=file.raw_bytes,
+        sha256=sent.sha256,
+    )
+
+
+def _write_manifest(storage: Storage, load: Load, manifest: Manifest) -> Manifest:
+    """Write it; if another process finished the same task first, its manifest counts and our files go."""
+    try:
+        storage.create(load.manifest(manifest.bucket), manifest.model_dump_json(indent=1).encode())
+    except AlreadyThere:
+        storage.delete(load.landing(manifest.bucket, manifest.run_id), recursive=True)
+        return read_manifest(storage, load, manifest.bucket)
+    return manifest
+
+
+@contextmanager
+def _folder(scratch: Path, prefix: str) -> Iterator[Path]:
+    scratch.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=scratch))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_manifests(storage: Storage, load: Load, buckets: Sequence[int]) -> list[Manifest]:
+    """The manifests of finished tasks, in the order of the buckets.
+
+    Raises:
+        FileMissing: one of the tasks never happened.
+    """
+    return [read_manifest(storage, load, bucket) for bucket in buckets]

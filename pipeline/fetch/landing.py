@@ -1,0 +1,206 @@
+"""The Parquet files of one fetch task: rows collect in runs, runs become row groups, a failed origin leaves none.
+
+Physical layout, measured for size (see docs/decisions): a run of contents or trees is sorted so that versions of one
+file lie side by side and zstd sees one after the other; what is at HEAD comes first, in row groups of its own, so that
+a scan of HEAD never opens the history's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.fetch.rows import Row
+from pipeline.model import tables
+from pipeline.model.tables import Table
+
+MIB = 1 << 20
+RUN_BYTES = 256 * MIB
+PAGE_BYTES = 32 * MIB
+ZSTD_LEVEL = 9
+ROW_OVERHEAD_BYTES = 200
+VALUES_PER_CHECK = 16
+"""Values between two looks at a page's size: 16 of the largest blobs still fit a Parquet page of 2 GiB."""
+
+_BULK = frozenset({"content", "raw", "message", "signature", "extra", "parents"})
+_REPEATING = frozenset(
+    {"bucket", "network", "origin", "night", "run_id", "status", "error", "ext", "name", "is_binary", "stored"}
+    | {"at_head", "target_type", "encoding", "symref"}
+    | {f"{role}_{part}" for role in ("author", "committer", "tagger") for part in ("name", "email", "offset")}
+)
+
+
+@dataclass(slots=True)
+class _Order:
+    """How a run of a table is cut into row groups and sorted. Keys work on row tuples."""
+
+    group: Callable[[Row], object] | None = None
+    sort: Callable[[Row], Any] | None = None
+
+
+def _order(table: Table) -> _Order:
+    at = {name: index for index, name in enumerate(table.column_names)}
+    if table is tables.CONTENTS:
+        return _Order(itemgetter(at["at_head"]), itemgetter(at["network"], at["ext"], at["name"]))
+    if table is tables.BLOBS:
+        return _Order(None, itemgetter(at["network"], at["ext"], at["name"]))
+    if table is tables.TREES:
+        return _Order(itemgetter(at["at_head"]), itemgetter(at["network"]))
+    return _Order(None, itemgetter(at["network"]))
+
+
+@dataclass(slots=True)
+class _Run:
+    """One table's rows that are not written yet, and its file once there is one."""
+
+    table: Table
+    path: Path
+    order: _Order
+    rows: list[Row] = field(default_factory=list)
+    raw_bytes: int = 0
+    writer: pq.ParquetWriter | None = None
+    groups: int = 0
+    written_rows: int = 0
+    written_bytes: int = 0
+    mark: int = 0
+    mark_bytes: int = 0
+    mark_groups: int = 0
+    mark_written: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A finished Parquet file on scratch."""
+
+    table: str
+    path: Path
+    rows: int
+    raw_bytes: int
+
+
+class Landing:
+    """Writers for all landed tables of one bucket. Not thread-safe: one origin at a time.
+
+    Args:
+        folder: empty folder on scratch, on the same machine.
+        run_bytes: raw bytes of a run; with pages and compression, memory is about twice as much.
+    """
+
+    def __init__(self, folder: Path, run_bytes: int = RUN_BYTES) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._run_bytes = run_bytes
+        self._runs = {t.name: _Run(t, folder / f"{t.name}.parquet", _order(t)) for t in tables.LANDED}
+
+    @contextmanager
+    def origin(self) -> Iterator[None]:
+        """Rows added inside stay only if the block ends well."""
+        for run in self._runs.values():
+            run.mark, run.mark_bytes, run.mark_groups = len(run.rows), run.raw_bytes, run.groups
+            run.mark_written = (run.written_rows, run.written_bytes)
+        try:
+            yield
+        except BaseException:
+            for run in self._runs.values():
+                self._roll_back(run)
+            raise
+
+    def add(self, table: Table, row: Row, raw_bytes: int = 0) -> None:
+        """Add one row in the table's column order; ``raw_bytes`` is the size of its large value."""
+        run = self._runs[table.name]
+        run.rows.append(row)
+        run.raw_bytes += raw_bytes + ROW_OVERHEAD_BYTES
+        if run.raw_bytes >= self._run_bytes:
+            self._flush(run)
+
+    def finish(self) -> list[LocalFile]:
+        """Write what is left and close; tables without rows have no file. In publishing order."""
+        files = []
+        for run in self._runs.values():
+            self._flush(run)
+            if run.writer is not None:
+                run.writer.close()
+                files.append(LocalFile(run.table.name, run.path, run.written_rows, run.written_bytes))
+        return files
+
+    def _flush(self, run: _Run) -> None:
+        """Rows of earlier origins become row groups apart from those of the one at hand, which may yet fail."""
+        safe, run.rows = run.rows[: run.mark], run.rows[run.mark :]
+        unsafe, run.rows = run.rows, []
+        safe_bytes, unsafe_bytes = run.mark_bytes, run.raw_bytes - run.mark_bytes
+        run.raw_bytes = run.mark = run.mark_bytes = 0
+        if safe:
+            self._write(run, safe, safe_bytes)
+            run.mark_groups = run.groups
+            run.mark_written = (run.written_rows, run.written_bytes)
+        if unsafe:
+            self._write(run, unsafe, unsafe_bytes)
+
+    def _write(self, run: _Run, rows: list[Row], raw_bytes: int) -> None:
+        if run.writer is None:
+            run.writer = _open(run.table, run.path)
+        order = run.order
+        halves = [rows]
+        if order.group is not None:
+            group = order.group
+            halves = [[r for r in rows if group(r)], [r for r in rows if not group(r)]]
+        run.written_rows += len(rows)
+        run.written_bytes += raw_bytes - ROW_OVERHEAD_BYTES * len(rows)
+        rows.clear()
+        for half in halves:
+            if half:
+                half.sort(key=order.sort)
+                run.writer.write_table(_arrow(run.table, half), row_group_size=len(half))
+                run.groups += 1
+                half.clear()
+
+    def _roll_back(self, run: _Run) -> None:
+        del run.rows[run.mark :]
+        run.raw_bytes = run.mark_bytes
+        if run.groups > run.mark_groups and run.writer is not None:
+            run.writer.close()
+            run.writer = _first_groups(run.table, run.path, run.mark_groups)
+            run.groups = run.mark_groups
+        run.written_rows, run.written_bytes = run.mark_written
+
+
+def _arrow(table: Table, rows: Sequence[Row]) -> pa.Table:
+    columns = [pa.array([row[index] for row in rows], type=column.type) for index, column in enumerate(table.columns)]
+    return pa.Table.from_arrays(columns, schema=table.arrow_schema)
+
+
+def _open(table: Table, path: Path) -> pq.ParquetWriter:
+    bulk = any(c.name == "content" for c in table.columns)
+    return pq.ParquetWriter(
+        path,
+        table.arrow_schema,
+        compression="zstd",
+        compression_level=ZSTD_LEVEL,
+        use_dictionary=[c.name for c in table.columns if c.name in _REPEATING],
+        write_statistics=[c.name for c in table.columns if c.name not in _BULK],
+        data_page_size=PAGE_BYTES if bulk else MIB,
+        write_batch_size=VALUES_PER_CHECK if bulk else 1024,
+        store_schema=False,
+    )
+
+
+def _first_groups(table: Table, path: Path, count: int) -> pq.ParquetWriter | None:
+    """Rewrite a closed file so that only its first row groups remain; None, and no file, for no groups."""
+    if count == 0:
+        path.unlink()
+        return None
+    old = path.with_suffix(".old")
+    path.rename(old)
+    writer = _open(table, path)
+    with pq.ParquetFile(old) as file:
+        for group in range(count):
+            part = file.read_row_group(group).cast(table.arrow_schema)
+            writer.write_table(part, row_group_size=part.num_rows)
+    old.unlink()
+    return writer

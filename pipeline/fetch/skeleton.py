@@ -1,0 +1,157 @@
+"""The commits, tags and trees of one pack, put aside on scratch until all are seen.
+
+What a blob is called, what belongs to HEAD, and what the archive must already have is only known once every tree of
+the pack has been read. Their bytes wait in a scratch file; in memory stay their ids and one name per blob.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from pipeline.git.pack import COMMIT, TREE, PackedObject
+from pipeline.model.tag import parse_tag
+from pipeline.model.tree import GITLINK_MODE, TREE_MODE, MalformedTree, iter_entries
+
+HEX_TREE = slice(5, 45)
+OID_BYTES = 20
+
+
+class Skeleton:
+    """Everything of a pack but its blobs. Use as a context manager: the scratch file goes with it.
+
+    Attributes:
+        names: blob id to a file name it was first seen under; whoever lands a blob takes its id out.
+        tag_targets: ids of the pack's annotated tags to what they point at, one step.
+    """
+
+    def __init__(self, scratch: Path) -> None:
+        self._file = tempfile.TemporaryFile(dir=scratch, buffering=1 << 20)  # noqa: SIM115 - closed by __exit__
+        self._types = bytearray()
+        self._starts = array("Q", [0])
+        self._position: dict[bytes, int] = {}
+        self._needed: set[bytes] = set()
+        self._known_names: dict[bytes, bytes] = {}
+        self.names: dict[bytes, bytes] = {}
+        self.tag_targets: dict[bytes, bytes] = {}
+
+    def __enter__(self) -> Skeleton:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return len(self._types)
+
+    def __contains__(self, oid: bytes) -> bool:
+        return oid in self._position
+
+    def add(self, found: PackedObject) -> None:
+        """Take one commit, tag or tree; a repeated id is passed over."""
+        assert found.data is not None
+        if found.oid in self._position:
+            return
+        self._position[found.oid] = len(self._types)
+        self._types.append(found.type_num)
+        self._starts.append(self._starts[-1] + len(found.data))
+        self._file.write(found.data)
+        if found.type_num == TREE:
+            self._note_tree(found.data)
+        elif found.type_num == COMMIT:
+            self._note_commit(found.data)
+        else:
+            self._note_tag(found.oid, found.data)
+
+    def _note_tree(self, data: bytes) -> None:
+        names, known, needed = self.names, self._known_names, self._needed
+        try:
+            for mode, name, oid in iter_entries(data):
+                if mode == TREE_MODE:
+                    needed.add(oid)
+                elif mode != GITLINK_MODE and oid not in names:
+                    names[oid] = known.setdefault(name, name)
+        except MalformedTree:
+            return
+
+    def _note_commit(self, data: bytes) -> None:
+        for at in _header_ids(data):
+            self._needed.add(at)
+
+    def _note_tag(self, oid: bytes, data: bytes) -> None:
+        target = parse_tag(data).target
+        if target is not None:
+            self.tag_targets[oid] = target
+            self._needed.add(target)
+
+    def needed(self) -> set[bytes]:
+        """Ids that commits, tags and trees in here name, blobs of trees apart, and that are not in here."""
+        return {oid for oid in self._needed if oid not in self._position}
+
+    def ids(self) -> Iterator[bytes]:
+        """Ids in here, in order of arrival."""
+        return iter(self._position)
+
+    def tree_of(self, commit: bytes) -> bytes | None:
+        """The tree of a commit in here, else None."""
+        found = self._read(commit, COMMIT)
+        if found is None or not found.startswith(b"tree "):
+            return None
+        return bytes.fromhex(found[HEX_TREE].decode("ascii", "replace"))
+
+    def head_members(self, root: bytes | None) -> tuple[set[bytes], set[bytes]]:
+        """Trees in here, and blobs, that are reached from a root tree through trees in here."""
+        trees: set[bytes] = set()
+        blobs: set[bytes] = set()
+        todo = [root] if root is not None else []
+        while todo:
+            oid = todo.pop()
+            data = None if oid in trees else self._read(oid, TREE)
+            if data is None:
+                continue
+            trees.add(oid)
+            try:
+                for mode, _, entry in iter_entries(data):
+                    if mode == TREE_MODE:
+                        todo.append(entry)
+                    elif mode != GITLINK_MODE:
+                        blobs.add(entry)
+            except MalformedTree:
+                continue
+        return trees, blobs
+
+    def objects(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """Type number, id and bytes of everything in here, in order of arrival."""
+        self._file.seek(0)
+        for index, (oid, type_num) in enumerate(zip(self._position, self._types, strict=True)):
+            yield type_num, oid, self._file.read(self._starts[index + 1] - self._starts[index])
+
+    def _read(self, oid: bytes, type_num: int) -> bytes | None:
+        index = self._position.get(oid)
+        if index is None or self._types[index] != type_num:
+            return None
+        self._file.seek(self._starts[index])
+        data: bytes = self._file.read(self._starts[index + 1] - self._starts[index])
+        self._file.seek(0, 2)
+        return data
+
+
+def _header_ids(commit: bytes) -> Iterable[bytes]:
+    """The tree and parents that a commit's first lines name."""
+    at = 0
+    found = []
+    for word in (b"tree ", b"parent "):
+        while commit.startswith(word, at):
+            start = at + len(word)
+            digits = commit[start : start + 2 * OID_BYTES]
+            try:
+                found.append(bytes.fromhex(digits.decode("ascii")))
+            except (UnicodeDecodeError, ValueError):
+                return found
+            at = start + 2 * OID_BYTES + 1
+            if word == b"tree ":
+                break
+    return found

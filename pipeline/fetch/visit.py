@@ -1,0 +1,245 @@
+"""One visit: ask an origin, decode what it sends, land what the archive lacks. All of it, or nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.fetch.landing import Landing
+from pipeline.fetch.network_state import NetworkState
+from pipeline.fetch.rows import blob_names, commit_row, is_binary, tag_row, text_and_raw
+from pipeline.fetch.skeleton import Skeleton
+from pipeline.git.errors import BasesMissing, OriginError, PackIncomplete
+from pipeline.git.exchange import Conditions, Received, exchange
+from pipeline.git.network import Deadline
+from pipeline.git.pack import BLOB, COMMIT, TREE, Pack, PackedObject
+from pipeline.model import tables
+from pipeline.model.visit import Visit, VisitStatus
+from pipeline.plan.fetch import HEAD, Ref, changed_refs
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A visit, and what it changed."""
+
+    visit: Visit
+    refs_changed: int = 0
+    head_moved: bool = False
+
+
+class _Absorbed(NamedTuple):
+    fresh: set[bytes]
+    too_large: int
+    tag_targets: Mapping[bytes, bytes]
+
+
+class Visitor:
+    """Visits origins of one bucket. Conversations of several networks may overlap; decoding takes turns.
+
+    Args:
+        bucket: of all origins.
+        night: logical date, for the rows.
+        run_id: for the rows.
+        landing: where rows go.
+        conditions: of every conversation.
+        scratch: folder for packs and the like, emptied after each visit.
+    """
+
+    def __init__(
+        self, bucket: int, night: date, run_id: str, landing: Landing, conditions: Conditions, scratch: Path
+    ) -> None:
+        self._bucket, self._night, self._run_id = bucket, night, run_id
+        self._landing, self._conditions, self._scratch = landing, conditions, scratch
+        self._turn = threading.Lock()
+
+    def visit(self, state: NetworkState, url: str) -> Outcome:
+        """Visit one origin. Whatever the origin does, this returns; only our own machine's failures are raised.
+
+        Raises:
+            ScratchFailed, OSError: scratch can not be written.
+        """
+        started, clock = datetime.now(UTC), time.monotonic()
+        finish = partial(self._finish, state.network, url, started, clock)
+        try:
+            with Deadline(url, self._conditions.limits.total_s) as deadline:
+                try:
+                    return self._attempt(state, url, deadline, finish, alone=False)
+                except BasesMissing:
+                    return self._attempt(state, url, deadline, finish, alone=True)
+        except OriginError as error:
+            return Outcome(finish(error.status, error.code, error.why))
+
+    def _finish(
+        self,
+        network: int,
+        url: str,
+        started: datetime,
+        clock: float,
+        status: VisitStatus,
+        error: str | None = None,
+        detail: str | None = None,
+        pack_bytes: int = 0,
+        objects: int = 0,
+    ) -> Visit:
+        took = round(time.monotonic() - clock, 6)
+        return Visit(
+            self._bucket, network, url, self._night, self._run_id, status, error, detail, started, took,
+            pack_bytes, objects,
+        )  # fmt: skip
+
+    def _attempt(
+        self, state: NetworkState, url: str, deadline: Deadline, finish: partial[Visit], *, alone: bool
+    ) -> Outcome:
+        spool = self._scratch / f"{threading.get_ident()}.pack"
+        try:
+            received = exchange(url, partial(state.decide, url, alone=alone), spool, self._conditions, deadline)
+            before = state.origins[url]
+            if dict(received.refs) == dict(before.refs) and not before.first_visit:
+                return Outcome(finish(VisitStatus.UNCHANGED))
+            with self._turn, self._landing.origin():
+                absorbed = self._absorb(state, url, received, spool, deadline)
+                changed = changed_refs(received.refs, before.refs)
+                peeled = self._peel(state, changed.values(), absorbed.tag_targets)
+                self._land_refs(state.network, url, changed, peeled)
+            state.finished(url, received.refs, absorbed.fresh, peeled)
+        finally:
+            spool.unlink(missing_ok=True)
+        visit = finish(
+            VisitStatus.PARTIAL if absorbed.too_large else VisitStatus.FULL,
+            "too_large" if absorbed.too_large else None,
+            f"{absorbed.too_large} blobs are over the size limit" if absorbed.too_large else None,
+            pack_bytes=received.pack_bytes,
+            objects=len(absorbed.fresh),
+        )
+        return Outcome(visit, len(changed), head_moved=HEAD in changed)
+
+    def _absorb(self, state: NetworkState, url: str, received: Received, spool: Path, deadline: Deadline) -> _Absorbed:
+        targets = {bytes.fromhex(r.target.decode()) for r in received.refs.values() if r.target is not None}
+        if received.pack_bytes == 0:
+            return _Absorbed(set(), 0, {})
+        limits = self._conditions.limits
+        with (
+            Pack(spool, origin=url, limits=limits, scratch=self._scratch) as pack,
+            Skeleton(self._scratch) as skeleton,
+        ):
+            task = _Absorbing(self._bucket, state, self._landing, skeleton, received.refs.get(HEAD), targets)
+            for found in pack.objects(partial(state.known.load, state.network)):
+                deadline.check()
+                if found.type_num == BLOB:
+                    task.blob(found)
+                else:
+                    skeleton.add(found)
+            lacking = task.close()
+            if lacking:
+                raise PackIncomplete(
+                    url, f"the pack lacks {len(lacking)} objects that it names, one of them is {min(lacking).hex()}"
+                )
+            return _Absorbed(task.fresh, task.too_large, dict(skeleton.tag_targets))
+
+    def _peel(
+        self, state: NetworkState, changed: Iterable[Ref], tag_targets: Mapping[bytes, bytes]
+    ) -> dict[bytes, bytes]:
+        """Annotated tags among the changed refs' targets, and what they finally point at."""
+        step = dict(tag_targets)
+        ends: dict[bytes, bytes] = {}
+        for target in {bytes.fromhex(ref.target.decode()) for ref in changed if ref.target is not None}:
+            at, seen = target, set()
+            while at not in seen:
+                seen.add(at)
+                if at not in step and at not in state.landed and at not in state.peeled:
+                    step.update(state.known.tags(state.network, [at]))
+                at = state.peeled.get(at) or step.get(at) or at
+            if at != target:
+                ends[target] = at
+        return ends
+
+    def _land_refs(self, network: int, url: str, changed: Mapping[bytes, Ref], peeled: Mapping[bytes, bytes]) -> None:
+        for name, ref in sorted(changed.items()):
+            target = None if ref.target is None else bytes.fromhex(ref.target.decode())
+            row = (
+                self._bucket, network, url, self._night, *text_and_raw(name), target,
+                None if target is None else peeled.get(target),
+                *((None, None) if ref.symref is None else text_and_raw(ref.symref)),
+            )  # fmt: skip
+            self._landing.add(tables.REFS, row)
+
+
+class _Absorbing:
+    """Lands one pack: first the skeleton once it is complete, then each blob as it comes."""
+
+    def __init__(
+        self,
+        bucket: int,
+        state: NetworkState,
+        landing: Landing,
+        skeleton: Skeleton,
+        head: Ref | None,
+        targets: set[bytes],
+    ) -> None:
+        self._place = (bucket, state.network)
+        self._state, self._landing, self._skeleton = state, landing, skeleton
+        self._head, self._targets = head, targets
+        self._archived: set[bytes] | None = None
+        self._at_head: set[bytes] = set()
+        self.fresh: set[bytes] = set()
+        self.too_large = 0
+
+    def blob(self, found: PackedObject) -> None:
+        if self._archived is None:
+            self._archived = self._land_skeleton()
+        oid = found.oid
+        name = self._skeleton.names.pop(oid, None)
+        if oid in self._archived or oid in self.fresh:
+            return
+        self.fresh.add(oid)
+        text, ext = blob_names(name)
+        data = found.data
+        binary = is_binary(data) if data is not None else True
+        stored = "yes" if data is not None else "too_large"
+        self._landing.add(tables.BLOBS, (*self._place, oid, found.sha256, found.size, text, ext, binary, stored))
+        if data is None:
+            self.too_large += 1
+            return
+        at_head = oid in self._at_head
+        self._landing.add(tables.CONTENTS, (*self._place, oid, found.size, ext, text, at_head, data), found.size)
+
+    def close(self) -> set[bytes]:
+        """Land what is left and say which ids are named but neither here nor archived."""
+        if self._archived is None:
+            self._archived = self._land_skeleton()
+        here = self._skeleton
+        named = here.needed() | here.names.keys() | self._targets
+        return {oid for oid in named if oid not in here and oid not in self.fresh and oid not in self._archived}
+
+    def _land_skeleton(self) -> set[bytes]:
+        skeleton, (bucket, network), landing = self._skeleton, self._place, self._landing
+        archived = self._state.which_archived(
+            skeleton.needed() | skeleton.names.keys() | self._targets | set(skeleton.ids())
+        )
+        trees, self._at_head = skeleton.head_members(self._head_tree())
+        for type_num, oid, data in skeleton.objects():
+            if oid in archived:
+                continue
+            self.fresh.add(oid)
+            if type_num == TREE:
+                landing.add(tables.TREES, (bucket, network, oid, oid in trees, data), len(data))
+            elif type_num == COMMIT:
+                landing.add(tables.COMMITS, commit_row(bucket, network, oid, data), len(data))
+            else:
+                landing.add(tables.TAGS, tag_row(bucket, network, oid, data), len(data))
+        return archived
+
+    def _head_tree(self) -> bytes | None:
+        if self._head is None or self._head.target is None:
+            return None
+        at, seen = bytes.fromhex(self._head.target.decode()), set()
+        while at not in seen:
+            seen.add(at)
+            at = self._skeleton.tag_targets.get(at, at)
+        return self._skeleton.tree_of(at)
