@@ -1,0 +1,70 @@
+"""What can go wrong with stored files; each error carries the path it is about."""
+
+from __future__ import annotations
+
+from pipeline.errors import ExitCode, PipelineError
+
+
+class StorageError(PipelineError):
+    """The storage refused or cannot do what was asked; asking again changes nothing."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path, self.problem = path, problem
+
+    def __str__(self) -> str:
+        return f"{self.path or 'the root'}: {self.problem}"
+
+
+class StorageUnavailable(StorageError):
+    """No answer in time, or the servers say "later". For a write, whether it happened is unknown."""
+
+    retryable = True
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}. Try again later; check the NameNode and DataNodes if it goes on"
+
+
+class FileMissing(StorageError):
+    """There is no such file."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "no such file")
+        self.args = (path,)
+
+    def __str__(self) -> str:
+        return f"{self.path}: no such file. If it should be there, run the step that writes it again"
+
+
+class AlreadyThere(StorageError):
+    """A file or folder has this name; nothing was written over it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "there is a file or folder of this name")
+        self.args = (path,)
+
+    def __str__(self) -> str:
+        return f"{self.path}: already there, left as it is. Use another name, or delete it first if it is rubbish"
+
+
+class UploadMismatch(StorageError):
+    """What was read back is not what was sent; nothing appeared under the final name."""
+
+    retryable = True
+
+    def __init__(self, path: str, sent: str, stored: str) -> None:
+        super().__init__(path, f"sent {sent}, read back {stored}")
+        self.args = (path, sent, stored)
+        self.sent, self.stored = sent, stored
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}. Upload it again; if that repeats, suspect the network or a disk"
+
+
+class LeaseLost(StorageError):
+    """This run no longer holds the archive: its lease ran out or another run took it over."""
+
+    exit_code = ExitCode.ARCHIVE_HELD
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}. Nothing more may be written by this run; start it again"

@@ -1,0 +1,274 @@
+"""Storage on HDFS through WebHDFS."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import urlsplit
+
+from pipeline.errors import UsageError
+from pipeline.storage.errors import AlreadyThere, FileMissing, StorageError, StorageUnavailable, UploadMismatch
+from pipeline.storage.hdfs_client import make_client, repeated, translated
+from pipeline.storage.hdfs_file import HdfsFile
+from pipeline.storage.interface import Entry, Storage, Uploaded
+from pipeline.storage.paths import check_path, join, parent_of, temporary_name
+from pipeline.storage.settings import HdfsSettings
+
+logger = logging.getLogger(__name__)
+
+CHUNK_BYTES = 1 << 20
+
+T = TypeVar("T")
+
+
+class HdfsStorage(Storage):
+    """Storage below a folder of HDFS, which need not exist yet. Connects at the first call.
+
+    Calls that may safely be repeated are, within the settings' limits; ``rename`` and the data of ``upload`` are sent
+    once. Authentication by Kerberos and by token is HdfsCLI's and untested here: no such cluster was at hand.
+
+    Args:
+        location: ``hdfs://host:port/folder`` or ``hdfs://nameservice/folder``, as Spark opens it.
+        settings: the WebHDFS side of the same cluster.
+    """
+
+    def __init__(self, location: str, settings: HdfsSettings) -> None:
+        parts = urlsplit(location)
+        if parts.scheme != "hdfs" or not parts.netloc or parts.query or parts.fragment:
+            raise UsageError(f"{location}: write hdfs://host:port/folder")
+        folder = parts.path.strip("/")
+        check_path(folder, root_allowed=True)
+        self._location, self._settings = location, settings
+        self._authority, self._root = f"hdfs://{parts.netloc}", f"/{folder}" if folder else ""
+
+    def __reduce__(self) -> tuple[type[HdfsStorage], tuple[str, HdfsSettings]]:
+        return HdfsStorage, (self._location, self._settings)
+
+    def __repr__(self) -> str:
+        return f"HdfsStorage({self._location!r})"
+
+    @property
+    def root_uri(self) -> str:
+        """The folder as ``hdfs://host:port/folder``."""
+        return self._authority + self._root
+
+    def stat(self, path: str) -> Entry | None:
+        """See ``Storage.stat``."""
+        full = self._full(path, root_allowed=True)
+        try:
+            status = self._ask(path, lambda: self._client.status(full))
+        except FileMissing:
+            return None
+        return _entry(path, status)
+
+    def list(self, path: str = "") -> list[Entry]:
+        """See ``Storage.list``."""
+        full = self._full(path, root_allowed=True)
+
+        def statuses() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = self._client._list_status(full).json()["FileStatuses"]["FileStatus"]
+            return found
+
+        try:
+            found = self._ask(path, statuses)
+        except FileMissing:
+            return []
+        if len(found) == 1 and not found[0]["pathSuffix"]:
+            raise StorageError(path, "is a file, not a folder")
+        entries = [_entry(join(path, status["pathSuffix"]), status) for status in found]
+        return sorted(entries, key=lambda entry: entry.path)
+
+    def open(self, path: str) -> BinaryIO:
+        """See ``Storage.open``."""
+        full = self._full(path)
+        entry = self.stat(path)
+        if entry is None:
+            raise FileMissing(path)
+        if entry.is_dir:
+            raise StorageError(path, "is a folder, not a file")
+
+        def fetch(offset: int, length: int, into: memoryview) -> None:
+            def once() -> None:
+                with self._client.read(full, offset=offset, length=length) as answer:
+                    filled = 0
+                    while filled < length and (chunk := answer.read(min(CHUNK_BYTES, length - filled))):
+                        into[filled : filled + len(chunk)] = chunk
+                        filled += len(chunk)
+                if filled < length:
+                    raise StorageUnavailable(path, f"{filled} instead of {length} bytes came from offset {offset}")
+
+            self._ask(path, once)
+
+        raw = HdfsFile(path, entry.size_bytes, fetch)
+        return io.BufferedReader(raw, buffer_size=self._settings.read_ahead_bytes)
+
+    def read(self, path: str) -> bytes:
+        """See ``Storage.read``."""
+        full = self._full(path)
+        return self._ask(path, lambda: b"".join(self._stream(full)))
+
+    def create(self, path: str, data: bytes) -> None:
+        """See ``Storage.create``.
+
+        The NameNode's rename without overwriting is the lock. (Its exclusive CREATE would be one too, but shows readers
+        a file that is still empty, and leaves a torn one when the writer dies.)
+        """
+        self._land(self._stage(path, data), path, "NONE")
+
+    def replace(self, path: str, data: bytes) -> None:
+        """See ``Storage.replace``."""
+        self._land(self._stage(path, data), path, "OVERWRITE")
+
+    def upload(self, local: Path, path: str) -> Uploaded:
+        """See ``Storage.upload``."""
+        self._full(path)
+        sent, size = hashlib.sha256(), 0
+
+        def chunks(source: BinaryIO) -> Iterator[bytes]:
+            nonlocal size
+            for chunk in iter(lambda: source.read(CHUNK_BYTES), b""):
+                sent.update(chunk)
+                size += len(chunk)
+                yield chunk
+
+        with local.open("rb") as source:
+            if self.stat(path) is not None:
+                raise AlreadyThere(path)
+            temporary = temporary_name(path)
+            try:
+                self._write(temporary, chunks(source))
+                self._verify(path, temporary, size, sent.hexdigest())
+            except BaseException:
+                self._discard(temporary)
+                raise
+        self._land(temporary, path, "NONE")
+        return Uploaded(path=path, size_bytes=size, sha256=sent.hexdigest())
+
+    def rename(self, src: str, dst: str) -> None:
+        """See ``Storage.rename``."""
+        full_src, full_dst = self._full(src), self._full(dst)
+        if self.stat(src) is None:
+            raise FileMissing(src)
+        if self.stat(dst) is not None:
+            raise AlreadyThere(dst)
+        self._make_folder(parent_of(dst))
+        try:
+            with translated(src):
+                self._client._rename(full_src, destination=full_dst, renameoptions="NONE")
+        except AlreadyThere as error:
+            raise AlreadyThere(dst) from error
+        except (FileMissing, StorageUnavailable):
+            raise
+        except StorageError as error:
+            if self.stat(dst) is not None:  # a file in a folder's way, or the reverse, has no exception of its own
+                raise AlreadyThere(dst) from error
+            raise
+
+    def delete(self, path: str, *, recursive: bool = False) -> bool:
+        """See ``Storage.delete``. After a lost answer, False may also mean that the first attempt deleted it."""
+        full = self._full(path)
+        return bool(self._ask(path, lambda: self._client.delete(full, recursive=recursive)))
+
+    @cached_property
+    def _client(self) -> Any:  # noqa: ANN401  # HdfsCLI has no types
+        return make_client(self._settings)
+
+    def _full(self, path: str, *, root_allowed: bool = False) -> str:
+        return f"{self._root}/{check_path(path, root_allowed=root_allowed)}".rstrip("/") or "/"
+
+    def _ask(self, path: str, call: Callable[[], T]) -> T:
+        def once() -> T:
+            with translated(path):
+                return call()
+
+        return repeated(self._settings, once)
+
+    def _stream(self, full: str) -> Iterator[bytes]:
+        with self._client.read(full) as answer:
+            while chunk := answer.read(CHUNK_BYTES):
+                yield chunk
+
+    def _make_folder(self, path: str) -> None:
+        full = self._full(path, root_allowed=True)
+        try:
+            self._ask(path, lambda: self._client._mkdirs(full))
+        except AlreadyThere as error:
+            raise StorageError(path, "is a file; a folder is needed here") from error
+
+    def _write(self, path: str, data: bytes | Iterator[bytes]) -> None:
+        with translated(path):
+            self._client.write(
+                self._full(path),
+                data=data,
+                overwrite=False,
+                blocksize=self._settings.block_size_bytes,
+                replication=self._settings.replication,
+            )
+
+    def _stage(self, path: str, data: bytes) -> str:
+        """Write a temporary file beside the path, under a new name at each attempt."""
+        self._full(path)
+
+        def once() -> str:
+            temporary = temporary_name(path)
+            try:
+                self._write(temporary, data)
+            except BaseException:
+                self._discard(temporary)
+                raise
+            return temporary
+
+        return repeated(self._settings, once)
+
+    def _verify(self, path: str, temporary: str, size: int, sha256: str) -> None:
+        def digest() -> tuple[int, str]:
+            found, length = hashlib.sha256(), 0
+            for chunk in self._stream(self._full(temporary)):
+                found.update(chunk)
+                length += len(chunk)
+            return length, found.hexdigest()
+
+        stored_size, stored = self._ask(temporary, digest)
+        if stored_size != size:
+            raise UploadMismatch(path, f"{size} bytes", f"{stored_size} bytes")
+        if stored != sha256:
+            raise UploadMismatch(path, f"sha256 {sha256}", f"sha256 {stored}")
+
+    def _land(self, temporary: str, path: str, option: str) -> None:
+        """Give a staged file its name.
+
+        It may be tried again: the temporary name is this call's alone, so when it is gone and the path is there, an
+        earlier attempt did it and only its answer was lost.
+        """
+        source, target = self._full(temporary), self._full(path)
+        try:
+            self._ask(path, lambda: self._client._rename(source, destination=target, renameoptions=option))
+        except FileMissing:
+            if self.stat(path) is None:
+                raise
+        except StorageUnavailable:
+            raise  # it may have happened or not: the staged file is left for the sweeper
+        except StorageError as error:
+            self._discard(temporary)
+            existing = self.stat(path)
+            if existing is not None and (existing.is_dir or option == "NONE"):
+                raise AlreadyThere(path) from error
+            raise
+
+    def _discard(self, temporary: str) -> None:
+        """Delete a staged file in one attempt; what cannot be deleted is left for the sweeper."""
+        try:
+            with translated(temporary):
+                self._client.delete(self._full(temporary))
+        except StorageError as error:
+            logger.warning("left behind: %s", error)
+
+
+def _entry(path: str, status: dict[str, Any]) -> Entry:
+    is_dir = status["type"] == "DIRECTORY"
+    return Entry(path, 0 if is_dir else int(status["length"]), is_dir, status["modificationTime"] / 1000)

@@ -1,0 +1,118 @@
+"""HdfsCLI, with time limits, bounded repetition and errors of our own family."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeVar
+
+import requests
+import urllib3.exceptions
+from hdfs import InsecureClient, TokenClient
+from hdfs.util import HdfsError
+from requests.adapters import HTTPAdapter
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay
+from tenacity.wait import wait_exponential
+
+from pipeline.storage.errors import AlreadyThere, FileMissing, StorageError, StorageUnavailable
+from pipeline.storage.settings import HdfsSettings
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LATER = {
+    "BlockMissingException",
+    "ConnectException",
+    "LeaseExpiredException",
+    "NoRouteToHostException",
+    "RecoveryInProgressException",
+    "RetriableException",
+    "SafeModeException",
+    "SocketTimeoutException",
+    "StandbyException",
+}
+TAKEN = {"AlreadyBeingCreatedException", "FileAlreadyExistsException"}
+LONGEST_PAUSE_S = 10.0
+CONNECTIONS = 32
+
+
+def make_client(settings: HdfsSettings) -> Any:  # noqa: ANN401  # HdfsCLI has no types
+    """An HdfsCLI client that takes absolute paths as they are and ignores proxies in the environment."""
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = str(settings.ca_file) if settings.ca_file else True
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+    session.hooks["response"].append(_refuse_gateway_errors)
+    url = ";".join(settings.webhdfs_urls)
+    common = {"timeout": (settings.connect_timeout_s, settings.read_timeout_s), "session": session, "root": "/"}
+    if settings.auth == "kerberos":
+        from hdfs.ext.kerberos import KerberosClient  # noqa: PLC0415  # needs an extra of HdfsCLI
+
+        client = KerberosClient(url, mutual_auth="REQUIRED", max_concurrency=CONNECTIONS, **common)
+    elif settings.token is not None:
+        client = TokenClient(url, settings.token.get_secret_value(), **common)
+    else:
+        client = InsecureClient(url, user=settings.user, **common)
+    client.resolve = str  # its own would expand '#LATEST' in names
+    return client
+
+
+def repeated(settings: HdfsSettings, call: Callable[[], T]) -> T:
+    """Do a call that may safely be done twice, until it answers or the settings' limits are reached.
+
+    Raises:
+        StorageUnavailable: the last attempt's.
+    """
+    retrying = Retrying(
+        retry=retry_if_exception_type(StorageUnavailable),
+        stop=stop_after_attempt(settings.attempts) | stop_after_delay(settings.give_up_after_s),
+        wait=wait_exponential(multiplier=settings.first_pause_s, max=LONGEST_PAUSE_S),
+        before_sleep=_say_again,
+        reraise=True,
+    )
+    return retrying(call)
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turn what HdfsCLI and requests raise into this package's errors about a path."""
+    try:
+        yield
+    except HdfsError as error:
+        _raise_refusal(path, error)
+    except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
+        raise StorageError(path, f"no connection: {error}") from error
+    except (requests.JSONDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise StorageError(path, f"the answer is not WebHDFS's ({error!r}); check the address") from error
+    except (requests.RequestException, urllib3.exceptions.HTTPError, TimeoutError) as error:
+        raise StorageUnavailable(path, f"no answer: {error}") from error
+
+
+def _raise_refusal(path: str, error: HdfsError) -> NoReturn:
+    """Raise what a server's refusal means, by the name of its exception, never by its words."""
+    name = error.exception
+    if name == "FileNotFoundException":
+        raise FileMissing(path) from error
+    if name in TAKEN:
+        raise AlreadyThere(path) from error
+    text = error.message.decode(errors="replace") if isinstance(error.message, bytes) else str(error.message)
+    first_line = text.strip().partition("\n")[0][:300]
+    kind = StorageUnavailable if name in LATER else StorageError
+    raise kind(path, f"HDFS answered {name or 'without an exception name'}: {first_line}") from error
+
+
+def _refuse_gateway_errors(response: requests.Response, **_: object) -> None:
+    """Treat "no server behind this one" as no connection, so that HdfsCLI goes on to its next address."""
+    if response.status_code in {502, 503, 504}:
+        raise requests.ConnectionError(f"HTTP status {response.status_code}", response=response)
+
+
+def _say_again(state: RetryCallState) -> None:
+    if state.outcome is not None and state.next_action is not None:
+        logger.warning(
+            "attempt %d: %s; again in %.1f s", state.attempt_number, state.outcome.exception(), state.next_action.sleep
+        )

@@ -1,0 +1,232 @@
+"""One writer at a time: a lease on the archive that survives crashes, pauses and lost answers.
+
+``lease.json`` names the holder and never changes; beside it, ``lease.d`` has two kinds of files named by the holder's
+random token. ``TOKEN.beat.json`` says until when the lease was renewed, and only its holder writes it, so a process
+that was paused and wakes cannot overwrite anybody else's lease. ``TOKEN.over.json`` is where ``lease.json`` is moved
+when the lease ends, by release or by takeover. Storage never renames onto an existing file, so each lease ends exactly
+once: of several contenders one moves it, and one that is late cannot move the new holder's lease instead, nor can a
+late release.
+
+What remains: a holder that is paused between ``check`` and its commit, for longer than its lease still runs, commits
+beside the new holder. Clocks of different hosts may differ by ``grace_s``; a larger difference has the same effect.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from pipeline.errors import ArchiveHeld, UsageError
+from pipeline.storage.errors import AlreadyThere, FileMissing, LeaseLost, StorageError, StorageUnavailable
+from pipeline.storage.interface import Storage
+from pipeline.storage.lease_record import LeaseRecord, Owner, read_record
+
+__all__ = ["Lease", "Owner"]
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 10
+KEEP_ENDED_S = 7 * 86_400.0
+
+
+class Lease:
+    """A held lease; made by ``acquire``. As a context manager it is released at the end.
+
+    ``check`` belongs directly before each commit. All times are seconds since 1970 UTC of the given clock.
+    """
+
+    def __init__(self, storage: Storage, path: str, record: LeaseRecord, clock: Callable[[], float]) -> None:
+        self._storage, self._path, self._record, self._clock = storage, path, record, clock
+        self._expires_at = record.expires_at
+        self._lost: str | None = None
+        self._renewing = threading.Lock()
+        self._stop = threading.Event()
+        self._heartbeat: threading.Thread | None = None
+
+    @classmethod
+    def acquire(
+        cls,
+        storage: Storage,
+        owner: Owner,
+        *,
+        ttl_s: float = 300.0,
+        grace_s: float = 10.0,
+        path: str = "lease.json",
+        clock: Callable[[], float] = time.time,
+        heartbeat: bool = True,
+    ) -> Self:
+        """Take the lease, if need be over from a run that stopped renewing it.
+
+        Args:
+            storage: the archive's.
+            owner: named in the file and in what others are told.
+            ttl_s: how long the lease runs after each renewal; a thread renews it every third of that.
+            grace_s: how long after its end others leave a lease alone, for clocks that differ.
+            path: of the lease file; must end in ``.json``.
+            clock: the time; only tests give another.
+            heartbeat: False to renew by calling ``renew``.
+
+        Raises:
+            ArchiveHeld: another run holds it.
+            StorageError: the lease file is not one of ours; look at it and delete it by hand.
+            StorageUnavailable: whether the lease was taken is unknown; it then runs out by itself.
+        """
+        if ttl_s <= 0 or grace_s < 0 or not path.endswith(".json"):
+            raise UsageError("a lease needs a positive ttl_s, a grace_s of at least 0 and a path ending in .json")
+        token = uuid.uuid4().hex
+        for _ in range(ATTEMPTS):
+            record = LeaseRecord.starting(owner, token, now=clock(), ttl_s=ttl_s)
+            try:
+                storage.create(path, record.to_bytes())
+            except AlreadyThere:
+                holder = read_record(storage, path)
+                if holder is not None:
+                    _end_expired(storage, path, holder, grace_s, clock)
+                continue
+            lease = cls(storage, path, record, clock)
+            lease.check()
+            logger.info("%s holds %s until it is released", owner, path)
+            _sweep(storage, path, older_than=clock() - KEEP_ENDED_S)
+            if heartbeat:
+                lease._start_heartbeat()
+            return lease
+        raise StorageUnavailable(path, f"changed hands {ATTEMPTS} times while we tried to take it")
+
+    @property
+    def expires_at(self) -> float:
+        """When the lease runs out unless it is renewed."""
+        return self._expires_at
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is known to be lost; ``check`` finds out."""
+        return self._lost is not None
+
+    def check(self) -> None:
+        """Make sure, by reading the file again, that the lease is ours and runs.
+
+        Raises:
+            LeaseLost: it does not; this run must write nothing more.
+            StorageUnavailable: it cannot be read, so nobody knows; write nothing either.
+        """
+        if self._lost is not None:
+            raise LeaseLost(self._path, self._lost)
+        holder = read_record(self._storage, self._path)
+        if holder is None:
+            self._lose("the lease file is gone")
+        elif holder.token != self._record.token:
+            self._lose(f"now held by {holder.owner}")
+        elif self._clock() >= self._expires_at:
+            self._lose("it ran out before it could be renewed")
+
+    def renew(self) -> None:
+        """Make the lease run for its full time from now. A lease that has run out is never renewed.
+
+        Raises:
+            LeaseLost: as from ``check``, or the answer came only after the lease had run out.
+            StorageUnavailable: not renewed; try again while it still runs.
+        """
+        with self._renewing:
+            self.check()
+            renewed = self._record.renewed(self._clock())
+            self._storage.replace(_beat(self._path, renewed.token), renewed.to_bytes())
+            if self._clock() >= self._expires_at:
+                self._lose("it ran out while it was being renewed")
+            self._expires_at = renewed.expires_at
+
+    def release(self) -> None:
+        """Stop renewing and give the lease up, if it is still ours; doing it twice does no harm.
+
+        Raises:
+            StorageUnavailable: it could not be given up and will run out by itself.
+        """
+        self._stop.set()
+        if self._heartbeat is not None and self._heartbeat is not threading.current_thread():
+            self._heartbeat.join()
+        token = self._record.token
+        try:
+            holder = read_record(self._storage, self._path)
+            if holder is not None and holder.token == token:
+                self._storage.rename(self._path, _over(self._path, token))
+        except (AlreadyThere, FileMissing):
+            logger.warning("%s was taken over before it was released", self._path)
+        self._lost = self._lost or "it was released"
+        self._storage.delete(_beat(self._path, token))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.release()
+        except StorageError as failure:
+            logger.warning("not released, it will run out by itself: %s", failure)
+
+    def _lose(self, reason: str) -> None:
+        self._lost = reason
+        self._stop.set()
+        raise LeaseLost(self._path, reason)
+
+    def _start_heartbeat(self) -> None:
+        self._heartbeat = threading.Thread(target=self._beat_until_stopped, name="lease-heartbeat", daemon=True)
+        self._heartbeat.start()
+
+    def _beat_until_stopped(self) -> None:
+        while not self._stop.wait(self._record.ttl_s / 3):
+            try:
+                self.renew()
+            except LeaseLost as error:
+                logger.error("%s", error)
+            except StorageError as error:
+                logger.warning("lease not renewed, %.0f s left: %s", self._expires_at - self._clock(), error)
+
+
+def _end_expired(storage: Storage, path: str, holder: LeaseRecord, grace_s: float, clock: Callable[[], float]) -> None:
+    """Move an expired lease out of the way; return quietly when somebody else was quicker.
+
+    Raises:
+        ArchiveHeld: it has not expired.
+    """
+    beat = read_record(storage, _beat(path, holder.token)) or holder
+    left_s = beat.expires_at + grace_s - clock()
+    if left_s > 0:
+        raise ArchiveHeld(str(holder.owner), left_s)
+    try:
+        storage.rename(path, _over(path, holder.token))
+    except (AlreadyThere, FileMissing):
+        return
+    logger.warning("took over %s from %s, whose lease ran out %.0f s ago", path, holder.owner, grace_s - left_s)
+    moved = read_record(storage, _over(path, holder.token))
+    if moved is None or moved.token != holder.token:
+        raise StorageError(
+            _over(path, holder.token), "is not the lease that was to be ended; somebody edits these files"
+        )
+
+
+def _sweep(storage: Storage, path: str, *, older_than: float) -> None:
+    """Delete what ended leases left behind, once no contender can still be looking at them."""
+    try:
+        for entry in storage.list(_companions(path)):
+            if not entry.is_dir and entry.modified_at < older_than:
+                storage.delete(entry.path)
+    except StorageError as error:
+        logger.warning("ended leases not swept: %s", error)
+
+
+def _companions(path: str) -> str:
+    return f"{path.removesuffix('.json')}.d"
+
+
+def _beat(path: str, token: str) -> str:
+    return f"{_companions(path)}/{token}.beat.json"
+
+
+def _over(path: str, token: str) -> str:
+    return f"{_companions(path)}/{token}.over.json"

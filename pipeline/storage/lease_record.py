@@ -1,0 +1,86 @@
+"""What a lease file says."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.storage.errors import FileMissing, StorageError
+from pipeline.storage.interface import Storage
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who holds a lease, for people to find the process."""
+
+    run_id: str
+    host: str
+    pid: int
+
+    @classmethod
+    def here(cls, run_id: str) -> Self:
+        """This process on this host."""
+        return cls(run_id=run_id, host=socket.gethostname(), pid=os.getpid())
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} (host {self.host}, pid {self.pid})"
+
+
+class LeaseRecord(BaseModel):
+    """A lease as it is stored; times in seconds since 1970 UTC by the holder's clock."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run_id: str = Field(description="Run that holds the lease.")
+    host: str = Field(description="Host it runs on.")
+    pid: int = Field(description="Process that renews the lease.")
+    token: str = Field(pattern="^[0-9a-f]{32}$", description="Random; tells this lease from all others.")
+    acquired_at: float = Field(description="When the lease was taken.")
+    ttl_s: float = Field(gt=0, description="How long it runs after each renewal.")
+    expires_at: float = Field(description="When it runs out, unless the beat file says later.")
+
+    @classmethod
+    def starting(cls, owner: Owner, token: str, *, now: float, ttl_s: float) -> Self:
+        """A lease that begins now."""
+        return cls(
+            run_id=owner.run_id,
+            host=owner.host,
+            pid=owner.pid,
+            token=token,
+            acquired_at=now,
+            ttl_s=ttl_s,
+            expires_at=now + ttl_s,
+        )
+
+    @property
+    def owner(self) -> Owner:
+        """Who holds it."""
+        return Owner(self.run_id, self.host, self.pid)
+
+    def renewed(self, now: float) -> Self:
+        """The same lease, running for its full time from now."""
+        return self.model_copy(update={"expires_at": now + self.ttl_s})
+
+    def to_bytes(self) -> bytes:
+        """The file's content, readable for people."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
+
+
+def read_record(storage: Storage, path: str) -> LeaseRecord | None:
+    """A lease file; None when there is none.
+
+    Raises:
+        StorageError: it is not a lease file.
+    """
+    try:
+        content = storage.read(path)
+    except FileMissing:
+        return None
+    try:
+        return LeaseRecord.model_validate_json(content)
+    except ValidationError as error:
+        raise StorageError(path, "is not a lease file; look at it, and delete it if no run is active") from error

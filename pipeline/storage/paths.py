@@ -1,0 +1,49 @@
+"""Names inside an archive: relative, '/'-separated text below the root."""
+
+from __future__ import annotations
+
+import uuid
+
+from pipeline.errors import UsageError
+
+TEMPORARY_SUFFIX = ".tmp"
+
+
+def check_path(path: str, *, root_allowed: bool = False) -> str:
+    """Return the path unchanged if it is one that every storage accepts.
+
+    Args:
+        path: the candidate.
+        root_allowed: whether the empty path, which means the root itself, is acceptable.
+
+    Raises:
+        UsageError: absolute, empty, with an empty, '.' or '..' segment, a colon, a backslash or a control character.
+    """
+    if path == "" and root_allowed:
+        return path
+    if any(segment in {"", ".", ".."} for segment in path.split("/")):
+        raise UsageError(f"{path!r}: give a path below the archive's root, without empty, '.' or '..' segments")
+    if any(character in ":\\\x7f" or character < " " for character in path):
+        raise UsageError(f"{path!r}: colons, backslashes and control characters cannot be stored everywhere")
+    return path
+
+
+def parent_of(path: str) -> str:
+    """The folder that holds this path; empty for one directly below the root."""
+    return path.rpartition("/")[0]
+
+
+def join(folder: str, name: str) -> str:
+    """The path of a name inside a folder; the folder may be the root, "" ."""
+    return f"{folder}/{name}" if folder else name
+
+
+def temporary_name(path: str) -> str:
+    """A unique name in the same folder, hidden from Spark by its leading dot."""
+    return join(parent_of(path), f".{path.rpartition('/')[2]}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
+
+
+def is_temporary(path: str) -> bool:
+    """Whether a path is one that ``temporary_name`` makes: rubbish once its writer is gone."""
+    name = path.rpartition("/")[2]
+    return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)

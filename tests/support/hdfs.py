@@ -1,0 +1,51 @@
+"""A real one-node HDFS for tests, started by ``scripts/hdfs`` on free ports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "hdfs"
+Daemon = Literal["namenode", "datanode"]
+
+
+class MiniHdfs:
+    """A cluster in a folder; ``webhdfs_url`` is for HdfsCLI, ``hdfs_uri`` for Spark."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        state = self._run("start")
+        self.webhdfs_url: str = state["webhdfs_url"]
+        self.hdfs_uri: str = state["hdfs_uri"]
+
+    def start(self, only: Daemon) -> None:
+        """Starts one daemon and waits until it answers."""
+        self._run("start", "--only", only)
+
+    def kill(self, only: Daemon) -> None:
+        """Ends one daemon as a crash would."""
+        self._run("stop", "--only", only, "--kill")
+
+    def wipe(self) -> None:
+        """Ends both daemons and deletes their files."""
+        self._run("wipe")
+
+    def _run(self, *arguments: str) -> dict[str, Any]:
+        command = [sys.executable, str(SCRIPT), *arguments, "--dir", str(self.folder), "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def hdfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniHdfs]:
+    """One cluster for the whole run; give each test a folder of its own."""
+    cluster = MiniHdfs(tmp_path_factory.mktemp("hdfs") / "cluster")
+    yield cluster
+    cluster.wipe()
