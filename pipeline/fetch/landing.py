@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import filterfalse
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -146,16 +147,15 @@ class Landing:
         if run.writer is None:
             run.writer = _open(run.table, run.path)
         order = run.order
-        halves = [rows]
-        if order.group is not None:
-            group = order.group
-            halves = [[r for r in rows if group(r)], [r for r in rows if not group(r)]]
         run.written_rows += len(rows)
         run.written_bytes += raw_bytes - ROW_OVERHEAD_BYTES * len(rows)
-        rows.clear()
+        rows.sort(key=order.sort)
+        halves = [rows]
+        if order.group is not None:
+            halves = [list(filter(order.group, rows)), list(filterfalse(order.group, rows))]
+            rows.clear()
         for half in halves:
             if half:
-                half.sort(key=order.sort)
                 run.writer.write_table(_arrow(run.table, half), row_group_size=len(half))
                 run.groups += 1
                 half.clear()

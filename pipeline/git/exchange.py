@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from dulwich.client import DetermineWantsFunc, FetchPackResult
+from dulwich.client import FetchPackResult
 from dulwich.object_store import GraphWalker
 
 from pipeline.git.errors import (
@@ -24,6 +24,9 @@ from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy, Deadline, Dialer
 from pipeline.git.transport import Meter, close_client, is_dumb, open_client, origin_errors
 from pipeline.plan.fetch import BadAdvertisement, FetchPlan, Ref, wanted_refs
+
+if TYPE_CHECKING:
+    from dulwich.client import DetermineWantsFunc
 
 TRAILER_BYTES = 20
 SHA256_DIGITS = 64
@@ -92,7 +95,7 @@ def exchange(
         try:
             result = client.fetch_pack(
                 path,
-                cast(DetermineWantsFunc, determine_wants),
+                cast("DetermineWantsFunc", determine_wants),
                 cast(GraphWalker, offers),
                 sink.write,
                 ref_prefix=list(conditions.prefixes),

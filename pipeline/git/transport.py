@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from socket import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import urllib3
-from dulwich.client import AbstractHttpGitClient, GitClient, HTTPResponse, TCPGitClient, Urllib3HttpGitClient
+from dulwich.client import AbstractHttpGitClient, GitClient, TCPGitClient, Urllib3HttpGitClient
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.protocol import Protocol
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -30,6 +30,9 @@ from pipeline.git.errors import (
     ServerError,
 )
 from pipeline.git.network import Dialer
+
+if TYPE_CHECKING:
+    from dulwich.client import HTTPResponse
 
 GIT_PORT = 9418
 REDIRECTS = 5
