@@ -1,0 +1,254 @@
+"""What is written back from columns and bytes, judged by C git."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import CheckFailed, UsageError
+from pipeline.git.pack_writer import PackWriter, object_id
+from pipeline.git.restore import Head, Restored, write_repository
+from pipeline.model.commit import build_commit, parse_commit
+from pipeline.model.tag import build_tag, parse_tag
+from tests.support.repos import (
+    build_graph,
+    compare,
+    dangling_head,
+    detached_head,
+    empty_repository,
+    git,
+    init,
+    run_git,
+    strange_repository,
+)
+
+MAIN = Head(ref=b"refs/heads/main")
+
+
+def read_objects(repo: Path) -> Iterator[tuple[str, bytes, bytes]]:
+    """Every object of a repository, commits and tags by way of their columns."""
+    listed = git(repo, "cat-file", "--batch-all-objects", "--batch")
+    at = 0
+    while at < len(listed):
+        end = listed.index(b"\n", at)
+        oid, kind, size = listed[at:end].split()
+        raw = listed[end + 1 : end + 1 + int(size)]
+        if kind == b"commit":
+            raw = build_commit(parse_commit(raw))
+        elif kind == b"tag":
+            raw = build_tag(parse_tag(raw))
+        yield kind.decode(), raw, bytes.fromhex(oid.decode())
+        at = end + 2 + int(size)
+
+
+def read_refs(repo: Path) -> dict[bytes, bytes]:
+    lines = git(repo, "for-each-ref", "--format=%(objectname) %(refname)").splitlines()
+    return {name: oid for oid, name in (line.split(b" ", 1) for line in lines)}
+
+
+def read_head(repo: Path) -> Head:
+    said = (repo / "HEAD").read_bytes().rstrip(b"\n")
+    return Head(ref=said[5:]) if said.startswith(b"ref: ") else Head(oid=said)
+
+
+def restore(repo: Path, target: Path) -> Restored:
+    return write_repository(target, read_objects(repo), read_refs(repo), read_head(repo))
+
+
+def left_overs(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+def test_a_strange_repository_comes_back_exactly(tmp_path: Path) -> None:
+    original = strange_repository(tmp_path / "a.git", large_bytes=300_000)
+    restored = restore(original, tmp_path / "b.git")
+    assert compare(original, tmp_path / "b.git") == []
+    pack = next((tmp_path / "b.git" / "objects" / "pack").glob("*.pack"))
+    verified = run_git("-C", tmp_path / "b.git", "verify-pack", pack.with_suffix(".idx"))
+    assert (verified.returncode, verified.stderr) == (0, b"")
+    assert restored == Restored(
+        objects=sum(1 for _ in read_objects(original)), pack_bytes=pack.stat().st_size, refs=len(read_refs(original))
+    )
+    assert left_overs(tmp_path) == []
+
+
+def test_the_index_is_the_one_that_git_writes(tmp_path: Path) -> None:
+    original = strange_repository(tmp_path / "a.git", large_bytes=1_000, versions=1)
+    restore(original, tmp_path / "b.git")
+    pack = next((tmp_path / "b.git" / "objects" / "pack").glob("*.pack"))
+    git(original, "index-pack", "-o", tmp_path / "git.idx", pack)
+    assert pack.with_suffix(".idx").read_bytes() == (tmp_path / "git.idx").read_bytes()
+
+
+def test_peeled_tags_are_what_git_peels(tmp_path: Path) -> None:
+    original = strange_repository(tmp_path / "a.git", large_bytes=1_000, versions=1)
+    restore(original, tmp_path / "b.git")
+    git(original, "pack-refs", "--all")
+    assert (tmp_path / "b.git" / "packed-refs").read_bytes() == (original / "packed-refs").read_bytes()
+
+
+def test_a_restored_repository_can_be_cloned_and_pushed_to(tmp_path: Path) -> None:
+    build_graph(tmp_path / "a.git", [[1], [2, 1]])
+    restore(tmp_path / "a.git", tmp_path / "b.git")
+    work = tmp_path / "work"
+    assert run_git("clone", "-q", tmp_path / "b.git", work).returncode == 0
+    git(work, "commit", "-q", "--allow-empty", "-m", "more")
+    git(work, "push", "-q", "origin", "main")
+    assert git(tmp_path / "b.git", "rev-parse", "main") == git(work, "rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize("change", [detached_head, dangling_head], ids=["detached", "dangling"])
+def test_head_stays_as_it_was(change: object, tmp_path: Path) -> None:
+    build_graph(tmp_path / "a.git", [[1], [2, 1]])
+    assert callable(change)
+    change(tmp_path / "a.git")
+    restore(tmp_path / "a.git", tmp_path / "b.git")
+    assert compare(tmp_path / "a.git", tmp_path / "b.git") == []
+
+
+def test_an_empty_repository_stays_empty(tmp_path: Path) -> None:
+    original = empty_repository(tmp_path / "a.git")
+    assert restore(original, tmp_path / "b.git") == Restored(0, 0, 0)
+    assert compare(original, tmp_path / "b.git") == []
+
+
+def test_an_object_given_twice_is_written_once(tmp_path: Path) -> None:
+    restored = write_repository(tmp_path / "a.git", [("blob", b"x"), ("blob", b"x"), ("blob", b"y")], {}, MAIN)
+    assert restored.objects == 2
+    assert run_git("-C", tmp_path / "a.git", "fsck", "--full").returncode == 0
+
+
+def test_ids_that_every_git_user_knows() -> None:
+    assert object_id("tree", b"").hex() == "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+    assert object_id("blob", b"").hex() == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+
+
+@settings(max_examples=50)
+@given(sizes=st.lists(st.integers(0, 300_000), max_size=4, unique=True))
+def test_entries_of_any_size_are_read_by_git(sizes: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
+    repo = init(tmp_path_factory.mktemp("pack") / "a.git")
+    with PackWriter(repo / "objects" / "pack") as pack:
+        oids = [pack.add("blob", bytes(size)) for size in sizes]
+        pack.finish()
+    asked = b"".join(oid.hex().encode() + b"\n" for oid in oids)
+    expected = [f"{oid.hex()} blob {size}" for oid, size in zip(oids, sizes, strict=True)]
+    assert git(repo, "cat-file", "--batch-check", stdin=asked).decode().splitlines() == expected
+
+
+BLOB = [("blob", b"x")]
+OID = object_id("blob", b"x").hex().encode()
+
+
+@pytest.mark.parametrize(
+    ("refs", "head", "named"),
+    [
+        ({b"refs/heads/lost": b"1" * 40}, MAIN, "refs/heads/lost"),
+        ({b"refs/heads/short": OID[:-1]}, MAIN, "refs/heads/short"),
+        ({b"refs/heads/\xff": b"1" * 40}, MAIN, "refs/heads/\\xff"),
+        ({}, Head(oid=b"1" * 40), "HEAD"),
+        ({}, Head(), "HEAD"),
+        ({}, Head(ref=b"../../evil"), "evil"),
+        ({b"refs/heads/../../evil": OID}, MAIN, "evil"),
+        ({b"refs/heads/a\n" + OID + b" refs/heads/evil": OID}, MAIN, "evil"),
+        ({b"HEAD": OID}, MAIN, "HEAD"),
+        ({b"refs/heads/": OID}, MAIN, "refs/heads/"),
+        ({b"refs//evil": OID}, MAIN, "evil"),
+        ({b"refs/heads/evil.lock": OID}, MAIN, "evil"),
+        ({b"refs/.evil/x": OID}, MAIN, "evil"),
+        ({b"refs/heads/evil@{1}": OID}, MAIN, "evil"),
+    ],
+)
+def test_what_git_could_not_read_is_refused_by_name(
+    refs: dict[bytes, bytes], head: Head, named: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckFailed) as caught:
+        write_repository(tmp_path / "a.git", BLOB, refs, head)
+    assert named in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+REF_NAMES = st.lists(
+    st.sampled_from([b"a", b".", b"/", b"@", b"{", b".lock", b"\xe9", b"~", b" ", b"\\", b"-", b"\x7f"]), max_size=6
+).map(b"".join)
+
+
+@settings(max_examples=200)
+@given(name=REF_NAMES)
+def test_names_are_judged_as_git_judges_them(name: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+    name = b"refs/heads/" + name
+    valid = run_git("check-ref-format", name).returncode == 0
+    target = tmp_path_factory.mktemp("names") / "a.git"
+    if valid:
+        write_repository(target, BLOB, {name: OID}, MAIN)
+        assert git(target, "for-each-ref", "--format=%(refname)").rstrip(b"\n") == name
+    else:
+        with pytest.raises(CheckFailed):
+            write_repository(target, BLOB, {name: OID}, MAIN)
+
+
+def test_a_damaged_object_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckFailed, match=OID.decode()):
+        write_repository(tmp_path / "a.git", [("blob", b"z", bytes.fromhex(OID.decode()))], {}, MAIN)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckFailed, match="'blog'"):
+        write_repository(tmp_path / "a.git", [("blog", b"x")], {}, MAIN)
+
+
+def test_a_directory_in_use_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("mine")
+    for taken in ("file", "full"):
+        with pytest.raises(UsageError, match=taken):
+            write_repository(tmp_path / taken, BLOB, {}, MAIN)
+    assert (tmp_path / "file").read_text() == (tmp_path / "full" / "file").read_text() == "mine"
+    assert left_overs(tmp_path) == []
+
+
+def test_an_empty_directory_is_used(tmp_path: Path) -> None:
+    (tmp_path / "a.git").mkdir()
+    write_repository(tmp_path / "a.git", BLOB, {}, MAIN)
+    assert git(tmp_path / "a.git", "cat-file", "blob", OID.decode()) == b"x"
+
+
+def test_what_a_killed_run_left_is_replaced(tmp_path: Path) -> None:
+    left = tmp_path / ".a.git.partial" / "objects" / "pack"
+    left.mkdir(parents=True)
+    (left / "tmp_restore.pack").write_bytes(b"half")
+    (tmp_path / ".a.git.partial" / "HEAD").write_bytes(b"half")
+    write_repository(tmp_path / "a.git", BLOB, {}, MAIN)
+    assert run_git("-C", tmp_path / "a.git", "fsck", "--full").returncode == 0
+    assert left_overs(tmp_path) == []
+
+
+def test_a_second_restore_to_the_same_place_is_refused(tmp_path: Path) -> None:
+    partial = tmp_path / ".a.git.partial"
+    partial.mkdir()
+    (partial / "HEAD").write_bytes(b"theirs")
+    held = os.open(partial, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="another process"):
+            write_repository(tmp_path / "a.git", BLOB, {}, MAIN)
+        assert (partial / "HEAD").read_bytes() == b"theirs"
+    finally:
+        os.close(held)
+
+
+def test_an_interrupted_stream_leaves_nothing(tmp_path: Path) -> None:
+    def broken() -> Iterator[tuple[str, bytes]]:
+        yield "blob", b"x"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_repository(tmp_path / "a.git", broken(), {}, MAIN)
+    assert list(tmp_path.iterdir()) == []
