@@ -1,0 +1,143 @@
+"""The configuration: one typed object, read once by the command line and handed on."""
+
+from __future__ import annotations
+
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.errors import UsageError
+from pipeline.git.exchange import Conditions
+from pipeline.git.limits import Limits
+from pipeline.git.network import AddressPolicy
+from pipeline.storage.settings import HdfsSettings
+from pipeline.tables.session import SparkSettings
+
+SEARCHED = (Path("conf/local.toml"),)
+"""Where a configuration is looked for when none is named; without one the defaults hold."""
+
+
+class BadConfiguration(UsageError):
+    """The configuration can not be used."""
+
+    def __init__(self, path: str, problems: Sequence[str]) -> None:
+        super().__init__(path, tuple(problems))
+        self.path, self.problems = path, tuple(problems)
+
+    def __str__(self) -> str:
+        return f"{self.path}: " + "; ".join(self.problems)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ArchiveSection(_Section):
+    """Where the archive is."""
+
+    location: str = Field("archive", description="folder, or hdfs://host:port/folder; relative to where you stand")
+    buckets: int = Field(8, ge=1, le=65_536, description="used once, by init; 8 on a laptop, 1024 on 1,000 threads")
+    lease_s: float = Field(300, gt=0, description="seconds after which a run that fell silent loses the archive")
+
+
+class FetchSection(_Section):
+    """How origins are visited."""
+
+    refs: tuple[str, ...] = Field(
+        ("HEAD", "refs/heads/", "refs/tags/"), min_length=1, description="refs to archive: HEAD and prefixes"
+    )
+    workers: int = Field(1, ge=1, description="buckets fetched at once, each in a process of its own if over 1")
+    concurrency: int = Field(4, ge=1, description="networks of one bucket visited at once; decoding takes turns")
+    run_bytes: int = Field(256 << 20, ge=1 << 20, description="raw bytes sorted together; memory is about twice this")
+    scratch: Path | None = Field(None, description="local folder for packs and files on their way; none: the system's")
+    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (), description="networks that may be reached besides public addresses, such as 10.0.0.0/8"
+    )
+    user_agent: str = Field("git/git-lakehouse", min_length=1, description="what HTTP servers are told we are")
+    limits: Limits = Field(default_factory=Limits, description="of one visit")
+
+    @property
+    def conditions(self) -> Conditions:
+        """What holds for every visit."""
+        return Conditions(
+            AddressPolicy(self.allowed_networks),
+            self.limits,
+            tuple(prefix.encode() for prefix in self.refs),
+            self.user_agent,
+        )
+
+    @property
+    def scratch_folder(self) -> Path:
+        """The scratch folder, which need not exist yet."""
+        return self.scratch or Path(tempfile.gettempdir()) / "git-lakehouse"
+
+
+class NightlySection(_Section):
+    """What a night does after its tables are complete."""
+
+    jobs: tuple[str, ...] = Field(("language_census",), description="jobs run on every night")
+
+
+class LuigiSection(_Section):
+    """How tasks are scheduled."""
+
+    scheduler: str | None = Field(None, description="host:port of a luigid; none: inside the process")
+    attempts: int = Field(3, ge=1, description="times a task is tried when its error says that a retry may help")
+    first_pause_s: float = Field(2, ge=0, description="seconds before the second attempt; doubles each time")
+
+
+class LogSection(_Section):
+    """What is logged, to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is shown")
+
+
+class Config(_Section):
+    """Everything that can be configured."""
+
+    archive: ArchiveSection = Field(default_factory=ArchiveSection)
+    fetch: FetchSection = Field(default_factory=FetchSection)
+    nightly: NightlySection = Field(default_factory=NightlySection)
+    spark: SparkSettings = Field(default_factory=SparkSettings)
+    hdfs: HdfsSettings | None = None
+    luigi: LuigiSection = Field(default_factory=LuigiSection)
+    log: LogSection = Field(default_factory=LogSection)
+
+    def at(self, location: str | None) -> Config:
+        """The same with another archive location, if one is given."""
+        if location is None:
+            return self
+        return self.model_copy(update={"archive": self.archive.model_copy(update={"location": location})})
+
+
+def load_config(path: Path | None) -> Config:
+    """Read a TOML file; without a path, the first of ``SEARCHED`` that exists, else the defaults.
+
+    Raises:
+        BadConfiguration: no such file, not TOML, an unknown key or a bad value, each named.
+    """
+    if path is None:
+        path = next((candidate for candidate in SEARCHED if candidate.is_file()), None)
+        if path is None:
+            return Config()
+    try:
+        document = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise BadConfiguration(str(path), [error.strerror or str(error)]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfiguration(str(path), [f"not TOML: {error}"]) from None
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc']))}: {_sentence(e)}" for e in error.errors(include_input=False)]
+        raise BadConfiguration(str(path), problems) from None
+
+
+def _sentence(error: ErrorDetails) -> str:
+    return "there is no such key" if error["type"] == "extra_forbidden" else error["msg"]
