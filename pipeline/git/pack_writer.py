@@ -29,8 +29,8 @@ def object_id(kind: str, raw: bytes) -> bytes:
 class PackWriter:
     """Streams whole objects into a pack; how many there are need not be known before.
 
-    The index is written by ``finish``; until then nothing in the directory is a pack to git. About 200 bytes of memory
-    an object.
+    The index is written by ``finish``; until then nothing in the directory is a pack to git. About 140 bytes of
+    memory an object, twice that while indexing.
 
     Args:
         directory: ``objects/pack`` of a repository; must exist.
@@ -108,7 +108,7 @@ class PackWriter:
         self._file.write(sha.digest())
         _sync_and_close(self._file)
         index = self._partial.with_suffix(".idx")
-        entries = [(oid, place >> 32, place & 0xFFFFFFFF) for oid, place in sorted(self._places.items())]
+        entries = ((oid, self._places[oid] >> 32, self._places[oid] & 0xFFFFFFFF) for oid in sorted(self._places))
         with index.open("wb") as file:
             write_pack_index_v2(file, entries, sha.digest())
             _sync_and_close(file)
