@@ -8,6 +8,7 @@
 ``runs/LOAD/manifests/N.json``          written last by a fetch task: its files and visits
 ``runs/LOAD/published.json``            all tables have the load
 ``runs/LOAD/derived.json``              the derived tables follow it
+``runs/LOAD/sealed.json``               every table has the night's tag
 ``runs/LOAD/night.json``                the night is complete and tagged; its summary
 ``results/JOB/NIGHT.json``              lineage of a finished job
 
@@ -34,6 +35,11 @@ def tag_of(night: date) -> str:
 def table_data(table: str, load: str) -> str:
     """The folder that a table's files of one load are moved into."""
     return f"{WAREHOUSE}/{NAMESPACE}/{table}/data/{load}"
+
+
+def result_marker(job: str, night: date) -> str:
+    """Lineage of a job's result on a night, written last."""
+    return f"results/{job}/{night.isoformat()}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,11 @@ class Load:
     def derived(self) -> str:
         """Marker of a finished Derive."""
         return f"{self.root}/derived.json"
+
+    @property
+    def sealed(self) -> str:
+        """Marker of a finished Seal."""
+        return f"{self.root}/sealed.json"
 
     @property
     def night_summary(self) -> str:

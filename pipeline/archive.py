@@ -1,0 +1,90 @@
+"""The archive itself: that it exists, and the number of buckets that was chosen once and for all."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.errors import UsageError
+from pipeline.model.layout import ARCHIVE, RUNS, Load
+from pipeline.storage.errors import FileMissing
+from pipeline.storage.interface import Storage
+
+FORMAT = 1
+
+
+class NoArchive(UsageError):
+    """There is no archive at the configured place."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self.location = location
+
+    def __str__(self) -> str:
+        return f"there is no archive at {self.location}; create one with `pipeline init`"
+
+
+class ArchiveFormatUnknown(UsageError):
+    """The archive was made by another version of this program."""
+
+    def __init__(self, location: str, found: int) -> None:
+        super().__init__(location, found)
+        self.location, self.found = location, found
+
+    def __str__(self) -> str:
+        return f"the archive at {self.location} has format {self.found}, this program knows {FORMAT}"
+
+
+class ArchiveInfo(BaseModel):
+    """What ``archive.json`` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    buckets: int
+    created_at: datetime
+
+    @classmethod
+    def new(cls, buckets: int) -> ArchiveInfo:
+        """An archive created now."""
+        return cls(buckets=buckets, created_at=datetime.now(UTC).replace(microsecond=0))
+
+
+def find_archive(storage: Storage) -> ArchiveInfo | None:
+    """What is at the storage's root, None if it holds no archive.
+
+    Raises:
+        ArchiveFormatUnknown: it does, of a format we do not know.
+    """
+    try:
+        info = ArchiveInfo.model_validate_json(storage.read(ARCHIVE))
+    except FileMissing:
+        return None
+    if info.format != FORMAT:
+        raise ArchiveFormatUnknown(storage.root_uri, info.format)
+    return info
+
+
+def open_archive(storage: Storage) -> ArchiveInfo:
+    """The archive at the storage's root.
+
+    Raises:
+        NoArchive, ArchiveFormatUnknown: as they say.
+    """
+    info = find_archive(storage)
+    if info is None:
+        raise NoArchive(storage.root_uri)
+    return info
+
+
+def nightly_loads(storage: Storage) -> dict[date, bool]:
+    """Nights that were begun, oldest first, and whether each is complete."""
+    found = {}
+    for entry in storage.list(RUNS):
+        try:
+            night = date.fromisoformat(entry.path.rpartition("/")[2])
+        except ValueError:
+            continue
+        found[night] = storage.stat(Load.of_night(night).night_summary) is not None
+    return dict(sorted(found.items()))

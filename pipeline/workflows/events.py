@@ -1,0 +1,85 @@
+"""What happens in a run, as lines of JSON in a file that every process of the run appends to.
+
+The command line draws progress from it while the run goes on; afterwards stages' times and errors are read from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ExitCode, PipelineError
+from pipeline.model.manifest import VisitLine
+
+Event = dict[str, Any]
+"""Always has ``kind``: planned, visit, stage or error."""
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """The event file of one run on this machine."""
+
+    path: Path
+
+    def planned(self, origins_due: int, buckets: int) -> None:
+        """The plan is made."""
+        self._append({"kind": "planned", "origins_due": origins_due, "buckets": buckets})
+
+    def visit(self, line: VisitLine) -> None:
+        """A visit ended."""
+        self._append(
+            {
+                "kind": "visit",
+                "origin": line.origin,
+                "status": line.status,
+                "error": line.error,
+                "pack_bytes": line.pack_bytes,
+                "objects": line.objects,
+            }
+        )
+
+    def error(self, task: str, error: BaseException) -> None:
+        """A task failed for good."""
+        code = error.exit_code if isinstance(error, PipelineError) else ExitCode.RUN_FAILED
+        text = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
+        self._append({"kind": "error", "task": task, "exit_code": int(code), "message": text})
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Note when a stage began and ended on this machine; several tasks may share a stage."""
+        began = time.time()
+        yield
+        self._append({"kind": "stage", "stage": name, "began": began, "ended": time.time()})
+
+    def read(self) -> list[Event]:
+        """All events so far."""
+        if not self.path.exists():
+            return []
+        return [json.loads(line) for line in self.path.read_text().splitlines()]
+
+    def seconds_by_stage(self) -> dict[str, float]:
+        """Wall seconds from a stage's first task to its last."""
+        spans: dict[str, tuple[float, float]] = {}
+        for event in self.read():
+            if event["kind"] == "stage":
+                first, last = spans.get(event["stage"], (event["began"], event["ended"]))
+                spans[event["stage"]] = (min(first, event["began"]), max(last, event["ended"]))
+        return {stage: round(last - first, 2) for stage, (first, last) in spans.items()}
+
+    def errors(self) -> list[Event]:
+        """Errors, oldest first."""
+        return [event for event in self.read() if event["kind"] == "error"]
+
+    def _append(self, event: Event) -> None:
+        line = json.dumps(event, default=str).encode() + b"\n"
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(descriptor, line)
+        finally:
+            os.close(descriptor)
