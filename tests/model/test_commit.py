@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -9,10 +10,13 @@ from hypothesis import strategies as st
 from pipeline.errors import CheckFailed
 from pipeline.model.commit import Commit, build_commit, parse_commit
 from tests.model.strategies import EMAILS, EXTRA, HOSTILE, MESSAGES, NAMES, OFFSETS, OIDS, SIGNATURES, TIMES
+from tests.support.git import git, run_git
 
 TREE = "tree " + "ab" * 20 + "\n"
 PEOPLE = "author A U Thor <a@example.com> 1700000000 +0530\ncommitter C O Mitter <c@example.com> 1700000001 -0330\n"
 PLAIN = (TREE + PEOPLE + "\nsubject\n").encode()
+
+SIGNATURE = "-----BEGIN PGP SIGNATURE-----\n\niQEz\n-----END PGP SIGNATURE-----"
 
 COMMITS = st.builds(
     Commit,
@@ -163,3 +167,21 @@ def test_two_signatures_stay_headers() -> None:
 def test_building_from_incomplete_columns_is_refused() -> None:
     with pytest.raises(CheckFailed):
         build_commit(replace(parse_commit(PLAIN), tree=None))
+
+
+def test_git_itself_writes_headers_in_the_order_that_columns_rebuild(tmp_path: Path) -> None:
+    signer = tmp_path / "signer"
+    script = f"#!/bin/sh\ncat >/dev/null\necho '[GNUPG:] SIG_CREATED ' >&2\ncat <<END\n{SIGNATURE}\nEND\n"
+    signer.write_text(script)
+    signer.chmod(0o700)
+    work = tmp_path / "work"
+    assert run_git("init", "-q", work).returncode == 0
+    git(work, "commit", "-q", "--allow-empty", "-m", "base")
+    git(work, "commit", "-q", "--allow-empty", "-m", "tagged")
+    git(work, "-c", f"gpg.program={signer}", "tag", "-s", "-m", "release", "v1")
+    git(work, "reset", "-q", "--hard", "HEAD^")
+    settings = ("-c", f"gpg.program={signer}", "-c", "i18n.commitEncoding=EUC-JP")
+    git(work, *settings, "merge", "-q", "--no-ff", "-S", "-m", "merge", "v1")
+    commit = parse_commit(git(work, "cat-file", "commit", "HEAD"))
+    assert [name for name, _ in commit.extra] == ["mergetag"]
+    assert (commit.encoding, commit.signature, commit.raw) == ("EUC-JP", SIGNATURE, None)
