@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import UsageError
 from pipeline.storage.errors import AlreadyThere, FileMissing, StorageError, StorageUnavailable, UploadMismatch
-from pipeline.storage.hdfs_client import make_client, repeated, translated
+from pipeline.storage.hdfs_client import DATA_LATER, LATER, make_client, repeated, translated
 from pipeline.storage.hdfs_file import HdfsFile
 from pipeline.storage.interface import Entry, Storage, Uploaded
 from pipeline.storage.paths import check_path, join, parent_of, temporary_name
@@ -102,7 +102,7 @@ class HdfsStorage(Storage):
                 if filled < length:
                     raise StorageUnavailable(path, f"{filled} instead of {length} bytes came from offset {offset}")
 
-            self._ask(path, once)
+            self._ask(path, once, DATA_LATER)
 
         raw = HdfsFile(path, entry.size_bytes, fetch)
         return io.BufferedReader(raw, buffer_size=self._settings.read_ahead_bytes)
@@ -110,7 +110,7 @@ class HdfsStorage(Storage):
     def read(self, path: str) -> bytes:
         """See ``Storage.read``."""
         full = self._full(path)
-        return self._ask(path, lambda: b"".join(self._stream(full)))
+        return self._ask(path, lambda: b"".join(self._stream(full)), DATA_LATER)
 
     def create(self, path: str, data: bytes) -> None:
         """See ``Storage.create``.
@@ -181,9 +181,9 @@ class HdfsStorage(Storage):
     def _full(self, path: str, *, root_allowed: bool = False) -> str:
         return f"{self._root}/{check_path(path, root_allowed=root_allowed)}".rstrip("/") or "/"
 
-    def _ask(self, path: str, call: Callable[[], T]) -> T:
+    def _ask(self, path: str, call: Callable[[], T], later: Set[str] = LATER) -> T:
         def once() -> T:
-            with translated(path):
+            with translated(path, later):
                 return call()
 
         return repeated(self._settings, once)
@@ -201,7 +201,7 @@ class HdfsStorage(Storage):
             raise StorageError(path, "is a file; a folder is needed here") from error
 
     def _write(self, path: str, data: bytes | Iterator[bytes]) -> None:
-        with translated(path):
+        with translated(path, DATA_LATER):
             self._client.write(
                 self._full(path),
                 data=data,
@@ -233,7 +233,7 @@ class HdfsStorage(Storage):
                 length += len(chunk)
             return length, found.hexdigest()
 
-        stored_size, stored = self._ask(temporary, digest)
+        stored_size, stored = self._ask(temporary, digest, DATA_LATER)
         if stored_size != size:
             raise UploadMismatch(path, f"{size} bytes", f"{stored_size} bytes")
         if stored != sha256:

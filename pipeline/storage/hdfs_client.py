@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
@@ -25,15 +25,19 @@ T = TypeVar("T")
 
 LATER = {
     "BlockMissingException",
+    "ClosedChannelException",
     "ConnectException",
+    "EOFException",
     "LeaseExpiredException",
     "NoRouteToHostException",
     "RecoveryInProgressException",
     "RetriableException",
     "SafeModeException",
+    "SocketException",
     "SocketTimeoutException",
     "StandbyException",
 }
+DATA_LATER = LATER | {"IOException"}  # no DataNode, none with space, a broken pipeline: none has a name of its own
 TAKEN = {"AlreadyBeingCreatedException", "FileAlreadyExistsException"}
 LONGEST_PAUSE_S = 10.0
 CONNECTIONS = 32
@@ -78,12 +82,17 @@ def repeated(settings: HdfsSettings, call: Callable[[], T]) -> T:
 
 
 @contextmanager
-def translated(path: str) -> Iterator[None]:
-    """Turn what HdfsCLI and requests raise into this package's errors about a path."""
+def translated(path: str, later: Set[str] = LATER) -> Iterator[None]:
+    """Turn what HdfsCLI and requests raise into this package's errors about a path.
+
+    Args:
+        path: what the call is about.
+        later: names of server exceptions that mean "try again".
+    """
     try:
         yield
     except HdfsError as error:
-        _raise_refusal(path, error)
+        _raise_refusal(path, error, later)
     except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
         raise StorageError(path, f"no connection: {error}") from error
     except (requests.JSONDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
@@ -92,7 +101,7 @@ def translated(path: str) -> Iterator[None]:
         raise StorageUnavailable(path, f"no answer: {error}") from error
 
 
-def _raise_refusal(path: str, error: HdfsError) -> NoReturn:
+def _raise_refusal(path: str, error: HdfsError, later: Set[str]) -> NoReturn:
     """Raise what a server's refusal means, by the name of its exception, never by its words."""
     name = error.exception
     if name == "FileNotFoundException":
@@ -101,13 +110,14 @@ def _raise_refusal(path: str, error: HdfsError) -> NoReturn:
         raise AlreadyThere(path) from error
     text = error.message.decode(errors="replace") if isinstance(error.message, bytes) else str(error.message)
     first_line = text.strip().partition("\n")[0][:300]
-    kind = StorageUnavailable if name in LATER else StorageError
+    kind = StorageUnavailable if name in later else StorageError
     raise kind(path, f"HDFS answered {name or 'without an exception name'}: {first_line}") from error
 
 
 def _refuse_gateway_errors(response: requests.Response, **_: object) -> None:
     """Treat "no server behind this one" as no connection, so that HdfsCLI goes on to its next address."""
     if response.status_code in {502, 503, 504}:
+        response.close()
         raise requests.ConnectionError(f"HTTP status {response.status_code}", response=response)
 
 

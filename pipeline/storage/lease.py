@@ -25,6 +25,7 @@ from pipeline.errors import ArchiveHeld, UsageError
 from pipeline.storage.errors import AlreadyThere, FileMissing, LeaseLost, StorageError, StorageUnavailable
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import LeaseRecord, Owner, read_record
+from pipeline.storage.lease_ticket import LeaseTicket
 
 __all__ = ["Lease", "Owner"]
 
@@ -101,6 +102,11 @@ class Lease:
     def expires_at(self) -> float:
         """When the lease runs out unless it is renewed."""
         return self._expires_at
+
+    @property
+    def ticket(self) -> LeaseTicket:
+        """For workers of this run, which renew nothing and may be other processes."""
+        return LeaseTicket(self._storage, self._path, _beat(self._path, self._record.token), self._record.token)
 
     @property
     def lost(self) -> bool:

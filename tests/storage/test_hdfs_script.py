@@ -1,0 +1,68 @@
+"""The command that starts HDFS for tests and for trying things out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.hdfs import SCRIPT, MiniHdfs
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False, timeout=600
+    )
+
+
+@pytest.mark.hdfs
+def test_starting_twice_changes_nothing(hdfs: MiniHdfs) -> None:
+    before = json.loads(run("status", "--dir", str(hdfs.folder), "--json").stdout)
+    assert before["running"] == {"namenode": True, "datanode": True}
+    again = run("start", "--dir", str(hdfs.folder), "--json")
+    assert again.returncode == 0
+    assert json.loads(again.stdout) == before
+
+
+@pytest.mark.hdfs
+def test_stop_leaves_a_cluster_that_starts_again(tmp_path: Path) -> None:
+    folder = str(tmp_path / "cluster")
+    first = json.loads(run("start", "--dir", folder, "--json").stdout)
+    try:
+        assert run("stop", "--dir", folder).returncode == 0
+        status = run("status", "--dir", folder, "--json")
+        assert status.returncode == 3
+        assert json.loads(status.stdout)["running"] == {"namenode": False, "datanode": False}
+        second = json.loads(run("start", "--dir", folder, "--json").stdout)
+        assert second["ports"] == first["ports"]
+        assert second["pids"] != first["pids"]
+    finally:
+        assert run("wipe", "--dir", folder).returncode == 0
+    assert not Path(folder).exists()
+
+
+def test_status_of_nothing(tmp_path: Path) -> None:
+    status = run("status", "--dir", str(tmp_path / "none"), "--json")
+    assert status.returncode == 3
+    assert json.loads(status.stdout)["running"] == {"namenode": False, "datanode": False}
+
+
+def test_wipe_deletes_only_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("data")
+    wiped = run("wipe", "--dir", str(tmp_path))
+    assert wiped.returncode == 1
+    assert "nothing deleted" in wiped.stderr
+    assert (tmp_path / "precious").exists()
+
+
+def test_stop_leaves_foreign_processes_alone(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+        state = {"pids": {"namenode": stranger.pid, "datanode": stranger.pid}, "ports": {}}
+        (tmp_path / "state.json").write_text(json.dumps(state))
+        assert run("stop", "--dir", str(tmp_path), "--kill").returncode == 0
+        assert stranger.poll() is None
+        stranger.communicate(b"\n")
+    assert stranger.returncode == 0
