@@ -26,7 +26,7 @@ class PipelineError(Exception):
     """Base of all errors raised by this package."""
 
     retryable: ClassVar[bool] = False
-    exit_code: ClassVar[ExitCode] = ExitCode.RUN_FAILED
+    exit_code: ExitCode = ExitCode.RUN_FAILED
 
 
 class UsageError(PipelineError):

@@ -78,7 +78,7 @@ class Skeleton:
             return
 
     def _note_commit(self, data: bytes) -> None:
-        for at in _header_ids(data):
+        for at in commit_links(data):
             self._needed.add(at)
 
     def _note_tag(self, oid: bytes, data: bytes) -> None:
@@ -129,17 +129,22 @@ class Skeleton:
         for index, (oid, type_num) in enumerate(zip(self._position, self._types, strict=True)):
             yield type_num, oid, self._file.read(self._starts[index + 1] - self._starts[index])
 
-    def _read(self, oid: bytes, type_num: int) -> bytes | None:
+    def get(self, oid: bytes) -> tuple[int, bytes] | None:
+        """Type number and bytes of an object in here, else None."""
         index = self._position.get(oid)
-        if index is None or self._types[index] != type_num:
+        if index is None:
             return None
         self._file.seek(self._starts[index])
         data: bytes = self._file.read(self._starts[index + 1] - self._starts[index])
         self._file.seek(0, 2)
-        return data
+        return self._types[index], data
+
+    def _read(self, oid: bytes, type_num: int) -> bytes | None:
+        found = self.get(oid)
+        return found[1] if found is not None and found[0] == type_num else None
 
 
-def _header_ids(commit: bytes) -> Iterable[bytes]:
+def commit_links(commit: bytes) -> Iterable[bytes]:
     """The tree and parents that a commit's first lines name."""
     at = 0
     found = []

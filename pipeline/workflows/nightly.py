@@ -228,5 +228,3 @@ class Nightly(NightTask):
         run = self.run_object
         summary = summarize(run, self.load)
         run.storage.replace(self.load.night_summary, summary.model_dump_json(indent=1).encode())
-
-

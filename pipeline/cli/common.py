@@ -1,0 +1,103 @@
+"""What every command has: its options, the opened archive, and one place that turns errors into exit codes."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+import click
+from pyspark.sql import SparkSession
+
+from pipeline.archive import ArchiveInfo, open_archive
+from pipeline.cli.output import Format, Output, set_up_logging
+from pipeline.config import Config, load_config
+from pipeline.errors import ExitCode, PipelineError
+from pipeline.storage.factory import open_storage
+from pipeline.storage.interface import Storage
+from pipeline.tables.session import open_session
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Context:
+    """A command's surroundings."""
+
+    config: Config
+    storage: Storage
+    output: Output
+
+    def archive(self) -> ArchiveInfo:
+        """The archive, which must exist."""
+        return open_archive(self.storage)
+
+    def spark(self) -> SparkSession:
+        """The session, started on first use."""
+        return open_session(self.config.spark, self.storage.root_uri, "pipeline")
+
+
+def command_options(function: Callable[Concatenate[Context, P], int | None]) -> Callable[..., None]:
+    """Add ``--config``, ``--archive`` and ``--output``, and end with the command's exit code."""
+
+    @click.option(
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path),
+        envvar="PIPELINE_CONFIG",
+        help="TOML file; default: conf/local.toml here, else the built-in defaults.",
+    )
+    @click.option("--archive", "location", help="Folder or hdfs:// URL of the archive, in place of the configured one.")
+    @click.option(
+        "--output",
+        "format_",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="JSON goes to standard output alone.",
+    )
+    @functools.wraps(function)
+    def wrapped(
+        config_path: Path | None, location: str | None, format_: Format, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        output = Output(format_)
+        set_up_logging("INFO", output.messages)
+        try:
+            config = load_config(config_path).at(location)
+            set_up_logging(config.log.level, output.messages)
+            context = Context(config, open_storage(config.archive.location, config.hdfs), output)
+            code = function(context, *args, **kwargs)
+        except PipelineError as error:
+            output.messages.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            logger.debug("details", exc_info=error)
+            raise SystemExit(int(error.exit_code)) from None
+        raise SystemExit(int(code or ExitCode.DONE))
+
+    return wrapped
+
+
+class Night(click.ParamType):
+    """YYYY-MM-DD."""
+
+    name = "YYYY-MM-DD"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Parse, or fail as wrong usage."""
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a date like 2026-11-24", param, ctx)
+
+
+def today() -> date:
+    """The logical date of a run that names none: today, UTC."""
+    return datetime.now(UTC).date()

@@ -1,0 +1,39 @@
+"""The ``pipeline`` command."""
+
+from __future__ import annotations
+
+import signal
+from importlib.metadata import version
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from pipeline.cli.archive import init, restore, status
+from pipeline.cli.jobs import jobs, sql, submit
+from pipeline.cli.nightly import nightly
+from pipeline.cli.origins import origins
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(version("git-lakehouse"), prog_name="pipeline")
+def cli() -> None:
+    """Archive public git repositories every night as Iceberg tables, and run Spark jobs over their whole history.
+
+    Exit codes: 0 done, 1 some origins failed, 2 wrong usage or configuration, 3 stored data failed a check,
+    4 another run holds the archive, 5 the run itself failed (storage, Spark, this machine).
+    """
+
+
+for command in (init, origins, nightly, status, restore, submit, jobs, sql):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point. SIGTERM ends a run as an interrupt does: cleanly, with the lease given up."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    cli()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,64 @@
+"""``pipeline nightly``."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import partial
+
+import click
+
+from pipeline.cli.common import Context, Night, command_options, today
+from pipeline.cli.output import Output, size
+from pipeline.cli.progress import show_progress
+from pipeline.errors import ExitCode
+from pipeline.workflows.run_night import run_night
+from pipeline.workflows.summary import NightSummary
+
+
+@click.command()
+@click.option("--night", type=Night(), default=None, help="Logical date of the run; default: today, UTC.")
+@click.option("--workers", type=click.IntRange(min=1), default=None, help="Buckets fetched at once.")
+@command_options
+def nightly(context: Context, night: date | None, workers: int | None) -> int:
+    """Visit every origin that is due and publish one consistent night."""
+    result = run_night(
+        context.config,
+        context.storage,
+        context.archive(),
+        night or today(),
+        workers=workers or context.config.fetch.workers,
+        watch=partial(show_progress, context.output.messages),
+    )
+    if not context.output.result({**result.summary.model_dump(), "already": result.already}):
+        if result.already:
+            context.output.say(f"The night {result.summary.night} is complete already; nothing was done.")
+        show_summary(context.output, result.summary)
+    if result.already:
+        return ExitCode.DONE
+    return ExitCode.SOME_ORIGINS_FAILED if result.summary.some_failed else ExitCode.DONE
+
+
+def show_summary(output: Output, summary: NightSummary) -> None:
+    """The night as two short tables, and one of what went wrong."""
+    origins = ", ".join(f"{count:,} {status}" for status, count in summary.origins.items()) or "none due"
+    stored = size(summary.stored_bytes)
+    if summary.wire_bytes:
+        stored += f" ({summary.stored_bytes / summary.wire_bytes:.2f} of what came over the wire)"
+    seconds = [f"{stage} {taken:.1f}" for stage, taken in summary.seconds.items() if stage != "nightly"]
+    output.fields(
+        f"Night {summary.night}",
+        {
+            "origins": origins,
+            "new objects": summary.objects,
+            "new bytes, inflated": size(summary.raw_bytes),
+            "over the wire": size(summary.wire_bytes),
+            "stored": f"{stored} in {summary.files} files",
+            "seconds": ", ".join(seconds),
+        },
+    )
+    if summary.failed:
+        output.table(
+            "Visits that did not end well",
+            ["origin", "status", "error", "what happened"],
+            [(f.origin, f.status.value, f.error, f.detail) for f in summary.failed],
+        )

@@ -1,0 +1,126 @@
+"""Results to standard output, as text a person likes to read or as JSON for programs. Logs go elsewhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from enum import Enum
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from rich import box
+from rich.console import Console
+from rich.filesize import decimal
+from rich.logging import RichHandler
+from rich.table import Table
+
+Format = Literal["text", "json"]
+
+
+class Output:
+    """Where a command says what it found."""
+
+    def __init__(self, format_: Format) -> None:
+        self.format = format_
+        self.console = Console(soft_wrap=True, highlight=False)
+        self.messages = Console(stderr=True)
+
+    def result(self, value: object) -> bool:
+        """Print the value if JSON was asked for; True when it was, and the command has nothing more to say."""
+        if self.format != "json":
+            return False
+        self.console.out(json.dumps(jsonable(value), indent=1), highlight=False)
+        return True
+
+    def say(self, sentence: str) -> None:
+        """One line of text."""
+        self.console.print(sentence, markup=False)
+
+    def table(self, title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """A table; numbers align right, bytes in rows become hexadecimal."""
+        table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+        lines = [[_cell(value) for value in row] for row in rows]
+        kinds = (
+            [all(isinstance(row, int | float) for row in column) for column in zip(*rows, strict=True)] if lines else []
+        )
+        for index, column in enumerate(columns):
+            table.add_column(column, justify="right" if kinds and kinds[index] else "left", overflow="fold")
+        for line in lines:
+            table.add_row(*line)
+        self.console.print(table, markup=False)
+
+    def fields(self, title: str, values: Mapping[str, object]) -> None:
+        """Names and values, one a line."""
+        table = Table(
+            title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False
+        )
+        table.add_column(style="dim")
+        table.add_column(overflow="fold")
+        for name, value in values.items():
+            table.add_row(name, _cell(value))
+        self.console.print(table, markup=False)
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    return decimal(count)
+
+
+def jsonable(value: object) -> object:
+    """Plain JSON values: ids as hexadecimal, dates as ISO 8601."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {_key(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [jsonable(item) for item in value]
+    return _plain(value)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes | bytearray):
+        return value.hex()
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _key(key: object) -> str:
+    return str(jsonable(key.value if isinstance(key, Enum) else key))
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_cell, value)) + "]"
+    for kind, show in _SHOWN:
+        if isinstance(value, kind):
+            return show(value)
+    return str(value)
+
+
+_SHOWN: tuple[tuple[type, Callable[[Any], str]], ...] = (
+    (type(None), lambda none: ""),
+    (bytes, bytes.hex),
+    (bytearray, bytearray.hex),
+    (bool, lambda yes: "yes" if yes else "no"),
+    (int, lambda number: f"{number:,}"),
+    (float, lambda number: f"{number:,.2f}"),
+    (datetime, lambda moment: moment.strftime("%Y-%m-%d %H:%M:%S")),
+)
+
+
+def set_up_logging(level: str, console: Console) -> None:
+    """Log lines to standard error, through the console that also draws progress."""
+    handler: logging.Handler
+    if console.is_terminal:
+        handler = RichHandler(console=console, show_path=False, markup=False)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for chatty in ("py4j", "luigi", "luigi-interface", "urllib3", "dulwich"):
+        logging.getLogger(chatty).setLevel(max(logging.getLevelName(level), logging.WARNING))

@@ -1,0 +1,50 @@
+"""Which of a network's objects belong to one repository: those that its refs lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pipeline.fetch.skeleton import Skeleton, commit_links
+from pipeline.git.pack import COMMIT, TREE
+from pipeline.model.tag import parse_tag
+from pipeline.model.tree import GITLINK_MODE, MalformedTree, iter_entries
+
+
+def reachable(skeleton: Skeleton, tips: Iterable[bytes]) -> set[bytes]:
+    """Ids of everything that the tips lead to, blobs included, whether they are there or not.
+
+    Args:
+        skeleton: commits, tags and trees of the network.
+        tips: ids that refs name.
+    """
+    seen: set[bytes] = set()
+    todo = list(tips)
+    while todo:
+        oid = todo.pop()
+        if oid in seen:
+            continue
+        seen.add(oid)
+        found = skeleton.get(oid)
+        if found is not None:
+            todo.extend(link for link in _links(*found) if link not in seen)
+    return seen
+
+
+def _links(type_num: int, data: bytes) -> Iterable[bytes]:
+    if type_num == COMMIT:
+        return commit_links(data)
+    if type_num == TREE:
+        return _entries(data)
+    target = parse_tag(data).target
+    return () if target is None else (target,)
+
+
+def _entries(data: bytes) -> list[bytes]:
+    links = []
+    try:
+        for mode, _, oid in iter_entries(data):
+            if mode != GITLINK_MODE:
+                links.append(oid)
+    except MalformedTree:
+        pass
+    return links

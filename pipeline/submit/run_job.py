@@ -1,0 +1,80 @@
+"""Run a job of ``jobs/`` on a night and keep its result with its lineage."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import inspect
+import pkgutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from types import ModuleType
+
+from pyspark.sql import DataFrame, SparkSession
+
+import jobs
+from pipeline.errors import UsageError
+from pipeline.storage.interface import Storage
+from pipeline.tables.read import Archive
+from pipeline.tables.results import write_result
+
+
+class NoSuchJob(UsageError):
+    """There is no such module in ``jobs/``."""
+
+    def __init__(self, job: str, known: Sequence[str]) -> None:
+        super().__init__(job, tuple(known))
+        self.job, self.known = job, tuple(known)
+
+    def __str__(self) -> str:
+        return f"there is no job {self.job}; there are: {', '.join(self.known) or 'none'}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """A job and its one-line description, the first line of its module's docstring."""
+
+    name: str
+    description: str
+
+
+def list_jobs() -> list[JobInfo]:
+    """All jobs, by name. Imports them."""
+    return [JobInfo(name, _first_line(_module(name))) for name in _names()]
+
+
+def run_job(spark: SparkSession, storage: Storage, job: str, argv: Sequence[str], night: date | None) -> DataFrame:
+    """Run a job and write its result table.
+
+    Args:
+        job: name of a module in ``jobs/`` with ``main(archive, argv) -> DataFrame``.
+        argv: the job's own arguments.
+        night: which night; None for the newest.
+
+    Returns:
+        The result, as it was written.
+
+    Raises:
+        NoSuchJob: as it says.
+        NightNotFound: there is no such night.
+    """
+    if job not in _names():
+        raise NoSuchJob(job, _names())
+    archive = Archive(spark)
+    night = archive.resolve(night)
+    archive.register_views(night)
+    result = _module(job).main(archive, list(argv))
+    return write_result(spark, storage, job, importlib.metadata.version("git-lakehouse"), list(argv), night, result)
+
+
+def _names() -> list[str]:
+    return sorted(m.name for m in pkgutil.iter_modules(jobs.__path__) if not m.name.startswith("_"))
+
+
+def _module(job: str) -> ModuleType:
+    return importlib.import_module(f"jobs.{job}")
+
+
+def _first_line(module: ModuleType) -> str:
+    return (inspect.getdoc(module) or "").partition("\n")[0]
