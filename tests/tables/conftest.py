@@ -1,0 +1,76 @@
+"""One Spark for all tests here, and an archive for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline.model.layout import WAREHOUSE
+from pipeline.model.origin import Origin
+from pipeline.storage import Storage
+from pipeline.storage.local import LocalStorage
+from pipeline.tables.create import create_tables
+from pipeline.tables.origins import add_origins
+from pipeline.tables.session import SparkSettings, open_session
+from tests.tables.landing import BUCKETS
+
+ADDED = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # PySpark leaves the sockets of collect() to the garbage collector, which may run in any later test.
+    config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "spark" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.spark)
+
+
+@pytest.fixture(scope="session")
+def spark_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("archive")
+
+
+@pytest.fixture(scope="session")
+def session(spark_root: Path) -> Iterator[SparkSession]:
+    settings = SparkSettings(master="local[2]", driver_memory="1g", java_options="-XX:TieredStopAtLevel=1")
+    spark = open_session(settings, spark_root.as_uri(), "tests")
+    yield spark
+    spark.stop()
+
+
+@pytest.fixture
+def storage(spark_root: Path) -> Storage:
+    return LocalStorage(spark_root)
+
+
+@pytest.fixture
+def spark(session: SparkSession, spark_root: Path) -> Iterator[SparkSession]:
+    """The session, with fresh and empty tables."""
+    create_tables(session, BUCKETS)
+    yield session
+    for row in session.sql("SHOW TABLES IN archive.code").collect():
+        session.sql(f"DROP TABLE archive.code.{row['tableName']} PURGE")
+    LocalStorage(spark_root).delete("runs", recursive=True)
+    LocalStorage(spark_root).delete(WAREHOUSE, recursive=True)
+
+
+def add(spark: SparkSession, *urls: str | tuple[str, str]) -> list[Origin]:
+    """Add origins, each a URL or a pair of URL and fork root."""
+    origins = [Origin(url) if isinstance(url, str) else Origin(*url) for url in urls]
+    add_origins(spark, origins, BUCKETS, ADDED)
+    return origins
+
+
+def night(day: int) -> date:
+    return date(2026, 11, day)
+
+
+def lease_held() -> None:
+    """A lease check that always passes."""

@@ -1,0 +1,172 @@
+"""Builds what fetch tasks land, from a short spec: blobs, trees, commits, refs and visits of one load."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.model.commit import parse_commit
+from pipeline.model.layout import Load
+from pipeline.model.manifest import LandedFile, Manifest, VisitLine
+from pipeline.model.origin import Origin, bucket_of
+from pipeline.model.tables import BY_NAME, LANDED, extension
+from pipeline.model.tag import parse_tag
+from pipeline.model.visit import VisitStatus
+from pipeline.storage import Storage
+
+BUCKETS = 4
+Tree = Mapping[bytes, "bytes | Tree"]
+"""Names to file contents or subtrees."""
+
+
+def oid_of(kind: bytes, body: bytes) -> bytes:
+    return hashlib.sha1(kind + b" %d\0" % len(body) + body).digest()
+
+
+class Landing:
+    """One load in the making; nothing is on disk before ``write``."""
+
+    def __init__(self, storage: Storage, night: date, run_id: str = "run1") -> None:
+        self.storage, self.load, self.run_id = storage, Load.of_night(night), run_id
+        self.rows: dict[str, list[dict[str, Any]]] = {table.name: [] for table in LANDED}
+        self.seen: set[tuple[int, bytes]] = set()
+        self.visits: list[VisitLine] = []
+        self.clock = datetime(night.year, night.month, night.day, 1, tzinfo=UTC)
+
+    def row(self, table: str, network: int, **values: Any) -> dict[str, Any]:
+        row = {"bucket": bucket_of(network, BUCKETS), "network": network, **values}
+        self.rows[table].append(row)
+        return row
+
+    def _new(self, network: int, oid: bytes) -> bool:
+        if (network, oid) in self.seen:
+            return False
+        self.seen.add((network, oid))
+        return True
+
+    def blob(self, network: int, data: bytes, name: bytes = b"", *, at_head: bool = True) -> bytes:
+        oid = oid_of(b"blob", data)
+        if self._new(network, oid):
+            text = name.decode(errors="replace")
+            names = {"name": text, "ext": extension(text), "size": len(data)}
+            sha256 = hashlib.sha256(data).digest()
+            self.row("blobs", network, oid=oid, sha256=sha256, is_binary=b"\0" in data, stored="yes", **names)
+            self.row("contents", network, oid=oid, at_head=at_head, content=data, **names)
+        return oid
+
+    def tree(self, network: int, tree: Tree, *, at_head: bool = True) -> bytes:
+        body = b""
+        for name, value in sorted(tree.items()):
+            if isinstance(value, bytes):
+                oid, mode = self.blob(network, value, name, at_head=at_head), b"100644"
+            else:
+                oid, mode = self.tree(network, value, at_head=at_head), b"40000"
+            body += mode + b" " + name + b"\0" + oid
+        return self.raw_tree(network, body, at_head=at_head)
+
+    def raw_tree(self, network: int, body: bytes, *, at_head: bool = True) -> bytes:
+        oid = oid_of(b"tree", body)
+        if self._new(network, oid):
+            self.row("trees", network, oid=oid, at_head=at_head, content=body)
+        return oid
+
+    def commit(self, network: int, tree: bytes, *parents: bytes, message: str = "m", at: int = 1_700_000_000) -> bytes:
+        lines = [f"tree {tree.hex()}", *(f"parent {parent.hex()}" for parent in parents)]
+        lines += [f"author A <a@b> {at} +0200", f"committer C <c@d> {at + 60} -0130", "", message]
+        body = "\n".join(lines).encode()
+        oid = oid_of(b"commit", body)
+        if self._new(network, oid):
+            self._codec_row("commits", network, oid, parse_commit(body))
+        return oid
+
+    def tag(self, network: int, target: bytes, kind: str = "commit", name: str = "v1") -> bytes:
+        body = f"object {target.hex()}\ntype {kind}\ntag {name}\ntagger T <t@t> 1700000000 +0000\n\nrelease\n".encode()
+        oid = oid_of(b"tag", body)
+        if self._new(network, oid):
+            self._codec_row("tags", network, oid, parse_tag(body))
+        return oid
+
+    def _codec_row(self, table: str, network: int, oid: bytes, parsed: Any) -> None:
+        values = {name: getattr(parsed, name) for name in parsed.__slots__}
+        for name, value in values.items():
+            if name.endswith("_time") and value is not None:
+                values[name] = datetime.fromtimestamp(value, UTC)
+        values["extra"] = [{"key": key, "value": value} for key, value in values["extra"]]
+        self.row(table, network, oid=oid, **values)
+
+    def ref(
+        self, origin: Origin, name: str, target: bytes | None, symref: str | None = None, peeled: bytes | None = None
+    ) -> None:
+        self.row(
+            "refs",
+            origin.network,
+            origin=origin.url,
+            night=self.load.night,
+            name=name,
+            target=target,
+            symref=symref,
+            peeled=peeled,
+        )
+
+    def visit(self, origin: Origin, status: VisitStatus = VisitStatus.FULL, error: str | None = None) -> None:
+        self.clock += timedelta(seconds=1)
+        self.row(
+            "visits",
+            origin.network,
+            origin=origin.url,
+            night=self.load.night,
+            run_id=self.run_id,
+            status=str(status),
+            error=error,
+            started_at=self.clock,
+            duration_s=0.5,
+            pack_bytes=100,
+            objects=3,
+        )
+
+    def push(self, origin: Origin, commit: bytes, branch: str = "main") -> None:
+        """A full visit that found HEAD at a branch, and the branch at a commit."""
+        self.ref(origin, f"refs/heads/{branch}", commit)
+        self.ref(origin, "HEAD", commit, symref=f"refs/heads/{branch}")
+        self.visit(origin)
+
+    def write(self) -> list[Manifest]:
+        buckets = sorted({row["bucket"] for rows in self.rows.values() for row in rows})
+        return [self._write_bucket(bucket) for bucket in buckets]
+
+    def _write_bucket(self, bucket: int) -> Manifest:
+        files = []
+        for table, rows in self.rows.items():
+            mine = [row for row in rows if row["bucket"] == bucket]
+            if mine:
+                files.append(self._write_file(bucket, table, mine))
+        return Manifest(
+            load=self.load.name,
+            night=self.load.night,
+            run_id=self.run_id,
+            bucket=bucket,
+            host="test",
+            written_at=self.clock,
+            fetch_s=1.0,
+            files=tuple(files),
+            visits=(),
+        )
+
+    def _write_file(self, bucket: int, table: str, rows: list[dict[str, Any]]) -> LandedFile:
+        columns = BY_NAME[table].column_names
+        data = pa.Table.from_pylist(
+            [{name: row.get(name) for name in columns} for row in rows], BY_NAME[table].arrow_schema
+        )
+        sink = BytesIO()
+        pq.write_table(data, sink, compression="zstd")
+        path = f"{self.load.landing(bucket, self.run_id)}/{table}-0.parquet"
+        self.storage.replace(path, sink.getvalue())
+        raw = sum(len(row.get("content") or b"") for row in rows)
+        sha256 = hashlib.sha256(sink.getvalue()).hexdigest()
+        return LandedFile(table=table, path=path, rows=len(rows), size_bytes=sink.tell(), raw_bytes=raw, sha256=sha256)
