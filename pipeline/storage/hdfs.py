@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import time
 from collections.abc import Callable, Iterator, Set
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from pipeline.storage.settings import HdfsSettings
 logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 20
+DISCARD_PAUSES_S = (0.0, 0.1, 0.3, 0.6)
 
 T = TypeVar("T")
 
@@ -261,10 +263,17 @@ class HdfsStorage(Storage):
             raise
 
     def _discard(self, temporary: str) -> None:
-        """Delete a staged file in one attempt; what cannot be deleted is left for the sweeper."""
+        """Delete a staged file, best effort; what cannot be deleted is left for the sweeper.
+
+        A DataNode may create the file of a broken upload only after the break, so a file that is not there yet is
+        looked for again.
+        """
         try:
-            with translated(temporary):
-                self._client.delete(self._full(temporary))
+            for pause_s in DISCARD_PAUSES_S:
+                time.sleep(pause_s)
+                with translated(temporary):
+                    if self._client.delete(self._full(temporary)):
+                        return
         except StorageError as error:
             logger.warning("left behind: %s", error)
 

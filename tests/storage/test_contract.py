@@ -234,7 +234,10 @@ def test_a_torn_upload_leaves_nothing(storage: Storage) -> None:
     with pytest.raises(RuntimeError, match="dies here"):
         storage.upload(TornFile(), "d/file")  # type: ignore[arg-type]
     assert storage.stat("d/file") is None
-    assert names(storage) == []
+    left = names(storage)
+    assert all(map(is_temporary, left))
+    if storage.root_uri.startswith("file:"):  # a DataNode may still be busy with it
+        assert left == []
 
 
 def test_an_upload_that_changed_on_the_way_is_refused(
