@@ -27,6 +27,7 @@ RUN_BYTES = 256 * MIB
 PAGE_BYTES = 32 * MIB
 ZSTD_LEVEL = 9
 ROW_OVERHEAD_BYTES = 200
+BATCH_ROWS = 512
 VALUES_PER_CHECK = 16
 """Values between two looks at a page's size: 16 of the largest blobs still fit a Parquet page of 2 GiB."""
 
@@ -171,8 +172,16 @@ class Landing:
 
 
 def _arrow(table: Table, rows: Sequence[Row]) -> pa.Table:
-    columns = [pa.array([row[index] for row in rows], type=column.type) for index, column in enumerate(table.columns)]
-    return pa.Table.from_arrays(columns, schema=table.arrow_schema)
+    """Rows as one table of small batches: growing one large buffer costs more than compressing it later."""
+    schema = table.arrow_schema
+    batches = [
+        pa.RecordBatch.from_arrays(
+            [pa.array(values, type=column.type) for values, column in zip(columns, table.columns, strict=True)],
+            schema=schema,
+        )
+        for columns in (zip(*rows[at : at + BATCH_ROWS], strict=True) for at in range(0, len(rows), BATCH_ROWS))
+    ]
+    return pa.Table.from_batches(batches, schema)
 
 
 def _open(table: Table, path: Path) -> pq.ParquetWriter:

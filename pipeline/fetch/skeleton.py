@@ -30,6 +30,7 @@ class Skeleton:
 
     def __init__(self, scratch: Path) -> None:
         self._file = tempfile.TemporaryFile(dir=scratch, buffering=1 << 20)  # noqa: SIM115 - closed by __exit__
+        self._reading = False
         self._types = bytearray()
         self._starts = array("Q", [0])
         self._position: dict[bytes, int] = {}
@@ -55,6 +56,9 @@ class Skeleton:
         assert found.data is not None
         if found.oid in self._position:
             return
+        if self._reading:
+            self._file.seek(0, 2)
+            self._reading = False
         self._position[found.oid] = len(self._types)
         self._types.append(found.type_num)
         self._starts.append(self._starts[-1] + len(found.data))
@@ -125,6 +129,7 @@ class Skeleton:
 
     def objects(self) -> Iterator[tuple[int, bytes, bytes]]:
         """Type number, id and bytes of everything in here, in order of arrival."""
+        self._reading = True
         self._file.seek(0)
         for index, (oid, type_num) in enumerate(zip(self._position, self._types, strict=True)):
             yield type_num, oid, self._file.read(self._starts[index + 1] - self._starts[index])
@@ -134,9 +139,9 @@ class Skeleton:
         index = self._position.get(oid)
         if index is None:
             return None
+        self._reading = True
         self._file.seek(self._starts[index])
         data: bytes = self._file.read(self._starts[index + 1] - self._starts[index])
-        self._file.seek(0, 2)
         return self._types[index], data
 
     def _read(self, oid: bytes, type_num: int) -> bytes | None:
