@@ -307,3 +307,29 @@ def test_old_leftovers_are_swept(tmp_path: Path) -> None:
     take(storage, clock, "second").release()
     assert [entry.path for entry in storage.walk("lease.d")] != []
     assert len(list(storage.walk("lease.d"))) == 1
+
+
+def test_release_waits_for_a_renewal_under_way(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = open_storage(str(tmp_path))
+    replace, delete = storage.replace, storage.delete
+    renewing, deleted = threading.Event(), threading.Event()
+
+    def slow(path: str, data: bytes) -> None:
+        renewing.set()
+        deleted.wait(timeout=0.5)  # never set in time when release waits
+        replace(path, data)
+
+    def told(path: str, *, recursive: bool = False) -> bool:
+        try:
+            return delete(path, recursive=recursive)
+        finally:
+            deleted.set()
+
+    monkeypatch.setattr(storage, "replace", slow)
+    monkeypatch.setattr(storage, "delete", told)
+    lease = Lease.acquire(storage, owner("first"), ttl_s=0.03, clock=clock)
+    (thread,) = heartbeats()
+    assert renewing.wait(timeout=60)
+    lease.release()
+    thread.join(timeout=60)
+    assert [entry.path for entry in storage.walk() if "beat" in entry.path] == []
