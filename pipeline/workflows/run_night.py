@@ -109,7 +109,8 @@ def _to_do(storage: Storage, night: date) -> list[date]:
 def _build(run: Run, night: date, workers: int) -> None:
     scheduler = run.config.luigi.scheduler
     remote = {} if scheduler is None else {"scheduler_url": f"http://{scheduler}"}
-    task = Nightly(archive=run.storage.root_uri, night=night, run_object=run)
+    load = Load.of_night(night)
+    task = Nightly(archive=run.storage.root_uri, night=load.night, name=load.name, run_object=run)
     outcome = luigi.build(
         [task],
         local_scheduler=scheduler is None,
