@@ -53,7 +53,7 @@ _ANY_NIGHT = date(2000, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One line of ``standing_after`` as a table, for engines that join; ``failures`` is cut off where it stops to matter."""
+    """One line of ``standing_after`` as a table; ``failures`` is cut off where it stops to matter."""
 
     state: str
     failures: int

@@ -110,7 +110,8 @@ class IcebergTable:
         )
         return (
             iceberg.DataFiles.builder(self._java.spec())
-            .withInputFile(source)
+            .withPath(file.uri)
+            .withFileSizeInBytes(source.getLength())
             .withFormat("PARQUET")
             .withMetrics(metrics)
             .withPartitionPath(f"bucket={file.bucket}")

@@ -24,12 +24,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TableCounts:
-    """What a load brought to one table."""
+    """What a load brought to one table, and the buckets that it went to."""
 
     files: int
     rows: int
     size_bytes: int
     raw_bytes: int
+    buckets: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,10 @@ def read_published(storage: Storage, load: Load) -> PublishSummary:
         FileMissing: it was not.
     """
     document = json.loads(storage.read(load.published))
-    tables = {name: TableCounts(**counts) for name, counts in document["tables"].items()}
+    tables = {
+        name: TableCounts(**{**counts, "buckets": tuple(counts["buckets"])})
+        for name, counts in document["tables"].items()
+    }
     return PublishSummary(tables, tuple(document["buckets"]))
 
 
@@ -129,12 +133,14 @@ def _uris(storage: Storage, files: Sequence[MovingFile]) -> dict[str, list[str]]
 def _summary(files: Sequence[MovingFile]) -> PublishSummary:
     tables = {}
     for table in LANDED:
-        landed = [file.landed for file in files if file.table == table.name]
-        if landed:
+        mine = [file for file in files if file.table == table.name]
+        landed = [file.landed for file in mine]
+        if mine:
             tables[table.name] = TableCounts(
                 len(landed),
                 sum(f.rows for f in landed),
                 sum(f.size_bytes for f in landed),
                 sum(f.raw_bytes for f in landed),
+                tuple(sorted({file.bucket for file in mine})),
             )
     return PublishSummary(tables, tuple(sorted({file.bucket for file in files})))

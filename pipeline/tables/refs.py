@@ -8,22 +8,19 @@ from pyspark.sql import functions as F
 _STATE = ("night", "target", "peeled", "symref", "symref_raw")
 
 
-def current_refs(changes: DataFrame) -> DataFrame:
-    """The last state of every ref of every origin; refs that are gone are left out.
+def last_changes(changes: DataFrame) -> DataFrame:
+    """The last change of every ref that an origin ever had; of two on one night the one published later counts.
 
     Args:
-        changes: rows of ``refs`` as read from the Iceberg table. Of two changes on one night the one published later
-            counts, which the table's row ids tell.
+        changes: rows of ``refs`` as read from the Iceberg table, whose row ids tell the order of publishing.
 
     Returns:
-        The columns of ``refs``, one row for each ref; ``night`` is that of its last change. A symref to a ref that
-        does not exist has a symref and no target.
+        The columns of ``refs``; a ref that is gone has neither target nor symref.
     """
     newest = F.max_by(F.struct(*_STATE), F.struct("night", "_row_id"))
     return (
         changes.groupBy("bucket", "network", "origin", "name", "name_raw")
         .agg(newest.alias("last"))
-        .where(F.col("last.target").isNotNull() | F.col("last.symref").isNotNull())
         .select(
             "bucket",
             "network",
@@ -34,6 +31,16 @@ def current_refs(changes: DataFrame) -> DataFrame:
             *(F.col(f"last.{name}").alias(name) for name in _STATE[1:]),
         )
     )
+
+
+def current_refs(changes: DataFrame) -> DataFrame:
+    """``last_changes`` without the refs that are gone. A symref to a ref that does not exist has no target."""
+    return last_changes(changes).where(is_there())
+
+
+def is_there() -> Column:
+    """Whether a row of ``last_changes`` is a ref that the origin has."""
+    return F.col("target").isNotNull() | F.col("symref").isNotNull()
 
 
 def exact(name: str) -> Column:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ _CHATTY = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 
 _QUIET = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
 _LOCAL = {
+    "spark.executorEnv.PYTHONPATH": str(Path(__file__).parents[2]),  # Python workers import this package
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     "spark.sql.shuffle.partitions": "4",
@@ -74,8 +76,10 @@ def open_session(settings: SparkSettings, root_uri: str, app: str) -> SparkSessi
         root_uri: the archive's root, such as ``file:///data/archive``; need not exist yet.
         app: name shown to people who look at the cluster.
     """
+    conf = session_conf(settings, root_uri)
+    os.environ["PYSPARK_PYTHON"] = conf["spark.pyspark.python"]  # PySpark reads the variable only
     builder = SparkSession.builder.master(settings.master).appName(app)
-    for key, value in session_conf(settings, root_uri).items():
+    for key, value in conf.items():
         builder = builder.config(key, value)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

@@ -1,0 +1,111 @@
+"""``head_blobs``: each distinct blob at HEAD of a network once, with its language and lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.model.layout import Load
+from pipeline.model.tables import HEAD_BLOBS, OID
+from pipeline.tables.head_files import local_frame_of, mark_at_head
+from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets, replace_where
+from pipeline.tables.language import count_lines, language_of
+
+KEY = ["bucket", "network", "oid"]
+MOST_BROADCAST = 2_000_000
+"""Blobs looked at for the first time; more than this are hashed bucket by bucket instead of sent everywhere."""
+
+_LOOKED = pa.schema(
+    [("bucket", pa.int32()), ("network", pa.int64()), ("oid", OID), ("language", pa.string()), ("lines", pa.int64())]
+)
+_LOOKED_TYPES = "bucket int, network bigint, oid binary, language string, lines bigint"
+
+
+def replace_head_blobs(spark: SparkSession, load: Load, heads: pa.Table, check_lease: Callable[[], None]) -> None:
+    """Bring the networks of moved origins up to date after ``files``; only blobs with a new id or name are read.
+
+    Blobs that reach HEAD only now are marked ``at_head`` in ``contents`` first. The touched buckets are rewritten in
+    one commit, for the reasons given at ``replace_files``.
+
+    Args:
+        heads: moved origins, as ``HEADS``, whose ``head_moved`` is true.
+        check_lease: called before each commit.
+    """
+    buckets = set(heads["bucket"].to_pylist())
+    networks = F.broadcast(local_frame_of(spark, heads.select(["bucket", "network"])).distinct())
+    old = spark.table(full_name(HEAD_BLOBS.name)).where(in_buckets(buckets)).select(*HEAD_BLOBS.column_names)
+    now = blobs_at_head(spark.table(full_name("files")).where(in_buckets(buckets)), networks)
+    fresh = now.join(old, [*KEY, "name"], "left_anti").persist()
+    try:
+        count = fresh.count()
+        if count:
+            _promote_contents(spark, fresh, buckets, check_lease)
+        others = old.join(networks, ["bucket", "network"], "left_anti")
+        kept = old.join(now.select(*KEY, "name"), [*KEY, "name"], "left_semi")
+        rows = others.unionByName(kept)
+        if count:
+            rows = rows.unionByName(_described(spark, fresh, count, buckets))
+        check_lease()
+        replace_where(rows, full_name(HEAD_BLOBS.name), in_buckets(buckets), {LOAD_PROPERTY: load.name})
+    finally:
+        fresh.unpersist()
+
+
+def blobs_at_head(files: DataFrame, networks: DataFrame) -> DataFrame:
+    """Distinct blobs of some networks with the first of their names; ``is_link`` if nothing but symlinks has them."""
+    regular = F.col("kind") == "file"
+    return (
+        files.where(F.col("kind").isin("file", "symlink"))
+        .join(networks, ["bucket", "network"], "left_semi")
+        .groupBy(*KEY)
+        .agg(
+            F.coalesce(F.min(F.when(regular, F.struct("name", "ext"))), F.min(F.struct("name", "ext"))).alias("first"),
+            (~F.max(regular)).alias("is_link"),
+        )
+        .select(*KEY, "first.name", "first.ext", "is_link")
+    )
+
+
+def contents_to_read(spark: SparkSession, fresh: DataFrame, count: int, buckets: Collection[int]) -> DataFrame:
+    """The bytes of fresh blobs, with the names they have at HEAD. Content is not shuffled, whatever the count."""
+    contents = spark.table(full_name("contents")).where(in_buckets(buckets) & F.col("at_head"))
+    wanted = fresh.where(~F.col("is_link")).select(*KEY, "name")
+    wanted = F.broadcast(wanted) if count <= MOST_BROADCAST else wanted.hint("shuffle_hash")
+    return contents.select(*KEY, "content").join(wanted, KEY).select(*KEY, "name", "content")
+
+
+def _promote_contents(
+    spark: SparkSession, fresh: DataFrame, buckets: Collection[int], check_lease: Callable[[], None]
+) -> None:
+    history = spark.table(full_name("contents")).where(in_buckets(buckets) & ~F.col("at_head")).select(*KEY)
+    newly = history.join(fresh.select(*KEY), KEY, "left_semi").persist()
+    try:
+        touched = [row["bucket"] for row in newly.select("bucket").distinct().collect()]
+        if touched:
+            mark_at_head(spark, "contents", newly, touched, check_lease)
+    finally:
+        newly.unpersist()
+
+
+def _described(spark: SparkSession, fresh: DataFrame, count: int, buckets: Collection[int]) -> DataFrame:
+    blobs = spark.table(full_name("blobs")).where(in_buckets(buckets)).select(*KEY, "size", "is_binary")
+    facts = blobs.join(fresh.select(*KEY), KEY, "left_semi").dropDuplicates(KEY)
+    read = contents_to_read(spark, fresh, count, buckets).mapInArrow(look_at, _LOOKED_TYPES).dropDuplicates(KEY)
+    return fresh.join(facts, KEY, "left").join(read, KEY, "left").select(*HEAD_BLOBS.column_names)
+
+
+def look_at(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Language and lines of each row of ``contents_to_read``; neither for binaries."""
+    for batch in batches:
+        language: list[str | None] = []
+        lines: list[int | None] = []
+        for name, cell in zip(batch["name"].to_pylist(), batch["content"], strict=True):
+            content = cell.as_py()
+            binary = b"\0" in content[:8000]
+            language.append(None if binary else language_of(name, content))
+            lines.append(None if binary else count_lines(content))
+        columns = [*(batch[key] for key in KEY), pa.array(language, pa.string()), pa.array(lines, pa.int64())]
+        yield pa.RecordBatch.from_arrays(columns, schema=_LOOKED)
