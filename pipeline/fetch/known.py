@@ -6,7 +6,7 @@ by row groups of other networks, so memory is bounded by the question and not by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -46,17 +46,19 @@ class Known:
                 found.update(batch.column("oid").to_pylist())
         return found
 
-    def load(self, network: int, oids: Iterable[bytes]) -> dict[bytes, tuple[int, bytes]]:
-        """Type number and body of those of the ids that are archived with their bytes."""
-        found: dict[bytes, tuple[int, bytes]] = {}
+    def load(self, network: int, oids: Collection[bytes], types: Collection[int]) -> Iterator[tuple[bytes, int, bytes]]:
+        """Id, type number and body of those of the ids that are archived as these types with their bytes.
+
+        One at a time, since all together may be as large as the archive; an object that is stored twice comes twice.
+        """
         wanted = pa.array(list(oids), pa.binary())
         if len(wanted) == 0:
-            return found
+            return
         for table, columns in _BODY_COLUMNS.items():
-            for batch in self._rows(table, network, columns, wanted, CONTENT_BATCH_ROWS):
-                for row in batch.to_pylist():
-                    found[row["oid"]] = (TYPE_OF[table], _BODY[table](row))
-        return found
+            if TYPE_OF[table] in types:
+                for batch in self._rows(table, network, columns, wanted, CONTENT_BATCH_ROWS):
+                    for row in batch.to_pylist():
+                        yield row["oid"], TYPE_OF[table], _BODY[table](row)
 
     def tags(self, network: int, oids: Iterable[bytes]) -> dict[bytes, bytes]:
         """Those of the ids that are archived annotated tags, and what they point at, one step."""

@@ -15,13 +15,15 @@ import mmap
 import tempfile
 import zlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha1, sha256
 from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple
 
+import numpy as np
 from dulwich.errors import ApplyDeltaError
 from dulwich.pack import apply_delta
 
@@ -35,8 +37,18 @@ HEADER_BYTES, TRAILER_BYTES = 12, 20
 SMALL_BYTES = 1 * MIB
 """Results of the scan up to this size are kept while they fit the budget."""
 
-DELTA_RESULT_BYTES = 512 * MIB
-"""Largest delta result that is built; git does not make deltas of files over core.bigFileThreshold, 512 MiB."""
+DELTA_BYTES = 512 * MIB
+"""Largest delta, delta base and delta result; git makes none of files over core.bigFileThreshold, 512 MiB."""
+
+PLAIN_BYTES = 64 * MIB
+"""Largest commit, tag or tree: a tree of a million entries. They are parsed whole."""
+
+MAX_OBJECTS = 50_000_000
+"""Most entries of a pack, each of which takes 60 bytes of memory; the largest public histories have 30 million."""
+
+NUMBER_BITS = 56
+ENTRIES_PER_CHECK = 4096
+KEPT_OVERHEAD_BYTES = 150
 
 
 class PackedObject(NamedTuple):
@@ -49,13 +61,14 @@ class PackedObject(NamedTuple):
     sha256: bytes | None
 
 
-External = Callable[[Iterable[bytes]], Mapping[bytes, tuple[int, bytes]]]
-"""Looks up delta bases that a thin pack leaves out: ids to type number and bytes, for those that are archived."""
+External = Callable[[Collection[bytes], Collection[int]], Iterable[tuple[bytes, int, bytes]]]
+"""Looks up delta bases that a thin pack leaves out: of these ids, those archived as one of these types, each with its
+type number and bytes, one at a time."""
 
 
-def no_external(ids: Iterable[bytes]) -> Mapping[bytes, tuple[int, bytes]]:
+def no_external(ids: Collection[bytes], types: Collection[int]) -> Iterable[tuple[bytes, int, bytes]]:
     """For packs that must stand alone."""
-    return {}
+    return ()
 
 
 @dataclass(slots=True)
@@ -71,10 +84,13 @@ class _Frame:
 
 @dataclass(slots=True)
 class _Entries:
+    """One number for each entry; ``base`` is the offset that an OFS_DELTA names, else 0."""
+
     offset: array[int] = field(default_factory=lambda: array("Q"))
     data_at: array[int] = field(default_factory=lambda: array("Q"))
     end: array[int] = field(default_factory=lambda: array("Q"))
     size: array[int] = field(default_factory=lambda: array("Q"))
+    base: array[int] = field(default_factory=lambda: array("Q"))
     type_num: bytearray = field(default_factory=bytearray)
 
 
@@ -87,19 +103,27 @@ class Pack:
         limits: ``blob_bytes`` and ``inflated_bytes`` are used here.
         scratch: folder for bases that do not fit in memory.
         memory_bytes: bound on kept scan results, and again on bases that wait for their deltas.
+        check: called now and then, and between pieces of a large object; may raise to stop.
 
     Raises:
         PackCorrupt: not a pack, an entry is damaged, or bytes are left over.
-        LimitExceeded: the declared sizes add up to more than ``inflated_bytes``.
+        LimitExceeded: the declared sizes add up to more than ``inflated_bytes``, or there are too many entries.
     """
 
     def __init__(
-        self, path: Path, *, origin: str, limits: Limits, scratch: Path, memory_bytes: int = 128 * MIB
+        self,
+        path: Path,
+        *,
+        origin: str,
+        limits: Limits,
+        scratch: Path,
+        memory_bytes: int = 128 * MIB,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.origin, self._limits, self._scratch, self._memory_bytes = origin, limits, scratch, memory_bytes
+        self._check = check
         self._entries = _Entries()
         self._kept: dict[int, bytes] = {}
-        self._by_offset: dict[int, list[int]] = {}
         self._by_oid: dict[bytes, list[int]] = {}
         self._inflated = 0
         with path.open("rb") as file:
@@ -109,6 +133,7 @@ class Pack:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         try:
             self._scan(size - TRAILER_BYTES)
+            self._bases, self._deltas = self._families()
         except BaseException:
             self._map.close()
             raise
@@ -122,11 +147,6 @@ class Pack:
     def __len__(self) -> int:
         return len(self._entries.offset)
 
-    @property
-    def named_bases(self) -> Iterable[bytes]:
-        """Ids that deltas name as their bases, in the pack or not."""
-        return self._by_oid.keys()
-
     def _corrupt(self, at: int, why: str) -> PackCorrupt:
         return PackCorrupt(self.origin, f"the pack is damaged at byte {at}: {why}")
 
@@ -134,150 +154,177 @@ class Pack:
         pack, entries = self._map, self._entries
         if pack[:4] != b"PACK" or int.from_bytes(pack[4:8], "big") not in (2, 3):
             raise self._corrupt(0, "no header of version 2 or 3")
+        count = int.from_bytes(pack[8:12], "big")
+        if count > MAX_OBJECTS:
+            raise LimitExceeded(self.origin, f"the pack claims {count} objects, more than {MAX_OBJECTS}")
         at, room = HEADER_BYTES, self._memory_bytes
-        inflated_limit, declared = self._limits.inflated_bytes, 0
-        by_offset, by_oid, kept = self._by_offset, self._by_oid, self._kept
-        with memoryview(pack) as view:
-            for index in range(int.from_bytes(pack[8:12], "big")):
-                start = at
-                try:
-                    type_num, size, at = _entry_header(pack, at)
-                    if type_num == OFS_DELTA:
-                        back, at = _base_offset(pack, at)
-                        by_offset.setdefault(start - back, []).append(index)
-                    elif type_num == REF_DELTA:
-                        by_oid.setdefault(pack[at : at + 20], []).append(index)
-                        at += 20
-                    elif type_num not in KIND:
-                        raise self._corrupt(start, f"unknown entry type {type_num}")
-                except IndexError:
-                    raise self._corrupt(start, "the file ends inside an entry") from None
-                declared += size
-                if declared > inflated_limit:
-                    raise LimitExceeded(self.origin, f"the objects inflate to more than {inflated_limit} bytes")
+        by_oid, kept = self._by_oid, self._kept
+        for index in range(count):
+            if index % ENTRIES_PER_CHECK == 0:
+                self._check()
+            start, base = at, 0
+            try:
+                type_num, size, at = _entry_header(pack, at)
+                if type_num == OFS_DELTA:
+                    back, at = _base_offset(pack, at)
+                    base = start - back
+                    if not HEADER_BYTES <= base < start:
+                        raise ValueError("the base of a delta is itself or not in the pack")
+                elif type_num == REF_DELTA:
+                    by_oid.setdefault(pack[at : at + 20], []).append(index)
+                    at += 20
+                elif type_num not in KIND:
+                    raise ValueError(f"unknown entry type {type_num}")
+                self._declare(type_num, size)
                 entries.offset.append(start)
                 entries.data_at.append(at)
                 entries.size.append(size)
+                entries.base.append(base)
                 entries.type_num.append(type_num)
-                keep = size <= SMALL_BYTES and size <= room
-                try:
-                    at, data = _skip_stream(view, at, end, size, keep=keep)
-                except (zlib.error, ValueError) as error:
-                    raise self._corrupt(start, str(error)) from None
-                entries.end.append(at)
-                if keep:
-                    kept[index] = data
-                    room -= size
-        self._inflated = declared
+                keep = size <= SMALL_BYTES and size + KEPT_OVERHEAD_BYTES <= room
+                at, data = _skip_stream(pack, at, end, size, keep=keep, check=self._check)
+            except IndexError:
+                raise self._corrupt(start, "the file ends inside an entry") from None
+            except (zlib.error, ValueError) as error:
+                raise self._corrupt(start, str(error)) from None
+            entries.end.append(at)
+            if keep:
+                kept[index] = data
+                room -= size + KEPT_OVERHEAD_BYTES
         if at != end:
             raise self._corrupt(at, f"{end - at} bytes are left over")
+
+    def _declare(self, type_num: int, size: int) -> None:
+        """Count what an entry or a delta result will inflate to, before it does."""
+        self._inflated += size
+        if self._inflated > self._limits.inflated_bytes:
+            raise LimitExceeded(self.origin, f"the objects inflate to more than {self._limits.inflated_bytes} bytes")
+        if type_num in (OFS_DELTA, REF_DELTA) and size > DELTA_BYTES:
+            raise LimitExceeded(self.origin, f"a delta of {size} bytes, more than {DELTA_BYTES}")
+        if type_num in (COMMIT, TAG, TREE) and size > PLAIN_BYTES:
+            raise LimitExceeded(self.origin, f"a {KIND[type_num].decode()} of {size} bytes, more than {PLAIN_BYTES}")
+
+    def _families(self) -> tuple[array[int], array[int]]:
+        """Base offsets of all OFS_DELTAs in order, and the deltas in the same order: 16 bytes for each."""
+        bases = np.frombuffer(self._entries.base, np.uint64)
+        offsets = np.frombuffer(self._entries.offset, np.uint64)
+        deltas = np.argsort(bases, kind="stable")
+        deltas = deltas[np.count_nonzero(bases == 0) :]
+        bases = bases[deltas]
+        at = np.minimum(np.searchsorted(offsets, bases), max(len(offsets) - 1, 0))
+        strays = bases[offsets[at] != bases] if len(bases) else bases
+        if len(strays):
+            raise self._corrupt(int(strays[0]), "the base of a delta begins inside another entry")
+        return array("Q", bases.tobytes()), array("Q", deltas.astype(np.uint64).tobytes())
+
+    def _children(self, offset: int, oid: bytes) -> list[int]:
+        """The deltas on an entry at this offset with this id; each is given once."""
+        bases, first = self._bases, bisect_left(self._bases, offset)
+        last = first
+        while last < len(bases) and bases[last] == offset:
+            last += 1
+        return self._deltas[first:last].tolist() + self._by_oid.pop(oid, [])
 
     def _inflate(self, index: int) -> bytes:
         kept = self._kept.pop(index, None)
         if kept is not None:
             return kept
         entries = self._entries
-        with memoryview(self._map) as view, view[entries.data_at[index] : entries.end[index]] as stream:
-            return zlib.decompress(stream, bufsize=entries.size[index] or 1)
+        stream = self._map[entries.data_at[index] : entries.end[index]]
+        return zlib.decompress(stream, bufsize=entries.size[index] or 1)
 
     def objects(self, external: External = no_external) -> Iterator[PackedObject]:
         """Yield every object of the pack once: all but blobs first, each delta after its base.
 
         Args:
-            external: called once with the ids of bases that deltas name, and again at the end with those that are
-                still unknown; what it returns must be archived already.
+            external: called twice if it is at all, with the ids of bases that have not turned up: for commits, tags
+                and trees, later for blobs. What it gives must be archived already.
 
         Raises:
             PackCorrupt: a delta does not fit its base.
-        BasesMissing: the bases of some deltas are nowhere; this is also how a cycle ends.
+            BasesMissing: the bases of some deltas are nowhere; this is also how a cycle ends.
             LimitExceeded: delta results exceed the limits.
         """
-        roots = [i for i, t in enumerate(self._entries.type_num) if t in (COMMIT, TAG, TREE)]
-        blobs = [i for i, t in enumerate(self._entries.type_num) if t == BLOB]
-        outside = external(self._by_oid.keys()) if self._by_oid else {}
         with tempfile.TemporaryFile(dir=self._scratch) as spill:
             resolver = _Resolver(self, spill)
-            for index in roots:
-                yield from resolver.chain(index)
-            for wanted in ((COMMIT, TAG, TREE), (BLOB,)):
-                for oid, (type_num, data) in outside.items():
-                    if type_num in wanted and (children := self._by_oid.pop(oid, None)):
-                        yield from resolver.descend(_Frame(type_num, data, children, size=len(data)))
-                if wanted != (BLOB,):
-                    for index in blobs:
+            for types in ((COMMIT, TAG, TREE), (BLOB,)):
+                for index, type_num in enumerate(self._entries.type_num):
+                    if type_num in types:
                         yield from resolver.chain(index)
-        if self._by_oid or self._by_offset:
-            lost = sum(map(len, self._by_oid.values())) + sum(map(len, self._by_offset.values()))
-            example = next((oid.hex() for oid in self._by_oid), None) or f"offset {next(iter(self._by_offset))}"
-            raise BasesMissing(self.origin, f"{lost} deltas have no base, one of them is {example}")
+                for oid, type_num, data in external(tuple(self._by_oid), types) if self._by_oid else ():
+                    children = self._by_oid.pop(oid, None)
+                    if children:
+                        yield from resolver.descend(_Frame(type_num, data, children, size=len(data)))
+        if self._by_oid:
+            lost = sum(map(len, self._by_oid.values()))
+            raise BasesMissing(
+                self.origin, f"{lost} deltas have no base, one of them is {next(iter(self._by_oid)).hex()}"
+            )
 
 
 class _Resolver:
-    """Depth-first resolution with an explicit stack whose bases move to the spill file when they exceed the budget."""
+    """Depth-first resolution with an explicit stack whose bases move to the spill file when they exceed the budget.
+
+    The oldest move first, so those in the file are always the bottom of the stack and the file is a stack, too.
+    """
 
     def __init__(self, pack: Pack, spill: IO[bytes]) -> None:
         self._pack, self._spill = pack, spill
         self._stack: list[_Frame] = []
         self._held = 0
+        self._spilled = 0
 
     def chain(self, index: int) -> Iterator[PackedObject]:
         """A full object and everything based on it."""
         pack = self._pack
         entries = pack._entries
         type_num, size, offset = entries.type_num[index], entries.size[index], entries.offset[index]
-        if size > pack._limits.blob_bytes and type_num == BLOB and offset not in pack._by_offset:
+        if size > pack._limits.blob_bytes and type_num == BLOB:
             found = self._hash_only(index)
-            if found.oid not in pack._by_oid:
-                yield found
+            yield found
+            children = pack._children(offset, found.oid)
+            if not children:
                 return
-        if size > DELTA_RESULT_BYTES:
-            raise LimitExceeded(pack.origin, f"a {KIND[type_num].decode()} of {size} bytes, or its delta base")
-        data = pack._inflate(index)
-        oid = sha1(b"%s %d\0" % (KIND[type_num], len(data)), usedforsecurity=False)
-        oid.update(data)
-        yield self._result(type_num, oid.digest(), data)
-        children = self._children(offset, oid.digest())
+            if size > DELTA_BYTES:
+                raise LimitExceeded(pack.origin, f"a delta is based on {size} bytes, more than {DELTA_BYTES}")
+            data = pack._inflate(index)
+        else:
+            data = pack._inflate(index)
+            oid = _oid(type_num, data)
+            yield self._result(type_num, oid, data)
+            children = pack._children(offset, oid)
         if children:
             yield from self.descend(_Frame(type_num, data, children, size=len(data)))
 
     def descend(self, root: _Frame) -> Iterator[PackedObject]:
         """Everything based on a resolved object, which itself is not yielded."""
         pack, stack = self._pack, self._stack
-        entries, header = pack._entries, KIND[root.type_num]
+        entries = pack._entries
         self._push(root)
         while stack:
             frame = stack[-1]
             index = frame.children.pop()
             base = self._load(frame)
             if not frame.children:
-                stack.pop()
-                if frame.data is not None:
-                    self._held -= frame.size
-            delta = pack._inflate(index)
-            data = self._apply(base, delta, entries.offset[index])
-            del base, delta
-            oid = sha1(b"%s %d\0" % (header, len(data)), usedforsecurity=False)
-            oid.update(data)
-            yield self._result(root.type_num, oid.digest(), data)
-            children = self._children(entries.offset[index], oid.digest())
+                self._pop()
+            data = self._apply(root.type_num, base, pack._inflate(index), entries.offset[index])
+            del base
+            oid = _oid(root.type_num, data)
+            yield self._result(root.type_num, oid, data)
+            children = pack._children(entries.offset[index], oid)
             if children:
                 self._push(_Frame(root.type_num, data, children, size=len(data)))
 
-    def _children(self, offset: int, oid: bytes) -> list[int]:
-        pack = self._pack
-        return pack._by_offset.pop(offset, []) + pack._by_oid.pop(oid, [])
-
-    def _apply(self, base: bytes, delta: bytes, at: int) -> bytes:
+    def _apply(self, type_num: int, base: bytes, delta: bytes, at: int) -> bytes:
         pack = self._pack
         try:
-            size = _delta_result_size(delta)
-            if size > DELTA_RESULT_BYTES:
+            base_size, after = _number(delta, 0)
+            size, _ = _number(delta, after)
+            if base_size != len(base):
+                raise ValueError(f"it is for {base_size} bytes instead of {len(base)}")
+            if size > DELTA_BYTES:
                 raise LimitExceeded(pack.origin, f"a delta of {len(delta)} bytes builds an object of {size}")
-            pack._inflated += size
-            if pack._inflated > pack._limits.inflated_bytes:
-                raise LimitExceeded(
-                    pack.origin, f"the objects inflate to more than {pack._limits.inflated_bytes} bytes"
-                )
+            pack._declare(type_num, size)
             return b"".join(apply_delta(base, delta))
         except (ApplyDeltaError, IndexError, ValueError) as error:
             raise pack._corrupt(at, f"the delta does not fit its base ({error})") from None
@@ -293,23 +340,33 @@ class _Resolver:
         entries = pack._entries
         size = entries.size[index]
         first, second = sha1(b"blob %d\0" % size, usedforsecurity=False), sha256()
-        with memoryview(pack._map) as view:
-            for piece in _pieces(view, entries.data_at[index], entries.end[index]):
-                first.update(piece)
-                second.update(piece)
+        for piece in _pieces(pack._map, entries.data_at[index], entries.end[index]):
+            pack._check()
+            first.update(piece)
+            second.update(piece)
         return PackedObject(BLOB, first.digest(), size, None, second.digest())
 
     def _push(self, frame: _Frame) -> None:
         self._stack.append(frame)
         self._held += frame.size
-        for older in self._stack:
-            if self._held <= self._pack._memory_bytes:
-                break
-            if older.data is not None:
-                older.spilled_at = self._spill.seek(0, 2)
-                self._spill.write(older.data)
-                older.data = None
-                self._held -= older.size
+        while self._held > self._pack._memory_bytes and self._spilled < len(self._stack):
+            oldest = self._stack[self._spilled]
+            assert oldest.data is not None
+            if self._spilled:
+                below = self._stack[self._spilled - 1]
+                oldest.spilled_at = below.spilled_at + below.size
+            self._spill.seek(oldest.spilled_at)
+            self._spill.write(oldest.data)
+            oldest.data = None
+            self._held -= oldest.size
+            self._spilled += 1
+
+    def _pop(self) -> None:
+        frame = self._stack.pop()
+        if frame.data is None:
+            self._spilled -= 1
+        else:
+            self._held -= frame.size
 
     def _load(self, frame: _Frame) -> bytes:
         if frame.data is not None:
@@ -318,16 +375,20 @@ class _Resolver:
         return self._spill.read(frame.size)
 
 
+def _oid(type_num: int, data: bytes) -> bytes:
+    found = sha1(b"%s %d\0" % (KIND[type_num], len(data)), usedforsecurity=False)
+    found.update(data)
+    return found.digest()
+
+
 def _entry_header(pack: mmap.mmap, at: int) -> tuple[int, int, int]:
     byte = pack[at]
     at += 1
-    type_num, size, shift = (byte >> 4) & 7, byte & 15, 4
-    while byte & 0x80:
-        byte = pack[at]
-        at += 1
-        size |= (byte & 0x7F) << shift
-        shift += 7
-    return type_num, size, at
+    size = byte & 15
+    if byte & 0x80:
+        more, at = _number(pack, at)
+        size |= more << 4
+    return (byte >> 4) & 7, size, at
 
 
 def _base_offset(pack: mmap.mmap, at: int) -> tuple[int, int]:
@@ -338,56 +399,56 @@ def _base_offset(pack: mmap.mmap, at: int) -> tuple[int, int]:
         byte = pack[at]
         at += 1
         back = ((back + 1) << 7) | (byte & 0x7F)
+        if back >> NUMBER_BITS:
+            raise ValueError(f"an offset of more than {NUMBER_BITS} bits")
     return back, at
 
 
-def _delta_result_size(delta: bytes) -> int:
-    at = 0
-    while delta[at] & 0x80:
-        at += 1
-    at += 1
-    size, shift = 0, 0
+def _number(data: bytes | mmap.mmap, at: int) -> tuple[int, int]:
+    """Seven bits a byte, least significant first, and where they end."""
+    found, shift = 0, 0
     while True:
-        byte = delta[at]
+        byte = data[at]
         at += 1
-        size |= (byte & 0x7F) << shift
-        shift += 7
+        found |= (byte & 0x7F) << shift
         if not byte & 0x80:
-            return size
+            return found, at
+        shift += 7
+        if shift > NUMBER_BITS:
+            raise ValueError(f"a size of more than {NUMBER_BITS} bits")
 
 
-def _pieces(view: memoryview, at: int, end: int) -> Iterator[bytes]:
+def _pieces(pack: mmap.mmap, at: int, end: int) -> Iterator[bytes]:
     inflater = zlib.decompressobj()
     while not inflater.eof and at < end:
-        piece = inflater.decompress(view[at : at + MIB], MIB)
+        yield inflater.decompress(pack[at : min(at + MIB, end)], MIB)
         at += MIB
-        yield piece
         while inflater.unconsumed_tail:
             yield inflater.decompress(inflater.unconsumed_tail, MIB)
     yield inflater.flush()
 
 
-def _skip_stream(view: memoryview, at: int, end: int, size: int, *, keep: bool) -> tuple[int, bytes]:
-    """Find the end of a zlib stream that must inflate to ``size`` bytes; give back those bytes if they are kept."""
+def _skip_stream(
+    pack: mmap.mmap, at: int, end: int, size: int, *, keep: bool, check: Callable[[], None]
+) -> tuple[int, bytes]:
+    """Find the end of a zlib stream that must inflate to ``size`` bytes; give back those bytes if they are kept.
+
+    Slices of the map are copies: a view would still be held by an exception's traceback when the map is closed.
+    """
     inflater = zlib.decompressobj()
     step = min(size // 2 + 128, MIB)
-    if keep:
-        piece = inflater.decompress(view[at : min(at + step, end)], size + 1)
-        if inflater.eof:
-            if len(piece) != size:
-                raise ValueError(f"inflates to {len(piece)} bytes instead of {size}")
-            return min(at + step, end) - len(inflater.unused_data), piece
-        pieces, got, fed = [piece], len(piece), min(at + step, end)
-    else:
-        pieces, got, fed = [], 0, at
+    fed = min(at + step, end)
+    piece = inflater.decompress(pack[at:fed], min(size + 1, MIB))
+    pieces, got = [piece], len(piece)
     while not inflater.eof:
-        tail: bytes | memoryview = inflater.unconsumed_tail
+        check()
+        tail = inflater.unconsumed_tail
         if not tail:
             if fed >= end:
                 raise ValueError("the file ends inside a compressed stream")
-            tail = view[fed : min(fed + step, end)]
+            tail = pack[fed : min(fed + step, end)]
             fed = min(fed + step, end)
-        piece = inflater.decompress(tail, min(size + 1 - got, MIB) or 1)
+        piece = inflater.decompress(tail, min(size + 1 - got, MIB))
         got += len(piece)
         if got > size:
             raise ValueError(f"inflates to more than {size} bytes")
@@ -395,4 +456,4 @@ def _skip_stream(view: memoryview, at: int, end: int, size: int, *, keep: bool) 
             pieces.append(piece)
     if got != size:
         raise ValueError(f"inflates to {got} bytes instead of {size}")
-    return fed - len(inflater.unused_data), b"".join(pieces)
+    return fed - len(inflater.unused_data), b"".join(pieces) if keep else b""
