@@ -122,5 +122,5 @@ def set_up_logging(level: str, console: Console) -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("py4j", "luigi", "luigi-interface", "urllib3", "dulwich"):
+    for chatty in ("py4j", "luigi", "luigi-interface", "urllib3", "dulwich", "hdfs"):
         logging.getLogger(chatty).setLevel(max(logging.getLevelName(level), logging.WARNING))

@@ -9,6 +9,7 @@ late release.
 
 What remains: a holder that is paused between ``check`` and its commit, for longer than its lease still runs, commits
 beside the new holder. Clocks of different hosts may differ by ``grace_s``; a larger difference has the same effect.
+On one machine nobody waits for a dead holder: its lease may be taken as soon as its process is gone.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pipeline.storage.errors import AlreadyThere, FileMissing, LeaseLost, Storag
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import LeaseRecord, Owner, read_record
 from pipeline.storage.lease_ticket import LeaseTicket
+from pipeline.storage.process import is_gone
 
 __all__ = ["Lease", "Owner"]
 
@@ -195,20 +197,22 @@ class Lease:
 
 
 def _end_expired(storage: Storage, path: str, holder: LeaseRecord, grace_s: float, clock: Callable[[], float]) -> None:
-    """Move an expired lease out of the way; return quietly when somebody else was quicker.
+    """Move away a lease that has expired or whose process is gone; return quietly when somebody else was quicker.
 
     Raises:
-        ArchiveHeld: it has not expired.
+        ArchiveHeld: neither.
     """
     beat = read_record(storage, _beat(path, holder.token)) or holder
     left_s = beat.expires_at + grace_s - clock()
-    if left_s > 0:
+    gone = is_gone(holder.pid, holder.process)
+    if left_s > 0 and not gone:
         raise ArchiveHeld(str(holder.owner), left_s)
     try:
         storage.rename(path, _over(path, holder.token))
     except (AlreadyThere, FileMissing):
         return
-    logger.warning("took over %s from %s, whose lease ran out %.0f s ago", path, holder.owner, grace_s - left_s)
+    why = "whose process is gone" if gone else f"whose lease ran out {grace_s - left_s:.0f} s ago"
+    logger.warning("took over %s from %s, %s", path, holder.owner, why)
     moved = read_record(storage, _over(path, holder.token))
     if moved is None or moved.token != holder.token:
         raise StorageError(

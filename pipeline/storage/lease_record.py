@@ -11,23 +11,27 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.storage.errors import FileMissing, StorageError
 from pipeline.storage.interface import Storage
+from pipeline.storage.process import process_identity
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a lease, for people to find the process."""
+    """Who holds a lease and what for; ``process`` as from ``process_identity``, empty if unknown."""
 
     run_id: str
     host: str
     pid: int
+    purpose: str = ""
+    process: str = ""
 
     @classmethod
-    def here(cls, run_id: str) -> Self:
+    def here(cls, run_id: str, purpose: str = "") -> Self:
         """This process on this host."""
-        return cls(run_id=run_id, host=socket.gethostname(), pid=os.getpid())
+        return cls(run_id, socket.gethostname(), os.getpid(), purpose, process_identity())
 
     def __str__(self) -> str:
-        return f"run {self.run_id} (host {self.host}, pid {self.pid})"
+        told = f"{self.purpose}, " if self.purpose else ""
+        return f"{told}run {self.run_id} (host {self.host}, pid {self.pid})"
 
 
 class LeaseRecord(BaseModel):
@@ -38,6 +42,8 @@ class LeaseRecord(BaseModel):
     run_id: str = Field(description="Run that holds the lease.")
     host: str = Field(description="Host it runs on.")
     pid: int = Field(description="Process that renews the lease.")
+    purpose: str = Field(default="", description="What the run does, for people and for runs that may join it.")
+    process: str = Field(default="", description="Tells the process from all others that had or will have its number.")
     token: str = Field(pattern="^[0-9a-f]{32}$", description="Random; tells this lease from all others.")
     acquired_at: float = Field(description="When the lease was taken.")
     ttl_s: float = Field(gt=0, description="How long it runs after each renewal.")
@@ -50,6 +56,8 @@ class LeaseRecord(BaseModel):
             run_id=owner.run_id,
             host=owner.host,
             pid=owner.pid,
+            purpose=owner.purpose,
+            process=owner.process,
             token=token,
             acquired_at=now,
             ttl_s=ttl_s,
@@ -59,7 +67,7 @@ class LeaseRecord(BaseModel):
     @property
     def owner(self) -> Owner:
         """Who holds it."""
-        return Owner(self.run_id, self.host, self.pid)
+        return Owner(self.run_id, self.host, self.pid, self.purpose, self.process)
 
     def renewed(self, now: float) -> Self:
         """The same lease, running for its full time from now."""
