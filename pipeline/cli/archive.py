@@ -16,6 +16,7 @@ from pipeline.model.origin import check_url
 from pipeline.restore.repository import restore_repository
 from pipeline.storage.errors import AlreadyThere
 from pipeline.tables.create import create_tables
+from pipeline.tables.read import Archive
 from pipeline.tables.status import ArchiveStatus, OriginStatus, archive_status, origin_status
 
 
@@ -52,11 +53,11 @@ def status(context: Context, url: str | None) -> None:
     """Show what the archive holds, or what is known of one origin."""
     context.archive()
     if url is None:
-        overview = archive_status(context.spark())
+        overview = archive_status(Archive(context.spark()))
         if not context.output.result(overview):
             _show_archive(context.output, overview)
     else:
-        found = origin_status(context.spark(), check_url(url))
+        found = origin_status(Archive(context.spark()), check_url(url))
         if not context.output.result(found):
             _show_origin(context.output, found)
 
@@ -69,14 +70,10 @@ def _show_archive(output: Output, overview: ArchiveStatus) -> None:
             "nights": f"{len(nights)}, {nights[0]} to {nights[-1]}" if nights else "none yet",
             "origins": _counts(overview.origins),
             "last visits": _counts(overview.last_visits),
+            "objects": _counts(overview.objects),
             "raw": size(overview.raw_bytes),
             "stored": size(overview.stored_bytes),
         },
-    )
-    output.table(
-        "Tables",
-        ["table", "rows", "files", "stored"],
-        [(table.name, table.rows, table.files, size(table.stored_bytes)) for table in overview.tables],
     )
 
 
@@ -89,8 +86,8 @@ def _show_origin(output: Output, found: OriginStatus) -> None:
     )
     output.table(
         "Refs",
-        ["name", "target", "peeled", "symref"],
-        [(r.name, r.target, r.peeled, r.symref) for r in found.refs],
+        ["name", "target", "symref", "since"],
+        [(r.name, r.target, r.symref, r.since) for r in found.refs],
     )
 
 
@@ -107,7 +104,7 @@ def restore(context: Context, url: str, directory: Path, night: date | None) -> 
     """Give a repository back: a bare one, with the refs of a night, exact to the byte."""
     context.archive()
     scratch = context.config.fetch.scratch_folder
-    restored = restore_repository(context.spark(), check_url(url), directory, night, scratch)
+    restored = restore_repository(Archive(context.spark(), night), check_url(url), directory, scratch)
     if not context.output.result(restored):
         context.output.say(
             f"Restored {restored.url} as of {restored.night} to {directory}: {restored.refs:,} refs, "

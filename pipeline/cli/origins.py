@@ -11,7 +11,8 @@ from pipeline.cli.common import Context, command_options
 from pipeline.errors import UsageError
 from pipeline.model.origin import Origin, check_url
 from pipeline.model.origin_list import parse_origin_list
-from pipeline.tables.origins import add_origins, list_origins
+from pipeline.tables.iceberg import full_name
+from pipeline.tables.origins import add_origins
 
 
 @click.group()
@@ -51,7 +52,7 @@ def add(context: Context, url: str | None, fork_of: str | None, source: Path | N
 def list_(context: Context) -> None:
     """List all origins."""
     context.archive()
-    found = [row.asDict() for row in list_origins(context.spark())]
+    found = [row.asDict() for row in context.spark().table(full_name("origins")).orderBy("url").collect()]
     if not context.output.result(found):
         columns = ("url", "fork_of", "state", "next_due", "last_visit", "last_status", "last_error")
         context.output.table(None, columns, [[row[column] for column in columns] for row in found])

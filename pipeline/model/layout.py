@@ -37,11 +37,6 @@ def table_data(table: str, load: str) -> str:
     return f"{WAREHOUSE}/{NAMESPACE}/{table}/data/{load}"
 
 
-def result_marker(job: str, night: date) -> str:
-    """Lineage of a job's result on a night, written last."""
-    return f"results/{job}/{night.isoformat()}.json"
-
-
 @dataclass(frozen=True, slots=True)
 class Load:
     """One unit of publishing. ``name`` is the night's date for a nightly, else a name that begins with it."""

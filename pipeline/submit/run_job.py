@@ -12,12 +12,14 @@ from datetime import date
 from types import ModuleType
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 import jobs
 from pipeline.errors import UsageError
 from pipeline.storage.interface import Storage
+from pipeline.tables.iceberg import full_name
 from pipeline.tables.read import Archive
-from pipeline.tables.results import write_result
+from pipeline.tables.results import NAMESPACE, Lineage, write_result
 
 
 class NoSuchJob(UsageError):
@@ -29,6 +31,13 @@ class NoSuchJob(UsageError):
 
     def __str__(self) -> str:
         return f"there is no job {self.job}; there are: {', '.join(self.known) or 'none'}"
+
+
+class NoNightYet(UsageError):
+    """A job needs a complete night."""
+
+    def __str__(self) -> str:
+        return "no night has been completed yet; run `pipeline nightly` first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +62,23 @@ def run_job(spark: SparkSession, storage: Storage, job: str, argv: Sequence[str]
         night: which night; None for the newest.
 
     Returns:
-        The result, as it was written.
+        The result as it was stored, with the night.
 
     Raises:
         NoSuchJob: as it says.
-        NightNotFound: there is no such night.
+        NightNotFound, NoNightYet: there is no such night, or none at all.
     """
     if job not in _names():
         raise NoSuchJob(job, _names())
-    archive = Archive(spark)
-    night = archive.resolve(night)
-    archive.register_views(night)
+    archive = Archive(spark, night)
+    shown = archive.register_views()
+    if shown is None:
+        raise NoNightYet
     result = _module(job).main(archive, list(argv))
-    return write_result(spark, storage, job, importlib.metadata.version("git-lakehouse"), list(argv), night, result)
+    version = importlib.metadata.version("git-lakehouse")
+    lineage = Lineage(job, version, tuple(argv), shown, archive.snapshots())
+    write_result(spark, storage, lineage, result)
+    return spark.table(full_name(job, NAMESPACE)).where(F.col("night") == F.lit(shown))
 
 
 def _names() -> list[str]:

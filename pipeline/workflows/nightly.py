@@ -6,8 +6,8 @@ import json
 
 import luigi
 
-from pipeline.model.layout import result_marker
 from pipeline.submit.run_job import run_job
+from pipeline.tables.results import result_path
 from pipeline.tables.seal import seal
 from pipeline.workflows.load import Derive, LoadTask
 from pipeline.workflows.summary import summarize
@@ -46,7 +46,7 @@ class RunJob(LoadTask):
 
     def output(self) -> StorageTarget:
         """The job's lineage."""
-        return self.target(result_marker(self.job, self.night))
+        return self.target(result_path(self.job, self.night))
 
     def work(self) -> None:
         """Run it without arguments."""

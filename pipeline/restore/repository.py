@@ -1,0 +1,131 @@
+"""Give a repository back from the tables: the refs of a night, and exactly the objects that they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from pyspark.sql import Row
+from pyspark.sql import functions as F
+
+from pipeline.errors import CheckFailed
+from pipeline.fetch.skeleton import Skeleton
+from pipeline.git.pack import BLOB, COMMIT, KIND, TAG, TREE, PackedObject
+from pipeline.git.restore import Head, write_repository
+from pipeline.plan.fetch import HEAD
+from pipeline.restore.reachable import reachable
+from pipeline.tables.read import Archive, GitObject
+from pipeline.tables.status import OriginNotFound
+
+TYPE_NUMBER = {"commit": COMMIT, "tree": TREE, "tag": TAG}
+
+
+class ObjectsMissing(CheckFailed):
+    """The archive lacks objects that a repository needs."""
+
+    def __init__(self, url: str, count: int, example: str) -> None:
+        super().__init__(url, count, example)
+        self.url, self.count, self.example = url, count, example
+
+    def __str__(self) -> str:
+        return f"{self.url} needs {self.count} objects that the archive lacks, one of them is {self.example}"
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredRepository:
+    """What was written. ``not_stored``: blobs over the size limit, which the repository lacks."""
+
+    url: str
+    night: date | None
+    directory: Path
+    refs: int
+    objects: int
+    not_stored: int
+
+
+def restore_repository(archive: Archive, url: str, directory: Path, scratch: Path) -> RestoredRepository:
+    """Write a bare repository as of the archive's night.
+
+    Args:
+        directory: must not exist, or be empty.
+        scratch: local folder for the network's commits, tags and trees meanwhile.
+
+    Raises:
+        OriginNotFound: on that night the archive had not visited such an origin.
+        NightNotFound: there is no such night.
+        ObjectsMissing: the archive is damaged; nothing is written.
+        UsageError: the directory is in use.
+    """
+    network, bucket = _place(archive, url)
+    refs, head = _refs(archive.refs_at(url))
+    scratch.mkdir(parents=True, exist_ok=True)
+    tips = {bytes.fromhex(target.decode()) for target in refs.values()}
+    if head.oid is not None:
+        tips.add(bytes.fromhex(head.oid.decode()))
+    with Skeleton(scratch) as skeleton:
+        blobs = _fill(skeleton, archive.objects(network, bucket))
+        wanted = reachable(skeleton, tips)
+        lacking = set(wanted)
+        not_stored = _not_stored(archive, network, bucket) & wanted
+
+        def objects() -> Iterator[tuple[str, bytes, bytes]]:
+            for type_num, oid, data in skeleton.objects():
+                if oid in wanted:
+                    lacking.discard(oid)
+                    yield KIND[type_num].decode(), data, oid
+            for found in blobs:
+                if found.oid in wanted:
+                    lacking.discard(found.oid)
+                    yield found.kind, found.body, found.oid
+            lacking.difference_update(not_stored)
+            if lacking:
+                raise ObjectsMissing(url, len(lacking), min(lacking).hex())
+
+        written = write_repository(directory, objects(), refs, head)
+    return RestoredRepository(url, archive.night(), directory, written.refs, written.objects, len(not_stored))
+
+
+def _place(archive: Archive, url: str) -> tuple[int, int]:
+    """The network and bucket of an origin that some visit has seen by the archive's night."""
+    found = archive.table("origins").where((F.col("url") == url) & F.col("last_visit").isNotNull()).collect()
+    if not found:
+        raise OriginNotFound(url)
+    return found[0]["network"], found[0]["bucket"]
+
+
+def _not_stored(archive: Archive, network: int, bucket: int) -> set[bytes]:
+    mine = (F.col("bucket") == bucket) & (F.col("network") == network) & (F.col("stored") != "yes")
+    return {bytes(row["oid"]) for row in archive.table("blobs").where(mine).select("oid").collect()}
+
+
+def _fill(skeleton: Skeleton, stream: Iterator[GitObject]) -> Iterator[GitObject]:
+    """Put everything before the first blob into the skeleton; give back the blobs."""
+    for found in stream:
+        if found.kind == KIND[BLOB].decode():
+            return _chain(found, stream)
+        skeleton.add(PackedObject(TYPE_NUMBER[found.kind], found.oid, len(found.body), found.body, None))
+    return iter(())
+
+
+def _chain(first: GitObject, rest: Iterator[GitObject]) -> Iterator[GitObject]:
+    yield first
+    yield from rest
+
+
+def _refs(rows: list[Row]) -> tuple[dict[bytes, bytes], Head]:
+    refs: dict[bytes, bytes] = {}
+    head = Head(ref=b"refs/heads/master")
+    for row in rows:
+        name = bytes(row["name_raw"]) if row["name_raw"] is not None else row["name"].encode()
+        target = None if row["target"] is None else bytes(row["target"]).hex().encode()
+        if name == HEAD:
+            head = Head(ref=_symref(row)) if row["symref"] is not None else Head(oid=target)
+        elif target is not None:
+            refs[name] = target
+    return refs, head
+
+
+def _symref(row: Row) -> bytes:
+    return bytes(row["symref_raw"]) if row["symref_raw"] is not None else str(row["symref"]).encode()
