@@ -78,12 +78,18 @@ def command_options(function: Callable[Concatenate[Context, P], int | None]) -> 
             output.messages.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
             logger.debug("details", exc_info=error)
             raise SystemExit(int(error.exit_code)) from None
+        except KeyboardInterrupt:
+            output.messages.print("interrupted; run the same command again and it goes on where it stopped")
+            raise SystemExit(int(ExitCode.RUN_FAILED)) from None
+        except Exception:
+            logger.exception("the run failed in a way that nobody foresaw")
+            raise SystemExit(int(ExitCode.RUN_FAILED)) from None
         raise SystemExit(int(code or ExitCode.DONE))
 
     return wrapped
 
 
-class Night(click.ParamType):
+class Night(click.ParamType[date]):
     """YYYY-MM-DD."""
 
     name = "YYYY-MM-DD"

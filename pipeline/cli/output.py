@@ -19,13 +19,18 @@ from rich.table import Table
 
 Format = Literal["text", "json"]
 
+PLAIN_WIDTH = 160
+"""Columns of text where no terminal tells how many it has."""
+
 
 class Output:
     """Where a command says what it found."""
 
     def __init__(self, format_: Format) -> None:
         self.format = format_
-        self.console = Console(soft_wrap=True, highlight=False)
+        self.console = Console(highlight=False)
+        if not self.console.is_terminal:
+            self.console = Console(highlight=False, width=PLAIN_WIDTH)
         self.messages = Console(stderr=True)
 
     def result(self, value: object) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
 from typing import ClassVar
 
 import luigi
@@ -13,17 +12,17 @@ from pipeline.model.layout import Load
 from pipeline.tables.derive import derive
 from pipeline.tables.plan import read_plan, write_plan
 from pipeline.tables.publish import publish
-from pipeline.workflows.run import Run, RunParameter
+from pipeline.workflows.run import RunParameter
 from pipeline.workflows.target import StorageTarget
 
 
 class LoadTask(luigi.Task):
     """What the tasks of one load share."""
 
-    archive: str = luigi.Parameter(description="the archive's root, so that one luigid serves several")
-    night: date = luigi.DateParameter(description="logical date")
-    name: str = luigi.Parameter(description="the load: the night's date, or a batch of a backfill")
-    run_object: Run = RunParameter()
+    archive = luigi.Parameter(description="the archive's root, so that one luigid serves several")
+    night = luigi.DateParameter(description="logical date")
+    name = luigi.Parameter(description="the load: the night's date, or a batch of a backfill")
+    run_object = RunParameter()
 
     stage: ClassVar[str]
 
@@ -41,10 +40,11 @@ class LoadTask(luigi.Task):
         """A file of the archive as a target."""
         return StorageTarget(self.run_object.storage, path)
 
-    def run(self) -> None:
+    def run(self) -> Iterator[list[luigi.Task]] | None:
         """Do the stage's work, again if its error says that this may help."""
         with self.run_object.events.stage(self.stage):
             self.run_object.retrying(self.work)
+        return None
 
     def work(self) -> None:
         """The one call."""
@@ -74,7 +74,7 @@ class Plan(LoadTask):
 class Fetch(LoadTask):
     """Visit the due origins of one bucket."""
 
-    bucket: int = luigi.IntParameter(description="0 to the archive's number of buckets - 1")
+    bucket = luigi.IntParameter(description="0 to the archive's number of buckets - 1")
     stage = "fetch"
 
     def requires(self) -> Plan:
@@ -115,13 +115,13 @@ class FetchAll(LoadTask):
         """Whether every planned bucket has its manifest."""
         return self.requires().complete() and all(task.complete() for task in self._tasks())
 
-    def run(self) -> Iterator[list[Fetch]]:
+    def run(self) -> Iterator[list[luigi.Task]]:
         """Hand all of them to Luigi at once."""
         plan = read_plan(self.run_object.storage, self.load)
         self.run_object.events.planned(plan.origins_due, len(plan.buckets))
         yield self._tasks()
 
-    def _tasks(self) -> list[Fetch]:
+    def _tasks(self) -> list[luigi.Task]:
         buckets = sorted(read_plan(self.run_object.storage, self.load).buckets)
         return [Fetch(bucket=bucket, **self.same_load) for bucket in buckets]
 

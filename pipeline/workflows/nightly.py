@@ -37,7 +37,7 @@ class Seal(LoadTask):
 class RunJob(LoadTask):
     """Run one job on the night."""
 
-    job: str = luigi.Parameter(description="name of a module in jobs/")
+    job = luigi.Parameter(description="name of a module in jobs/")
     stage = "jobs"
 
     def requires(self) -> Seal:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 import luigi
 from luigi.parameter import ParameterVisibility
@@ -68,14 +69,22 @@ class Run:
         return attempts(work)
 
 
+_RUNS: WeakValueDictionary[str, Run] = WeakValueDictionary()
+
+
 class RunParameter(luigi.Parameter):
-    """Carries the Run object; neither part of a task's identity nor shown by the scheduler."""
+    """Carries the Run object; not part of a task's identity. Luigi itself passes it on as the run's id."""
 
     def __init__(self) -> None:
-        super().__init__(significant=False, visibility=ParameterVisibility.PRIVATE)
+        super().__init__(significant=False, visibility=ParameterVisibility.HIDDEN)
+
+    def normalize(self, x: Run | str) -> Run:
+        """The run, also where Luigi made a task anew from texts: found by its id in this process."""
+        return _RUNS[x] if isinstance(x, str) else x
 
     def serialize(self, x: Run) -> str:
-        """The run's id, for logs."""
+        """The run's id."""
+        _RUNS[x.run_id] = x
         return x.run_id
 
     def _warn_on_wrong_param_type(self, param_name: str, param_value: object) -> None:

@@ -9,14 +9,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date
 
-import luigi
-
 from pipeline.archive import ArchiveInfo, nightly_loads
 from pipeline.config import Config
 from pipeline.errors import ExitCode, PipelineError, UsageError
 from pipeline.model.layout import Load
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
+from pipeline.workflows.engine import run_tasks
 from pipeline.workflows.events import Event, EventLog
 from pipeline.workflows.nightly import Nightly
 from pipeline.workflows.run import Run, new_run_id
@@ -107,21 +106,9 @@ def _to_do(storage: Storage, night: date) -> list[date]:
 
 
 def _build(run: Run, night: date, workers: int) -> None:
-    scheduler = run.config.luigi.scheduler
-    remote = {} if scheduler is None else {"scheduler_url": f"http://{scheduler}"}
     load = Load.of_night(night)
     task = Nightly(archive=run.storage.root_uri, night=load.night, name=load.name, run_object=run)
-    outcome = luigi.build(
-        [task],
-        local_scheduler=scheduler is None,
-        workers=workers,
-        detailed_summary=True,
-        no_lock=True,
-        no_configure_logging=True,
-        **remote,
-    )
-    logger.debug("%s", outcome.summary_text)
-    if not task.complete():
+    if not run_tasks(task, workers=workers, scheduler=run.config.luigi.scheduler):
         raise RunFailed(night, tuple(map(_told, run.events.errors())))
 
 
