@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import nullcontext
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -13,6 +14,7 @@ from pipeline.model.tables import HEAD_BLOBS, OID
 from pipeline.tables.head_files import local_frame_of, mark_at_head
 from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets, replace_where
 from pipeline.tables.language import count_lines, language_of
+from pipeline.tables.session import split_freely
 
 KEY = ["bucket", "network", "oid"]
 MOST_BROADCAST = 2_000_000
@@ -49,7 +51,8 @@ def replace_head_blobs(spark: SparkSession, load: Load, heads: pa.Table, check_l
         if count:
             rows = rows.unionByName(_described(spark, fresh, count, buckets))
         check_lease()
-        replace_where(rows, full_name(HEAD_BLOBS.name), in_buckets(buckets), {LOAD_PROPERTY: load.name})
+        with split_freely(spark) if count <= MOST_BROADCAST else nullcontext():
+            replace_where(rows, full_name(HEAD_BLOBS.name), in_buckets(buckets), {LOAD_PROPERTY: load.name})
     finally:
         fresh.unpersist()
 

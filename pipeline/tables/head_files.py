@@ -16,6 +16,7 @@ from pipeline.model.tables import FILES, OID, extension, spark_type
 from pipeline.plan.walk import MISSING, Entry, subtrees, walk
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets, replace_where
+from pipeline.tables.session import split_freely
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +188,8 @@ def mark_at_head(
     check_lease()
     view = f"newly_at_head_{table}"
     F.broadcast(ids.select("network", "oid").distinct()).createOrReplaceTempView(view)
-    spark.sql(mark_statement(table, view, buckets))
+    with split_freely(spark):
+        spark.sql(mark_statement(table, view, buckets))
     spark.catalog.dropTempView(view)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,6 +22,7 @@ _CHATTY = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 """PySpark logs to them, with the JVM's stack trace, what it raises anyway."""
 
 _QUIET = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
+_GROUPING = "spark.sql.iceberg.planning.preserve-data-grouping"
 _LOCAL = {
     "spark.executorEnv.PYTHONPATH": str(Path(__file__).parents[2]),  # Python workers import this package
     "spark.driver.bindAddress": "127.0.0.1",
@@ -43,7 +46,7 @@ _ALWAYS = {
     "spark.sql.sources.v2.bucketing.pushPartValues.enabled": "true",
     "spark.sql.sources.v2.bucketing.partiallyClusteredDistribution.enabled": "true",
     "spark.sql.sources.v2.bucketing.shuffle.enabled": "true",
-    "spark.sql.iceberg.planning.preserve-data-grouping": "true",
+    _GROUPING: "true",
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
     "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
     f"spark.sql.catalog.{CATALOG}": "org.apache.iceberg.spark.SparkCatalog",
@@ -84,6 +87,20 @@ def open_session(settings: SparkSettings, root_uri: str, app: str) -> SparkSessi
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     return builder.getOrCreate()
+
+
+@contextmanager
+def split_freely(spark: SparkSession) -> Iterator[None]:
+    """Let scans started inside give their tasks as many or few files as is good, instead of one task a bucket.
+
+    Tasks by bucket are what spares joins of our tables a shuffle, and the default; for a scan of ``contents`` alone, or
+    a join with something broadcast, they are too coarse. The action must be inside.
+    """
+    spark.conf.set(_GROUPING, "false")
+    try:
+        yield
+    finally:
+        spark.conf.set(_GROUPING, "true")
 
 
 def session_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:

@@ -1,0 +1,215 @@
+"""Reading the archive: a night's tables as data frames and views, and the objects of a repository."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from datetime import date
+from typing import Any, NamedTuple
+
+from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.errors import UsageError
+from pipeline.model.commit import Commit, build_commit
+from pipeline.model.layout import tag_of
+from pipeline.model.tables import ALL, BY_NAME
+from pipeline.model.tag import Tag, build_tag
+from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
+from pipeline.tables.refs import current_refs
+from pipeline.tables.seal import nights
+from pipeline.tables.session import split_freely
+
+_SPLIT_BYTES = 2 << 20
+"""Of compressed file a task when objects are streamed: what the driver holds at a time is its raw bytes."""
+
+
+class NightNotFound(UsageError):
+    """There is no such sealed night."""
+
+    def __init__(self, night: date, known: Sequence[date]) -> None:
+        super().__init__(night, tuple(known))
+        self.night, self.known = night, tuple(known)
+
+    def __str__(self) -> str:
+        if not self.known:
+            return f"there is no night {self.night}: no night has been completed yet"
+        shown = ", ".join(str(night) for night in self.known[-10:])
+        return f"there is no night {self.night}; the archive has {len(self.known)}, the latest being {shown}"
+
+
+class NoSuchTable(UsageError):
+    """The archive has no table of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"there is no table {self.name!r}; there are {', '.join(sorted(BY_NAME))}"
+
+
+class NotAnArchive(UsageError):
+    """There are no tables at this place."""
+
+    def __str__(self) -> str:
+        return "there are no tables here yet: create the archive first, or check its location"
+
+
+class GitObject(NamedTuple):
+    """An object: ``kind`` is commit, tree, blob or tag, ``body`` what git hashes behind its header."""
+
+    kind: str
+    oid: bytes
+    body: bytes
+
+
+class Archive:
+    """The archive as it was on one night.
+
+    Args:
+        spark: a session of ``open_session``.
+        night: what is read where a method is given none; None means the newest sealed night, or the current state
+            of an archive that has none.
+
+    Raises:
+        NightNotFound: on the first read, if the night is not sealed.
+    """
+
+    def __init__(self, spark: SparkSession, night: date | None = None) -> None:
+        self.spark, self._night = spark, night
+
+    def nights(self) -> list[date]:
+        """The sealed nights, oldest first.
+
+        Raises:
+            NotAnArchive: there are no tables.
+        """
+        if not table_exists(self.spark, "origins"):
+            raise NotAnArchive
+        return nights(self.spark)
+
+    def night(self, night: date | None = None) -> date | None:
+        """The night that a read with this argument shows; None for the current state.
+
+        Raises:
+            NightNotFound: it is not sealed.
+        """
+        wanted = night or self._night
+        known = self.nights()
+        if wanted is None:
+            return known[-1] if known else None
+        if wanted not in known:
+            raise NightNotFound(wanted, known)
+        return wanted
+
+    def table(self, name: str, night: date | None = None) -> DataFrame:
+        """One table on a night.
+
+        Raises:
+            NoSuchTable: its name is not one of ``model.tables``.
+            NightNotFound: the night is not sealed.
+        """
+        if name not in BY_NAME:
+            raise NoSuchTable(name)
+        return self._at(name, self.night(night))
+
+    def _at(self, name: str, night: date | None) -> DataFrame:
+        reader = self.spark.read
+        if night is not None:
+            reader = reader.option("versionAsOf", tag_of(night))
+        return reader.table(full_name(name))
+
+    def register_views(self, night: date | None = None) -> date | None:
+        """Make every table's bare name mean that night, in SQL too; return the night."""
+        shown = self.night(night)
+        for table in ALL:
+            self._at(table.name, shown).createOrReplaceTempView(table.name)
+        return shown
+
+    def snapshots(self, night: date | None = None) -> dict[str, int]:
+        """The Iceberg snapshot of each table that a read of this night sees, for lineage."""
+        shown = self.night(night)
+        ids = {}
+        for table in ALL:
+            iceberg = IcebergTable(self.spark, table.name)
+            if shown is not None:
+                ids[table.name] = iceberg.tags()[tag_of(shown)]
+            elif (current := iceberg.current()) is not None:
+                ids[table.name] = current.id
+        return ids
+
+    def refs(self, night: date | None = None) -> DataFrame:
+        """The refs that origins had on a night: columns of ``refs``, the ``night`` of a row that of its last change."""
+        return current_refs(self.table("refs", night))
+
+    def refs_at(self, origin: str, night: date | None = None) -> list[Row]:
+        """The refs of one origin, sorted by name; rows of ``refs``."""
+        changes = self.table("refs", night).where(F.col("origin") == origin)
+        return current_refs(changes).orderBy("name").collect()
+
+    def objects(self, network: int, bucket: int, night: date | None = None) -> Iterator[GitObject]:
+        """Every object of a network, commits first, blobs last, bodies exact.
+
+        Streamed: the driver holds one task's rows at a time. An object that was landed twice comes twice. Blobs whose
+        bytes are not stored do not come. Which of them an origin of the network reaches is for the caller to tell: with
+        commits, tags and trees before blobs, the closure of its refs is known when the first blob arrives.
+
+        Args:
+            bucket: of the network.
+        """
+        shown = self.night(night)
+        streams = (
+            ("commit", "commits", tuple(f.name for f in fields(Commit)), _commit_body),
+            ("tag", "tags", tuple(f.name for f in fields(Tag)), _tag_body),
+            ("tree", "trees", ("content",), _content),
+            ("blob", "contents", ("content",), _content),
+        )
+        for kind, table, columns, body in streams:
+            yield from self._stream(kind, table, columns, body, (bucket, network), shown)
+
+    def _stream(
+        self,
+        kind: str,
+        table: str,
+        columns: tuple[str, ...],
+        body: Callable[[Row], bytes],
+        place: tuple[int, int],
+        night: date | None,
+    ) -> Iterator[GitObject]:
+        reader = self.spark.read.option("split-size", str(_SPLIT_BYTES)).option("file-open-cost", "65536")
+        if night is not None:
+            reader = reader.option("versionAsOf", tag_of(night))
+        bucket, network = place
+        rows = reader.table(full_name(table)).where((F.col("bucket") == bucket) & (F.col("network") == network))
+        with split_freely(self.spark):
+            stream = rows.select("oid", *(_cell(name) for name in columns)).toLocalIterator()
+        for row in stream:
+            yield GitObject(kind, bytes(row["oid"]), body(row))
+
+
+def _cell(name: str) -> Column:
+    return F.unix_seconds(name).alias(name) if name.endswith("_time") else F.col(name)
+
+
+def _content(row: Row) -> bytes:
+    return bytes(row["content"])
+
+
+def _commit_body(row: Row) -> bytes:
+    return build_commit(Commit(**{f.name: _plain(row[f.name]) for f in fields(Commit)}))
+
+
+def _tag_body(row: Row) -> bytes:
+    return build_tag(Tag(**{f.name: _plain(row[f.name]) for f in fields(Tag)}))
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - the codecs' own field types differ as much
+    """A cell as the codecs want it: bytes and pairs."""
+    match value:
+        case bytearray():
+            return bytes(value)
+        case list():
+            return [(item["key"], item["value"]) if isinstance(item, Row) else bytes(item) for item in value]
+        case _:
+            return value

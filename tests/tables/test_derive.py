@@ -1,0 +1,235 @@
+"""Derive against real Spark: what is at HEAD, night after night."""
+
+from __future__ import annotations
+
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline.model.origin import Origin
+from pipeline.storage import Storage
+from pipeline.tables import head_blobs
+from pipeline.tables.derive import derive
+from pipeline.tables.head_blobs import contents_to_read
+from pipeline.tables.head_files import mark_statement
+from pipeline.tables.iceberg import IcebergTable
+from pipeline.tables.publish import publish
+from tests.tables.conftest import add, lease_held, night
+from tests.tables.landing import Landing, Tree
+
+URL = "https://example.org/a"
+FORK = "https://example.org/fork"
+
+
+def finish(spark: SparkSession, storage: Storage, landing: Landing):
+    publish(spark, storage, landing.load, landing.write(), landing.run_id, lease_held)
+    return derive(spark, storage, landing.load, lease_held)
+
+
+def night_of(storage: Storage, day: int) -> Landing:
+    return Landing(storage, night(day), f"run{day}")
+
+
+def push_tree(landing: Landing, origin: Origin, tree: Tree, *parents: bytes) -> bytes:
+    commit = landing.commit(origin.network, landing.tree(origin.network, tree), *parents)
+    landing.push(origin, commit)
+    return commit
+
+
+def paths(spark: SparkSession, origin: str = URL) -> dict[str, str]:
+    return {r.path: r.kind for r in spark.table("files").where(f"origin = '{origin}'").collect()}
+
+
+def head_names(spark: SparkSession) -> dict[str, tuple[str | None, int | None]]:
+    return {r.name: (r.language, r.lines) for r in spark.table("head_blobs").collect()}
+
+
+def state(spark: SparkSession) -> list[list]:
+    return [sorted(spark.table(t).collect(), key=str) for t in ("files", "head_blobs", "repositories")]
+
+
+def test_a_first_visit_a_change_and_a_deletion(spark: SparkSession, storage: Storage) -> None:
+    (origin,) = add(spark, URL)
+    first = night_of(storage, 2)
+    tree = {b"README.md": b"# hi\nyou", b"src": {b"a.py": b"print(1)\n", b"logo.png": b"\x89PNG\0\0"}}
+    commit = push_tree(first, origin, tree)
+    summary = finish(spark, storage, first)
+    assert (summary.moved, summary.heads_moved) == (1, 1)
+    assert paths(spark) == dict.fromkeys(["README.md", "src/a.py", "src/logo.png"], "file")
+    assert head_names(spark) == {"README.md": ("Markdown", 2), "a.py": ("Python", 1), "logo.png": (None, None)}
+    row = spark.table("repositories").first()
+    assert (row.head_ref, bytes(row.head_commit), row.branches, row.tags) == ("refs/heads/main", commit, 1, 0)
+    assert (row.files, row.bytes, row.language) == (3, 23, "Python")
+
+    second = night_of(storage, 3)
+    push_tree(second, origin, {b"src": {b"b.py": b"print(1)\n"}}, commit)  # a.py renamed, the others deleted
+    second.rows["blobs"].clear()
+    second.rows["contents"].clear()
+    finish(spark, storage, second)
+    assert paths(spark) == {"src/b.py": "file"}
+    assert head_names(spark) == {"b.py": ("Python", 1)}
+    assert spark.table("repositories").first().night == night(3)
+
+    before = state(spark)
+    derive(spark, storage, second.load, lease_held)
+    assert state(spark) == before
+
+
+def test_nothing_moved_touches_no_table(spark: SparkSession, storage: Storage) -> None:
+    (origin,) = add(spark, URL)
+    landing = night_of(storage, 2)
+    landing.visit(origin)
+    snapshots = [IcebergTable(spark, t).current().id for t in ("files", "head_blobs", "repositories")]
+    assert finish(spark, storage, landing).moved == 0
+    assert [IcebergTable(spark, t).current().id for t in ("files", "head_blobs", "repositories")] == snapshots
+    assert storage.stat(landing.load.derived) is not None
+
+
+def test_a_merged_branch_is_promoted(spark: SparkSession, storage: Storage) -> None:
+    (origin,) = add(spark, URL)
+    first = night_of(storage, 2)
+    main = push_tree(first, origin, {b"README": b"x\n"})
+    inner: Tree = {b"README": b"x\n", b"new": {b"deep": {b"c.c": b"int x;\n"}}}
+    topic = first.commit(origin.network, first.tree(origin.network, inner, at_head=False), main)
+    first.ref(origin, "refs/heads/topic", topic)
+    finish(spark, storage, first)
+    assert paths(spark) == {"README": "file"}
+    second = night_of(storage, 3)  # a fast forward: no object is new
+    second.push(origin, topic)
+    finish(spark, storage, second)
+    assert paths(spark) == {"README": "file", "new/deep/c.c": "file"}
+    assert head_names(spark)["c.c"] == ("C", 1)
+    assert spark.table("trees").where("at_head").count() == spark.table("trees").count() == 4
+    assert spark.table("contents").where("at_head").count() == spark.table("contents").count() == 2
+
+
+class Crash(Exception):
+    pass
+
+
+@pytest.mark.parametrize("survived", range(5))
+def test_a_crash_before_any_commit_is_made_good(spark: SparkSession, storage: Storage, survived: int) -> None:
+    (origin,) = add(spark, URL)
+    first = night_of(storage, 2)
+    main = push_tree(first, origin, {b"README": b"x\n"})
+    topic = first.commit(origin.network, first.tree(origin.network, {b"n": {b"c.c": b"int x;\n"}}, at_head=False), main)
+    first.ref(origin, "refs/heads/topic", topic)
+    finish(spark, storage, first)
+    second = night_of(storage, 3)
+    second.push(origin, topic)
+    publish(spark, storage, second.load, second.write(), "run3", lease_held)
+    left = [survived]
+
+    def lease_that_crashes() -> None:
+        if left[0] == 0:
+            raise Crash
+        left[0] -= 1
+
+    with pytest.raises(Crash):
+        derive(spark, storage, second.load, lease_that_crashes)
+    assert storage.stat(second.load.derived) is None
+    derive(spark, storage, second.load, lease_held)
+    assert paths(spark) == {"n/c.c": "file"}
+    assert head_names(spark) == {"c.c": ("C", 1)}
+    assert spark.table("contents").where("at_head").count() == 2
+    assert spark.table("repositories").first().files == 1
+
+
+def test_forks_share_blobs_and_lose_them_last(spark: SparkSession, storage: Storage) -> None:
+    root, fork = add(spark, URL, (FORK, URL))
+    first = night_of(storage, 2)
+    commit = push_tree(first, root, {b"a.py": b"1\n", b"b.py": b"2\n"})
+    first.push(fork, commit)
+    finish(spark, storage, first)
+    assert paths(spark, FORK) == paths(spark) == {"a.py": "file", "b.py": "file"}
+    assert spark.table("head_blobs").count() == 2
+    second = night_of(storage, 3)
+    push_tree(second, root, {b"a.py": b"1\n", b"c.py": b"3\n"}, commit)
+    second.rows["blobs"] = second.rows["blobs"][1:]
+    second.rows["contents"] = second.rows["contents"][1:]
+    finish(spark, storage, second)
+    assert paths(spark, FORK) == {"a.py": "file", "b.py": "file"}
+    assert set(head_names(spark)) == {"a.py", "b.py", "c.py"}
+    third = night_of(storage, 4)  # the fork's HEAD goes
+    third.ref(fork, "HEAD", None)
+    third.ref(fork, "refs/heads/main", None)
+    third.visit(fork)
+    finish(spark, storage, third)
+    assert paths(spark, FORK) == {}
+    assert set(head_names(spark)) == {"a.py", "c.py"}
+    rows = {r.origin: r for r in spark.table("repositories").collect()}
+    assert (rows[FORK].head_commit, rows[FORK].files, rows[FORK].fork_of) == (None, 0, URL)
+    assert rows[URL].files == 2
+
+
+def test_odd_names_links_submodules_and_a_head_at_a_tag(spark: SparkSession, storage: Storage) -> None:
+    (origin,) = add(spark, URL)
+    landing = night_of(storage, 2)
+    network = origin.network
+    target = landing.blob(network, b"README", b"link")
+    data = landing.blob(network, b"#!/bin/sh\necho\n", b"caf\xe9")
+    body = b"".join(
+        (
+            b"100755 caf\xe9\0" + data,
+            b"120000 link\0" + target,
+            b"160000 sub\0" + b"\7" * 20,
+        )
+    )
+    tag = landing.tag(network, landing.commit(network, landing.raw_tree(network, body)))
+    landing.ref(origin, "HEAD", tag)
+    landing.visit(origin)
+    finish(spark, storage, landing)
+    rows = {r.path: r for r in spark.table("files").collect()}
+    assert {p: (r.kind, r.mode) for p, r in rows.items()} == {
+        "caf\ufffd": ("file", 0o100755),
+        "link": ("symlink", 0o120000),
+        "sub": ("submodule", 0o160000),
+    }
+    assert bytes(rows["caf\ufffd"].path_raw) == b"caf\xe9"
+    assert rows["link"].path_raw is None
+    assert head_names(spark) == {"caf\ufffd": ("Bash", 2), "link": (None, None)}
+    assert spark.table("repositories").first().head_ref is None
+
+
+def test_a_tree_that_is_nowhere_leaves_the_rest(
+    spark: SparkSession, storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    (origin,) = add(spark, URL)
+    landing = night_of(storage, 2)
+    data = landing.blob(origin.network, b"x\n", b"a")
+    body = b"100644 a\0" + data + b"40000 lost\0" + b"\5" * 20
+    landing.push(origin, landing.commit(origin.network, landing.raw_tree(origin.network, body)))
+    finish(spark, storage, landing)
+    assert paths(spark) == {"a": "file"}
+    assert "0505" in caplog.text
+
+
+@pytest.mark.parametrize("count", [1, head_blobs.MOST_BROADCAST + 1])
+def test_content_is_never_shuffled(spark: SparkSession, storage: Storage, count: int) -> None:
+    (origin,) = add(spark, URL)
+    landing = night_of(storage, 2)
+    push_tree(landing, origin, {b"a.py": b"1\n"})
+    finish(spark, storage, landing)
+    fresh = spark.sql("SELECT bucket, network, oid, name, false AS is_link FROM head_blobs").repartition(3, "oid")
+    plan = contents_to_read(spark, fresh, count, {0, 1, 2, 3})._jdf.queryExecution().executedPlan().toString()
+    assert not exchanges_of_content(plan)
+    fresh.createOrReplaceTempView("ids")
+    rows = spark.sql("EXPLAIN " + mark_statement("contents", "ids", {0, 1, 2, 3})).first()[0]
+    assert "BatchScan archive.code.contents" in rows
+    assert not exchanges_of_content(rows)
+
+
+def exchanges_of_content(plan: str) -> list[str]:
+    """Lines of a plan that are exchanges with the scan of contents below them."""
+    lines = plan.splitlines()
+    depth = [len(line) - len(line.lstrip(" :+-*()0123456789")) for line in lines]
+    found = []
+    for at, line in enumerate(lines):
+        if "Exchange" in line and "ReusedExchange" not in line:
+            below = [n for n in range(at + 1, len(lines)) if all(d > depth[at] for d in depth[at + 1 : n + 1])]
+            found += [line for n in below if "BatchScan archive.code.contents" in lines[n]]
+    return found
+
+
+def test_the_check_for_exchanges_finds_one(spark: SparkSession) -> None:
+    shuffled = spark.table("contents").repartition(3, "oid")
+    assert exchanges_of_content(shuffled._jdf.queryExecution().executedPlan().toString())
