@@ -125,7 +125,7 @@ class Visitor:
             return _Absorbed(set(), 0, {})
         limits = self._conditions.limits
         with (
-            Pack(spool, origin=url, limits=limits, scratch=self._scratch) as pack,
+            Pack(spool, origin=url, limits=limits, scratch=self._scratch, check=deadline.check) as pack,
             Skeleton(self._scratch) as skeleton,
         ):
             task = _Absorbing(self._bucket, state, self._landing, skeleton, received.refs.get(HEAD), targets)

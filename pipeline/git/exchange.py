@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
@@ -13,7 +14,6 @@ from dulwich.client import FetchPackResult
 from dulwich.object_store import GraphWalker
 
 from pipeline.git.errors import (
-    DumbProtocolRefused,
     LimitExceeded,
     ObjectFormatRefused,
     PackCorrupt,
@@ -22,7 +22,7 @@ from pipeline.git.errors import (
 )
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy, Deadline, Dialer
-from pipeline.git.transport import Meter, close_client, is_dumb, open_client, origin_errors
+from pipeline.git.transport import Meter, open_client, origin_errors
 from pipeline.plan.fetch import BadAdvertisement, FetchPlan, Ref, wanted_refs
 
 if TYPE_CHECKING:
@@ -67,20 +67,19 @@ def exchange(
         deadline: already running.
 
     Raises:
-        OriginError: one of its kinds, whatever went wrong.
+        OriginError: one of its kinds, whatever the server did.
+        ScratchFailed: ``spool`` can not be written.
     """
     limits = conditions.limits
     dialer = Dialer(url, conditions.policy, deadline, limits.connect_s, limits.silence_s)
     meter = Meter(url, limits.refs_bytes)
     offers = _Offers()
     asked_for_pack = False
-    with origin_errors(dialer), _Spool(spool, url, limits, deadline) as sink:
+    with origin_errors(dialer, meter), _Spool(spool, url, limits, deadline) as sink:
         client, path = open_client(url, dialer, meter, conditions.user_agent)
 
         def determine_wants(refs: Mapping[bytes, bytes], depth: int | None = None) -> list[bytes]:
             nonlocal asked_for_pack
-            if is_dumb(client):
-                raise DumbProtocolRefused(url, "the server only serves files (the dumb protocol)")
             if any(len(target) == SHA256_DIGITS for target in refs.values()):
                 raise ObjectFormatRefused(url, "the repository uses SHA-256 ids")
             meter.listing = False
@@ -92,16 +91,21 @@ def exchange(
             asked_for_pack = bool(plan.wants)
             return list(plan.wants)
 
+        def write(data: bytes) -> int:
+            meter.packed()
+            return sink.write(data)
+
         try:
             result = client.fetch_pack(
                 path,
                 cast("DetermineWantsFunc", determine_wants),
                 cast(GraphWalker, offers),
-                sink.write,
+                write,
                 ref_prefix=list(conditions.prefixes),
             )
         finally:
-            close_client(client)
+            client.close()
+            deadline.hang_up()
         if result.object_format not in (None, "sha1"):
             raise ObjectFormatRefused(url, f"the repository uses {result.object_format} ids")
         if asked_for_pack:
@@ -145,27 +149,32 @@ class _Spool:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError) if error is not None else self._ours():
+                self._file.close()
 
     def write(self, data: bytes) -> int:
-        if self._file is None:
-            self._file = self._path.open("wb", buffering=1 << 20)
         self.size += len(data)
         if self.size > self._limit:
             raise LimitExceeded(self._origin, f"the pack exceeds {self._limit} bytes")
         self._deadline.check()
-        try:
+        with self._ours():
+            if self._file is None:
+                self._file = self._path.open("wb", buffering=1 << 20)
             self._file.write(data)
-        except OSError as error:
-            raise ScratchFailed(str(self._path), error.strerror or str(error)) from None
         held = self._tail + data
         self._hash.update(memoryview(held)[:-TRAILER_BYTES])
         self._tail = held[-TRAILER_BYTES:]
         return len(data)
 
     def verify(self) -> None:
-        """Flush, and compare what was hashed with what the pack says of itself."""
-        if self._file is not None:
-            self._file.flush()
+        """Compare what was hashed with what the pack says of itself."""
         if self._hash.digest() != self._tail:
             raise PackCorrupt(self._origin, f"the checksum of the pack does not match after {self.size} bytes")
+
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        """What fails here is our disk and nobody's server."""
+        try:
+            yield
+        except OSError as error:
+            raise ScratchFailed(str(self._path), error.strerror or str(error)) from None

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from types import TracebackType
 
-from pipeline.git.errors import AddressRefused, ConnectionFailed, OriginTimeout, UnknownHost
+from pipeline.git.errors import AddressRefused, ConnectionFailed, ConnectionLost, OriginTimeout, UnknownHost
 
 Network = IPv4Network | IPv6Network
+
+PUBLIC_IPV6 = IPv6Network("2000::/3")
+NAT64 = IPv6Network("64:ff9b::/96")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,42 +26,50 @@ class AddressPolicy:
     allowed: tuple[Network, ...] = ()
 
     def permits(self, address: str) -> bool:
-        """Whether a resolved address may be connected to."""
+        """Whether a resolved address may be connected to. IPv6 that leads to IPv4 is judged by where it leads."""
         ip = ip_address(address.partition("%")[0])
-        mapped = getattr(ip, "ipv4_mapped", None)
-        if mapped is not None:
-            ip = mapped
-        if ip.is_global and not ip.is_multicast:
-            return True
-        return any(ip.version == net.version and ip in net for net in self.allowed)
+        if isinstance(ip, IPv6Address):
+            ip = _embedded(ip) or ip
+        return _is_public(ip) or any(ip.version == net.version and ip in net for net in self.allowed)
 
 
-@dataclass(slots=True)
+def _embedded(ip: IPv6Address) -> IPv4Address | None:
+    if ip in NAT64:
+        return IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour
+
+
+def _is_public(ip: IPv4Address | IPv6Address) -> bool:
+    if isinstance(ip, IPv6Address) and ip not in PUBLIC_IPV6:
+        return False
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
 class Deadline:
     """The end of one visit. When it passes, every connection of the visit is shut down, so that no read can outlive it.
 
     A server that sends a byte a second is never silent; only this ends it. Use as a context manager.
     """
 
-    origin: str
-    total_s: float
-    passed: bool = False
-    _sockets: list[socket.socket] = field(default_factory=list)
-    _timer: threading.Timer | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, origin: str, total_s: float) -> None:
+        self.origin, self.total_s = origin, total_s
+        self._ends = time.monotonic() + total_s
+        self._sockets: list[socket.socket] = []
+        self._timer: threading.Timer | None = None
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Deadline:
-        self._timer = threading.Timer(self.total_s, self._expire)
-        self._timer.daemon = True
-        self._timer.start()
+        self._start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        assert self._timer is not None
-        self._timer.cancel()
-        with self._lock:
-            while self._sockets:
-                self._sockets.pop().close()
+        self._stop()
+        self.hang_up()
+
+    @property
+    def passed(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() >= self._ends
 
     def watch(self, connection: socket.socket) -> None:
         """Shut this connection down when the time is up. A duplicate is kept: TLS takes the original's descriptor."""
@@ -70,8 +82,36 @@ class Deadline:
         if self.passed:
             raise OriginTimeout(self.origin, f"the visit took longer than its limit of {self.total_s:g} s")
 
+    def hang_up(self) -> None:
+        """Close what is watched; the conversation is over."""
+        with self._lock:
+            while self._sockets:
+                self._sockets.pop().close()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The clock stands still: what is waited for inside is not the origin's doing. No conversation is open."""
+        began = time.monotonic()
+        self._stop()
+        try:
+            yield
+        finally:
+            self._ends += time.monotonic() - began
+            self._start()
+
+    def _start(self) -> None:
+        self._timer = threading.Timer(max(self._ends - time.monotonic(), 0), self._expire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+            self._timer = None
+
     def _expire(self) -> None:
-        self.passed = True
+        self._ends = time.monotonic()
         with self._lock:
             for connection in self._sockets:
                 with suppress(OSError):
@@ -96,12 +136,14 @@ class Dialer:
         """A connected socket with ``silence_s`` as its time limit.
 
         Raises:
-            UnknownHost, AddressRefused, ConnectionFailed, OriginTimeout: as they say.
+            UnknownHost, AddressRefused, ConnectionFailed, ConnectionLost, OriginTimeout: as they say.
         """
         try:
             found = socket.getaddrinfo(host.strip("[]"), port, socket.AF_UNSPEC, socket.SOCK_STREAM)
-        except (socket.gaierror, UnicodeError) as error:
-            raise UnknownHost(self.origin, f"the host {host} does not resolve ({error})") from None
+        except socket.gaierror as error:
+            raise UnknownHost(self.origin, f"the host {host} does not resolve ({error.strerror})") from None
+        except ValueError:
+            raise UnknownHost(self.origin, f"the host {host} does not resolve (it is no host name)") from None
         return self._first_that_answers(host, port, found)
 
     def _first_that_answers(self, host: str, port: int, found: Iterable[tuple]) -> socket.socket:  # type: ignore[type-arg]
@@ -117,17 +159,24 @@ class Dialer:
             try:
                 connection.settimeout(self.connect_s)
                 connection.connect(address)
-                connection.settimeout(self.silence_s)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self.deadline.watch(connection)
             except OSError as error:
                 connection.close()
                 why = error
-            except BaseException:
-                connection.close()
-                raise
             else:
-                return connection
+                return self._ready(connection)
         if isinstance(why, TimeoutError):
             raise OriginTimeout(self.origin, f"{host}:{port} did not accept within {self.connect_s:g} s") from None
-        raise ConnectionFailed(self.origin, f"can not connect to {host}:{port} ({why})") from None
+        if isinstance(why, ConnectionResetError):
+            raise ConnectionLost(self.origin, f"{host}:{port} closed the connection at once") from None
+        reason = (why and why.strerror) or "no reason given"
+        raise ConnectionFailed(self.origin, f"can not connect to {host}:{port} ({reason})") from None
+
+    def _ready(self, connection: socket.socket) -> socket.socket:
+        try:
+            connection.settimeout(self.silence_s)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.deadline.watch(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection

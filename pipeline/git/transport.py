@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException, IncompleteRead
 from socket import socket
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import urllib3
-from dulwich.client import AbstractHttpGitClient, GitClient, TCPGitClient, Urllib3HttpGitClient
+from dulwich.client import TCPGitClient, Urllib3HttpGitClient
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
-from dulwich.protocol import Protocol
+from dulwich.protocol import Protocol, pkt_line
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -37,34 +39,81 @@ if TYPE_CHECKING:
 GIT_PORT = 9418
 REDIRECTS = 5
 FETCH_VERSION = 2
+FILE_TYPES = ("text/plain", "application/octet-stream", "binary/octet-stream")
+FLUSH, DELIMITER = b"0000", b"0001"
+FETCH_COMMAND, OFS_DELTA = b"command=fetch\n", b"ofs-delta\n"
+SPACE = 0x20
+SIDE_BAND_FATAL = b"\3"
+_URL_SECRETS = re.compile(r"(\w+://)[^\s/@]*@[^\s?]*|(?<=\?)\S+")
 
 
 class Meter:
-    """Counts what arrives before the pack, and stops a ref advertisement without end."""
+    """Watches what arrives: stops a server that talks without end and sends no pack, and hears its error messages."""
 
     def __init__(self, origin: str, refs_bytes: int) -> None:
         self.origin, self.refs_bytes = origin, refs_bytes
-        self.received = 0
         self.listing = True
+        self.cut_short = False
+        self._idle_bytes = 0
+        self._expects_line = False
+
+    def packed(self) -> None:
+        """Some of the pack has arrived; its length is limited elsewhere."""
+        self._idle_bytes = 0
 
     def wrap(self, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
-        """The same read function, counted; unlimited once ``listing`` is False."""
+        """The same read function, watched. It is asked for four digits of length, then for as many bytes."""
 
-        def counted(size: int) -> bytes:
+        def watched(size: int) -> bytes:
             data = read(size)
-            if self.listing:
-                self.received += len(data)
-                if self.received > self.refs_bytes:
-                    raise LimitExceeded(self.origin, f"the ref advertisement exceeds {self.refs_bytes} bytes")
+            self.cut_short = len(data) < size
+            self._idle_bytes += len(data)
+            if self._idle_bytes > self.refs_bytes:
+                what = "the ref advertisement exceeds" if self.listing else "no pack after"
+                raise LimitExceeded(self.origin, f"{what} {self.refs_bytes} bytes")
+            if self._expects_line and data.startswith((b"ERR ", SIDE_BAND_FATAL)):
+                raise _said(self.origin, data.removeprefix(b"ERR ").removeprefix(SIDE_BAND_FATAL))
+            self._expects_line = size == len(FLUSH)
             return data
 
-        return counted
+        return watched
+
+
+def _said(origin: str, message: bytes) -> OriginError:
+    text = _plain(message.decode(errors="replace"))
+    missing = any(words in text.lower() for words in ("not exported", "not found", "no such", "does not exist"))
+    return (RepositoryNotFound if missing else ServerError)(origin, f"the server says: {text}")
+
+
+def _plain(text: str) -> str:
+    """Text from outside, fit for a table and a terminal: one short line, no control characters, no URL's secrets."""
+    line = "".join(ch if ch.isprintable() else " " for ch in text).strip()
+    return _URL_SECRETS.sub(r"\1...", line)[:200]
+
+
+class _Protocol(Protocol):
+    """Asks a server of version 2 for deltas by offset: dulwich leaves that out, and each id costs 20 bytes twice."""
+
+    _fetching = False
+
+    def write_pkt_line(self, line: bytes | None) -> None:
+        if self._fetching and line is not None and line.startswith(b"want "):
+            self._fetching = False
+            super().write_pkt_line(OFS_DELTA)
+        self._fetching |= line == FETCH_COMMAND
+        super().write_pkt_line(line)
 
 
 class _TcpClient(TCPGitClient):
     def __init__(self, host: str, port: int, dialer: Dialer, meter: Meter) -> None:
         super().__init__(host, port=port, thin_packs=False, quiet=True)
         self._dialer, self._meter = dialer, meter
+        self._open: Protocol | None = None
+
+    def close(self) -> None:
+        """Hang up: dulwich does not when the first line is missing."""
+        if self._open is not None:
+            self._open.close()
 
     def _connect(
         self, cmd: bytes, path: str | bytes, protocol_version: int | None = None
@@ -77,15 +126,11 @@ class _TcpClient(TCPGitClient):
             writer.close()
             connection.close()
 
-        protocol = Protocol(self._meter.wrap(reader.read), writer.write, close)
+        self._open = protocol = _Protocol(self._meter.wrap(reader.read), writer.write, close)
         if isinstance(path, str):
             path = path.encode()
         self.protocol_version = FETCH_VERSION
-        try:
-            protocol.send_cmd(b"git-" + cmd, path, b"host=%s\0\0version=%d\0" % (self._host.encode(), FETCH_VERSION))
-        except BaseException:
-            protocol.close()
-            raise
+        protocol.send_cmd(b"git-" + cmd, path, b"host=%s\0\0version=%d\0" % (self._host.encode(), FETCH_VERSION))
         return protocol, lambda: False, None
 
 
@@ -93,6 +138,20 @@ class _HttpClient(Urllib3HttpGitClient):
     def __init__(self, url: str, pool: urllib3.PoolManager, meter: Meter) -> None:
         super().__init__(url, pool_manager=pool, thin_packs=False, quiet=True)
         self._meter = meter
+        self._responses: list[HTTPResponse] = []
+
+    def close(self) -> None:
+        """Hang up, whatever is left to read: dulwich leaves some answers open."""
+        for response in self._responses:
+            response.close()
+        self.pool_manager.clear()
+
+    def _smart_request(
+        self, service: str, url: str, data: bytes | Iterator[bytes] | None
+    ) -> tuple[Any, Callable[[int], bytes]]:
+        if isinstance(data, bytes) and pkt_line(FETCH_COMMAND) in data:
+            data = data.replace(DELIMITER, DELIMITER + pkt_line(OFS_DELTA), 1)
+        return super()._smart_request(service, url, data)
 
     def _http_request(
         self,
@@ -101,12 +160,11 @@ class _HttpClient(Urllib3HttpGitClient):
         data: bytes | Iterator[bytes] | None = None,
         raise_for_status: bool = True,
     ) -> tuple[Any, Callable[[int], bytes]]:
+        if data is None and not self._meter.listing:
+            raise ProtocolError(self._meter.origin, "the server sends addresses of packs instead of a pack")
         response, read = super()._http_request(url, headers, data, raise_for_status=False)
-        try:
-            _check_answer(self._meter.origin, response)
-        except OriginError:
-            response.close()
-            raise
+        self._responses.append(response)
+        _check_answer(self._meter.origin, response)
         return response, self._meter.wrap(read)
 
 
@@ -121,26 +179,41 @@ def _check_answer(origin: str, response: HTTPResponse) -> None:
     if status != 200:
         raise ProtocolError(origin, f"the server says {status}")
     if not kind.startswith("application/x-git-"):
-        if kind.startswith("text/plain"):
+        if kind.partition(";")[0] in FILE_TYPES:
             raise DumbProtocolRefused(origin, "the server only serves files (the dumb protocol)")
-        raise ProtocolError(origin, f"this is no git server: it sends {kind or 'no content type'}")
+        raise ProtocolError(origin, f"this is no git server: it sends {_plain(kind) or 'no content type'}")
 
 
-def open_client(url: str, dialer: Dialer, meter: Meter, user_agent: str) -> tuple[GitClient, str]:
-    """A client for one visit, and the path to ask it for.
+def open_client(
+    url: str, dialer: Dialer, meter: Meter, user_agent: str
+) -> tuple[_TcpClient | _HttpClient, str | bytes]:
+    """A client for one visit, to be closed, and the path to ask it for.
 
     Raises:
-        SchemeRefused: not git, http or https.
+        SchemeRefused: not a git, http or https URL with a host.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise SchemeRefused(url, "this is not a URL, or its port is no port") from None
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    if parts.scheme not in ("git", "http", "https"):
+        raise _scheme_refused(url, parts.scheme)
     if not parts.hostname:
         raise SchemeRefused(url, "the URL has no host")
-    path = parts.path + (f"?{parts.query}" if parts.query else "")
     if parts.scheme == "git":
-        return _TcpClient(parts.hostname, parts.port or GIT_PORT, dialer, meter), path
-    if parts.scheme in ("http", "https"):
-        return _HttpClient(f"{parts.scheme}://{parts.netloc}", _pool(dialer, user_agent), meter), path
-    raise SchemeRefused(url, f"{parts.scheme}:// is not fetched from, only git, http and https")
+        decoded = unquote_to_bytes(path)
+        if any(byte < SPACE for byte in decoded):
+            raise SchemeRefused(url, "the URL's path has a control character")
+        return _TcpClient(parts.hostname, port or GIT_PORT, dialer, meter), decoded
+    pool = _pool(dialer, user_agent)
+    return _HttpClient(f"{parts.scheme}://{parts.netloc}", pool, meter), path
+
+
+def _scheme_refused(origin: str, scheme: str) -> SchemeRefused:
+    found = f"{scheme}:// is not fetched from" if scheme else "a path is not fetched from"
+    return SchemeRefused(origin, f"{found}, only git, http and https are")
 
 
 def _pool(dialer: Dialer, user_agent: str) -> urllib3.PoolManager:
@@ -148,9 +221,15 @@ def _pool(dialer: Dialer, user_agent: str) -> urllib3.PoolManager:
         def _new_conn(self) -> socket:
             return dialer.connect(self.host, self.port)
 
+        def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
+            return _undrained(super().getresponse())
+
     class Tls(HTTPSConnection):
         def _new_conn(self) -> socket:
             return dialer.connect(self.host, self.port)
+
+        def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
+            return _undrained(super().getresponse())
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
@@ -167,49 +246,57 @@ def _pool(dialer: Dialer, user_agent: str) -> urllib3.PoolManager:
     return pool
 
 
-def close_client(client: GitClient) -> None:
-    """Close what a client keeps open between requests."""
-    if isinstance(client, Urllib3HttpGitClient):
-        client.pool_manager.clear()
-
-
-def is_dumb(client: GitClient) -> bool:
-    """Whether the server turned out to serve files only."""
-    return isinstance(client, AbstractHttpGitClient) and bool(client.dumb)
+def _undrained(response: urllib3.HTTPResponse) -> urllib3.HTTPResponse:
+    """Hang up on the rest of a redirect, which urllib3 would read to an end that may never come."""
+    response.drain_conn = response.close  # type: ignore[method-assign]
+    return response
 
 
 @contextmanager
-def origin_errors(dialer: Dialer) -> Iterator[None]:
+def origin_errors(dialer: Dialer, meter: Meter) -> Iterator[None]:
     """Turn whatever dulwich, urllib3 or the socket raise into one OriginError."""
     try:
         yield
-    except PipelineError:
+    except (PipelineError, MemoryError):
         raise
     except Exception as error:
         dialer.deadline.check()
-        raise _classify(dialer, error) from error
+        raise _classify(dialer, meter, error) from error
 
 
-def _classify(dialer: Dialer, error: BaseException) -> OriginError:
-    origin = dialer.origin
-    known: OriginError | None = None
-    for cause in _causes(error):
-        if isinstance(cause, OriginError):
-            return cause
-        if isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError):
-            known = OriginTimeout(origin, f"the server was silent for {dialer.silence_s:g} s")
-        elif isinstance(cause, urllib3.exceptions.SSLError):
-            known = ConnectionFailed(origin, f"TLS failed ({cause})")
-        elif isinstance(cause, NotGitRepository):
-            known = RepositoryNotFound(origin, "there is no such repository")
-        elif isinstance(cause, HangupException | ConnectionError | urllib3.exceptions.ProtocolError | EOFError):
-            known = ConnectionLost(origin, "the server closed the connection before it was done")
-    if known is not None:
-        return known
-    text = str(error)
-    if isinstance(error, GitProtocolError) and ("not exported" in text or "not found" in text.lower()):
-        return RepositoryNotFound(origin, f"the server says: {text}")
-    return ProtocolError(origin, f"the server does not speak git's protocol ({type(error).__name__}: {text[:200]})")
+def _classify(dialer: Dialer, meter: Meter, error: BaseException) -> OriginError:
+    """The most telling of what an exception and its causes say; that the connection is gone tells least."""
+    found = [meaning for cause in _causes(error) if (meaning := _meaning(dialer, cause)) is not None]
+    for meaning in found:
+        if not isinstance(meaning, ConnectionLost):
+            return meaning
+    if found or meter.cut_short:
+        return ConnectionLost(dialer.origin, "the server closed the connection before it was done")
+    text = f": {_plain(str(error))}" if isinstance(error, GitProtocolError) else ""
+    why = f"the server does not speak git's protocol ({type(error).__name__}{text})"
+    return ProtocolError(dialer.origin, why)
+
+
+def _meaning(dialer: Dialer, cause: BaseException) -> OriginError | None:
+    origin, found = dialer.origin, None
+    match cause:
+        case OriginError():
+            found = cause
+        case TimeoutError() | urllib3.exceptions.TimeoutError():
+            found = OriginTimeout(origin, f"the server was silent for {dialer.silence_s:g} s")
+        case urllib3.exceptions.SSLError():
+            found = ConnectionFailed(origin, f"TLS failed ({_plain(str(cause))})")
+        case NotGitRepository():
+            found = RepositoryNotFound(origin, "there is no such repository")
+        case urllib3.exceptions.URLSchemeUnknown():
+            found = _scheme_refused(origin, _plain(cause.scheme))
+        case urllib3.exceptions.ResponseError():
+            found = ProtocolError(origin, f"more than {REDIRECTS} redirects, one after the other")
+        case HangupException() | ConnectionError() | EOFError() | IncompleteRead() | urllib3.exceptions.ProtocolError():
+            found = ConnectionLost(origin, "")
+        case HTTPException():
+            found = ProtocolError(origin, f"the server does not speak HTTP ({type(cause).__name__})")
+    return found
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -1,0 +1,214 @@
+"""An archive of one bucket as fetch tasks see it: plans as Spark writes them, and what they landed as if published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.fetch.bucket import fetch_bucket
+from pipeline.fetch.known import TYPE_OF, Known
+from pipeline.fetch.landing import RUN_BYTES
+from pipeline.git.exchange import Conditions
+from pipeline.git.limits import Limits
+from pipeline.git.network import AddressPolicy
+from pipeline.model.layout import Load
+from pipeline.model.manifest import Manifest, VisitLine
+from pipeline.model.origin import Origin
+from pipeline.model.tables import BY_NAME, OBJECT_TABLES
+from pipeline.plan.fetch import DEFAULT_PREFIXES, Ref
+from pipeline.storage.interface import Storage
+from pipeline.storage.local import LocalStorage
+from tests.support.git import git
+from tests.support.servers import Peer
+
+FIRST_NIGHT = date(2026, 11, 1)
+LIMITS = Limits(connect_s=5, silence_s=20, total_s=60)
+BUCKET = 0
+NOBODY = 1
+"""A network to which no row belongs."""
+
+REF = pa.struct([("name", pa.binary()), ("target", pa.binary()), ("peeled", pa.binary()), ("symref", pa.binary())])
+ORIGIN_COLUMNS = pa.schema(
+    [
+        ("url", pa.string()),
+        ("fork_of", pa.string()),
+        ("network", pa.int64()),
+        ("due", pa.bool_()),
+        ("first_visit", pa.bool_()),
+        ("refs", pa.list_(REF)),
+    ]
+)
+FILE_COLUMNS = pa.schema([("table", pa.string()), ("uri", pa.string()), ("rows", pa.int64())])
+
+Row = dict[str, Any]
+Serve = Any  # a function from a folder of repositories to a server
+
+
+def serve(server: Serve, root: Path) -> AbstractContextManager[Peer]:
+    found: AbstractContextManager[Peer] = server(root)
+    return found
+
+
+def conditions(limits: Limits = LIMITS, *, allowed: Sequence[str] = ("127.0.0.0/8",)) -> Conditions:
+    policy = AddressPolicy(tuple(ip_network(network) for network in allowed))
+    return Conditions(policy, limits, DEFAULT_PREFIXES, "git/test")
+
+
+@dataclass
+class Night:
+    """What one fetch task did."""
+
+    storage: Storage
+    manifest: Manifest
+
+    def rows(self, table: str) -> list[Row]:
+        return [row for f in self.manifest.files if f.table == table for row in self.file(f.path).read().to_pylist()]
+
+    def file(self, path: str) -> pq.ParquetFile:
+        return pq.ParquetFile(pa.BufferReader(self.storage.read(path)))
+
+    def line(self, url: str) -> VisitLine:
+        (line,) = [line for line in self.manifest.visits if line.origin == url]
+        return line
+
+    def visit(self, url: str) -> Row:
+        (row,) = [row for row in self.rows("visits") if row["origin"] == url]
+        return row
+
+    def refs(self, url: str) -> dict[bytes, Row]:
+        return {exact(row, "name"): row for row in self.rows("refs") if row["origin"] == url}
+
+    def ids(self, table: str) -> list[str]:
+        return [row["oid"].hex() for row in self.rows(table)]
+
+    def new_ids(self) -> list[str]:
+        """Ids of all objects landed, a blob once though it has two rows."""
+        return [oid for table in ("commits", "trees", "tags", "blobs") for oid in self.ids(table)]
+
+    def tables(self) -> list[str]:
+        return [f.table for f in self.manifest.files]
+
+    def objects(self) -> dict[str, tuple[int, bytes]]:
+        """Type and bytes of everything landed, rebuilt from the columns as the next night would for a delta base."""
+        files = {t.name: [f.path for f in self.manifest.files if f.table == t.name] for t in OBJECT_TABLES}
+        known, found = Known(self.storage, files), {}
+        for network in {row["network"] for table in TYPE_OF for row in self.rows(table)}:
+            ids = [bytes.fromhex(oid) for table in TYPE_OF for oid in self.ids(table)]
+            for oid, type_num, body in known.load(network, ids, set(TYPE_OF.values())):
+                assert oid.hex() not in found, "landed twice"
+                found[oid.hex()] = type_num, body
+        return found
+
+
+def exact(row: Row, column: str) -> bytes:
+    raw = row[f"{column}_raw"]
+    found = row[column].encode() if raw is None else raw
+    assert isinstance(found, bytes)
+    return found
+
+
+@dataclass
+class Archive:
+    """Nights one after the other. ``fetch`` gets (URL, fork root) pairs or URLs."""
+
+    root: Path
+    limits: Limits = LIMITS
+    run_bytes: int = RUN_BYTES
+    concurrency: int = 4
+    allowed: Sequence[str] = ("127.0.0.0/8",)
+    refs: dict[str, dict[bytes, tuple[Ref, bytes | None]]] = field(default_factory=dict)
+    files: list[Row] = field(default_factory=list)
+    good: set[str] = field(default_factory=set)
+    nights: int = 0
+
+    def __post_init__(self) -> None:
+        self.storage = LocalStorage(self.root / "archive")
+        self.scratch = self.root / "scratch"
+
+    def next_load(self) -> Load:
+        return Load.of_night(FIRST_NIGHT + timedelta(days=self.nights))
+
+    def plan(self, *origins: str | tuple[str, str], due: Sequence[str] | None = None) -> Load:
+        """Write the plan of the next night."""
+        load = self.next_load()
+        rows = []
+        for item in origins:
+            origin = Origin(item) if isinstance(item, str) else Origin(*item)
+            refs = [
+                {
+                    "name": name,
+                    "target": None if ref.target is None else bytes.fromhex(ref.target.decode()),
+                    "peeled": peeled,
+                    "symref": ref.symref,
+                }
+                for name, (ref, peeled) in self.refs.get(origin.url, {}).items()
+            ]
+            is_due = due is None or origin.url in due
+            first = origin.url not in self.good and not refs
+            rows.append((origin.url, origin.fork_of, origin.network, is_due, first, refs))
+        self._write(f"{load.plan_origins}/bucket={BUCKET}", ORIGIN_COLUMNS, rows)
+        files = [(row["table"], row["uri"], row["rows"]) for row in self.files]
+        self._write(f"{load.plan_files}/bucket={BUCKET}", FILE_COLUMNS, files)
+        return load
+
+    def _write(self, folder: str, schema: pa.Schema, rows: Sequence[tuple[Any, ...]]) -> None:
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema), sink)
+        self.storage.replace(f"{folder}/part-0.parquet", sink.getvalue().to_pybytes())
+
+    def fetch(self, *origins: str | tuple[str, str], due: Sequence[str] | None = None) -> Night:
+        """Plan a night, fetch it, and take what it landed as published."""
+        night = self.fetch_only(self.plan(*origins, due=due))
+        self.publish(night)
+        return night
+
+    def fetch_only(self, load: Load, **options: Any) -> Night:
+        defaults = {
+            "run_id": "run",
+            "conditions": conditions(self.limits, allowed=self.allowed),
+            "concurrency": self.concurrency,
+            "scratch": self.scratch,
+            "run_bytes": self.run_bytes,
+        }
+        return Night(self.storage, fetch_bucket(self.storage, load, BUCKET, **(defaults | options)))
+
+    def publish(self, night: Night) -> None:
+        for row in night.rows("refs"):
+            refs = self.refs.setdefault(row["origin"], {})
+            symref = None if row["symref"] is None else exact(row, "symref")
+            if row["target"] is None and symref is None:
+                del refs[exact(row, "name")]
+            else:
+                target = None if row["target"] is None else row["target"].hex().encode()
+                refs[exact(row, "name")] = Ref(target, symref), row["peeled"]
+        self.good.update(line.origin for line in night.manifest.visits if line.status.ok)
+        for f in night.manifest.files:
+            if BY_NAME[f.table] in OBJECT_TABLES:
+                self.files.append({"table": f.table, "uri": self.storage.uri(f.path), "rows": f.rows})
+        self.nights += 1
+
+    def left_in_scratch(self) -> list[Path]:
+        return sorted(self.scratch.rglob("*")) if self.scratch.exists() else []
+
+
+def reachable(repo: Path, *revisions: str) -> set[str]:
+    """Ids of everything that refs below heads and tags, and HEAD, lead to, or that the revisions do."""
+    wanted = revisions or ("--branches", "--tags", *(["HEAD"] if (repo / "HEAD").exists() and _has_head(repo) else []))
+    return set(git(repo, "rev-list", "--objects", "--no-object-names", *wanted).decode().split())
+
+
+def _has_head(repo: Path) -> bool:
+    return bool(git(repo, "for-each-ref", "--count=1")) and not _dangles(repo)
+
+
+def _dangles(repo: Path) -> bool:
+    head = (repo / "HEAD").read_text().strip()
+    return head.startswith("ref: ") and not git(repo, "for-each-ref", head.removeprefix("ref: "))

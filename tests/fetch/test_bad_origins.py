@@ -1,0 +1,303 @@
+"""Whatever an origin does ends as one visit with a status, a code and a sentence, and its neighbours are archived."""
+
+from __future__ import annotations
+
+import gc
+import http.server
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pipeline.git.limits import MIB, Limits
+from tests.fetch.archive import Archive, reachable
+from tests.support.bad_servers import ADVERTISEMENT_TYPE, FLUSH, pkt
+from tests.support.repos import add_commits, build_graph, git, init, put_commit, put_tree, set_refs, sha256_repository
+from tests.support.servers import (
+    Listener,
+    Peer,
+    corrupt_pack,
+    endless_pack,
+    endless_refs,
+    garbage_pack,
+    git_daemon,
+    half,
+    http_backend,
+    http_status,
+    redirect_to,
+    reset,
+    silent,
+    trickle,
+)
+from tests.support.sockets import Line, free_port, listening
+
+SECRET = "hunter2"
+HASTY = Limits(connect_s=2, silence_s=0.5, total_s=20)
+SHORT = Limits(connect_s=2, silence_s=20, total_s=1)
+TIGHT = Limits(connect_s=2, silence_s=20, total_s=30, refs_bytes=MIB, pack_bytes=4 * MIB)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("served")
+    build_graph(root / "repo.git", [[1], [2, 1], [3, 1, 2]])
+    add_commits(root / "repo.git", 200)
+    build_graph(root / "good.git", [[1], [2, 1]])
+    sha256_repository(root / "sha256.git")
+    init(root / "sha256-empty.git", "--object-format=sha256")
+    lacking = init(root / "lacking.git")
+    blob = git(lacking, "hash-object", "-w", "--stdin", stdin=b"soon gone\n").decode().strip()
+    tip = put_commit(lacking, put_tree(lacking, ("100644", "a", blob)))
+    set_refs(lacking, {b"refs/heads/main": tip})
+    git(lacking, "update-server-info")
+    git(root / "repo.git", "update-server-info")
+    return root
+
+
+@contextmanager
+def static_files(root: Path, content_type: str | None = None) -> Iterator[Peer]:
+    """A web server that knows nothing of git."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def guess_type(self, path: str | os.PathLike[str]) -> str:
+            return content_type or super().guess_type(path)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(root))) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield Peer("http", server.server_port)
+        finally:
+            server.shutdown()
+            thread.join(10)
+
+
+def page(body: bytes, content_type: str = "text/html; charset=utf-8") -> AbstractContextManager[Listener]:
+    """Answers every request with this page."""
+
+    def handle(line: Line) -> None:
+        line.read_head()
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+        line.send(f"{head}Connection: close\r\n\r\n".encode() + body)
+
+    return listening(handle, "http")
+
+
+def raw(data: bytes, scheme: str) -> AbstractContextManager[Listener]:
+    """Answers whatever is asked with these bytes, and closes."""
+
+    def handle(line: Line) -> None:
+        if scheme == "http":
+            line.read_head()
+        else:
+            line.reader(int(line.reader(4), 16) - 4)
+        line.send(data)
+        line.socket.shutdown(socket.SHUT_WR)
+        while line.socket.recv(65_536):
+            pass
+
+    return listening(handle, scheme)
+
+
+def smart(body: bytes) -> AbstractContextManager[Listener]:
+    return page(body, ADVERTISEMENT_TYPE)
+
+
+def closed_port() -> str:
+    return f"git://127.0.0.1:{free_port()}/repo.git"
+
+
+CAPABILITIES = b"".join(map(pkt, (b"version 2\n", b"ls-refs=unborn\n", b"fetch\n", b"object-format=sha1\n"))) + FLUSH
+
+
+def read_request(line: Line) -> None:
+    while (size := line.reader(4)) not in (FLUSH, b""):
+        if int(size, 16) > 4:
+            line.reader(int(size, 16) - 4)
+
+
+def endless_after_refs(answer: bytes) -> AbstractContextManager[Listener]:
+    """One ref, then the same pkt-line without end where the pack should come."""
+
+    def handle(line: Line) -> None:
+        line.reader(int(line.reader(4), 16) - 4)
+        line.send(CAPABILITIES)
+        read_request(line)
+        line.send(pkt(b"1" * 40 + b" refs/heads/main\n") + FLUSH)
+        read_request(line)
+        if answer.startswith(b"\2"):
+            line.send(pkt(b"packfile\n"))
+        chunk = pkt(answer) * 200
+        if answer == b"shallow":
+            line.send(pkt(b"shallow-info\n"))
+            line.send_forever(pkt(b"shallow %040x\n" % n) for n in range(1 << 60))
+        line.send_forever(chunk for _ in range(1 << 60))
+
+    return listening(handle)
+
+
+def scheme_of(server: Callable[..., AbstractContextManager[Peer]], scheme: str) -> Callable[[Path], object]:
+    return lambda _: server(scheme)
+
+
+CASES = {
+    # name: (server or URL, repository, limits, status, code, what the sentence says)
+    "unknown host": ("git://no-such-host.invalid/repo.git", None, "failed", "unknown_host", "no-such-host.invalid does not resolve"),
+    "refused connection": (closed_port, None, "failed", "connection_failed", "can not connect to 127.0.0.1:[0-9]+ .*refused"),
+    "file": ("file:///etc/passwd", None, "refused", "scheme_refused", "file:// is not fetched from"),
+    "ssh": ("ssh://git@example.org/repo.git", None, "refused", "scheme_refused", "ssh:// is not fetched from"),
+    "scp": ("git@example.org:repo.git", None, "refused", "scheme_refused", "only git, http and https"),
+    "no host": ("http:///repo.git", None, "refused", "scheme_refused", "no host"),
+    "bad port": ("git://127.0.0.1:99999/repo.git", None, "refused", "scheme_refused", "port"),
+    "bad host": ("http://[::1/repo.git", None, "refused", "scheme_refused", "not a URL"),
+    "line end in path": ("git://127.0.0.1/a%0ab.git", None, "refused", "scheme_refused", "control character"),
+    "private": ("git://10.1.2.3/repo.git", None, "refused", "address_refused", "10.1.2.3 leads to an address that is not public"),
+    "metadata": ("http://169.254.169.254/repo.git", None, "refused", "address_refused", "169.254.169.254 leads to"),
+    "missing over git": (git_daemon, None, "not_found", "not_found", "no such repository|not exported"),
+    "missing over http": (http_backend, None, "not_found", "not_found", "says 404"),
+    "404": (lambda _: http_status(404), None, "not_found", "not_found", "says 404"),
+    "410": (lambda _: http_status(410), None, "not_found", "not_found", "says 410"),
+    "401": (lambda _: http_status(401, 'WWW-Authenticate: Basic realm="x"\r\n'), None, "refused", "login_required", "says 401, it wants a login"),
+    "403": (lambda _: http_status(403), None, "refused", "login_required", "says 403"),
+    "500": (lambda _: http_status(500), None, "failed", "server_error", "says 500"),
+    "503": (lambda _: http_status(503, "Retry-After: 3000\r\n"), None, "failed", "server_error", "says 503"),
+    "429": (lambda _: http_status(429, "Retry-After: 3000\r\n"), None, "failed", "server_error", "says 429"),
+    "418": (lambda _: http_status(418), None, "failed", "protocol", "says 418"),
+    "redirect to a refused address": (lambda _: redirect_to("http://169.254.169.254/repo.git"), None, "refused", "address_refused", "169.254.169.254 leads to"),
+    "redirect to ftp": (lambda _: redirect_to("ftp://127.0.0.1/repo.git"), None, "refused", "scheme_refused", "ftp:// is not fetched from"),
+    "redirect elsewhere": (lambda _: http_status(302, f"Location: http://u:{SECRET}@127.0.0.1:1/login?token={SECRET}\r\n"), None, "failed", "connection_failed", "127.0.0.1:1"),
+    "silent git": (scheme_of(silent, "git"), HASTY, "failed", "timeout", "silent for 0.5 s"),
+    "silent http": (scheme_of(silent, "http"), HASTY, "failed", "timeout", "silent for 0.5 s"),
+    "trickle git": (lambda _: trickle("git", interval_s=0.05), SHORT, "failed", "timeout", "longer than its limit of 1 s"),
+    "trickle http": (lambda _: trickle("http", interval_s=0.05), SHORT, "failed", "timeout", "longer than its limit of 1 s"),
+    "reset git": (scheme_of(reset, "git"), None, "failed", "connection_lost", "closed the connection"),
+    "reset http": (scheme_of(reset, "http"), None, "failed", "connection_lost", "closed the connection"),
+    "half git": (lambda root: half(root, 4_000, "git"), None, "failed", "connection_lost", "closed the connection"),
+    "half http": (lambda root: half(root, 4_000, "http"), None, "failed", "connection_lost", "closed the connection"),
+    "half at once": (lambda root: half(root, 0, "git"), None, "failed", "connection_lost", "closed the connection"),
+    "half refs": (lambda root: half(root, 60, "http"), None, "failed", "connection_lost", "closed the connection"),
+    "endless refs git": (scheme_of(endless_refs, "git"), TIGHT, "failed", "limit_exceeded", "1048576 bytes"),
+    "endless refs http": (scheme_of(endless_refs, "http"), TIGHT, "failed", "limit_exceeded", "1048576 bytes"),
+    "endless pack git": (scheme_of(endless_pack, "git"), TIGHT, "failed", "limit_exceeded", "the pack exceeds 4194304 bytes"),
+    "endless pack http": (scheme_of(endless_pack, "http"), TIGHT, "failed", "limit_exceeded", "the pack exceeds 4194304 bytes"),
+    "endless progress": (lambda _: endless_after_refs(b"\2Counting objects: 1\r"), TIGHT, "failed", "limit_exceeded", "1048576 bytes"),
+    "endless shallow": (lambda _: endless_after_refs(b"shallow"), TIGHT, "failed", "limit_exceeded", "1048576 bytes"),
+    "garbage pack git": (lambda root: garbage_pack(root, "git"), None, "failed", "pack_corrupt", "checksum"),
+    "garbage pack http": (lambda root: garbage_pack(root, "http"), None, "failed", "pack_corrupt", "checksum"),
+    "corrupt pack git": (lambda root: corrupt_pack(root, "git"), None, "failed", "pack_corrupt", "checksum"),
+    "corrupt pack http": (lambda root: corrupt_pack(root, "http"), None, "failed", "pack_corrupt", "checksum"),
+    "plain files": (static_files, None, "refused", "dumb_protocol", "only serves files"),
+    "plain files as text": (lambda root: static_files(root, "text/plain"), None, "refused", "dumb_protocol", "only serves files"),
+    "a page": (lambda _: page(b"<html>" + SECRET.encode()), None, "failed", "protocol", "no git server: it sends text/html"),
+    "garbage over git": (lambda _: raw(b"SSH-2.0-OpenSSH_9.2\r\n" * 9, "git"), None, "failed", "protocol", "does not speak git's protocol"),
+    "garbage over http": (lambda _: raw(b"SSH-2.0-OpenSSH_9.2\r\n" * 9, "http"), None, "failed", "protocol", "does not speak"),
+    "garbage as advertisement": (lambda _: smart(b"\0\1\2 garbage " + SECRET.encode()), None, "failed", "protocol", "does not speak git's protocol"),
+    "empty advertisement": (lambda _: smart(b""), None, "failed", "connection_lost", "closed the connection"),
+    "an error line": (lambda _: raw(pkt(b"ERR come back \x1b[31mlater\n"), "git"), None, "failed", "server_error", "says: come back .*later"),
+    "SHA-256 git": (git_daemon, None, "refused", "object_format", "SHA-256|sha256"),
+    "SHA-256 http": (http_backend, None, "refused", "object_format", "SHA-256|sha256"),
+    "empty SHA-256 git": (git_daemon, None, "refused", "object_format", "SHA-256|sha256"),
+    "empty SHA-256 http": (http_backend, None, "refused", "object_format", "SHA-256|sha256"),
+    "no objects": (lambda _: raw(CAPABILITIES + pkt(b"nonsense refs/heads/main\n") + FLUSH, "git"), None, "failed", "protocol", "bad ref advertisement"),
+}  # fmt: skip
+
+
+def repository_of(name: str) -> str:
+    if "empty SHA-256" in name:
+        return "sha256-empty.git"
+    if "SHA-256" in name:
+        return "sha256.git"
+    return "missing.git" if "missing" in name else "repo.git"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_bad_origin_is_one_visit(name: str, served: Path, tmp_path: Path) -> None:
+    server, limits, status, code, says = CASES[name]
+    archive = Archive(tmp_path, **({"limits": limits} if limits else {}))
+    with git_daemon(served) as neighbour:
+        good = neighbour.url("good.git")
+        if isinstance(server, str):
+            night = archive.fetch(url := server, good)
+        elif server is closed_port:
+            night = archive.fetch(url := closed_port(), good)
+        else:
+            with server(served) as bad:
+                night = archive.fetch(url := bad.url(repository_of(name)), good)
+    visit, line = night.visit(url), night.line(url)
+    assert (visit["status"], visit["error"]) == (status, code), visit["detail"]
+    assert (line.status, line.error, line.detail) == (status, code, visit["detail"])
+    check_sentence(visit["detail"], says)
+    assert (visit["objects"], line.refs_changed, line.head_moved) == (0, 0, False)
+    assert night.line(good).status == "full"
+    assert sorted(night.new_ids()) == sorted(reachable(served / "good.git"))
+    assert {row["origin"] for row in night.rows("refs")} == {good}
+    assert archive.left_in_scratch() == []
+
+
+def check_sentence(detail: str, says: str) -> None:
+    assert re.search(says, detail), detail
+    assert detail.isprintable(), repr(detail)
+    assert len(detail) < 300
+    for leak in (SECRET, "Traceback", "object at 0x", "HTTPConnectionPool", "Errno", "Max retries"):
+        assert leak not in detail
+
+
+def test_fifty_failures_leave_nothing_open(served: Path, tmp_path: Path) -> None:
+    """No thread, no descriptor and no socket outlives its visit, not even until the garbage is collected."""
+    archive = Archive(tmp_path, limits=Limits(connect_s=2, silence_s=0.3, total_s=5, pack_bytes=1000))
+    with (
+        silent("git") as mute,
+        reset("http") as rude,
+        half(served, 3000, "http") as cut,
+        redirect_to("http://10.0.0.1/x.git") as away,
+        raw(b"nonsense", "git") as mad,
+        smart(pkt(b"version 2\n") + b"nonsense") as madder,
+        git_daemon(served) as daemon,
+        http_backend(served) as backend,
+    ):
+        servers = [mute, rude, cut, away, mad, madder]
+        urls = [server.url(f"{n}.git") for server in servers for n in range(8)]
+        urls += [daemon.url("repo.git"), backend.url("repo.git")]
+        archive.fetch(*urls)
+        gc.collect()
+        before = wait_for_fewest(open_things)
+        gc.disable()
+        try:
+            night = archive.fetch(*urls)
+            wait_until(lambda: open_things() <= before)
+        finally:
+            gc.enable()
+    assert {line.status for line in night.manifest.visits} == {"failed", "refused", "not_found"}
+    assert len(night.manifest.visits) == 50
+
+
+def open_things() -> tuple[int, int]:
+    """Descriptors and threads of this process, in which most of the servers run, too."""
+    return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+
+def wait_for_fewest(count: Callable[[], tuple[int, int]], calm_s: float = 0.3) -> tuple[int, int]:
+    """The servers' threads end a moment after their clients."""
+    fewest, since = count(), time.monotonic()
+    while time.monotonic() - since < calm_s:
+        if count() < fewest:
+            fewest, since = count(), time.monotonic()
+        time.sleep(0.01)
+    return fewest
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float = 10) -> None:
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, "still open"
+        time.sleep(0.01)
