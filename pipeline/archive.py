@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
@@ -78,13 +78,7 @@ def open_archive(storage: Storage) -> ArchiveInfo:
     return info
 
 
-def nightly_loads(storage: Storage) -> dict[date, bool]:
-    """Nights that were begun, oldest first, and whether each is complete."""
-    found = {}
-    for entry in storage.list(RUNS):
-        try:
-            night = date.fromisoformat(entry.path.rpartition("/")[2])
-        except ValueError:
-            continue
-        found[night] = storage.stat(Load.of_night(night).night_summary) is not None
-    return dict(sorted(found.items()))
+def begun_loads(storage: Storage) -> dict[Load, bool]:
+    """Loads that were begun, by name, which is in order of time, and whether each is finished."""
+    loads = (Load.named(entry.path.rpartition("/")[2]) for entry in storage.list(RUNS) if entry.is_dir)
+    return {load: storage.stat(load.finished) is not None for load in loads if load is not None}

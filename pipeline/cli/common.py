@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -15,11 +16,13 @@ from pyspark.sql import SparkSession
 
 from pipeline.archive import ArchiveInfo, open_archive
 from pipeline.cli.output import Format, Output, set_up_logging
+from pipeline.cli.progress import show_progress
 from pipeline.config import Config, load_config
 from pipeline.errors import ExitCode, PipelineError
 from pipeline.storage.factory import open_storage
 from pipeline.storage.interface import Storage
 from pipeline.tables.session import open_session
+from pipeline.workflows.held import Workplace
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +41,16 @@ class Context:
     def archive(self) -> ArchiveInfo:
         """The archive, which must exist."""
         return open_archive(self.storage)
+
+    def workplace(self, workers: int | None) -> Workplace:
+        """What a run of tasks needs; without a number of workers, the configured one."""
+        return Workplace(
+            self.config,
+            self.storage,
+            self.archive(),
+            workers or self.config.fetch.workers,
+            partial(show_progress, self.output.messages),
+        )
 
     def spark(self) -> SparkSession:
         """The session, started on first use."""

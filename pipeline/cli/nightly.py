@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
-from functools import partial
 
 import click
 
 from pipeline.cli.common import Context, Night, command_options, today
 from pipeline.cli.output import Output, size
-from pipeline.cli.progress import show_progress
 from pipeline.errors import ExitCode
 from pipeline.workflows.run_night import run_night
 from pipeline.workflows.summary import NightSummary
@@ -21,14 +19,7 @@ from pipeline.workflows.summary import NightSummary
 @command_options
 def nightly(context: Context, night: date | None, workers: int | None) -> int:
     """Visit every origin that is due and publish one consistent night."""
-    result = run_night(
-        context.config,
-        context.storage,
-        context.archive(),
-        night or today(),
-        workers=workers or context.config.fetch.workers,
-        watch=partial(show_progress, context.output.messages),
-    )
+    result = run_night(context.workplace(workers), night or today())
     if not context.output.result({**result.summary.model_dump(), "already": result.already}):
         if result.already:
             context.output.say(f"The night {result.summary.night} is complete already; nothing was done.")

@@ -49,6 +49,24 @@ class Load:
         """The load of a nightly run."""
         return cls(night, night.isoformat())
 
+    @classmethod
+    def named(cls, name: str) -> Load | None:
+        """The load that a folder in ``runs/`` belongs to; None for a name that is no load's."""
+        try:
+            return cls(date.fromisoformat(name[:10]), name)
+        except ValueError:
+            return None
+
+    @property
+    def is_night(self) -> bool:
+        """A night, and not a batch of a backfill."""
+        return self.name == self.night.isoformat()
+
+    @property
+    def finished(self) -> str:
+        """The marker that is written last of all: a batch ends with Derive, a night with its summary."""
+        return self.night_summary if self.is_night else self.derived
+
     @property
     def root(self) -> str:
         """Folder of everything about this load."""

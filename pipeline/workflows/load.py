@@ -9,11 +9,13 @@ import luigi
 
 from pipeline.fetch.bucket import fetch_bucket, read_manifests
 from pipeline.model.layout import Load
+from pipeline.model.manifest import VisitLine
 from pipeline.tables.derive import derive
 from pipeline.tables.plan import read_plan, write_plan
 from pipeline.tables.publish import publish
 from pipeline.workflows.run import RunParameter
 from pipeline.workflows.target import StorageTarget
+from pipeline.workflows.tell import VisitTeller
 
 
 class LoadTask(luigi.Task):
@@ -89,6 +91,13 @@ class Fetch(LoadTask):
         """Fetch the bucket."""
         run = self.run_object
         settings = run.config.fetch
+        due = read_plan(run.storage, self.load).buckets[self.bucket]
+        tell = VisitTeller(due, self.set_status_message, self.set_progress_percentage)
+
+        def on_visit(line: VisitLine) -> None:
+            run.events.visit(line)
+            tell(line)
+
         fetch_bucket(
             run.storage,
             self.load,
@@ -98,7 +107,7 @@ class Fetch(LoadTask):
             concurrency=settings.concurrency,
             scratch=run.scratch,
             run_bytes=settings.run_bytes,
-            on_visit=run.events.visit,
+            on_visit=on_visit,
         )
 
 
@@ -113,17 +122,17 @@ class FetchAll(LoadTask):
 
     def complete(self) -> bool:
         """Whether every planned bucket has its manifest."""
-        return self.requires().complete() and all(task.complete() for task in self._tasks())
+        storage = self.run_object.storage
+        if not self.requires().complete():
+            return False
+        done = {entry.path for entry in storage.list(self.load.manifests)}
+        return all(self.load.manifest(bucket) in done for bucket in read_plan(storage, self.load).buckets)
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Hand all of them to Luigi at once."""
         plan = read_plan(self.run_object.storage, self.load)
         self.run_object.events.planned(plan.origins_due, len(plan.buckets))
-        yield self._tasks()
-
-    def _tasks(self) -> list[luigi.Task]:
-        buckets = sorted(read_plan(self.run_object.storage, self.load).buckets)
-        return [Fetch(bucket=bucket, **self.same_load) for bucket in buckets]
+        yield [Fetch(bucket=bucket, **self.same_load) for bucket in sorted(plan.buckets)]
 
 
 class Publish(LoadTask):

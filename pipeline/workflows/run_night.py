@@ -1,43 +1,28 @@
-"""Run a night from one process: take the lease, hand the tasks to Luigi, say how it ended."""
+"""Run a night: lead it if the archive is free, or help to fetch if another host leads it through the same luigid."""
 
 from __future__ import annotations
 
 import logging
-import shutil
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import threading
 from dataclasses import dataclass
 from datetime import date
 
-from pipeline.archive import ArchiveInfo, nightly_loads
-from pipeline.config import Config
-from pipeline.errors import ExitCode, PipelineError, UsageError
+from pipeline.archive import begun_loads
+from pipeline.errors import ArchiveHeld, UsageError
 from pipeline.model.layout import Load
 from pipeline.storage.interface import Storage
-from pipeline.storage.lease import Lease, Owner
+from pipeline.storage.lease_record import read_record
+from pipeline.tables.plan import read_plan
 from pipeline.workflows.engine import run_tasks
-from pipeline.workflows.events import Event, EventLog
-from pipeline.workflows.nightly import Nightly
+from pipeline.workflows.events import EventLog
+from pipeline.workflows.held import LEASE, Workplace, hold, never_ours, scratch_folder
+from pipeline.workflows.load import Fetch
 from pipeline.workflows.run import Run, new_run_id
 from pipeline.workflows.summary import NightSummary
 
 logger = logging.getLogger(__name__)
 
-Watch = Callable[[EventLog], AbstractContextManager[None]]
-"""Shows progress while the block runs."""
-
-
-class RunFailed(PipelineError):
-    """Some task failed for good. ``errors`` are exit codes and sentences; the first one caused the others."""
-
-    def __init__(self, night: date, errors: tuple[tuple[int, str], ...]) -> None:
-        super().__init__(night, errors)
-        self.night, self.errors = night, errors
-        self.exit_code = ExitCode(errors[0][0]) if errors else ExitCode.RUN_FAILED
-
-    def __str__(self) -> str:
-        told = "; ".join(message for _, message in self.errors) or "see the log above"
-        return f"the night {self.night} could not be finished: {told}. Run it again: it goes on where it stopped"
+LOOK_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,69 +33,81 @@ class NightResult:
     already: bool
 
 
-def run_night(
-    config: Config,
-    storage: Storage,
-    info: ArchiveInfo,
-    night: date,
-    *,
-    workers: int,
-    watch: Watch = lambda events: nullcontext(),
-) -> NightResult:
-    """Complete a night, and before it any earlier one that was begun and never finished.
+def run_night(place: Workplace, night: date) -> NightResult:
+    """Complete a night, and before it any earlier load that was begun and never finished.
+
+    Where a luigid is configured and another host holds the archive for the same night through it, fetch buckets until
+    the night is complete; should that host's lease run out, lead the night from there.
 
     Raises:
-        UsageError: a later night is complete already; nights only go forward.
+        UsageError: a later night was run already; nights only go forward.
         ArchiveHeld: another run holds the archive.
         RunFailed: some task failed; its exit code is that of the first error.
     """
-    done = _finished(storage, night)
+    load = Load.of_night(night)
+    done = _finished(place.storage, load)
     if done is not None:
         return NightResult(done, already=True)
-    run_id = new_run_id()
-    scratch = config.fetch.scratch_folder / run_id
-    scratch.mkdir(parents=True)
-    try:
-        with Lease.acquire(storage, Owner.here(run_id), ttl_s=config.archive.lease_s) as lease:
-            done = _finished(storage, night)
-            if done is not None:
-                return NightResult(done, already=True)
-            for unfinished in _to_do(storage, night):
-                events = EventLog(scratch / f"{unfinished}.jsonl")
-                run = Run(run_id, config, storage, info, lease.ticket.check, scratch, events)
-                with watch(events):
-                    _build(run, unfinished, workers)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    summary = _finished(storage, night)
-    assert summary is not None
-    return NightResult(summary, already=False)
+    purpose = _purpose(place, load)
+    while done is None:
+        try:
+            done = _lead(place, load, purpose)
+        except ArchiveHeld:
+            if place.config.luigi.scheduler is None or not _is_held_for(place.storage, purpose):
+                raise
+            _help(place, load)
+            threading.Event().wait(LOOK_EVERY_S)
+            done = _finished(place.storage, load)
+    return NightResult(done, already=False)
 
 
-def _finished(storage: Storage, night: date) -> NightSummary | None:
-    path = Load.of_night(night).night_summary
-    if storage.stat(path) is None:
+def _finished(storage: Storage, load: Load) -> NightSummary | None:
+    if storage.stat(load.finished) is None:
         return None
-    return NightSummary.model_validate_json(storage.read(path))
+    return NightSummary.model_validate_json(storage.read(load.finished))
 
 
-def _to_do(storage: Storage, night: date) -> list[date]:
-    begun = nightly_loads(storage)
-    later = [other for other, complete in begun.items() if other > night]
-    if later:
-        raise UsageError(f"the night {later[-1]} was run already; nights only go forward")
-    unfinished = [other for other, complete in begun.items() if not complete and other < night]
-    for other in unfinished:
-        logger.warning("the night %s was begun and not finished; it is completed first", other)
-    return [*unfinished, night]
+def _purpose(place: Workplace, load: Load) -> str:
+    scheduler = place.config.luigi.scheduler
+    return f"night {load.name}" + (f" through {scheduler}" if scheduler is not None else "")
 
 
-def _build(run: Run, night: date, workers: int) -> None:
-    load = Load.of_night(night)
-    task = Nightly(archive=run.storage.root_uri, night=load.night, name=load.name, run_object=run)
-    if not run_tasks(task, workers=workers, scheduler=run.config.luigi.scheduler):
-        raise RunFailed(night, tuple(map(_told, run.events.errors())))
+def _is_held_for(storage: Storage, purpose: str) -> bool:
+    holder = read_record(storage, LEASE)
+    return holder is None or holder.purpose == purpose
 
 
-def _told(event: Event) -> tuple[int, str]:
-    return event["exit_code"], event["message"]
+def _lead(place: Workplace, load: Load, purpose: str) -> NightSummary:
+    with hold(place, purpose) as holder:
+        done = _finished(place.storage, load)
+        if done is not None:
+            return done
+        later = [other.name for other in begun_loads(place.storage) if other.is_night and other.night > load.night]
+        if later:
+            raise UsageError(f"the night {max(later)} was run already; nights only go forward")
+        holder.complete_unfinished(before=load)
+        holder.complete(load)
+    done = _finished(place.storage, load)
+    assert done is not None
+    return done
+
+
+def _help(place: Workplace, load: Load) -> None:
+    """Fetch what buckets are left, once there is a plan; commit nothing."""
+    if place.storage.stat(load.plan) is None:
+        return
+    run_id = new_run_id()
+    with scratch_folder(place.config, run_id) as scratch:
+        events = EventLog(scratch / f"{load.name}.jsonl")
+        run = Run(run_id, place.config, place.storage, place.info, never_ours, scratch, events)
+        plan = read_plan(place.storage, load)
+        events.planned(plan.origins_due, len(plan.buckets))
+        tasks = [
+            Fetch(archive=place.storage.root_uri, night=load.night, name=load.name, bucket=bucket, run_object=run)
+            for bucket in sorted(plan.buckets)
+        ]
+        if all(task.complete() for task in tasks):
+            return
+        logger.info("another host leads %s; helping to fetch %d buckets", load.name, len(tasks))
+        with place.watch(events):
+            run_tasks(tasks, workers=place.workers, scheduler=place.config.luigi.scheduler, stay=False)

@@ -1,0 +1,48 @@
+"""Telling the scheduler how a fetch task goes, now and then and not at every visit."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from pipeline.model.manifest import VisitLine
+
+TELL_EVERY_S = 1.0
+
+
+class VisitTeller:
+    """Counts visits; may be called from several threads.
+
+    Args:
+        due: visits that the task will make.
+        message: takes a sentence; None outside of a worker.
+        percentage: takes 0 to 100; None likewise.
+    """
+
+    def __init__(
+        self,
+        due: int,
+        message: Callable[[str], None] | None,
+        percentage: Callable[[int], None] | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._due, self._message, self._percentage, self._clock = due, message, percentage, clock
+        self._by_status: Counter[str] = Counter()
+        self._told_at = clock() - TELL_EVERY_S
+        self._lock = threading.Lock()
+
+    def __call__(self, line: VisitLine) -> None:
+        """Note a visit, and tell if the last time was long enough ago or this is the last one."""
+        with self._lock:
+            self._by_status[line.status] += 1
+            done = self._by_status.total()
+            now = self._clock()
+            if done < self._due and now - self._told_at < TELL_EVERY_S:
+                return
+            self._told_at = now
+            outcomes = ", ".join(f"{count} {status}" for status, count in sorted(self._by_status.items()))
+            if self._message is not None and self._percentage is not None:
+                self._message(f"{done} of {self._due} origins visited: {outcomes}; last {line.origin}")
+                self._percentage(100 * done // max(self._due, 1))
