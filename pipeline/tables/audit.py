@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -11,8 +11,8 @@ from pyspark.sql import functions as F
 
 from pipeline.errors import CheckFailed
 from pipeline.model.tables import BY_NAME, OBJECT_TABLES
-from pipeline.tables.frames import local_frame, read_parquet
-from pipeline.tables.iceberg import full_name, in_buckets
+from pipeline.tables.frames import join_ids, local_frame, read_parquet
+from pipeline.tables.iceberg import full_name
 
 SHOWN = 5
 """Examples of each finding that are reported."""
@@ -49,13 +49,13 @@ class AuditFailed(CheckFailed):
         )
 
 
-def audit(spark: SparkSession, load: str, files: Mapping[str, Sequence[str]], buckets: Collection[int]) -> None:
+def audit(spark: SparkSession, load: str, files: Mapping[str, Sequence[str]], counts: Mapping[int, int]) -> None:
     """Check a load that is not in the tables yet.
 
     Args:
         load: its name, for the error.
         files: URIs of its Parquet files by table; tables without files are missing.
-        buckets: the buckets it touches; the archive is read in these only.
+        counts: its number of rows by bucket; the archive is read in these buckets only.
 
     Raises:
         AuditFailed: an object that a new ref, commit or tag names is neither in the archive nor in the load; an object
@@ -63,12 +63,11 @@ def audit(spark: SparkSession, load: str, files: Mapping[str, Sequence[str]], bu
             has no bytes or the other way round.
     """
     landing = _Landing(spark, files)
-    checks = [
-        check for check in (_missing(landing, buckets), _doubles(landing), _two_contents(landing, buckets)) if check
-    ]
-    if not checks:
-        return
-    rows = reduce(DataFrame.unionByName, checks).collect()
+    try:
+        checks = [df for df in (_missing(landing), _doubles(landing), _two_contents(landing, counts)) if df is not None]
+        rows = _union(checks).collect() if checks else []
+    finally:
+        landing.forget()
     if rows:
         raise AuditFailed(load, _findings([(r["problem"], r["table"], r["bucket"], bytes(r["oid"])) for r in rows]))
 
@@ -78,6 +77,11 @@ class _Landing:
 
     def __init__(self, spark: SparkSession, files: Mapping[str, Sequence[str]]) -> None:
         self.spark, self._files = spark, files
+        self.persisted: list[DataFrame] = []
+
+    def forget(self) -> None:
+        for df in self.persisted:
+            df.unpersist()
 
     def has(self, *tables: str) -> bool:
         return any(self._files.get(table) for table in tables)
@@ -94,7 +98,7 @@ class _Landing:
         )
 
 
-def _missing(landing: _Landing, buckets: Collection[int]) -> DataFrame | None:
+def _missing(landing: _Landing) -> DataFrame | None:
     """What is named and exists nowhere. Content and blobs of trees are left to git's own connectivity on restore."""
     needs = []
     if landing.has("refs"):
@@ -113,13 +117,15 @@ def _missing(landing: _Landing, buckets: Collection[int]) -> DataFrame | None:
     missing = reduce(DataFrame.unionByName, needs).where("oid IS NOT NULL")
     if landing.has(*(table.name for table in OBJECT_TABLES)):
         missing = missing.join(landing.objects(), list(_KEY), "left_anti")
-    archive = _union(
-        landing.spark.table(full_name(table)).where(in_buckets(buckets)).select(*_KEY)
-        for table in ("commits", "trees", "tags", "blobs")
-    )
-    return (
-        missing.join(archive, list(_KEY), "left_anti").select("problem", "table", "bucket", "oid").distinct().limit(100)
-    )
+    missing = missing.persist()
+    landing.persisted.append(missing)
+    counts = {row["bucket"]: row["count"] for row in missing.groupBy("bucket").count().collect()}
+    if not counts:
+        return None
+    archive = _union(landing.spark.table(full_name(t)).select(*_KEY) for t in ("commits", "trees", "tags", "blobs"))
+    found = join_ids(archive, missing.select(*_KEY), list(_KEY), "left_semi", counts)
+    nowhere = missing.join(found, list(_KEY), "left_anti")
+    return nowhere.select("problem", "table", "bucket", "oid").distinct().limit(100)
 
 
 def _need(df: DataFrame, table: str, column: str, problem: str) -> DataFrame:
@@ -155,14 +161,14 @@ def _doubles(landing: _Landing) -> DataFrame | None:
     )
 
 
-def _two_contents(landing: _Landing, buckets: Collection[int]) -> DataFrame | None:
+def _two_contents(landing: _Landing, counts: Mapping[int, int]) -> DataFrame | None:
     """Ids with more than one SHA-256 or size: a forged SHA-1, or rows that were mixed up."""
     if not landing.has("blobs"):
         return None
     columns = ("bucket", "oid", "sha256", "size")
     new = landing.table("blobs", *columns)
-    archived = landing.spark.table(full_name("blobs")).where(in_buckets(buckets)).select(*columns)
-    archived = archived.join(new.select("bucket", "oid").distinct(), ["bucket", "oid"], "left_semi")
+    archived = landing.spark.table(full_name("blobs")).select(*columns)
+    archived = join_ids(archived, new.select("bucket", "oid"), ["bucket", "oid"], "left_semi", counts)
     return (
         new.unionByName(archived)
         .groupBy("bucket", "oid")

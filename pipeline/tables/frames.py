@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from pipeline.model.tables import Table, spark_type
+from pipeline.plan.slices import bucket_slices
+from pipeline.tables.iceberg import in_buckets
+
+MOST_BROADCAST = 2_000_000
+"""Rows of ids that are sent to every executor at once."""
 
 
 def local_frame(spark: SparkSession, rows: Sequence[Collection[Any]], schema: pa.Schema) -> DataFrame:
@@ -22,3 +29,20 @@ def read_parquet(spark: SparkSession, table: Table, uris: Sequence[str]) -> Data
     """Landed files of a table, with its schema given, so that Spark opens none of them to find it out."""
     schema = ", ".join(f"{c.name} {spark_type(c.type)}" for c in table.columns)
     return spark.read.schema(schema).parquet(*uris)
+
+
+def join_ids(table: DataFrame, ids: DataFrame, key: list[str], how: str, counts: Mapping[int, int]) -> DataFrame:
+    """Join a table with ids that are broadcast, so that the table is not shuffled, however many ids there are.
+
+    Buckets are taken together while their ids stay below ``MOST_BROADCAST``.
+
+    Args:
+        table: has the columns of the key, bucket among them.
+        how: inner or left_semi.
+        counts: number of ids by bucket; others are not read. Must not be empty.
+    """
+    parts = (
+        table.where(in_buckets(buckets)).join(F.broadcast(ids.where(in_buckets(buckets))), key, how)
+        for buckets in bucket_slices(counts, MOST_BROADCAST)
+    )
+    return reduce(DataFrame.unionByName, parts)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -11,14 +10,13 @@ from pyspark.sql import functions as F
 
 from pipeline.model.layout import Load
 from pipeline.model.tables import HEAD_BLOBS, OID
+from pipeline.tables.frames import join_ids
 from pipeline.tables.head_files import local_frame_of, mark_at_head
 from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets, replace_where
 from pipeline.tables.language import count_lines, language_of
 from pipeline.tables.session import split_freely
 
 KEY = ["bucket", "network", "oid"]
-MOST_BROADCAST = 2_000_000
-"""Blobs looked at for the first time; more than this are hashed bucket by bucket instead of sent everywhere."""
 
 _LOOKED = pa.schema(
     [("bucket", pa.int32()), ("network", pa.int64()), ("oid", OID), ("language", pa.string()), ("lines", pa.int64())]
@@ -42,16 +40,16 @@ def replace_head_blobs(spark: SparkSession, load: Load, heads: pa.Table, check_l
     now = blobs_at_head(spark.table(full_name("files")).where(in_buckets(buckets)), networks)
     fresh = now.join(old, [*KEY, "name"], "left_anti").persist()
     try:
-        count = fresh.count()
-        if count:
-            _promote_contents(spark, fresh, buckets, check_lease)
+        counts = {row["bucket"]: row["count"] for row in fresh.groupBy("bucket").count().collect()}
+        if counts:
+            _promote_contents(spark, fresh, counts, check_lease)
         others = old.join(networks, ["bucket", "network"], "left_anti")
         kept = old.join(now.select(*KEY, "name"), [*KEY, "name"], "left_semi")
         rows = others.unionByName(kept)
-        if count:
-            rows = rows.unionByName(_described(spark, fresh, count, buckets))
+        if counts:
+            rows = rows.unionByName(_described(spark, fresh, counts))
         check_lease()
-        with split_freely(spark) if count <= MOST_BROADCAST else nullcontext():
+        with split_freely(spark):
             replace_where(rows, full_name(HEAD_BLOBS.name), in_buckets(buckets), {LOAD_PROPERTY: load.name})
     finally:
         fresh.unpersist()
@@ -72,19 +70,18 @@ def blobs_at_head(files: DataFrame, networks: DataFrame) -> DataFrame:
     )
 
 
-def contents_to_read(spark: SparkSession, fresh: DataFrame, count: int, buckets: Collection[int]) -> DataFrame:
-    """The bytes of fresh blobs, with the names they have at HEAD. Content is not shuffled, whatever the count."""
-    contents = spark.table(full_name("contents")).where(in_buckets(buckets) & F.col("at_head"))
+def contents_to_read(spark: SparkSession, fresh: DataFrame, counts: Mapping[int, int]) -> DataFrame:
+    """The bytes of fresh blobs, with the names they have at HEAD. Content is not shuffled, whatever the counts."""
+    contents = spark.table(full_name("contents")).where("at_head").select(*KEY, "content")
     wanted = fresh.where(~F.col("is_link")).select(*KEY, "name")
-    wanted = F.broadcast(wanted) if count <= MOST_BROADCAST else wanted.hint("shuffle_hash")
-    return contents.select(*KEY, "content").join(wanted, KEY).select(*KEY, "name", "content")
+    return join_ids(contents, wanted, KEY, "inner", counts).select(*KEY, "name", "content")
 
 
 def _promote_contents(
-    spark: SparkSession, fresh: DataFrame, buckets: Collection[int], check_lease: Callable[[], None]
+    spark: SparkSession, fresh: DataFrame, counts: Mapping[int, int], check_lease: Callable[[], None]
 ) -> None:
-    history = spark.table(full_name("contents")).where(in_buckets(buckets) & ~F.col("at_head")).select(*KEY)
-    newly = history.join(fresh.select(*KEY), KEY, "left_semi").persist()
+    history = spark.table(full_name("contents")).where(~F.col("at_head")).select(*KEY)
+    newly = join_ids(history, fresh.select(*KEY), KEY, "left_semi", counts).persist()
     try:
         touched = [row["bucket"] for row in newly.select("bucket").distinct().collect()]
         if touched:
@@ -93,10 +90,10 @@ def _promote_contents(
         newly.unpersist()
 
 
-def _described(spark: SparkSession, fresh: DataFrame, count: int, buckets: Collection[int]) -> DataFrame:
-    blobs = spark.table(full_name("blobs")).where(in_buckets(buckets)).select(*KEY, "size", "is_binary")
-    facts = blobs.join(fresh.select(*KEY), KEY, "left_semi").dropDuplicates(KEY)
-    read = contents_to_read(spark, fresh, count, buckets).mapInArrow(look_at, _LOOKED_TYPES).dropDuplicates(KEY)
+def _described(spark: SparkSession, fresh: DataFrame, counts: Mapping[int, int]) -> DataFrame:
+    blobs = spark.table(full_name("blobs")).select(*KEY, "size", "is_binary")
+    facts = join_ids(blobs, fresh.select(*KEY), KEY, "left_semi", counts).dropDuplicates(KEY)
+    read = contents_to_read(spark, fresh, counts).mapInArrow(look_at, _LOOKED_TYPES).dropDuplicates(KEY)
     return fresh.join(facts, KEY, "left").join(read, KEY, "left").select(*HEAD_BLOBS.column_names)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -85,7 +86,7 @@ def publish(
     tables = {name: IcebergTable(spark, name) for name in summary.tables}
     registered = {name for name, table in tables.items() if _has_load(table, load, load_digest)}
     if not registered:
-        audit(spark, load.name, _uris(storage, files), summary.buckets)
+        audit(spark, load.name, _uris(storage, files), _rows_by_bucket(files))
     check_lease()
     move(storage, files)
     for table in LANDED:
@@ -128,6 +129,13 @@ def _uris(storage: Storage, files: Sequence[MovingFile]) -> dict[str, list[str]]
     for file in files:
         uris.setdefault(file.table, []).append(storage.uri(file.path))
     return uris
+
+
+def _rows_by_bucket(files: Sequence[MovingFile]) -> dict[int, int]:
+    counts: Counter[int] = Counter()
+    for file in files:
+        counts[file.bucket] += file.landed.rows
+    return dict(counts)
 
 
 def _summary(files: Sequence[MovingFile]) -> PublishSummary:

@@ -45,7 +45,6 @@ _ALWAYS = {
     "spark.sql.sources.v2.bucketing.enabled": "true",
     "spark.sql.sources.v2.bucketing.pushPartValues.enabled": "true",
     "spark.sql.sources.v2.bucketing.partiallyClusteredDistribution.enabled": "true",
-    "spark.sql.sources.v2.bucketing.shuffle.enabled": "true",
     _GROUPING: "true",
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
     "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",

@@ -7,8 +7,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.model.origin import Origin
 from pipeline.storage import Storage
-from pipeline.tables import head_blobs
 from pipeline.tables.derive import derive
+from pipeline.tables.frames import MOST_BROADCAST
 from pipeline.tables.head_blobs import contents_to_read
 from pipeline.tables.head_files import mark_statement
 from pipeline.tables.iceberg import IcebergTable
@@ -203,14 +203,16 @@ def test_a_tree_that_is_nowhere_leaves_the_rest(
     assert "0505" in caplog.text
 
 
-@pytest.mark.parametrize("count", [1, head_blobs.MOST_BROADCAST + 1])
+@pytest.mark.parametrize("count", [1, MOST_BROADCAST + 1])
 def test_content_is_never_shuffled(spark: SparkSession, storage: Storage, count: int) -> None:
     (origin,) = add(spark, URL)
     landing = night_of(storage, 2)
     push_tree(landing, origin, {b"a.py": b"1\n"})
     finish(spark, storage, landing)
     fresh = spark.sql("SELECT bucket, network, oid, name, false AS is_link FROM head_blobs").repartition(3, "oid")
-    plan = contents_to_read(spark, fresh, count, {0, 1, 2, 3})._jdf.queryExecution().executedPlan().toString()
+    plan = (
+        contents_to_read(spark, fresh, dict.fromkeys(range(4), count))._jdf.queryExecution().executedPlan().toString()
+    )
     assert not exchanges_of_content(plan)
     fresh.createOrReplaceTempView("ids")
     rows = spark.sql("EXPLAIN " + mark_statement("contents", "ids", {0, 1, 2, 3})).first()[0]
