@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pipeline.fetch.bucket import fetch_bucket
 from pipeline.fetch.known import TYPE_OF, Known
 from pipeline.fetch.landing import RUN_BYTES
+from pipeline.fetch.plan import relative_path
 from pipeline.git.exchange import Conditions
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy
@@ -26,7 +27,7 @@ from pipeline.model.tables import BY_NAME, OBJECT_TABLES
 from pipeline.plan.fetch import DEFAULT_PREFIXES, Ref
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
-from tests.support.git import git
+from tests.support.git import git, run_git
 from tests.support.servers import Peer
 
 FIRST_NIGHT = date(2026, 11, 1)
@@ -195,20 +196,18 @@ class Archive:
                 self.files.append({"table": f.table, "uri": self.storage.uri(f.path), "rows": f.rows})
         self.nights += 1
 
+    def known(self) -> Known:
+        files: dict[str, list[str]] = {}
+        for row in self.files:
+            files.setdefault(row["table"], []).append(relative_path(self.storage, row["uri"]))
+        return Known(self.storage, files)
+
     def left_in_scratch(self) -> list[Path]:
         return sorted(self.scratch.rglob("*")) if self.scratch.exists() else []
 
 
 def reachable(repo: Path, *revisions: str) -> set[str]:
-    """Ids of everything that refs below heads and tags, and HEAD, lead to, or that the revisions do."""
-    wanted = revisions or ("--branches", "--tags", *(["HEAD"] if (repo / "HEAD").exists() and _has_head(repo) else []))
+    """Ids of everything that the revisions lead to, by default refs below heads and tags and HEAD if it exists."""
+    head = ["HEAD"] if run_git("-C", repo, "rev-parse", "-q", "--verify", "HEAD").returncode == 0 else []
+    wanted = revisions or ("--branches", "--tags", *head)
     return set(git(repo, "rev-list", "--objects", "--no-object-names", *wanted).decode().split())
-
-
-def _has_head(repo: Path) -> bool:
-    return bool(git(repo, "for-each-ref", "--count=1")) and not _dangles(repo)
-
-
-def _dangles(repo: Path) -> bool:
-    head = (repo / "HEAD").read_text().strip()
-    return head.startswith("ref: ") and not git(repo, "for-each-ref", head.removeprefix("ref: "))

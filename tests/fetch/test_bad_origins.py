@@ -10,14 +10,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pipeline.git.limits import MIB, Limits
-from tests.fetch.archive import Archive, reachable
+from tests.fetch.archive import LIMITS, Archive, reachable
 from tests.support.bad_servers import ADVERTISEMENT_TYPE, FLUSH, pkt
 from tests.support.repos import add_commits, build_graph, git, init, put_commit, put_tree, set_refs, sha256_repository
 from tests.support.servers import (
@@ -41,6 +41,7 @@ from tests.support.sockets import Line, free_port, listening
 SECRET = "hunter2"
 HASTY = Limits(connect_s=2, silence_s=0.5, total_s=20)
 SHORT = Limits(connect_s=2, silence_s=20, total_s=1)
+Serve = Callable[[Path], AbstractContextManager[Peer]]
 TIGHT = Limits(connect_s=2, silence_s=20, total_s=30, refs_bytes=MIB, pack_bytes=4 * MIB)
 
 
@@ -113,8 +114,10 @@ def smart(body: bytes) -> AbstractContextManager[Listener]:
     return page(body, ADVERTISEMENT_TYPE)
 
 
-def closed_port() -> str:
-    return f"git://127.0.0.1:{free_port()}/repo.git"
+@contextmanager
+def nobody(_: Path) -> Iterator[Peer]:
+    """A port on which nobody listens."""
+    yield Peer("git", free_port())
 
 
 CAPABILITIES = b"".join(map(pkt, (b"version 2\n", b"ls-refs=unborn\n", b"fetch\n", b"object-format=sha1\n"))) + FLUSH
@@ -140,76 +143,120 @@ def endless_after_refs(answer: bytes) -> AbstractContextManager[Listener]:
         chunk = pkt(answer) * 200
         if answer == b"shallow":
             line.send(pkt(b"shallow-info\n"))
-            line.send_forever(pkt(b"shallow %040x\n" % n) for n in range(1 << 60))
+            line.send_forever(
+                b"".join(pkt(b"shallow %040x\n" % n) for n in range(m, m + 999)) for m in range(0, 1 << 60, 999)
+            )
         line.send_forever(chunk for _ in range(1 << 60))
 
     return listening(handle)
 
 
-def scheme_of(server: Callable[..., AbstractContextManager[Peer]], scheme: str) -> Callable[[Path], object]:
+def over(scheme: str, server: Callable[[str], AbstractContextManager[Peer]]) -> Serve:
     return lambda _: server(scheme)
 
 
-CASES = {
-    # name: (server or URL, repository, limits, status, code, what the sentence says)
-    "unknown host": ("git://no-such-host.invalid/repo.git", None, "failed", "unknown_host", "no-such-host.invalid does not resolve"),
-    "refused connection": (closed_port, None, "failed", "connection_failed", "can not connect to 127.0.0.1:[0-9]+ .*refused"),
-    "file": ("file:///etc/passwd", None, "refused", "scheme_refused", "file:// is not fetched from"),
-    "ssh": ("ssh://git@example.org/repo.git", None, "refused", "scheme_refused", "ssh:// is not fetched from"),
-    "scp": ("git@example.org:repo.git", None, "refused", "scheme_refused", "only git, http and https"),
-    "no host": ("http:///repo.git", None, "refused", "scheme_refused", "no host"),
-    "bad port": ("git://127.0.0.1:99999/repo.git", None, "refused", "scheme_refused", "port"),
-    "bad host": ("http://[::1/repo.git", None, "refused", "scheme_refused", "not a URL"),
-    "line end in path": ("git://127.0.0.1/a%0ab.git", None, "refused", "scheme_refused", "control character"),
-    "private": ("git://10.1.2.3/repo.git", None, "refused", "address_refused", "10.1.2.3 leads to an address that is not public"),
-    "metadata": ("http://169.254.169.254/repo.git", None, "refused", "address_refused", "169.254.169.254 leads to"),
-    "missing over git": (git_daemon, None, "not_found", "not_found", "no such repository|not exported"),
-    "missing over http": (http_backend, None, "not_found", "not_found", "says 404"),
-    "404": (lambda _: http_status(404), None, "not_found", "not_found", "says 404"),
-    "410": (lambda _: http_status(410), None, "not_found", "not_found", "says 410"),
-    "401": (lambda _: http_status(401, 'WWW-Authenticate: Basic realm="x"\r\n'), None, "refused", "login_required", "says 401, it wants a login"),
-    "403": (lambda _: http_status(403), None, "refused", "login_required", "says 403"),
-    "500": (lambda _: http_status(500), None, "failed", "server_error", "says 500"),
-    "503": (lambda _: http_status(503, "Retry-After: 3000\r\n"), None, "failed", "server_error", "says 503"),
-    "429": (lambda _: http_status(429, "Retry-After: 3000\r\n"), None, "failed", "server_error", "says 429"),
-    "418": (lambda _: http_status(418), None, "failed", "protocol", "says 418"),
-    "redirect to a refused address": (lambda _: redirect_to("http://169.254.169.254/repo.git"), None, "refused", "address_refused", "169.254.169.254 leads to"),
-    "redirect to ftp": (lambda _: redirect_to("ftp://127.0.0.1/repo.git"), None, "refused", "scheme_refused", "ftp:// is not fetched from"),
-    "redirect elsewhere": (lambda _: http_status(302, f"Location: http://u:{SECRET}@127.0.0.1:1/login?token={SECRET}\r\n"), None, "failed", "connection_failed", "127.0.0.1:1"),
-    "silent git": (scheme_of(silent, "git"), HASTY, "failed", "timeout", "silent for 0.5 s"),
-    "silent http": (scheme_of(silent, "http"), HASTY, "failed", "timeout", "silent for 0.5 s"),
-    "trickle git": (lambda _: trickle("git", interval_s=0.05), SHORT, "failed", "timeout", "longer than its limit of 1 s"),
-    "trickle http": (lambda _: trickle("http", interval_s=0.05), SHORT, "failed", "timeout", "longer than its limit of 1 s"),
-    "reset git": (scheme_of(reset, "git"), None, "failed", "connection_lost", "closed the connection"),
-    "reset http": (scheme_of(reset, "http"), None, "failed", "connection_lost", "closed the connection"),
-    "half git": (lambda root: half(root, 4_000, "git"), None, "failed", "connection_lost", "closed the connection"),
-    "half http": (lambda root: half(root, 4_000, "http"), None, "failed", "connection_lost", "closed the connection"),
-    "half at once": (lambda root: half(root, 0, "git"), None, "failed", "connection_lost", "closed the connection"),
-    "half refs": (lambda root: half(root, 60, "http"), None, "failed", "connection_lost", "closed the connection"),
-    "endless refs git": (scheme_of(endless_refs, "git"), TIGHT, "failed", "limit_exceeded", "1048576 bytes"),
-    "endless refs http": (scheme_of(endless_refs, "http"), TIGHT, "failed", "limit_exceeded", "1048576 bytes"),
-    "endless pack git": (scheme_of(endless_pack, "git"), TIGHT, "failed", "limit_exceeded", "the pack exceeds 4194304 bytes"),
-    "endless pack http": (scheme_of(endless_pack, "http"), TIGHT, "failed", "limit_exceeded", "the pack exceeds 4194304 bytes"),
-    "endless progress": (lambda _: endless_after_refs(b"\2Counting objects: 1\r"), TIGHT, "failed", "limit_exceeded", "1048576 bytes"),
-    "endless shallow": (lambda _: endless_after_refs(b"shallow"), TIGHT, "failed", "limit_exceeded", "1048576 bytes"),
-    "garbage pack git": (lambda root: garbage_pack(root, "git"), None, "failed", "pack_corrupt", "checksum"),
-    "garbage pack http": (lambda root: garbage_pack(root, "http"), None, "failed", "pack_corrupt", "checksum"),
-    "corrupt pack git": (lambda root: corrupt_pack(root, "git"), None, "failed", "pack_corrupt", "checksum"),
-    "corrupt pack http": (lambda root: corrupt_pack(root, "http"), None, "failed", "pack_corrupt", "checksum"),
-    "plain files": (static_files, None, "refused", "dumb_protocol", "only serves files"),
-    "plain files as text": (lambda root: static_files(root, "text/plain"), None, "refused", "dumb_protocol", "only serves files"),
-    "a page": (lambda _: page(b"<html>" + SECRET.encode()), None, "failed", "protocol", "no git server: it sends text/html"),
-    "garbage over git": (lambda _: raw(b"SSH-2.0-OpenSSH_9.2\r\n" * 9, "git"), None, "failed", "protocol", "does not speak git's protocol"),
-    "garbage over http": (lambda _: raw(b"SSH-2.0-OpenSSH_9.2\r\n" * 9, "http"), None, "failed", "protocol", "does not speak"),
-    "garbage as advertisement": (lambda _: smart(b"\0\1\2 garbage " + SECRET.encode()), None, "failed", "protocol", "does not speak git's protocol"),
-    "empty advertisement": (lambda _: smart(b""), None, "failed", "connection_lost", "closed the connection"),
-    "an error line": (lambda _: raw(pkt(b"ERR come back \x1b[31mlater\n"), "git"), None, "failed", "server_error", "says: come back .*later"),
-    "SHA-256 git": (git_daemon, None, "refused", "object_format", "SHA-256|sha256"),
-    "SHA-256 http": (http_backend, None, "refused", "object_format", "SHA-256|sha256"),
-    "empty SHA-256 git": (git_daemon, None, "refused", "object_format", "SHA-256|sha256"),
-    "empty SHA-256 http": (http_backend, None, "refused", "object_format", "SHA-256|sha256"),
-    "no objects": (lambda _: raw(CAPABILITIES + pkt(b"nonsense refs/heads/main\n") + FLUSH, "git"), None, "failed", "protocol", "bad ref advertisement"),
-}  # fmt: skip
+BAD: dict[tuple[str, str], dict[str, tuple[str | Serve, str]]] = {
+    ("failed", "unknown_host"): {
+        "unknown host": ("git://no-such-host.invalid/repo.git", "no-such-host.invalid does not resolve"),
+    },
+    ("failed", "connection_failed"): {
+        "refused connection": (nobody, "can not connect to 127.0.0.1:[0-9]+ .*refused"),
+        "redirect elsewhere": (
+            lambda _: http_status(302, f"Location: http://u:{SECRET}@127.0.0.1:1/login?token={SECRET}\r\n"),
+            "127.0.0.1:1",
+        ),
+    },
+    ("refused", "scheme_refused"): {
+        "file": ("file:///etc/passwd", "file:// is not fetched from"),
+        "ssh": ("ssh://git@example.org/repo.git", "ssh:// is not fetched from"),
+        "scp": ("git@example.org:repo.git", "only git, http and https"),
+        "no host": ("http:///repo.git", "no host"),
+        "bad port": ("git://127.0.0.1:99999/repo.git", "port"),
+        "bad host": ("http://[::1/repo.git", "not a URL"),
+        "line end in path": ("git://127.0.0.1/a%0ab.git", "control character"),
+        "redirect to ftp": (lambda _: redirect_to("ftp://127.0.0.1/repo.git"), "ftp:// is not fetched from"),
+    },
+    ("refused", "address_refused"): {
+        "private": ("git://10.1.2.3/repo.git", "10.1.2.3 leads to an address that is not public"),
+        "metadata": ("http://169.254.169.254/repo.git", "169.254.169.254 leads to"),
+        "redirect to a refused address": (
+            lambda _: redirect_to("http://169.254.169.254/repo.git"),
+            "169.254.169.254 leads to",
+        ),
+    },
+    ("not_found", "not_found"): {
+        "missing over git": (git_daemon, "no such repository|not exported"),
+        "missing over http": (http_backend, "says 404"),
+        "404": (lambda _: http_status(404), "says 404"),
+        "410": (lambda _: http_status(410), "says 410"),
+    },
+    ("refused", "login_required"): {
+        "401": (lambda _: http_status(401, 'WWW-Authenticate: Basic realm="x"\r\n'), "says 401, it wants a login"),
+        "403": (lambda _: http_status(403), "says 403"),
+    },
+    ("failed", "server_error"): {
+        "500": (lambda _: http_status(500), "says 500"),
+        "503": (lambda _: http_status(503, "Retry-After: 3000\r\n"), "says 503"),
+        "429": (lambda _: http_status(429, "Retry-After: 3000\r\n"), "says 429"),
+        "an error line": (lambda _: raw(pkt(b"ERR come back \x1b[31mlater\n"), "git"), "says: come back .*later"),
+    },
+    ("failed", "protocol"): {
+        "418": (lambda _: http_status(418), "says 418"),
+        "a page": (lambda _: page(b"<html>" + SECRET.encode()), "no git server: it sends text/html"),
+        "garbage over git": (lambda _: raw(b"SSH-2.0-OpenSSH_9.2\r\n" * 9, "git"), "does not speak git's protocol"),
+        "garbage over http": (lambda _: raw(b"SSH-2.0-OpenSSH_9.2\r\n" * 9, "http"), "does not speak"),
+        "garbage as advertisement": (
+            lambda _: smart(b"\0\1\2 garbage " + SECRET.encode()),
+            "does not speak git's protocol",
+        ),
+        "no objects": (
+            lambda _: raw(CAPABILITIES + pkt(b"nonsense refs/heads/main\n") + FLUSH, "git"),
+            "bad ref advertisement",
+        ),
+    },
+    ("failed", "timeout"): {
+        "silent git": (over("git", silent), "silent for 0.5 s"),
+        "silent http": (over("http", silent), "silent for 0.5 s"),
+        "trickle git": (lambda _: trickle("git", interval_s=0.05), "longer than its limit of 1 s"),
+        "trickle http": (lambda _: trickle("http", interval_s=0.05), "longer than its limit of 1 s"),
+    },
+    ("failed", "connection_lost"): {
+        "reset git": (over("git", reset), "closed the connection"),
+        "reset http": (over("http", reset), "closed the connection"),
+        "half git": (lambda root: half(root, 4_000, "git"), "closed the connection"),
+        "half http": (lambda root: half(root, 4_000, "http"), "closed the connection"),
+        "half at once": (lambda root: half(root, 0, "git"), "closed the connection"),
+        "half refs": (lambda root: half(root, 60, "http"), "closed the connection"),
+        "empty advertisement": (lambda _: smart(b""), "closed the connection"),
+    },
+    ("failed", "limit_exceeded"): {
+        "endless refs git": (over("git", endless_refs), "1048576 bytes"),
+        "endless refs http": (over("http", endless_refs), "1048576 bytes"),
+        "endless pack git": (over("git", endless_pack), "the pack exceeds 4194304 bytes"),
+        "endless pack http": (over("http", endless_pack), "the pack exceeds 4194304 bytes"),
+        "endless progress": (lambda _: endless_after_refs(b"\2Counting objects: 1\r"), "1048576 bytes"),
+        "endless shallow": (lambda _: endless_after_refs(b"shallow"), "1048576 bytes"),
+    },
+    ("failed", "pack_corrupt"): {
+        "garbage pack git": (lambda root: garbage_pack(root, "git"), "checksum"),
+        "garbage pack http": (lambda root: garbage_pack(root, "http"), "checksum"),
+        "corrupt pack git": (lambda root: corrupt_pack(root, "git"), "checksum"),
+        "corrupt pack http": (lambda root: corrupt_pack(root, "http"), "checksum"),
+    },
+    ("refused", "dumb_protocol"): {
+        "plain files": (static_files, "only serves files"),
+        "plain files as text": (lambda root: static_files(root, "text/plain"), "only serves files"),
+    },
+    ("refused", "object_format"): {
+        "SHA-256 git": (git_daemon, "SHA-256|sha256"),
+        "SHA-256 http": (http_backend, "SHA-256|sha256"),
+        "empty SHA-256 git": (git_daemon, "SHA-256|sha256"),
+        "empty SHA-256 http": (http_backend, "SHA-256|sha256"),
+    },
+}
+"""Status and error code, then what an origin is or how it behaves: its URL or server, and what the visit says of it."""
+
+LIMITS_OF = {"silent": HASTY, "trickle": SHORT, "endless": TIGHT}
 
 
 def repository_of(name: str) -> str:
@@ -220,19 +267,16 @@ def repository_of(name: str) -> str:
     return "missing.git" if "missing" in name else "repo.git"
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_bad_origin_is_one_visit(name: str, served: Path, tmp_path: Path) -> None:
-    server, limits, status, code, says = CASES[name]
-    archive = Archive(tmp_path, **({"limits": limits} if limits else {}))
-    with git_daemon(served) as neighbour:
+@pytest.mark.parametrize(
+    ("name", "status", "code"), [(name, *ending) for ending, origins in BAD.items() for name in origins]
+)
+def test_a_bad_origin_is_one_visit(name: str, status: str, code: str, served: Path, tmp_path: Path) -> None:
+    server, says = BAD[status, code][name]
+    archive = Archive(tmp_path, limits=LIMITS_OF.get(name.partition(" ")[0], LIMITS))
+    with git_daemon(served) as neighbour, nullcontext(server) if isinstance(server, str) else server(served) as bad:
+        url = bad if isinstance(bad, str) else bad.url(repository_of(name))
         good = neighbour.url("good.git")
-        if isinstance(server, str):
-            night = archive.fetch(url := server, good)
-        elif server is closed_port:
-            night = archive.fetch(url := closed_port(), good)
-        else:
-            with server(served) as bad:
-                night = archive.fetch(url := bad.url(repository_of(name)), good)
+        night = archive.fetch(url, good)
     visit, line = night.visit(url), night.line(url)
     assert (visit["status"], visit["error"]) == (status, code), visit["detail"]
     assert (line.status, line.error, line.detail) == (status, code, visit["detail"])
@@ -256,7 +300,7 @@ def test_fifty_failures_leave_nothing_open(served: Path, tmp_path: Path) -> None
     """No thread, no descriptor and no socket outlives its visit, not even until the garbage is collected."""
     archive = Archive(tmp_path, limits=Limits(connect_s=2, silence_s=0.3, total_s=5, pack_bytes=1000))
     with (
-        silent("git") as mute,
+        listening(lambda line: line.reader(1 << 20) and None) as mute,  # until its client leaves
         reset("http") as rude,
         half(served, 3000, "http") as cut,
         redirect_to("http://10.0.0.1/x.git") as away,
