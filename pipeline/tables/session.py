@@ -55,6 +55,10 @@ _ALWAYS = {
 }
 
 
+_WAREHOUSE = f"spark.sql.catalog.{CATALOG}.warehouse"
+_SESSIONS: dict[str, SparkSession] = {}
+
+
 class SparkSettings(BaseModel):
     """How Spark is started. The defaults need nothing but Java."""
 
@@ -72,20 +76,35 @@ class SparkSettings(BaseModel):
 
 
 def open_session(settings: SparkSettings, root_uri: str, app: str) -> SparkSession:
-    """Start Spark, or return the session of this process: there is one at a time.
+    """Start Spark, or return this process's session for the archive: Spark runs once, sessions are one an archive.
 
     Args:
         root_uri: the archive's root, such as ``file:///data/archive``; need not exist yet.
-        app: name shown to people who look at the cluster.
+        app: name shown to people who look at the cluster; of the first call only.
     """
     conf = session_conf(settings, root_uri)
+    running = SparkSession.getActiveSession()
+    if running is not None:
+        return _session_for(running, conf[_WAREHOUSE])
     os.environ["PYSPARK_PYTHON"] = conf["spark.pyspark.python"]  # PySpark reads the variable only
     builder = SparkSession.builder.master(settings.master).appName(app)
     for key, value in conf.items():
         builder = builder.config(key, value)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    return builder.getOrCreate()
+    session = builder.getOrCreate()
+    _SESSIONS[conf[_WAREHOUSE]] = session
+    return session
+
+
+def _session_for(running: SparkSession, warehouse: str) -> SparkSession:
+    """The session of one archive; a catalog can not change its warehouse once it is loaded, so each has its own."""
+    known = _SESSIONS.get(warehouse)
+    if known is None or known.sparkContext is not running.sparkContext:
+        known = running if running.conf.get(_WAREHOUSE, None) == warehouse else running.newSession()
+        known.conf.set(_WAREHOUSE, warehouse)
+        _SESSIONS[warehouse] = known
+    return known
 
 
 @contextmanager
@@ -109,7 +128,7 @@ def session_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
         **(_LOCAL if settings.master.startswith("local") else {}),
         "spark.driver.memory": settings.driver_memory,
         "spark.driver.extraJavaOptions": f"{_QUIET} {settings.java_options}".rstrip(),
-        f"spark.sql.catalog.{CATALOG}.warehouse": f"{root_uri.rstrip('/')}/{WAREHOUSE}",
+        _WAREHOUSE: f"{root_uri.rstrip('/')}/{WAREHOUSE}",
         **settings.conf,
     }
     return {**_iceberg_jar(settings.iceberg, conf), **conf}
