@@ -124,6 +124,6 @@ def set_state(spark: SparkSession, urls: Collection[str], state: OriginState, du
         due: the next night on which they are looked at; None for at once.
     """
     spark.sql(
-        "UPDATE origins SET state = :state, next_due = :due WHERE array_contains(:urls, url)",
+        "UPDATE archive.code.origins SET state = :state, next_due = :due WHERE array_contains(:urls, url)",
         args={"state": str(state), "due": due, "urls": list(urls)},
     )

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.origin import Origin
+from pipeline.model.tables import ALL
 from pipeline.storage import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.create import create_tables
@@ -28,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "spark" in getattr(item, "fixturenames", ()):
+        if "session" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.spark)
 
 
@@ -55,6 +56,8 @@ def spark(session: SparkSession, spark_root: Path) -> Iterator[SparkSession]:
     """The session, with fresh and empty tables."""
     create_tables(session, BUCKETS)
     yield session
+    for table in ALL:
+        session.catalog.dropTempView(table.name)
     for row in session.sql("SHOW TABLES IN archive.code").collect():
         session.sql(f"DROP TABLE archive.code.{row['tableName']} PURGE")
     LocalStorage(spark_root).delete("runs", recursive=True)

@@ -106,7 +106,7 @@ class Crash(Exception):
     pass
 
 
-@pytest.mark.parametrize("survived", range(5))
+@pytest.mark.parametrize("survived", [0, 2, 4])
 def test_a_crash_before_any_commit_is_made_good(spark: SparkSession, storage: Storage, survived: int) -> None:
     (origin,) = add(spark, URL)
     first = night_of(storage, 2)

@@ -52,7 +52,7 @@ class Crash(Exception):
     pass
 
 
-@pytest.mark.parametrize("survived", range(7))
+@pytest.mark.parametrize("survived", [0, 1, 4, 6])
 def test_a_crash_before_any_commit_is_made_good_by_the_next_run(
     spark: SparkSession, storage: Storage, survived: int
 ) -> None:

@@ -1,0 +1,7 @@
+"""The same Spark as the tests of tables: one a process."""
+
+from __future__ import annotations
+
+from tests.tables.conftest import pytest_collection_modifyitems, pytest_configure, session, spark_root
+
+__all__ = ["pytest_collection_modifyitems", "pytest_configure", "session", "spark_root"]

@@ -1,0 +1,234 @@
+"""Plan, seal, and reading nights back."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline.errors import UsageError
+from pipeline.model.layout import Load
+from pipeline.model.origin import Origin, OriginState
+from pipeline.model.visit import VisitStatus
+from pipeline.storage import Storage
+from pipeline.tables.create import create_tables
+from pipeline.tables.derive import derive
+from pipeline.tables.iceberg import IcebergTable
+from pipeline.tables.origins import set_state
+from pipeline.tables.plan import PlanSummary, read_plan, write_plan
+from pipeline.tables.publish import publish
+from pipeline.tables.read import Archive, NightNotFound, NoSuchTable, NotAnArchive
+from pipeline.tables.results import BadResult, Lineage, result_path, write_result
+from pipeline.tables.seal import seal
+from pipeline.tables.status import OriginNotFound, archive_status, origin_status
+from tests.tables.conftest import add, lease_held, night
+from tests.tables.landing import BUCKETS, Landing, oid_of
+
+URL = "https://example.org/a"
+FORK = "https://example.org/fork"
+OTHER = "https://example.org/other"
+
+
+def finish(spark: SparkSession, storage: Storage, landing: Landing) -> None:
+    publish(spark, storage, landing.load, landing.write(), landing.run_id, lease_held)
+    derive(spark, storage, landing.load, lease_held)
+    seal(spark, landing.load, lease_held)
+
+
+def two_nights(spark: SparkSession, storage: Storage) -> tuple[Origin, bytes, bytes]:
+    (origin,) = add(spark, URL)
+    first = Landing(storage, night(2), "run2")
+    one = first.commit(origin.network, first.tree(origin.network, {b"a.py": b"1\n", b"x": {b"b.c": b"int x;\n"}}))
+    first.push(origin, one)
+    first.ref(origin, "refs/heads/old", one)
+    first.ref(origin, "refs/tags/v1", first.tag(origin.network, one), peeled=one)
+    finish(spark, storage, first)
+    second = Landing(storage, night(3), "run3")
+    two = second.commit(origin.network, second.tree(origin.network, {b"c.py": b"3\n"}), one)
+    second.push(origin, two)
+    second.ref(origin, "refs/heads/old", None)
+    finish(spark, storage, second)
+    return origin, one, two
+
+
+def test_nights_read_back_as_they_were(spark: SparkSession, storage: Storage) -> None:
+    archive = Archive(spark)
+    assert archive.nights() == []
+    assert archive.table("commits").count() == 0
+    origin, one, two = two_nights(spark, storage)
+    third = Landing(storage, night(4), "run4")
+    third.push(origin, third.commit(origin.network, third.tree(origin.network, {}), two))
+    publish(spark, storage, third.load, third.write(), "run4", lease_held)  # not sealed
+
+    assert archive.nights() == [night(2), night(3)]
+    assert archive.table("commits").count() == 2
+    assert archive.table("commits", night(2)).count() == 1
+    assert Archive(spark, night(2)).table("files").count() == 2
+    assert {r.path for r in archive.table("files").collect()} == {"c.py"}
+
+    assert archive.register_views(night(2)) == night(2)
+    assert bytes(spark.sql("SELECT oid FROM commits").first().oid) == one
+
+    refs = {r.name: r for r in archive.refs_at(URL)}
+    assert set(refs) == {"HEAD", "refs/heads/main", "refs/tags/v1"}
+    assert bytes(refs["HEAD"].target) == two
+    assert refs["refs/tags/v1"].night == night(2)
+    assert "refs/heads/old" in {r.name for r in archive.refs(night(2)).collect()}
+
+    ids = archive.snapshots(night(2))
+    assert ids["origins"] == IcebergTable(spark, "origins").tags()["night-2026-11-02"]
+
+    with pytest.raises(NightNotFound, match="no night 2026-11-09; the archive has 2, the latest being 2026-11-02,"):
+        archive.table("commits", night(9))
+    with pytest.raises(NoSuchTable, match="there are blobs, commits"):
+        archive.table("packs")
+
+
+def test_objects_come_back_exactly(spark: SparkSession, storage: Storage) -> None:
+    origin, one, two = two_nights(spark, storage)
+    bucket = spark.table("origins").first().bucket
+    found = list(Archive(spark).objects(origin.network, bucket))
+    assert all(oid_of(o.kind.encode(), o.body) == o.oid for o in found)
+    kinds = [o.kind for o in found]
+    assert sorted(set(kinds), key=kinds.index) == ["commit", "tag", "tree", "blob"]
+    assert {o.oid for o in found if o.kind == "commit"} == {one, two}
+    assert len(found) == 2 + 1 + 3 + 3
+    assert {o.oid for o in Archive(spark, night(2)).objects(origin.network, bucket) if o.kind == "commit"} == {one}
+    assert list(Archive(spark).objects(origin.network + BUCKETS, bucket)) == []
+
+
+def test_a_night_is_there_only_when_all_tables_have_it(spark: SparkSession) -> None:
+    left = [5]
+
+    def lease_that_crashes() -> None:
+        if left[0] == 0:
+            raise RuntimeError
+        left[0] -= 1
+
+    load = Load.of_night(night(2))
+    with pytest.raises(RuntimeError):
+        seal(spark, load, lease_that_crashes)
+    assert Archive(spark).nights() == []
+    seal(spark, load, lease_held)
+    assert Archive(spark).nights() == [night(2)]
+    seal(spark, load, lease_held)
+
+
+def plan_rows(storage: Storage, load: Load, bucket: int, what: str = "origins") -> list[dict]:
+    folder = f"{load.root}/plan/{what}/bucket={bucket}"
+    files = [e.path for e in storage.list(folder) if e.path.endswith(".parquet")]
+    assert len(files) == 1
+    with storage.open(files[0]) as stream:
+        return pq.ParquetFile(stream).read().to_pylist()
+
+
+def test_a_plan_names_due_origins_their_networks_and_files(spark: SparkSession, storage: Storage) -> None:
+    origin, one, two = two_nights(spark, storage)
+    _fork, _other = add(spark, (FORK, URL), OTHER)
+    set_state(spark, [OTHER], OriginState.PAUSED)
+    load = Load.of_night(night(3))  # URL is due again on the 4th only
+    bucket = origin.network % BUCKETS
+    assert write_plan(spark, storage, load, BUCKETS) == PlanSummary(1, {bucket: 1})
+    assert read_plan(storage, load) == PlanSummary(1, {bucket: 1})
+    rows = {row["url"]: row for row in plan_rows(storage, load, bucket)}
+    assert set(rows) == {URL, FORK}
+    assert (rows[FORK]["due"], rows[FORK]["first_visit"], rows[FORK]["refs"]) == (True, True, [])
+    assert rows[FORK]["fork_of"] == URL
+    assert (rows[URL]["due"], rows[URL]["first_visit"], rows[URL]["network"]) == (False, False, origin.network)
+    refs = {ref["name"]: ref for ref in rows[URL]["refs"]}
+    assert refs[b"HEAD"]["symref"] == b"refs/heads/main"
+    assert refs[b"refs/heads/main"] == {"name": b"refs/heads/main", "target": two, "peeled": None, "symref": None}
+    assert refs[b"refs/tags/v1"]["peeled"] == one
+    assert set(refs) == {b"HEAD", b"refs/heads/main", b"refs/tags/v1"}
+    files = plan_rows(storage, load, bucket, "files")
+    assert {f["table"] for f in files} == {"commits", "trees", "tags", "blobs", "contents"}
+    assert all(storage.stat(f["uri"].removeprefix(storage.root_uri + "/")) for f in files)
+    assert sum(f["rows"] for f in files if f["table"] == "commits") == 2
+    write_plan(spark, storage, load, BUCKETS)
+    assert len(plan_rows(storage, load, bucket)) == 2
+
+
+def test_nothing_due_makes_an_empty_plan(spark: SparkSession, storage: Storage) -> None:
+    load = Load.of_night(night(2))
+    assert write_plan(spark, storage, load, BUCKETS) == PlanSummary(0, {})
+    assert json.loads(storage.read(load.plan))["buckets"] == {}
+
+
+def test_non_utf8_refs_are_planned_exactly(spark: SparkSession, storage: Storage) -> None:
+    (origin,) = add(spark, URL)
+    landing = Landing(storage, night(2))
+    commit = landing.commit(origin.network, landing.tree(origin.network, {}))
+    landing.ref(origin, "refs/heads/\ufffd", commit)
+    landing.rows["refs"][-1]["name_raw"] = b"refs/heads/\xe9"
+    landing.visit(origin)
+    publish(spark, storage, landing.load, landing.write(), "run1", lease_held)
+    load = Load.of_night(night(3))
+    write_plan(spark, storage, load, BUCKETS)
+    (row,) = plan_rows(storage, load, origin.network % BUCKETS)
+    assert [ref["name"] for ref in row["refs"]] == [b"refs/heads/\xe9"]
+
+
+def test_adding_and_creating_again_change_nothing(spark: SparkSession) -> None:
+    add(spark, URL, URL)
+    add(spark, URL, OTHER)
+    snapshot = IcebergTable(spark, "origins").current()
+    create_tables(spark, BUCKETS)
+    assert IcebergTable(spark, "origins").current() == snapshot
+    assert sorted(r.url for r in spark.table("origins").collect()) == [URL, OTHER]
+
+
+def test_status(spark: SparkSession, storage: Storage) -> None:
+    two_nights(spark, storage)
+    fork, _ = add(spark, (FORK, URL), OTHER)
+    landing = Landing(storage, night(4), "run4")
+    landing.visit(fork, VisitStatus.FAILED, "timeout")
+    publish(spark, storage, landing.load, landing.write(), "run4", lease_held)
+    status = archive_status(Archive(spark))
+    assert status.nights == (night(2), night(3))
+    assert status.origins == {"active": 3}
+    assert status.last_visits == {"full": 1, "failed": 1, "never": 1}
+    assert status.objects == {"contents": 3, "blobs": 3, "trees": 3, "tags": 1, "commits": 2}
+    assert status.raw_bytes == len(b"1\nint x;\n3\n")
+    assert status.stored_bytes > 1000
+    one = origin_status(Archive(spark), URL)
+    assert [v.status for v in one.visits] == ["full", "full"]
+    assert [v.night for v in one.visits] == [night(3), night(2)]
+    assert {r.name for r in one.refs} == {"HEAD", "refs/heads/main", "refs/tags/v1"}
+    assert origin_status(Archive(spark), FORK).visits[0].error == "timeout"
+    with pytest.raises(OriginNotFound):
+        origin_status(Archive(spark), "https://example.org/unknown")
+
+
+def test_a_place_without_tables(spark: SparkSession) -> None:
+    spark.sql("DROP TABLE archive.code.origins")
+    with pytest.raises(NotAnArchive):
+        Archive(spark).nights()
+    create_tables(spark, BUCKETS)
+
+
+def test_results_replace_their_night_and_keep_lineage(spark: SparkSession, storage: Storage) -> None:
+    def lineage(day: int, version: str = "1") -> Lineage:
+        return Lineage("census", version, ("--all",), night(day), {"files": 7})
+
+    first = spark.sql("SELECT 'C' AS language, 2L AS files")
+    assert write_result(spark, storage, lineage(2), first).rows == 1
+    write_result(spark, storage, lineage(3), first)
+    again = spark.sql("SELECT 'C' AS language, 3L AS files, true AS fresh")
+    summary = write_result(spark, storage, lineage(3, "2"), again)
+    rows = {r.night: (r.files, r.fresh) for r in spark.table("archive.results.census").collect()}
+    assert rows == {night(2): (2, None), night(3): (3, True)}
+    runs = {r.night: (r.version, list(r.arguments), r["rows"]) for r in spark.table("archive.results.runs").collect()}
+    assert runs == {night(2): ("1", ["--all"], 1), night(3): ("2", ["--all"], 1)}
+    snapshot = IcebergTable(spark, "census", "results").current()
+    assert snapshot is not None
+    assert snapshot.id == summary.snapshot
+    assert json.loads(snapshot.summary["pipeline.snapshots"]) == {"files": 7}
+    assert json.loads(storage.read(result_path("census", night(3))))["version"] == "2"
+    with pytest.raises(BadResult, match="column files was bigint and is string now"):
+        write_result(spark, storage, lineage(4), spark.sql("SELECT 'x' AS files"))
+    with pytest.raises(UsageError, match="lower-case"):
+        write_result(spark, storage, Lineage("Bad-Name", "1", (), night(2), {}), first)
+    for table in ("census", "runs"):
+        spark.sql(f"DROP TABLE archive.results.{table} PURGE")
