@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +16,7 @@ from pipeline.fetch.known import Known
 from pipeline.fetch.landing import RUN_BYTES, Landing, LocalFile
 from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.plan import BucketPlan, PlannedOrigin, read_bucket_plan
+from pipeline.fetch.scratch import scratch_folder
 from pipeline.fetch.visit import Outcome, Visitor
 from pipeline.git.exchange import Conditions
 from pipeline.model import tables
@@ -48,7 +47,7 @@ def fetch_bucket(
         run_id: of the whole run, for ``visits``.
         conditions: limits and the like of every visit.
         concurrency: networks visited at once; decoding and writing take turns.
-        scratch: local folder; a subfolder is made and removed.
+        scratch: local folder; a subfolder is made and removed, those of killed tasks are removed, too.
         run_bytes: raw bytes of a run, see ``Landing``.
         on_visit: called after each visit, from any thread.
 
@@ -59,7 +58,7 @@ def fetch_bucket(
     began = time.monotonic()
     attempt = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:12]}"
     plan = read_bucket_plan(storage, load, bucket)
-    with _folder(scratch, f"fetch-{bucket}-") as folder:
+    with scratch_folder(scratch, str(bucket)) as folder:
         landing = Landing(folder / "landing", run_bytes)
         visitor = Visitor(bucket, load.night, run_id, landing, conditions, folder)
         lines = _visit_all(plan, Known(storage, plan.files), visitor, landing, concurrency, on_visit)
@@ -95,20 +94,27 @@ def _visit_all(
     concurrency: int,
     on_visit: Callable[[VisitLine], None],
 ) -> tuple[VisitLine, ...]:
+    failed = threading.Event()
+
     def visit_network(item: tuple[int, list[PlannedOrigin]]) -> list[Outcome]:
         network, origins = item
         state = NetworkState.begin(network, origins, known)
         outcomes = []
-        for origin in origins:
-            if origin.due:
-                outcomes.append(visitor.visit(state, origin.url))
-                on_visit(_line(outcomes[-1]))
+        try:
+            for origin in origins:
+                if origin.due and not failed.is_set():
+                    outcomes.append(visitor.visit(state, origin.url))
+                    on_visit(_line(outcomes[-1]))
+        except BaseException:
+            failed.set()
+            raise
         return outcomes
 
     with ThreadPoolExecutor(concurrency, thread_name_prefix=f"bucket-{plan.bucket}") as pool:
         try:
             done = [outcome for outcomes in pool.map(visit_network, plan.networks()) for outcome in outcomes]
         except BaseException:
+            failed.set()
             pool.shutdown(cancel_futures=True)
             raise
     for outcome in done:
@@ -150,19 +156,11 @@ def _write_manifest(storage: Storage, load: Load, manifest: Manifest) -> Manifes
     try:
         storage.create(load.manifest(manifest.bucket), manifest.model_dump_json(indent=1).encode())
     except AlreadyThere:
-        storage.delete(load.landing(manifest.bucket, manifest.run_id), recursive=True)
-        return read_manifest(storage, load, manifest.bucket)
+        first = read_manifest(storage, load, manifest.bucket)
+        if first.run_id != manifest.run_id:
+            storage.delete(load.landing(manifest.bucket, manifest.run_id), recursive=True)
+        return first
     return manifest
-
-
-@contextmanager
-def _folder(scratch: Path, prefix: str) -> Iterator[Path]:
-    scratch.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=scratch))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_manifests(storage: Storage, load: Load, buckets: Sequence[int]) -> list[Manifest]:

@@ -16,21 +16,21 @@ class NetworkState:
 
     Attributes:
         landed: ids that this task has landed for the network.
-        peeled: annotated tags to what they finally point at, as far as refs showed them.
+        tags: annotated tags to what they point at: those that refs of earlier nights showed finally, others one step.
     """
 
     network: int
     origins: dict[str, PlannedOrigin]
     known: Known
     landed: set[bytes] = field(default_factory=set)
-    peeled: dict[bytes, bytes] = field(default_factory=dict)
+    tags: dict[bytes, bytes] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, network: int, origins: Iterable[PlannedOrigin], known: Known) -> NetworkState:
         """The state before the first visit of the task."""
         state = cls(network, {o.url: o for o in origins}, known)
         for origin in state.origins.values():
-            state.peeled.update(origin.peeled)
+            state.tags.update(origin.peeled)
         return state
 
     def decide(self, url: str, advertised: Mapping[bytes, bytes], *, alone: bool) -> FetchPlan:
@@ -45,8 +45,15 @@ class NetworkState:
         here = asked & self.landed
         return here | self.known.which(self.network, asked - here)
 
-    def finished(self, url: str, refs: Mapping[bytes, Ref], fresh: set[bytes], peeled: Mapping[bytes, bytes]) -> None:
-        """An origin's objects are all in: its refs now serve as common ground for its forks."""
+    def finished(self, url: str, refs: Mapping[bytes, Ref], fresh: set[bytes], tags: Mapping[bytes, bytes]) -> None:
+        """An origin's objects are all in: its refs now serve as common ground for its forks.
+
+        Args:
+            url: the origin.
+            refs: as they stand.
+            fresh: ids landed for it.
+            tags: the annotated tags among them and what they point at, one step.
+        """
         self.origins[url] = replace(self.origins[url], refs=refs)
         self.landed |= fresh
-        self.peeled.update(peeled)
+        self.tags.update(tags)

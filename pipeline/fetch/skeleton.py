@@ -14,10 +14,13 @@ from types import TracebackType
 
 from pipeline.git.pack import COMMIT, TREE, PackedObject
 from pipeline.model.tag import parse_tag
-from pipeline.model.tree import GITLINK_MODE, TREE_MODE, MalformedTree, iter_entries
+from pipeline.model.tree import MalformedTree, iter_entries
 
-HEX_TREE = slice(5, 45)
 OID_BYTES = 20
+FORMAT_BITS, TREE_FORMAT, BLOB_FORMATS = 0o170000, 0o040000, (0o100000, 0o120000)
+"""Only an entry's format counts. Git takes one that is no directory, file or link for a submodule and sends nothing."""
+
+LONGEST_NAME_BYTES = 4096
 
 
 class Skeleton:
@@ -74,10 +77,11 @@ class Skeleton:
         names, known, needed = self.names, self._known_names, self._needed
         try:
             for mode, name, oid in iter_entries(data):
-                if mode == TREE_MODE:
+                kind = mode & FORMAT_BITS
+                if kind == TREE_FORMAT:
                     needed.add(oid)
-                elif mode != GITLINK_MODE and oid not in names:
-                    names[oid] = known.setdefault(name, name)
+                elif kind in BLOB_FORMATS and oid not in names:
+                    names[oid] = known.setdefault(name, name) if len(name) <= LONGEST_NAME_BYTES else b""
         except MalformedTree:
             return
 
@@ -90,6 +94,11 @@ class Skeleton:
         if target is not None:
             self.tag_targets[oid] = target
             self._needed.add(target)
+
+    @property
+    def named(self) -> int:
+        """How many ids the objects in here name; what a few bytes of pack can blow up."""
+        return len(self._needed) + len(self.names)
 
     def needed(self) -> set[bytes]:
         """Ids that commits, tags and trees in here name, blobs of trees apart, and that are not in here."""
@@ -104,7 +113,7 @@ class Skeleton:
         found = self._read(commit, COMMIT)
         if found is None or not found.startswith(b"tree "):
             return None
-        return bytes.fromhex(found[HEX_TREE].decode("ascii", "replace"))
+        return next(iter(commit_links(found)), None)
 
     def head_members(self, root: bytes | None) -> tuple[set[bytes], set[bytes]]:
         """Trees in here, and blobs, that are reached from a root tree through trees in here."""
@@ -119,9 +128,10 @@ class Skeleton:
             trees.add(oid)
             try:
                 for mode, _, entry in iter_entries(data):
-                    if mode == TREE_MODE:
+                    kind = mode & FORMAT_BITS
+                    if kind == TREE_FORMAT:
                         todo.append(entry)
-                    elif mode != GITLINK_MODE:
+                    elif kind in BLOB_FORMATS:
                         blobs.add(entry)
             except MalformedTree:
                 continue

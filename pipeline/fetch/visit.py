@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -15,10 +17,10 @@ from pipeline.fetch.landing import Landing
 from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.rows import blob_names, commit_row, is_binary, tag_row, text_and_raw
 from pipeline.fetch.skeleton import Skeleton
-from pipeline.git.errors import BasesMissing, OriginError, PackIncomplete
+from pipeline.git.errors import BasesMissing, LimitExceeded, OriginError, PackIncomplete
 from pipeline.git.exchange import Conditions, Received, exchange
 from pipeline.git.network import Deadline
-from pipeline.git.pack import BLOB, COMMIT, TREE, Pack, PackedObject
+from pipeline.git.pack import BLOB, COMMIT, MAX_OBJECTS, TREE, Pack, PackedObject
 from pipeline.model import tables
 from pipeline.model.visit import Visit, VisitStatus
 from pipeline.plan.fetch import HEAD, Ref, changed_refs
@@ -102,12 +104,12 @@ class Visitor:
             before = state.origins[url]
             if dict(received.refs) == dict(before.refs) and not before.first_visit:
                 return Outcome(finish(VisitStatus.UNCHANGED))
-            with self._turn, self._landing.origin():
+            with self._in_turn(deadline), self._landing.origin():
                 absorbed = self._absorb(state, url, received, spool, deadline)
                 changed = changed_refs(received.refs, before.refs)
-                peeled = self._peel(state, changed.values(), absorbed.tag_targets)
+                peeled = self._peel(state, changed.values(), absorbed)
                 self._land_refs(state.network, url, changed, peeled)
-            state.finished(url, received.refs, absorbed.fresh, peeled)
+            state.finished(url, received.refs, absorbed.fresh, absorbed.tag_targets)
         finally:
             spool.unlink(missing_ok=True)
         visit = finish(
@@ -135,6 +137,8 @@ class Visitor:
                     task.blob(found)
                 else:
                     skeleton.add(found)
+                    if skeleton.named > MAX_OBJECTS:
+                        raise LimitExceeded(url, f"trees and commits name more than {MAX_OBJECTS} objects")
             lacking = task.close()
             if lacking:
                 raise PackIncomplete(
@@ -142,22 +146,31 @@ class Visitor:
                 )
             return _Absorbed(task.fresh, task.too_large, dict(skeleton.tag_targets))
 
-    def _peel(
-        self, state: NetworkState, changed: Iterable[Ref], tag_targets: Mapping[bytes, bytes]
-    ) -> dict[bytes, bytes]:
+    @contextmanager
+    def _in_turn(self, deadline: Deadline) -> Iterator[None]:
+        """Decode and write alone. Waiting for others is not the origin's doing."""
+        with deadline.paused():
+            self._turn.acquire()
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _peel(self, state: NetworkState, changed: Iterable[Ref], absorbed: _Absorbed) -> dict[bytes, bytes]:
         """Annotated tags among the changed refs' targets, and what they finally point at."""
-        step = dict(tag_targets)
-        ends: dict[bytes, bytes] = {}
-        for target in {bytes.fromhex(ref.target.decode()) for ref in changed if ref.target is not None}:
-            at, seen = target, set()
-            while at not in seen:
-                seen.add(at)
-                if at not in step and at not in state.landed and at not in state.peeled:
-                    step.update(state.known.tags(state.network, [at]))
-                at = state.peeled.get(at) or step.get(at) or at
-            if at != target:
-                ends[target] = at
-        return ends
+        tags = ChainMap({}, dict(absorbed.tag_targets), state.tags)
+        ends = {oid: oid for ref in changed if ref.target is not None for oid in [bytes.fromhex(ref.target.decode())]}
+        asked: set[bytes] = set()
+        moved = True
+        while moved:
+            unknown = {oid for oid in ends.values() if oid not in tags} - absorbed.fresh - state.landed - asked
+            tags.update(state.known.tags(state.network, unknown))
+            asked |= unknown
+            moved = False
+            for target, at in ends.items():
+                if at in tags:
+                    ends[target], moved = tags[at], True
+        return {target: end for target, end in ends.items() if end != target}
 
     def _land_refs(self, network: int, url: str, changed: Mapping[bytes, Ref], peeled: Mapping[bytes, bytes]) -> None:
         for name, ref in sorted(changed.items()):
