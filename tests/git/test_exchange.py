@@ -1,0 +1,187 @@
+"""One conversation: what is asked, in which order, and what a server can not make us do."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+from collections.abc import Mapping
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from pipeline.git.errors import (
+    LimitExceeded,
+    OriginError,
+    ProtocolError,
+    RepositoryNotFound,
+    ScratchFailed,
+    ServerError,
+)
+from pipeline.git.exchange import Conditions, Received, exchange
+from pipeline.git.limits import MIB, Limits
+from pipeline.git.network import AddressPolicy, Deadline
+from pipeline.plan.fetch import DEFAULT_PREFIXES, FetchPlan, Ref
+from tests.fetch.handmade import handmade
+from tests.git.packs import BLOB, full, pack_of
+from tests.support.bad_servers import ADVERTISEMENT_TYPE, FLUSH, RESULT_TYPE, pkt
+from tests.support.repos import add_commits, build_graph, git, resolve, run_git
+from tests.support.servers import git_daemon, http_backend, redirect_to
+from tests.support.sockets import Line, listening
+
+LIMITS = Limits(connect_s=5, silence_s=10, total_s=20, refs_bytes=MIB)
+TIP = "1" * 40
+PACK = pack_of([full(BLOB, b"x")])
+
+
+def talk(
+    url: str, spool: Path, *, offers: tuple[bytes, ...] = (), limits: Limits = LIMITS, wants: bool = True
+) -> Received:
+    def decide(refs: Mapping[bytes, bytes]) -> FetchPlan:
+        return FetchPlan(tuple(sorted(set(refs.values()))) if wants else (), offers)
+
+    conditions = Conditions(AddressPolicy((ip_network("127.0.0.0/8"),)), limits, DEFAULT_PREFIXES, "git/test")
+    with Deadline(url, limits.total_s) as deadline:
+        return exchange(url, decide, spool, conditions, deadline)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    return tmp_path / "test.pack"
+
+
+@pytest.mark.parametrize("server", [git_daemon, http_backend])
+def test_a_pack_is_what_git_takes(server: object, tmp_path: Path, spool: Path) -> None:
+    repo = tmp_path / "served" / "my repo.git"
+    repo.parent.mkdir()
+    build_graph(repo, [[1], [2, 1], [3, 1, 2]])
+    add_commits(repo, 30)
+    with server(repo.parent) as peer:  # type: ignore[operator]
+        received = talk(peer.url("my%20repo.git"), spool)
+    tip = resolve(repo, "main").encode()
+    tips = {f"refs/heads/{name}".encode(): Ref(oid.encode()) for name, oid in branches(repo).items()}
+    assert received.refs == {b"HEAD": Ref(tip, b"refs/heads/main"), **tips}
+    assert received.pack_bytes == spool.stat().st_size
+    git(repo.parent, "init", "-q", "--bare", "copy.git")
+    assert run_git("-C", repo.parent / "copy.git", "index-pack", "--stdin", stdin=spool.read_bytes()).returncode == 0
+    listed = git(repo.parent, "verify-pack", "-v", *repo.parent.glob("copy.git/objects/pack/*.idx"))
+    assert b"chain length" in listed
+    assert b"\x7f" not in spool.read_bytes()[12:13], "deltas by offset were asked for"
+
+
+def branches(repo: Path) -> dict[str, str]:
+    said = git(repo, "for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", "refs/heads").decode()
+    return dict(line.split() for line in said.splitlines())
+
+
+def test_offers_are_sent_in_their_order_and_no_pack_without_wants(spool: Path) -> None:
+    offers = tuple(b"%040d" % n for n in (5, 3, 9, 1))
+    with handmade({"refs/heads/main": TIP}, [PACK]) as (server, asked):
+        talk(server.url(), spool, offers=offers)
+        assert talk(server.url(), spool, wants=False).pack_bytes == 0
+    (fetch,) = asked.fetches()
+    assert [line for line in fetch if line.startswith(b"have ")] == [b"have " + offer for offer in offers]
+    assert b"ofs-delta" in fetch
+    assert fetch.index(b"ofs-delta") < fetch.index(b"want " + TIP.encode())
+    assert spool.read_bytes() == PACK
+
+
+def test_a_spool_that_can_not_be_written_is_no_servers_fault(tmp_path: Path) -> None:
+    with (
+        handmade({"refs/heads/main": TIP}, [PACK]) as (server, _),
+        pytest.raises(ScratchFailed, match="no-such-folder"),
+    ):
+        talk(server.url(), tmp_path / "no-such-folder" / "test.pack")
+
+
+@pytest.mark.parametrize("size", [10, 3 * MIB])
+def test_a_full_disk_is_no_servers_fault(size: int) -> None:
+    """Small packs fail when the file is closed, large ones while they are written."""
+    with (
+        handmade({"refs/heads/main": TIP}, [pack_of([full(BLOB, b"x"), bytes(size)])]) as (server, _),
+        pytest.raises(ScratchFailed, match="No space left"),
+    ):
+        talk(server.url(), Path("/dev/full"))
+
+
+def http(*answers: bytes) -> object:
+    """Answers the n-th request over HTTP with the n-th of these, whole responses; the last one for ever."""
+    turn = itertools.count()
+
+    def handle(line: Line) -> None:
+        head = line.read_head()
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0] or 0)
+        line.reader(length)
+        line.send(answers[min(next(turn), len(answers) - 1)])
+
+    return listening(handle, "http")
+
+
+def answer(kind: str, *lines: bytes) -> bytes:
+    body = b"".join(lines)
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + body
+
+
+ADVERTISEMENT = answer(
+    ADVERTISEMENT_TYPE, pkt(b"# service=git-upload-pack\n"), FLUSH, pkt(b"version 2\n"), pkt(b"fetch\n"), FLUSH
+)
+URIS = pkt(b"packfile-uris\n")
+REFS = answer(RESULT_TYPE, pkt(TIP.encode() + b" refs/heads/main\n"), FLUSH)
+
+
+@pytest.mark.parametrize(
+    ("lines", "error", "says"),
+    [
+        ([pkt(b"ERR upload-pack: not our ref 1111\n")], ServerError, "says: upload-pack: not our ref"),
+        ([pkt(b"ERR repository does not exist\n")], RepositoryNotFound, "says: repository does not exist"),
+        ([pkt(b"packfile\n"), pkt(b"\3out of \x1b[1mmemory\x07\n"), FLUSH], ServerError, "says: out of"),
+        ([pkt(b"packfile\n"), pkt(b"\7what channel\n"), FLUSH], ProtocolError, "does not speak"),
+        ([URIS, pkt(b"https://10.0.0.1/x sha1 " + b"1" * 40), pkt(b"packfile\n")], ProtocolError, "addresses of packs"),
+        ([URIS, pkt(b"file:///x sha1 " + b"1" * 40), pkt(b"packfile\n"), FLUSH], ProtocolError, "does not speak"),
+    ],
+)  # fmt: skip
+def test_what_comes_instead_of_a_pack(lines: list[bytes], error: type[OriginError], says: str, spool: Path) -> None:
+    with http(ADVERTISEMENT, REFS, answer(RESULT_TYPE, *lines)) as server, pytest.raises(error) as caught:  # type: ignore[attr-defined]
+        talk(server.url(), spool)
+    assert caught.value.why.isprintable()
+    caught.match(says)
+    assert not spool.exists() or spool.stat().st_size == 0
+
+
+def test_the_body_of_a_redirect_is_not_read_to_its_end(tmp_path: Path, spool: Path) -> None:
+    build_graph(tmp_path / "repo.git", [[1]])
+
+    def handle(line: Line) -> None:
+        line.read_head()
+        location = f"Location: {target.url()}/info/refs?service=git-upload-pack\r\n"
+        line.send(f"HTTP/1.1 302 Moved\r\n{location}Content-Length: 1000000000000\r\n\r\n".encode())
+        line.send_forever(bytes(65_536) for _ in itertools.count())
+
+    with http_backend(tmp_path) as target, listening(handle, "http") as server:
+        assert talk(server.url("old.git"), spool).pack_bytes > 0
+        assert server.sent_bytes < 30 * MIB
+
+
+def test_redirects_without_end(spool: Path) -> None:
+    def handle(line: Line) -> None:
+        path = line.read_head().split(b" ")[1].decode()
+        line.send(f"HTTP/1.1 302 Moved\r\nLocation: /x{path}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    with listening(handle, "http") as server, pytest.raises(ProtocolError, match="more than 5 redirects"):
+        talk(server.url(), spool)
+
+
+def test_a_renamed_repository_is_followed(tmp_path: Path, spool: Path) -> None:
+    build_graph(tmp_path / "repo.git", [[1], [2, 1]])
+    with http_backend(tmp_path) as target, redirect_to(target.url()) as server:
+        assert talk(server.url("old.git"), spool).refs[b"HEAD"].symref == b"refs/heads/main"
+    assert any(request.startswith("POST") for request in target.requests)
+
+
+def test_a_compressed_answer_is_counted_as_it_inflates(spool: Path) -> None:
+    body = gzip.compress(b"".join(pkt(b"%040d refs/heads/b%d\n" % (n, n)) for n in range(200_000)))
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {RESULT_TYPE}\r\nContent-Encoding: gzip\r\n"
+    head += f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    with http(ADVERTISEMENT, head.encode() + body) as server, pytest.raises(LimitExceeded, match="ref advertisement"):  # type: ignore[attr-defined]
+        talk(server.url(), spool)
