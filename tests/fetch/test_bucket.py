@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from pipeline.fetch import bucket as bucket_module
 from pipeline.fetch.bucket import read_manifest, read_manifests
 from pipeline.fetch.visit import Visitor
 from pipeline.git.errors import ScratchFailed
+from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import Deadline
 from pipeline.model.manifest import Manifest, VisitLine
 from pipeline.model.tables import BY_NAME, LANDED
@@ -27,7 +29,20 @@ from pipeline.storage.errors import AlreadyThere, FileMissing, StorageUnavailabl
 from pipeline.storage.local import LocalStorage
 from tests.fetch.archive import BUCKET, Archive, Serve, reachable
 from tests.fetch.handmade import handmade
-from tests.git.packs import BLOB, COMMIT, TREE, append, everything, full, oid_of, pack_of, ref_delta
+from tests.git.packs import (
+    BLOB,
+    COMMIT,
+    TREE,
+    append,
+    everything,
+    full,
+    header,
+    oid_of,
+    pack_of,
+    ref_delta,
+    replace_all,
+    zeros,
+)
 from tests.support.repos import add_commits, build_graph, empty_repository, init, many_small, put, put_commit, resolve
 from tests.support.servers import git_daemon
 from tests.support.sockets import Line
@@ -181,6 +196,51 @@ def test_waiting_for_its_turn_does_not_count_against_an_origin(root: Path, tmp_p
         night = Archive(tmp_path).fetch(*(server.url(repo.name) for repo in repos))
     assert [line.status for line in night.manifest.visits] == ["full"] * 6
     assert waited == [True] * 6
+
+
+def endless_zeros(total: int) -> bytes:
+    """The start of a zlib stream of so many zeros, made of one piece again and again."""
+    packer, step = zlib.compressobj(9), 64 * MIB
+    first, again = (packer.compress(bytes(step)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    return first + again * (total // step - 1)
+
+
+HOSTILE_PACKS = {
+    "a bomb that claims little": (pack_of([header(BLOB, 10) + zeros(100 * MIB)]), "pack_corrupt"),
+    "a bomb that claims what it is": (pack_of([header(BLOB, 40 << 30) + endless_zeros(40 << 30)]), "timeout"),
+    "a bomb over the limit": (pack_of([header(BLOB, 60 << 30) + zeros(MIB)]), "limit_exceeded"),
+    "a cycle of deltas": (
+        pack_of(
+            [
+                ref_delta(oid_of(BLOB, b"two"), replace_all(b"two", b"one")),
+                ref_delta(oid_of(BLOB, b"one"), replace_all(b"one", b"two")),
+            ]
+        ),
+        "bases_missing",
+    ),
+    "a tree of trees that are not there": (pack_of([full(TREE, b"40000 a\0" + b"x" * 20)]), "pack_incomplete"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_PACKS)
+def test_a_hostile_pack_is_one_visit_and_its_neighbours_finish(name: str, root: Path, tmp_path: Path) -> None:
+    pack, code = HOSTILE_PACKS[name]
+    repos = many_small(root, 5)
+    archive = Archive(tmp_path, limits=Limits(total_s=4 if code == "timeout" else 60, inflated_bytes=50 << 30))
+    with handmade({"refs/heads/main": "1" * 40}, [pack] * 2) as (bad, _), git_daemon(root) as server:
+        night = archive.fetch(bad.url(), *(server.url(repo.name) for repo in repos))
+    assert (night.line(bad.url()).status, night.line(bad.url()).error) == ("failed", code)
+    assert sorted(line.status for line in night.manifest.visits) == ["failed", *["full"] * 5]
+    assert sorted(night.new_ids()) == sorted(oid for repo in repos for oid in reachable(repo))
+    assert archive.left_in_scratch() == []
+
+
+def test_trees_that_name_too_much_are_refused(root: Path, graph: Path, tmp_path: Path) -> None:
+    with git_daemon(root) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.fetch.visit.MAX_OBJECTS", 5)
+        night = Archive(tmp_path).fetch(url := server.url())
+    assert night.line(url).error == "limit_exceeded"
+    assert "name more than 5 objects" in (night.line(url).detail or "")
 
 
 # Two tasks, and what is left of one that was killed.

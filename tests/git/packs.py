@@ -90,6 +90,14 @@ def pack_of(entries: Iterable[bytes], *, count: int | None = None, after: bytes 
     return body + hashlib.sha1(body).digest()
 
 
+def zeros(total: int) -> bytes:
+    """A zlib stream of so many zeros, made in little memory."""
+    packer, done = zlib.compressobj(9), []
+    for _ in range(total >> 20):
+        done.append(packer.compress(bytes(1 << 20)))
+    return b"".join([*done, packer.flush()])
+
+
 def oid_of(kind: int, data: bytes) -> bytes:
     return hashlib.sha1(b"%s %d\0" % (NAMES[kind].encode(), len(data)) + data).digest()
 

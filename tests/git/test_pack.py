@@ -42,6 +42,7 @@ from tests.git.packs import (
     read_pack,
     ref_delta,
     replace_all,
+    zeros,
 )
 from tests.support.repos import add_commits, build_graph, git, init, strange_repository
 
@@ -330,14 +331,6 @@ def test_a_hostile_pack_is_refused(data: bytes, error: type[OriginError], says: 
 def on_top_of(base: bytes, instructions: bytes, result_bytes: int) -> bytes:
     entry = full(BLOB, base)
     return pack_of([entry, ofs_delta(len(entry), delta(len(base), result_bytes, instructions))])
-
-
-def zeros(total: int) -> bytes:
-    """A zlib stream of so many zeros, made in little memory."""
-    packer, done = zlib.compressobj(9), []
-    for _ in range(total // MIB):
-        done.append(packer.compress(bytes(MIB)))
-    return b"".join([*done, packer.flush()])
 
 
 def test_a_delta_whose_copies_are_more_than_it_says_takes_no_memory(tmp_path: Path) -> None:
