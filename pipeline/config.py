@@ -86,6 +86,22 @@ class NightlySection(_Section):
     jobs: tuple[str, ...] = Field(("language_census",), description="jobs run on every night")
 
 
+class MaintainSection(_Section):
+    """What housekeeping keeps, and for how long."""
+
+    dailies: int = Field(30, ge=1, description="newest nights that are kept")
+    monthlies: int = Field(12, ge=0, description="of older nights, the first of so many months is kept")
+    snapshot_age_s: float = Field(
+        3 * 86_400, ge=0, description="seconds that jobs may go on reading what was replaced or let go"
+    )
+    sweep_after_s: float = Field(
+        86_400, ge=0, description="seconds after which files that nobody names are nobody's, not a running task's"
+    )
+    small_files: int = Field(16, ge=1, description="small files of a bucket of a table that are left alone")
+    small_file_bytes: int = Field(128 << 20, ge=1 << 10, description="a data file below this is small")
+    small_manifests: int = Field(50, ge=1, description="small manifests of a table that are left alone")
+
+
 class LuigiSection(_Section):
     """How tasks are scheduled."""
 
@@ -106,6 +122,7 @@ class Config(_Section):
     archive: ArchiveSection = Field(default_factory=ArchiveSection)
     fetch: FetchSection = Field(default_factory=FetchSection)
     nightly: NightlySection = Field(default_factory=NightlySection)
+    maintain: MaintainSection = Field(default_factory=MaintainSection)
     spark: SparkSettings = Field(default_factory=SparkSettings)
     hdfs: HdfsSettings | None = None
     luigi: LuigiSection = Field(default_factory=LuigiSection)

@@ -1,0 +1,111 @@
+"""What housekeeping needs of Iceberg's Java API beyond what the nightly steps use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from pipeline.maintain.retention import History
+from pipeline.tables.iceberg import IcebergTable, JavaObject
+
+_DELETED_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """Manifests of a table: ``of`` maps each snapshot to theirs, ``lists`` to the file that names them."""
+
+    of: dict[int, frozenset[str]]
+    lists: dict[int, str]
+    handles: dict[str, JavaObject]
+
+
+class MaintainedTable(IcebergTable):
+    """A table as the housekeeper sees it; what was read before is not read again, except by a new handle."""
+
+    def history(self) -> list[History]:
+        """All snapshots, in no particular order."""
+        return [History(s.snapshotId(), s.parentId(), s.timestampMillis() / 1000) for s in list(self._java.snapshots())]
+
+    def branches(self) -> dict[str, int]:
+        """Branch names, ``main`` among them, and the snapshots that they name."""
+        refs = self._java.refs()
+        return {name: refs[name].snapshotId() for name in refs if refs[name].isBranch()}
+
+    def rename_tags(self, names: Sequence[tuple[str, str]]) -> None:
+        """Give snapshots other tags, all in one commit; a name that is there already is kept as it is."""
+        tags = self.tags()
+        change = self._java.manageSnapshots()
+        for old, new in names:
+            if new not in tags:
+                change = change.createTag(new, tags[old])
+            change = change.removeTag(old)
+        change.commit()
+
+    def remove_tags(self, names: Iterable[str]) -> None:
+        """Remove tags, all in one commit."""
+        change = self._java.manageSnapshots()
+        for name in names:
+            change = change.removeTag(name)
+        change.commit()
+
+    def manifests(self) -> Manifests:
+        """The manifests of all snapshots, of data and of deletes."""
+        of, lists, handles = {}, {}, {}
+        for snapshot in list(self._java.snapshots()):
+            found = {str(manifest.path()): manifest for manifest in snapshot.allManifests(self._java.io())}
+            handles.update(found)
+            of[snapshot.snapshotId()] = frozenset(found)
+            lists[snapshot.snapshotId()] = str(snapshot.manifestListLocation())
+        return Manifests(of, lists, handles)
+
+    def manifest_lengths(self) -> list[int]:
+        """Bytes of each manifest of the current state."""
+        snapshot = self._java.currentSnapshot()
+        return [] if snapshot is None else [m.length() for m in list(snapshot.allManifests(self._java.io()))]
+
+    def live_files(self, manifest: JavaObject) -> set[str]:
+        """The data or delete files that a manifest holds as live. One answer of the JVM, however many there are."""
+        paths = self._jvm.org.apache.iceberg.ManifestFiles.readPaths(manifest, self._java.io(), self._java.specs())
+        try:
+            joined = self._jvm.java.lang.String.join("\n", paths)
+        finally:
+            paths.close()
+        return set(joined.split("\n")) - {""}
+
+    def expire(self, snapshots: Collection[int]) -> None:
+        """Forget these snapshots and no others, in one commit; their files stay.
+
+        Raises:
+            Py4JJavaError: a branch or tag names one of them, or it is no longer there.
+        """
+        expiry = self._java.expireSnapshots().expireOlderThan(0).cleanExpiredFiles(False)
+        for snapshot in snapshots:
+            expiry = expiry.expireSnapshotId(snapshot)
+        expiry.commit()
+
+    def unreferenced(self, older_than: float) -> list[str]:
+        """Files in the table's folder, last changed before a time, that none of its snapshots needs. Deletes nothing.
+
+        Hidden files are not looked at. Listing and comparing are Spark jobs.
+
+        Args:
+            older_than: seconds since 1970 UTC.
+        """
+        actions = self._jvm.org.apache.iceberg.spark.actions.SparkActions.get(self._spark._jsparkSession)
+        keeps_what_it_is_given = self._jvm.java.util.stream.Stream.builder()
+        action = actions.deleteOrphanFiles(self._java).olderThan(int(older_than * 1000))
+        return sorted(map(str, action.deleteWith(keeps_what_it_is_given).execute().orphanFileLocations()))
+
+    def delete_files(self, uris: Sequence[str], check_lease: Callable[[], None]) -> None:
+        """Delete files through Iceberg's file access, which knows their checksum files; missing ones do no harm.
+
+        Args:
+            check_lease: called before each thousand.
+        """
+        for at in range(0, len(uris), _DELETED_AT_ONCE):
+            part = self._jvm.java.util.ArrayList()
+            for uri in uris[at : at + _DELETED_AT_ONCE]:
+                part.add(uri)
+            check_lease()
+            self._java.io().deleteFiles(part)

@@ -1,0 +1,130 @@
+"""What is in ``runs/``: which loads are published, which are complete, and what they left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from pipeline.maintain.rubbish import Rubbish, Why
+from pipeline.model.layout import RUNS, Load
+from pipeline.storage.errors import FileMissing
+from pipeline.storage.interface import Entry, Storage
+from pipeline.storage.paths import is_temporary
+
+
+@dataclass(frozen=True, slots=True)
+class LoadState:
+    """How far a load got. ``planned_at`` is None without a finished plan; folders are told by their paths."""
+
+    load: Load
+    planned_at: float | None
+    published: bool
+    complete: bool
+    folders: frozenset[str]
+
+    @property
+    def landing(self) -> str:
+        """The folder of all its landings, which need not exist."""
+        return f"{self.load.root}/landing"
+
+    @property
+    def plan(self) -> str:
+        """The folder of its plan, which need not exist."""
+        return f"{self.load.root}/plan"
+
+
+def load_states(storage: Storage) -> list[LoadState]:
+    """All loads that were begun, by name. What is no load's folder is left alone."""
+    states = []
+    for entry in storage.list(RUNS):
+        load = Load.named(entry.path.rpartition("/")[2])
+        if load is not None and entry.is_dir:
+            states.append(_state(storage, load))
+    return states
+
+
+def _state(storage: Storage, load: Load) -> LoadState:
+    entries = storage.list(load.root)
+    there = {entry.path for entry in entries}
+    plan = storage.stat(load.plan)
+    return LoadState(
+        load=load,
+        planned_at=None if plan is None else plan.modified_at,
+        published=load.published in there,
+        complete=load.finished in there,
+        folders=frozenset(entry.path for entry in entries if entry.is_dir),
+    )
+
+
+def find_rubbish(
+    storage: Storage, states: Sequence[LoadState], *, untouched_since: float, plans_before: date | None
+) -> list[Rubbish]:
+    """What loads left behind that nobody will open again, in the order of paths. Changes nothing.
+
+    The landing of a published load goes at once: all that its manifests name has been moved away, and a fetch task that
+    still uploads there has lost to the one whose manifest counted. In the landing of any other load, an attempt that
+    no manifest names goes when nothing in it has changed for a while, since its task may run on another host; what a
+    manifest names stays whatever its age. Unfinished uploads go when they are that old, wherever they are.
+
+    Args:
+        untouched_since: seconds since 1970 UTC; what changed later may belong to somebody who is still at it.
+        plans_before: plans of complete loads of earlier nights go; None to keep all.
+    """
+    found: list[Rubbish] = []
+    for state in states:
+        if state.published and state.landing in state.folders:
+            found.append(_folder(storage, state.landing, Why.LANDING))
+        elif state.landing in state.folders:
+            found.extend(_attempts(storage, state, untouched_since))
+        if state.complete and plans_before and state.load.night < plans_before and state.plan in state.folders:
+            found.append(_folder(storage, state.plan, Why.PLAN))
+    gone = [f"{rubbish.path}/" for rubbish in found]
+    for entry in _files(storage, states):
+        if is_temporary(entry.path) and entry.modified_at < untouched_since and not entry.path.startswith(tuple(gone)):
+            found.append(Rubbish(entry.path, Why.UPLOAD, 1, entry.size_bytes))
+    return sorted(found, key=lambda rubbish: rubbish.path)
+
+
+def remove(storage: Storage, rubbish: Rubbish) -> None:
+    """Delete it; what is gone already does no harm."""
+    storage.delete(rubbish.path, recursive=rubbish.why in (Why.LANDING, Why.ATTEMPT, Why.PLAN))
+
+
+def _attempts(storage: Storage, state: LoadState, untouched_since: float) -> Iterator[Rubbish]:
+    for bucket in storage.list(state.landing):
+        if not bucket.path.rpartition("/")[2].startswith("bucket="):
+            continue
+        # Attempts first: one whose manifest appears between the two calls is then known to be named.
+        attempts = storage.list(bucket.path)
+        named = _named_attempt(storage, state.load, bucket)
+        for attempt in attempts:
+            if attempt.is_dir and attempt.path != named:
+                files = list(storage.walk(attempt.path))
+                newest = max([attempt.modified_at, *(file.modified_at for file in files)])
+                if newest < untouched_since:
+                    size_bytes = sum(file.size_bytes for file in files)
+                    yield Rubbish(attempt.path, Why.ATTEMPT, len(files), size_bytes)
+
+
+def _named_attempt(storage: Storage, load: Load, bucket_folder: Entry) -> str | None:
+    bucket = int(bucket_folder.path.rpartition("=")[2])
+    try:
+        manifest = json.loads(storage.read(load.manifest(bucket)))
+    except FileMissing:
+        return None
+    return load.landing(bucket, manifest["run_id"])
+
+
+def _folder(storage: Storage, path: str, why: Why) -> Rubbish:
+    sizes = [file.size_bytes for file in storage.walk(path)]
+    return Rubbish(path, why, len(sizes), sum(sizes))
+
+
+def _files(storage: Storage, states: Sequence[LoadState]) -> Iterator[Entry]:
+    """Every place where we upload."""
+    yield from (entry for entry in storage.list() if not entry.is_dir)
+    yield from storage.walk("results")
+    for state in states:
+        yield from storage.walk(state.load.root)

@@ -1,0 +1,139 @@
+"""Nights and snapshots beyond the retention: their tags go first, then the snapshots, then the files.
+
+A night that is let go first ceases to exist: ``origins`` loses its tag before the other tables do, the reverse of
+Seal's order, so a night that can be found can be read. Another tag takes its place, ``retired-NIGHT-SECONDS``, and
+stays for as long as snapshots are kept, for jobs that had found the night before. Tags are exchanged in one commit a
+table, and all that a later run must know is in them.
+
+Snapshots are forgotten before their files are deleted. After a kill between the two, the files are unreferenced and go
+with the next sweep.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import SparkSession
+
+from pipeline.maintain.iceberg import MaintainedTable, Manifests
+from pipeline.maintain.retention import files_to_delete, nights_to_drop, snapshots_to_expire, tags_to_drop
+from pipeline.maintain.rubbish import Rubbish, Why, measured, relative, remove_empty
+from pipeline.model.layout import tag_of
+from pipeline.model.tables import ALL
+from pipeline.storage.interface import Storage
+from pipeline.storage.paths import parent_of
+from pipeline.tables.seal import nights
+
+_NIGHT = re.compile(r"night-(\d{4}-\d\d-\d\d)")
+_RETIRED = re.compile(r"retired-\d{4}-\d\d-\d\d-(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class NightsPlan:
+    """Nights that cease to exist, and what that and the age of snapshots mean for each table, ``origins`` first."""
+
+    nights: tuple[date, ...]
+    tables: tuple[TablePlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """What goes from one table.
+
+    ``retire`` pairs a night's tag with the one that takes its place; ``forget`` are such tags whose time is over;
+    ``uris`` are the files of ``rubbish``, in the same order.
+    """
+
+    table: str
+    retire: tuple[tuple[str, str], ...]
+    forget: tuple[str, ...]
+    snapshots: tuple[int, ...]
+    rubbish: tuple[Rubbish, ...]
+    uris: tuple[str, ...]
+
+
+def plan_nights(
+    spark: SparkSession,
+    storage: Storage,
+    *,
+    dailies: int,
+    monthlies: int,
+    since: float,
+    retired_before: float,
+    now: float,
+) -> NightsPlan:
+    """Find out what the retention lets go. Changes nothing.
+
+    Args:
+        since: see ``keep_since``.
+        retired_before: tags that took a night's place before this time go.
+        now: the time that such tags are given.
+    """
+    existing = nights(spark)
+    dropped = nights_to_drop(existing, dailies=dailies, monthlies=monthlies)
+    plans = []
+    for table in reversed(ALL):
+        iceberg = MaintainedTable(spark, table.name)
+        tags = iceberg.tags()
+        going = tags_to_drop(_nights_of(tags), existing, dropped)
+        retire = {tag_of(night): f"retired-{night}-{int(now)}" for night in going}
+        after = {name: id_ for name, id_ in tags.items() if name not in retire}
+        after |= {new: tags[old] for old, new in retire.items()}
+        forget = tuple(name for name in after if _retired_at(name, retired_before))
+        named = {id_ for name, id_ in after.items() if name not in forget} | set(iceberg.branches().values())
+        expired = snapshots_to_expire(iceberg.history(), named, since)
+        paths = {path: uri for uri in _files_of(iceberg, expired) if (path := relative(storage, uri)) is not None}
+        rubbish, uris = measured(storage, paths, Why.EXPIRED)
+        plans.append(TablePlan(table.name, tuple(retire.items()), forget, tuple(expired), rubbish, uris))
+    return NightsPlan(tuple(dropped), tuple(plans))
+
+
+def apply_nights(spark: SparkSession, storage: Storage, plan: NightsPlan, check_lease: Callable[[], None]) -> None:
+    """Do what a plan says, tags of all tables first.
+
+    Args:
+        check_lease: raises when this run may not write any more; called before each commit and each deletion.
+    """
+    for table in plan.tables:
+        if table.retire:
+            check_lease()
+            MaintainedTable(spark, table.table).rename_tags(table.retire)
+    for table in plan.tables:
+        iceberg = MaintainedTable(spark, table.table)
+        if table.forget:
+            check_lease()
+            iceberg.remove_tags(table.forget)
+        if table.snapshots:
+            check_lease()
+            iceberg.expire(table.snapshots)
+        iceberg.delete_files(table.uris, check_lease)
+        remove_empty(storage, {parent_of(rubbish.path) for rubbish in table.rubbish})
+
+
+def _nights_of(tags: Mapping[str, int]) -> set[date]:
+    return {date.fromisoformat(match[1]) for match in map(_NIGHT.fullmatch, tags) if match}
+
+
+def _retired_at(name: str, before: float) -> bool:
+    match = _RETIRED.fullmatch(name)
+    return match is not None and int(match[1]) <= before
+
+
+def _files_of(iceberg: MaintainedTable, expired: Collection[int]) -> list[str]:
+    """All files that nothing but these snapshots needs: data, deletes, manifests and their lists."""
+    if not expired:
+        return []
+    manifests: Manifests = iceberg.manifests()
+    going, staying = files_to_delete(expired, manifests.of)
+    files: set[str] = set()
+    for path in going:
+        files |= iceberg.live_files(manifests.handles[path])
+    for path in staying:
+        if not files:
+            break
+        files -= iceberg.live_files(manifests.handles[path])
+    lists = {manifests.lists[id_] for id_ in expired}
+    return sorted(files | going | lists)

@@ -1,0 +1,129 @@
+"""Many small files into few, and many small manifests into few."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import SparkSession
+
+from pipeline.maintain.iceberg import MaintainedTable
+from pipeline.model.tables import ALL, CONTENTS, TREES
+from pipeline.tables.iceberg import full_name
+
+log = logging.getLogger(__name__)
+
+TARGET_BYTES = 512 << 20
+MANIFEST_BYTES = 4 << 20
+"""Half of the size that Iceberg makes manifests of; a smaller one counts as small."""
+
+BUCKETS_AT_ONCE = 64
+"""Rewritten in one commit: a kill loses the work of so many."""
+
+_SMALL_TABLES = tuple(table.name for table in ALL if table not in (CONTENTS, TREES))
+_ORDER = {
+    # As fetch tasks land them: a look-up passes by row groups of other networks, and like lies beside like.
+    "blobs": "network, ext, name",
+    "commits": "network",
+    "tags": "network",
+    "files": "network, origin, path",
+    "head_blobs": "network, oid",
+    "repositories": "network, origin",
+    "origins": "network, url",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SmallFiles:
+    """The small files of one bucket of a table."""
+
+    table: str
+    bucket: int
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SmallManifests:
+    """The small manifests of a table."""
+
+    table: str
+    manifests: int
+
+
+def plan_small_files(spark: SparkSession, *, small_bytes: int, most: int) -> list[SmallFiles]:
+    """Buckets of the small tables, which is all but contents and trees, with too many small files. Changes nothing.
+
+    Args:
+        small_bytes: a file below this is small.
+        most: so many of them are left alone.
+    """
+    statement = " UNION ALL ".join(
+        f"SELECT '{table}' AS table, partition.bucket AS bucket, count(*) AS files, sum(file_size_in_bytes) AS bytes "  # noqa: S608 - names of ours
+        f"FROM {full_name(table)}.files WHERE content = 0 AND file_size_in_bytes < {int(small_bytes)} GROUP BY 2"
+        for table in _SMALL_TABLES
+    )
+    rows = spark.sql(statement).collect()
+    found = [SmallFiles(row["table"], row["bucket"], row["files"], row["bytes"]) for row in rows]
+    return sorted((s for s in found if s.files > max(most, 1)), key=lambda s: (s.table, s.bucket))
+
+
+def apply_small_files(
+    spark: SparkSession, found: Iterable[SmallFiles], *, small_bytes: int, check_lease: Callable[[], None]
+) -> None:
+    """Rewrite the small files of these buckets, each into as few as can be, keeping every row's id and age.
+
+    Iceberg commits optimistically: files that others add meanwhile stay, and if others replaced the same files, the
+    rewrite fails and changes nothing.
+
+    Args:
+        check_lease: raises when this run may not write any more; called before each commit's work.
+    """
+    by_table: dict[str, list[int]] = {}
+    for small in found:
+        by_table.setdefault(small.table, []).append(small.bucket)
+    for table, buckets in by_table.items():
+        for at in range(0, len(buckets), BUCKETS_AT_ONCE):
+            check_lease()
+            result = spark.sql(rewrite_statement(table, buckets[at : at + BUCKETS_AT_ONCE], small_bytes)).collect()[0]
+            log.info(
+                "%s: %d small files became %d",
+                table,
+                result["rewritten_data_files_count"],
+                result["added_data_files_count"],
+            )
+
+
+def rewrite_statement(table: str, buckets: Sequence[int], small_bytes: int) -> str:
+    """The call of ``rewrite_data_files``; sorted where readers gain by it."""
+    order = f"strategy => 'sort', sort_order => '{_ORDER[table]}', " if table in _ORDER else ""
+    options = {
+        "min-input-files": 2,
+        "min-file-size-bytes": small_bytes,
+        "target-file-size-bytes": max(TARGET_BYTES, small_bytes),
+        "max-concurrent-file-group-rewrites": 4,
+    }
+    listed = ", ".join(f"'{key}', '{value}'" for key, value in options.items())
+    where = f"bucket IN ({', '.join(map(str, buckets))})"
+    return (
+        f"CALL system.rewrite_data_files(table => '{full_name(table)}', {order}where => '{where}', "
+        f"options => map({listed}))"
+    )
+
+
+def plan_manifests(spark: SparkSession, *, most: int) -> list[SmallManifests]:
+    """Tables with more than ``most`` small manifests. Changes nothing."""
+    found = []
+    for table in ALL:
+        lengths = MaintainedTable(spark, table.name).manifest_lengths()
+        found.append(SmallManifests(table.name, sum(length < MANIFEST_BYTES for length in lengths)))
+    return [small for small in found if small.manifests > max(most, 1)]
+
+
+def apply_manifests(spark: SparkSession, found: Iterable[SmallManifests], check_lease: Callable[[], None]) -> None:
+    """Rewrite the manifests of these tables, grouped by bucket, so that a read of one bucket opens few."""
+    for small in found:
+        check_lease()
+        spark.sql(f"CALL system.rewrite_manifests(table => '{full_name(small.table)}')").collect()
+        log.info("%s: %d small manifests rewritten", small.table, small.manifests)

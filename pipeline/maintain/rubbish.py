@@ -1,0 +1,98 @@
+"""What is found to be of no more use: where it lies, how much it is and why it may go."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pipeline.model.layout import WAREHOUSE
+from pipeline.model.tables import NAMESPACE
+from pipeline.storage.errors import StorageError
+from pipeline.storage.interface import Storage
+from pipeline.storage.paths import parent_of
+
+_THREADS = 16
+_DATA_DEPTH = f"{WAREHOUSE}/{NAMESPACE}/TABLE/data".count("/")
+_AUTHORITY = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?")
+
+
+class Why(StrEnum):
+    """Why something may go."""
+
+    LANDING = "landing of a published load"
+    ATTEMPT = "attempt that no manifest names"
+    UPLOAD = "upload that was never finished"
+    PLAN = "plan of a complete load, beyond the retention"
+    UNREFERENCED = "no snapshot refers to it"
+    EXPIRED = "only expired snapshots refer to it"
+
+
+@dataclass(frozen=True, slots=True)
+class Rubbish:
+    """A file, or a folder with all that is in it. ``path`` is relative to the archive's root."""
+
+    path: str
+    why: Why
+    files: int
+    size_bytes: int
+
+
+def relative(storage: Storage, uri: str) -> str | None:
+    """The path below the archive's root of a URI as Iceberg or Hadoop writes it; None for one that is elsewhere.
+
+    ``file:/a`` and ``file:///a`` occur for the same file. The host is not compared: HDFS has several names for one.
+    """
+    root, path = (_AUTHORITY.sub("", text) for text in (storage.root_uri, uri))
+    return path.removeprefix(f"{root}/") if path.startswith(f"{root}/") else None
+
+
+def load_of(path: str, table: str) -> str | None:
+    """The load whose folder of a table a path is in; None for what Spark wrote, and for metadata.
+
+    >>> load_of("tables/code/refs/data/2026-11-24/bucket=3/x.parquet", "refs")
+    '2026-11-24'
+    >>> load_of("tables/code/refs/data/bucket=3/00000-1.parquet", "refs") is None
+    True
+    """
+    inside = path.removeprefix(f"{WAREHOUSE}/{NAMESPACE}/{table}/data/")
+    folder = inside.partition("/")[0]
+    return None if inside == path or "=" in folder or folder == inside else folder
+
+
+def may_go(paths: Iterable[str], table: str, published: Collection[str]) -> list[str]:
+    """Those of the unreferenced files of a table that nobody will need.
+
+    What lies in the folder of a load that is not published stays: Publish moves files there before it registers them,
+    and the next run registers what a killed one moved.
+
+    Args:
+        published: names of the published loads.
+    """
+    return [path for path in paths if (load := load_of(path, table)) is None or load in published]
+
+
+def measured(storage: Storage, uris: Mapping[str, str], why: Why) -> tuple[tuple[Rubbish, ...], tuple[str, ...]]:
+    """Those of some files that exist, as rubbish and as URIs.
+
+    Args:
+        uris: by path.
+    """
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = [entry for entry in pool.map(storage.stat, uris) if entry is not None]
+    rubbish = tuple(Rubbish(entry.path, why, 1, entry.size_bytes) for entry in found)
+    return rubbish, tuple(uris[entry.path] for entry in found)
+
+
+def remove_empty(storage: Storage, folders: Collection[str]) -> None:
+    """Remove those of some folders of data files that hold nothing, and the folders above them if they hold nothing."""
+    for path in sorted(folders):
+        folder = path
+        while folder.count("/") > _DATA_DEPTH and not storage.list(folder):
+            try:
+                storage.delete(folder)
+            except StorageError:
+                break  # somebody puts a file there at this moment
+            folder = parent_of(folder)

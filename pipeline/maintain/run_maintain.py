@@ -1,0 +1,138 @@
+"""One run of housekeeping: look, and unless it is a dry run, do."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import SparkSession
+
+from pipeline.config import Config, MaintainSection
+from pipeline.maintain.loads import find_rubbish, load_states, remove
+from pipeline.maintain.nights import apply_nights, plan_nights
+from pipeline.maintain.retention import keep_since, oldest_daily
+from pipeline.maintain.rewrite import (
+    SmallFiles,
+    SmallManifests,
+    apply_manifests,
+    apply_small_files,
+    plan_manifests,
+    plan_small_files,
+)
+from pipeline.maintain.rubbish import Rubbish
+from pipeline.maintain.unreferenced import apply_unreferenced, plan_unreferenced
+from pipeline.storage.interface import Storage
+from pipeline.storage.lease import Lease, Owner
+from pipeline.tables.seal import nights
+from pipeline.workflows.run import new_run_id
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MaintainReport:
+    """What went, or of a dry run what would.
+
+    Attributes:
+        nights: that cease to exist; their files go when ``snapshot_age_s`` has passed.
+        snapshots: forgotten, by table.
+        rubbish: files and folders that were deleted.
+        small_files: rewritten. The old files are freed when their snapshots are.
+        manifests: likewise.
+        unfinished: loads that are planned and not published; snapshots since their plans stay for them.
+    """
+
+    dry_run: bool
+    nights: tuple[date, ...]
+    snapshots: dict[str, int]
+    rubbish: tuple[Rubbish, ...]
+    small_files: tuple[SmallFiles, ...]
+    manifests: tuple[SmallManifests, ...]
+    unfinished: tuple[str, ...]
+
+    @property
+    def freed_bytes(self) -> int:
+        """Bytes of all that was deleted."""
+        return sum(rubbish.size_bytes for rubbish in self.rubbish)
+
+
+def run_maintain(
+    config: Config, storage: Storage, spark: Callable[[], SparkSession], *, dry_run: bool = False
+) -> MaintainReport:
+    """Keep house, holding the lease; a dry run needs no lease and runs beside anything.
+
+    May be called again after a kill at any point, and then does what is left.
+
+    Raises:
+        ArchiveHeld: another run holds the archive.
+        LeaseLost: the lease was lost on the way; what was done until then is whole.
+    """
+    settings = config.maintain
+    if dry_run:
+        return maintain(spark(), storage, settings, now=time.time(), check_lease=None)
+    with Lease.acquire(storage, Owner.here(new_run_id(), "maintain"), ttl_s=config.archive.lease_s) as lease:
+        return maintain(spark(), storage, settings, now=time.time(), check_lease=lease.check)
+
+
+def maintain(
+    spark: SparkSession,
+    storage: Storage,
+    settings: MaintainSection,
+    *,
+    now: float,
+    check_lease: Callable[[], None] | None,
+) -> MaintainReport:
+    """All of it. The order is one in which no step changes what a dry run finds for a later one.
+
+    Args:
+        now: seconds since 1970 UTC, what all ages count from.
+        check_lease: raises when this run may not write any more; None to change nothing.
+    """
+    states = load_states(storage)
+    unfinished = [state for state in states if state.planned_at is not None and not state.published]
+    for state in unfinished:
+        logger.warning("load %s is not published; what its plan refers to is kept", state.load.name)
+    untouched_since = now - settings.sweep_after_s
+    plans_before = oldest_daily(nights(spark), settings.dailies)
+
+    left = find_rubbish(storage, states, untouched_since=untouched_since, plans_before=plans_before)
+    if check_lease is not None:
+        for rubbish in left:
+            check_lease()
+            remove(storage, rubbish)
+
+    dropped = plan_nights(
+        spark,
+        storage,
+        dailies=settings.dailies,
+        monthlies=settings.monthlies,
+        since=keep_since(now, settings.snapshot_age_s, [s.planned_at for s in unfinished if s.planned_at is not None]),
+        retired_before=now - settings.snapshot_age_s,
+        now=now,
+    )
+    if check_lease is not None:
+        apply_nights(spark, storage, dropped, check_lease)
+
+    published = {state.load.name for state in states if state.published}
+    unreferenced = plan_unreferenced(spark, storage, untouched_since=untouched_since, published=published)
+    if check_lease is not None:
+        apply_unreferenced(spark, storage, unreferenced, check_lease)
+
+    small = plan_small_files(spark, small_bytes=settings.small_file_bytes, most=settings.small_files)
+    manifests = plan_manifests(spark, most=settings.small_manifests)
+    if check_lease is not None:
+        apply_small_files(spark, small, small_bytes=settings.small_file_bytes, check_lease=check_lease)
+        apply_manifests(spark, manifests, check_lease)
+
+    return MaintainReport(
+        dry_run=check_lease is None,
+        nights=dropped.nights,
+        snapshots={table.table: len(table.snapshots) for table in dropped.tables if table.snapshots},
+        rubbish=(*left, *(r for t in dropped.tables for r in t.rubbish), *(r for t in unreferenced for r in t.rubbish)),
+        small_files=tuple(small),
+        manifests=tuple(manifests),
+        unfinished=tuple(state.load.name for state in unfinished),
+    )

@@ -1,0 +1,63 @@
+"""Files in the tables' folders that no snapshot needs: what killed writers and killed housekeepers left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from pyspark.sql import SparkSession
+
+from pipeline.maintain.iceberg import MaintainedTable
+from pipeline.maintain.rubbish import Rubbish, Why, may_go, measured, relative, remove_empty
+from pipeline.model.tables import ALL, Table
+from pipeline.storage.interface import Storage
+from pipeline.storage.paths import parent_of
+
+
+@dataclass(frozen=True, slots=True)
+class Unreferenced:
+    """Files of one table; ``uris`` are those of ``rubbish``, in the same order."""
+
+    table: str
+    rubbish: tuple[Rubbish, ...]
+    uris: tuple[str, ...]
+
+
+def plan_unreferenced(
+    spark: SparkSession,
+    storage: Storage,
+    *,
+    untouched_since: float,
+    published: Collection[str],
+    tables: Iterable[Table] = ALL,
+) -> list[Unreferenced]:
+    """Find them, table by table; tables without any are missing. Changes nothing.
+
+    Args:
+        untouched_since: seconds since 1970 UTC; a file that changed later may be committed any moment.
+        published: names of the published loads; the folders of other loads are left alone.
+        tables: where to look.
+    """
+    found = []
+    for table in tables:
+        uris = MaintainedTable(spark, table.name).unreferenced(untouched_since)
+        paths = {path: uri for uri in uris if (path := relative(storage, uri)) is not None}
+        rubbish, going = measured(
+            storage, {p: paths[p] for p in may_go(paths, table.name, published)}, Why.UNREFERENCED
+        )
+        if going:
+            found.append(Unreferenced(table.name, rubbish, going))
+    return found
+
+
+def apply_unreferenced(
+    spark: SparkSession, storage: Storage, found: Collection[Unreferenced], check_lease: Callable[[], None]
+) -> None:
+    """Delete them, and folders of loads that are empty then.
+
+    Args:
+        check_lease: raises when this run may not write any more; called before each deletion.
+    """
+    for unreferenced in found:
+        MaintainedTable(spark, unreferenced.table).delete_files(unreferenced.uris, check_lease)
+        remove_empty(storage, {parent_of(rubbish.path) for rubbish in unreferenced.rubbish})

@@ -1,0 +1,106 @@
+"""One Spark for the tests here, and an archive with nights for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline.model.layout import WAREHOUSE
+from pipeline.model.origin import Origin
+from pipeline.storage import Storage
+from pipeline.storage.local import LocalStorage
+from pipeline.tables.create import create_tables
+from pipeline.tables.iceberg import LOAD_PROPERTY, IcebergTable, NewFile
+from pipeline.tables.landed import locate, move
+from pipeline.tables.seal import seal
+from pipeline.tables.session import SparkSettings, open_session
+from tests.tables.landing import BUCKETS, Landing
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # PySpark leaves the sockets of collect() to the garbage collector, which may run in any later test.
+    config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
+    config.addinivalue_line("filterwarnings", r"ignore:\s*Autoloading range tasks:DeprecationWarning")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "session" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.spark)
+
+
+@pytest.fixture(scope="package")
+def spark_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("maintained")
+
+
+@pytest.fixture(scope="package")
+def session(spark_root: Path) -> Iterator[SparkSession]:
+    settings = SparkSettings(master="local[2]", driver_memory="1g", java_options="-XX:TieredStopAtLevel=1")
+    spark = open_session(settings, spark_root.as_uri(), "tests")
+    yield spark
+    spark.stop()
+
+
+@pytest.fixture
+def storage(spark_root: Path) -> Storage:
+    return LocalStorage(spark_root)
+
+
+@pytest.fixture
+def spark(session: SparkSession, spark_root: Path) -> Iterator[SparkSession]:
+    """The session, with fresh and empty tables."""
+    create_tables(session, BUCKETS)
+    yield session
+    for row in session.sql("SHOW TABLES IN archive.code").collect():
+        session.sql(f"DROP TABLE archive.code.{row['tableName']} PURGE")
+    storage = LocalStorage(spark_root)
+    for entry in storage.list():
+        storage.delete(entry.path, recursive=True)
+    assert not storage.list(WAREHOUSE)
+
+
+ORIGIN = Origin("https://example.org/a")
+
+
+def night(day: int, month: int = 11) -> date:
+    return date(2026, month, day)
+
+
+def land(storage: Storage, day: int, origin: Origin = ORIGIN) -> Landing:
+    """Two files of their own, one of them in a folder, a commit and a visit."""
+    landing = Landing(storage, night(day), f"run{day}")
+    tree = {b"README": b"day %d\n" % day, b"src": {b"a.py": b"print(%d)\n" % day}}
+    landing.push(origin, landing.commit(origin.network, landing.tree(origin.network, tree), message=f"day {day}"))
+    return landing
+
+
+def publish_unchecked(spark: SparkSession, storage: Storage, landing: Landing) -> None:
+    """What Publish does, without the audit and ``origins``, and all markers of a complete night."""
+    manifests = landing.write()
+    load = landing.load
+    for manifest in manifests:
+        storage.create(load.manifest(manifest.bucket), manifest.model_dump_json().encode())
+    files = locate(storage, load, manifests)
+    move(storage, files)
+    for table in {file.table for file in files}:
+        mine = [NewFile(storage.uri(file.final), file.bucket) for file in files if file.table == table]
+        IcebergTable(spark, table).append_files(mine, {LOAD_PROPERTY: load.name})
+    for marker in (load.plan, load.published, load.derived, load.night_summary):
+        storage.create(marker, b"{}")
+    seal(spark, load, lambda: None)
+
+
+def add_nights(spark: SparkSession, storage: Storage, *days: int) -> None:
+    for day in days:
+        publish_unchecked(spark, storage, land(storage, day))
+
+
+def files_in(storage: Storage) -> set[str]:
+    """All files but Iceberg's own log of table versions, which every commit changes, and checksums of local files."""
+    paths = {entry.path for entry in storage.walk() if not entry.path.endswith((".metadata.json", ".crc"))}
+    return paths - {path for path in paths if path.endswith("version-hint.text")}

@@ -1,0 +1,302 @@
+"""Housekeeping against real Spark and Iceberg: what goes, what stays, and kills in between."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+
+import pytest
+from click.testing import CliRunner
+from pyspark.sql import SparkSession
+
+from pipeline.archive import ArchiveInfo
+from pipeline.cli.maintain import maintain as command
+from pipeline.config import MaintainSection
+from pipeline.maintain.nights import apply_nights, plan_nights
+from pipeline.maintain.rewrite import (
+    SmallFiles,
+    apply_manifests,
+    apply_small_files,
+    plan_manifests,
+    plan_small_files,
+)
+from pipeline.maintain.rubbish import Why
+from pipeline.maintain.run_maintain import MaintainReport, maintain
+from pipeline.maintain.unreferenced import apply_unreferenced, plan_unreferenced
+from pipeline.model.layout import Load, tag_of
+from pipeline.model.tables import ALL, BLOBS, REFS, VISITS
+from pipeline.storage import Lease, Owner, Storage
+from pipeline.tables.iceberg import IcebergTable, full_name
+from pipeline.tables.refs import last_changes
+from pipeline.tables.seal import nights
+from tests.maintain.conftest import ORIGIN, add_nights, files_in, land, night
+
+DAY = 86_400.0
+AT_ONCE = MaintainSection(dailies=2, monthlies=0, snapshot_age_s=0, sweep_after_s=0, small_files=1, small_manifests=1)
+
+
+def held() -> None:
+    """A lease check that passes."""
+
+
+class Crash(Exception):
+    pass
+
+
+def crash_after(checks: int):
+    left = [checks]
+
+    def check_lease() -> None:
+        if left[0] == 0:
+            raise Crash
+        left[0] -= 1
+
+    return check_lease
+
+
+def run(
+    spark: SparkSession, storage: Storage, settings: MaintainSection = AT_ONCE, *, dry: bool = False, **ages: float
+):
+    now = time.time() + ages.get("later_s", 0.001)
+    return maintain(spark, storage, settings, now=now, check_lease=None if dry else held)
+
+
+def let_go(
+    spark: SparkSession, storage: Storage, *, dailies: int, age_s: float = 0, later_s: float = 0.001, check=held
+):
+    """The part of a run that is about nights."""
+    now = time.time() + later_s
+    plan = plan_nights(
+        spark, storage, dailies=dailies, monthlies=0, since=now - age_s, retired_before=now - age_s, now=now
+    )
+    apply_nights(spark, storage, plan, check)
+    return plan
+
+
+def compact(spark: SparkSession) -> None:
+    apply_small_files(
+        spark, plan_small_files(spark, small_bytes=1 << 20, most=1), small_bytes=1 << 20, check_lease=held
+    )
+
+
+def rows_of_night(spark: SparkSession, day: int) -> dict[str, int]:
+    read = spark.read.option("versionAsOf", tag_of(night(day)))
+    return {table.name: len(read.table(full_name(table.name)).collect()) for table in ALL}
+
+
+def expected_rows(nights_so_far: int) -> dict[str, int]:
+    each = {"contents": 2, "blobs": 2, "trees": 2, "commits": 1, "refs": 2, "visits": 1}
+    return {table.name: each.get(table.name, 0) * nights_so_far for table in ALL}
+
+
+def paths(report: MaintainReport) -> Counter[str]:
+    return Counter(rubbish.path for rubbish in report.rubbish)
+
+
+def lineage(spark: SparkSession, table: str) -> list[tuple[object, ...]]:
+    rows = spark.sql(f"SELECT _row_id, _last_updated_sequence_number, * FROM {full_name(table)}").collect()
+    return sorted(map(tuple, rows), key=lambda row: row[0])
+
+
+def rubbish_everywhere(storage: Storage) -> set[str]:
+    """Files that killed runs leave in the tables' folders and in the landing."""
+    left = {
+        "tables/code/refs/data/2026-11-02/bucket=1/killed-refs.parquet",
+        "tables/code/blobs/data/bucket=1/00000-killed.parquet",
+        "tables/code/blobs/metadata/killed-m0.avro",
+        f"{Load.of_night(night(2)).landing(1, 'killed')}/blobs.parquet",
+        f"{Load.of_night(night(9)).landing(1, 'killed')}/blobs.parquet",
+    }
+    for path in left:
+        storage.replace(path, b"rubbish")
+    return left
+
+
+def test_a_dry_run_lists_exactly_what_a_run_deletes(spark: SparkSession, storage: Storage) -> None:
+    add_nights(spark, storage, 2, 3, 4, 5)
+    rubbish_everywhere(storage)
+    before, tags = files_in(storage), IcebergTable(spark, "refs").tags()
+    foretold = run(spark, storage, dry=True)
+    assert foretold.dry_run
+    assert files_in(storage) == before
+    assert IcebergTable(spark, "refs").tags() == tags
+
+    done = run(spark, storage)
+    assert paths(done) == paths(foretold)
+    assert (done.nights, done.snapshots, done.freed_bytes) == (
+        foretold.nights,
+        foretold.snapshots,
+        foretold.freed_bytes,
+    )
+    assert (done.small_files, done.manifests) == (foretold.small_files, foretold.manifests)
+    gone = before - files_in(storage)
+    folders = tuple(f"{r.path}/" for r in done.rubbish if r.why in (Why.LANDING, Why.ATTEMPT, Why.PLAN))
+    assert {path for path in gone if not path.startswith(folders)} == {
+        r.path for r in done.rubbish if r.files == 1
+    } & gone
+    assert {path for path in gone if path.startswith(folders)} | {r.path for r in done.rubbish} >= gone
+    assert done.freed_bytes >= 5 * len(b"rubbish")
+
+    assert nights(spark) == [night(4), night(5)]
+    assert list(done.nights) == [night(2), night(3)]
+    assert [rows_of_night(spark, day) for day in (4, 5)] == [expected_rows(3), expected_rows(4)]
+    assert {small.table for small in done.small_files} == {"blobs", "commits", "refs", "visits"}
+    assert storage.list(f"{Load.of_night(night(9)).root}/landing/bucket=1") == []
+
+
+def test_files_of_a_load_go_when_no_live_snapshot_needs_them_and_not_before(
+    spark: SparkSession, storage: Storage
+) -> None:
+    add_nights(spark, storage, 2, 3)
+    folder = "tables/code/refs/data/2026-11-02"
+    changes = lineage(spark, "refs")
+    state = last_changes(spark.table(full_name("refs"))).collect()
+    compact(spark)
+    let_go(spark, storage, dailies=2)  # both nights stay, and need the small files
+    assert len(spark.table(f"{full_name('refs')}.files").collect()) == 1
+    assert list(storage.walk(folder))
+    assert [rows_of_night(spark, day) for day in (2, 3)] == [expected_rows(1), expected_rows(2)]
+
+    add_nights(spark, storage, 4)
+    plan = let_go(spark, storage, dailies=1)
+    assert {"refs", "visits", "blobs", "commits"} <= {table.table for table in plan.tables if table.snapshots}
+    assert nights(spark) == [night(4)]
+    assert rows_of_night(spark, 4) == expected_rows(3)
+    assert storage.stat(folder) is None, "the landed files, and the folder that is empty then, are gone"
+    assert list(storage.walk("tables/code/contents/data/2026-11-02")), "never compacted, so still needed"
+    assert not [e.path for e in storage.walk("tables") if e.path.endswith(".crc") and not storage.stat(_summed(e.path))]
+    # The refs' order of publishing survived.
+    assert lineage(spark, "refs")[: len(changes)] == changes
+    before_last = spark.table(full_name("refs")).where(f"night < '{night(4)}'")
+    assert sorted(last_changes(before_last).collect()) == sorted(state)
+    again = let_go(spark, storage, dailies=1)
+    assert not [table for table in again.tables if table.snapshots or table.rubbish or table.retire]
+
+
+def _summed(path: str) -> str:
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{name.removeprefix('.').removesuffix('.crc')}"
+
+
+def test_rewriting_keeps_the_ids_and_ages_of_rows(spark: SparkSession, storage: Storage) -> None:
+    add_nights(spark, storage, 2, 3, 4)
+    tables = ("blobs", "commits", "refs", "visits")
+    before = {table: lineage(spark, table) for table in tables}
+    small = plan_small_files(spark, small_bytes=1 << 20, most=2)
+    assert {(s.table, s.files) for s in small} == {(table, 3) for table in tables}
+    apply_small_files(spark, small, small_bytes=1 << 20, check_lease=held)
+    assert {table: lineage(spark, table) for table in tables} == before
+    assert plan_small_files(spark, small_bytes=1 << 20, most=1) == []
+
+    manifests = plan_manifests(spark, most=2)
+    assert {"contents", "trees", *tables} <= {m.table for m in manifests}
+    apply_manifests(spark, manifests, held)
+    assert plan_manifests(spark, most=2) == []
+    assert {table: lineage(spark, table) for table in tables} == before
+    assert lineage(spark, "contents")[-1][0] == 5
+
+
+def test_only_buckets_with_too_many_small_files_are_rewritten(spark: SparkSession, storage: Storage) -> None:
+    add_nights(spark, storage, 2, 3)
+    assert plan_small_files(spark, small_bytes=1 << 20, most=2) == []
+    assert plan_small_files(spark, small_bytes=16, most=1) == []
+    assert SmallFiles("refs", ORIGIN.network % 4, 2, 1) in [
+        SmallFiles(s.table, s.bucket, s.files, 1) for s in plan_small_files(spark, small_bytes=1 << 20, most=1)
+    ]
+
+
+def test_a_job_that_found_a_night_reads_on_after_the_night_is_let_go(spark: SparkSession, storage: Storage) -> None:
+    add_nights(spark, storage, 2, 3, 4)
+    read = spark.read.option("versionAsOf", tag_of(night(2)))
+    running = {table.name: read.table(full_name(table.name)) for table in ALL}
+    let_go(spark, storage, dailies=2, age_s=3 * DAY)
+    assert nights(spark) == [night(3), night(4)]
+    assert {name: len(frame.collect()) for name, frame in running.items()} == expected_rows(1)
+    let_go(spark, storage, dailies=2, age_s=3 * DAY, later_s=2.9 * DAY)
+    assert {name: len(frame.collect()) for name, frame in running.items()} == expected_rows(1)
+    plan = let_go(spark, storage, dailies=2, age_s=3 * DAY, later_s=3.1 * DAY)
+    # The first, empty one, and night 2's.
+    assert {len(table.snapshots) for table in plan.tables if table.table == "contents"} == {2}
+    assert all(sorted(IcebergTable(spark, t.name).tags()) == [tag_of(night(3)), tag_of(night(4))] for t in ALL)
+    assert [rows_of_night(spark, day) for day in (3, 4)] == [expected_rows(2), expected_rows(3)]
+
+
+def test_killed_anywhere_no_night_is_half_readable_and_the_next_run_finishes(
+    spark: SparkSession, storage: Storage
+) -> None:
+    add_nights(spark, storage, 2, 3, 4)
+    for checks in range(100):
+        try:
+            let_go(spark, storage, dailies=1, check=crash_after(checks))
+            break
+        except Crash:
+            pass
+        for found in nights(spark):
+            assert rows_of_night(spark, found.day) == expected_rows(found.day - 1)
+    assert checks > 5
+    assert nights(spark) == [night(4)]
+    # A kill between forgetting a snapshot and deleting its files leaves them to the sweep.
+    now = time.time() + 0.001
+    few = (BLOBS, REFS, VISITS)
+    left = plan_unreferenced(spark, storage, untouched_since=now, published={"2026-11-02", "2026-11-03"}, tables=few)
+    apply_unreferenced(spark, storage, left, held)
+    for table in few:
+        assert len(IcebergTable(spark, table.name).tags()) == 1
+        assert len(spark.table(f"{full_name(table.name)}.snapshots").collect()) == 1
+        folder = f"tables/code/{table.name}/metadata"
+        lists = [e.path for e in storage.list(folder) if e.path.endswith(".avro") and "/snap-" in e.path]
+        assert len(lists) == 1
+    assert rows_of_night(spark, 4) == expected_rows(3)
+
+
+def test_an_unfinished_load_keeps_what_it_was_planned_on(spark: SparkSession, storage: Storage) -> None:
+    add_nights(spark, storage, 2, 3)
+    unfinished = land(storage, 4)
+    storage.create(unfinished.load.plan, b"{}")
+    (manifest,) = unfinished.write()
+    moved = f"tables/code/refs/data/{unfinished.load.name}/bucket={manifest.bucket}/moved.parquet"
+    storage.rename(manifest.files[0].path, moved)
+    storage.create(unfinished.load.manifest(manifest.bucket), manifest.model_dump_json().encode())
+    live = {row.file_path for row in spark.table(f"{full_name('refs')}.files").collect()}
+    report = run(spark, storage, AT_ONCE.model_copy(update={"dailies": 1}))
+    assert report.unfinished == (unfinished.load.name,)
+    assert report.nights == (night(2),)
+    assert report.snapshots == {}
+    assert {small.table for small in report.small_files} >= {"refs"}
+    for uri in live:
+        assert os.path.exists(uri.removeprefix("file://"))
+    assert storage.stat(moved) is not None
+    assert all(storage.stat(file.path) is not None for file in manifest.files[1:])
+
+
+def test_files_that_may_still_be_committed_stay(spark: SparkSession, storage: Storage) -> None:
+    add_nights(spark, storage, 2)
+    rubbish_everywhere(storage)
+    young = plan_unreferenced(
+        spark, storage, untouched_since=time.time() - DAY, published={"2026-11-02"}, tables=(REFS, BLOBS)
+    )
+    assert young == []
+    old = plan_unreferenced(spark, storage, untouched_since=time.time() + 1, published=set(), tables=(REFS, BLOBS))
+    assert {r.path for table in old for r in table.rubbish} == {
+        "tables/code/blobs/data/bucket=1/00000-killed.parquet",
+        "tables/code/blobs/metadata/killed-m0.avro",
+    }
+
+
+def test_the_command_takes_the_lease_but_a_dry_run_does_not(
+    spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.cli.common.open_session", lambda *args: spark)
+    storage.create("archive.json", ArchiveInfo.new(4).model_dump_json().encode())
+    add_nights(spark, storage, 2)
+    where = ["--archive", storage.root_uri]
+    with Lease.acquire(storage, Owner.here("other"), heartbeat=False):
+        refused = CliRunner().invoke(command, where)
+        assert (refused.exit_code, "held by" in refused.output) == (4, True)
+        looked = CliRunner().invoke(command, [*where, "--dry-run"])
+        assert (looked.exit_code, "Nothing was changed" in looked.output) == (0, True)
+    done = CliRunner().invoke(command, [*where, "--output", "json"])
+    assert done.exit_code == 0
+    assert '"freed_bytes": 0' in done.stdout
+    assert storage.stat("lease.json") is None
