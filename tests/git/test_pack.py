@@ -357,7 +357,7 @@ def test_what_is_no_blob_may_not_be_huge(kind: int, tmp_path: Path) -> None:
 
 
 def test_a_huge_blob_is_hashed_in_little_memory(tmp_path: Path) -> None:
-    size = 512 * MIB
+    size = 400 * MIB
     first, second = hashlib.sha1(b"blob %d\0" % size), hashlib.sha256()
     for _ in range(size // MIB):
         first.update(bytes(MIB))
@@ -398,7 +398,7 @@ def test_a_delta_whose_sizes_never_end_is_refused_at_once(tmp_path: Path) -> Non
 
 def test_many_tiny_objects_take_little_memory(tmp_path: Path) -> None:
     """What is kept of each entry must be numbers, not Python objects: a pack may hold tens of millions."""
-    count = 60_000
+    count = 30_000
     entries, at = [full(BLOB, b"x")], len(full(BLOB, b"x"))
     for n in range(count):
         entries.append(ofs_delta(at, delta(1, 3, b"\3" + n.to_bytes(3, "big"))))
