@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
@@ -75,7 +76,7 @@ def size(count: int) -> str:
 
 
 def jsonable(value: object) -> object:
-    """Plain JSON values: ids as hexadecimal, dates as ISO 8601."""
+    """Plain JSON values: ids as hexadecimal, dates as ISO 8601, what JSON has no word for as text."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if is_dataclass(value) and not isinstance(value, type):
@@ -90,7 +91,11 @@ def jsonable(value: object) -> object:
 def _plain(value: object) -> object:
     if isinstance(value, bytes | bytearray):
         return value.hex()
-    return value.isoformat() if isinstance(value, date) else value
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def _key(key: object) -> str:

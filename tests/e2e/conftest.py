@@ -1,0 +1,79 @@
+"""Archives on each storage, and git servers for all tests here. One Spark serves the whole pytest process."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from tests.e2e.archive import Archive, Place
+from tests.support.hdfs import MiniHdfs, hdfs
+from tests.support.servers import Peer, git_daemon, http_backend
+
+__all__ = ["hdfs"]
+
+MakeArchive = Callable[..., Archive]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # PySpark leaves the sockets of collect() to the garbage collector, which may run in any later test.
+    config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "place" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.spark)
+
+
+@pytest.fixture(scope="session")
+def one_spark() -> Iterator[None]:
+    """Ends Spark with the run, unless somebody did."""
+    yield
+    running = SparkSession.getActiveSession()
+    if running is not None:
+        running.stop()
+
+
+@pytest.fixture(scope="module", params=["local", pytest.param("hdfs", marks=pytest.mark.hdfs)])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, one_spark: None) -> Iterator[Place]:
+    """A folder for archives, on this machine and on HDFS."""
+    if request.param == "local":
+        yield Place("local", str(tmp_path_factory.mktemp("archives")))
+        return
+    cluster: MiniHdfs = request.getfixturevalue("hdfs")
+    yield Place("hdfs", f"{cluster.hdfs_uri}/e2e-{uuid.uuid4().hex}", {"webhdfs_urls": [cluster.webhdfs_url]})
+
+
+@pytest.fixture(scope="module")
+def make_archive(place: Place, tmp_path_factory: pytest.TempPathFactory) -> MakeArchive:
+    """Makes an archive that exists, with a configuration of its own."""
+
+    def make(name: str, **sections: dict[str, Any]) -> Archive:
+        archive = Archive.at(place, tmp_path_factory.mktemp(name), name, **sections)
+        archive.init()
+        return archive
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that ``daemon`` and ``web`` serve."""
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def daemon(served: Path) -> Iterator[Peer]:
+    with git_daemon(served) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def web(served: Path) -> Iterator[Peer]:
+    with http_backend(served) as server:
+        yield server
