@@ -14,10 +14,10 @@ from types import TracebackType
 
 from pipeline.git.pack import COMMIT, TREE, PackedObject
 from pipeline.model.tag import parse_tag
-from pipeline.model.tree import MalformedTree, iter_entries
+from pipeline.model.tree import FILE_FORMAT, FORMAT_BITS, SYMLINK_FORMAT, TREE_FORMAT, entries_before_damage
 
 OID_BYTES = 20
-FORMAT_BITS, TREE_FORMAT, BLOB_FORMATS = 0o170000, 0o040000, (0o100000, 0o120000)
+BLOB_FORMATS = (FILE_FORMAT, SYMLINK_FORMAT)
 """Only an entry's format counts. Git takes one that is no directory, file or link for a submodule and sends nothing."""
 
 LONGEST_NAME_BYTES = 4096
@@ -75,15 +75,12 @@ class Skeleton:
 
     def _note_tree(self, data: bytes) -> None:
         names, known, needed = self.names, self._known_names, self._needed
-        try:
-            for mode, name, oid in iter_entries(data):
-                kind = mode & FORMAT_BITS
-                if kind == TREE_FORMAT:
-                    needed.add(oid)
-                elif kind in BLOB_FORMATS and oid not in names:
-                    names[oid] = known.setdefault(name, name) if len(name) <= LONGEST_NAME_BYTES else b""
-        except MalformedTree:
-            return
+        for mode, name, oid in entries_before_damage(data):
+            kind = mode & FORMAT_BITS
+            if kind == TREE_FORMAT:
+                needed.add(oid)
+            elif kind in BLOB_FORMATS and oid not in names:
+                names[oid] = known.setdefault(name, name) if len(name) <= LONGEST_NAME_BYTES else b""
 
     def _note_commit(self, data: bytes) -> None:
         for at in commit_links(data):
@@ -126,15 +123,12 @@ class Skeleton:
             if data is None:
                 continue
             trees.add(oid)
-            try:
-                for mode, _, entry in iter_entries(data):
-                    kind = mode & FORMAT_BITS
-                    if kind == TREE_FORMAT:
-                        todo.append(entry)
-                    elif kind in BLOB_FORMATS:
-                        blobs.add(entry)
-            except MalformedTree:
-                continue
+            for mode, _, entry in entries_before_damage(data):
+                kind = mode & FORMAT_BITS
+                if kind == TREE_FORMAT:
+                    todo.append(entry)
+                elif kind in BLOB_FORMATS:
+                    blobs.add(entry)
         return trees, blobs
 
     def objects(self) -> Iterator[tuple[int, bytes, bytes]]:

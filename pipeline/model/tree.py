@@ -14,7 +14,10 @@ EXECUTABLE_MODE: Final = 0o100755
 SYMLINK_MODE: Final = 0o120000
 GITLINK_MODE: Final = 0o160000
 
-_FORMAT_BITS: Final = 0o170000
+FORMAT_BITS: Final = 0o170000
+TREE_FORMAT: Final = 0o040000
+FILE_FORMAT: Final = 0o100000
+SYMLINK_FORMAT: Final = 0o120000
 
 Kind = Literal["tree", "blob", "symlink", "gitlink"]
 
@@ -58,14 +61,17 @@ def iter_entries(raw: bytes) -> Iterator[tuple[int, bytes, bytes]]:
         yield modes[digits], name, oid
 
 
+def entries_before_damage(raw: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """``iter_entries`` for archived trees, which may be malformed: ends where the damage begins."""
+    try:
+        yield from iter_entries(raw)
+    except MalformedTree:
+        return
+
+
 def kind_of(mode: int) -> Kind:
-    """What an entry with this mode is to git: whatever is no directory, symbolic link or submodule is a file."""
-    match mode & _FORMAT_BITS:
-        case 0o040000:
-            return "tree"
-        case 0o120000:
-            return "symlink"
-        case 0o160000:
-            return "gitlink"
-        case _:
-            return "blob"
+    """What an entry with this mode is to git: whatever is no directory, file or symbolic link counts as a submodule."""
+    return _KINDS.get(mode & FORMAT_BITS, "gitlink")
+
+
+_KINDS: Final[dict[int, Kind]] = {TREE_FORMAT: "tree", FILE_FORMAT: "blob", SYMLINK_FORMAT: "symlink"}

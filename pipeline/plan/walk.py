@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pipeline.model.tree import MalformedTree, iter_entries, kind_of
+from pipeline.model.tree import entries_before_damage, kind_of
 
 MOST_PATHS = 5_000_000
 """A dozen small trees that contain each other name more paths than fit on any disk; real ones stay below this."""
@@ -52,7 +52,7 @@ def walk(root: bytes, trees: Mapping[bytes, bytes], *, most_paths: int = MOST_PA
         if body is None:
             yield Entry(folder.rstrip(b"/"), 0, MISSING, oid)
             continue
-        for mode, name, child in _entries(body):
+        for mode, name, child in entries_before_damage(body):
             if not left:
                 return
             left -= 1
@@ -68,11 +68,4 @@ def walk(root: bytes, trees: Mapping[bytes, bytes], *, most_paths: int = MOST_PA
 
 def subtrees(body: bytes) -> set[bytes]:
     """Ids of the trees that a tree contains directly."""
-    return {child for mode, _, child in _entries(body) if kind_of(mode) == "tree"}
-
-
-def _entries(body: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    try:
-        yield from iter_entries(body)
-    except MalformedTree:
-        return
+    return {child for mode, _, child in entries_before_damage(body) if kind_of(mode) == "tree"}

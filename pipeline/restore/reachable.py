@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pipeline.fetch.skeleton import Skeleton, commit_links
 from pipeline.git.pack import COMMIT, TREE
 from pipeline.model.tag import parse_tag
-from pipeline.model.tree import GITLINK_MODE, MalformedTree, iter_entries
+from pipeline.model.tree import entries_before_damage, kind_of
 
 
 def reachable(skeleton: Skeleton, tips: Iterable[bytes]) -> set[bytes]:
@@ -34,17 +34,6 @@ def _links(type_num: int, data: bytes) -> Iterable[bytes]:
     if type_num == COMMIT:
         return commit_links(data)
     if type_num == TREE:
-        return _entries(data)
+        return [oid for mode, _, oid in entries_before_damage(data) if kind_of(mode) != "gitlink"]
     target = parse_tag(data).target
     return () if target is None else (target,)
-
-
-def _entries(data: bytes) -> list[bytes]:
-    links = []
-    try:
-        for mode, _, oid in iter_entries(data):
-            if mode != GITLINK_MODE:
-                links.append(oid)
-    except MalformedTree:
-        pass
-    return links

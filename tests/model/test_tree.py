@@ -73,8 +73,8 @@ def test_agrees_with_dulwich() -> None:
         (0o100755, "blob"),
         (0o120000, "symlink"),
         (0o160000, "gitlink"),
-        (0o644, "blob"),
-        (0, "blob"),
+        (0o644, "gitlink"),
+        (0, "gitlink"),
     ],
 )
 def test_kind_of(mode: int, kind: str) -> None:
