@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.git.pack import BLOB, COMMIT, TAG, TREE
+from pipeline.git.pack_format import BLOB, COMMIT, TAG, TREE
 from pipeline.model.commit import Commit, build_commit
 from pipeline.model.tables import OBJECT_TABLES
 from pipeline.model.tag import Tag, build_tag

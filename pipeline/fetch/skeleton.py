@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from pipeline.git.pack import COMMIT, TREE, PackedObject
+from pipeline.git.pack_format import COMMIT, TREE, PackedObject
 from pipeline.model.tag import parse_tag
 from pipeline.model.tree import FILE_FORMAT, FORMAT_BITS, SYMLINK_FORMAT, TREE_FORMAT, entries_before_damage
 

@@ -20,7 +20,8 @@ from pipeline.fetch.skeleton import Skeleton
 from pipeline.git.errors import BasesMissing, LimitExceeded, OriginError, PackIncomplete
 from pipeline.git.exchange import Conditions, Received, exchange
 from pipeline.git.network import Deadline
-from pipeline.git.pack import BLOB, COMMIT, MAX_OBJECTS, TREE, Pack, PackedObject
+from pipeline.git.pack import MAX_OBJECTS, Pack
+from pipeline.git.pack_format import BLOB, COMMIT, TREE, PackedObject
 from pipeline.model import tables
 from pipeline.model.visit import Visit, VisitStatus
 from pipeline.plan.fetch import HEAD, Ref, changed_refs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipeline.fetch.skeleton import Skeleton, commit_links
-from pipeline.git.pack import COMMIT, TREE
+from pipeline.git.pack_format import COMMIT, TREE
 from pipeline.model.tag import parse_tag
 from pipeline.model.tree import entries_before_damage, kind_of
 

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from pipeline.errors import CheckFailed
 from pipeline.fetch.skeleton import Skeleton
-from pipeline.git.pack import BLOB, COMMIT, KIND, TAG, TREE, PackedObject
+from pipeline.git.pack_format import BLOB, COMMIT, KIND, TAG, TREE, PackedObject
 from pipeline.git.restore import Head, write_repository
 from pipeline.plan.fetch import HEAD
 from pipeline.restore.reachable import reachable

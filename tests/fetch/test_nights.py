@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.git.limits import Limits
-from pipeline.git.pack import BLOB, COMMIT, TAG, TREE
+from pipeline.git.pack_format import BLOB, COMMIT, TAG, TREE
 from pipeline.model.origin import network_id
 from tests.fetch.archive import Archive, Serve, reachable
 from tests.fetch.handmade import handmade

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.git.limits import Limits
-from pipeline.git.pack import External, Pack, PackedObject, no_external
+from pipeline.git.pack import External, Pack, no_external
+from pipeline.git.pack_format import PackedObject
 from tests.support.git import git, git_environment
 
 COMMIT, TREE, BLOB, TAG, OFS_DELTA, REF_DELTA = 1, 2, 3, 4, 6, 7
