@@ -83,7 +83,7 @@ def open_session(settings: SparkSettings, root_uri: str, app: str) -> SparkSessi
         app: name shown to people who look at the cluster; of the first call only.
     """
     conf = session_conf(settings, root_uri)
-    running = SparkSession.getActiveSession()
+    running = _running()
     if running is not None:
         return _session_for(running, conf[_WAREHOUSE])
     os.environ["PYSPARK_PYTHON"] = conf["spark.pyspark.python"]  # PySpark reads the variable only
@@ -95,6 +95,11 @@ def open_session(settings: SparkSettings, root_uri: str, app: str) -> SparkSessi
     session = builder.getOrCreate()
     _SESSIONS[conf[_WAREHOUSE]] = session
     return session
+
+
+def _running() -> SparkSession | None:
+    """Any session of this process whose Spark has not been stopped."""
+    return next((session for session in _SESSIONS.values() if session.sparkContext._jsc is not None), None)
 
 
 def _session_for(running: SparkSession, warehouse: str) -> SparkSession:
