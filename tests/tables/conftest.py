@@ -22,11 +22,6 @@ from tests.tables.landing import BUCKETS
 ADDED = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    # PySpark leaves the sockets of collect() to the garbage collector, which may run in any later test.
-    config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "session" in getattr(item, "fixturenames", ()):
