@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from pipeline.cli.archive import init, restore, status
+from pipeline.cli.backfill import backfill
 from pipeline.cli.jobs import jobs, sql, submit
 from pipeline.cli.nightly import nightly
 from pipeline.cli.origins import origins
@@ -25,7 +26,7 @@ def cli() -> None:
     """
 
 
-for command in (init, origins, nightly, status, restore, submit, jobs, sql):
+for command in (init, origins, nightly, backfill, status, restore, submit, jobs, sql):
     cli.add_command(command)
 
 

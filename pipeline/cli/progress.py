@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipeline.workflows.events import EventLog
+from pipeline.workflows.events import Event, EventLog, EventReader
 
 logger = logging.getLogger(__name__)
 
@@ -20,12 +23,144 @@ LOOK_EVERY_S = 0.5
 SAY_EVERY_S = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a run stands. ``left_s`` is None while nobody can tell; ``told`` is a sentence for people."""
+
+    stage: str
+    done: int
+    due: int
+    unit: str
+    left_s: float | None
+    told: str
+
+
+def left_s(elapsed_s: float, done: int, due: int) -> float | None:
+    """Seconds that the rest takes at the pace so far; None before anything is done."""
+    if due <= done:
+        return 0.0
+    return elapsed_s / done * (due - done) if done else None
+
+
+class Standing:
+    """How one load, or one job over many nights, stands; ``look`` reads what is new in its event file."""
+
+    def __init__(self, events: EventLog) -> None:
+        self._reader = EventReader(events)
+        self._began = time.monotonic()
+        self._unit = "origins"
+        self._due = self._nights = self._wire_bytes = self._objects = 0
+        self.by_status: Counter[str] = Counter()
+        self._stages: list[str] = []
+
+    def look(self) -> View:
+        """The state at this moment."""
+        for event in self._reader.new():
+            self._take(event)
+        done = self._nights if self._unit == "nights" else self.by_status.total()
+        rest_s = left_s(time.monotonic() - self._began, done, self._due) if done < self._due else None
+        return View(self._stage(done), done, self._due, self._unit, rest_s, self._text())
+
+    def _take(self, event: Event) -> None:
+        match event["kind"]:
+            case "planned":
+                self._due = event["origins_due"]
+            case "visit":
+                self.by_status[event["status"]] += 1
+                self._wire_bytes += event["pack_bytes"]
+                self._objects += event["objects"]
+            case "nights":
+                self._unit, self._due = "nights", event["due"]
+            case "night":
+                self._nights += 1
+            case "stage" if event["stage"] not in self._stages:
+                self._stages.append(event["stage"])
+
+    def _stage(self, done: int) -> str:
+        if self._unit == "nights":
+            return "running"
+        if not self._stages:
+            return "planning"
+        if self._due and done < self._due:
+            return "fetching"
+        return f"{self._stages[-1]} done"
+
+    def _text(self) -> str:
+        if self._unit == "nights":
+            return ""
+        outcomes = ", ".join(f"{count} {status}" for status, count in sorted(self.by_status.items()))
+        return f"{outcomes or 'no visit yet'}; {self._objects:,} objects, {decimal(self._wire_bytes)} received"
+
+
+class BackfillProgress:
+    """How a backfill stands over all its batches. Its methods may be called while another thread looks."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._due = self._passed = self._visited = self._batches = 0
+        self._batch: Standing | None = None
+
+    def due(self, count: int) -> None:
+        """So many origins are in the list."""
+        self._due = count
+
+    def passed(self, count: int) -> None:
+        """So many more of them need no visit."""
+        self._passed += count
+
+    def visited(self, count: int) -> None:
+        """So many more were visited and published."""
+        self._visited += count
+        self._batches += 1
+
+    @contextmanager
+    def watch(self, events: EventLog) -> Iterator[None]:
+        """A batch runs while the block does."""
+        self._batch = Standing(events)
+        try:
+            yield
+        finally:
+            self._batch = None
+
+    def look(self) -> View:
+        """The state at this moment. Origins that need no visit take no time, so they do not count for the pace."""
+        batch = self._batch
+        now = None if batch is None else batch.look()
+        visited = self._visited + (now.done if now else 0)
+        rest_s = left_s(time.monotonic() - self._began, visited, self._due - self._passed)
+        told = f"batch {self._batches + 1}" + (f", {self._passed:,} need no visit" if self._passed else "")
+        done = min(self._passed + visited, self._due)
+        return View(
+            now.stage if now else "choosing",
+            done,
+            self._due,
+            "origins",
+            rest_s,
+            told + (f": {now.told}" if now else ""),
+        )
+
+
 @contextmanager
 def show_progress(console: Console, events: EventLog) -> Iterator[None]:
     """Show how the run goes until the block ends."""
+    with show(console, Standing(events).look):
+        yield
+
+
+@contextmanager
+def show_backfill(console: Console) -> Iterator[BackfillProgress]:
+    """Show how a backfill goes, as far as it tells, until the block ends."""
+    progress = BackfillProgress()
+    with show(console, progress.look):
+        yield progress
+
+
+@contextmanager
+def show(console: Console, look: Callable[[], View]) -> Iterator[None]:
+    """Draw what ``look`` finds, from a thread, until the block ends."""
     stop = threading.Event()
     draw = _draw_bar if console.is_terminal else _say_lines
-    thread = threading.Thread(target=draw, args=(console, events, stop), name="progress", daemon=True)
+    thread = threading.Thread(target=draw, args=(console, look, stop), name="progress", daemon=True)
     thread.start()
     try:
         yield
@@ -34,63 +169,36 @@ def show_progress(console: Console, events: EventLog) -> Iterator[None]:
         thread.join()
 
 
-class _Standing:
-    def __init__(self, events: EventLog) -> None:
-        self.due = 0
-        self.by_status: Counter[str] = Counter()
-        self.wire_bytes = self.objects = 0
-        self.stages: list[str] = []
-        for event in events.read():
-            if event["kind"] == "planned":
-                self.due = event["origins_due"]
-            elif event["kind"] == "visit":
-                self.by_status[event["status"]] += 1
-                self.wire_bytes += event["pack_bytes"]
-                self.objects += event["objects"]
-            elif event["kind"] == "stage" and event["stage"] not in self.stages:
-                self.stages.append(event["stage"])
-
-    @property
-    def visited(self) -> int:
-        return self.by_status.total()
-
-    @property
-    def text(self) -> str:
-        outcomes = ", ".join(f"{count} {status}" for status, count in sorted(self.by_status.items()))
-        return f"{outcomes or 'no visit yet'}; {self.objects:,} objects, {decimal(self.wire_bytes)} received"
-
-    @property
-    def stage(self) -> str:
-        if not self.stages:
-            return "planning"
-        if self.due and self.visited < self.due:
-            return "fetching"
-        return f"{self.stages[-1]} done"
-
-
-def _draw_bar(console: Console, events: EventLog, stop: threading.Event) -> None:
+def _draw_bar(console: Console, look: Callable[[], View], stop: threading.Event) -> None:
     columns = (
         TextColumn("{task.fields[stage]:<14}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
         TextColumn("{task.fields[told]}"),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=None, stage="planning", told="")
+        task = progress.add_task("", total=None, stage="planning", left="", told="")
         while True:
-            now = _Standing(events)
-            progress.update(task, total=now.due or None, completed=now.visited, stage=now.stage, told=now.text)
+            now = look()
+            total = now.due or None
+            progress.update(task, total=total, completed=now.done, stage=now.stage, left=_left(now), told=now.told)
             if stop.wait(LOOK_EVERY_S):
                 return
 
 
-def _say_lines(console: Console, events: EventLog, stop: threading.Event) -> None:
-    said = ""
+def _say_lines(console: Console, look: Callable[[], View], stop: threading.Event) -> None:
+    said: tuple[object, ...] = ()
     while not stop.wait(SAY_EVERY_S):
-        now = _Standing(events)
-        line = f"{now.stage}, {now.visited:,} of {now.due:,} origins: {now.text}"
-        if line != said:
-            logger.info("%s", line)
-            said = line
+        now = look()
+        news = (now.stage, now.done, now.due, now.told)
+        if news != said:
+            parts = (f"{now.stage}, {now.done:,} of {now.due:,} {now.unit}", _left(now), now.told)
+            logger.info("%s", "; ".join(part for part in parts if part))
+            said = news
+
+
+def _left(view: View) -> str:
+    """The time left, without a fraction of a second."""
+    return f"{timedelta(seconds=round(view.left_s))} left" if view.left_s else ""

@@ -4,6 +4,7 @@
 ``lease.json``                          who may write
 ``tables/code/TABLE/``                  Iceberg tables; landed files end up in ``data/LOAD/bucket=N/``
 ``runs/LOAD/plan/``                     the plan of a load
+``runs/LOAD/plan/origins.txt``          a batch: what it adds and visits, as a list of origins; with it a batch begins
 ``runs/LOAD/landing/bucket=N/RUN/``     Parquet files of one fetch task and one attempt
 ``runs/LOAD/manifests/N.json``          written last by a fetch task: its files and visits
 ``runs/LOAD/published.json``            all tables have the load
@@ -25,6 +26,7 @@ from pipeline.model.tables import NAMESPACE
 ARCHIVE = "archive.json"
 WAREHOUSE = "tables"
 RUNS = "runs"
+_BATCH = "-backfill-"
 
 
 def tag_of(night: date) -> str:
@@ -57,6 +59,17 @@ class Load:
         except ValueError:
             return None
 
+    @classmethod
+    def of_batch(cls, night: date, number: int) -> Load:
+        """A batch of a backfill; ``number`` counts the batches that were begun on one night, from 1."""
+        return cls(night, f"{night.isoformat()}{_BATCH}{number:05d}")
+
+    @property
+    def batch_number(self) -> int | None:
+        """What ``of_batch`` was given; None for a load that is no batch."""
+        number = self.name.removeprefix(f"{self.night.isoformat()}{_BATCH}")
+        return int(number) if number != self.name and number.isdecimal() else None
+
     @property
     def is_night(self) -> bool:
         """A night, and not a batch of a backfill."""
@@ -76,6 +89,11 @@ class Load:
     def plan(self) -> str:
         """Marker of a finished plan: JSON with the buckets to fetch."""
         return f"{self.root}/plan/plan.json"
+
+    @property
+    def batch_list(self) -> str:
+        """The origins of a batch, one a line, as ``origin_list`` reads them. A night has no such file."""
+        return f"{self.root}/plan/origins.txt"
 
     @property
     def plan_origins(self) -> str:

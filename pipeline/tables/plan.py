@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from pipeline.model.layout import Load
+from pipeline.model.origin import OriginState
 from pipeline.model.tables import OBJECT_TABLES
 from pipeline.model.visit import VisitStatus
 from pipeline.plan.origins import LOOKED_AT
 from pipeline.storage.interface import Storage
+from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name, in_buckets
 from pipeline.tables.refs import current_refs, exact
 
@@ -27,7 +30,39 @@ class PlanSummary:
     buckets: dict[int, int]
 
 
-def write_plan(spark: SparkSession, storage: Storage, load: Load, buckets: int) -> PlanSummary:
+_URLS = pa.schema([("url", pa.string())])
+
+
+@dataclass(frozen=True, slots=True)
+class LastVisit:
+    """An origin that is in the table: its state, and how its last visit ended, None before the first."""
+
+    state: OriginState
+    status: VisitStatus | None
+
+
+def last_visits(spark: SparkSession, urls: Collection[str]) -> dict[str, LastVisit]:
+    """What the table knows of these origins, by URL; those that it does not have are left out."""
+    if not urls:
+        return {}
+    known = spark.table(full_name("origins")).join(F.broadcast(_frame(spark, urls)), "url", "left_semi")
+    return {
+        row["url"]: LastVisit(
+            OriginState(row["state"]), None if row["last_status"] is None else VisitStatus(row["last_status"])
+        )
+        for row in known.select("url", "state", "last_status").collect()
+    }
+
+
+def write_plan(
+    spark: SparkSession,
+    storage: Storage,
+    load: Load,
+    buckets: int,
+    *,
+    only: Collection[str] | None = None,
+    check_lease: Callable[[], None] = lambda: None,
+) -> PlanSummary:
     """Write the plan of a load; a later attempt overwrites what an earlier one left.
 
     ``load.plan_origins/bucket=N`` gets every due origin, and the other origins of its network with ``due`` false, since
@@ -38,10 +73,16 @@ def write_plan(spark: SparkSession, storage: Storage, load: Load, buckets: int) 
 
     Args:
         buckets: number of buckets of the archive.
+        only: URLs to look at and no others, whenever they are due; what the table does not have, or people paused, is
+            passed by. None for all that are due.
+        check_lease: raises when this run may not write any more; called before each write.
     """
-    counts = _due_counts(spark, load)
+    origins = _with_due(spark, load, None if only is None else _frame(spark, only))
+    counts = {row["bucket"]: row["count"] for row in origins.where("due").groupBy("bucket").count().collect()}
     if counts:
-        _write(_plan_origins(spark, load, counts), storage.uri(load.plan_origins))
+        check_lease()
+        _write(_plan_origins(spark, origins, counts), storage.uri(load.plan_origins))
+        check_lease()
         _write(_plan_files(spark, counts), storage.uri(load.plan_files))
     summary = PlanSummary(sum(counts.values()), counts)
     document = {
@@ -51,6 +92,7 @@ def write_plan(spark: SparkSession, storage: Storage, load: Load, buckets: int) 
         "origins_due": summary.origins_due,
         "buckets": {str(bucket): due for bucket, due in sorted(counts.items())},
     }
+    check_lease()
     storage.replace(load.plan, json.dumps(document, indent=1).encode())
     return summary
 
@@ -65,22 +107,26 @@ def read_plan(storage: Storage, load: Load) -> PlanSummary:
     return PlanSummary(document["origins_due"], {int(bucket): due for bucket, due in document["buckets"].items()})
 
 
-def _due(load: Load) -> Column:
-    waited = F.coalesce(F.col("next_due") <= F.lit(load.night), F.lit(True))
-    return F.col("state").isin([str(state) for state in LOOKED_AT]) & waited
+def _frame(spark: SparkSession, urls: Collection[str]) -> DataFrame:
+    return local_frame(spark, [(url,) for url in urls], _URLS)
 
 
-def _due_counts(spark: SparkSession, load: Load) -> dict[int, int]:
-    rows = spark.table(full_name("origins")).where(_due(load)).groupBy("bucket").count().collect()
-    return {row["bucket"]: row["count"] for row in rows}
+def _with_due(spark: SparkSession, load: Load, only: DataFrame | None) -> DataFrame:
+    """All origins, and whether the load looks at them."""
+    table = spark.table(full_name("origins"))
+    looked_at = F.col("state").isin([str(state) for state in LOOKED_AT])
+    if only is None:
+        waited = F.coalesce(F.col("next_due") <= F.lit(load.night), F.lit(True))
+        return table.withColumn("due", looked_at & waited)
+    listed = F.broadcast(only.withColumn("listed", F.lit(True)))
+    return table.join(listed, "url", "left").withColumn("due", looked_at & F.coalesce("listed", F.lit(False)))
 
 
-def _plan_origins(spark: SparkSession, load: Load, buckets: Collection[int]) -> DataFrame:
+def _plan_origins(spark: SparkSession, origins: DataFrame, buckets: Collection[int]) -> DataFrame:
     network = Window.partitionBy("bucket", "network")
-    origins = (
-        spark.table(full_name("origins"))
-        .where(in_buckets(buckets))
-        .select("bucket", "network", "url", "fork_of", "last_status", _due(load).alias("due"))
+    wanted = (
+        origins.where(in_buckets(buckets))
+        .select("bucket", "network", "url", "fork_of", "last_status", "due")
         .withColumn("wanted", F.max("due").over(network))
         .where("wanted")
     )
@@ -100,7 +146,7 @@ def _plan_origins(spark: SparkSession, load: Load, buckets: Collection[int]) -> 
         & F.col("refs").isNull()
     )
     none = F.array().cast("array<struct<name:binary,target:binary,peeled:binary,symref:binary>>")
-    return origins.join(refs, ["bucket", "network", "url"], "left").select(
+    return wanted.join(refs, ["bucket", "network", "url"], "left").select(
         "bucket",
         "url",
         "fork_of",

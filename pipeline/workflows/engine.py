@@ -2,63 +2,195 @@
 
 from __future__ import annotations
 
+import logging
+import signal
 from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
 
 import luigi
 from luigi.configuration import get_config
 from luigi.interface import _WorkerSchedulerFactory as WorkerSchedulerFactory
-from luigi.rpc import RemoteScheduler
+from luigi.rpc import RemoteScheduler, RPCError
 from luigi.scheduler import Scheduler
-from luigi.worker import Worker
+from luigi.task_register import Register
+from luigi.task_status import FAILED, PENDING, UNKNOWN
+from luigi.worker import TaskProcess, Worker
 
-PING_S = 5.0
+from pipeline.errors import PipelineError
+
+PING_S = 2.0
 WAIT_S = 1.0
 CONNECT_S = 10.0
+RPC_ATTEMPTS = 5
+RPC_PAUSE_S = 6
+"""A luigid that is restarted within half a minute is not noticed."""
+
+STOP_S = 10.0
+"""What a task's process has to end in, once it is told to."""
+
+
+class SchedulerUnavailable(PipelineError):
+    """The luigid does not answer."""
+
+    def __init__(self, scheduler: str) -> None:
+        super().__init__(scheduler)
+        self.scheduler = scheduler
+
+    def __str__(self) -> str:
+        return f"no luigid answers at {self.scheduler}; start it, or leave luigi.scheduler out of the configuration"
+
+
+class _Worker(Worker):
+    """A worker that gives tasks marked ``own_process`` a process of their own and does all others in this one.
+
+    So Spark starts once and lives in the process that holds the lease, while a fetch task can be ended at any moment
+    and gives its memory back.
+
+    Args:
+        anew: what the luigid gave up in an earlier run is tried again.
+    """
+
+    def __init__(self, *, anew: bool, **settings: Any) -> None:  # noqa: ANN401 - Luigi's own
+        super().__init__(**settings)
+        self._anew = anew
+        self._hopeless = False
+
+    def _create_task_process(self, task: luigi.Task) -> TaskProcess:
+        process: TaskProcess = super()._create_task_process(task)
+        process.use_multiprocessing = getattr(task, "own_process", False)
+        return process
+
+    def _add_task(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Luigi's own
+        task_id, status = kwargs["task_id"], kwargs["status"]
+        task = self._scheduled_tasks.get(task_id)
+        if status == UNKNOWN or (status == FAILED and not getattr(task, "own_process", False)):
+            self._hopeless = True  # nobody else can do it, so there is nothing to wait for
+        elif status == PENDING and kwargs["runnable"] and self._anew:
+            self._scheduler.re_enable_task(task_id=task_id)
+        super()._add_task(*args, **kwargs)
+
+    def _keep_alive(self, get_work_response: Any) -> bool:  # noqa: ANN401 - Luigi's own
+        return not self._hopeless and bool(super()._keep_alive(get_work_response))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        for process in self._running_tasks.values():
+            if process.is_alive():
+                process.join(STOP_S)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+
+class ChildSetup:
+    """Luigi enters this around every task; in a process of its own it cuts the ties with the process it came from.
+
+    Nothing need be cleaned up by the child: its files lie in the run's scratch folder, and what it uploaded does not
+    count without a manifest. So it ends at once when it is told to.
+    """
+
+    def __init__(self, process: TaskProcess) -> None:
+        self._process = process
+
+    def __enter__(self) -> None:
+        if self._process.use_multiprocessing:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends us
+            _log_plainly()
+            self._process.task.entered_own_process()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+def _not_a_lost_line(record: logging.LogRecord) -> bool:
+    """Forking ends connections of Spark's other threads, which py4j finds out, logs with a traceback, and mends."""
+    return record.msg != "Exception while sending command."
+
+
+def _log_plainly() -> None:
+    """Handlers that draw on a terminal have locks which a thread of the parent may have held when we were forked."""
+    root = logging.getLogger()
+    if any(type(handler) is not logging.StreamHandler for handler in root.handlers):
+        plain = logging.StreamHandler()
+        plain.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        root.handlers[:] = [plain]
 
 
 class _Factory(WorkerSchedulerFactory):
     """Schedulers and workers whose settings do not depend on a luigi.cfg that happens to lie about.
 
-    A task is not tried again by Luigi: errors that a retry may help are retried where they happen, and the next run
-    goes on where this one stopped.
+    With the scheduler inside the process, a task is not tried again by Luigi: errors that a retry may help are retried
+    where they happen, and the next run goes on where this one stopped. A luigid tries a task again, by its own
+    settings and as often as the task's ``retry_count`` says, because the host that ran it may have died.
     """
 
-    def __init__(self, *, stay: bool) -> None:
-        self._stay = stay
+    def __init__(self, *, stay: bool, anew: bool) -> None:
+        self._stay, self._anew = stay, anew
 
     def create_local_scheduler(self) -> Scheduler:
-        return Scheduler(prune_on_get_work=True, record_task_history=False, retry_count=1)
+        return Scheduler(prune_on_get_work=True, record_task_history=False, retry_delay=-1.0)
 
     def create_remote_scheduler(self, url: str) -> RemoteScheduler:
-        return RemoteScheduler(url, connect_timeout=CONNECT_S)
+        scheduler = RemoteScheduler(url, connect_timeout=CONNECT_S)
+        scheduler._rpc_retry_attempts, scheduler._rpc_retry_wait = RPC_ATTEMPTS, RPC_PAUSE_S
+        return scheduler
 
     def create_worker(
         self, scheduler: Scheduler | RemoteScheduler, worker_processes: int, assistant: bool = False
     ) -> Worker:
-        return Worker(
+        return _Worker(
+            anew=self._anew,
             scheduler=scheduler,
             worker_processes=worker_processes,
             assistant=assistant,
             keep_alive=self._stay,
+            count_uniques=False,
+            count_last_scheduled=False,
             wait_interval=WAIT_S,
+            wait_jitter=WAIT_S,
             ping_interval=PING_S,
+            timeout=0,
+            force_multiprocessing=False,
+            check_unfulfilled_deps=True,
             check_complete_on_run=True,
+            cache_task_completion=False,
+            send_failure_email=False,
+            task_process_context=f"{__name__}.{ChildSetup.__name__}",
         )
 
 
-def run_tasks(tasks: Sequence[luigi.Task], *, workers: int, scheduler: str | None, stay: bool = True) -> bool:
-    """Run tasks with all that they require, as far as that goes.
+def run_tasks(
+    tasks: Sequence[luigi.Task], *, workers: int, scheduler: str | None, stay: bool = True, anew: bool = True
+) -> bool:
+    """Run tasks with all that they require, as far as that goes. Their processes are gone when it returns or raises.
 
     Args:
-        workers: tasks at once, each in a process of its own if over 1.
+        workers: tasks at once, as far as they run in processes of their own.
         scheduler: host:port of a luigid; None for one inside this process.
         stay: with a luigid, wait for what other hosts do and this one needs.
+        anew: try again what the luigid has given up; once a run, by whoever leads it.
 
     Returns:
         Whether the tasks are complete now.
+
+    Raises:
+        SchedulerUnavailable: the luigid does not answer, or not any more.
     """
+    logging.getLogger().addFilter(_not_a_lost_line)
     get_config().set("core", "no_configure_logging", "true")
     where = {"local_scheduler": True} if scheduler is None else {"scheduler_url": f"http://{scheduler}"}
-    factory = _Factory(stay=stay and scheduler is not None)
-    luigi.build(list(tasks), worker_scheduler_factory=factory, workers=workers, no_lock=True, **where)
+    remote = scheduler is not None
+    factory = _Factory(stay=stay and remote, anew=anew and remote)
+    try:
+        luigi.build(list(tasks), worker_scheduler_factory=factory, workers=workers, no_lock=True, **where)
+    except RPCError as error:
+        raise SchedulerUnavailable(str(scheduler)) from error
+    finally:
+        Register.clear_instance_cache()  # else every task of every batch of a backfill stays in memory
     return all(task.complete() for task in tasks)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pipeline.errors import ExitCode, PipelineError
 from pipeline.model.manifest import VisitLine
 
 Event = dict[str, Any]
-"""Always has ``kind``: planned, visit, stage or error."""
+"""Always has ``kind``: planned, visit, nights, night, stage or error."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,14 @@ class EventLog:
             }
         )
 
+    def nights_due(self, count: int) -> None:
+        """A job is to run on so many nights."""
+        self._append({"kind": "nights", "due": count})
+
+    def night_done(self, night: date) -> None:
+        """A job has run on a night."""
+        self._append({"kind": "night", "night": night.isoformat()})
+
     def error(self, task: str, error: BaseException) -> None:
         """A task failed for good."""
         code = error.exit_code if isinstance(error, PipelineError) else ExitCode.RUN_FAILED
@@ -59,9 +68,7 @@ class EventLog:
 
     def read(self) -> list[Event]:
         """All events so far."""
-        if not self.path.exists():
-            return []
-        return [json.loads(line) for line in self.path.read_text().splitlines()]
+        return EventReader(self).new()
 
     def seconds_by_stage(self) -> dict[str, float]:
         """Wall seconds from a stage's first task to its last."""
@@ -83,3 +90,21 @@ class EventLog:
             os.write(descriptor, line)
         finally:
             os.close(descriptor)
+
+
+class EventReader:
+    """Reads an event file while it grows, each event once."""
+
+    def __init__(self, events: EventLog) -> None:
+        self._path, self._offset = events.path, 0
+
+    def new(self) -> list[Event]:
+        """Events since the last call."""
+        try:
+            with self._path.open("rb") as stream:
+                stream.seek(self._offset)
+                whole, end, _ = stream.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return []
+        self._offset += len(whole) + len(end)
+        return [json.loads(line) for line in whole.splitlines()]

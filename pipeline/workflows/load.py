@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar
+import copy
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import ClassVar, TypeVar
 
 import luigi
 
@@ -13,13 +16,23 @@ from pipeline.model.manifest import VisitLine
 from pipeline.tables.derive import derive
 from pipeline.tables.plan import read_plan, write_plan
 from pipeline.tables.publish import publish
+from pipeline.workflows.backfill_batch import plan_batch
 from pipeline.workflows.run import RunParameter
 from pipeline.workflows.target import StorageTarget
 from pipeline.workflows.tell import VisitTeller
 
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 
 class LoadTask(luigi.Task):
-    """What the tasks of one load share."""
+    """What the tasks of one load share.
+
+    Attributes:
+        stage: under which name its time is noted.
+        own_process: it runs in a process of its own and commits nothing; any host may do it. All others need the lease.
+    """
 
     archive = luigi.Parameter(description="the archive's root, so that one luigid serves several")
     night = luigi.DateParameter(description="logical date")
@@ -27,6 +40,9 @@ class LoadTask(luigi.Task):
     run_object = RunParameter()
 
     stage: ClassVar[str]
+    own_process: ClassVar[bool] = False
+    retry_count = 3
+    """Times that a luigid hands a task out. More than one: a host that died while it had the task counts too."""
 
     @property
     def load(self) -> Load:
@@ -42,11 +58,21 @@ class LoadTask(luigi.Task):
         """A file of the archive as a target."""
         return StorageTarget(self.run_object.storage, path)
 
-    def run(self) -> Iterator[list[luigi.Task]] | None:
+    def run(self) -> Iterator[luigi.DynamicRequirements] | None:
         """Do the stage's work, again if its error says that this may help."""
         with self.run_object.events.stage(self.stage):
-            self.run_object.retrying(self.work)
+            self.run_object.retrying(self.attempt)
         return None
+
+    def attempt(self) -> None:
+        """Work, if we may: what changes the archive is not even begun without the lease.
+
+        Raises:
+            LeaseLost: another run holds the archive now.
+        """
+        if not self.own_process:
+            self.run_object.check_lease()
+        self.work()
 
     def work(self) -> None:
         """The one call."""
@@ -56,6 +82,16 @@ class LoadTask(luigi.Task):
         """Keep the error for whoever started the run; Luigi only keeps its text."""
         self.run_object.events.error(str(self.task_id), exception)
         return str(super().on_failure(exception))
+
+    def entered_own_process(self) -> None:
+        """Called first in a process of its own: connections of the process it was forked from are not to be shared."""
+        run = self.run_object
+        self.run_object = replace(run, storage=copy.copy(run.storage))
+
+
+@LoadTask.event_handler(luigi.Event.PROCESS_FAILURE)  # type: ignore[untyped-decorator] # Luigi has no types here
+def _note_killed(task: LoadTask, message: str) -> None:
+    task.run_object.events.error(str(task.task_id), RuntimeError(f"{message}, killed for want of memory or by hand"))
 
 
 class Plan(LoadTask):
@@ -70,7 +106,10 @@ class Plan(LoadTask):
     def work(self) -> None:
         """Write the plan."""
         run = self.run_object
-        write_plan(run.spark(), run.storage, self.load, run.info.buckets)
+        if not self.load.is_night:
+            plan_batch(run, self.load)
+            return
+        write_plan(run.spark(), run.storage, self.load, run.info.buckets, check_lease=run.check_lease)
 
 
 class Fetch(LoadTask):
@@ -78,6 +117,7 @@ class Fetch(LoadTask):
 
     bucket = luigi.IntParameter(description="0 to the archive's number of buckets - 1")
     stage = "fetch"
+    own_process = True
 
     def requires(self) -> Plan:
         """The plan."""
@@ -92,7 +132,7 @@ class Fetch(LoadTask):
         run = self.run_object
         settings = run.config.fetch
         due = read_plan(run.storage, self.load).buckets[self.bucket]
-        tell = VisitTeller(due, self.set_status_message, self.set_progress_percentage)
+        tell = VisitTeller(due, _best_effort(self.set_status_message), _best_effort(self.set_progress_percentage))
 
         def on_visit(line: VisitLine) -> None:
             run.events.visit(line)
@@ -128,11 +168,12 @@ class FetchAll(LoadTask):
         done = {entry.path for entry in storage.list(self.load.manifests)}
         return all(self.load.manifest(bucket) in done for bucket in read_plan(storage, self.load).buckets)
 
-    def run(self) -> Iterator[list[luigi.Task]]:
+    def run(self) -> Iterator[luigi.DynamicRequirements]:
         """Hand all of them to Luigi at once."""
         plan = read_plan(self.run_object.storage, self.load)
         self.run_object.events.planned(plan.origins_due, len(plan.buckets))
-        yield [Fetch(bucket=bucket, **self.same_load) for bucket in sorted(plan.buckets)]
+        fetches = [Fetch(bucket=bucket, **self.same_load) for bucket in sorted(plan.buckets)]
+        yield luigi.DynamicRequirements(fetches, custom_complete=lambda _: self.complete())
 
 
 class Publish(LoadTask):
@@ -173,3 +214,22 @@ class Derive(LoadTask):
         """Derive."""
         run = self.run_object
         derive(run.spark(), run.storage, self.load, run.check_lease)
+
+
+def _best_effort(tell: Callable[[T], None] | None) -> Callable[[T], None] | None:
+    """The same, but a scheduler that does not answer is told nothing more instead of failing the task."""
+    if tell is None:
+        return None
+    silent = False
+
+    def told(value: T) -> None:
+        nonlocal silent
+        if silent:
+            return
+        try:
+            tell(value)
+        except Exception as error:
+            silent = True
+            logger.warning("the scheduler is told nothing more about this task: %s", error)
+
+    return told

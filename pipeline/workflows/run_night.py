@@ -15,14 +15,22 @@ from pipeline.storage.lease_record import read_record
 from pipeline.tables.plan import read_plan
 from pipeline.workflows.engine import run_tasks
 from pipeline.workflows.events import EventLog
-from pipeline.workflows.held import LEASE, Workplace, hold, never_ours, scratch_folder
+from pipeline.workflows.held import (
+    LEASE,
+    LOOK_EVERY_S,
+    RunFailed,
+    Workplace,
+    a_backfill,
+    hold,
+    never_ours,
+    scratch_folder,
+    told,
+)
 from pipeline.workflows.load import Fetch
 from pipeline.workflows.run import Run, new_run_id
 from pipeline.workflows.summary import NightSummary
 
 logger = logging.getLogger(__name__)
-
-LOOK_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +42,17 @@ class NightResult:
 
 
 def run_night(place: Workplace, night: date) -> NightResult:
-    """Complete a night, and before it any earlier load that was begun and never finished.
+    """Complete a night, and before it any other load that was begun and never finished.
 
     Where a luigid is configured and another host holds the archive for the same night through it, fetch buckets until
-    the night is complete; should that host's lease run out, lead the night from there.
+    the night is complete; should that host's lease run out, lead the night from there. A backfill is waited for: it
+    lets go of the archive after each of its batches.
 
     Raises:
         UsageError: a later night was run already; nights only go forward.
         ArchiveHeld: another run holds the archive.
-        RunFailed: some task failed; its exit code is that of the first error.
+        RunFailed: some task failed; its exit code is that of the first error. A host that fails to fetch a bucket
+            leaves all buckets to the others.
     """
     load = Load.of_night(night)
     done = _finished(place.storage, load)
@@ -78,14 +88,14 @@ def _is_held_for(storage: Storage, purpose: str) -> bool:
 
 
 def _lead(place: Workplace, load: Load, purpose: str) -> NightSummary:
-    with hold(place, purpose) as holder:
+    with hold(place, purpose, wait_for=a_backfill) as holder:
         done = _finished(place.storage, load)
         if done is not None:
             return done
         later = [other.name for other in begun_loads(place.storage) if other.is_night and other.night > load.night]
         if later:
             raise UsageError(f"the night {max(later)} was run already; nights only go forward")
-        holder.complete_unfinished(before=load)
+        holder.complete_unfinished(but=load)
         holder.complete(load)
     done = _finished(place.storage, load)
     assert done is not None
@@ -110,4 +120,6 @@ def _help(place: Workplace, load: Load) -> None:
             return
         logger.info("another host leads %s; helping to fetch %d buckets", load.name, len(tasks))
         with place.watch(events):
-            run_tasks(tasks, workers=place.workers, scheduler=place.config.luigi.scheduler, stay=False)
+            run_tasks(tasks, workers=place.workers, scheduler=place.config.luigi.scheduler, stay=False, anew=False)
+        if events.errors():
+            raise RunFailed(load.name, tuple(map(told, events.errors())))

@@ -1,0 +1,105 @@
+"""``pipeline backfill``."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import click
+
+from pipeline.cli.common import Context, Night, command_options, today
+from pipeline.cli.output import Output, size
+from pipeline.cli.progress import show_backfill
+from pipeline.errors import ExitCode
+from pipeline.workflows.backfill_job import JobBackfill, backfill_job
+from pipeline.workflows.backfill_origins import BackfillSummary, backfill_origins
+
+
+@click.group()
+def backfill() -> None:
+    """Catch up: first visits of very many origins, or a job on past nights."""
+
+
+@backfill.command()
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of origins: one URL a line, optionally followed by the URL it was forked from; # begins a comment.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="Most origins that are visited and published at once.",
+)
+@click.option("--retry", type=click.Choice(["failed"]), default=None, help="Visit these once more, too.")
+@click.option("--workers", type=click.IntRange(min=1), default=None, help="Buckets fetched at once.")
+@command_options
+def origins(context: Context, source: Path, batch: int, retry: str | None, workers: int | None) -> int:
+    """Add the origins of a file and visit those that have no visit yet, batch by batch.
+
+    May be stopped at any moment and started again: it goes on where it stopped. Between two batches a waiting nightly
+    gets its turn. What was fetched can be read with the next night.
+    """
+    place = context.workplace(workers)
+    with show_backfill(context.output.messages) as progress:
+        summary = backfill_origins(
+            place, source, today(), batch=batch, retry_failed=retry == "failed", progress=progress
+        )
+    if not context.output.result({**summary.model_dump(), "failures": summary.failures}):
+        _show_origins(context.output, summary, source)
+    return ExitCode.SOME_ORIGINS_FAILED if summary.failures else ExitCode.DONE
+
+
+def _show_origins(output: Output, summary: BackfillSummary, source: Path) -> None:
+    visited = ", ".join(f"{count:,} {status}" for status, count in summary.visited.items())
+    passed = ", ".join(f"{count:,} {status}" for status, count in summary.passed.items())
+    output.fields(
+        f"Backfill of {source}",
+        {
+            "origins": summary.total,
+            "visited now": f"{visited} in {len(summary.batches)} batches" if visited else "none",
+            "needed no visit": passed or "none",
+            "new objects": summary.objects,
+            "over the wire": size(summary.wire_bytes),
+            "stored": size(summary.stored_bytes),
+        },
+    )
+    if summary.failed:
+        output.table(
+            "Visits that did not end well",
+            ["origin", "status", "error", "what happened"],
+            [(f.origin, f.status.value, f.error, f.detail) for f in summary.failed],
+        )
+    if summary.failures:
+        output.say(f"{summary.failures:,} origins of the list failed. Nights look at them again when they are due;")
+        output.say(f"to visit them now: pipeline backfill origins --from {source} --retry failed")
+    if summary.batches:
+        output.say("What was fetched can be read once the next night is complete: pipeline nightly")
+
+
+@backfill.command()
+@click.argument("job")
+@click.argument("argv", nargs=-1)
+@click.option("--from", "first", type=Night(), required=True, help="First night.")
+@click.option("--to", "last", type=Night(), required=True, help="Last night.")
+@command_options
+def job(context: Context, job: str, argv: tuple[str, ...], first: date, last: date) -> None:
+    """Run jobs/JOB.py on each past night from one date to another; its own arguments follow after --.
+
+    Nights that have its result, made with the same arguments, are passed by. May be stopped at any moment and started
+    again, and needs no lease on the archive.
+    """
+    done = backfill_job(context.workplace(None), job, argv, first, last)
+    if not context.output.result(done):
+        _show_job(context.output, done)
+
+
+def _show_job(output: Output, done: JobBackfill) -> None:
+    output.fields(
+        f"Job {done.job}",
+        {"nights done": len(done.done), "nights that had a result": len(done.had), "dates without": done.no_night},
+    )

@@ -1,0 +1,61 @@
+"""A batch of a backfill of origins: begun by writing down its list, planned from that list and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+
+from pipeline.model.layout import RUNS, Load, table_data
+from pipeline.model.origin import Origin
+from pipeline.model.origin_list import parse_origin_list
+from pipeline.storage.errors import FileMissing
+from pipeline.storage.interface import Storage
+from pipeline.tables.origins import add_origins
+from pipeline.tables.plan import last_visits, write_plan
+from pipeline.workflows.run import Run
+
+
+def begin_batch(storage: Storage, night: date, origins: Sequence[Origin]) -> Load:
+    """Begin a batch under a name that no batch had before. Whoever finds it unfinished can complete it.
+
+    Only for the holder of the lease.
+    """
+    load = Load.of_batch(night, 1 + max(_batch_numbers(storage, night), default=0))
+    lines = (origin.url if origin.fork_of is None else f"{origin.url} {origin.fork_of}" for origin in origins)
+    storage.create(load.batch_list, "".join(f"{line}\n" for line in lines).encode())
+    return load
+
+
+def plan_batch(run: Run, load: Load) -> None:
+    """Add the batch's origins to the table, and plan a visit of each; the same again after a crash.
+
+    A batch without a list was killed as it began; it is planned with nothing to do.
+    """
+    origins = _read_list(run.storage, load)
+    spark = run.spark()
+    known = last_visits(spark, [origin.url for origin in origins])
+    new = [origin for origin in origins if origin.url not in known]
+    if new:
+        run.check_lease()
+        add_origins(spark, new, run.info.buckets, datetime.now(UTC))
+    urls = [origin.url for origin in origins]
+    write_plan(spark, run.storage, load, run.info.buckets, only=urls, check_lease=run.check_lease)
+
+
+def _read_list(storage: Storage, load: Load) -> list[Origin]:
+    try:
+        lines = storage.read(load.batch_list).decode().splitlines()
+    except FileMissing:
+        return []
+    return parse_origin_list(load.batch_list, lines)
+
+
+def _batch_numbers(storage: Storage, night: date) -> list[int]:
+    """Of the batches that were begun or, should their folders have been cleared away, published on this night."""
+    numbers = []
+    for folder in (RUNS, table_data("visits", "").rstrip("/")):
+        for entry in storage.list(folder):
+            load = Load.named(entry.path.rpartition("/")[2])
+            if load is not None and load.night == night and load.batch_number is not None:
+                numbers.append(load.batch_number)
+    return numbers

@@ -1,0 +1,52 @@
+"""Which origins of a list a backfill visits, and in which batches. Touches no table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from pipeline.model.origin import Origin
+from pipeline.model.visit import VisitStatus
+from pipeline.plan.origins import LOOKED_AT
+from pipeline.tables.plan import LastVisit
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Origins to visit, in the given order; ``passed`` counts the others by state if people set one, else by status."""
+
+    visit: list[Origin]
+    passed: Counter[str]
+
+
+def choose(origins: Sequence[Origin], known: Mapping[str, LastVisit], *, retry_failed: bool) -> Choice:
+    """Choose the origins that have no visit yet.
+
+    Args:
+        origins: of the list, each URL once.
+        known: what the archive has of them, by URL.
+        retry_failed: choose those whose last visit failed, too.
+    """
+    visit = []
+    passed: Counter[str] = Counter()
+    for origin in origins:
+        last = known.get(origin.url)
+        if last is not None and last.state not in LOOKED_AT:
+            passed[str(last.state)] += 1
+        elif last is None or last.status is None or (retry_failed and last.status is VisitStatus.FAILED):
+            visit.append(origin)
+        else:
+            passed[str(last.status)] += 1
+    return Choice(visit, passed)
+
+
+def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in order, in lists of ``size`` but for the last. Takes no item before its batch is asked for."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch

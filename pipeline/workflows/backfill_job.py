@@ -1,0 +1,167 @@
+"""A job on many past nights. Luigi's ``RangeDaily`` finds out which results are missing.
+
+Needs no lease: a job reads nights, which never change, by their tags, and writes only its own result, a night's rows in
+one commit. So a nightly can run meanwhile, and of two that do the same the later result of a night stands.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import luigi
+from luigi.tools.range import RangeDaily
+
+from pipeline.errors import PipelineError, UsageError
+from pipeline.storage.errors import FileMissing
+from pipeline.storage.interface import Storage
+from pipeline.submit.run_job import NoSuchJob, list_jobs, run_job
+from pipeline.tables.read import Archive
+from pipeline.tables.results import result_path
+from pipeline.workflows.engine import run_tasks
+from pipeline.workflows.events import EventLog
+from pipeline.workflows.held import RunFailed, Workplace, never_ours, scratch_folder, told
+from pipeline.workflows.run import Run, RunParameter, new_run_id
+from pipeline.workflows.target import StorageTarget
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 2
+"""Times that a night is tried: another run may create the result table at the same moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobBackfill:
+    """What was done: nights that got a result, that had one, and dates in the range without a night."""
+
+    job: str
+    done: tuple[date, ...]
+    had: tuple[date, ...]
+    no_night: int
+
+
+def has_result(storage: Storage, job: str, argv: Sequence[str], night: date) -> bool:
+    """Whether the job has a result of that night, made with these arguments."""
+    try:
+        lineage = json.loads(storage.read(result_path(job, night)))
+    except FileMissing:
+        return False
+    return list(lineage["arguments"]) == list(argv)
+
+
+class PastJob(luigi.Task):
+    """One job on one sealed night."""
+
+    night = luigi.DateParameter(description="a sealed night")
+    archive = luigi.Parameter(description="the archive's root, so that one luigid serves several")
+    job = luigi.Parameter(description="name of a module in jobs/")
+    argv = luigi.ListParameter(description="the job's own arguments")
+    run_object = RunParameter()
+
+    @classmethod
+    def bulk_complete(cls, parameter_tuples: Iterable[date]) -> list[date]:
+        """Nights on which there is nothing to do: they have the result, or were never sealed.
+
+        ``cls`` is a ``functools.partial`` when ``RangeDaily`` calls this, so it can only be called.
+        """
+        nights = list(parameter_tuples)
+        if not nights:
+            return []
+        sealed = set(Archive(cls(night=nights[0]).run_object.spark()).nights())
+        return [night for night in nights if night not in sealed or cls(night=night).complete()]
+
+    def output(self) -> StorageTarget:
+        """The job's lineage."""
+        return StorageTarget(self.run_object.storage, result_path(self.job, self.night))
+
+    def complete(self) -> bool:
+        """Whether there is a result with the same arguments; another one is to be replaced."""
+        return has_result(self.run_object.storage, self.job, self.argv, self.night)
+
+    def run(self) -> None:
+        """Run the job."""
+        self._try(lambda: self.run_object.retrying(self._work))
+        self.run_object.events.night_done(self.night)
+
+    def on_failure(self, exception: BaseException) -> str:
+        """Keep the error for whoever started the run; Luigi only keeps its text."""
+        self.run_object.events.error(f"{self.job} on {self.night}", exception)
+        return str(super().on_failure(exception))
+
+    def _work(self) -> None:
+        run = self.run_object
+        try:
+            run_job(run.spark(), run.storage, self.job, list(self.argv), self.night)
+        except SystemExit as error:
+            raise UsageError(f"{self.job} does not take the arguments {' '.join(self.argv)}") from error
+
+    def _try(self, work: Callable[[], None]) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                work()
+                return
+            except PipelineError:
+                raise
+            except Exception as error:
+                if attempt == ATTEMPTS:
+                    raise
+                logger.warning("%s on %s is tried once more: %s", self.job, self.night, str(error).partition("\n")[0])
+
+
+def backfill_job(place: Workplace, job: str, argv: Sequence[str], first: date, last: date) -> JobBackfill:
+    """Run a job on every sealed night of a range that has no result of it yet, the oldest first.
+
+    Args:
+        argv: the job's own arguments; a result that was made with others is replaced.
+        first: of the range.
+        last: of the range, inclusive.
+
+    Raises:
+        NoSuchJob: as it says.
+        UsageError: the range is empty.
+        RunFailed: the job failed on some night; the other nights are done.
+    """
+    if last < first:
+        raise UsageError(f"there is no date from {first} to {last}")
+    known = [info.name for info in list_jobs()]
+    if job not in known:
+        raise NoSuchJob(job, known)
+    run_id = new_run_id()
+    with scratch_folder(place.config, run_id) as scratch:
+        events = EventLog(scratch / "job.jsonl")
+        run = Run(run_id, place.config, place.storage, place.info, never_ours, scratch, events)
+        sealed = [night for night in Archive(run.spark()).nights() if first <= night <= last]
+        had = [night for night in sealed if has_result(place.storage, job, argv, night)]
+        missing = [night for night in sealed if night not in had]
+        events.nights_due(len(missing))
+        if missing:
+            with place.watch(events):
+                done = run_tasks([_range(run, job, argv, first, last)], workers=1, scheduler=None)
+            if not done:
+                raise RunFailed(f"{job} from {first} to {last}", tuple(map(told, events.errors())))
+    days = (last - first).days + 1
+    return JobBackfill(job, tuple(missing), tuple(had), days - len(sealed))
+
+
+def _range(run: Run, job: str, argv: Sequence[str], first: date, last: date) -> RangeDaily:
+    """The range as Luigi wants it: bounded by the days from today, its parameters as plain values."""
+    today = datetime.now(UTC).date()
+    days = (last - first).days + 1
+    return RangeDaily(
+        of=PastJob,
+        start=first,
+        stop=last + timedelta(days=1),
+        days_back=max((today - first).days, 0) + 1,
+        days_forward=max((last - today).days, 0) + 2,
+        task_limit=days,
+        param_name="night",
+        of_params={
+            "archive": run.storage.root_uri,
+            "job": job,
+            "argv": list(argv),
+            "run_object": RunParameter().serialize(run),
+        },
+    )

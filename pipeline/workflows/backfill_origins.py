@@ -1,0 +1,158 @@
+"""First visits of very many origins, in batches that are published one after the other.
+
+What is left to do is told by the tables alone: an origin of the list that has no visit. So a backfill goes on where
+it stopped, whatever stopped it, and a batch that was begun is completed by whoever takes the lease next, a nightly too.
+Each batch takes the lease for itself; a nightly that waits gets its turn between two of them. What a batch brings can
+be read with the next night.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.model.origin import Origin
+from pipeline.model.tables import ALL
+from pipeline.model.visit import VisitStatus
+from pipeline.tables.iceberg import IcebergTable
+from pipeline.tables.plan import last_visits
+from pipeline.workflows.backfill_batch import begin_batch
+from pipeline.workflows.backfill_choice import Choice, choose, in_batches
+from pipeline.workflows.backfill_list import OriginFile
+from pipeline.workflows.events import EventLog
+from pipeline.workflows.held import BACKFILL, TURN_S, Workplace, anybody, hold, nobody
+from pipeline.workflows.summary import FAILURES_SHOWN, FailedVisit, NightSummary, summarize
+
+
+class Progress(Protocol):
+    """Who is told how a backfill goes."""
+
+    def due(self, count: int) -> None:
+        """So many origins are in the list."""
+
+    def passed(self, count: int) -> None:
+        """So many more of them need no visit."""
+
+    def visited(self, count: int) -> None:
+        """So many more were visited and published."""
+
+    def watch(self, events: EventLog) -> AbstractContextManager[None]:
+        """A batch runs while the block does."""
+
+
+class BackfillSummary(BaseModel):
+    """What a backfill did, from its start or from where it was taken up again.
+
+    ``total``: origins in the list; ``visited``: in this run, by status; ``passed``: of the list, without a visit in
+    this run, by state or by status of their last visit; ``failed``: visits with an error code, the first 100.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    total: int
+    batches: tuple[str, ...] = ()
+    visited: dict[VisitStatus, int] = {}
+    passed: dict[str, int] = {}
+    objects: int = 0
+    wire_bytes: int = 0
+    stored_bytes: int = 0
+    failed: tuple[FailedVisit, ...] = ()
+
+    @property
+    def failures(self) -> int:
+        """Origins of the list whose last visit failed, now or in an earlier run."""
+        return self.visited.get(VisitStatus.FAILED, 0) + self.passed.get(VisitStatus.FAILED, 0)
+
+    def plus_passed(self, passed: Counter[str]) -> BackfillSummary:
+        """With more origins that needed no visit."""
+        return self.model_copy(update={"passed": dict(sorted((Counter(self.passed) + passed).items()))})
+
+    def plus_batch(self, name: str, batch: NightSummary) -> BackfillSummary:
+        """With one more batch."""
+        return self.model_copy(
+            update={
+                "batches": (*self.batches, name),
+                "visited": dict(sorted((Counter(self.visited) + Counter(batch.origins)).items())),
+                "objects": self.objects + batch.objects,
+                "wire_bytes": self.wire_bytes + batch.wire_bytes,
+                "stored_bytes": self.stored_bytes + batch.stored_bytes,
+                "failed": (*self.failed, *batch.failed)[:FAILURES_SHOWN],
+            }
+        )
+
+
+class _Backfill:
+    """One run over a list."""
+
+    def __init__(self, place: Workplace, night: date, *, batch: int, retry_failed: bool, progress: Progress) -> None:
+        self._place, self._night, self._batch = replace(place, watch=progress.watch), night, batch
+        self._retry_failed, self._progress = retry_failed, progress
+        self._summary = BackfillSummary(total=0)
+
+    def run(self, origins: OriginFile) -> BackfillSummary:
+        self._summary = BackfillSummary(total=len(origins))
+        self._progress.due(len(origins))
+        wait_for = nobody
+        for batch in in_batches(self._wanted(origins), self._batch):
+            if wait_for is anybody:
+                threading.Event().wait(TURN_S)  # with the lease free, for a nightly that looks for its turn
+            self._visit(batch, wait_for)
+            wait_for = anybody
+        return self._summary
+
+    def _wanted(self, origins: OriginFile) -> Iterator[Origin]:
+        for some in in_batches(origins, self._batch):
+            yield from self._choose(some).visit
+
+    def _choose(self, origins: list[Origin]) -> Choice:
+        known = last_visits(self._place.spark(), [origin.url for origin in origins])
+        choice = choose(origins, known, retry_failed=self._retry_failed)
+        self._summary = self._summary.plus_passed(choice.passed)
+        self._progress.passed(choice.passed.total())
+        return choice
+
+    def _visit(self, origins: list[Origin], wait_for: Callable[[str], bool]) -> None:
+        with hold(self._place, BACKFILL, wait_for=wait_for) as holder:
+            self._see_newest()
+            holder.complete_unfinished()
+            wanted = self._choose(origins).visit  # again: a nightly may have been there, or a batch was completed
+            if not wanted:
+                return
+            load = begin_batch(self._place.storage, self._night, wanted)
+            holder.complete(load)
+            done = summarize(holder.run(load.name), load)
+            self._summary = self._summary.plus_batch(load.name, done)
+            self._progress.visited(sum(done.origins.values()))
+
+    def _see_newest(self) -> None:
+        """Make the session forget what it remembers of the tables; others may have written since the last batch."""
+        for table in ALL:
+            IcebergTable(self._place.spark(), table.name)
+
+
+def backfill_origins(
+    place: Workplace, source: Path, night: date, *, batch: int, retry_failed: bool, progress: Progress
+) -> BackfillSummary:
+    """Visit every origin of a list that has no visit yet.
+
+    Args:
+        source: the list, see ``origin_list``; checked as a whole before anything is done.
+        night: logical date of the visits.
+        batch: most origins that are visited and published at once.
+        retry_failed: visit those whose last visit failed once more, too.
+
+    Raises:
+        BadOriginList: some lines can not be used; nothing was added.
+        ArchiveHeld: another run holds the archive; between two batches it is waited for.
+        RunFailed: some task failed; what was published before stays.
+    """
+    run = _Backfill(place, night, batch=batch, retry_failed=retry_failed, progress=progress)
+    return run.run(OriginFile.check(source))
