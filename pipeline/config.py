@@ -100,6 +100,10 @@ class MaintainSection(_Section):
     small_files: int = Field(16, ge=1, description="small files of a bucket of a table that are left alone")
     small_file_bytes: int = Field(128 << 20, ge=1 << 10, description="a data file below this is small")
     small_manifests: int = Field(50, ge=1, description="small manifests of a table that are left alone")
+    compact_level: int = Field(17, ge=1, le=22, description="zstd level of compacted contents and trees")
+    compact_bytes: int = Field(
+        256 << 20, ge=1 << 20, le=256 << 20, description="raw bytes of a compacted row group; memory is four times this"
+    )
 
 
 class LuigiSection(_Section):

@@ -1,7 +1,8 @@
-"""``pipeline maintain``."""
+"""``pipeline maintain`` and ``compact``."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import asdict
 
@@ -9,6 +10,8 @@ import click
 
 from pipeline.cli.common import Context, command_options
 from pipeline.cli.output import Output, size
+from pipeline.maintain.choose import Budget
+from pipeline.maintain.run_compact import run_compact
 from pipeline.maintain.run_maintain import MaintainReport, run_maintain
 
 
@@ -49,3 +52,53 @@ def show_report(output: Output, report: MaintainReport) -> None:
             "freed": size(report.freed_bytes),
         },
     )
+
+
+def parse_budget(text: str) -> Budget:
+    """``10GB`` of stored bytes that are rewritten, or a time such as ``30m``; anything else is wrong usage."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(kB|KB|MB|GB|TB|s|m|h)", text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is neither a size like 10GB nor a time like 30m")
+    number, unit = float(match[1]), match[2]
+    if unit in _SECONDS:
+        return Budget(duration_s=number * _SECONDS[unit])
+    return Budget(size_bytes=int(number * _BYTES[unit.upper()]))
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_BYTES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+@click.command()
+@click.option("--budget", metavar="SIZE|TIME", help="Begin no further bucket after, say, 10GB rewritten or 30m.")
+@click.option("--bucket", "buckets", type=click.IntRange(min=0), multiple=True, help="Only this one; may be repeated.")
+@command_options
+def compact(context: Context, budget: str | None, buckets: tuple[int, ...]) -> None:
+    """Sort and compress contents and trees again, whole buckets, those that gain most first."""
+    context.archive()
+    limit = Budget() if budget is None else parse_budget(budget)
+    done = run_compact(context.config, context.storage, context.spark, limit, buckets=buckets)
+    if context.output.result(done):
+        return
+    if not done:
+        context.output.say("Nothing to gain")
+        return
+    context.output.table(
+        "Compacted",
+        ["table", "bucket", "rows", "files", "before", "files now", "now", "seconds"],
+        [
+            (
+                c.table,
+                c.bucket,
+                c.rows,
+                c.before_files,
+                size(c.before_bytes),
+                c.after_files,
+                size(c.after_bytes),
+                c.seconds,
+            )
+            for c in done
+        ],
+    )
+    saved = sum(c.before_bytes - c.after_bytes for c in done)
+    context.output.say(f"{size(saved)} less; `pipeline maintain` frees them when no night and no snapshot needs them")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
+
+from pipeline.errors import PipelineError
 from pipeline.maintain.retention import History
-from pipeline.tables.iceberg import IcebergTable, JavaObject
+from pipeline.tables.iceberg import IcebergTable, JavaObject, NewFile
 
 _DELETED_AT_ONCE = 1000
 
@@ -18,6 +21,28 @@ class Manifests:
     of: dict[int, frozenset[str]]
     lists: dict[int, str]
     handles: dict[str, JavaObject]
+
+
+class FilesChanged(PipelineError):
+    """Files that were to be replaced are not what they were."""
+
+    retryable = True
+
+    def __init__(self, table: str, problem: str) -> None:
+        super().__init__(table, problem)
+        self.table, self.problem = table, problem
+
+    def __str__(self) -> str:
+        return f"{self.table}: somebody changed the files that were being compacted. Compact again. {self.problem}"
+
+
+@dataclass(frozen=True, slots=True)
+class BucketFiles:
+    """The files of a bucket in a snapshot, as Iceberg's own objects."""
+
+    snapshot: int
+    data: tuple[JavaObject, ...]
+    deletes: tuple[JavaObject, ...]
 
 
 class MaintainedTable(IcebergTable):
@@ -96,6 +121,39 @@ class MaintainedTable(IcebergTable):
         keeps_what_it_is_given = self._jvm.java.util.stream.Stream.builder()
         action = actions.deleteOrphanFiles(self._java).olderThan(int(older_than * 1000))
         return sorted(map(str, action.deleteWith(keeps_what_it_is_given).execute().orphanFileLocations()))
+
+    def scan_bucket(self, snapshot: int, bucket: int) -> BucketFiles:
+        """The live data files of a bucket, and the deletes that apply to them, as of a snapshot."""
+        jvm = self._jvm
+        condition = jvm.org.apache.iceberg.expressions.Expressions.equal("bucket", bucket)
+        tasks = self._java.newScan().useSnapshot(snapshot).filter(condition).planFiles()
+        try:
+            found = list(jvm.org.apache.iceberg.relocated.com.google.common.collect.Lists.newArrayList(tasks))
+        finally:
+            tasks.close()
+        deletes = {(d.location(), d.contentOffset()): d for task in found for d in list(task.deletes())}
+        return BucketFiles(snapshot, tuple(task.file() for task in found), tuple(deletes.values()))
+
+    def replace_files(self, old: BucketFiles, new: Sequence[NewFile], properties: Mapping[str, str]) -> None:
+        """Put new files in the place of exactly those of a scan, in one commit. Files that others added since stay.
+
+        Raises:
+            FilesChanged: others deleted rows of the old files, or replaced them, since the scan; nothing was committed.
+        """
+        sequence = self._java.snapshot(old.snapshot).sequenceNumber()
+        rewrite = self._java.newRewrite().validateFromSnapshot(old.snapshot).dataSequenceNumber(sequence)
+        for file in (*old.data, *old.deletes):
+            rewrite = rewrite.deleteFile(file)
+        for added in new:
+            rewrite = rewrite.addFile(self._data_file(added))
+        for key, value in properties.items():
+            rewrite.set(key, value)
+        try:
+            rewrite.commit()
+        except Py4JJavaError as error:
+            if "ValidationException" in str(error.java_exception.getClass().getName()):
+                raise FilesChanged(self.name, str(error.java_exception.getMessage())) from error
+            raise
 
     def delete_files(self, uris: Sequence[str], check_lease: Callable[[], None]) -> None:
         """Delete files through Iceberg's file access, which knows their checksum files; missing ones do no harm.

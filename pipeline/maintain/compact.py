@@ -1,0 +1,198 @@
+"""Compaction: one bucket of ``contents`` or ``trees`` becomes one sorted whole."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.config import MaintainSection
+from pipeline.fetch.landing import MIB, PAGE_BYTES, RUN_BYTES, VALUES_PER_CHECK
+from pipeline.maintain.choose import BucketStats, Budget, by_gain
+from pipeline.maintain.iceberg import FilesChanged, MaintainedTable
+from pipeline.maintain.sorted_rows import fetch, in_order, parts
+from pipeline.model.layout import WAREHOUSE
+from pipeline.model.tables import CONTENTS, NAMESPACE, TREES, Table
+from pipeline.storage.interface import Storage
+from pipeline.tables.iceberg import NewFile, full_name
+
+log = logging.getLogger(__name__)
+
+TABLES = {table.name: table for table in (CONTENTS, TREES)}
+PREFIX = "compacted-"
+"""Names of files that a compaction wrote begin so, by which a later one knows what has come since."""
+
+FILE_BYTES = 512 * MIB
+_REPEATING = ["bucket", "network", "ext", "name", "at_head"]
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What became of one bucket. ``before_bytes`` are freed when their snapshots are."""
+
+    table: str
+    bucket: int
+    rows: int
+    before_files: int
+    before_bytes: int
+    after_files: int
+    after_bytes: int
+    seconds: float
+
+
+def bucket_stats(spark: SparkSession) -> list[BucketStats]:
+    """What the metadata of ``contents`` and ``trees`` say of each bucket."""
+    landed = f"content = 0 AND NOT contains(file_path, '/{PREFIX}')"
+    found: list[BucketStats] = []
+    for name in TABLES:
+        rows = spark.sql(
+            "SELECT partition.bucket AS bucket, count_if(content = 0) AS files, "  # noqa: S608 - names of ours
+            "sum(if(content = 0, file_size_in_bytes, 0)) AS size_bytes, sum(if(content = 0, record_count, 0)) AS rows, "
+            f"count_if({landed}) AS landed_files, sum(if({landed}, file_size_in_bytes, 0)) AS landed_bytes, "
+            "sum(if(content = 0, 0, record_count)) AS deleted_rows, "
+            "coalesce(min(regexp_extract(file_path, '/data/([0-9]{4}-[0-9]{2}-[0-9]{2})', 1)), '') AS oldest_night "
+            f"FROM {full_name(name)}.files GROUP BY 1"
+        ).collect()
+        found.extend(BucketStats(name, **row.asDict()) for row in rows)
+    return found
+
+
+def compact(
+    spark: SparkSession,
+    storage: Storage,
+    settings: MaintainSection,
+    budget: Budget,
+    *,
+    scratch: Path,
+    renew: bool,
+    check_lease: Callable[[], None],
+    buckets: Collection[int] = (),
+) -> Iterator[Compacted]:
+    """Compact bucket after bucket, those that gain most first, until the budget is spent. One commit a bucket.
+
+    A bucket whose rows somebody else deleted or replaced meanwhile is left as it is, with a warning, for the next run.
+
+    Args:
+        renew: set ``at_head`` of contents as ``files`` has it now; only while every load is finished.
+        check_lease: raises when this run may not write any more; called before each commit.
+        buckets: only these; none for all.
+    """
+    began, spent = time.monotonic(), 0
+    for stats in by_gain(bucket_stats(spark)):
+        if buckets and stats.bucket not in buckets:
+            continue
+        if budget.spent(spent, time.monotonic() - began):
+            return
+        try:
+            done = compact_bucket(
+                spark, storage, stats, settings, scratch=scratch, renew=renew, check_lease=check_lease
+            )
+        except FilesChanged as error:
+            log.warning("bucket %d: %s", stats.bucket, error)
+            continue
+        spent += done.before_bytes
+        log.info("%s, bucket %d: %d bytes became %d", done.table, done.bucket, done.before_bytes, done.after_bytes)
+        yield done
+
+
+def compact_bucket(
+    spark: SparkSession,
+    storage: Storage,
+    stats: BucketStats,
+    settings: MaintainSection,
+    *,
+    scratch: Path,
+    renew: bool,
+    check_lease: Callable[[], None],
+) -> Compacted:
+    """Compact one bucket; see ``compact``.
+
+    Raises:
+        FilesChanged: as it says; what was written is swept later.
+    """
+    began = time.monotonic()
+    iceberg, table = MaintainedTable(spark, stats.table), TABLES[stats.table]
+    current = iceberg.current()
+    assert current is not None
+    old = iceberg.scan_bucket(current.id, stats.bucket)
+    at_head = _at_head(spark, stats.bucket) if renew and table is CONTENTS else None
+    rows = in_order(_keys(spark, table, stats.bucket, current.id), at_head)
+    with tempfile.TemporaryDirectory(prefix="compact-", dir=scratch) as folder:
+        writer = _Writer(table, Path(folder), settings.compact_level)
+        for part in parts(rows, min(RUN_BYTES, settings.compact_bytes)):
+            writer.write(fetch(storage, table, part))
+        place = f"{WAREHOUSE}/{NAMESPACE}/{table.name}/data/bucket={stats.bucket}/{PREFIX}{uuid4().hex}"
+        sent = [storage.upload(path, f"{place}-{n}.parquet") for n, path in enumerate(writer.finish())]
+    check_lease()
+    new = [NewFile(storage.uri(uploaded.path), stats.bucket) for uploaded in sent]
+    iceberg.replace_files(old, new, {"pipeline.compacted": str(stats.bucket)})
+    after = sum(uploaded.size_bytes for uploaded in sent)
+    seconds = round(time.monotonic() - began, 3)
+    return Compacted(table.name, stats.bucket, len(rows), len(old.data), stats.size_bytes, len(sent), after, seconds)
+
+
+def _keys(spark: SparkSession, table: Table, bucket: int, snapshot: int) -> pa.Table:
+    """Live rows without their bytes; Iceberg passes by what is deleted."""
+    names = [name for name in ("network", "oid", "at_head", "ext", "name") if name in table.column_names]
+    size = F.col("size") if "size" in table.column_names else F.length("content").cast("bigint")
+    frame = spark.read.option("versionAsOf", snapshot).table(full_name(table.name)).where(F.col("bucket") == bucket)
+    columns = [F.col("_file").alias("file"), F.col("_pos").alias("pos"), size.alias("size_bytes")]
+    return frame.select(*columns, *names).toArrow()
+
+
+def _at_head(spark: SparkSession, bucket: int) -> pa.Table:
+    files = spark.table(full_name("files")).where((F.col("bucket") == bucket) & F.col("kind").isin("file", "symlink"))
+    return files.select("network", "oid").distinct().toArrow()
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Row groups as they come, in files of bounded size."""
+
+    table: Table
+    folder: Path
+    level: int
+    paths: list[Path] = field(default_factory=list)
+    writer: pq.ParquetWriter | None = None
+
+    def write(self, rows: pa.Table) -> None:
+        """One row group."""
+        if self.writer is None:
+            self.paths.append(self.folder / f"{len(self.paths)}.parquet")
+            self.writer = _open(self.table, self.paths[-1], self.level)
+        self.writer.write_table(rows, row_group_size=max(len(rows), 1))
+        if self.paths[-1].stat().st_size >= FILE_BYTES:
+            self._close()
+
+    def finish(self) -> list[Path]:
+        """Close, and name the files in order."""
+        self._close()
+        return self.paths
+
+    def _close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+            self.writer = None
+
+
+def _open(table: Table, path: Path, level: int) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        path,
+        table.arrow_schema,
+        compression="zstd",
+        compression_level=level,
+        use_dictionary=[name for name in _REPEATING if name in table.column_names],
+        write_statistics=[name for name in table.column_names if name != "content"],
+        data_page_size=PAGE_BYTES,
+        write_batch_size=VALUES_PER_CHECK,
+        store_schema=False,
+    )

@@ -1,0 +1,128 @@
+"""The order of a compacted bucket, and its rows in that order, in bounded memory.
+
+Ids and names of a bucket are sorted as a whole; the bytes are then fetched part by part in that order. A part opens
+only the row groups that hold rows of it. Landed runs are sorted, so those are few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.maintain.rubbish import relative
+from pipeline.model.tables import Table
+from pipeline.storage.errors import StorageError
+from pipeline.storage.interface import Storage
+
+BATCH_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows to fetch together: ``rows`` as ``in_order`` returns them. ``at_head`` is the same for all."""
+
+    at_head: bool
+    rows: pa.Table
+
+
+def in_order(keys: pa.Table, at_head: pa.Table | None) -> pa.Table:
+    """Each object once, sorted by at_head (true first), network, ext, name, order of arrival.
+
+    Args:
+        keys: live rows: file, pos, network, oid, at_head, size_bytes, and ext and name where the table has them.
+        at_head: network and oid of what is at HEAD now; None to believe the flags of ``keys``.
+
+    Returns:
+        The columns of ``keys``, with ``at_head`` as it is now. Of two rows of one object one remains, and the object is
+        at HEAD if either was.
+    """
+    arrival = [("file", "ascending"), ("pos", "ascending")]
+    keys = keys.take(pc.sort_indices(keys, sort_keys=arrival)).append_column("arrival", pa.array(range(len(keys))))
+    seen = keys.group_by(["network", "oid"]).aggregate([("arrival", "min"), ("at_head", "max")])
+    keys = keys.drop_columns(["at_head"]).join(
+        seen.select(["arrival_min", "at_head_max"]).rename_columns(["arrival", "at_head"]), "arrival", join_type="inner"
+    )
+    if at_head is not None:
+        flags = at_head.select(["network", "oid"]).append_column("now", pa.array([True] * len(at_head)))
+        keys = keys.drop_columns(["at_head"]).join(flags, ["network", "oid"], join_type="left outer")
+        keys = keys.append_column("at_head", pc.fill_null(keys["now"], False)).drop_columns(["now"])
+    named = [(name, "ascending") for name in ("network", "ext", "name") if name in keys.column_names]
+    order = [("at_head", "descending"), *named, ("arrival", "ascending")]
+    return keys.take(pc.sort_indices(keys, sort_keys=order)).drop_columns(["arrival"])
+
+
+def parts(rows: pa.Table, part_bytes: int) -> Iterator[Part]:
+    """Cut sorted rows where the flag changes and wherever a part would exceed its size; one row is never cut."""
+    flags = rows["at_head"].to_numpy()
+    sizes = rows["size_bytes"].to_numpy()
+    heads = int(np.count_nonzero(flags))
+    for begin, end in ((0, heads), (heads, len(flags))):
+        at = begin
+        while at < end:
+            until = at + max(int(np.searchsorted(np.cumsum(sizes[at:end]), part_bytes, side="right")), 1)
+            yield Part(bool(flags[at]), rows.slice(at, until - at))
+            at = until
+
+
+def fetch(storage: Storage, table: Table, part: Part) -> pa.Table:
+    """The whole rows of a part, in its order, flagged as it says.
+
+    Raises:
+        StorageError: a file cannot be read, or is not below the archive's root.
+    """
+    files = part.rows["file"].combine_chunks().dictionary_encode()
+    codes, positions = files.indices.to_numpy(), part.rows["pos"].to_numpy()
+    found: list[pa.RecordBatch] = []
+    ranks: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
+    for code, uri in enumerate(files.dictionary.to_pylist()):
+        mine = np.flatnonzero(codes == code)
+        mine = mine[np.argsort(positions[mine], kind="stable")]
+        for batch, taken in _rows(storage, uri, table, positions[mine]):
+            found.append(batch)
+            ranks.append(mine[taken])
+    whole = pa.Table.from_batches(found, table.arrow_schema).combine_chunks()
+    whole = whole.take(pa.array(np.argsort(np.concatenate(ranks))))
+    flag = pa.repeat(pa.scalar(part.at_head), len(whole))
+    return whole.set_column(table.column_names.index("at_head"), table.arrow_schema.field("at_head"), flag)
+
+
+def _rows(
+    storage: Storage, uri: str, table: Table, positions: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> Iterator[tuple[pa.RecordBatch, slice]]:
+    """The rows at sorted positions of a file, batch by batch, and which of the positions each batch has."""
+    path = relative(storage, uri)
+    if path is None:
+        raise StorageError(uri, f"a data file outside the archive at {storage.root_uri}")
+    with storage.open(path) as stream, pq.ParquetFile(stream) as file:
+        begin = 0
+        for group in range(file.num_row_groups):
+            end = begin + file.metadata.row_group(group).num_rows
+            low, high = np.searchsorted(positions, [begin, end])
+            if low < high:
+                yield from _of_group(file, group, begin, table, positions, int(low), int(high))
+            begin = end
+
+
+def _of_group(
+    file: pq.ParquetFile,
+    group: int,
+    begin: int,
+    table: Table,
+    positions: np.ndarray[tuple[int], np.dtype[np.int64]],
+    low: int,
+    high: int,
+) -> Iterator[tuple[pa.RecordBatch, slice]]:
+    columns = list(table.column_names)
+    for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns):
+        until = low + int(np.searchsorted(positions[low:high], begin + len(batch)))
+        if until > low:
+            taken = batch.take(pa.array(positions[low:until] - begin))
+            yield taken.select(columns).cast(table.arrow_schema), slice(low, until)
+        low, begin = until, begin + len(batch)
+        if low == high:
+            return

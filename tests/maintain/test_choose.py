@@ -1,0 +1,40 @@
+"""Which buckets are compacted, in which order, and how far a budget reaches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.maintain.choose import BucketStats, Budget, by_gain
+
+IDLE = BucketStats("contents", 0, 1, 1000, 100, 0, 0, 0, "")
+
+
+def test_a_bucket_without_news_is_left_alone() -> None:
+    assert by_gain([IDLE]) == []
+
+
+def test_most_gain_for_the_effort_comes_first() -> None:
+    landed = replace(IDLE, bucket=1, landed_files=3, landed_bytes=1000, oldest_night="2026-11-02")
+    deleted = replace(IDLE, bucket=2, deleted_rows=50)
+    a_little = replace(IDLE, bucket=3, landed_files=1, landed_bytes=10, oldest_night="2026-11-01")
+    older = replace(landed, bucket=4, oldest_night="2026-11-01")
+    larger = replace(older, bucket=5, size_bytes=2000, landed_bytes=2000)
+    order = by_gain([IDLE, a_little, landed, deleted, older, larger])
+    assert [stats.bucket for stats in order] == [2, 5, 4, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("budget", "spent"),
+    [
+        (Budget(), False),
+        (Budget(size_bytes=101), False),
+        (Budget(size_bytes=100), True),
+        (Budget(duration_s=6), False),
+        (Budget(duration_s=5), True),
+        (Budget(size_bytes=1000, duration_s=5), True),
+    ],
+)
+def test_a_budget(budget: Budget, spent: bool) -> None:
+    assert budget.spent(100, 5.0) is spent
