@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import click
 import pytest
 
+from pipeline.cli.maintain import parse_budget
 from pipeline.maintain.choose import BucketStats, Budget, by_gain
 
 IDLE = BucketStats("contents", 0, 1, 1000, 100, 0, 0, 0, "")
@@ -38,3 +40,22 @@ def test_most_gain_for_the_effort_comes_first() -> None:
 )
 def test_a_budget(budget: Budget, spent: bool) -> None:
     assert budget.spent(100, 5.0) is spent
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("10GB", Budget(size_bytes=10**10)),
+        ("1.5MB", Budget(size_bytes=1_500_000)),
+        ("30m", Budget(duration_s=1800)),
+        ("45s", Budget(duration_s=45)),
+    ],
+)
+def test_a_budget_as_people_write_it(text: str, budget: Budget) -> None:
+    assert parse_budget(text) == budget
+
+
+@pytest.mark.parametrize("text", ["", "10", "GB", "-3m", "10 GB", "3d"])
+def test_what_is_no_budget(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="neither a size"):
+        parse_budget(text)
