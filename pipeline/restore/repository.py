@@ -10,10 +10,11 @@ from pathlib import Path
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
-from pipeline.errors import CheckFailed
+from pipeline.errors import CheckFailed, UsageError
 from pipeline.fetch.skeleton import Skeleton
 from pipeline.git.pack_format import BLOB, COMMIT, KIND, TAG, TREE, PackedObject
 from pipeline.git.restore import Head, write_repository
+from pipeline.model.visit import VisitStatus
 from pipeline.plan.fetch import HEAD
 from pipeline.restore.reachable import reachable
 from pipeline.tables.read import Archive, GitObject
@@ -31,6 +32,17 @@ class ObjectsMissing(CheckFailed):
 
     def __str__(self) -> str:
         return f"{self.url} needs {self.count} objects that the archive lacks, one of them is {self.example}"
+
+
+class NeverArchived(UsageError):
+    """No visit of the origin ended well by that night, so nothing is known of its content."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
+
+    def __str__(self) -> str:
+        return f"{self.url} was never archived: no visit ended well; `pipeline status {self.url}` shows why"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +66,16 @@ def restore_repository(archive: Archive, url: str, directory: Path, scratch: Pat
 
     Raises:
         OriginNotFound: on that night the archive had not visited such an origin.
+        NeverArchived: it had, and nothing came of it.
         NightNotFound: there is no such night.
         ObjectsMissing: the archive is damaged; nothing is written.
         UsageError: the directory is in use.
     """
     network, bucket = _place(archive, url)
-    refs, head = _refs(archive.refs_at(url))
+    rows = archive.refs_at(url)
+    if not rows and not _ever_ended_well(archive, url, bucket):
+        raise NeverArchived(url)
+    refs, head = _refs(rows)
     scratch.mkdir(parents=True, exist_ok=True)
     tips = {bytes.fromhex(target.decode()) for target in refs.values()}
     if head.oid is not None:
@@ -93,6 +109,12 @@ def _place(archive: Archive, url: str) -> tuple[int, int]:
     if not found:
         raise OriginNotFound(url)
     return found[0]["network"], found[0]["bucket"]
+
+
+def _ever_ended_well(archive: Archive, url: str, bucket: int) -> bool:
+    good = F.col("status").isin([str(status) for status in VisitStatus if status.ok])
+    mine = (F.col("bucket") == bucket) & (F.col("origin") == url)
+    return not archive.table("visits").where(mine & good).limit(1).isEmpty()
 
 
 def _not_stored(archive: Archive, network: int, bucket: int) -> set[bytes]:

@@ -1,0 +1,421 @@
+"""Every command of the README's table, as text and as JSON, on one small archive."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from pipeline.model.tables import ALL
+from tests.e2e.archive import Archive, Place, Said, night
+from tests.e2e.conftest import MakeArchive
+from tests.support.git import git, put, put_commit, put_tree, resolve, set_refs
+from tests.support.repos import build_graph, fork_of, init
+from tests.support.servers import Peer
+
+PYTHON = b"import os\n\n\ndef main():\n    print(os.name)\n"
+C = b"int main(void)\n{\n    return 0;\n}\n"
+TEXT = "caf\u00e9 \u65e5\u672c\n"
+
+
+@dataclass(frozen=True)
+class Small:
+    """One night of a repository with three kinds of files, its fork, and one that is not there."""
+
+    archive: Archive
+    repo: Path
+    url: str
+    fork_url: str
+    missing_url: str
+    night_text: str
+    """What ``nightly`` said in text."""
+
+
+@pytest.fixture(scope="module")
+def small(make_archive: MakeArchive, served: Path, web: Peer) -> Small:
+    repo = init(served / "small.git")
+    python, c, odd = put(repo, "blob", PYTHON), put(repo, "blob", C), put(repo, "blob", TEXT.encode())
+    inner = put_tree(repo, ("100644", "copy.py", python))
+    tree = put_tree(
+        repo,
+        ("100644", "a.py", python),
+        ("100644", "main.c", c),
+        ("40000", "sub", inner),
+        ("100644", "\u65e5.txt", odd),
+    )
+    tip = put_commit(repo, tree, message=TEXT.encode(), author=b"J\xf6rg <j@example.com> 1700000000 +0530")
+    set_refs(repo, {b"refs/heads/main": tip})
+    fork_of(repo, served / "fork.git", commits=1)
+    archive = make_archive("small", nightly={"jobs": ["language_census"]})
+    url, fork_url, missing_url = (web.url(name) for name in ("small.git", "fork.git", "missing.git"))
+    archive.run("origins", "add", url)
+    archive.run("origins", "add", fork_url, "--fork-of", url)
+    archive.run("origins", "add", missing_url)
+    said = archive.run("nightly", "--night", str(night(1)))
+    return Small(archive, repo, url, fork_url, missing_url, said.stdout)
+
+
+def show(said: Said) -> str:
+    """Text for people, with the widths of columns taken out."""
+    return " ".join(said.stdout.split())
+
+
+# init
+
+
+def test_init_says_what_it_did_and_does_it_once(place: Place, tmp_path: Path) -> None:
+    archive = Archive.at(place, tmp_path, "fresh")
+    said = archive.run("init", "--buckets", "3")
+    where = archive.storage.root_uri
+    assert show(said) == f"Created an archive with 3 buckets at {where}"
+    again = archive.run("init", "--buckets", "5")
+    assert show(again) == f"There is an archive with 3 buckets at {where}; nothing was changed"
+    assert archive.init() == {"created": False, "location": where, "buckets": 3}
+    assert archive.status()["nights"] == []
+    assert "none yet" in show(archive.run("status"))
+
+
+def test_the_archive_option_wins_over_the_configured_place(place: Place, tmp_path: Path) -> None:
+    archive = Archive.at(place, tmp_path, "configured")
+    other = f"{place.root}/other"
+    said = archive.run("init", "--archive", other, "--output", "json")
+    assert said.json["location"].endswith("/other")
+    assert archive.run("status", code=2).stderr.strip().endswith("create one with `pipeline init`")
+    assert archive.run("status", "--archive", other, "--output", "json").json["origins"] == {}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status",),
+        ("nightly",),
+        ("origins", "list"),
+        ("origins", "add", "https://example.org/a"),
+        ("restore", "https://example.org/a", "somewhere"),
+        ("sql", "SELECT 1"),
+        ("submit", "language_census"),
+    ],
+    ids=lambda words: "-".join(words[:2]),
+)
+def test_nothing_works_without_an_archive(place: Place, tmp_path: Path, words: tuple[str, ...]) -> None:
+    archive = Archive.at(place, tmp_path, "absent")
+    said = archive.run(*words, code=2)
+    assert f"there is no archive at {archive.storage.root_uri}" in said.stderr
+    assert said.stdout == ""
+
+
+# origins
+
+
+def test_origins_are_added_once(small: Small) -> None:
+    assert small.archive.ask("origins", "add", small.url) == {"added": 0, "known": 1}
+    said = small.archive.run("origins", "add", small.url)
+    assert show(said) == "0 origins added, 1 were known"
+
+
+def test_a_list_of_origins(make_archive: MakeArchive, tmp_path: Path) -> None:
+    archive = make_archive("lists")
+    listed = tmp_path / "origins.txt"
+    listed.write_text(
+        "# comment\n\nhttps://example.org/a/   # with a comment\nHTTPS://Example.org/a\n"
+        "https://example.org/b https://example.org/a\n"
+    )
+    assert archive.ask("origins", "add", "--from", listed) == {"added": 2, "known": 0}
+    found = archive.ask("origins", "list")
+    assert [(o["url"], o["fork_of"], o["state"], o["last_visit"]) for o in found] == [
+        ("https://example.org/a", None, "active", None),
+        ("https://example.org/b", "https://example.org/a", "active", None),
+    ]
+    assert found[0]["network"] == found[1]["network"]
+
+
+def test_bad_lines_are_told_by_number_and_nothing_is_added(make_archive: MakeArchive, tmp_path: Path) -> None:
+    archive = make_archive("bad-lists")
+    listed = tmp_path / "origins.txt"
+    listed.write_text(
+        "https://example.org/a\nfile:///etc\n# fine\nhttps://example.org/b c d\nhttps://u:pw@example.org/c\n"
+    )
+    said = archive.run("origins", "add", "--from", listed, code=2)
+    assert "nothing was added, 3 lines can not be used" in said.stderr
+    assert [line.split()[1] for line in said.stderr.splitlines() if line.startswith("  line")] == ["2:", "4:", "5:"]
+    assert "pw" not in said.stderr
+    assert archive.ask("origins", "list") == []
+
+
+def test_origins_list_as_text(small: Small) -> None:
+    said = small.archive.run("origins", "list")
+    for expected in (small.url, small.fork_url, small.missing_url, "active", "not_found"):
+        assert expected in said.stdout
+
+
+@pytest.mark.parametrize("words", [(), ("https://a.example/b", "--from", "-"), ("--from", "-", "--fork-of", "x")])
+def test_origins_add_wants_one_source(small: Small, words: tuple[str, ...]) -> None:
+    said = small.archive.run("origins", "add", *words, code=2, stdin="")
+    assert "give a URL, with --fork-of if it is a fork, or --from FILE" in said.stderr
+
+
+# nightly and status
+
+
+def test_nightly_tells_people_what_happened(small: Small) -> None:
+    told = " ".join(small.night_text.split())
+    assert "Night 2026-11-01" in told
+    assert "2 full, 1 not_found" in told
+    assert "of what came over the wire" in told
+    for stage in ("plan", "fetch", "publish", "derive", "seal", "jobs"):
+        assert stage in told
+    assert small.missing_url in told
+
+
+def test_status_in_numbers(small: Small) -> None:
+    found = small.archive.status()
+    assert found["nights"] == [str(night(1))]
+    assert found["origins"] == {"active": 3}
+    assert found["last_visits"] == {"full": 2, "not_found": 1}
+    rows = {table: len(small.archive.rows(table)) for table in found["objects"]}
+    assert found["objects"] == rows
+    assert rows["commits"] == 2
+    assert found["raw_bytes"] == sum(row["size"] for row in small.archive.sql("SELECT size FROM blobs"))
+    assert found["stored_bytes"] > 1000
+    told = show(small.archive.run("status"))
+    assert "1, 2026-11-01 to 2026-11-01" in told
+    assert "3 active" in told
+
+
+def test_status_of_an_origin(small: Small) -> None:
+    tip = resolve(small.repo, "main")
+    found = small.archive.status(small.url)
+    assert (found["url"], found["fork_of"], found["next_due"]) == (small.url, None, str(night(2)))
+    assert found["refs"] == [
+        {"name": "HEAD", "target": tip, "symref": "refs/heads/main", "since": str(night(1))},
+        {"name": "refs/heads/main", "target": tip, "symref": None, "since": str(night(1))},
+    ]
+    assert small.archive.status(small.fork_url)["fork_of"] == small.url
+    (visit,) = small.archive.status(small.missing_url)["visits"]
+    assert (visit["status"], visit["error"]) == ("not_found", "not_found")
+    told = show(small.archive.run("status", small.url + "/"))
+    assert tip in told
+    said = small.archive.run("status", "https://example.org/unknown", code=2)
+    assert "is not an origin of this archive" in said.stderr
+
+
+# restore
+
+
+def test_restore_tells_what_it_wrote(small: Small, tmp_path: Path) -> None:
+    to = tmp_path / "one.git"
+    said = small.archive.run("restore", small.url, to)
+    assert show(said) == f"Restored {small.url} as of 2026-11-01 to {to}: 1 refs, 6 objects"
+    again = tmp_path / "two.git"
+    found = small.archive.ask("restore", small.url, again, "--night", str(night(1)))
+    assert (found["directory"], found["refs"], found["objects"], found["not_stored"]) == (str(again), 1, 6, 0)
+    assert git(again, "rev-parse", "main") == git(small.repo, "rev-parse", "main")
+
+
+def test_restore_refuses_what_it_can_not_do(small: Small, tmp_path: Path) -> None:
+    used = tmp_path / "used"
+    used.mkdir()
+    (used / "precious").write_text("data")
+    assert str(used) in small.archive.run("restore", small.url, used, code=2).stderr
+    assert [path.name for path in used.iterdir()] == ["precious"]
+    to = tmp_path / "to.git"
+    for words, says in (
+        (("https://example.org/unknown",), "is not an origin"),
+        ((small.missing_url,), "was never archived: no visit ended well"),
+        ((small.url, "--night", "2026-10-31"), "there is no night 2026-10-31"),
+        ((small.url, "--night", "yesterday"), "is not a date like"),
+    ):
+        said = small.archive.run("restore", *words, to, code=2)
+        assert says in said.stderr
+        assert not to.exists()
+
+
+def test_a_blob_over_the_limit_is_told_when_it_is_missing(
+    make_archive: MakeArchive, served: Path, web: Peer, tmp_path: Path
+) -> None:
+    repo = init(served / "large.git")
+    blobs = put(repo, "blob", b"small\n"), put(repo, "blob", b"x" * 5000)
+    tree = put_tree(repo, ("100644", "a", blobs[0]), ("100644", "b", blobs[1]))
+    set_refs(repo, {b"refs/heads/main": put_commit(repo, tree)})
+    archive = make_archive("limited", fetch__limits={"blob_bytes": 1000})
+    archive.add(web.url("large.git"))
+    assert archive.nightly(1)["origins"] == {"partial": 1}
+    found = archive.ask("restore", web.url("large.git"), tmp_path / "r.git", code=1)
+    assert (found["objects"], found["not_stored"]) == (3, 1)
+    assert archive.sql("SELECT stored, size FROM blobs ORDER BY size") == [
+        {"stored": "yes", "size": 6},
+        {"stored": "too_large", "size": 5000},
+    ]
+
+
+# sql
+
+
+def test_sql_in_text_and_json(small: Small) -> None:
+    query = "SELECT hex(oid) AS id, author_name, message, author_time, tree FROM commits WHERE size(parents) = 0"
+    (row,) = small.archive.sql(query)
+    assert row["id"].lower() == resolve(small.repo, "main")
+    assert row["tree"] == resolve(small.repo, "main^{tree}")
+    assert row["message"] == TEXT
+    assert row["author_time"].startswith("2023-11-14T22:13:20")
+    assert row["tree"] in small.archive.run("sql", query).stdout
+
+
+def test_sql_has_values_that_json_lacks(small: Small) -> None:
+    (row,) = small.archive.sql(
+        "SELECT CAST(1.50 AS DECIMAL(5, 2)) AS price, double('NaN') AS nan, DATE '2026-11-01' AS day, X'00ff' AS bytes,"
+        " named_struct('a', array(X'01', NULL)) AS nested, map('k', 1) AS pairs, INTERVAL '1' DAY AS wait,"
+        " NULL AS nothing"
+    )
+    assert row == {
+        "price": "1.50",
+        "nan": "nan",
+        "day": "2026-11-01",
+        "bytes": "00ff",
+        "nested": {"a": ["01", None]},
+        "pairs": {"k": 1},
+        "wait": "1 day, 0:00:00",
+        "nothing": None,
+    }
+
+
+def test_sql_limits_what_it_shows(small: Small) -> None:
+    said = small.archive.run("sql", "SELECT explode(sequence(1, 5)) AS n", "--limit", "2")
+    assert "The first 2 rows; see more with --limit" in said.stdout
+    found = small.archive.ask("sql", "SELECT explode(sequence(1, 5)) AS n", "--limit", "2")
+    assert found == [{"n": 1}, {"n": 2}]
+
+
+def test_every_table_can_be_described_and_joined(small: Small) -> None:
+    for table in ALL:
+        columns = {row["col_name"]: row["comment"] for row in small.archive.sql(f"DESCRIBE {table.name}")}
+        assert {column.name for column in table.columns} <= set(columns)
+        assert all(columns[column.name] for column in table.columns)
+    joined = "SELECT path, language, lines FROM files JOIN head_blobs USING (bucket, network, oid) WHERE origin = "
+    found = {row["path"]: (row["language"], row["lines"]) for row in small.archive.sql(f"{joined}'{small.url}'")}
+    assert set(found) == {"a.py", "main.c", "sub/copy.py", "\u65e5.txt"}
+    assert (found["a.py"], found["sub/copy.py"], found["main.c"]) == (("Python", 5), ("Python", 5), ("C", 4))
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("SELECT nonsense FROM commits", "UNRESOLVED_COLUMN"),
+        ("SELECT * FROM packs", "TABLE_OR_VIEW_NOT_FOUND"),
+        ("SELEKT", "PARSE_SYNTAX_ERROR"),
+        ("SELECT raise_error('no') FROM commits", "USER_RAISED_EXCEPTION"),
+    ],
+)
+def test_sql_errors_are_spark_s_own_without_a_stack_trace(small: Small, query: str, says: str) -> None:
+    said = small.archive.run("sql", query, code=2)
+    assert says in said.stderr
+    assert "\tat org.apache" not in said.stderr
+    assert "Traceback" not in said.stderr
+    assert said.stdout == ""
+
+
+def test_sql_of_another_night(small: Small) -> None:
+    assert small.archive.sql("SELECT count(*) AS n FROM visits", day=1) == [{"n": 3}]
+    said = small.archive.run("sql", "SELECT 1", "--night", "2026-10-01", code=2)
+    assert "there is no night 2026-10-01; the archive has 1, the latest being 2026-11-01" in said.stderr
+
+
+# jobs
+
+
+def test_the_census_has_its_result_and_its_lineage(small: Small) -> None:
+    rows = small.archive.sql("SELECT language, files, bytes, repositories, night FROM archive.results.language_census")
+    found = {row["language"]: row for row in rows}
+    assert found["Python"] == {
+        "language": "Python",
+        "files": 1,
+        "bytes": len(PYTHON),
+        "repositories": 2,
+        "night": str(night(1)),
+    }
+    assert (found["C"]["files"], found["C"]["bytes"], found["C"]["repositories"]) == (1, len(C), 2)
+    (run,) = small.archive.sql("SELECT * FROM archive.results.runs")
+    assert (run["job"], run["night"], run["version"]) == ("language_census", str(night(1)), version("git-lakehouse"))
+    assert (run["arguments"], run["rows"]) == ([], len(rows))
+    assert json.loads(run["snapshots"]) == small.archive.read(1).snapshots()
+    lineage = json.loads(small.archive.storage.read(f"results/language_census/{night(1)}.json"))
+    assert (lineage["job"], lineage["rows"], lineage["snapshot"]) == (run["job"], len(rows), run["result_snapshot"])
+
+
+def test_submit_runs_a_job_again(small: Small) -> None:
+    before = small.archive.sql("SELECT * FROM archive.results.language_census ORDER BY language")
+    found = small.archive.ask("submit", "language_census", "--night", str(night(1)))
+    assert sorted(found, key=lambda row: row["language"] or "") == before
+    assert "Python" in small.archive.run("submit", "language_census").stdout
+    assert len(small.archive.sql("SELECT * FROM archive.results.runs")) == 1
+
+
+def test_submit_refuses_what_it_can_not_run(small: Small) -> None:
+    for words, says in (
+        (("no_such_job",), "there is no job no_such_job; there are: language_census"),
+        (("language_census", "--night", "2026-10-01"), "there is no night 2026-10-01"),
+        (("language_census", "--", "--deep", "x"), "language_census takes no arguments, but was given --deep x"),
+    ):
+        assert says in small.archive.run("submit", *words, code=2).stderr
+
+
+def test_a_job_needs_a_night(make_archive: MakeArchive) -> None:
+    said = make_archive("nightless").run("submit", "language_census", code=2)
+    assert "no night has been completed yet" in said.stderr
+
+
+def test_jobs_lists_what_there_is(small: Small) -> None:
+    found = {job["name"]: job["description"] for job in small.archive.ask("jobs")}
+    assert found["language_census"] == "Files, bytes and repositories of each language at HEAD."
+    assert found["language_census"] in show(small.archive.run("jobs"))
+
+
+# configuration
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[fetch]\nworker = 2\n", "fetch.worker: there is no such key"),
+        ("[fetch.limits]\nsilence = 2\n", "fetch.limits.silence: there is no such key"),
+        ("[fetsch]\n", "fetsch: there is no such key"),
+        ("[fetch]\nworkers = 0\n", "fetch.workers: Input should be greater than or equal to 1"),
+        ("[fetch]\nworkers =\n", "not TOML"),
+        ('[log]\nlevel = "LOUD"\n', "log.level"),
+    ],
+)
+def test_a_bad_configuration_names_file_and_key(small: Small, tmp_path: Path, text: str, says: str) -> None:
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    archive = dataclasses.replace(small.archive, folder=folder)
+    archive.config_path.write_text(text)
+    said = archive.run("status", "--output", "json", code=2)
+    assert f"{archive.config_path}: " in said.stderr
+    assert says in said.stderr
+    assert said.stdout == ""
+
+
+def test_a_configuration_that_is_not_there(small: Small, tmp_path: Path) -> None:
+    archive = dataclasses.replace(small.archive, folder=tmp_path / "none")
+    assert "No such file" in archive.run("status", code=2).stderr
+
+
+def test_wrong_usage_is_told_with_help(small: Small) -> None:
+    for words in (("nightly", "--nigth", "x"), ("restore", small.url), ("frobnicate",), ("init", "--buckets", "0")):
+        said = small.archive.run(*words, code=2)
+        assert "Usage: " in said.stderr
+        assert said.stdout == ""
+
+
+def test_a_night_without_anything_due(make_archive: MakeArchive, served: Path, web: Peer) -> None:
+    build_graph(served / "later.git", [[1]])
+    archive = make_archive("nothing-due")
+    assert archive.nightly(1)["origins"] == {}
+    assert archive.nightly(2)["objects"] == 0
+    assert archive.status()["nights"] == [str(night(1)), str(night(2))]
+    archive.add(web.url("later.git"))
+    assert archive.nightly(3)["origins"] == {"full": 1}

@@ -1,0 +1,181 @@
+"""The installed program as cron and scripts meet it: exit codes, what goes to which stream, signals, a held archive."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import pipeline.workflows.load
+from pipeline.model.layout import Load
+from pipeline.model.manifest import Manifest
+from tests.e2e.archive import PROGRAM, PROGRAM_LIMIT_S, Archive, Place, night
+from tests.e2e.conftest import MakeArchive
+from tests.support.git import resolve
+from tests.support.repos import build_graph, compare
+from tests.support.servers import Peer, silent
+from tests.support.sockets import free_port
+
+HOLDER = """
+import sys
+from pathlib import Path
+from pipeline.config import load_config
+from pipeline.storage import open_storage
+from pipeline.storage.lease import Lease, Owner
+config = load_config(Path(sys.argv[1]))
+with Lease.acquire(open_storage(config.archive.location, config.hdfs), Owner.here("other-run", "a test"), ttl_s=600):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_by_another_process(archive: Archive) -> Iterator[int]:
+    """Another live process holds the archive for the block; yields its id."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(archive.config_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process.pid
+            process.communicate("", timeout=60)
+            assert process.returncode == 0
+        finally:
+            process.kill()
+
+
+def test_a_night_by_cron(place: Place, tmp_path: Path, served: Path, daemon: Peer) -> None:
+    """Created, filled and run by the program alone, with several workers, a job and an origin that fails."""
+    build_graph(served / "good.git", [[1], [2, 1]])
+    build_graph(served / "other.git", [[1]])
+    archive = Archive.at(place, tmp_path, "cron", nightly={"jobs": ["language_census"]}, archive={"buckets": 16})
+    init = archive.program("init", "--output", "json")
+    assert init.json == {"created": True, "location": archive.storage.root_uri, "buckets": 16}
+    refused = f"git://127.0.0.1:{free_port()}/r.git"
+    archive.add(daemon.url("good.git"), daemon.url("other.git"), refused)
+    done = archive.program("nightly", "--night", str(night(1)), "--workers", "3", "--output", "json", code=1)
+    assert done.json["origins"] == {"failed": 1, "full": 2}
+    assert "INFO pipeline.tables.publish: load 2026-11-01" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "WARN" not in done.stderr.replace("WARNING: Using incubator modules", "")
+    again = archive.program("nightly", "--night", str(night(1)))
+    assert again.stdout.startswith("The night 2026-11-01 is complete already; nothing was done.")
+    assert archive.sql("SELECT * FROM archive.results.language_census") != []
+    restored = archive.restore(daemon.url("good.git"), tmp_path / "restored.git")
+    assert compare(served / "good.git", restored) == []
+
+
+def test_a_terminated_night_gives_up_the_archive_and_goes_on_later(
+    make_archive: MakeArchive, served: Path, daemon: Peer
+) -> None:
+    build_graph(served / "beside.git", [[1], [2, 1]])
+    archive = make_archive("terminated", fetch__limits={"silence_s": 3000, "total_s": 3000})
+    with silent() as mute:
+        archive.add(mute.url(), daemon.url("beside.git"))
+        with archive.start("nightly", "--night", str(night(1)), "--output", "json") as process:
+            assert mute.wait_connected(PROGRAM_LIMIT_S)
+            assert archive.storage.stat("lease.json") is not None
+            process.send_signal(signal.SIGTERM)
+            stdout, stderr = process.communicate(timeout=PROGRAM_LIMIT_S)  # until Spark's process has ended, too
+        assert process.returncode == 5, stderr
+        assert "interrupted; run the same command again and it goes on where it stopped" in stderr
+        assert "Traceback" not in stderr
+        assert stdout == ""
+        assert archive.storage.stat("lease.json") is None
+        assert list(archive.config.fetch.scratch_folder.iterdir()) == []
+        assert archive.status()["nights"] == []
+        hasty = archive.with_settings(fetch__limits={"silence_s": 1})
+        assert hasty.nightly(1, code=1)["origins"] == {"failed": 1, "full": 1}
+    assert archive.visit(mute.url(), 1)["error"] == "timeout"
+
+
+def test_a_second_nightly_names_who_holds_the_archive(make_archive: MakeArchive) -> None:
+    archive = make_archive("held")
+    with held_by_another_process(archive) as pid:
+        said = archive.program("nightly", "--night", str(night(1)), "--output", "json", code=4)
+        assert "the archive is held by a test, run other-run" in said.stderr
+        assert f"pid {pid}" in said.stderr
+        assert said.stdout == ""
+        assert archive.status()["nights"] == []
+    assert archive.nightly(1)["already"] is False
+
+
+def test_damaged_files_are_told_and_nothing_is_published(
+    make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path
+) -> None:
+    build_graph(served / "damaged.git", [[1], [2, 1]])
+    url = daemon.url("damaged.git")
+    archive = make_archive("damaged")
+    archive.add(url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline.workflows.load, "publish", lambda *_: 1 / 0)
+        archive.run("nightly", "--night", str(night(1)), code=5)
+    (listed,) = archive.storage.list(Load.of_night(night(1)).manifests)
+    manifest = Manifest.model_validate_json(archive.storage.read(listed.path))
+    (landed,) = [file for file in manifest.files if file.table == "commits"]
+    whole = archive.storage.read(landed.path)
+    archive.storage.replace(landed.path, whole[:-1])
+    said = archive.run("nightly", "--night", str(night(1)), code=3)
+    assert f"{landed.path}: {len(whole) - 1} bytes instead of {len(whole)}" in said.stderr
+    assert archive.read().nights() == []
+    assert archive.rows("commits") == []
+    archive.storage.replace(landed.path, whole)
+    archive.nightly(1)
+    lost = resolve(served / "damaged.git", "main:1.txt")
+    archive.spark.sql(f"DELETE FROM archive.code.contents WHERE oid = X'{lost}'")
+    archive.nightly(2)
+    said = archive.run("restore", url, tmp_path / "r.git", code=3)
+    assert f"needs 1 objects that the archive lacks, one of them is {lost}" in said.stderr
+    assert not (tmp_path / "r.git").exists()
+    assert compare(served / "damaged.git", archive.restore(url, tmp_path / "one.git", day=1)) == []
+
+
+def run(*words: str, code: int, cwd: Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [str(PROGRAM), *words], capture_output=True, text=True, check=False, timeout=PROGRAM_LIMIT_S, cwd=cwd
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_wrong_usage_is_2(tmp_path: Path) -> None:
+    assert "No such option" in run("nightly", "--nigth", code=2, cwd=tmp_path).stderr
+    (tmp_path / "c.toml").write_text("[archive]\nplace = 'x'\n")
+    said = run("status", "--config", "c.toml", "--output", "json", code=2, cwd=tmp_path)
+    assert said.stderr.strip() == "error: c.toml: archive.place: there is no such key"
+    assert said.stdout == ""
+
+
+def test_no_configuration_is_the_default_one(tmp_path: Path) -> None:
+    said = run("status", code=2, cwd=tmp_path)
+    assert f"there is no archive at file://{tmp_path}/archive" in said.stderr
+
+
+def test_a_storage_that_does_not_answer_is_5(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "c.toml").write_text(
+        f'[archive]\nlocation = "hdfs://127.0.0.1:{port}/a"\n[hdfs]\nattempts = 1\nwebhdfs_urls = ["http://127.0.0.1:{port}"]\n'
+    )
+    said = run("status", "--config", "c.toml", code=5, cwd=tmp_path)
+    assert str(port) in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_jobs_needs_neither_archive_nor_spark(tmp_path: Path) -> None:
+    found = json.loads(run("jobs", "--output", "json", code=0, cwd=tmp_path).stdout)
+    assert "language_census" in {job["name"] for job in found}
+
+
+def test_help_and_version(tmp_path: Path) -> None:
+    assert "4 another run holds the archive" in " ".join(run("--help", code=0, cwd=tmp_path).stdout.split())
+    assert run("--version", code=0, cwd=tmp_path).stdout.startswith("pipeline, version ")
