@@ -12,6 +12,7 @@ import click
 from pipeline.cli.archive import init, restore, status
 from pipeline.cli.backfill import backfill
 from pipeline.cli.jobs import jobs, sql, submit
+from pipeline.cli.maintain import compact, maintain
 from pipeline.cli.nightly import nightly
 from pipeline.cli.origins import origins
 
@@ -26,7 +27,7 @@ def cli() -> None:
     """
 
 
-for command in (init, origins, nightly, backfill, status, restore, submit, jobs, sql):
+for command in (init, origins, nightly, backfill, status, restore, submit, jobs, sql, maintain, compact):
     cli.add_command(command)
 
 

@@ -10,24 +10,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-PREFIX = "fetch-"
+PREFIX, MAKING = "fetch-", "making-"
 
 
 @contextmanager
 def scratch_folder(scratch: Path, name: str) -> Iterator[Path]:
     """A new folder below ``scratch``, removed at the end; what processes that were killed left there is removed first.
 
-    The kernel's lock on a folder ends with its process, however that ends. A lock on ``scratch`` itself keeps a
-    sweeper from seeing a folder that is made but not yet locked.
+    The kernel's lock on a folder ends with its process, however that ends. A folder gets its name only once it is
+    locked, so that no sweeper takes it for left behind, and nobody ever waits for a lock.
 
     Raises:
         OSError: scratch can not be written.
     """
     scratch.mkdir(parents=True, exist_ok=True)
-    with _locked(scratch):
-        _sweep(scratch)
-        folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-", dir=scratch))
-        held = _lock(folder)
+    _sweep(scratch)
+    making = Path(tempfile.mkdtemp(prefix=MAKING, dir=scratch))
+    held = _lock(making)
+    folder = making.rename(scratch / f"{PREFIX}{name}-{making.name.removeprefix(MAKING)}")
     try:
         yield folder
     finally:
@@ -38,25 +38,20 @@ def scratch_folder(scratch: Path, name: str) -> Iterator[Path]:
 def _sweep(scratch: Path) -> None:
     for folder in scratch.glob(f"{PREFIX}*"):
         with suppress(OSError):  # in use, or gone while we looked
-            held = _lock(folder, fcntl.LOCK_NB)
+            held = _lock(folder)
             shutil.rmtree(folder, ignore_errors=True)
             os.close(held)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    held = _lock(folder)
-    try:
-        yield
-    finally:
-        os.close(held)
+def _lock(folder: Path) -> int:
+    """Hold an exclusive lock until the descriptor that is returned is closed.
 
-
-def _lock(folder: Path, flags: int = 0) -> int:
-    """Hold an exclusive lock until the descriptor that is returned is closed."""
+    Raises:
+        BlockingIOError: another process holds it.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BaseException:
         os.close(descriptor)
         raise
