@@ -19,11 +19,6 @@ __all__ = ["hdfs"]
 MakeArchive = Callable[..., Archive]
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    # PySpark leaves the sockets of collect() to the garbage collector, which may run in any later test.
-    config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "place" in getattr(item, "fixturenames", ()):

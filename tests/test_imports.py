@@ -1,0 +1,179 @@
+"""The layers are what docs/architecture.md says: libraries stay in their rooms, rooms know only what is below them."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from collections.abc import Iterator
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+LIBRARY_OF = MappingProxyType(
+    {
+        "click": ("pipeline/cli/",),
+        "rich": ("pipeline/cli/",),
+        "luigi": ("pipeline/workflows/",),
+        "hdfs": ("pipeline/storage/",),
+        "requests": ("pipeline/storage/",),
+        "dulwich": ("pipeline/git/",),
+        "urllib3": ("pipeline/git/", "pipeline/storage/"),
+        "pyspark": (
+            "pipeline/cli/common.py",
+            "pipeline/cli/jobs.py",
+            "pipeline/maintain/",
+            "pipeline/restore/",
+            "pipeline/submit/",
+            "pipeline/tables/",
+            "pipeline/workflows/held.py",
+            "pipeline/workflows/run.py",
+            "jobs/",
+        ),
+        "py4j": ("pipeline/maintain/",),
+        "pygments": ("pipeline/tables/language.py",),
+        "pyarrow": ("pipeline/fetch/", "pipeline/maintain/", "pipeline/model/tables.py", "pipeline/tables/"),
+        "numpy": ("pipeline/git/", "pipeline/maintain/"),
+        "tenacity": ("pipeline/storage/", "pipeline/workflows/"),
+    }
+)
+"""Folders, or single modules, that may import a library; no others may."""
+
+EVERYWHERE = ("pydantic", "pydantic_core", "_typeshed")
+"""Records and settings, and names for type checkers."""
+
+BELOW = MappingProxyType(
+    {
+        "errors": (),
+        "model": ("errors",),
+        "plan": ("errors", "model"),
+        "storage": ("errors",),
+        "git": ("errors", "model", "plan"),
+        "fetch": ("errors", "git", "model", "plan", "storage"),
+        "tables": ("errors", "model", "plan", "storage"),
+        "restore": ("errors", "fetch", "git", "model", "plan", "tables"),
+        "submit": ("errors", "storage", "tables"),
+        "config": ("errors", "git", "storage", "tables"),
+        "archive": ("errors", "model", "storage"),
+    }
+)
+"""What a room or module of ``pipeline`` may import besides itself; those not named here stand above all of these."""
+
+READS_ENVIRONMENT = ("pipeline/cli/", "pipeline/tables/session.py")
+"""The second only writes what PySpark reads nowhere else."""
+
+
+class Import(NamedTuple):
+    """One import, wherever in a module it stands."""
+
+    path: str
+    line: int
+    module: str
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    for folder in ("pipeline", "jobs"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
+
+
+def imports() -> Iterator[Import]:
+    for path, tree in sources():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                yield from (Import(path, node.lineno, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}:{node.lineno}: relative import"
+                assert node.module is not None
+                yield Import(path, node.lineno, node.module)
+
+
+def room(path: str) -> str:
+    """The room that a module of ``pipeline`` is in, by its path; a module at the top is one of its own."""
+    return path.split("/")[1].removesuffix(".py")
+
+
+def test_every_library_stays_in_its_rooms() -> None:
+    strays = []
+    for found in imports():
+        library = found.module.partition(".")[0]
+        if library in ("pipeline", "jobs", *EVERYWHERE) or library in sys.stdlib_module_names:
+            continue
+        if not found.path.startswith(LIBRARY_OF.get(library, ())):
+            strays.append(f"{found.path}:{found.line} imports {found.module}")
+    assert strays == []
+
+
+def test_every_room_has_use_of_its_libraries() -> None:
+    used = {(found.module.partition(".")[0], found.path) for found in imports()}
+    idle = [
+        (library, place)
+        for library, places in LIBRARY_OF.items()
+        for place in places
+        if not any(name == library and path.startswith(place) for name, path in used)
+    ]
+    assert idle == []
+
+
+def test_rooms_import_only_what_is_below_them() -> None:
+    strays = []
+    for found in imports():
+        if not found.path.startswith("pipeline/") or not found.module.startswith("pipeline."):
+            continue
+        here, there = room(found.path), found.module.split(".")[1]
+        if here in BELOW and there not in (here, *BELOW[here]):
+            strays.append(f"{found.path}:{found.line} imports {found.module}")
+        if there == "cli" and here != "cli":
+            strays.append(f"{found.path}:{found.line} imports the command line")
+    assert strays == []
+
+
+def test_only_the_command_line_reads_the_environment() -> None:
+    strays = []
+    for path, tree in sources():
+        for node in ast.walk(tree):
+            name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+            imported = [alias.name for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+            if {name, *imported} & {"environ", "environb", "getenv", "getenvb"} and not path.startswith(
+                READS_ENVIRONMENT
+            ):
+                strays.append(f"{path}:{node.lineno}")  # type: ignore[attr-defined]
+    assert strays == []
+
+
+def test_the_session_writes_one_variable_and_reads_none() -> None:
+    tree = ast.parse((ROOT / "pipeline/tables/session.py").read_text())
+    uses = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "environ"]
+    written = [
+        target.slice.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Subscript) and target.value in uses and isinstance(target.slice, ast.Constant)
+    ]
+    assert written == ["PYSPARK_PYTHON"]
+    assert len(uses) == 1
+
+
+def test_every_module_is_seen() -> None:
+    """The rules above hold for something: the walk finds modules in every room."""
+    assert {room(path) for path, _ in sources() if path.startswith("pipeline/")} >= BELOW.keys() | {"cli", "workflows"}
+    assert len(list(imports())) > 300
+
+
+@pytest.mark.parametrize("name", ["dulwich._pack", "dulwich._objects"])
+def test_dulwich_has_its_compiled_parts(name: str) -> None:
+    """Without them everything works, ten times slower."""
+    module = importlib.import_module(name)
+    assert module.__file__ is not None
+    assert module.__file__.endswith(tuple(EXTENSION_SUFFIXES))
+
+
+def test_dulwich_uses_its_compiled_parts() -> None:
+    pack, compiled = importlib.import_module("dulwich.pack"), importlib.import_module("dulwich._pack")
+    assert pack.apply_delta is compiled.apply_delta
