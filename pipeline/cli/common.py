@@ -88,7 +88,7 @@ def command_options(function: Callable[Concatenate[Context, P], int | None]) -> 
             context = Context(config, open_storage(config.archive.location, config.hdfs), output)
             code = function(context, *args, **kwargs)
         except PipelineError as error:
-            output.messages.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            output.complain(f"error: {error}")
             logger.debug("details", exc_info=error)
             raise SystemExit(int(error.exit_code)) from None
         except KeyboardInterrupt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
@@ -22,6 +23,10 @@ Format = Literal["text", "json"]
 
 PLAIN_WIDTH = 160
 """Columns of text where no terminal tells how many it has."""
+
+
+_UNSEEN = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that command a terminal, or change the order in which others are shown."""
 
 
 class Output:
@@ -43,7 +48,11 @@ class Output:
 
     def say(self, sentence: str) -> None:
         """One line of text."""
-        self.console.print(sentence, markup=False)
+        self.console.print(harmless(sentence), markup=False)
+
+    def complain(self, sentence: str) -> None:
+        """Why the command ends here, to standard error."""
+        self.messages.print(harmless(sentence), style="red", markup=False, highlight=False, soft_wrap=True)
 
     def table(self, title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """A table; numbers align right, bytes in rows become hexadecimal."""
@@ -73,6 +82,15 @@ class Output:
 def size(count: int) -> str:
     """Bytes for people."""
     return decimal(count)
+
+
+def harmless(text: str) -> str:
+    """Text as a terminal may show it, whoever wrote it; what would command the terminal is spelled out."""
+    return _UNSEEN.sub(lambda found: _spelled(ord(found[0])), text)
+
+
+def _spelled(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def jsonable(value: object) -> object:
@@ -108,7 +126,7 @@ def _cell(value: object) -> str:
     for kind, show in _SHOWN:
         if isinstance(value, kind):
             return show(value)
-    return str(value)
+    return harmless(str(value))
 
 
 _SHOWN: tuple[tuple[type, Callable[[Any], str]], ...] = (

@@ -1,0 +1,98 @@
+"""What is printed: JSON that any program reads, and text that does nothing to a terminal but show."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from pipeline.cli.output import Output, jsonable
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+@dataclass(frozen=True)
+class Thing:
+    when: date
+    where: Path
+    oid: bytes
+    counts: dict[Colour, int]
+
+
+class Model(BaseModel):
+    when: date
+    items: tuple[Colour, ...]
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (
+            Thing(date(2026, 11, 1), Path("/a/b"), b"\0\xff", {Colour.RED: 2}),
+            {"when": "2026-11-01", "where": "/a/b", "oid": "00ff", "counts": {"red": 2}},
+        ),
+        (Model(when=date(2026, 11, 1), items=(Colour.RED,)), {"when": "2026-11-01", "items": ["red"]}),
+        (datetime(2026, 11, 1, 2, 3, 4, tzinfo=UTC), "2026-11-01T02:03:04+00:00"),
+        ([bytearray(b"\1"), (None, True, 1, 1.5)], ["01", [None, True, 1, 1.5]]),
+        ({date(2026, 11, 1): 1, b"\1": 2, 3: 3}, {"2026-11-01": 1, "01": 2, "3": 3}),
+        ([float("nan"), float("-inf")], ["nan", "-inf"]),
+        ([Decimal("1.50"), timedelta(seconds=1)], ["1.50", "0:00:01"]),
+    ],
+)
+def test_json_is_plain(value: object, plain: object) -> None:
+    assert jsonable(value) == plain
+    assert json.loads(json.dumps(jsonable(value), allow_nan=False)) == plain
+
+
+def test_json_is_whole_however_long_its_lines_are(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"long": "word " * 200, "markup": "[red]x[/]", "ansi": "\x1b[31m"}
+    assert Output("json").result(value)
+    assert json.loads(capsys.readouterr().out) == value
+
+
+def test_text_asks_for_nothing_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not Output("text").result({"a": 1})
+    assert capsys.readouterr() == ("", "")
+
+
+HOSTILE = "[red]name[/] [/nonsense] \x1b]0;title\x07\x1b[2J\r\b\x9b1m \u202eevil"
+
+
+@pytest.mark.parametrize("show", ["say", "complain", "table", "fields"])
+def test_what_origins_send_is_shown_and_not_obeyed(show: str, capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output("text")
+    if show == "say":
+        output.say(HOSTILE)
+    elif show == "complain":
+        output.complain(HOSTILE)
+    elif show == "table":
+        output.table("Title", ["name", "count"], [(HOSTILE, 1)])
+    else:
+        output.fields("Title", {"name": HOSTILE})
+    told = capsys.readouterr()
+    shown = told.out or told.err
+    assert "[red]name[/] [/nonsense] \\x1b]0;title\\x07\\x1b[2J\\x0d\\x08\\x9b1m \\u202eevil" in shown
+    assert shown.replace("\n", "").isprintable()
+
+
+def test_lines_and_letters_of_all_people_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    Output("text").table(None, ["message"], [("one\ntwo \u65e5\u672c caf\u00e9",)])
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "one" in lines
+    assert "two \u65e5\u672c caf\u00e9" in lines
+
+
+def test_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    moment = datetime(2026, 11, 1, 2, 3, 4, tzinfo=UTC)
+    cells = (None, True, 12345, 1.5, b"\0\xff", moment, date(2026, 11, 1), [b"\1", None], Colour.RED)
+    Output("text").table(None, [str(number) for number in range(len(cells))], [cells])
+    shown = capsys.readouterr().out.splitlines()[3]
+    assert " ".join(shown.split()) == "yes 12,345 1.50 00ff 2026-11-01 02:03:04 2026-11-01 [01, ] red"

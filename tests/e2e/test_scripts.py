@@ -1,0 +1,106 @@
+"""The scripts that a newcomer meets first."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.archive import PROGRAM
+from tests.support.git import git, run_git
+from tests.support.repos import build_graph
+from tests.support.sockets import free_port
+
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 600
+
+
+def environment_that_is_there(folder: Path) -> Path:
+    """This process's environment as scripts look for one: installed, and not to be touched."""
+    for name, program in (("python", sys.executable), ("pipeline", PROGRAM)):
+        path = folder / "bin" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'#!/bin/sh\nexec "{program}" "$@"\n')
+        path.chmod(0o755)
+    checksum = subprocess.run(["cksum"], input=(ROOT / "setup.cfg").read_bytes(), capture_output=True, check=True)
+    (folder / ".installed").write_text(f" {checksum.stdout.decode().strip()} {ROOT}")
+    return folder
+
+
+def port_is_closed(url: str) -> bool:
+    """Whether nobody serves the URL any more."""
+    return run_git("ls-remote", url).returncode != 0
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_the_offline_quickstart(tmp_path: Path) -> None:
+    environment = os.environ | {
+        "PIPELINE_VENV": str(environment_that_is_there(tmp_path / "venv")),
+        "TMPDIR": str(tmp_path),
+    }
+    done = subprocess.run(
+        [ROOT / "scripts" / "quickstart", "--offline"],
+        capture_output=True, text=True, check=False, timeout=LIMIT_S, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stdout.split())
+    assert "2 full" in told
+    assert "2 origins added" in told
+    assert re.search(r"Python [\d,]+ [\d,]+ 2\b", told), told
+    archive = re.search(r"The archive is (\S+)\. Ask it", told)
+    assert archive is not None
+    assert archive[1].startswith(str(tmp_path))
+    own, fork = re.findall(r"git://127\.0\.0\.1:\d+/\w+\.git", done.stderr)[:2]
+    assert port_is_closed(own)
+    queries = re.findall(r'sql --archive \S+ "(.+)"', done.stdout)
+    assert len(queries) == 2
+    found = subprocess.run(
+        [PROGRAM, "sql", queries[0], "--archive", archive[1], "--output", "json"],
+        capture_output=True, text=True, check=True, timeout=LIMIT_S,
+    )  # fmt: skip
+    assert own in found.stdout
+    assert fork in found.stdout
+
+
+def test_the_quickstart_does_not_mix_its_own_repositories_with_yours(tmp_path: Path) -> None:
+    for words, says in (
+        (("--offline", "https://example.org/a"), "leave the URLs out"),
+        (("--ofline",), "unknown option --ofline; try --help"),
+    ):
+        done = subprocess.run(
+            [ROOT / "scripts" / "quickstart", *words], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 2
+        assert says in done.stderr
+    shown = subprocess.run(
+        [ROOT / "scripts" / "quickstart", "--help"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "scripts/quickstart [--offline] [URL ...]" in shown.stdout
+
+
+def test_the_demo_serves_a_checkout_and_a_fork_until_it_is_ended(tmp_path: Path) -> None:
+    build_graph(tmp_path / "checkout.git", [[1], [2, 1]])
+    command = [sys.executable, ROOT / "scripts" / "serve-demo", tmp_path / "checkout.git", tmp_path / "served"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            own, fork = process.stdout.readline().split()
+            listed = {url: run_git("ls-remote", url).stdout.decode() for url in (own, fork)}
+        finally:
+            process.terminate()
+        assert process.wait(30) == 0
+    head = git(tmp_path / "checkout.git", "rev-parse", "HEAD").decode().strip()
+    assert listed[own].startswith(f"{head}\tHEAD\n")
+    assert not listed[fork].startswith(head)
+    fork_head = listed[fork].split()[0]
+    assert git(tmp_path / "served" / "fork.git", "rev-parse", f"{fork_head}^").decode().strip() == head
+    assert port_is_closed(own)
+
+
+def test_a_closed_port_is_seen_as_closed() -> None:
+    assert port_is_closed(f"git://127.0.0.1:{free_port()}/project.git")
