@@ -146,4 +146,4 @@ def _iceberg_jar(coordinate: str, conf: dict[str, str]) -> dict[str, str]:
     jar = ivy / "jars" / f"{group}_{artifact}-{version}.jar"
     if jar.is_file() and "spark.jars" not in conf and "spark.jars.packages" not in conf:
         return {"spark.jars": str(jar)}
-    return {"spark.jars.packages": coordinate}
+    return {"spark.jars.packages": coordinate, "spark.jars.ivy": str(ivy)}
