@@ -115,7 +115,7 @@ class Holder:
         Where a luigid forgot them, having been restarted, or gave up what another host could not do, once more.
 
         Raises:
-            RunFailed: some task failed.
+            RunFailed: some task failed; also if this run lost its lease and another one has completed them since.
         """
         luigi_section = run.config.luigi
         with self._place.watch(run.events):
@@ -123,8 +123,9 @@ class Holder:
                 done = run_tasks(tasks, workers=self._place.workers, scheduler=luigi_section.scheduler)
                 if done or run.events.errors():
                     break
-        if not done:
-            raise RunFailed(label, tuple(map(told, run.events.errors())))
+        errors = tuple(map(told, run.events.errors()))
+        if not done or any(code == ExitCode.ARCHIVE_HELD for code, _ in errors):
+            raise RunFailed(label, errors)
 
 
 def nobody(purpose: str) -> bool:

@@ -1,0 +1,18 @@
+"""``python -m tests.workflows.as_host NAME ARGUMENTS``: the pipeline command as on another machine of that name.
+
+Nobody there can tell that a process here is gone, so its lease has to run out.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+import pipeline.storage.lease_record
+from pipeline.cli.main import main
+
+if __name__ == "__main__":
+    name = sys.argv.pop(1)
+    socket.gethostname = lambda: name
+    pipeline.storage.lease_record.process_identity = lambda: ""  # type: ignore[attr-defined]
+    main()

@@ -1,0 +1,55 @@
+"""Archives on this machine, small repositories, and a git daemon that serves them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.model.origin import Origin, bucket_of
+from tests.e2e.archive import Archive, Place
+from tests.e2e.conftest import one_spark
+from tests.support.servers import Peer, git_daemon
+
+__all__ = ["one_spark"]
+
+QUICK = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=128m"
+MakeArchive = Callable[..., Archive]
+
+
+@pytest.fixture
+def make_archive(tmp_path: Path, one_spark: None) -> MakeArchive:
+    """Makes an archive that exists; sections are as in ``Archive.at``."""
+
+    def make(name: str, **sections: dict[str, Any]) -> Archive:
+        spark = {"driver_memory": "1g", "java_options": QUICK}
+        archive = Archive.at(Place("local", str(tmp_path)), tmp_path / f"of-{name}", name, spark=spark, **sections)
+        archive.init()
+        return archive
+
+    return make
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Path:
+    folder = tmp_path / "served"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def daemon(served: Path) -> Iterator[Peer]:
+    with git_daemon(served) as server:
+        yield server
+
+
+def spread(peer: Peer, repos: list[Path], buckets: int, each: int = 1) -> list[str]:
+    """URLs of so many of the repositories for each bucket."""
+    chosen: dict[int, list[str]] = {bucket: [] for bucket in range(buckets)}
+    for repo in repos:
+        url = peer.url(repo.name)
+        chosen[bucket_of(Origin(url).network, buckets)].append(url)
+    assert all(len(urls) >= each for urls in chosen.values()), "more repositories are needed"
+    return [url for urls in chosen.values() for url in urls[:each]]

@@ -1,0 +1,67 @@
+"""A real luigid on a free port, and what its API says."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.sockets import JOIN_LIMIT_S, LOOPBACK, answers, free_port
+
+CONFIG = Path(__file__).parents[2] / "conf" / "luigi.cfg"
+ATTEMPTS = 5
+
+
+@dataclass
+class Luigid:
+    """``address`` is what ``luigi.scheduler`` wants."""
+
+    address: str
+
+    def ask(self, method: str, **arguments: Any) -> Any:
+        query = urllib.parse.urlencode({"data": json.dumps(arguments)})
+        with urllib.request.urlopen(f"http://{self.address}/api/{method}?{query}", timeout=30) as answer:
+            return json.load(answer)["response"]
+
+    def tasks(self, status: str) -> dict[str, str]:
+        """Ids of the tasks with a status, and their families."""
+        found = self.ask("task_list", status=status, upstream_status="")
+        return {task_id: task["name"] for task_id, task in found.items()}
+
+
+@contextmanager
+def luigid(folder: Path, **scheduler: float) -> Iterator[Luigid]:
+    """Start one with conf/luigi.cfg, some settings of [scheduler] changed."""
+    config = configparser.ConfigParser()
+    config.read_string(CONFIG.read_text())
+    config["scheduler"].update({key: str(value) for key, value in scheduler.items()})
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "luigi.cfg").open("w") as stream:
+        config.write(stream)
+    environment = os.environ | {"LUIGI_CONFIG_PATH": str(folder / "luigi.cfg")}
+    for _ in range(ATTEMPTS):
+        port = free_port()
+        where = ["--address", LOOPBACK, "--port", str(port), "--state-path", str(folder / "state.pickle")]
+        with (folder / "luigid.log").open("wb") as log:
+            process = subprocess.Popen(
+                [Path(sys.executable).with_name("luigid"), *where],
+                cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        try:
+            if answers(port, lambda running=process: running.poll() is None):  # type: ignore[misc]
+                yield Luigid(f"{LOOPBACK}:{port}")
+                return
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait(JOIN_LIMIT_S)
+    raise RuntimeError((folder / "luigid.log").read_text())

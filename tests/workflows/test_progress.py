@@ -1,0 +1,87 @@
+"""What is shown while a run goes on."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.progress import BackfillProgress, Standing, left_s
+from pipeline.model.manifest import VisitLine
+from pipeline.model.visit import VisitStatus
+from pipeline.workflows.events import EventLog, EventReader
+
+
+def visit(status: VisitStatus = VisitStatus.FULL) -> VisitLine:
+    return VisitLine(
+        origin="git://host/repo", network=1, status=status, error=None, detail=None, head_moved=True, refs_changed=1,
+        pack_bytes=1000, objects=4, duration_s=1.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "done", "due", "left"), [(10, 5, 10, 10), (10, 0, 10, None), (10, 10, 10, 0), (10, 0, 0, 0)]
+)
+def test_time_left(elapsed_s: float, done: int, due: int, left: float | None) -> None:
+    assert left_s(elapsed_s, done, due) == left
+
+
+def test_a_reader_gives_each_event_once_and_whole(tmp_path: Path) -> None:
+    events = EventLog(tmp_path / "events.jsonl")
+    reader = EventReader(events)
+    assert reader.new() == []
+    events.planned(3, 2)
+    assert [event["kind"] for event in reader.new()] == ["planned"]
+    with events.path.open("ab") as torn:
+        torn.write(b'{"kind": "vis')
+    assert reader.new() == []
+    with events.path.open("ab") as torn:
+        torn.write(b'it"}\n')
+    assert reader.new() == [{"kind": "visit"}]
+    assert len(events.read()) == 2
+
+
+def test_a_night(tmp_path: Path) -> None:
+    events = EventLog(tmp_path / "events.jsonl")
+    standing = Standing(events)
+    assert standing.look().stage == "planning"
+    with events.stage("plan"):
+        pass
+    events.planned(2, 1)
+    events.visit(visit())
+    view = standing.look()
+    assert (view.stage, view.done, view.due, view.unit) == ("fetching", 1, 2, "origins")
+    assert view.left_s is not None
+    events.visit(visit(VisitStatus.FAILED))
+    view = standing.look()
+    assert (view.stage, view.done, view.left_s) == ("plan done", 2, None)
+    assert view.told == "1 failed, 1 full; 8 objects, 2.0 kB received"
+
+
+def test_a_job_on_many_nights(tmp_path: Path) -> None:
+    events = EventLog(tmp_path / "events.jsonl")
+    standing = Standing(events)
+    events.nights_due(30)
+    events.night_done(date(2026, 11, 1))
+    view = standing.look()
+    assert (view.stage, view.done, view.due, view.unit) == ("running", 1, 30, "nights")
+    assert view.left_s is not None
+
+
+def test_a_backfill_over_its_batches(tmp_path: Path) -> None:
+    progress = BackfillProgress()
+    progress.due(10)
+    progress.passed(3)
+    assert (progress.look().done, progress.look().stage, progress.look().left_s) == (3, "choosing", None)
+    events = EventLog(tmp_path / "one.jsonl")
+    events.planned(2, 1)
+    with progress.watch(events):
+        events.visit(visit())
+        view = progress.look()
+        assert (view.done, view.due) == (4, 10)
+        assert view.told.startswith("batch 1, 3 need no visit: 1 full")
+    progress.visited(2)
+    assert progress.look().done == 5
+    progress.passed(5)
+    assert progress.look().left_s == 0
