@@ -155,9 +155,11 @@ def test_a_nightly_gets_its_turn(make_archive: MakeArchive, served: Path, daemon
 def test_two_thousand_origins_killed_twice(make_archive: MakeArchive, served: Path, daemon: Peer) -> None:
     repos = many_small(served, 2000)
     urls = [daemon.url(repo.name) for repo in repos]
-    calm, archive = (make_archive(name, fetch={"concurrency": 8}) for name in ("calm", "archive"))
+    calm, archive = (
+        make_archive(name, archive={"buckets": 4}, fetch={"concurrency": 8}) for name in ("calm", "archive")
+    )
     command = ("backfill", "origins", "--from", write_list(archive, urls), "--batch", "500")
-    host = Host.of(archive, "crawler")
+    host = Host.of(archive, "here")
 
     with host.starts(*command) as running:  # killed while it fetches the first batch
         wait_until(lambda: len(daemon.requests) >= 300, running)
