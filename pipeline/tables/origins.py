@@ -29,7 +29,7 @@ _RULE_SCHEMA = pa.schema(
     ]
 )
 
-_URLS = pa.schema([("bucket", pa.int32()), ("url", pa.string())])
+_URLS = pa.schema([("url", pa.string())])
 
 
 def apply_visits(
@@ -84,7 +84,7 @@ def origins_after(spark: SparkSession, origins: DataFrame, visits: DataFrame) ->
 
 
 def add_origins(spark: SparkSession, origins: Iterable[Origin], buckets: int, added_at: datetime) -> int:
-    """Add origins that are not there yet, due at once.
+    """Add origins that are not there yet, due at once; a known URL keeps its network whatever it is now a fork of.
 
     Args:
         buckets: number of buckets of the archive.
@@ -107,9 +107,9 @@ def add_origins(spark: SparkSession, origins: Iterable[Origin], buckets: int, ad
         )
         for o in origins
     }
-    table = spark.table(full_name(ORIGINS.name)).where(in_buckets({row[0] for row in rows.values()}))
-    wanted = local_frame(spark, [(row[0], url) for url, row in rows.items()], _URLS)
-    for known in table.join(F.broadcast(wanted), ["bucket", "url"], "left_semi").select("url").collect():
+    wanted = local_frame(spark, [(url,) for url in rows], _URLS)
+    table = spark.table(full_name(ORIGINS.name))
+    for known in table.join(F.broadcast(wanted), "url", "left_semi").select("url").collect():
         del rows[known["url"]]
     if rows:
         new = local_frame(spark, list(rows.values()), ORIGINS.arrow_schema)

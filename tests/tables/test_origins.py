@@ -1,0 +1,18 @@
+from datetime import UTC, datetime
+
+from pyspark.sql import SparkSession
+
+from pipeline.model.origin import Origin
+from pipeline.tables.iceberg import full_name
+from pipeline.tables.origins import add_origins
+from tests.tables.landing import BUCKETS
+
+WHEN = datetime(2026, 11, 2, tzinfo=UTC)
+
+
+def test_a_known_origin_is_not_added_again_as_a_fork(spark: SparkSession) -> None:
+    root, fork = "https://example.org/twice-root", "https://example.org/twice-fork"
+    assert add_origins(spark, [Origin(fork)], BUCKETS, WHEN) == 1
+    assert add_origins(spark, [Origin(root), Origin(fork, root)], BUCKETS, WHEN) == 1
+    rows = spark.table(full_name("origins")).where(f"url = '{fork}'").collect()
+    assert [row["fork_of"] for row in rows] == [None]
