@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from tests.tables.conftest import pytest_collection_modifyitems, session, spark_root
 
-__all__ = ["pytest_collection_modifyitems", "pytest_configure", "session", "spark_root"]
+__all__ = ["pytest_collection_modifyitems", "session", "spark_root"]
