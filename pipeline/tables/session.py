@@ -47,6 +47,10 @@ _ALWAYS = {
     "spark.sql.sources.v2.bucketing.partiallyClusteredDistribution.enabled": "true",
     _GROUPING: "true",
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
+    # HDFS: a file is refused to be closed until a DataNode has told of its block, most often some milliseconds later.
+    # Asked again after 10 ms, then after twice as long each time, instead of 400: a commit closes half a dozen files.
+    "spark.hadoop.dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "10",
+    "spark.hadoop.dfs.client.block.write.locateFollowingBlock.retries": "10",
     "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
     f"spark.sql.catalog.{CATALOG}": "org.apache.iceberg.spark.SparkCatalog",
     f"spark.sql.catalog.{CATALOG}.type": "hadoop",
