@@ -1,0 +1,84 @@
+"""One HDFS for all tests here, one archive that they put back to its first night, and what its second one must be."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from pyspark.sql import SparkSession
+
+from tests.crash.trial import Origins, Rows, Trial
+from tests.e2e.archive import Place
+from tests.support.hdfs import MiniHdfs, hdfs
+from tests.support.servers import http_backend
+
+__all__ = ["hdfs"]
+
+
+class Hook:
+    """Does something once, just before a server's next pack."""
+
+    def __init__(self) -> None:
+        self.act: Callable[[], None] | None = None
+
+    def __call__(self, data: bytes) -> bytes:
+        if self.act is not None and b"packfile\n" in data:
+            act, self.act = self.act, None
+            act()
+        return data
+
+
+@dataclass
+class Nights:
+    """The archive, its origins as they are on the second day, and how it is after a second night that went well."""
+
+    trial: Trial
+    origins: Origins
+    before_pack: Hook
+    second: Rows
+    census: list[str]
+
+    def check(self) -> None:
+        """The second night is complete, equal to the undisturbed one, and nothing is left of other attempts."""
+        assert self.trial.not_finished(1, 2) == []
+        assert self.trial.left_behind() == []
+        assert self.trial.doubles(2) == {}
+        assert self.trial.results(2) == self.census
+        assert self.trial.rows(2) == self.second
+        assert self.trial.restored_differs(self.origins.urls["fork"], self.origins.repo("fork")) == []
+
+
+@pytest.fixture(scope="package")
+def one_spark() -> Iterator[None]:
+    yield
+    running = SparkSession.getActiveSession()
+    if running is not None:
+        running.stop()
+
+
+@pytest.fixture(scope="package")
+def place(hdfs: MiniHdfs, one_spark: None) -> Place:
+    """A folder for archives on HDFS."""
+    return Place("hdfs", f"{hdfs.hdfs_uri}/crash-{uuid.uuid4().hex}", {"webhdfs_urls": [hdfs.webhdfs_url]})
+
+
+@pytest.fixture(scope="package")
+def nights(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
+    served = tmp_path_factory.mktemp("served")
+    before_pack = Hook()
+    with http_backend(served, alter=lambda: before_pack) as server:
+        origins = Origins(served, server)
+        origins.first_day()
+        trial = Trial(place, tmp_path_factory.mktemp("trial"))
+        archive = trial.archive
+        archive.init()
+        archive.add(*origins.listed)
+        archive.nightly(1)
+        trial.save("first")
+        origins.second_day()
+        summary = archive.nightly(2)
+        assert summary["origins"] == {"full": 3, "not_found": 1, "unchanged": 1}
+        trial.save("second")
+        yield Nights(trial, origins, before_pack, trial.rows(2), trial.results(2))

@@ -1,0 +1,26 @@
+"""Fetches a planned bucket in a process of its own, whose memory can be told: ``python -m tests.crash.fetch_child``.
+
+Takes the archive's folder and the limits as JSON; prints visits by URL and the most memory that was in use, in bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+from pipeline.git.limits import Limits
+from tests.fetch.archive import Archive
+
+
+def main(root: str, limits: str) -> None:
+    archive = Archive(Path(root), Limits.model_validate_json(limits), run_bytes=16 << 20, concurrency=32)
+    night = archive.fetch_only(archive.next_load())
+    visits = {line.origin: (line.status, line.error) for line in night.manifest.visits}
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"visits": visits, "new": sorted(night.new_ids()), "peak_bytes": peak_bytes}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,143 @@
+"""Named moments of a run: before or after one call of one function, looked up where its caller does."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+REACHED = "the point is reached"
+
+
+def always(*arguments: Any) -> bool:
+    return True
+
+
+def path_has(part: str) -> Callable[..., bool]:
+    """For methods of storage that take ``(self, source, path, ...)``."""
+    return lambda storage, source, path, *rest: part in path
+
+
+def table_is(name: str) -> Callable[..., bool]:
+    """For methods of ``IcebergTable``."""
+    return lambda table, *rest: table.name.endswith(f".{name}")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A moment.
+
+    Attributes:
+        where: ``module:function`` or ``module:Class.method``.
+        calls: that go by before.
+        after: after the call's work, not before.
+        when: given a call's positional arguments; other calls do not count.
+    """
+
+    where: str
+    calls: int = 0
+    after: bool = False
+    when: Callable[..., bool] = always
+
+    def arm(self, act: Callable[[], None]) -> None:
+        """Make this process, and those that are forked from it, act there. Calls are counted in each."""
+        module, _, path = self.where.partition(":")
+        holder: Any = importlib.import_module(module)
+        *outer, name = path.split(".")
+        for part in outer:
+            holder = getattr(holder, part)
+        real: Callable[..., Any] = getattr(holder, name)
+        left = self.calls
+
+        @functools.wraps(real)
+        def watched(*arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= self.when(*arguments)
+            now = left == -1 and self.when(*arguments)
+            if now and not self.after:
+                act()
+            done = real(*arguments, **options)
+            if now and self.after:
+                act()
+            return done
+
+        setattr(holder, name, watched)
+
+
+def die() -> None:
+    """Kill the whole process group, this process with it."""
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+def hold() -> None:
+    """Say on standard output that the point is reached, and wait for a line on standard input. Not in a fork."""
+    print(REACHED, flush=True)
+    sys.stdin.readline()
+
+
+LAND = "pipeline.storage.hdfs:HdfsStorage._land"
+APPEND = "pipeline.tables.iceberg:IcebergTable.append_files"
+TAG = "pipeline.tables.iceberg:IcebergTable.create_tag"
+
+NIGHTLY = {
+    "plan: one of its two folders is written": Point("pipeline.tables.plan:_write", after=True),
+    "plan: complete": Point("pipeline.workflows.load:write_plan", after=True),
+    "fetch: while a pack arrives": Point("pipeline.git.exchange:_Spool.write", after=True),
+    "fetch: decoded, nothing is uploaded": Point("pipeline.fetch.bucket:_upload"),
+    "fetch: uploaded, not renamed": Point(LAND, when=path_has("/landing/")),
+    "fetch: some files of a bucket are uploaded": Point("pipeline.fetch.bucket:_upload", calls=3),
+    "fetch: before the manifest": Point("pipeline.fetch.bucket:_write_manifest"),
+    "fetch: the manifest is written, not renamed": Point(LAND, when=path_has("/manifests/")),
+    "fetch: after the first bucket's manifest": Point("pipeline.fetch.bucket:_write_manifest", after=True),
+    "publish: some files are moved": Point("pipeline.tables.landed:_move", calls=3),
+    "publish: all files are moved": Point("pipeline.tables.publish:move", after=True),
+    "publish: after the commit of contents": Point(APPEND, after=True, when=table_is("contents")),
+    "publish: after the commit of commits": Point(APPEND, after=True, when=table_is("commits")),
+    "publish: after the commit of refs": Point(APPEND, after=True, when=table_is("refs")),
+    "publish: after the commit of visits": Point(APPEND, after=True, when=table_is("visits")),
+    "publish: after the commit of origins": Point("pipeline.tables.publish:apply_visits", after=True),
+    "derive: trees are marked": Point("pipeline.tables.head_files:promote_trees", after=True),
+    "derive: after the commit of files": Point("pipeline.tables.derive:replace_files", after=True),
+    "derive: contents are marked": Point("pipeline.tables.head_blobs:_promote_contents", after=True),
+    "derive: after the commit of head_blobs": Point("pipeline.tables.derive:replace_head_blobs", after=True),
+    "derive: after the commit of repositories": Point("pipeline.tables.derive:replace_repositories", after=True),
+    "seal: some tables have their tag": Point(TAG, calls=5),
+    "seal: all but origins have their tag": Point(TAG, when=table_is("origins")),
+    "jobs: sealed, no job has run": Point("pipeline.workflows.nightly:run_job"),
+    "jobs: the result is stored, its lineage is not": Point("pipeline.tables.results:_record"),
+    "the night lacks nothing but its summary": Point("pipeline.workflows.nightly:summarize"),
+}
+"""In the order in which a night meets them."""
+
+BACKFILL = {
+    "backfill: a batch is begun and not planned": Point("pipeline.workflows.backfill_origins:begin_batch", after=True),
+    "backfill: origins are added, no plan is written": Point("pipeline.workflows.backfill_batch:write_plan"),
+    "backfill: between two batches": Point("pipeline.workflows.backfill_origins:summarize", after=True),
+    "backfill: a batch is published and not derived": Point("pipeline.workflows.load:derive", calls=1),
+}
+
+MAINTAIN = {
+    "maintain: half swept": Point("pipeline.maintain.run_maintain:remove", calls=1),
+    "maintain: swept, tags are as they were": Point("pipeline.maintain.run_maintain:apply_nights"),
+    "maintain: some tables have lost a tag": Point("pipeline.maintain.iceberg:MaintainedTable.rename_tags", calls=4),
+    "maintain: tags are gone, snapshots are not": Point("pipeline.maintain.iceberg:MaintainedTable.expire"),
+    "maintain: snapshots are gone, files are not": Point(
+        "pipeline.maintain.iceberg:MaintainedTable.expire", after=True, when=table_is("files")
+    ),
+    "maintain: some files are deleted": Point("pipeline.maintain.iceberg:MaintainedTable.delete_files", calls=4),
+}
+
+HELD = {
+    "publish: before the first move": Point("pipeline.tables.publish:move"),
+    "publish: before the commit of refs": Point(APPEND, when=table_is("refs")),
+    "derive: before the commit of files": Point("pipeline.tables.head_files:replace_where"),
+}
+"""Where something else is to die."""
+
+POINTS = {**NIGHTLY, **BACKFILL, **MAINTAIN, **HELD}
