@@ -57,8 +57,8 @@ def make_archive(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Make
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that ``daemon`` and ``web`` serve."""
+def served(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that ``daemon`` and ``web`` serve; a new one for each storage, as tests change what is in it."""
     return tmp_path_factory.mktemp("served")
 
 
