@@ -76,8 +76,6 @@ class Archive:
             "fetch.limits": {"connect_s": 10, "silence_s": 30, "total_s": 120},
             "nightly": {"jobs": []},
             "spark": {"master": "local[2]", "driver_memory": "2g", "java_options": "-XX:TieredStopAtLevel=1"},
-            # The DataNode reports a block a moment after it was written; a client that asks too early waits 400 ms.
-            "spark.conf": {"spark.hadoop.dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "10"},
             "luigi": {"first_pause_s": 0.1},
             "log": {"level": "INFO"},
         }
@@ -98,7 +96,7 @@ class Archive:
     def write_config(self) -> None:
         lines = []
         for section, values in self.settings.items():
-            lines += [f"[{section}]", *(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in values.items()), ""]
+            lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items()), ""]
         self.config_path.write_text("\n".join(lines))
 
     def with_settings(self, **sections: dict[str, Any]) -> Archive:

@@ -17,8 +17,8 @@ from tests.e2e.archive import Archive
 from tests.e2e.conftest import MakeArchive
 from tests.support.git import put, put_commit, put_tree, set_refs
 from tests.support.repos import add_commits, build_graph, compare, empty_repository, init, sha256_repository
+from tests.support.nobody import nobody
 from tests.support.servers import Peer, corrupt_pack, garbage_pack, half, http_status, silent
-from tests.support.sockets import free_port
 
 EXPECTED = MappingProxyType(
     {
@@ -74,7 +74,7 @@ def bad_night(make_archive: MakeArchive, served: Path, daemon: Peer, web: Peer) 
     with contextlib.ExitStack() as stack:
         urls = {
             "unknown host": "git://no-such-host.invalid/repo.git",
-            "refused connection": f"git://127.0.0.1:{free_port()}/repo.git",
+            "refused connection": stack.enter_context(nobody()).url(),
             "404": stack.enter_context(http_status(404)).url(),
             "missing over git": daemon.url("missing.git"),
             "never answers over git": stack.enter_context(silent("git")).url(),

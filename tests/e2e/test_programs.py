@@ -18,6 +18,7 @@ from pipeline.model.manifest import Manifest
 from tests.e2e.archive import PROGRAM, PROGRAM_LIMIT_S, Archive, Place, night
 from tests.e2e.conftest import MakeArchive
 from tests.support.git import resolve
+from tests.support.nobody import nobody
 from tests.support.repos import build_graph, compare
 from tests.support.servers import Peer, silent
 from tests.support.sockets import free_port
@@ -61,9 +62,9 @@ def test_a_night_by_cron(place: Place, tmp_path: Path, served: Path, daemon: Pee
     archive = Archive.at(place, tmp_path, "cron", nightly={"jobs": ["language_census"]}, archive={"buckets": 16})
     init = archive.program("init", "--output", "json")
     assert init.json == {"created": True, "location": archive.storage.root_uri, "buckets": 16}
-    refused = f"git://127.0.0.1:{free_port()}/r.git"
-    archive.add(daemon.url("good.git"), daemon.url("other.git"), refused)
-    done = archive.program("nightly", "--night", str(night(1)), "--workers", "3", "--output", "json", code=1)
+    with nobody() as refuses:
+        archive.add(daemon.url("good.git"), daemon.url("other.git"), refuses.url())
+        done = archive.program("nightly", "--night", str(night(1)), "--workers", "3", "--output", "json", code=1)
     assert done.json["origins"] == {"failed": 1, "full": 2}
     assert "INFO pipeline.tables.publish: load 2026-11-01" in done.stderr
     assert "Traceback" not in done.stderr
