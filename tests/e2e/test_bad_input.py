@@ -16,8 +16,8 @@ from pipeline.tables.origins import add_origins
 from tests.e2e.archive import Archive
 from tests.e2e.conftest import MakeArchive
 from tests.support.git import put, put_commit, put_tree, set_refs
-from tests.support.repos import add_commits, build_graph, compare, empty_repository, init, sha256_repository
 from tests.support.nobody import nobody
+from tests.support.repos import add_commits, build_graph, compare, empty_repository, init, sha256_repository
 from tests.support.servers import Peer, corrupt_pack, garbage_pack, half, http_status, silent
 
 EXPECTED = MappingProxyType(
