@@ -131,16 +131,6 @@ def test_bad_origins_left_nothing_but_their_visits(bad_night: BadNight) -> None:
         assert bad_night.archive.sql(f"SELECT * FROM {table} WHERE network IN ({networks})") == []
 
 
-def test_refusing_is_no_failure(make_archive: MakeArchive, daemon: Peer, served: Path) -> None:
-    """Exit code 1 is for what somebody should look at; a repository that is gone, or not ours to fetch, is not."""
-    build_graph(served / "fine.git", [[1]])
-    archive = make_archive("refusing")
-    archive.add(daemon.url("fine.git"), daemon.url("nowhere.git"), "http://10.1.2.3/repo.git")
-    assert archive.nightly(1)["origins"] == {"full": 1, "not_found": 1, "refused": 1}
-    only_bad = archive.nightly(2)
-    assert only_bad["origins"] == {"not_found": 1, "refused": 1, "unchanged": 1}
-
-
 @pytest.mark.parametrize("url", ["file:///etc", "ssh://git@example.org/a.git", "git@example.org:a.git", "/srv/a.git"])
 def test_the_command_does_not_take_such_urls(bad_night: BadNight, url: str) -> None:
     said = bad_night.archive.run("origins", "add", url, code=2)

@@ -14,7 +14,7 @@ from pipeline.model.tables import ALL
 from tests.e2e.archive import Archive, Place, Said, night
 from tests.e2e.conftest import MakeArchive
 from tests.support.git import git, put, put_commit, put_tree, resolve, set_refs
-from tests.support.repos import build_graph, fork_of, init
+from tests.support.repos import fork_of, init
 from tests.support.servers import Peer
 
 PYTHON = b"import os\n\n\ndef main():\n    print(os.name)\n"
@@ -24,13 +24,15 @@ TEXT = "caf\u00e9 \u65e5\u672c\n"
 
 @dataclass(frozen=True)
 class Small:
-    """One night of a repository with three kinds of files, its fork, and one that is not there."""
+    """One night of a repository, its fork, one with a blob over the limit, one that is gone, one we may not fetch."""
 
     archive: Archive
     repo: Path
     url: str
     fork_url: str
+    large_url: str
     missing_url: str
+    private_url: str
     night_text: str
     """What ``nightly`` said in text."""
 
@@ -50,13 +52,20 @@ def small(make_archive: MakeArchive, served: Path, web: Peer) -> Small:
     tip = put_commit(repo, tree, message=TEXT.encode(), author=b"J\xf6rg <j@example.com> 1700000000 +0530")
     set_refs(repo, {b"refs/heads/main": tip})
     fork_of(repo, served / "fork.git", commits=1)
-    archive = make_archive("small", nightly={"jobs": ["language_census"]})
-    url, fork_url, missing_url = (web.url(name) for name in ("small.git", "fork.git", "missing.git"))
+    large = init(served / "large.git")
+    blobs = put(large, "blob", b"small\n"), put(large, "blob", b"x" * 5000)
+    tree = put_tree(large, ("100644", "a", blobs[0]), ("100644", "b", blobs[1]))
+    set_refs(large, {b"refs/heads/main": put_commit(large, tree)})
+    jobs = {"jobs": ["language_census"]}
+    archive = make_archive("small", nightly=jobs, fetch__limits={"blob_bytes": 1000})
+    url, fork_url, large_url, missing_url = (web.url(f"{name}.git") for name in ("small", "fork", "large", "missing"))
+    private_url = "http://10.1.2.3/repo.git"
     archive.run("origins", "add", url)
     archive.run("origins", "add", fork_url, "--fork-of", url)
-    archive.run("origins", "add", missing_url)
-    said = archive.run("nightly", "--night", str(night(1)))
-    return Small(archive, repo, url, fork_url, missing_url, said.stdout)
+    archive.add(large_url, missing_url, private_url)
+    # Exit code 1 is for what somebody should look at: not for a repository that is gone, or not ours to fetch.
+    said = archive.run("nightly", "--night", str(night(1)), code=0)
+    return Small(archive, repo, url, fork_url, large_url, missing_url, private_url, said.stdout)
 
 
 def show(said: Said) -> str:
@@ -133,8 +142,9 @@ def test_a_list_of_origins(make_archive: MakeArchive, tmp_path: Path) -> None:
     assert found[0]["network"] == found[1]["network"]
 
 
-def test_bad_lines_are_told_by_number_and_nothing_is_added(make_archive: MakeArchive, tmp_path: Path) -> None:
-    archive = make_archive("bad-lists")
+def test_bad_lines_are_told_by_number_and_nothing_is_added(small: Small, tmp_path: Path) -> None:
+    archive = small.archive
+    before = archive.ask("origins", "list")
     listed = tmp_path / "origins.txt"
     listed.write_text(
         "https://example.org/a\nfile:///etc\n# fine\nhttps://example.org/b c d\nhttps://u:pw@example.org/c\n"
@@ -143,7 +153,7 @@ def test_bad_lines_are_told_by_number_and_nothing_is_added(make_archive: MakeArc
     assert "nothing was added, 3 lines can not be used" in said.stderr
     assert [line.split()[1] for line in said.stderr.splitlines() if line.startswith("  line")] == ["2:", "4:", "5:"]
     assert "pw" not in said.stderr
-    assert archive.ask("origins", "list") == []
+    assert archive.ask("origins", "list") == before
 
 
 def test_origins_list_as_text(small: Small) -> None:
@@ -164,26 +174,27 @@ def test_origins_add_wants_one_source(small: Small, words: tuple[str, ...]) -> N
 def test_nightly_tells_people_what_happened(small: Small) -> None:
     told = " ".join(small.night_text.split())
     assert "Night 2026-11-01" in told
-    assert "2 full, 1 not_found" in told
+    assert "2 full, 1 not_found, 1 partial, 1 refused" in told
     assert "of what came over the wire" in told
     for stage in ("plan", "fetch", "publish", "derive", "seal", "jobs"):
         assert stage in told
     assert small.missing_url in told
+    assert "http://10.1.2.3/repo.git refused address_refused" in told
 
 
 def test_status_in_numbers(small: Small) -> None:
     found = small.archive.status()
     assert found["nights"] == [str(night(1))]
-    assert found["origins"] == {"active": 3}
-    assert found["last_visits"] == {"full": 2, "not_found": 1}
+    assert found["origins"] == {"active": 5}
+    assert found["last_visits"] == {"full": 2, "not_found": 1, "partial": 1, "refused": 1}
     rows = {table: len(small.archive.rows(table)) for table in found["objects"]}
     assert found["objects"] == rows
-    assert rows["commits"] == 2
+    assert rows["commits"] == 3
     assert found["raw_bytes"] == sum(row["size"] for row in small.archive.sql("SELECT size FROM blobs"))
     assert found["stored_bytes"] > 1000
     told = show(small.archive.run("status"))
     assert "1, 2026-11-01 to 2026-11-01" in told
-    assert "3 active" in told
+    assert "5 active" in told
 
 
 def test_status_of_an_origin(small: Small) -> None:
@@ -234,29 +245,22 @@ def test_restore_refuses_what_it_can_not_do(small: Small, tmp_path: Path) -> Non
         assert not to.exists()
 
 
-def test_a_blob_over_the_limit_is_told_when_it_is_missing(
-    make_archive: MakeArchive, served: Path, web: Peer, tmp_path: Path
-) -> None:
-    repo = init(served / "large.git")
-    blobs = put(repo, "blob", b"small\n"), put(repo, "blob", b"x" * 5000)
-    tree = put_tree(repo, ("100644", "a", blobs[0]), ("100644", "b", blobs[1]))
-    set_refs(repo, {b"refs/heads/main": put_commit(repo, tree)})
-    archive = make_archive("limited", fetch__limits={"blob_bytes": 1000})
-    archive.add(web.url("large.git"))
-    assert archive.nightly(1)["origins"] == {"partial": 1}
-    found = archive.ask("restore", web.url("large.git"), tmp_path / "r.git", code=1)
+def test_a_blob_over_the_limit_is_told_when_it_is_missing(small: Small, tmp_path: Path) -> None:
+    found = small.archive.ask("restore", small.large_url, tmp_path / "r.git", code=1)
     assert (found["objects"], found["not_stored"]) == (3, 1)
-    assert archive.sql("SELECT stored, size FROM blobs ORDER BY size") == [
+    mine = f"WHERE network = (SELECT network FROM origins WHERE url = '{small.large_url}')"
+    assert small.archive.sql(f"SELECT stored, size FROM blobs {mine} ORDER BY size") == [
         {"stored": "yes", "size": 6},
         {"stored": "too_large", "size": 5000},
     ]
+    assert small.archive.sql(f"SELECT size FROM contents {mine}") == [{"size": 6}]
 
 
 # sql
 
 
 def test_sql_in_text_and_json(small: Small) -> None:
-    query = "SELECT hex(oid) AS id, author_name, message, author_time, tree FROM commits WHERE size(parents) = 0"
+    query = "SELECT hex(oid) AS id, author_name, message, author_time, tree FROM commits WHERE message LIKE 'caf%'"
     (row,) = small.archive.sql(query)
     assert row["id"].lower() == resolve(small.repo, "main")
     assert row["tree"] == resolve(small.repo, "main^{tree}")
@@ -319,7 +323,7 @@ def test_sql_errors_are_spark_s_own_without_a_stack_trace(small: Small, query: s
 
 
 def test_sql_of_another_night(small: Small) -> None:
-    assert small.archive.sql("SELECT count(*) AS n FROM visits", day=1) == [{"n": 3}]
+    assert small.archive.sql("SELECT count(*) AS n FROM visits", day=1) == [{"n": 5}]
     said = small.archive.run("sql", "SELECT 1", "--night", "2026-10-01", code=2)
     assert "there is no night 2026-10-01; the archive has 1, the latest being 2026-11-01" in said.stderr
 
@@ -363,9 +367,13 @@ def test_submit_refuses_what_it_can_not_run(small: Small) -> None:
         assert says in small.archive.run("submit", *words, code=2).stderr
 
 
-def test_a_job_needs_a_night(make_archive: MakeArchive) -> None:
-    said = make_archive("nightless").run("submit", "language_census", code=2)
-    assert "no night has been completed yet" in said.stderr
+def test_nothing_due_makes_a_night_and_a_job_needs_one(make_archive: MakeArchive) -> None:
+    archive = make_archive("nothing-due")
+    assert "no night has been completed yet" in archive.run("submit", "language_census", code=2).stderr
+    assert archive.nightly(1)["origins"] == {}
+    assert archive.ask("submit", "language_census") == []
+    assert archive.nightly(2)["objects"] == 0
+    assert archive.status()["nights"] == [str(night(1)), str(night(2))]
 
 
 def test_jobs_lists_what_there_is(small: Small) -> None:
@@ -409,13 +417,3 @@ def test_wrong_usage_is_told_with_help(small: Small) -> None:
         said = small.archive.run(*words, code=2)
         assert "Usage: " in said.stderr
         assert said.stdout == ""
-
-
-def test_a_night_without_anything_due(make_archive: MakeArchive, served: Path, web: Peer) -> None:
-    build_graph(served / "later.git", [[1]])
-    archive = make_archive("nothing-due")
-    assert archive.nightly(1)["origins"] == {}
-    assert archive.nightly(2)["objects"] == 0
-    assert archive.status()["nights"] == [str(night(1)), str(night(2))]
-    archive.add(web.url("later.git"))
-    assert archive.nightly(3)["origins"] == {"full": 1}
