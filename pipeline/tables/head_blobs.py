@@ -52,7 +52,8 @@ def replace_head_blobs(spark: SparkSession, load: Load, heads: pa.Table, check_l
         with split_freely(spark):
             replace_where(rows, full_name(HEAD_BLOBS.name), in_buckets(buckets), {LOAD_PROPERTY: load.name})
     finally:
-        fresh.unpersist()
+        # unpersist() would not find it: Spark caches a frame anew when a table that it reads from was written.
+        spark.catalog.clearCache()
 
 
 def blobs_at_head(files: DataFrame, networks: DataFrame) -> DataFrame:
