@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,10 +10,14 @@ import click
 
 from pipeline.cli.common import Context, command_options
 from pipeline.errors import UsageError
-from pipeline.model.origin import Origin, check_url
+from pipeline.model.origin import FETCHED_SCHEMES, Origin, check_url, is_fetched
 from pipeline.model.origin_list import parse_origin_list
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.origins import add_origins
+
+log = logging.getLogger(__name__)
+
+FETCHED_NAMES = ", ".join(FETCHED_SCHEMES)
 
 
 @click.group()
@@ -41,6 +46,9 @@ def add(context: Context, url: str | None, fork_of: str | None, source: Path | N
     else:
         assert url is not None
         wanted = [Origin(check_url(url), check_url(fork_of) if fork_of else None)]
+    for origin in wanted:
+        if not is_fetched(origin.url):
+            log.warning("%s: its visits will be refused, only %s are fetched from", origin.url, FETCHED_NAMES)
     added = add_origins(context.spark(), wanted, info.buckets, datetime.now(UTC))
     known = len(wanted) - added
     if not context.output.result({"added": added, "known": known}):

@@ -32,6 +32,7 @@ from pipeline.git.errors import (
     ServerError,
 )
 from pipeline.git.network import Dialer
+from pipeline.model.origin import is_fetched
 
 if TYPE_CHECKING:
     from dulwich.client import HTTPResponse
@@ -198,7 +199,7 @@ def open_client(
     except ValueError:
         raise SchemeRefused(url, "this is not a URL, or its port is no port") from None
     path = parts.path + (f"?{parts.query}" if parts.query else "")
-    if parts.scheme not in ("git", "http", "https"):
+    if not is_fetched(url):
         raise _scheme_refused(url, parts.scheme)
     if not parts.hostname:
         raise SchemeRefused(url, "the URL has no host")

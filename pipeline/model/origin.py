@@ -9,7 +9,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pipeline.errors import UsageError
 
-SCHEMES = ("git", "http", "https")
+FETCHED_SCHEMES = ("git", "http", "https")
+"""A visit to an origin of any other scheme ends as refused."""
 
 
 class BadOriginUrl(UsageError):
@@ -35,17 +36,22 @@ class OriginState(StrEnum):
 def check_url(url: str) -> str:
     """Return the URL as it is stored: scheme and host in lower case, no fragment, no trailing slash.
 
+    The scheme may be one that is never fetched from, such as file or ssh: its visits tell.
+
     Raises:
-        BadOriginUrl: not a git://, http:// or https:// URL with a host and a path, or one that carries a user name or
-            password: those would end up in tables and logs.
+        BadOriginUrl: not a URL with a scheme, a host (file:// needs none) and a path, or one that carries a password,
+            or a user name other than ssh's: those would end up in tables and logs.
     """
-    parts = urlsplit(url.strip())
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError as error:
+        raise BadOriginUrl(_hide_user(url), str(error)) from None
     scheme = parts.scheme.lower()
-    if scheme not in SCHEMES:
-        raise BadOriginUrl(_hide_user(url), f"the scheme must be one of {', '.join(SCHEMES)}")
-    if parts.username is not None or parts.password is not None:
+    if not scheme or not url.strip()[len(scheme) :].startswith("://"):
+        raise BadOriginUrl(_hide_user(url), "this is not a URL such as https://host/path")
+    if parts.password is not None or (parts.username is not None and scheme != "ssh"):
         raise BadOriginUrl(_hide_user(url), "user names and passwords do not belong in an origin's URL")
-    if not parts.hostname:
+    if not parts.hostname and scheme != "file":
         raise BadOriginUrl(url, "there is no host")
     if any(ch.isspace() or not ch.isprintable() for ch in url.strip()):
         raise BadOriginUrl(url, "there is white space or a control character inside")
@@ -56,8 +62,15 @@ def check_url(url: str) -> str:
     path = parts.path.rstrip("/")
     if not path:
         raise BadOriginUrl(url, "there is no path to a repository")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return urlunsplit((scheme, host if port is None else f"{host}:{port}", path, parts.query, ""))
+    host = parts.hostname or ""
+    place = f"[{host}]" if ":" in host else host
+    user = "" if parts.username is None else f"{parts.username}@"
+    return urlunsplit((scheme, user + (place if port is None else f"{place}:{port}"), path, parts.query, ""))
+
+
+def is_fetched(url: str) -> bool:
+    """Whether origins of the URL's scheme are fetched from at all."""
+    return urlsplit(url).scheme in FETCHED_SCHEMES
 
 
 def _hide_user(url: str) -> str:
