@@ -12,6 +12,7 @@ from pipeline.cli.common import Context, Night, command_options
 from pipeline.errors import UsageError
 from pipeline.submit.run_job import list_jobs, run_job
 from pipeline.tables.read import Archive
+from pipeline.tables.spark_errors import spark_errors
 
 night_option = click.option("--night", type=Night(), default=None, help="Which night; default: the newest.")
 
@@ -49,7 +50,8 @@ def sql(context: Context, query: str, night: date | None, limit: int) -> None:
     archive = Archive(context.spark())
     archive.register_views(night)
     try:
-        _show(context, context.spark().sql(query), limit)
+        with spark_errors():
+            _show(context, context.spark().sql(query), limit)
     except PySparkException as error:
         raise UsageError(str(error).partition("\n\nJVM stacktrace")[0].strip()) from None
 

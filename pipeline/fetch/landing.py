@@ -195,6 +195,7 @@ def _open(table: Table, path: Path) -> pq.ParquetWriter:
         write_statistics=[c.name for c in table.columns if c.name not in _BULK],
         data_page_size=PAGE_BYTES if bulk else MIB,
         write_batch_size=VALUES_PER_CHECK if bulk else 1024,
+        write_page_checksum=True,
         store_schema=False,
     )
 

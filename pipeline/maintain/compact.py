@@ -194,5 +194,6 @@ def _open(table: Table, path: Path, level: int) -> pq.ParquetWriter:
         write_statistics=[name for name in table.column_names if name != "content"],
         data_page_size=PAGE_BYTES,
         write_batch_size=VALUES_PER_CHECK,
+        write_page_checksum=True,
         store_schema=False,
     )

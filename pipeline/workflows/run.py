@@ -23,6 +23,7 @@ from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.storage.interface import Storage
 from pipeline.tables.session import open_session
+from pipeline.tables.spark_errors import spark_errors
 from pipeline.workflows.events import EventLog
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,12 @@ class Run:
             before_sleep=before_sleep_log(logger, logging.WARNING),
             reraise=True,
         )
-        return attempts(work)
+
+        def understood() -> T:
+            with spark_errors():
+                return work()
+
+        return attempts(understood)
 
 
 _RUNS: WeakValueDictionary[str, Run] = WeakValueDictionary()

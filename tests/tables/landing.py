@@ -164,7 +164,7 @@ class Landing:
             [{name: row.get(name) for name in columns} for row in rows], BY_NAME[table].arrow_schema
         )
         sink = BytesIO()
-        pq.write_table(data, sink, compression="zstd")
+        pq.write_table(data, sink, compression="zstd", write_page_checksum=True)
         path = f"{self.load.landing(bucket, self.run_id)}/{table}-0.parquet"
         self.storage.replace(path, sink.getvalue())
         raw = sum(len(row.get("content") or b"") for row in rows)

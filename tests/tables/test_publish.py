@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from pipeline.model.layout import WAREHOUSE
 from pipeline.model.visit import VisitStatus
 from pipeline.storage import Storage
 from pipeline.tables import publish as publish_module
@@ -12,6 +16,7 @@ from pipeline.tables.audit import AuditFailed
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.landed import BadLanding
 from pipeline.tables.publish import LoadChanged, publish, read_published
+from pipeline.tables.spark_errors import StoredFileDamaged, spark_errors
 from tests.tables.conftest import add, lease_held, night
 from tests.tables.landing import Landing
 
@@ -201,6 +206,37 @@ def test_a_torn_file_is_found(spark: SparkSession, storage: Storage) -> None:
     storage.delete(path)
     with pytest.raises(BadLanding, match="missing"):
         publish(spark, storage, landing.load, manifests, "run1", lease_held)
+
+
+def flip_a_bit(storage: Storage, path: str, column: str) -> None:
+    """In the last byte of a column's values."""
+    data = bytearray(storage.read(path))
+    group = pq.ParquetFile(BytesIO(data)).metadata.row_group(0)
+    (chunk,) = [c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == column]
+    data[(chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1] ^= 1
+    storage.replace(path, bytes(data))
+
+
+@pytest.mark.parametrize(("table", "column"), [("commits", "oid"), ("blobs", "sha256"), ("refs", "target")])
+def test_a_flipped_bit_in_what_the_audit_reads_publishes_nothing(
+    spark: SparkSession, storage: Storage, table: str, column: str
+) -> None:
+    landing = small(storage, spark)
+    manifests = landing.write()
+    (path,) = [file.path for manifest in manifests for file in manifest.files if file.table == table]
+    flip_a_bit(storage, path, column)
+    with pytest.raises(StoredFileDamaged, match=path), spark_errors():
+        publish(spark, storage, landing.load, manifests, "run1", lease_held)
+    assert counts(spark) == NONE
+
+
+def test_a_flipped_bit_in_a_table_is_an_error_and_no_other_data(spark: SparkSession, storage: Storage) -> None:
+    landing = small(storage, spark)
+    publish(spark, storage, landing.load, landing.write(), "run1", lease_held)
+    (path,) = [e.path for e in storage.walk(WAREHOUSE) if "/contents/data/" in e.path and e.path.endswith(".parquet")]
+    flip_a_bit(storage, path, "content")
+    with pytest.raises(StoredFileDamaged, match="CRC checksum verification failed"), spark_errors():
+        spark.table("contents").collect()
 
 
 def test_manifests_may_not_change_once_published(spark: SparkSession, storage: Storage) -> None:

@@ -15,7 +15,6 @@ from tests.support.servers import Peer, git_daemon
 
 __all__ = ["one_spark"]
 
-QUICK = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=128m"
 MakeArchive = Callable[..., Archive]
 
 
@@ -24,8 +23,7 @@ def make_archive(tmp_path: Path, one_spark: None) -> MakeArchive:
     """Makes an archive that exists; sections are as in ``Archive.at``."""
 
     def make(name: str, **sections: dict[str, Any]) -> Archive:
-        spark = {"driver_memory": "1g", "java_options": QUICK}
-        archive = Archive.at(Place("local", str(tmp_path)), tmp_path / f"of-{name}", name, spark=spark, **sections)
+        archive = Archive.at(Place("local", str(tmp_path)), tmp_path / f"of-{name}", name, **sections)
         archive.init()
         return archive
 

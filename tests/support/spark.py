@@ -1,0 +1,14 @@
+"""Spark for tests: most of what a small night costs is compiling, Java's and Spark's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
+"""With one tier the code cache is 48 MB, which a few nights fill; from then on Java only interprets."""
+
+QUICK_SPARK: dict[str, Any] = {"master": "local[2]", "driver_memory": "2g", "java_options": JAVA_OPTIONS}
+"""The ``spark`` section of a configuration."""
+
+UNCOMPILED = {"spark.sql.codegen.wholeStage": "false"}
+"""``spark.conf`` for nights of a few rows, which take half the time then. Tests of the tables alone go without it."""
