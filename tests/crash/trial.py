@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from pipeline.maintain.loads import find_rubbish, load_states, remove
-from pipeline.model.layout import Load
+from pipeline.model.layout import WAREHOUSE, Load
 from pipeline.model.origin import bucket_of, network_id
-from pipeline.model.tables import ALL, OBJECT_TABLES
+from pipeline.model.tables import ALL, NAMESPACE, OBJECT_TABLES
 from pipeline.storage.paths import is_temporary
 from pipeline.tables import session
 from tests.crash.points import REACHED
@@ -53,6 +53,11 @@ class Origins:
         build_graph(self.served / name, [[1], [2, 1], [3, 1, 2]])
         add_commits(self.served / name, 3, label=label)
         return self.served / name
+
+    def add(self, label: str, bucket: int) -> str:
+        """Another new repository's URL; not among those that are listed."""
+        self.make(label, bucket)
+        return self.urls[label]
 
     def repo(self, label: str) -> Path:
         return self.served / self.urls[label].rpartition("/")[2]
@@ -180,9 +185,9 @@ class Trial:
                         os.killpg(process.pid, signal.SIGKILL)
         wait_until(lambda: not in_session(process.pid), GONE_S, "what the program started outlives it")
 
-    def kill(self, point: str, *arguments: str | Path, today: date) -> None:
+    def kill(self, point: str, *arguments: str | Path, today: date, archive: Archive | None = None) -> None:
         """Run a command as a program that dies at the point, with all that it started."""
-        with self.start("die", point, *arguments, today=today) as program:
+        with self.start("die", point, *arguments, today=today, archive=archive) as program:
             code, said = program.end()
             assert code == -signal.SIGKILL, f"{point}: the program ended with {code}\n{said}"
 
@@ -212,6 +217,11 @@ class Trial:
         for rubbish in find_rubbish(storage, load_states(storage), untouched_since=later, plans_before=None):
             remove(storage, rubbish)
         return [e.path for e in storage.walk() if "/landing/" in e.path or is_temporary(e.path)]
+
+    def data_files(self) -> Counter[str]:
+        """How many files each table's data folder holds, whether a snapshot refers to them or not."""
+        inside = [entry.path.split("/") for entry in self.archive.storage.walk(f"{WAREHOUSE}/{NAMESPACE}")]
+        return Counter(table for _, _, table, kind, *_ in inside if kind == "data")
 
     def not_finished(self, *days: int) -> list[int]:
         storage = self.archive.storage
