@@ -21,6 +21,7 @@ from pipeline.config import Config, load_config
 from pipeline.errors import ExitCode, PipelineError
 from pipeline.storage.factory import open_storage
 from pipeline.storage.interface import Storage
+from pipeline.tables.failures import told_plainly
 from pipeline.tables.session import open_session
 from pipeline.workflows.held import Workplace
 
@@ -86,7 +87,8 @@ def command_options(function: Callable[Concatenate[Context, P], int | None]) -> 
             config = load_config(config_path).at(location)
             set_up_logging(config.log.level, output.messages)
             context = Context(config, open_storage(config.archive.location, config.hdfs), output)
-            code = function(context, *args, **kwargs)
+            with told_plainly(context.storage.root_uri):
+                code = function(context, *args, **kwargs)
         except PipelineError as error:
             output.complain(f"error: {error}")
             logger.debug("details", exc_info=error)

@@ -22,6 +22,14 @@ from tests.e2e.archive import Archive, night
 pytestmark = [pytest.mark.slow, pytest.mark.hdfs, pytest.mark.spark]
 
 
+RESTORED = (
+    "fetch: some files of a bucket are uploaded",
+    "publish: after the commit of contents",
+    "derive: contents are marked",
+)
+"""What restore reads is compared row for row at every point; here C git judges as well."""
+
+
 @pytest.mark.parametrize("point", NIGHTLY)
 def test_a_killed_night_is_completed_by_the_next_run(nights: Nights, point: str) -> None:
     trial = nights.trial
@@ -29,6 +37,8 @@ def test_a_killed_night_is_completed_by_the_next_run(nights: Nights, point: str)
     trial.kill(point, "nightly", "--night", str(night(2)), today=night(2))
     assert trial.archive.nightly(2)["already"] is False
     nights.check()
+    if point in RESTORED:
+        nights.check_restore()
 
 
 @dataclass(frozen=True)
