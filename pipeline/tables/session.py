@@ -71,7 +71,9 @@ class SparkSettings(BaseModel):
     master: str = Field("local[*]", description="Spark master URL; local[N] runs inside this process")
     driver_memory: str = Field("4g", description="heap of the driver, which is all of Spark on a local master")
     java_options: str = Field(
-        "", description="more options for the driver's JVM; -XX:TieredStopAtLevel=1 makes sessions of seconds faster"
+        "",
+        description="more options for the driver's JVM; -XX:TieredStopAtLevel=1 makes sessions of seconds faster, "
+        "and for one of minutes needs -XX:ReservedCodeCacheSize=256m beside it",
     )
     iceberg: str = Field(ICEBERG, description="Maven coordinate of the Iceberg runtime for this Spark")
     conf: dict[str, str] = Field(

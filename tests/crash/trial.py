@@ -31,6 +31,8 @@ WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_by
 
 BUCKETS = 2
 COPIERS = 8
+INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+"""Compiling code for a few rows is half of what a night costs here; the end-to-end tests have Spark do it."""
 
 Rows = dict[str, list[str]]
 
@@ -98,6 +100,7 @@ class Trial:
             "nightly": {"jobs": ["language_census"]},
             "maintain": {"sweep_after_s": 0},
             "spark": {"driver_memory": "1g"},
+            "spark.conf": INTERPRETED,
         }
         for name, values in sections.items():
             chosen[name] = chosen.get(name, {}) | values

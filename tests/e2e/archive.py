@@ -26,6 +26,9 @@ from pipeline.tables.session import open_session
 PROGRAM = Path(sys.executable).with_name("pipeline")
 PROGRAM_LIMIT_S = 240
 
+QUICK = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
+"""The level alone leaves 48 MB for compiled code, and once those are full, all else is interpreted."""
+
 Row = dict[str, Any]
 
 
@@ -75,7 +78,7 @@ class Archive:
             "fetch": {"allowed_networks": ["127.0.0.0/8"], "scratch": str(folder / "scratch"), "run_bytes": 16 << 20},
             "fetch.limits": {"connect_s": 10, "silence_s": 30, "total_s": 120},
             "nightly": {"jobs": []},
-            "spark": {"master": "local[2]", "driver_memory": "2g", "java_options": "-XX:TieredStopAtLevel=1"},
+            "spark": {"master": "local[2]", "driver_memory": "2g", "java_options": QUICK},
             "luigi": {"first_pause_s": 0.1},
             "log": {"level": "INFO"},
         }
@@ -96,7 +99,11 @@ class Archive:
     def write_config(self) -> None:
         lines = []
         for section, values in self.settings.items():
-            lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items()), ""]
+            lines += [
+                f"[{section}]",
+                *(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in values.items()),
+                "",
+            ]
         self.config_path.write_text("\n".join(lines))
 
     def with_settings(self, **sections: dict[str, Any]) -> Archive:

@@ -18,6 +18,7 @@ from pipeline.tables.iceberg import LOAD_PROPERTY, IcebergTable, NewFile
 from pipeline.tables.landed import locate, move
 from pipeline.tables.seal import seal
 from pipeline.tables.session import SparkSettings, open_session
+from tests.e2e.archive import QUICK
 from tests.tables.landing import BUCKETS, Landing
 
 
@@ -40,7 +41,7 @@ def spark_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def session(spark_root: Path) -> Iterator[SparkSession]:
-    settings = SparkSettings(master="local[2]", driver_memory="1g", java_options="-XX:TieredStopAtLevel=1")
+    settings = SparkSettings(master="local[2]", driver_memory="1g", java_options=QUICK)
     spark = open_session(settings, spark_root.as_uri(), "tests")
     yield spark
     spark.stop()

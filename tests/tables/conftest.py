@@ -17,6 +17,7 @@ from pipeline.storage.local import LocalStorage
 from pipeline.tables.create import create_tables
 from pipeline.tables.origins import add_origins
 from pipeline.tables.session import SparkSettings, open_session
+from tests.e2e.archive import QUICK
 from tests.tables.landing import BUCKETS
 
 ADDED = datetime(2026, 11, 1, tzinfo=UTC)
@@ -35,7 +36,7 @@ def spark_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def session(spark_root: Path) -> Iterator[SparkSession]:
-    settings = SparkSettings(master="local[2]", driver_memory="1g", java_options="-XX:TieredStopAtLevel=1")
+    settings = SparkSettings(master="local[2]", driver_memory="1g", java_options=QUICK)
     spark = open_session(settings, spark_root.as_uri(), "tests")
     yield spark
     spark.stop()

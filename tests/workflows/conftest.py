@@ -17,7 +17,6 @@ from tests.support.servers import Peer, git_daemon
 
 __all__ = ["hdfs", "one_spark"]
 
-QUICK = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=128m"
 MakeArchive = Callable[..., Archive]
 
 
@@ -35,7 +34,7 @@ def make_archive(place: Place, tmp_path: Path, one_spark: None) -> MakeArchive:
     """Makes an archive that exists; sections are as in ``Archive.at``."""
 
     def make(name: str, **sections: dict[str, Any]) -> Archive:
-        spark = {"driver_memory": "1g", "java_options": QUICK}
+        spark = {"driver_memory": "1g"}
         archive = Archive.at(place, tmp_path / f"of-{name}", name, spark=spark, **sections)
         archive.init()
         return archive
