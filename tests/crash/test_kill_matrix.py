@@ -26,6 +26,7 @@ RESTORED = (
     "fetch: some files of a bucket are uploaded",
     "publish: after the commit of contents",
     "derive: contents are marked",
+    "maintain: some files are deleted",
 )
 """What restore reads is compared row for row at every point; here C git judges as well."""
 
@@ -64,6 +65,8 @@ def backfilled(nights: Nights, tmp_path_factory: pytest.TempPathFactory) -> Back
     trial.back_to("first")
     backfill(trial, source)
     trial.archive.nightly(2)
+    assert trial.doubles(2) == {}
+    assert trial.restored_differs(urls[-1], nights.origins.repo(f"late{LATE - 1}")) == []
     return Backfilled(source, trial.rows(2))
 
 
@@ -82,10 +85,7 @@ def test_a_killed_backfill_is_taken_up_again(nights: Nights, backfilled: Backfil
         backfill(trial, backfilled.source)
     trial.archive.nightly(2)
     assert trial.left_behind() == []
-    assert trial.doubles(2) == {}
     assert trial.rows(2) == backfilled.second
-    late = nights.origins.urls["late3"]
-    assert trial.restored_differs(late, nights.origins.repo("late3")) == []
 
 
 @dataclass(frozen=True)
@@ -130,14 +130,15 @@ def test_a_killed_housekeeper_does_no_harm(nights: Nights, kept: Kept, point: st
     trial.kill(point, "maintain", today=night(3), archive=kept.strict)
     trial.archive.nightly(3)
     assert trial.rows(3) == kept.third
-    assert readable(trial) == {night(2), night(3)} | readable(trial)
+    assert readable(trial) >= {night(2), night(3)}
     kept.strict.run("maintain")
     assert readable(trial) == {night(3)}
     assert trial.left_behind() == []
     assert not [path for path in RUBBISH if trial.archive.storage.stat(path)]
     assert trial.data_files() == kept.files
     assert trial.rows(3) == kept.third
-    assert trial.restored_differs(nights.origins.urls["fork"], nights.origins.repo("fork")) == []
+    if point in RESTORED:
+        nights.check_restore()
 
 
 def readable(trial: Trial) -> set[date]:
