@@ -21,8 +21,8 @@ from pipeline.config import Config, load_config
 from pipeline.errors import ExitCode, PipelineError
 from pipeline.storage.factory import open_storage
 from pipeline.storage.interface import Storage
+from pipeline.tables.failures import told_plainly
 from pipeline.tables.session import open_session
-from pipeline.tables.spark_errors import spark_errors
 from pipeline.workflows.held import Workplace
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def command_options(function: Callable[Concatenate[Context, P], int | None]) -> 
             config = load_config(config_path).at(location)
             set_up_logging(config.log.level, output.messages)
             context = Context(config, open_storage(config.archive.location, config.hdfs), output)
-            with spark_errors():
+            with told_plainly(context.storage.root_uri):
                 code = function(context, *args, **kwargs)
         except PipelineError as error:
             output.complain(f"error: {error}")

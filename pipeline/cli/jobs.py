@@ -12,7 +12,6 @@ from pipeline.cli.common import Context, Night, command_options
 from pipeline.errors import UsageError
 from pipeline.submit.run_job import list_jobs, run_job
 from pipeline.tables.read import Archive
-from pipeline.tables.spark_errors import spark_errors
 
 night_option = click.option("--night", type=Night(), default=None, help="Which night; default: the newest.")
 
@@ -50,10 +49,10 @@ def sql(context: Context, query: str, night: date | None, limit: int) -> None:
     archive = Archive(context.spark())
     archive.register_views(night)
     try:
-        with spark_errors():
-            _show(context, context.spark().sql(query), limit)
+        result = context.spark().sql(query)
     except PySparkException as error:
         raise UsageError(str(error).partition("\n\nJVM stacktrace")[0].strip()) from None
+    _show(context, result, limit)
 
 
 def _show(context: Context, result: DataFrame, limit: int) -> None:

@@ -91,9 +91,9 @@ class MaintainedTable(IcebergTable):
 
     def live_files(self, manifest: JavaObject) -> set[str]:
         """The data or delete files that a manifest holds as live. One answer of the JVM, however many there are."""
-        paths = self._jvm.org.apache.iceberg.ManifestFiles.readPaths(manifest, self._java.io(), self._java.specs())
+        paths = self._class("ManifestFiles").readPaths(manifest, self._java.io(), self._java.specs())
         try:
-            joined = self._jvm.java.lang.String.join("\n", paths)
+            joined = self._class("String", "java.lang").join("\n", paths)
         finally:
             paths.close()
         return set(joined.split("\n")) - {""}
@@ -117,18 +117,17 @@ class MaintainedTable(IcebergTable):
         Args:
             older_than: seconds since 1970 UTC.
         """
-        actions = self._jvm.org.apache.iceberg.spark.actions.SparkActions.get(self._spark._jsparkSession)
-        keeps_what_it_is_given = self._jvm.java.util.stream.Stream.builder()
+        actions = self._class("spark.actions.SparkActions").get(self._spark._jsparkSession)
+        keeps_what_it_is_given = self._class("Stream", "java.util.stream").builder()
         action = actions.deleteOrphanFiles(self._java).olderThan(int(older_than * 1000))
         return sorted(map(str, action.deleteWith(keeps_what_it_is_given).execute().orphanFileLocations()))
 
     def scan_bucket(self, snapshot: int, bucket: int) -> BucketFiles:
         """The live data files of a bucket, and the deletes that apply to them, as of a snapshot."""
-        jvm = self._jvm
-        condition = jvm.org.apache.iceberg.expressions.Expressions.equal("bucket", bucket)
+        condition = self._class("expressions.Expressions").equal("bucket", bucket)
         tasks = self._java.newScan().useSnapshot(snapshot).filter(condition).planFiles()
         try:
-            found = list(jvm.org.apache.iceberg.relocated.com.google.common.collect.Lists.newArrayList(tasks))
+            found = list(self._class("relocated.com.google.common.collect.Lists").newArrayList(tasks))
         finally:
             tasks.close()
         deletes = {(d.location(), d.contentOffset()): d for task in found for d in list(task.deletes())}
@@ -162,7 +161,7 @@ class MaintainedTable(IcebergTable):
             check_lease: called before each thousand.
         """
         for at in range(0, len(uris), _DELETED_AT_ONCE):
-            part = self._jvm.java.util.ArrayList()
+            part = self._class("ArrayList", "java.util")()
             for uri in uris[at : at + _DELETED_AT_ONCE]:
                 part.add(uri)
             check_lease()

@@ -22,7 +22,7 @@ class StorageUnavailable(StorageError):
     retryable = True
 
     def __str__(self) -> str:
-        return f"{super().__str__()}. Try again later; check the NameNode and DataNodes if it goes on"
+        return f"{super().__str__()}. Try again later; see that NameNode and DataNodes run if it goes on"
 
 
 class FileMissing(StorageError):

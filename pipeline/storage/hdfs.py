@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import UsageError
 from pipeline.storage.errors import AlreadyThere, FileMissing, StorageError, StorageUnavailable, UploadMismatch
-from pipeline.storage.hdfs_client import DATA_LATER, LATER, make_client, repeated, translated
+from pipeline.storage.hdfs_client import make_client, repeated
+from pipeline.storage.hdfs_failures import DATA_LATER, LATER, translated
 from pipeline.storage.hdfs_file import HdfsFile
 from pipeline.storage.interface import Entry, Storage, Uploaded
 from pipeline.storage.paths import check_path, join, parent_of, temporary_name
@@ -143,7 +144,7 @@ class HdfsStorage(Storage):
                 raise AlreadyThere(path)
             temporary = temporary_name(path)
             try:
-                self._write(temporary, chunks(source))
+                self._write(path, temporary, chunks(source))
                 self._verify(path, temporary, size, sent.hexdigest())
             except BaseException:
                 self._discard(temporary)
@@ -160,7 +161,7 @@ class HdfsStorage(Storage):
             raise AlreadyThere(dst)
         self._make_folder(parent_of(dst))
         try:
-            with translated(src):
+            with translated(src, self._settings):
                 self._client._rename(full_src, destination=full_dst, renameoptions="NONE")
         except AlreadyThere as error:
             raise AlreadyThere(dst) from error
@@ -185,7 +186,7 @@ class HdfsStorage(Storage):
 
     def _ask(self, path: str, call: Callable[[], T], later: Set[str] = LATER) -> T:
         def once() -> T:
-            with translated(path, later):
+            with translated(path, self._settings, later):
                 return call()
 
         return repeated(self._settings, once)
@@ -202,10 +203,10 @@ class HdfsStorage(Storage):
         except AlreadyThere as error:
             raise StorageError(path, "is a file; a folder is needed here") from error
 
-    def _write(self, path: str, data: bytes | Iterator[bytes]) -> None:
-        with translated(path, DATA_LATER):
+    def _write(self, path: str, temporary: str, data: bytes | Iterator[bytes]) -> None:
+        with translated(path, self._settings, DATA_LATER):
             self._client.write(
-                self._full(path),
+                self._full(temporary),
                 data=data,
                 overwrite=False,
                 blocksize=self._settings.block_size_bytes,
@@ -219,7 +220,7 @@ class HdfsStorage(Storage):
         def once() -> str:
             temporary = temporary_name(path)
             try:
-                self._write(temporary, data)
+                self._write(path, temporary, data)
             except BaseException:
                 self._discard(temporary)
                 raise
@@ -271,7 +272,7 @@ class HdfsStorage(Storage):
         try:
             for pause_s in DISCARD_PAUSES_S:
                 time.sleep(pause_s)
-                with translated(temporary):
+                with translated(temporary, self._settings):
                     if self._client.delete(self._full(temporary)):
                         return
         except StorageError as error:

@@ -1,44 +1,24 @@
-"""HdfsCLI, with time limits, bounded repetition and errors of our own family."""
+"""HdfsCLI, with time limits and bounded repetition."""
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterator, Set
-from contextlib import contextmanager
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import requests
-import urllib3.exceptions
 from hdfs import InsecureClient, TokenClient
-from hdfs.util import HdfsError
 from requests.adapters import HTTPAdapter
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay
 from tenacity.wait import wait_exponential
 
-from pipeline.storage.errors import AlreadyThere, FileMissing, StorageError, StorageUnavailable
+from pipeline.storage.errors import StorageUnavailable
 from pipeline.storage.settings import HdfsSettings
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-LATER = {
-    "BlockMissingException",
-    "ClosedChannelException",
-    "ConnectException",
-    "EOFException",
-    "LeaseExpiredException",
-    "NoRouteToHostException",
-    "RecoveryInProgressException",
-    "RetriableException",
-    "SafeModeException",
-    "SocketException",
-    "SocketTimeoutException",
-    "StandbyException",
-}
-DATA_LATER = LATER | {"IOException"}  # no DataNode, none with space, a broken pipeline: none has a name of its own
-TAKEN = {"AlreadyBeingCreatedException", "FileAlreadyExistsException"}
 LONGEST_PAUSE_S = 10.0
 CONNECTIONS = 32
 
@@ -79,39 +59,6 @@ def repeated(settings: HdfsSettings, call: Callable[[], T]) -> T:
         reraise=True,
     )
     return retrying(call)
-
-
-@contextmanager
-def translated(path: str, later: Set[str] = LATER) -> Iterator[None]:
-    """Turn what HdfsCLI and requests raise into this package's errors about a path.
-
-    Args:
-        path: what the call is about.
-        later: names of server exceptions that mean "try again".
-    """
-    try:
-        yield
-    except HdfsError as error:
-        _raise_refusal(path, error, later)
-    except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
-        raise StorageError(path, f"no connection: {error}") from error
-    except (requests.JSONDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise StorageError(path, f"the answer is not WebHDFS's ({error!r}); check the address") from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError, TimeoutError) as error:
-        raise StorageUnavailable(path, f"no answer: {error}") from error
-
-
-def _raise_refusal(path: str, error: HdfsError, later: Set[str]) -> NoReturn:
-    """Raise what a server's refusal means, by the name of its exception, never by its words."""
-    name = error.exception
-    if name == "FileNotFoundException":
-        raise FileMissing(path) from error
-    if name in TAKEN:
-        raise AlreadyThere(path) from error
-    text = error.message.decode(errors="replace") if isinstance(error.message, bytes) else str(error.message)
-    first_line = text.strip().partition("\n")[0][:300]
-    kind = StorageUnavailable if name in later else StorageError
-    raise kind(path, f"HDFS answered {name or 'without an exception name'}: {first_line}") from error
 
 
 def _refuse_gateway_errors(response: requests.Response, **_: object) -> None:

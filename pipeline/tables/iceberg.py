@@ -54,8 +54,7 @@ class IcebergTable:
     def __init__(self, spark: SparkSession, table: str, namespace: str = NAMESPACE) -> None:
         self.name = full_name(table, namespace)
         self._spark = spark
-        self._jvm = _jvm(spark)
-        self._java = self._jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, self.name)
+        self._java = self._class("spark.Spark3Util").loadIcebergTable(spark._jsparkSession, self.name)
         self._java.refresh()
 
     def current(self) -> Snapshot | None:
@@ -101,15 +100,15 @@ class IcebergTable:
         append.commit()
 
     def _data_file(self, file: NewFile) -> JavaObject:
-        iceberg = self._jvm.org.apache.iceberg
         source = self._java.io().newInputFile(file.uri)
-        metrics = iceberg.parquet.ParquetUtil.fileMetrics(
+        metrics = self._class("parquet.ParquetUtil").fileMetrics(
             source,
-            iceberg.MetricsConfig.forTable(self._java),
-            iceberg.mapping.MappingUtil.create(self._java.schema()),
+            self._class("MetricsConfig").forTable(self._java),
+            self._class("mapping.MappingUtil").create(self._java.schema()),
         )
         return (
-            iceberg.DataFiles.builder(self._java.spec())
+            self._class("DataFiles")
+            .builder(self._java.spec())
             .withPath(file.uri)
             .withFileSizeInBytes(source.getLength())
             .withFormat("PARQUET")
@@ -120,8 +119,12 @@ class IcebergTable:
 
     def name_mapping(self) -> str:
         """JSON that lets readers match the columns of files written outside Iceberg by name."""
-        mapping = self._jvm.org.apache.iceberg.mapping
-        return str(mapping.NameMappingParser.toJson(mapping.MappingUtil.create(self._java.schema())))
+        mapping = self._class("mapping.MappingUtil").create(self._java.schema())
+        return str(self._class("mapping.NameMappingParser").toJson(mapping))
+
+    def _class(self, name: str, package: str = "org.apache.iceberg") -> JavaObject:
+        """A Java class, asked for by its whole name: at each dot of one py4j would look for a class in every jar."""
+        return getattr(_jvm(self._spark), f"{package}.{name}")
 
     def set_properties(self, properties: Mapping[str, str]) -> None:
         """Set table properties."""

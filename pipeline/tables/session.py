@@ -74,8 +74,8 @@ class SparkSettings(BaseModel):
     driver_memory: str = Field("4g", description="heap of the driver, which is all of Spark on a local master")
     java_options: str = Field(
         "",
-        description="more options for the driver's JVM; -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m makes "
-        "sessions of a minute faster",
+        description="more options for the driver's JVM; -XX:TieredStopAtLevel=1 makes sessions of seconds faster, "
+        "and for one of minutes needs -XX:ReservedCodeCacheSize=256m beside it",
     )
     iceberg: str = Field(ICEBERG, description="Maven coordinate of the Iceberg runtime for this Spark")
     conf: dict[str, str] = Field(

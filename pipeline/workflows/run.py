@@ -22,8 +22,8 @@ from pipeline.archive import ArchiveInfo
 from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.storage.interface import Storage
+from pipeline.tables.failures import told_plainly
 from pipeline.tables.session import open_session
-from pipeline.tables.spark_errors import spark_errors
 from pipeline.workflows.events import EventLog
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,11 @@ class Run:
     def retrying(self, work: Callable[[], T]) -> T:
         """Do it; again, after a pause, as long as the error's type says that this may help."""
         luigi_section = self.config.luigi
+
+        def once() -> T:
+            with told_plainly(self.storage.root_uri):
+                return work()
+
         attempts = Retrying(
             retry=retry_if_exception(lambda e: isinstance(e, PipelineError) and e.retryable),
             stop=stop_after_attempt(luigi_section.attempts),
@@ -67,12 +72,7 @@ class Run:
             before_sleep=before_sleep_log(logger, logging.WARNING),
             reraise=True,
         )
-
-        def understood() -> T:
-            with spark_errors():
-                return work()
-
-        return attempts(understood)
+        return attempts(once)
 
 
 _RUNS: WeakValueDictionary[str, Run] = WeakValueDictionary()

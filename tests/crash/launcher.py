@@ -1,20 +1,38 @@
-"""The ``pipeline`` command with an accident in it: ``python -m tests.crash.launcher HOW POINT TODAY ARGUMENTS ...``.
+"""The ``pipeline`` command with an accident in it: ``python -m tests.crash.launcher CONFIG``.
 
-``HOW`` is die or hold, ``TODAY`` is what a backfill takes for the current date.
+It starts Spark as that configuration says, then reads an order from standard input, one line of JSON: ``how`` (die or
+hold), ``point``, ``today`` (what a backfill takes for the current date) and ``arguments`` of the command.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import date
+from pathlib import Path
 
 import pipeline.cli.backfill
 from pipeline.cli.main import main
+from pipeline.config import load_config
+from pipeline.storage import open_storage
+from pipeline.tables.session import open_session
 from tests.crash.points import POINTS, die, hold
 
+
+def get_ready(config_path: Path) -> None:
+    """Do what every command would begin with."""
+    config = load_config(config_path)
+    storage = open_storage(config.archive.location, config.hdfs)
+    open_session(config.spark, storage.root_uri, "pipeline").range(1).collect()
+
+
 if __name__ == "__main__":
-    how, point, today, *arguments = sys.argv[1:]
-    pipeline.cli.backfill.today = lambda: date.fromisoformat(today)
-    POINTS[point].arm({"die": die, "hold": hold}[how])
-    sys.argv = ["pipeline", *arguments]
+    get_ready(Path(sys.argv[1]))
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit("nobody gave an order")
+    order = json.loads(line)
+    pipeline.cli.backfill.today = lambda: date.fromisoformat(order["today"])
+    POINTS[order["point"]].arm({"die": die, "hold": hold}[order["how"]])
+    sys.argv = ["pipeline", *order["arguments"]]
     main()

@@ -5,13 +5,30 @@ However a night dies, one more run of it makes the archive equal, row for row, t
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
 import pytest
 
+from pipeline.model.layout import WAREHOUSE, Load
+from pipeline.model.tables import NAMESPACE
 from tests.crash.conftest import Nights
-from tests.crash.points import NIGHTLY
-from tests.e2e.archive import night
+from tests.crash.points import BACKFILL, MAINTAIN, NIGHTLY
+from tests.crash.trial import Rows, Trial
+from tests.e2e.archive import Archive, night
 
 pytestmark = [pytest.mark.slow, pytest.mark.hdfs, pytest.mark.spark]
+
+
+RESTORED = (
+    "fetch: some files of a bucket are uploaded",
+    "publish: after the commit of contents",
+    "derive: contents are marked",
+    "maintain: some files are deleted",
+)
+"""What restore reads is compared row for row at every point; here C git judges as well."""
 
 
 @pytest.mark.parametrize("point", NIGHTLY)
@@ -21,3 +38,112 @@ def test_a_killed_night_is_completed_by_the_next_run(nights: Nights, point: str)
     trial.kill(point, "nightly", "--night", str(night(2)), today=night(2))
     assert trial.archive.nightly(2)["already"] is False
     nights.check()
+    if point in RESTORED:
+        nights.check_restore()
+
+
+@dataclass(frozen=True)
+class Backfilled:
+    """A list of origins, and the second night after all of them were visited."""
+
+    source: Path
+    second: Rows
+
+
+LATE = 4
+BATCH = ("--batch", str(LATE // 2))
+BEGUN = "backfill: a batch is published and not derived"
+"""Here all batches have begun: a nightly alone completes what is left."""
+
+
+@pytest.fixture(scope="module")
+def backfilled(nights: Nights, tmp_path_factory: pytest.TempPathFactory) -> Backfilled:
+    trial = nights.trial
+    urls = [nights.origins.add(f"late{number}", number % 2) for number in range(LATE)]
+    source = tmp_path_factory.mktemp("list") / "origins.txt"
+    source.write_text("".join(f"{url}\n" for url in urls))
+    trial.back_to("first")
+    backfill(trial, source)
+    trial.archive.nightly(2)
+    assert trial.doubles(2) == {}
+    assert trial.restored_differs(urls[-1], nights.origins.repo(f"late{LATE - 1}")) == []
+    return Backfilled(source, trial.rows(2))
+
+
+def backfill(trial: Trial, source: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.cli.backfill.today", lambda: night(2))
+        trial.archive.run("backfill", "origins", "--from", source, *BATCH)
+
+
+@pytest.mark.parametrize("point", BACKFILL)
+def test_a_killed_backfill_is_taken_up_again(nights: Nights, backfilled: Backfilled, point: str) -> None:
+    trial = nights.trial
+    trial.back_to("first")
+    trial.kill(point, "backfill", "origins", "--from", backfilled.source, *BATCH, today=night(2))
+    if point != BEGUN:
+        backfill(trial, backfilled.source)
+    trial.archive.nightly(2)
+    assert trial.left_behind() == []
+    assert trial.rows(2) == backfilled.second
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Housekeeping that keeps one night, and the third night after it."""
+
+    strict: Archive
+    third: Rows
+    files: Counter[str]
+
+
+RUBBISH = (
+    f"{Load.of_night(night(2)).root}/landing/bucket=0/slower/contents.parquet",
+    f"{Load.of_night(night(3)).root}/landing/bucket=0/killed/contents.parquet",
+    f"{Load.of_night(night(3)).manifests}/.0.json.0123456789abcdef.tmp",
+    f"{WAREHOUSE}/{NAMESPACE}/files/data/bucket=0/00000-0-nobody.parquet",
+)
+
+
+@pytest.fixture(scope="module")
+def kept(nights: Nights) -> Kept:
+    trial = nights.trial
+    everything_goes = {"dailies": 1, "monthlies": 0, "snapshot_age_s": 0, "sweep_after_s": 0}
+    strict = trial.archive.with_settings(maintain=everything_goes)
+    littered(trial)
+    strict.run("maintain")
+    trial.archive.nightly(3)
+    strict.run("maintain")
+    return Kept(strict, trial.rows(3), trial.data_files())
+
+
+def littered(trial: Trial) -> None:
+    trial.back_to("second")
+    for path in RUBBISH:
+        trial.archive.storage.create(path, b"rubbish")
+
+
+@pytest.mark.parametrize("point", MAINTAIN)
+def test_a_killed_housekeeper_does_no_harm(nights: Nights, kept: Kept, point: str) -> None:
+    trial = nights.trial
+    littered(trial)
+    trial.kill(point, "maintain", today=night(3), archive=kept.strict)
+    trial.archive.nightly(3)
+    assert trial.rows(3) == kept.third
+    assert readable(trial) >= {night(2), night(3)}
+    kept.strict.run("maintain")
+    assert readable(trial) == {night(3)}
+    assert trial.left_behind() == []
+    assert not [path for path in RUBBISH if trial.archive.storage.stat(path)]
+    assert trial.data_files() == kept.files
+    assert trial.rows(3) == kept.third
+    if point in RESTORED:
+        nights.check_restore()
+
+
+def readable(trial: Trial) -> set[date]:
+    """Nights that exist; each can be read."""
+    found = trial.archive.read().nights()
+    for day in found:
+        assert trial.rows(day.day)["visits"]
+    return set(found)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
-from typing import Any, Literal, TextIO
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 from pipeline.maintain.loads import find_rubbish, load_states, remove
-from pipeline.model.layout import Load
+from pipeline.model.layout import WAREHOUSE, Load
 from pipeline.model.origin import bucket_of, network_id
-from pipeline.model.tables import ALL, OBJECT_TABLES
+from pipeline.model.tables import ALL, NAMESPACE, OBJECT_TABLES
+from pipeline.storage.interface import Entry
 from pipeline.storage.paths import is_temporary
 from pipeline.tables import session
-from tests.crash.points import REACHED
+from tests.crash.program import Program
 from tests.e2e.archive import Archive, Place, night
 from tests.support.git import git, put_tag, resolve, set_refs
 from tests.support.repos import add_commits, build_graph, compare, force_push, fork_of
@@ -31,8 +30,7 @@ WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_by
 """Columns that differ between any two runs; git may also pack the same objects into a byte more or less."""
 
 BUCKETS = 2
-LIMIT_S = 180
-GONE_S = 20
+COPIERS = 8
 
 Rows = dict[str, list[str]]
 
@@ -53,6 +51,11 @@ class Origins:
         build_graph(self.served / name, [[1], [2, 1], [3, 1, 2]])
         add_commits(self.served / name, 3, label=label)
         return self.served / name
+
+    def add(self, label: str, bucket: int) -> str:
+        """Another new repository's URL; not among those that are listed."""
+        self.make(label, bucket)
+        return self.urls[label]
 
     def repo(self, label: str) -> Path:
         return self.served / self.urls[label].rpartition("/")[2]
@@ -85,33 +88,6 @@ class Origins:
         return [urls["root"], (urls["fork"], urls["root"]), urls["moved"], urls["still"], urls["gone"]]
 
 
-@dataclass(frozen=True)
-class Program:
-    """A command that runs as a program of its own, in a session of its own; ``log`` has what it says of errors."""
-
-    process: subprocess.Popen[str]
-    log: TextIO
-
-    def reach(self) -> None:
-        """Wait until it is held at its point."""
-        assert self.process.stdout is not None
-        assert any(REACHED in line for line in self.process.stdout), self.said()
-
-    def go_on(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-
-    def end(self) -> tuple[int, str]:
-        """Wait for its end; its exit code, and what it said."""
-        stdout, _ = self.process.communicate(timeout=LIMIT_S)
-        return self.process.returncode, stdout + self.said()
-
-    def said(self) -> str:
-        self.log.seek(0)
-        return self.log.read()
-
-
 class Trial:
     """The archive. Commands of its own process share one Spark; those that are to be killed are programs."""
 
@@ -127,33 +103,64 @@ class Trial:
             chosen[name] = chosen.get(name, {}) | values
         self.archive = Archive.at(place, folder, "archive", **chosen)
         self.restored = 0
+        self._saved: dict[str, dict[str, Entry]] = {}
+        self._next: Program | None = None
 
     def save(self, name: str) -> None:
         """Remember the archive as it is."""
-        self._copy(self.archive.location, self._saved(name))
+        storage = self.archive.storage
+        self._saved[name] = {entry.path: entry for entry in storage.walk()}
+        self._copy([(f"{storage.root_uri}/{path}", f"{storage.root_uri}-{name}/{path}") for path in self._saved[name]])
 
     def back_to(self, name: str) -> None:
-        """Make the archive what it was; whatever happened since is gone."""
-        self._copy(self._saved(name), self.archive.location)
+        """Make the archive what it was. Files that are as they were, by size and time, are left alone."""
+        storage, saved = self.archive.storage, self._saved[name]
+        folders = {str(folder) for path in saved for folder in PurePosixPath(path).parents}
+        same = set(self._keep(saved, folders, ""))
+        lost = saved.keys() - same
+        self._copy([(f"{storage.root_uri}-{name}/{path}", f"{storage.root_uri}/{path}") for path in lost])
+        for path in lost:
+            self._hadoop.setTimes(self._path(storage.uri(path)), round(saved[path].modified_at * 1000), -1)
         self._forget()
 
+    def _keep(self, saved: Mapping[str, Entry], folders: Collection[str], folder: str) -> Iterator[str]:
+        """Delete what is not as it was; yield what is."""
+        storage = self.archive.storage
+        for entry in storage.list(folder):
+            if entry.is_dir and entry.path in folders:
+                yield from self._keep(saved, folders, entry.path)
+            elif entry == saved.get(entry.path):
+                yield entry.path
+            else:
+                storage.delete(entry.path, recursive=True)
+
     def _forget(self) -> None:
-        """Go on in a new session, whose catalog remembers no table."""
+        """Go on in a new session, whose catalog remembers no table, and without frames that any session has cached."""
         old = self.archive.spark
+        old.catalog.clearCache()
         warehouse = old.conf.get(session._WAREHOUSE)
         session._SESSIONS[warehouse] = old.newSession()
         session._SESSIONS[warehouse].conf.set(session._WAREHOUSE, warehouse)
 
-    def _saved(self, name: str) -> str:
-        return f"{self.archive.location}-{name}"
+    def _copy(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Copy files within HDFS, several at once: each one costs little but waiting."""
+        files, settings = self._hadoop, self.archive.spark._jsc.hadoopConfiguration()
+        copy = self.archive.spark._jvm.org.apache.hadoop.fs.FileUtil.copy  # type: ignore[union-attr]
 
-    def _copy(self, source: str, target: str) -> None:
-        spark = self.archive.spark
-        hadoop = spark._jvm.org.apache.hadoop.fs  # type: ignore[union-attr]
-        settings = spark._jsc.hadoopConfiguration()
-        files = hadoop.Path(source).getFileSystem(settings)
-        files.delete(hadoop.Path(target), True)
-        assert hadoop.FileUtil.copy(files, hadoop.Path(source), files, hadoop.Path(target), False, settings)
+        def one(pair: tuple[str, str]) -> bool:
+            source, target = map(self._path, pair)
+            return bool(copy(files, source, files, target, False, settings))
+
+        with ThreadPoolExecutor(COPIERS) as pool:
+            assert all(pool.map(one, pairs))
+
+    @property
+    def _hadoop(self) -> Any:
+        """Hadoop's own client of this HDFS."""
+        return self._path(self.archive.storage.root_uri).getFileSystem(self.archive.spark._jsc.hadoopConfiguration())
+
+    def _path(self, uri: str) -> Any:
+        return self.archive.spark._jvm.org.apache.hadoop.fs.Path(uri)  # type: ignore[union-attr]
 
     @contextmanager
     def start(
@@ -164,25 +171,24 @@ class Trial:
         today: date,
         archive: Archive | None = None,
     ) -> Iterator[Program]:
-        """Run a command with an accident in it; at the end nothing of it is left."""
-        words = [sys.executable, "-m", "tests.crash.launcher", how, point, str(today), *map(str, arguments)]
-        words += ["--config", str((archive or self.archive).config_path)]
-        with (self.folder / "log").open("w+") as log:
-            process = subprocess.Popen(
-                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
-                cwd=Path(__file__).parents[2],
-            )  # fmt: skip
-            with process:
-                try:
-                    yield Program(process, log)
-                finally:
-                    with suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGKILL)
-        wait_until(lambda: not in_session(process.pid), GONE_S, "what the program started outlives it")
+        """Run a command with an accident in it; at the end nothing of it is left, and the next program gets ready."""
+        program = self._next or Program.starting(self.archive.config_path)
+        words = [*map(str, arguments), "--config", str((archive or self.archive).config_path)]
+        try:
+            program.order(how=how, point=point, today=str(today), arguments=words)
+            yield program
+        finally:
+            program.end_all()
+            self._next = Program.starting(self.archive.config_path)
 
-    def kill(self, point: str, *arguments: str | Path, today: date) -> None:
+    def close(self) -> None:
+        """End the program that waits."""
+        if self._next is not None:
+            self._next.end_all()
+
+    def kill(self, point: str, *arguments: str | Path, today: date, archive: Archive | None = None) -> None:
         """Run a command as a program that dies at the point, with all that it started."""
-        with self.start("die", point, *arguments, today=today) as program:
+        with self.start("die", point, *arguments, today=today, archive=archive) as program:
             code, said = program.end()
             assert code == -signal.SIGKILL, f"{point}: the program ended with {code}\n{said}"
 
@@ -213,6 +219,11 @@ class Trial:
             remove(storage, rubbish)
         return [e.path for e in storage.walk() if "/landing/" in e.path or is_temporary(e.path)]
 
+    def data_files(self) -> Counter[str]:
+        """How many files each table's data folder holds, whether a snapshot refers to them or not."""
+        inside = [entry.path.split("/") for entry in self.archive.storage.walk(f"{WAREHOUSE}/{NAMESPACE}")]
+        return Counter(table for _, _, table, kind, *_ in inside if kind == "data")
+
     def not_finished(self, *days: int) -> list[int]:
         storage = self.archive.storage
         return [day for day in days if storage.stat(Load.of_night(night(day)).finished) is None]
@@ -222,23 +233,3 @@ class Trial:
         self.restored += 1
         to = self.archive.restore(url, self.folder / f"restored-{self.restored}.git")
         return compare(original, to)
-
-
-def in_session(leader: int) -> list[int]:
-    """Processes of a session that run, whatever their groups."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == leader and fields[0] != "Z":
-            found.append(int(path.parent.name))
-    return found
-
-
-def wait_until(true: Callable[[], bool], limit_s: float, otherwise: str) -> None:
-    until = time.monotonic() + limit_s
-    while not true():
-        assert time.monotonic() < until, otherwise
-        time.sleep(0.05)

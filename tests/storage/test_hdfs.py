@@ -122,6 +122,28 @@ def test_a_gateway_without_servers_may_be_asked_again(gateway: str) -> None:
         open_storage("hdfs://h:1/x", hdfs_settings(gateway, attempts=1)).stat("f")
 
 
+def test_who_does_not_answer_is_told_in_plain_words(
+    silent_server: str, dead_server: str, gateway: str, tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_bytes(b"x")
+    for addresses, how in (
+        ((dead_server,), "Connection refused"),
+        ((silent_server,), "silent for 0.2 s"),
+        ((gateway,), "HTTP status 503"),
+        (("http://nobody.invalid:9870",), "there is no host of this name"),
+        ((f"{dead_server}/", dead_server), "Connection refused"),
+    ):
+        named = " or ".join(address.rstrip("/") for address in addresses)
+        storage = open_storage("hdfs://h:1/x", hdfs_settings(*addresses, attempts=1, read_timeout_s=0.2))
+        for call in (lambda: storage.stat("f"), lambda: storage.upload(tmp_path / "f", "f")):  # noqa: B023
+            with pytest.raises(StorageUnavailable) as caught:
+                call()
+            assert str(caught.value) == (
+                f"f: no NameNode answers at {named} ({how}). "
+                "Try again later; see that NameNode and DataNodes run if it goes on"
+            )
+
+
 @pytest.mark.hdfs
 def test_dead_and_silent_addresses_are_passed_by(
     hdfs: MiniHdfs, dead_server: str, silent_server: str, gateway: str
@@ -226,7 +248,7 @@ def test_without_datanode_writing_and_reading_may_be_asked_again(
             lambda: on_hdfs.upload(tmp_path / "f", "g"),
             lambda: on_hdfs.read("before"),
         ):
-            with pytest.raises(StorageUnavailable):
+            with pytest.raises(StorageUnavailable, match=r"^(f|g|before): (the DataNode at http://|HDFS answered)"):
                 call()
         assert [entry.path for entry in on_hdfs.walk()] == ["before"]
     finally:

@@ -13,10 +13,10 @@ from pipeline.model.visit import VisitStatus
 from pipeline.storage import Storage
 from pipeline.tables import publish as publish_module
 from pipeline.tables.audit import AuditFailed
+from pipeline.tables.failures import StoredFileDamaged, told_plainly
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.landed import BadLanding
 from pipeline.tables.publish import LoadChanged, publish, read_published
-from pipeline.tables.spark_errors import StoredFileDamaged, spark_errors
 from tests.tables.conftest import add, lease_held, night
 from tests.tables.landing import Landing
 
@@ -225,7 +225,7 @@ def test_a_flipped_bit_in_what_the_audit_reads_publishes_nothing(
     manifests = landing.write()
     (path,) = [file.path for manifest in manifests for file in manifest.files if file.table == table]
     flip_a_bit(storage, path, column)
-    with pytest.raises(StoredFileDamaged, match=path), spark_errors():
+    with pytest.raises(StoredFileDamaged, match=path), told_plainly(storage.root_uri):
         publish(spark, storage, landing.load, manifests, "run1", lease_held)
     assert counts(spark) == NONE
 
@@ -235,7 +235,7 @@ def test_a_flipped_bit_in_a_table_is_an_error_and_no_other_data(spark: SparkSess
     publish(spark, storage, landing.load, landing.write(), "run1", lease_held)
     (path,) = [e.path for e in storage.walk(WAREHOUSE) if "/contents/data/" in e.path and e.path.endswith(".parquet")]
     flip_a_bit(storage, path, "content")
-    with pytest.raises(StoredFileDamaged, match="CRC checksum verification failed"), spark_errors():
+    with pytest.raises(StoredFileDamaged, match="CRC checksum verification failed"), told_plainly(storage.root_uri):
         spark.table("contents").collect()
 
 

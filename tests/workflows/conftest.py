@@ -1,7 +1,8 @@
-"""Archives on this machine, small repositories, and a git daemon that serves them."""
+"""Archives on this machine or on HDFS, small repositories, and a git daemon that serves them."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,29 @@ import pytest
 from pipeline.model.origin import Origin, bucket_of
 from tests.e2e.archive import Archive, Place
 from tests.e2e.conftest import one_spark
+from tests.support.hdfs import MiniHdfs, hdfs
 from tests.support.servers import Peer, git_daemon
 
-__all__ = ["one_spark"]
+__all__ = ["hdfs", "one_spark"]
 
 MakeArchive = Callable[..., Archive]
 
 
 @pytest.fixture
-def make_archive(tmp_path: Path, one_spark: None) -> MakeArchive:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A folder for archives, for tests that are marked hdfs on HDFS."""
+    if request.node.get_closest_marker("hdfs") is None:
+        return Place("local", str(tmp_path))
+    cluster: MiniHdfs = request.getfixturevalue("hdfs")
+    return Place("hdfs", f"{cluster.hdfs_uri}/workflows-{uuid.uuid4().hex}", {"webhdfs_urls": [cluster.webhdfs_url]})
+
+
+@pytest.fixture
+def make_archive(place: Place, tmp_path: Path, one_spark: None) -> MakeArchive:
     """Makes an archive that exists; sections are as in ``Archive.at``."""
 
     def make(name: str, **sections: dict[str, Any]) -> Archive:
-        archive = Archive.at(Place("local", str(tmp_path)), tmp_path / f"of-{name}", name, **sections)
+        archive = Archive.at(place, tmp_path / f"of-{name}", name, **sections)
         archive.init()
         return archive
 

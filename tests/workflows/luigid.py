@@ -26,7 +26,30 @@ ATTEMPTS = 5
 class Luigid:
     """``address`` is what ``luigi.scheduler`` wants."""
 
-    address: str
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"{LOOPBACK}:{self.port}"
+
+    def start(self) -> bool:
+        """Start it where it was; False if it does not come up. It knows nothing of what was before a kill."""
+        where = ["--address", LOOPBACK, "--port", str(self.port), "--state-path", str(self.folder / "state.pickle")]
+        environment = os.environ | {"LUIGI_CONFIG_PATH": str(self.folder / "luigi.cfg")}
+        with (self.folder / "luigid.log").open("ab") as log:
+            process = subprocess.Popen(
+                [Path(sys.executable).with_name("luigid"), *where],
+                cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        self.process = process
+        return answers(self.port, lambda: process.poll() is None)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait(JOIN_LIMIT_S)
 
     def ask(self, method: str, **arguments: Any) -> Any:
         query = urllib.parse.urlencode({"data": json.dumps(arguments)})
@@ -48,20 +71,12 @@ def luigid(folder: Path, **scheduler: float) -> Iterator[Luigid]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "luigi.cfg").open("w") as stream:
         config.write(stream)
-    environment = os.environ | {"LUIGI_CONFIG_PATH": str(folder / "luigi.cfg")}
     for _ in range(ATTEMPTS):
-        port = free_port()
-        where = ["--address", LOOPBACK, "--port", str(port), "--state-path", str(folder / "state.pickle")]
-        with (folder / "luigid.log").open("wb") as log:
-            process = subprocess.Popen(
-                [Path(sys.executable).with_name("luigid"), *where],
-                cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+        scheduler = Luigid(folder, free_port())
         try:
-            if answers(port, lambda running=process: running.poll() is None):  # type: ignore[misc]
-                yield Luigid(f"{LOOPBACK}:{port}")
+            if scheduler.start():
+                yield scheduler
                 return
         finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait(JOIN_LIMIT_S)
+            scheduler.kill()
     raise RuntimeError((folder / "luigid.log").read_text())

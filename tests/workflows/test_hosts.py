@@ -76,12 +76,13 @@ def test_a_task_that_is_killed_costs_no_other(make_archive: MakeArchive, served:
 
 
 @pytest.mark.slow
+@pytest.mark.hdfs
 def test_hosts_share_a_night_and_die(make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path) -> None:
     for number in range(40):
         build_graph(served / f"r{number}.git", [[1], [2, 1]])
         add_commits(served / f"r{number}.git", 1, label=f"r{number}")
     repos = sorted(served.glob("*.git"))
-    settings = {"archive": {"buckets": 4, "lease_s": 4}, "fetch": {"concurrency": 1}}
+    settings = {"archive": {"buckets": 4, "lease_s": 8}, "fetch": {"concurrency": 1}}
     with (
         gated(daemon) as (server, gate),
         luigid(tmp_path / "luigid", worker_disconnect_delay=6, retry_delay=1) as scheduler,

@@ -45,6 +45,48 @@ def test_a_luigid_that_does_not_answer(make_archive: MakeArchive, monkeypatch: p
     assert archive.storage.stat("lease.json") is None
 
 
+def test_a_luigid_that_is_restarted_is_waited_for(
+    make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path
+) -> None:
+    """The new one knows of nothing."""
+    repos = many_small(served, 16)
+    with gated(daemon) as (server, gate), luigid(tmp_path / "luigid") as scheduler:
+        archive = make_archive("archive", archive={"buckets": 2}, fetch={"concurrency": 1})
+        archive.add(*spread(server, repos, 2))
+        host = Host.of(archive, "crawler", luigi={"scheduler": scheduler.address})
+        with host.starts("nightly", "--night", "2026-11-01") as running:
+            gate.wait_for(1)
+            scheduler.kill()
+            assert scheduler.start()
+            gate.open()
+            running.ends(0)
+        assert len(gate.came) == 2
+        assert scheduler.tasks("DONE")
+
+
+def test_a_luigid_that_dies_ends_the_night_and_the_next_run_completes_it(
+    make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "RPC_PAUSE_S", 0)
+    repos = many_small(served, 16)
+    with luigid(tmp_path / "luigid") as scheduler:
+
+        def dies(name: str, nth: int) -> bool:
+            if nth == 1:
+                scheduler.kill()
+            return False
+
+        with gated(daemon, dies) as (server, _):
+            archive = make_archive("archive", archive={"buckets": 2}, fetch={"concurrency": 1})
+            archive.add(*spread(server, repos, 2))
+            through = archive.with_settings(luigi={"scheduler": scheduler.address})
+            said = through.run("nightly", "--night", "2026-11-01", code=5)
+            assert f"no luigid answers at {scheduler.address}" in said.stderr.splitlines()[-1]
+            assert archive.storage.stat("lease.json") is None
+            assert scheduler.start()
+            assert through.nightly(1)["origins"] == {"full": 2}
+
+
 def test_graph_messages_and_progress_are_visible(
     make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path
 ) -> None:

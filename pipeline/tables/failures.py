@@ -1,0 +1,117 @@
+"""What the JVM raises, as errors of our own family: one sentence, and whether trying again may help."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.errors import CheckFailed, PipelineError
+from pipeline.storage.errors import StorageUnavailable
+from pipeline.storage.hdfs_failures import DATA_LATER
+from pipeline.tables.iceberg import JavaObject
+
+_REMOTE = "org.apache.hadoop.ipc.RemoteException"
+_NOT_ALONE = {"EOFException", "IOException"}
+"""Said by a server they mean that it can not now; raised here, they may be about a file."""
+
+
+_DAMAGED = {
+    "AvroRuntimeException",
+    "ChecksumException",
+    "FileNotFoundException",
+    "InvalidAvroMagicException",
+    "NotFoundException",
+    "ParquetDecodingException",
+    "ZstdIOException",
+}
+_DAMAGED_WORDS = ("is not a Parquet file", "could not read page", "don't know what type")
+"""Of exceptions without a class of their own."""
+
+_FILE = re.compile(r"(?:hdfs|file):/[^\s,]*\.(?:parquet|avro|json)\b")
+
+
+class StoredFileDamaged(CheckFailed):
+    """A file of the archive can not be decoded, or is gone. ``path`` is its URI where Spark names it."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path, self.problem = path, problem
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path or 'a stored file, named in the log,'} can not be read: {self.problem}. If it is a landed "
+            "file, delete the manifest of its bucket and run the load again; if it belongs to a table, bring it back "
+            "from a copy"
+        )
+
+
+class SparkFailed(PipelineError):
+    """Spark, or Iceberg in it, could not do something; the log has its stack trace."""
+
+    def __init__(self, kind: str, problem: str) -> None:
+        super().__init__(kind, problem)
+        self.kind, self.problem = kind, problem
+
+    def __str__(self) -> str:
+        return f"Spark failed with {self.kind}: {self.problem}"
+
+
+@contextmanager
+def told_plainly(where: str) -> Iterator[None]:
+    """Turn exceptions of the JVM into errors that a person can read and a type that says whether to try again.
+
+    Args:
+        where: the archive's root, for what Spark says of HDFS.
+
+    Raises:
+        StorageUnavailable: HDFS did not answer Spark, or had no room or no DataNode.
+        StoredFileDamaged: a file can not be decoded, or is gone.
+        SparkFailed: anything else.
+    """
+    try:
+        yield
+    except PipelineError:
+        raise
+    except Exception as error:
+        java = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
+        if java is None:
+            raise
+        chain = list(_causes(java))
+        away = next((cause for cause in reversed(chain) if _is_away(cause)), None)
+        if away is not None:
+            raise StorageUnavailable(where, f"HDFS failed Spark: {_first_line(away)}") from error
+        damaged = next((cause for cause in reversed(chain) if _is_damaged(cause)), None)
+        if damaged is not None:
+            named = _FILE.search("\n".join(str(cause.getMessage()) for cause in chain))
+            raise StoredFileDamaged(named.group() if named else "", _first_line(damaged)) from error
+        raise SparkFailed(chain[-1].getClass().getSimpleName(), _first_line(chain[-1])) from error
+
+
+def _causes(java: JavaObject | None) -> Iterator[JavaObject]:
+    """An exception, then what caused it."""
+    while java is not None:
+        yield java
+        java = java.getCause()
+
+
+def _is_away(cause: JavaObject) -> bool:
+    """Whether it is what the HDFS client raises when servers are away; by its class, never by its words."""
+    name = str(cause.getClass().getName())
+    if name == _REMOTE:
+        return _simple(cause.getClassName()) in DATA_LATER
+    return _simple(name) in DATA_LATER - _NOT_ALONE
+
+
+def _is_damaged(cause: JavaObject) -> bool:
+    """Whether it is what readers of Parquet and Avro raise when a file is broken or not there."""
+    message = str(cause.getMessage())
+    return _simple(str(cause.getClass().getName())) in _DAMAGED or any(words in message for words in _DAMAGED_WORDS)
+
+
+def _simple(name: str) -> str:
+    return name.rpartition(".")[2].rpartition("$")[2]
+
+
+def _first_line(cause: JavaObject) -> str:
+    return str(cause.getMessage()).strip().partition("\n")[0][:300]

@@ -1,0 +1,100 @@
+"""A ``pipeline`` command that runs as a program of its own, in a session of its own, and meets an accident there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+from tests.crash.points import REACHED
+
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 180
+GONE_S = 20
+
+
+@dataclass(frozen=True)
+class Program:
+    """It starts Spark, then waits for its order; ``log`` has what it says of errors."""
+
+    process: subprocess.Popen[str]
+    log: IO[bytes]
+
+    @classmethod
+    def starting(cls, config_path: Path) -> Program:
+        """Start one, as that configuration says."""
+        log = TemporaryFile()  # noqa: SIM115  # open as long as the program runs
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.launcher", str(config_path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True, cwd=ROOT,
+        )  # fmt: skip
+        return cls(process, log)
+
+    def order(self, **order: Any) -> None:
+        """Tell it what to do."""
+        self._write(json.dumps(order))
+
+    def reach(self) -> None:
+        """Wait until it is held at its point."""
+        assert self.process.stdout is not None
+        assert any(REACHED in line for line in self.process.stdout), self.said()
+
+    def go_on(self) -> None:
+        """Let it go on from its point."""
+        self._write("")
+
+    def end(self) -> tuple[int, str]:
+        """Wait for its end; its exit code, and what it said."""
+        stdout, _ = self.process.communicate(timeout=LIMIT_S)
+        return self.process.returncode, stdout + self.said()
+
+    def said(self) -> str:
+        log = self.log.fileno()
+        return os.pread(log, os.fstat(log).st_size, 0).decode(errors="replace")
+
+    def says(self, words: str) -> None:
+        """Wait until it has said this."""
+        wait_until(lambda: words in self.said() or self.process.poll() is not None, LIMIT_S, f"never said {words}")
+        assert words in self.said()
+
+    def end_all(self) -> None:
+        """Kill what is left of it and of what it started."""
+        with self.process, suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.log.close()
+        wait_until(lambda: not in_session(self.process.pid), GONE_S, "what the program started outlives it")
+
+    def _write(self, line: str) -> None:
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # its end will tell why
+            self.process.stdin.write(f"{line}\n")
+            self.process.stdin.flush()
+
+
+def in_session(leader: int) -> list[int]:
+    """Processes of a session that run, whatever their groups."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == leader and fields[0] != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+def wait_until(true: Callable[[], bool], limit_s: float, otherwise: str) -> None:
+    until = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < until, otherwise
+        time.sleep(0.05)

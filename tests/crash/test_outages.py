@@ -1,0 +1,156 @@
+"""HDFS or local disk fail in the middle of a night: it finishes or says why not, and the next run completes it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import ExitCode
+from tests.crash.conftest import Nights
+from tests.e2e.archive import Archive, night
+from tests.support.hdfs import Daemon, MiniHdfs
+
+pytestmark = [pytest.mark.slow, pytest.mark.hdfs, pytest.mark.spark]
+
+NIGHTLY = ("nightly", "--night", str(night(2)))
+PAGE_BYTES = 4096
+REFS = "publish: before the commit of refs"
+
+
+@pytest.fixture(scope="module")
+def patient(nights: Nights) -> Archive:
+    """The archive for runs that wait until HDFS is back."""
+    waits = {"attempts": 1000, "first_pause_s": 0.2, "give_up_after_s": 150}
+    return nights.trial.archive.with_settings(hdfs=waits, luigi={"attempts": 9}, archive={"lease_s": 300})
+
+
+@pytest.fixture(scope="module")
+def hasty(nights: Nights) -> Archive:
+    """The archive for runs that meet a dead HDFS for good."""
+    return nights.trial.archive.with_settings(hdfs={"attempts": 2, "first_pause_s": 0.2, "give_up_after_s": 5})
+
+
+@contextmanager
+def restarts(hdfs: MiniHdfs, daemon: Daemon) -> Iterator[Callable[[], None]]:
+    """A function that kills the daemon and has it started again; at the end it is back."""
+    with ThreadPoolExecutor(1) as pool:
+        starting: list[Future[Any]] = []
+
+        def restart() -> None:
+            hdfs.kill(daemon)
+            starting.append(pool.submit(hdfs.start, daemon))
+
+        yield restart
+        assert len(starting) == 1, "nothing was restarted"
+        starting[0].result()
+
+
+@pytest.mark.parametrize("daemon", ["namenode", "datanode"])
+def test_a_restart_while_a_pack_arrives_is_waited_for(
+    nights: Nights, hdfs: MiniHdfs, patient: Archive, daemon: Daemon
+) -> None:
+    nights.trial.back_to("first")
+    with restarts(hdfs, daemon) as restart:
+        nights.before_pack.act = restart
+        patient.run(*NIGHTLY)
+    nights.check()
+
+
+def test_a_restart_during_publish_is_waited_for(nights: Nights, hdfs: MiniHdfs, patient: Archive) -> None:
+    trial = nights.trial
+    trial.back_to("first")
+    point = "publish: before the first move"
+    with trial.start("hold", point, *NIGHTLY, today=night(2), archive=patient) as program:
+        program.reach()
+        with restarts(hdfs, "namenode") as restart:
+            restart()
+            program.go_on()
+        code, said = program.end()
+    assert code == ExitCode.DONE, said
+    assert f"no NameNode answers at {hdfs.webhdfs_url}" in said
+    nights.check()
+
+
+def test_a_restart_before_a_commit_is_waited_for(nights: Nights, hdfs: MiniHdfs, patient: Archive) -> None:
+    """Spark's own client waits for nothing; its step is tried again once our storage answers."""
+    trial = nights.trial
+    trial.back_to("first")
+    with trial.start("hold", REFS, *NIGHTLY, today=night(2), archive=patient) as program:
+        program.reach()
+        hdfs.kill("namenode")
+        program.go_on()
+        program.says("HDFS failed Spark: ")
+        hdfs.start("namenode")
+        code, said = program.end()
+    assert code == ExitCode.DONE, said
+    nights.check()
+
+
+@pytest.mark.parametrize(
+    ("daemon", "point", "says"),
+    [
+        ("namenode", REFS, "no NameNode answers at {url} (Connection refused)"),
+        ("datanode", "derive: before the commit of files", "DataNode"),
+    ],
+)
+def test_a_death_in_the_middle_ends_the_run_and_the_next_one_goes_on(
+    nights: Nights, hdfs: MiniHdfs, hasty: Archive, daemon: Daemon, point: str, says: str
+) -> None:
+    trial = nights.trial
+    trial.back_to("first")
+    with trial.start("hold", point, *NIGHTLY, today=night(2), archive=hasty) as program:
+        program.reach()
+        hdfs.kill(daemon)
+        try:
+            program.go_on()
+            code, said = program.end()
+        finally:
+            hdfs.start(daemon)
+    assert code == ExitCode.RUN_FAILED, said
+    (told,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert says.format(url=hdfs.webhdfs_url) in told
+    assert "Try again later" in told
+    assert "java." not in told
+    assert trial.archive.nightly(2)["already"] is False
+    nights.check()
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of a MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a tmpfs")
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("pages", [0, 2], ids="{} pages left".format)
+def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(nights: Nights, tmp_path: Path, pages: int) -> None:
+    trial = nights.trial
+    trial.back_to("first")
+    with small_disk(tmp_path / "scratch") as scratch:
+        archive = trial.archive.with_settings(fetch={"scratch": str(scratch / "runs")})
+        ballast = scratch / "ballast"
+        free = os.statvfs(scratch).f_bavail * os.statvfs(scratch).f_frsize
+        ballast.write_bytes(bytes(free - pages * PAGE_BYTES))
+        said = archive.run(*NIGHTLY, code=ExitCode.RUN_FAILED).stderr
+        assert "No space left on device" in said.splitlines()[-1]
+        ballast.unlink()
+        archive.run(*NIGHTLY)
+        assert list((scratch / "runs").iterdir()) == []
+    nights.check()
