@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame
 from pipeline.cli.common import Context, Night, command_options
 from pipeline.errors import UsageError
 from pipeline.submit.run_job import list_jobs, run_job
+from pipeline.tables.failures import SparkFailed, told_plainly
 from pipeline.tables.read import Archive
 
 night_option = click.option("--night", type=Night(), default=None, help="Which night; default: the newest.")
@@ -52,7 +53,11 @@ def sql(context: Context, query: str, night: date | None, limit: int) -> None:
         result = context.spark().sql(query)
     except PySparkException as error:
         raise UsageError(str(error).partition("\n\nJVM stacktrace")[0].strip()) from None
-    _show(context, result, limit)
+    try:
+        with told_plainly(context.storage.root_uri):
+            _show(context, result, limit)
+    except SparkFailed as error:
+        raise UsageError(f"the query failed: {error}") from None
 
 
 def _show(context: Context, result: DataFrame, limit: int) -> None:

@@ -10,5 +10,5 @@ JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseS
 QUICK_SPARK: dict[str, Any] = {"master": "local[2]", "driver_memory": "2g", "java_options": JAVA_OPTIONS}
 """The ``spark`` section of a configuration."""
 
-UNCOMPILED = {"spark.sql.codegen.wholeStage": "false"}
+UNCOMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 """``spark.conf`` for nights of a few rows, which take half the time then. Tests of the tables alone go without it."""
