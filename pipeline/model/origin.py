@@ -74,8 +74,9 @@ def is_fetched(url: str) -> bool:
 
 
 def _hide_user(url: str) -> str:
-    head, at, tail = url.partition("@")
-    return f"{head.partition('://')[0]}://***@{tail}" if at else url
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    _, at, place = rest.rpartition("@")
+    return f"{scheme}{separator}***@{place}" if at else url
 
 
 def network_id(root_url: str) -> int:

@@ -147,7 +147,7 @@ def test_bad_lines_are_told_by_number_and_nothing_is_added(small: Small, tmp_pat
     before = archive.ask("origins", "list")
     listed = tmp_path / "origins.txt"
     listed.write_text(
-        "https://example.org/a\nfile:///etc\n# fine\nhttps://example.org/b c d\nhttps://u:pw@example.org/c\n"
+        "https://example.org/a\n/srv/a.git\n# fine\nhttps://example.org/b c d\nhttps://u:pw@example.org/c\n"
     )
     said = archive.run("origins", "add", "--from", listed, code=2)
     assert "nothing was added, 3 lines can not be used" in said.stderr
