@@ -34,9 +34,7 @@ def test_what_can_not_be_an_origin_is_named_with_the_reason(url: str, why: str) 
         check_url(url)
 
 
-@pytest.mark.parametrize(
-    "url", ["https://token@example.org/a.git", "ssh://git:s3cret@example.org/a.git", "https://s3cret/@example.org/a"]
-)
+@pytest.mark.parametrize("url", ["https://token@example.org/a.git", "ssh://git:s3cret@example.org/a.git"])
 def test_what_may_be_a_secret_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(BadOriginUrl, match="do not belong") as caught:
         check_url(url)
