@@ -26,7 +26,7 @@ from pipeline.tables.session import open_session
 PROGRAM = Path(sys.executable).with_name("pipeline")
 PROGRAM_LIMIT_S = 240
 
-QUICK = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:-BytecodeVerificationRemote"
+QUICK = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
 """The level alone leaves 48 MB for compiled code, and once those are full, all else is interpreted."""
 
 Row = dict[str, Any]
