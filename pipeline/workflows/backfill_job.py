@@ -15,10 +15,11 @@ from datetime import UTC, date, datetime, timedelta
 import luigi
 from luigi.tools.range import RangeDaily
 
-from pipeline.errors import PipelineError, UsageError
+from pipeline.errors import UsageError
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
 from pipeline.submit.run_job import NoSuchJob, list_jobs, run_job
+from pipeline.tables.failures import SparkFailed
 from pipeline.tables.read import Archive
 from pipeline.tables.results import result_path
 from pipeline.workflows.engine import run_tasks
@@ -103,12 +104,10 @@ class PastJob(luigi.Task):
             try:
                 work()
                 return
-            except PipelineError:
-                raise
-            except Exception as error:
+            except SparkFailed as error:
                 if attempt == ATTEMPTS:
                     raise
-                logger.warning("%s on %s is tried once more: %s", self.job, self.night, str(error).partition("\n")[0])
+                logger.warning("%s on %s is tried once more: %s", self.job, self.night, error)
 
 
 def backfill_job(place: Workplace, job: str, argv: Sequence[str], first: date, last: date) -> JobBackfill:

@@ -46,6 +46,7 @@ class Nights:
         Rows are compared with their number, so an object that were there twice would be told, too.
         """
         assert self.trial.not_finished(1, 2) == []
+        assert not self.trial.caches_frames()
         assert self.trial.left_behind() == []
         assert self.trial.results(2) == self.census
         assert self.trial.rows(2) == self.second

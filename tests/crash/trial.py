@@ -224,6 +224,10 @@ class Trial:
         inside = [entry.path.split("/") for entry in self.archive.storage.walk(f"{WAREHOUSE}/{NAMESPACE}")]
         return Counter(table for _, _, table, kind, *_ in inside if kind == "data")
 
+    def caches_frames(self) -> bool:
+        """Whether Spark keeps a frame that some run forgot: it would be looked at again when its tables are written."""
+        return not self.archive.spark._jsparkSession.sharedState().cacheManager().isEmpty()
+
     def not_finished(self, *days: int) -> list[int]:
         storage = self.archive.storage
         return [day for day in days if storage.stat(Load.of_night(night(day)).finished) is None]
