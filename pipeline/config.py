@@ -17,7 +17,7 @@ from pipeline.git.exchange import Conditions
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy
 from pipeline.storage.settings import HdfsSettings
-from pipeline.tables.session import SparkSettings
+from pipeline.tables.settings import SparkSettings
 
 SEARCHED = (Path("conf/local.toml"),)
 """Where a configuration is looked for when none is named; without one the defaults hold."""

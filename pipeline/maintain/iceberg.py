@@ -140,15 +140,20 @@ class MaintainedTable(IcebergTable):
             FilesChanged: others deleted rows of the old files, or replaced them, since the scan; nothing was committed.
         """
         sequence = self._java.snapshot(old.snapshot).sequenceNumber()
-        rewrite = self._java.newRewrite().validateFromSnapshot(old.snapshot).dataSequenceNumber(sequence)
+        added = self._read_footers(new)
+        transaction = self._java.newTransaction()
+        rewrite = transaction.newRewrite().validateFromSnapshot(old.snapshot).dataSequenceNumber(sequence)
         for file in (*old.data, *old.deletes):
             rewrite = rewrite.deleteFile(file)
-        for added in new:
-            rewrite = rewrite.addFile(self._data_file(added))
+        for file in added:
+            rewrite = rewrite.addFile(file.data_file)
         for key, value in properties.items():
             rewrite.set(key, value)
         try:
             rewrite.commit()
+            gone = sum(file.fileSizeInBytes() for file in old.data)
+            self._keep_split(transaction, max(self._stored_bytes() - gone, 0), added)
+            transaction.commitTransaction()
         except Py4JJavaError as error:
             if "ValidationException" in str(error.java_exception.getClass().getName()):
                 raise FilesChanged(self.name, str(error.java_exception.getMessage())) from error

@@ -16,12 +16,19 @@ from pyspark.sql import functions as F
 
 from pipeline.errors import CheckFailed
 from pipeline.model.tables import NAMESPACE
+from pipeline.plan.partitioning import raw_ratio, split_of
 from pipeline.tables.session import CATALOG
 
 LOAD_PROPERTY = "pipeline.load"
 DIGEST_PROPERTY = "pipeline.digest"
+RATIO_PROPERTY = "pipeline.raw-ratio"
+"""Of a table: its raw bytes for each stored one, kept true by every commit that registers files."""
+
+STORED_BYTES, DATA_FILES, RECORDS = "total-files-size", "total-data-files", "total-records"
+"""Keys of a snapshot's summary."""
 
 _FOOTER_THREADS = 16
+_PARQUET = "org.apache.iceberg.shaded.org.apache.parquet.hadoop"
 
 JavaObject = Any
 """py4j makes these from whatever the JVM holds; nothing static is known about them."""
@@ -41,6 +48,15 @@ class NewFile:
 
     uri: str
     bucket: int
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What registering takes of a file: Iceberg's record of it, and its bytes as stored and without compression."""
+
+    data_file: JavaObject
+    stored_bytes: int
+    raw_bytes: int
 
 
 def full_name(table: str, namespace: str = NAMESPACE) -> str:
@@ -84,38 +100,80 @@ class IcebergTable:
         """Commit an empty snapshot, so that there is one to tag and to compare with."""
         self._java.newFastAppend().commit()
 
+    def snapshot(self, id_: int) -> Snapshot:
+        """A snapshot that is known to be there."""
+        return Snapshot(id_, dict(self._java.snapshot(id_).summary()))
+
+    def properties(self) -> dict[str, str]:
+        """The table's properties."""
+        return dict(self._java.properties())
+
     def append_files(self, files: Sequence[NewFile], properties: Mapping[str, str]) -> None:
         """Register Parquet files in place, in one commit that carries the properties.
 
         Raises:
             CheckFailed: the table knows one of these paths already, or a file cannot be read.
         """
-        with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
-            data_files = list(pool.map(self._data_file, files))
-        append = self._java.newAppend()
-        for data_file in data_files:
-            append.appendFile(data_file)
+        new = self._read_footers(files)
+        transaction = self._java.newTransaction()
+        append = transaction.newAppend()
+        for file in new:
+            append.appendFile(file.data_file)
         for key, value in properties.items():
             append.set(key, value)
         append.commit()
+        self._keep_split(transaction, self._stored_bytes(), new)
+        transaction.commitTransaction()
 
-    def _data_file(self, file: NewFile) -> JavaObject:
-        source = self._java.io().newInputFile(file.uri)
-        metrics = self._class("parquet.ParquetUtil").fileMetrics(
-            source,
+    def _read_footers(self, files: Sequence[NewFile]) -> list[Registered]:
+        with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
+            return list(pool.map(self._registered, files))
+
+    def _registered(self, file: NewFile) -> Registered:
+        parquet = self._class("parquet.ParquetUtil")
+        path = self._class("Path", "org.apache.hadoop.fs")(file.uri)
+        hadoop = self._spark._jsparkSession.sparkContext().hadoopConfiguration()
+        source = self._class("util.HadoopInputFile", _PARQUET).fromPath(path, hadoop)
+        reader = self._class("ParquetFileReader", _PARQUET).open(source)
+        try:
+            footer = reader.getFooter()
+        finally:
+            reader.close()
+        metrics = parquet.footerMetrics(
+            footer,
+            self._class("Stream", "java.util.stream").empty(),
             self._class("MetricsConfig").forTable(self._java),
             self._class("mapping.MappingUtil").create(self._java.schema()),
         )
-        return (
+        data_file = (
             self._class("DataFiles")
             .builder(self._java.spec())
             .withPath(file.uri)
             .withFileSizeInBytes(source.getLength())
             .withFormat("PARQUET")
             .withMetrics(metrics)
+            .withSplitOffsets(parquet.getSplitOffsets(footer))
             .withPartitionPath(f"bucket={file.bucket}")
             .build()
         )
+        raw_bytes = sum(group.getTotalByteSize() for group in list(footer.getBlocks()))
+        return Registered(data_file, source.getLength(), raw_bytes)
+
+    def _stored_bytes(self) -> int:
+        current = self.current()
+        return 0 if current is None else int(current.summary.get(STORED_BYTES, "0"))
+
+    def _keep_split(self, transaction: JavaObject, kept_bytes: int, new: Sequence[Registered]) -> None:
+        """Let every reader's tasks get their share of raw bytes, whatever the new files did to the ratio."""
+        known = self.properties().get(RATIO_PROPERTY)
+        stored, raw = sum(file.stored_bytes for file in new), sum(file.raw_bytes for file in new)
+        ratio = raw_ratio(None if known is None else float(known), kept_bytes, stored, raw)
+        split = split_of(self.name.rpartition(".")[2], ratio)
+        update = transaction.updateProperties()
+        update.set(RATIO_PROPERTY, f"{ratio:.3f}")
+        update.set("read.split.target-size", str(split.target_bytes))
+        update.set("read.split.open-file-cost", str(split.open_cost_bytes))
+        update.commit()
 
     def name_mapping(self) -> str:
         """JSON that lets readers match the columns of files written outside Iceberg by name."""

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
 from pyspark.sql import SparkSession
 
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.tables import NAMESPACE
+from pipeline.plan.cluster import session_settings
+from pipeline.tables.settings import SparkSettings
 
 CATALOG = "archive"
-ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0"
 
 _CHATTY = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 """PySpark logs to them, with the JVM's stack trace, what it raises anyway."""
@@ -27,7 +27,6 @@ _LOCAL = {
     "spark.executorEnv.PYTHONPATH": str(Path(__file__).parents[2]),  # Python workers import this package
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
-    "spark.sql.shuffle.partitions": "4",
 }
 _ALWAYS = {
     "spark.ui.enabled": "false",
@@ -49,6 +48,8 @@ _ALWAYS = {
     "spark.sql.sources.v2.bucketing.partiallyClusteredDistribution.enabled": "true",
     _GROUPING: "true",
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
+    # Of a join with something that is not partitioned by bucket, only that is shuffled.
+    "spark.sql.sources.v2.bucketing.shuffle.enabled": "true",
     # HDFS: a file is refused to be closed until a DataNode has told of its block, most often some milliseconds later.
     # Asked again after 10 ms, then after twice as long each time, instead of 400: a commit closes half a dozen files.
     "spark.hadoop.dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "10",
@@ -63,24 +64,6 @@ _ALWAYS = {
 
 _WAREHOUSE = f"spark.sql.catalog.{CATALOG}.warehouse"
 _SESSIONS: dict[str, SparkSession] = {}
-
-
-class SparkSettings(BaseModel):
-    """How Spark is started. The defaults need nothing but Java."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    master: str = Field("local[*]", description="Spark master URL; local[N] runs inside this process")
-    driver_memory: str = Field("4g", description="heap of the driver, which is all of Spark on a local master")
-    java_options: str = Field(
-        "",
-        description="more options for the driver's JVM; -XX:TieredStopAtLevel=1 makes sessions of seconds faster, "
-        "and for one of minutes needs -XX:ReservedCodeCacheSize=256m beside it",
-    )
-    iceberg: str = Field(ICEBERG, description="Maven coordinate of the Iceberg runtime for this Spark")
-    conf: dict[str, str] = Field(
-        default_factory=dict, description="more Spark settings, by their full names; they win over ours"
-    )
 
 
 def open_session(settings: SparkSettings, root_uri: str, app: str) -> SparkSession:
@@ -138,8 +121,9 @@ def session_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
     """All settings of a session, as ``open_session`` and spark-submit pass them on."""
     conf = {
         **_ALWAYS,
-        **(_LOCAL if settings.master.startswith("local") else {}),
-        "spark.driver.memory": settings.driver_memory,
+        **session_settings(settings.shape),
+        **(_LOCAL if settings.local else {}),
+        **({"spark.driver.memory": settings.driver_memory} if settings.driver_memory else {}),
         "spark.driver.extraJavaOptions": f"{_QUIET} {settings.java_options}".rstrip(),
         _WAREHOUSE: f"{root_uri.rstrip('/')}/{WAREHOUSE}",
         **settings.conf,

@@ -17,7 +17,8 @@ from pipeline.tables.create import create_tables
 from pipeline.tables.iceberg import LOAD_PROPERTY, IcebergTable, NewFile
 from pipeline.tables.landed import locate, move
 from pipeline.tables.seal import seal
-from pipeline.tables.session import SparkSettings, open_session
+from pipeline.tables.session import open_session
+from pipeline.tables.settings import SparkSettings
 from tests.support.spark import QUICK_SPARK
 from tests.tables.landing import BUCKETS, Landing
 

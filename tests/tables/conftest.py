@@ -16,7 +16,8 @@ from pipeline.storage import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.create import create_tables
 from pipeline.tables.origins import add_origins
-from pipeline.tables.session import SparkSettings, open_session
+from pipeline.tables.session import open_session
+from pipeline.tables.settings import SparkSettings
 from tests.support.spark import QUICK_SPARK
 from tests.tables.landing import BUCKETS
 

@@ -1,0 +1,127 @@
+"""The shape of a cluster, and what follows from it before Spark is started. Touches nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+CORES = 5
+"""Of an executor: more share one heap and one HDFS client, fewer repeat every broadcast."""
+
+HEAP_BYTES, HEAP_BYTES_A_CORE = 2 * GIB, 2 * GIB
+"""Of an executor; each core may hold a compressed row group, and what it decodes of it: 256 MiB raw and its copies."""
+
+OVERHEAD_BYTES, OVERHEAD_BYTES_A_CORE = GIB // 2, 3 * GIB // 2
+"""Outside the heap: a core's Python worker with its Arrow batches, and network buffers."""
+
+OFF_HEAP_BYTES = 2 * GIB
+"""Of an executor of ``CORES``, for sorts and shuffles."""
+
+
+MEMORY_SHARE = 0.8
+"""Of all memory; the rest is for the system and its page cache."""
+
+LOCAL_MEMORY_SHARE = 0.25
+"""Of one machine, on which fetch tasks, Python workers and a person's other programs run too."""
+
+LOCAL_HEAP_BYTES, LOCAL_HEAP_BYTES_A_CORE = GIB, 3 * GIB // 2
+
+DRIVER_BYTES_A_THREAD = 16 * MIB
+"""Each thread has some tasks planned, running and reported at any time."""
+
+WAVES, LOCAL_WAVES = 4, 2
+"""Reduce tasks for each thread: a slow one then costs a part of the stage. Local tasks need less of that."""
+
+REDUCE_BYTES = 256 * MIB
+"""What a reduce task should get."""
+
+SHUFFLED_BYTES_A_ROW = 40
+"""Of a whole-archive aggregation: a 20-byte id, a count or two, and the row's frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What Spark may use. ``local``: one process on this machine; ``disk_bytes``: 0 for unknown."""
+
+    threads: int
+    memory_bytes: int
+    disk_bytes: int = 0
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Executors:
+    """The executors of a cluster; an executor takes the sum of the three sizes."""
+
+    count: int
+    cores: int
+    heap_bytes: int
+    overhead_bytes: int
+    off_heap_bytes: int
+
+
+def executors(cluster: Cluster) -> Executors:
+    """As many executors as there are threads for, and no more than memory allows; at least one."""
+    cores = min(CORES, cluster.threads)
+    heap = HEAP_BYTES + cores * HEAP_BYTES_A_CORE
+    overhead = OVERHEAD_BYTES + cores * OVERHEAD_BYTES_A_CORE
+    off_heap = OFF_HEAP_BYTES * cores // CORES // MIB * MIB
+    fit = int(cluster.memory_bytes * MEMORY_SHARE) // (heap + overhead + off_heap)
+    return Executors(max(min(cluster.threads // cores, fit), 1), cores, heap, overhead, off_heap)
+
+
+def running_threads(cluster: Cluster) -> int:
+    """Tasks that run at once."""
+    if cluster.local:
+        return cluster.threads
+    shape = executors(cluster)
+    return shape.count * shape.cores
+
+
+def driver_heap_bytes(cluster: Cluster) -> int:
+    """Heap of the driver, which on one machine is all of Spark."""
+    if cluster.local:
+        wanted = LOCAL_HEAP_BYTES + cluster.threads * LOCAL_HEAP_BYTES_A_CORE
+        return max(min(wanted, int(cluster.memory_bytes * LOCAL_MEMORY_SHARE)) // MIB * MIB, GIB)
+    return max(-(-cluster.threads * DRIVER_BYTES_A_THREAD // GIB), 2) * GIB
+
+
+def shuffle_partitions(cluster: Cluster, rows: int = 0) -> int:
+    """Reduce tasks of an aggregation; adaptive execution puts small ones together.
+
+    Args:
+        rows: of the largest table that is aggregated; 0 while no table is known.
+    """
+    waves = LOCAL_WAVES if cluster.local else WAVES
+    return max(waves * running_threads(cluster), -(-rows * SHUFFLED_BYTES_A_ROW // REDUCE_BYTES))
+
+
+def session_settings(cluster: Cluster) -> dict[str, str]:
+    """Spark settings, by their full names, that must be given before a session exists."""
+    driver = driver_heap_bytes(cluster)
+    settings = {
+        "spark.driver.memory": size(driver),
+        "spark.sql.shuffle.partitions": str(shuffle_partitions(cluster)),
+    }
+    if cluster.local:
+        return settings
+    shape = executors(cluster)
+    return settings | {
+        "spark.driver.maxResultSize": size(driver // 4),
+        "spark.executor.instances": str(shape.count),
+        "spark.executor.cores": str(shape.cores),
+        "spark.cores.max": str(shape.count * shape.cores),
+        "spark.executor.memory": size(shape.heap_bytes),
+        "spark.executor.memoryOverhead": size(shape.overhead_bytes),
+        "spark.memory.offHeap.enabled": "true",
+        "spark.memory.offHeap.size": size(shape.off_heap_bytes),
+        "spark.sql.adaptive.advisoryPartitionSizeInBytes": size(REDUCE_BYTES),
+        "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
+    }
+
+
+def size(count: int) -> str:
+    """Whole MiB as Spark writes them: ``12g`` or ``1536m``."""
+    return f"{count // GIB}g" if count % GIB == 0 else f"{count // MIB}m"

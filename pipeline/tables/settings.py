@@ -1,0 +1,80 @@
+"""How Spark is started, as the configuration says it."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pipeline.plan.cluster import Cluster
+
+ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0"
+
+
+class ClusterSettings(BaseModel):
+    """What Spark may use, from which executors, splits and shuffles are computed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threads: int | None = Field(None, ge=1, description="threads; none: what a local master has")
+    memory_bytes: int | None = Field(None, ge=1 << 30, description="memory; none: that of this machine")
+    disk_bytes: int | None = Field(None, ge=1, description="disk, copies included; none: unknown")
+
+
+class SparkSettings(BaseModel):
+    """How Spark is started. The defaults need nothing but Java."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    master: str = Field("local[*]", description="Spark master URL; local[N] runs inside this process")
+    cluster: ClusterSettings = Field(default_factory=ClusterSettings, description="the cluster's shape")
+    driver_memory: str | None = Field(
+        None, description="heap of the driver, which is all of Spark on a local master; none: computed"
+    )
+    java_options: str = Field(
+        "",
+        description="more options for the driver's JVM; -XX:TieredStopAtLevel=1 makes sessions of seconds faster, "
+        "and for one of minutes needs -XX:ReservedCodeCacheSize=256m beside it",
+    )
+    iceberg: str = Field(ICEBERG, description="Maven coordinate of the Iceberg runtime for this Spark")
+    conf: dict[str, str] = Field(
+        default_factory=dict, description="more Spark settings, by their full names; they win over ours"
+    )
+
+    @model_validator(mode="after")
+    def _knows_the_cluster(self) -> SparkSettings:
+        if not self.local and (self.cluster.threads is None or self.cluster.memory_bytes is None):
+            raise ValueError(f"the master {self.master} needs cluster.threads and cluster.memory_bytes")
+        return self
+
+    @property
+    def local(self) -> bool:
+        """Whether Spark runs inside this process."""
+        return self.master.startswith("local")
+
+    @property
+    def shape(self) -> Cluster:
+        """What Spark may use, filled up with what this machine has."""
+        given = self.cluster
+        return Cluster(
+            given.threads or _local_threads(self.master),
+            given.memory_bytes or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            given.disk_bytes or 0,
+            self.local,
+        )
+
+    def here(self) -> SparkSettings:
+        """The same with Spark inside this process: enough to read metadata, and no executor is asked for."""
+        if self.local:
+            return self
+        of_files = {key: value for key, value in self.conf.items() if key.startswith(("spark.hadoop.", "spark.jars"))}
+        return SparkSettings(master="local[2]", java_options=self.java_options, iceberg=self.iceberg, conf=of_files)
+
+
+def _local_threads(master: str) -> int:
+    """N of ``local[N]`` and ``local[N,F]``, all of this machine for ``local[*]``, 1 for ``local``."""
+    found = re.fullmatch(r"local\[(\*|\d+)(,\d+)?\]", master)
+    if found is None:
+        return 1
+    return len(os.sched_getaffinity(0)) if found[1] == "*" else int(found[1])
