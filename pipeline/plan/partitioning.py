@@ -29,21 +29,23 @@ ADAPTED_BYTES = 16 * MIB
 TYPICAL_RATIO = {"contents": 20.0, "trees": 4.0}
 """Raw to stored bytes where a table does not say; contents measured from 17 (requests) to 84 (redis)."""
 
-JVM_BYTES_S = 1_200_000_000
-PYTHON_BYTES_S = 215_000_000
+JVM_BYTES_S, PYTHON_BYTES_S = 1_200_000_000, 215_000_000
 """Raw bytes of content that a core reads in a second, for Spark's own functions and through Arrow batches to Python:
 2.4 GB and 430 MB measured on two cores, 2026-11-24."""
+
+JVM_ROWS_S, PYTHON_ROWS_S = 1_500_000, 500_000
+"""Rows of a metadata table, all columns of ``blobs``, likewise; see docs/decisions/0010-partitioning.md."""
 
 MOST_TASKS = 500_000
 """Of one stage; beyond that a driver is known to struggle."""
 
-DRIVER_BYTES_A_FILE = 2_000
-"""Heap that a planned file takes in the driver."""
+DRIVER_BYTES_A_FILE = 1_000
+"""Heap that a planned file takes in the driver; 860 measured, with one task a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableStats:
-    """What a table's metadata say of one night: live data files, rows, their bytes as stored and without compression."""
+    """What a table's metadata say of one night: data files, rows, their bytes as stored and without compression."""
 
     name: str
     files: int
@@ -55,7 +57,7 @@ class TableStats:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How a table's files are cut and packed into tasks, in bytes of file. ``open_cost_bytes``: a file's least weight."""
+    """How a table's files are cut and packed into tasks, in bytes of file; ``open_cost_bytes`` is a file's least weight."""
 
     target_bytes: int
     open_cost_bytes: int
@@ -82,7 +84,7 @@ class Partitioning:
     Attributes:
         cpu_s: CPU seconds if Spark's own functions do the work.
         python_cpu_s: CPU seconds if all rows go through a Python function.
-        elapsed_s: the second, over all threads, with the last wave of the largest tasks.
+        elapsed_s: the second over all threads, and no less than the largest task takes.
         notes: sentences about what will not go well.
     """
 
@@ -120,14 +122,14 @@ def partition(tables: Iterable[TableStats], cluster: Cluster) -> Partitioning:
     """Cut tables into tasks, and say what reading each of them once costs."""
     stats = list(tables)
     plans = tuple(_plan(table, cluster) for table in stats)
-    raw = sum(table.raw_bytes for table in stats)
     threads = running_threads(cluster)
     largest = max((plan.raw_bytes / plan.tasks for plan in plans if plan.tasks), default=0)
-    python_cpu_s = raw / PYTHON_BYTES_S
+    cpu_s = sum(max(table.raw_bytes / JVM_BYTES_S, table.rows / JVM_ROWS_S) for table in stats)
+    python_cpu_s = sum(max(table.raw_bytes / PYTHON_BYTES_S, table.rows / PYTHON_ROWS_S) for table in stats)
     return Partitioning(
         tables=plans,
         shuffle_partitions=shuffle_partitions(cluster, max((table.rows for table in stats), default=0)),
-        cpu_s=round(raw / JVM_BYTES_S, 3),
+        cpu_s=round(cpu_s, 3),
         python_cpu_s=round(python_cpu_s, 3),
         elapsed_s=round(max(python_cpu_s / threads, largest / PYTHON_BYTES_S), 3),
         notes=tuple(_notes(plans, cluster)),
