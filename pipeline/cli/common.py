@@ -57,6 +57,10 @@ class Context:
         """The session, started on first use."""
         return open_session(self.config.spark, self.storage.root_uri, "pipeline")
 
+    def spark_for_metadata(self) -> SparkSession:
+        """A session inside this process, whatever the cluster; enough to look at tables."""
+        return open_session(self.config.spark.here(), self.storage.root_uri, "pipeline")
+
 
 def command_options(function: Callable[Concatenate[Context, P], int | None]) -> Callable[..., None]:
     """Add ``--config``, ``--archive`` and ``--output``, and end with the command's exit code."""

@@ -9,10 +9,15 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
 from pipeline.cli.common import Context, Night, command_options
+from pipeline.cli.output import size
+from pipeline.config import Config
 from pipeline.errors import UsageError
+from pipeline.plan.cluster import running_threads
+from pipeline.submit.dry_run import dry_run
 from pipeline.submit.run_job import list_jobs, run_job
 from pipeline.tables.failures import SparkFailed, told_plainly
 from pipeline.tables.read import Archive
+from pipeline.tables.session import session_conf
 
 night_option = click.option("--night", type=Night(), default=None, help="Which night; default: the newest.")
 
@@ -22,12 +27,52 @@ night_option = click.option("--night", type=Night(), default=None, help="Which n
 @click.argument("argv", nargs=-1)
 @night_option
 @click.option("--limit", type=click.IntRange(min=1), default=40, show_default=True, help="Rows of the result to show.")
+@click.option("--dry-run", "only_tell", is_flag=True, help="Tell what it would read and cost, and run nothing.")
 @command_options
-def submit(context: Context, job: str, argv: tuple[str, ...], night: date | None, limit: int) -> None:
+def submit(context: Context, job: str, argv: tuple[str, ...], night: date | None, limit: int, only_tell: bool) -> None:
     """Run jobs/JOB.py on a night; its own arguments follow after --."""
     context.archive()
+    if only_tell:
+        _tell(context, job, night)
+        return
     result = run_job(context.spark(), context.storage, job, argv, night)
     _show(context, result, limit)
+
+
+def _tell(context: Context, job: str, night: date | None) -> None:
+    spark = context.config.spark
+    settings = session_conf(spark, context.storage.root_uri)
+    found = dry_run(Archive(context.spark_for_metadata(), night), job, spark.shape, settings)
+    if context.output.result(found):
+        return
+    reads = found.reads
+    context.output.table(
+        f"What {job} could read on {found.night}",
+        ["table", "files", "rows", "stored", "raw", "split", "tasks", "tasks by bucket"],
+        [
+            (t.table, t.files, t.rows, size(t.stored_bytes), size(t.raw_bytes), size(t.split_bytes), t.tasks,
+             t.bucket_tasks)
+            for t in reads.tables
+        ],
+    )  # fmt: skip
+    disk = spark.cluster.disk_bytes
+    share = f", {found.stored_bytes * copies(context.config) / disk:.1%} of the disk" if disk else ""
+    context.output.fields(
+        "Once through all of it",
+        {
+            "CPU seconds": f"{reads.cpu_s:,.1f} by Spark's own functions, {reads.python_cpu_s:,.1f} through Python",
+            "seconds": f"{reads.elapsed_s:,.1f} through Python, on {running_threads(spark.shape):,} threads",
+            "archive": f"{size(found.stored_bytes)}{share}",
+        },
+    )
+    context.output.fields("Settings", found.settings)
+    for note in reads.notes:
+        context.output.say(f"Note: {note}")
+
+
+def copies(config: Config) -> int:
+    """How often each byte of the archive is on disk."""
+    return 1 if config.hdfs is None else config.hdfs.replication or 3
 
 
 @click.command()

@@ -57,7 +57,7 @@ class TableStats:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How a table's files are cut and packed into tasks, in bytes of file; ``open_cost_bytes`` is a file's least weight."""
+    """How files are cut and packed into tasks, in bytes of file; a file weighs ``open_cost_bytes`` at least."""
 
     target_bytes: int
     open_cost_bytes: int

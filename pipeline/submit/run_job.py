@@ -53,6 +53,17 @@ def list_jobs() -> list[JobInfo]:
     return [JobInfo(name, _first_line(_module(name))) for name in _names()]
 
 
+def find_job(job: str) -> ModuleType:
+    """The module of a job.
+
+    Raises:
+        NoSuchJob: as it says.
+    """
+    if job not in _names():
+        raise NoSuchJob(job, _names())
+    return _module(job)
+
+
 def run_job(spark: SparkSession, storage: Storage, job: str, argv: Sequence[str], night: date | None) -> DataFrame:
     """Run a job and write its result table.
 
@@ -68,13 +79,12 @@ def run_job(spark: SparkSession, storage: Storage, job: str, argv: Sequence[str]
         NoSuchJob: as it says.
         NightNotFound, NoNightYet: there is no such night, or none at all.
     """
-    if job not in _names():
-        raise NoSuchJob(job, _names())
+    module = find_job(job)
     archive = Archive(spark, night)
     shown = archive.register_views()
     if shown is None:
         raise NoNightYet
-    result = _module(job).main(archive, list(argv))
+    result = module.main(archive, list(argv))
     version = importlib.metadata.version("git-lakehouse")
     lineage = Lineage(job, version, tuple(argv), shown, archive.snapshots())
     write_result(spark, storage, lineage, result)

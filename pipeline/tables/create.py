@@ -7,6 +7,7 @@ from pyspark.sql import SparkSession
 from pipeline.model.tables import ALL, NAMESPACE, Table, spark_type
 from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.session import CATALOG
+from pipeline.tables.statistics import BUCKETS_PROPERTY
 
 _MIB = 1 << 20
 
@@ -68,7 +69,7 @@ def create_tables(spark: SparkSession, buckets: int) -> None:
 
 def table_properties(table: Table, buckets: int) -> dict[str, str]:
     """The Iceberg properties of one table."""
-    properties = {**_COMMON, "pipeline.buckets": str(buckets)}
+    properties = {**_COMMON, BUCKETS_PROPERTY: str(buckets)}
     if table.name in ("contents", "trees"):
         properties |= _BIG_VALUES
     for column in _NO_BOUNDS.get(table.name, ()):

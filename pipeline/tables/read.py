@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from datetime import date
 from typing import Any, NamedTuple
@@ -15,10 +15,12 @@ from pipeline.model.commit import Commit, build_commit
 from pipeline.model.layout import tag_of
 from pipeline.model.tables import ALL, BY_NAME
 from pipeline.model.tag import Tag, build_tag
+from pipeline.plan.partitioning import TableStats
 from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
 from pipeline.tables.refs import current_refs
 from pipeline.tables.seal import nights
 from pipeline.tables.session import split_freely
+from pipeline.tables.statistics import table_stats
 
 _SPLIT_BYTES = 2 << 20
 """Of compressed file a task when objects are streamed: what the driver holds at a time is its raw bytes."""
@@ -130,14 +132,20 @@ class Archive:
     def snapshots(self, night: date | None = None) -> dict[str, int]:
         """The Iceberg snapshot of each table that a read of this night sees, for lineage."""
         shown = self.night(night)
-        ids = {}
-        for table in ALL:
-            iceberg = IcebergTable(self.spark, table.name)
-            if shown is not None:
-                ids[table.name] = iceberg.tags()[tag_of(shown)]
-            elif (current := iceberg.current()) is not None:
-                ids[table.name] = current.id
-        return ids
+        found = {table.name: self._snapshot(table.name, shown) for table in ALL}
+        return {name: id_ for name, id_ in found.items() if id_ is not None}
+
+    def _snapshot(self, name: str, night: date | None) -> int | None:
+        iceberg = IcebergTable(self.spark, name)
+        if night is not None:
+            return iceberg.tags()[tag_of(night)]
+        current = iceberg.current()
+        return None if current is None else current.id
+
+    def stats(self, names: Iterable[str], night: date | None = None) -> list[TableStats]:
+        """The sizes of some tables on a night, from their metadata alone."""
+        shown = self.night(night)
+        return [table_stats(self.spark, name, self._snapshot(name, shown)) for name in names]
 
     def refs(self, night: date | None = None) -> DataFrame:
         """The refs that origins had on a night: columns of ``refs``, the ``night`` of a row that of its last change."""

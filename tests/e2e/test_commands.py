@@ -358,6 +358,40 @@ def test_submit_runs_a_job_again(small: Small) -> None:
     assert len(small.archive.sql("SELECT * FROM archive.results.runs")) == 1
 
 
+def test_a_dry_run_tells_and_runs_nothing(small: Small) -> None:
+    runs = len(small.archive.sql("SELECT * FROM archive.results.runs"))
+    found = small.archive.ask("submit", "language_census", "--dry-run")
+    assert (found["job"], found["night"]) == ("language_census", str(night(1)))
+    tables = {table["table"]: table for table in found["reads"]["tables"]}
+    assert set(tables) == {"files", "head_blobs"}
+    for name, table in tables.items():
+        (book,) = small.archive.sql(
+            f"SELECT count(*) AS files, sum(record_count) AS rows, sum(file_size_in_bytes) AS size "
+            f"FROM archive.code.{name}.files"
+        )
+        assert (table["files"], table["rows"], table["stored_bytes"]) == (book["files"], book["rows"], book["size"])
+        assert table["raw_bytes"] > 0
+        assert table["tasks"] == 1
+    assert found["settings"]["spark.sql.shuffle.partitions"] == "4"
+    assert found["reads"]["cpu_s"] <= found["reads"]["python_cpu_s"] <= 2 * found["reads"]["elapsed_s"]
+    said = show(small.archive.run("submit", "language_census", "--dry-run", "--night", str(night(1))))
+    assert f"What language_census could read on {night(1)}" in said
+    assert "head_blobs" in said
+    assert "CPU seconds" in said
+    assert "spark.sql.sources.v2.bucketing.enabled" in said
+    assert len(small.archive.sql("SELECT * FROM archive.results.runs")) == runs
+    assert "there is no job" in small.archive.run("submit", "no_such_job", "--dry-run", code=2).stderr
+
+
+def test_a_dry_run_for_a_cluster_starts_none(small: Small) -> None:
+    shape = {"threads": 1000, "memory_bytes": 6 * 10**12, "disk_bytes": 5 * 10**14}
+    there = small.archive.with_settings(spark={"master": "yarn"}, spark__cluster=shape)
+    found = there.ask("submit", "language_census", "--dry-run")
+    assert found["settings"]["spark.executor.instances"] == "200"
+    assert found["settings"]["spark.sql.shuffle.partitions"] == "4000"
+    assert "% of the disk" in show(there.run("submit", "language_census", "--dry-run"))
+
+
 def test_submit_refuses_what_it_can_not_run(small: Small) -> None:
     for words, says in (
         (("no_such_job",), "there is no job no_such_job; there are: language_census"),

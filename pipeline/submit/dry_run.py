@@ -1,0 +1,82 @@
+"""What running a job would take, told without running it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from pipeline.model.tables import ALL
+from pipeline.plan.cluster import Cluster
+from pipeline.plan.partitioning import Partitioning, partition
+from pipeline.submit.run_job import NoNightYet, find_job
+from pipeline.tables.read import Archive
+
+_ALL = frozenset(table.name for table in ALL)
+_IN_SQL = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)", re.IGNORECASE)
+_OTHER_READS = {
+    "refs": {"refs"},
+    "refs_at": {"refs"},
+    "objects": {"commits", "tags", "trees", "contents"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a job on a night would read and cost.
+
+    Attributes:
+        stored_bytes: of all tables of the archive on that night, each file once.
+        settings: of the Spark session that would run it, by their full names.
+    """
+
+    job: str
+    night: date
+    reads: Partitioning
+    stored_bytes: int
+    settings: Mapping[str, str]
+
+
+def dry_run(archive: Archive, job: str, cluster: Cluster, settings: Mapping[str, str]) -> DryRun:
+    """Look at a job and at the sizes of the tables that it could read.
+
+    Args:
+        archive: read for metadata alone.
+        cluster: that the job would run on.
+        settings: of its session.
+
+    Raises:
+        NoSuchJob: as it says.
+        NightNotFound, NoNightYet: there is no such night, or none at all.
+    """
+    names = tables_named(inspect.getsource(find_job(job)))
+    night = archive.night()
+    if night is None:
+        raise NoNightYet
+    stats = archive.stats(table.name for table in ALL)
+    reads = partition([table for table in stats if table.name in names], cluster)
+    fitted = {"spark.sql.shuffle.partitions": str(reads.shuffle_partitions)}
+    return DryRun(job, night, reads, sum(table.stored_bytes for table in stats), {**settings, **fitted})
+
+
+def tables_named(source: str) -> frozenset[str]:
+    """The tables that a job's code could read; all of them where it does not say.
+
+    Looked at are the arguments of ``table`` methods, what stands behind FROM and JOIN in texts, and ``Archive``'s other
+    ways to read.
+    """
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="table"), args=[ast.Constant(value=str(name)), *_]):
+                found.add(name)
+            case ast.Call(func=ast.Attribute(attr="table")):
+                return _ALL
+            case ast.Call(func=ast.Attribute(attr=method)) if method in _OTHER_READS:
+                found |= _OTHER_READS[method]
+            case ast.Constant(value=str(text)):
+                found.update(_IN_SQL.findall(text))
+    return _ALL & found or _ALL
