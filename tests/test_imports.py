@@ -57,7 +57,7 @@ BELOW = MappingProxyType(
         "fetch": ("errors", "git", "model", "plan", "storage"),
         "tables": ("errors", "model", "plan", "storage"),
         "restore": ("errors", "fetch", "git", "model", "plan", "tables"),
-        "submit": ("errors", "storage", "tables"),
+        "submit": ("errors", "model", "plan", "storage", "tables"),
         "config": ("errors", "git", "storage", "tables"),
         "archive": ("errors", "model", "storage"),
     }

@@ -15,6 +15,7 @@ from pipeline.errors import UsageError
 from pipeline.plan.cluster import running_threads
 from pipeline.submit.dry_run import dry_run
 from pipeline.submit.run_job import list_jobs, run_job
+from pipeline.tables.content_plan import content_stays
 from pipeline.tables.failures import SparkFailed, told_plainly
 from pipeline.tables.read import Archive
 from pipeline.tables.session import session_conf
@@ -106,7 +107,9 @@ def sql(context: Context, query: str, night: date | None, limit: int) -> None:
 
 
 def _show(context: Context, result: DataFrame, limit: int) -> None:
-    rows = result.limit(limit + 1).collect()
+    first = result.limit(limit + 1)
+    with content_stays(first):
+        rows = first.collect()
     shown = rows[:limit]
     if context.output.result([row.asDict(recursive=True) for row in shown]):
         return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SHUFFLE_PARTITIONS = "spark.sql.shuffle.partitions"
+
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -95,7 +97,12 @@ def shuffle_partitions(cluster: Cluster, rows: int = 0) -> int:
         rows: of the largest table that is aggregated; 0 while no table is known.
     """
     waves = LOCAL_WAVES if cluster.local else WAVES
-    return max(waves * running_threads(cluster), -(-rows * SHUFFLED_BYTES_A_ROW // REDUCE_BYTES))
+    return max(waves * running_threads(cluster), reduce_tasks(rows))
+
+
+def reduce_tasks(rows: int) -> int:
+    """Reduce tasks that so many rows fill."""
+    return -(-rows * SHUFFLED_BYTES_A_ROW // REDUCE_BYTES)
 
 
 def session_settings(cluster: Cluster) -> dict[str, str]:
@@ -103,7 +110,7 @@ def session_settings(cluster: Cluster) -> dict[str, str]:
     driver = driver_heap_bytes(cluster)
     settings = {
         "spark.driver.memory": size(driver),
-        "spark.sql.shuffle.partitions": str(shuffle_partitions(cluster)),
+        SHUFFLE_PARTITIONS: str(shuffle_partitions(cluster)),
     }
     if cluster.local:
         return settings

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from pipeline.model.tables import ALL
-from pipeline.plan.cluster import Cluster
+from pipeline.plan.cluster import SHUFFLE_PARTITIONS, Cluster
 from pipeline.plan.partitioning import Partitioning, partition
 from pipeline.submit.run_job import NoNightYet, find_job
 from pipeline.tables.read import Archive
@@ -58,7 +58,7 @@ def dry_run(archive: Archive, job: str, cluster: Cluster, settings: Mapping[str,
         raise NoNightYet
     stats = archive.stats(table.name for table in ALL)
     reads = partition([table for table in stats if table.name in names], cluster)
-    fitted = {"spark.sql.shuffle.partitions": str(reads.shuffle_partitions)}
+    fitted = {SHUFFLE_PARTITIONS: str(reads.shuffle_partitions)}
     return DryRun(job, night, reads, sum(table.stored_bytes for table in stats), {**settings, **fitted})
 
 

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 import jobs
 from pipeline.errors import UsageError
 from pipeline.storage.interface import Storage
+from pipeline.tables.content_plan import content_stays
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.read import Archive
 from pipeline.tables.results import NAMESPACE, Lineage, write_result
@@ -87,7 +88,8 @@ def run_job(spark: SparkSession, storage: Storage, job: str, argv: Sequence[str]
     result = module.main(archive, list(argv))
     version = importlib.metadata.version("git-lakehouse")
     lineage = Lineage(job, version, tuple(argv), shown, archive.snapshots())
-    write_result(spark, storage, lineage, result)
+    with content_stays(result):
+        write_result(spark, storage, lineage, result)
     return spark.table(full_name(job, NAMESPACE)).where(F.col("night") == F.lit(shown))
 
 

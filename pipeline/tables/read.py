@@ -15,12 +15,16 @@ from pipeline.model.commit import Commit, build_commit
 from pipeline.model.layout import tag_of
 from pipeline.model.tables import ALL, BY_NAME
 from pipeline.model.tag import Tag, build_tag
+from pipeline.plan.cluster import SHUFFLE_PARTITIONS, reduce_tasks
 from pipeline.plan.partitioning import TableStats
 from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
 from pipeline.tables.refs import current_refs
 from pipeline.tables.seal import nights
 from pipeline.tables.session import split_freely
 from pipeline.tables.statistics import table_stats
+
+_MOST_ROWS = ("blobs", "trees")
+"""One of them has more rows than any other table that is aggregated by id."""
 
 _SPLIT_BYTES = 2 << 20
 """Of compressed file a task when objects are streamed: what the driver holds at a time is its raw bytes."""
@@ -123,11 +127,18 @@ class Archive:
         return reader.table(full_name(name))
 
     def register_views(self, night: date | None = None) -> date | None:
-        """Make every table's bare name mean that night, in SQL too; return the night."""
+        """Make every table's bare name mean that night, in SQL too, and fit shuffles to its size; return the night."""
         shown = self.night(night)
+        self._fit_shuffles(shown)
         for table in ALL:
             self._at(table.name, shown).createOrReplaceTempView(table.name)
         return shown
+
+    def _fit_shuffles(self, night: date | None) -> None:
+        """Give aggregations of the whole archive as many reduce tasks as its rows need, never less than there are."""
+        rows = max(table.rows for table in self.stats(_MOST_ROWS, night))
+        partitions = int(self.spark.conf.get(SHUFFLE_PARTITIONS) or 0)
+        self.spark.conf.set(SHUFFLE_PARTITIONS, str(max(partitions, reduce_tasks(rows))))
 
     def snapshots(self, night: date | None = None) -> dict[str, int]:
         """The Iceberg snapshot of each table that a read of this night sees, for lineage."""

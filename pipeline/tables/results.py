@@ -91,7 +91,7 @@ def write_result(spark: SparkSession, storage: Storage, lineage: Lineage, df: Da
         raise BadResult(job, "'night' is added by the runner; name the column otherwise")
     spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.{NAMESPACE}")
     name = full_name(job, NAMESPACE)
-    rows = df.withColumn("night", F.lit(night)).coalesce(8)
+    rows = df.withColumn("night", F.lit(night))
     _make_room(spark, job, rows)
     properties = {
         "pipeline.job": job,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -22,7 +22,9 @@ _CHATTY = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 """PySpark logs to them, with the JVM's stack trace, what it raises anyway."""
 
 _QUIET = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
-_GROUPING = "spark.sql.iceberg.planning.preserve-data-grouping"
+BY_BUCKET = "spark.sql.iceberg.planning.preserve-data-grouping"
+"""The setting by which a task reads one bucket and all of it, if ``bucket`` is among the columns that are read."""
+
 _LOCAL = {
     "spark.executorEnv.PYTHONPATH": str(Path(__file__).parents[2]),  # Python workers import this package
     "spark.driver.bindAddress": "127.0.0.1",
@@ -42,11 +44,12 @@ _ALWAYS = {
     "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
     # A flipped bit is an error, not other data.
     "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
-    # Joins between our tables go bucket by bucket, without a shuffle.
+    # Joins between our tables go bucket by bucket, without a shuffle. Partial clustering would read the other table
+    # once for each split of a bucket, and shuffle content in a second join.
     "spark.sql.sources.v2.bucketing.enabled": "true",
     "spark.sql.sources.v2.bucketing.pushPartValues.enabled": "true",
-    "spark.sql.sources.v2.bucketing.partiallyClusteredDistribution.enabled": "true",
-    _GROUPING: "true",
+    "spark.sql.sources.v2.bucketing.partiallyClusteredDistribution.enabled": "false",
+    BY_BUCKET: "true",
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
     # Of a join with something that is not partitioned by bucket, only that is shuffled.
     "spark.sql.sources.v2.bucketing.shuffle.enabled": "true",
@@ -104,17 +107,28 @@ def _session_for(running: SparkSession, warehouse: str) -> SparkSession:
 
 
 @contextmanager
-def split_freely(spark: SparkSession) -> Iterator[None]:
+def configured(spark: SparkSession, conf: Mapping[str, str]) -> Iterator[None]:
+    """Let some settings hold for what is planned while the block runs."""
+    before = {key: spark.conf.get(key, None) for key in conf}
+    for key, value in conf.items():
+        spark.conf.set(key, value)
+    try:
+        yield
+    finally:
+        for key, old in before.items():
+            if old is None:
+                spark.conf.unset(key)
+            else:
+                spark.conf.set(key, old)
+
+
+def split_freely(spark: SparkSession) -> AbstractContextManager[None]:
     """Let scans started inside give their tasks as many or few files as is good, instead of one task a bucket.
 
     Tasks by bucket are what spares joins of our tables a shuffle, and the default; for a scan of ``contents`` alone, or
     a join with something broadcast, they are too coarse. The action must be inside.
     """
-    spark.conf.set(_GROUPING, "false")
-    try:
-        yield
-    finally:
-        spark.conf.set(_GROUPING, "true")
+    return configured(spark, {BY_BUCKET: "false"})
 
 
 def session_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:

@@ -1,0 +1,86 @@
+"""Plans in which the bytes of ``contents`` pass through no exchange, neither a shuffle nor a broadcast."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from pyspark.sql import DataFrame
+
+from pipeline.tables.iceberg import JavaObject, full_name
+from pipeline.tables.session import BY_BUCKET, configured
+
+log = logging.getLogger(__name__)
+
+_CONTENTS = full_name("contents")
+_FREELY = {BY_BUCKET: "false"}
+_NO_BROADCAST = {"spark.sql.autoBroadcastJoinThreshold": "-1"}
+_WAYS: tuple[Mapping[str, str], ...] = (_FREELY, {}, _NO_BROADCAST)
+"""The first leaves the tasks of a scan their size; the second joins bucket by bucket; the third does so even where
+Spark, which counts 100 bytes for any value, takes ``contents`` for a table that is small enough to broadcast."""
+
+_HOLDS_BYTES = ("binary", "array", "struct", "map")
+"""Types of columns that may hold whole contents."""
+
+
+@contextmanager
+def content_stays(df: DataFrame) -> Iterator[None]:
+    """Let actions on a frame, and on others made from it, leave content where it is read, while the block runs.
+
+    A frame for which there is no such plan, such as contents without doubles by ``oid`` alone, runs all the same, with
+    a warning that says how to ask better.
+    """
+    way = _way(df)
+    if way is None:
+        log.warning(
+            "contents go through a shuffle: join and group them by bucket and network or oid, or aggregate before; "
+            "a small frame without a bucket belongs in F.broadcast()"
+        )
+    with configured(df.sparkSession, way or {}):
+        yield
+
+
+def _way(df: DataFrame) -> Mapping[str, str] | None:
+    if not _reads_contents(df):
+        return {}
+    for way in _WAYS:
+        with configured(df.sparkSession, way):
+            if not exchanges_of_content(df):
+                return way
+    return None
+
+
+def _reads_contents(df: DataFrame) -> bool:
+    return _CONTENTS in df._jdf.queryExecution().analyzed().toString()
+
+
+def exchanges_of_content(df: DataFrame) -> list[str]:
+    """Names of the exchanges that whole contents would pass through, were the frame run now."""
+    found: list[str] = []
+    _follow(df.select("*")._jdf.queryExecution().executedPlan(), found)
+    return found
+
+
+def _follow(node: JavaObject, found: list[str]) -> set[int]:
+    """Ids of the columns of a plan's node that hold whole contents; exchanges that have such go into ``found``."""
+    name = str(node.nodeName())
+    if name == "AdaptiveSparkPlan":
+        return _follow(node.initialPlan(), found)
+    output = {column.exprId().id(): column for column in _items(node.output())}
+    if name.startswith("BatchScan"):
+        return {id_ for id_, column in output.items() if _CONTENTS in name and column.name() == "content"}
+    children = _items(node.children())
+    below = set().union(*(_follow(child, found) for child in children))
+    kept = output.keys() & below
+    if below.intersection(column.exprId().id() for column in _items(node.references().toSeq())):
+        known = {column.exprId().id() for child in children for column in _items(child.output())}
+        made = (id_ for id_ in output if id_ not in known)
+        kept |= {id_ for id_ in made if output[id_].dataType().typeName().startswith(_HOLDS_BYTES)}
+    if "Exchange" in name and kept:
+        found.append(name)
+    return kept
+
+
+def _items(sequence: JavaObject) -> list[JavaObject]:
+    return [sequence.apply(at) for at in range(sequence.size())]

@@ -1,0 +1,27 @@
+"""Which tables a job could read, by its code."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.model.tables import ALL
+from pipeline.submit.dry_run import tables_named
+
+EVERY = {table.name for table in ALL}
+
+
+@pytest.mark.parametrize(
+    ("code", "tables"),
+    [
+        ('archive.table("files").join(archive.table("blobs", night), "oid")', {"files", "blobs"}),
+        ("spark.sql('select f.path FROM files f join head_blobs h on f.oid = h.oid')", {"files", "head_blobs"}),
+        ("archive.refs()", {"refs"}),
+        ("archive.objects(1, 2)", {"commits", "trees", "tags", "contents"}),
+        ('archive.table("files").withColumnRenamed("x", "commits")', {"files"}),
+        ('archive.table("files"); archive.table(name)', EVERY),
+        ('archive.table("packs")', EVERY),
+        ("read(archive)", EVERY),
+    ],
+)
+def test_tables_are_found_in_code(code: str, tables: set[str]) -> None:
+    assert tables_named(code) == tables

@@ -1,0 +1,203 @@
+"""Content stays where it is read: no exchange above it, and a scan of HEAD opens nothing of the history."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.fetch.landing import Landing
+from pipeline.model import tables
+from pipeline.plan.partitioning import TableStats
+from pipeline.tables.content_plan import content_stays, exchanges_of_content
+from pipeline.tables.create import create_tables
+from pipeline.tables.iceberg import RATIO_PROPERTY, IcebergTable, NewFile, full_name
+from pipeline.tables.read import Archive
+from pipeline.tables.session import BY_BUCKET, configured
+from tests.tables.landing import BUCKETS
+
+KEY = ["bucket", "network", "oid"]
+ROWS, HEAD_ROWS = 2000, 200
+PARTIAL = "spark.sql.sources.v2.bucketing.partiallyClusteredDistribution.enabled"
+OTHERS = ("blobs", "head_blobs", "files", "trees", "commits", "tags")
+
+
+@pytest.fixture(scope="module")
+def landed(session: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    """Two nights of four buckets, as fetch tasks land them: a tenth of each bucket is at HEAD."""
+    create_tables(session, BUCKETS)
+    rng = random.Random(7)
+    for night in range(2):
+        for bucket in range(BUCKETS):
+            land(session, tmp_path_factory.mktemp(f"landing-{night}-{bucket}"), bucket, rng)
+    yield Archive(session)
+    for row in session.sql("SHOW TABLES IN archive.code").collect():
+        session.sql(f"DROP TABLE archive.code.{row['tableName']} PURGE")
+        session.catalog.dropTempView(row["tableName"])
+
+
+def land(session: SparkSession, folder: Path, bucket: int, rng: random.Random) -> None:
+    landing = Landing(folder, run_bytes=4 << 20)
+    for at in range(ROWS):
+        oid, data = rng.randbytes(20), b"line %d\n" % at * rng.randint(1, 800)
+        at_head = at % (ROWS // HEAD_ROWS) == 0
+        landing.add(tables.CONTENTS, (bucket, bucket, oid, len(data), "py", "a.py", at_head, data), len(data))
+        landing.add(tables.TREES, (bucket, bucket, oid, at_head, data), len(data))
+        landing.add(tables.BLOBS, (bucket, bucket, oid, b"s" * 32, len(data), "a.py", "py", False, "yes"))
+    for file in landing.finish():
+        IcebergTable(session, file.table).append_files([NewFile(file.path.as_uri(), bucket)], {})
+
+
+Read = Callable[[Archive], DataFrame]
+
+
+def with_two(archive: Archive) -> DataFrame:
+    blobs = archive.table("blobs").select(*KEY, "sha256")
+    return archive.table("contents").join(blobs, KEY).join(archive.table("head_blobs").select(*KEY, "language"), KEY)
+
+
+def with_a_list(archive: Archive) -> DataFrame:
+    few = archive.spark.createDataFrame([(1, b"x")], "bucket int, oid binary")
+    return archive.table("contents").join(few, ["bucket", "oid"])
+
+
+def with_something_larger(archive: Archive) -> DataFrame:
+    """Spark would broadcast contents, the smaller side by its reckoning."""
+    ids = archive.spark.range(10**8).select((F.col("id") % 4).cast("int").alias("bucket"), F.col("id").alias("size"))
+    return archive.table("contents").join(ids, ["bucket", "size"])
+
+
+def in_sql(archive: Archive) -> DataFrame:
+    archive.register_views()
+    return archive.spark.sql(
+        "SELECT f.path, c.content FROM files f JOIN contents c ON f.bucket = c.bucket AND f.oid = c.oid WHERE c.at_head"
+    )
+
+
+def by_extension(archive: Archive) -> DataFrame:
+    return archive.table("contents").groupBy("ext").agg(F.sum(F.length("content")))
+
+
+def distinct(archive: Archive) -> DataFrame:
+    return archive.table("contents").dropDuplicates(KEY)
+
+
+READS: dict[str, Read] = {
+    "alone": lambda archive: archive.table("contents"),
+    "head": lambda archive: archive.table("contents").where("at_head"),
+    "limited": lambda archive: archive.table("contents").limit(5),
+    "by extension": by_extension,
+    "distinct": distinct,
+    "with two": with_two,
+    "with a list": with_a_list,
+    "with something larger": with_something_larger,
+    "in SQL": in_sql,
+} | {
+    f"{how} {other}": lambda archive, how=how, other=other: archive.table("contents").join(
+        archive.table(other).select(*KEY), KEY, how
+    )
+    for how in ("inner", "left", "left_semi", "left_anti")
+    for other in OTHERS
+    if "oid" in tables.BY_NAME[other].column_names
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+@pytest.mark.parametrize("broadcast", ["10485760", "-1"])
+def test_no_exchange_is_above_content(landed: Archive, read: Read, broadcast: str) -> None:
+    with configured(landed.spark, {"spark.sql.autoBroadcastJoinThreshold": broadcast}):
+        df = read(landed)
+        with content_stays(df):
+            assert exchanges_of_content(df) == []
+
+
+def test_what_would_be_an_exchange_is_found(landed: Archive, caplog: pytest.LogCaptureFixture) -> None:
+    contents = landed.table("contents")
+    assert exchanges_of_content(contents.repartition(3, "oid"))
+    assert exchanges_of_content(contents.select(F.col("content").alias("c")).repartition(3))
+    assert exchanges_of_content(contents.dropDuplicates(["oid"]))
+    assert exchanges_of_content(landed.table("blobs").join(F.broadcast(contents), KEY))
+    assert not exchanges_of_content(contents.groupBy("oid").agg(F.max("size")))
+    with configured(landed.spark, {BY_BUCKET: "false", "spark.sql.autoBroadcastJoinThreshold": "-1"}):
+        assert exchanges_of_content(READS["inner blobs"](landed))
+    with configured(landed.spark, {PARTIAL: "true", "spark.sql.autoBroadcastJoinThreshold": "-1"}):
+        assert exchanges_of_content(with_two(landed))
+        assert exchanges_of_content(with_a_list(landed))
+    assert exchanges_of_content(with_something_larger(landed))
+    with content_stays(contents.dropDuplicates(["oid"])):
+        assert "F.broadcast" in caplog.text
+
+
+def test_settings_are_as_they_were(landed: Archive) -> None:
+    before = landed.spark.conf.get(BY_BUCKET)
+    with content_stays(landed.table("contents")):
+        assert landed.spark.conf.get(BY_BUCKET) == "false"
+    assert landed.spark.conf.get(BY_BUCKET) == before == "true"
+
+
+def test_a_scan_is_cut_by_raw_bytes_and_a_join_by_bucket(landed: Archive) -> None:
+    contents = (
+        landed.spark.read.option("split-size", "65536").option("file-open-cost", "512").table(full_name("contents"))
+    )
+    with content_stays(contents):
+        assert contents.select("*").rdd.getNumPartitions() > BUCKETS
+    joined = contents.join(landed.table("blobs").select(*KEY), KEY)
+    with configured(landed.spark, {"spark.sql.autoBroadcastJoinThreshold": "-1"}), content_stays(joined):
+        assert joined.select("*").rdd.getNumPartitions() == BUCKETS
+
+
+def scanned_rows(df: DataFrame) -> int:
+    """Run the frame; rows that its scans of tables gave, which is all rows of the row groups that were opened."""
+    df.collect()
+    plan = df._jdf.queryExecution().executedPlan()
+    if plan.nodeName() == "AdaptiveSparkPlan":
+        plan = plan.executedPlan()
+    leaves = plan.collectLeaves()
+    scans = [leaves.apply(at) for at in range(leaves.size())]
+    return sum(scan.metrics().apply("numOutputRows").value() for scan in scans if "BatchScan" in scan.nodeName())
+
+
+@pytest.mark.parametrize("table", ["contents", "trees"])
+def test_a_scan_of_head_opens_no_row_group_of_the_history(landed: Archive, table: str) -> None:
+    columns = ("oid", F.length("content"))
+    assert scanned_rows(landed.table(table).select(*columns)) == 2 * BUCKETS * ROWS
+    assert scanned_rows(landed.table(table).where("at_head").select(*columns)) == 2 * BUCKETS * HEAD_ROWS
+
+
+def test_a_layout_that_mixes_them_is_found(landed: Archive, tmp_path: Path) -> None:
+    """Row groups that hold both halves: all of the file is read for its HEAD."""
+    rows = landed.table("contents").where("bucket = 0").toArrow().cast(tables.CONTENTS.arrow_schema)
+    mixed = rows.take(sorted(range(len(rows)), key=lambda at: at * 7919 % len(rows)))
+    pq.write_table(mixed, tmp_path / "mixed.parquet")
+    before, table = head_rows(landed), IcebergTable(landed.spark, "contents")
+    snapshot, properties = table.current().id, table.properties()
+    table.append_files([NewFile((tmp_path / "mixed.parquet").as_uri(), 0)], {})
+    try:
+        assert head_rows(landed) == before + 2 * ROWS
+    finally:
+        landed.spark.sql(f"CALL system.rollback_to_snapshot('code.contents', {snapshot})")
+        IcebergTable(landed.spark, "contents").set_properties(properties)
+    assert head_rows(landed) == before
+
+
+def head_rows(archive: Archive) -> int:
+    return scanned_rows(archive.table("contents").where("at_head").select("oid"))
+
+
+def test_a_table_knows_its_ratio_and_row_groups(landed: Archive) -> None:
+    (stats,) = landed.stats(["contents"])
+    books = landed.spark.table(f"{full_name('contents')}.files")
+    raw = landed.table("contents").agg(F.sum("size")).collect()[0][0]
+    stored = books.agg(F.sum("file_size_in_bytes")).collect()[0][0]
+    assert stats == TableStats("contents", 2 * BUCKETS, 2 * BUCKETS * ROWS, stored, stats.raw_bytes, BUCKETS)
+    assert stats.raw_bytes == pytest.approx(raw, rel=0.05)
+    properties = IcebergTable(landed.spark, "contents").properties()
+    assert float(properties[RATIO_PROPERTY]) == pytest.approx(raw / stored, rel=0.05)
+    assert int(properties["read.split.target-size"]) == pytest.approx((384 << 20) * stored / raw, rel=0.05)
+    assert all(len(row["split_offsets"]) >= 2 for row in books.select("split_offsets").collect())
+    assert landed.stats(["files"])[0].raw_bytes == 0
