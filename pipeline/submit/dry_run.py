@@ -17,6 +17,7 @@ from pipeline.tables.read import Archive
 
 _ALL = frozenset(table.name for table in ALL)
 _IN_SQL = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)", re.IGNORECASE)
+_SECRET = re.compile(r"secret|password|token|credential|access\.?key", re.IGNORECASE)
 _OTHER_READS = {
     "refs": {"refs"},
     "refs_at": {"refs"},
@@ -30,7 +31,7 @@ class DryRun:
 
     Attributes:
         stored_bytes: of all tables of the archive on that night, each file once.
-        settings: of the Spark session that would run it, by their full names.
+        settings: of the Spark session that would run it, by their full names; what looks like a secret is hidden.
     """
 
     job: str
@@ -58,8 +59,9 @@ def dry_run(archive: Archive, job: str, cluster: Cluster, settings: Mapping[str,
         raise NoNightYet
     stats = archive.stats(table.name for table in ALL)
     reads = partition([table for table in stats if table.name in names], cluster)
-    fitted = {SHUFFLE_PARTITIONS: str(reads.shuffle_partitions)}
-    return DryRun(job, night, reads, sum(table.stored_bytes for table in stats), {**settings, **fitted})
+    fitted = {**settings, SHUFFLE_PARTITIONS: str(reads.shuffle_partitions)}
+    shown = {key: "(hidden)" if _SECRET.search(key) else value for key, value in fitted.items()}
+    return DryRun(job, night, reads, sum(table.stored_bytes for table in stats), shown)
 
 
 def tables_named(source: str) -> frozenset[str]:

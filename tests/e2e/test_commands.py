@@ -385,9 +385,12 @@ def test_a_dry_run_tells_and_runs_nothing(small: Small) -> None:
 
 def test_a_dry_run_for_a_cluster_starts_none(small: Small) -> None:
     shape = {"threads": 1000, "memory_bytes": 6 * 10**12, "disk_bytes": 5 * 10**14}
-    there = small.archive.with_settings(spark={"master": "yarn"}, spark__cluster=shape)
+    secret = {'"spark.hadoop.fs.secret.key"': "hush"}  # a quoted key of TOML
+    sections = {"spark": {"master": "yarn"}, "spark.cluster": shape, "spark.conf": secret}
+    there = small.archive.with_settings(**sections)
     found = there.ask("submit", "language_census", "--dry-run")
     assert found["settings"]["spark.executor.instances"] == "200"
+    assert found["settings"]["spark.hadoop.fs.secret.key"] == "(hidden)"
     assert found["settings"]["spark.sql.shuffle.partitions"] == "4000"
     assert "% of the disk" in show(there.run("submit", "language_census", "--dry-run"))
 
