@@ -24,6 +24,9 @@ DIGEST_PROPERTY = "pipeline.digest"
 RATIO_PROPERTY = "pipeline.raw-ratio"
 """Of a table: its raw bytes for each stored one, kept true by every commit that registers files."""
 
+SPLIT_PROPERTY, OPEN_COST_PROPERTY = "read.split.target-size", "read.split.open-file-cost"
+"""Iceberg's own names for how a table is cut."""
+
 STORED_BYTES, DATA_FILES, RECORDS = "total-files-size", "total-data-files", "total-records"
 """Keys of a snapshot's summary."""
 
@@ -104,9 +107,10 @@ class IcebergTable:
         """A snapshot that is known to be there."""
         return Snapshot(id_, dict(self._java.snapshot(id_).summary()))
 
-    def properties(self) -> dict[str, str]:
-        """The table's properties."""
-        return dict(self._java.properties())
+    def property(self, key: str) -> str | None:
+        """One of the table's properties."""
+        value = self._java.properties().get(key)
+        return None if value is None else str(value)
 
     def append_files(self, files: Sequence[NewFile], properties: Mapping[str, str]) -> None:
         """Register Parquet files in place, in one commit that carries the properties.
@@ -160,19 +164,19 @@ class IcebergTable:
         return Registered(data_file, source.getLength(), raw_bytes)
 
     def _stored_bytes(self) -> int:
-        current = self.current()
-        return 0 if current is None else int(current.summary.get(STORED_BYTES, "0"))
+        current = self._java.currentSnapshot()
+        return 0 if current is None else int(current.summary().get(STORED_BYTES) or 0)
 
     def _keep_split(self, transaction: JavaObject, kept_bytes: int, new: Sequence[Registered]) -> None:
         """Let every reader's tasks get their share of raw bytes, whatever the new files did to the ratio."""
-        known = self.properties().get(RATIO_PROPERTY)
+        known = self.property(RATIO_PROPERTY)
         stored, raw = sum(file.stored_bytes for file in new), sum(file.raw_bytes for file in new)
         ratio = raw_ratio(None if known is None else float(known), kept_bytes, stored, raw)
         split = split_of(self.name.rpartition(".")[2], ratio)
         update = transaction.updateProperties()
         update.set(RATIO_PROPERTY, f"{ratio:.3f}")
-        update.set("read.split.target-size", str(split.target_bytes))
-        update.set("read.split.open-file-cost", str(split.open_cost_bytes))
+        update.set(SPLIT_PROPERTY, str(split.target_bytes))
+        update.set(OPEN_COST_PROPERTY, str(split.open_cost_bytes))
         update.commit()
 
     def name_mapping(self) -> str:

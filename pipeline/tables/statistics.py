@@ -24,12 +24,12 @@ def table_stats(spark: SparkSession, name: str, snapshot: int | None) -> TableSt
     from the ratio that every commit of files keeps, or, for tables that Spark wrote, from the widths of their columns.
     """
     table = IcebergTable(spark, name)
-    properties = table.properties()
     summary: Mapping[str, str] = {} if snapshot is None else table.snapshot(snapshot).summary
     rows, stored = int(summary.get(RECORDS, "0")), int(summary.get(STORED_BYTES, "0"))
-    ratio = properties.get(RATIO_PROPERTY, TYPICAL_RATIO.get(name))
+    ratio = table.property(RATIO_PROPERTY) or TYPICAL_RATIO.get(name)
     raw = rows * row_bytes(BY_NAME[name]) if ratio is None else int(stored * float(ratio))
-    return TableStats(name, int(summary.get(DATA_FILES, "0")), rows, stored, raw, int(properties[BUCKETS_PROPERTY]))
+    buckets = int(table.property(BUCKETS_PROPERTY) or 0)
+    return TableStats(name, int(summary.get(DATA_FILES, "0")), rows, stored, raw, buckets)
 
 
 def row_bytes(table: Table) -> int:

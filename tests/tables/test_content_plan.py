@@ -17,7 +17,7 @@ from pipeline.model import tables
 from pipeline.plan.partitioning import TableStats
 from pipeline.tables.content_plan import content_stays, exchanges_of_content
 from pipeline.tables.create import create_tables
-from pipeline.tables.iceberg import RATIO_PROPERTY, IcebergTable, NewFile, full_name
+from pipeline.tables.iceberg import OPEN_COST_PROPERTY, RATIO_PROPERTY, SPLIT_PROPERTY, IcebergTable, NewFile, full_name
 from pipeline.tables.read import Archive
 from pipeline.tables.session import BY_BUCKET, configured
 from tests.tables.landing import BUCKETS
@@ -176,7 +176,8 @@ def test_a_layout_that_mixes_them_is_found(landed: Archive, tmp_path: Path) -> N
     mixed = rows.take(sorted(range(len(rows)), key=lambda at: at * 7919 % len(rows)))
     pq.write_table(mixed, tmp_path / "mixed.parquet")
     before, table = head_rows(landed), IcebergTable(landed.spark, "contents")
-    snapshot, properties = table.current().id, table.properties()
+    snapshot = table.current().id
+    properties = {key: table.property(key) for key in (RATIO_PROPERTY, SPLIT_PROPERTY, OPEN_COST_PROPERTY)}
     table.append_files([NewFile((tmp_path / "mixed.parquet").as_uri(), 0)], {})
     try:
         assert head_rows(landed) == before + 2 * ROWS
@@ -197,10 +198,9 @@ def test_a_table_knows_its_ratio_and_row_groups(landed: Archive) -> None:
     stored = books.agg(F.sum("file_size_in_bytes")).collect()[0][0]
     assert stats == TableStats("contents", 2 * BUCKETS, 2 * BUCKETS * ROWS, stored, stats.raw_bytes, BUCKETS)
     assert stats.raw_bytes == pytest.approx(raw, rel=0.05)
-    properties = IcebergTable(landed.spark, "contents").properties()
-    assert float(properties[RATIO_PROPERTY]) == pytest.approx(raw / stored, rel=0.05)
-    assert int(properties["read.split.target-size"]) == pytest.approx((384 << 20) * stored / raw, rel=0.05)
     table = MaintainedTable(landed.spark, "contents")
+    assert float(table.property(RATIO_PROPERTY)) == pytest.approx(raw / stored, rel=0.05)
+    assert int(table.property(SPLIT_PROPERTY)) == pytest.approx((384 << 20) * stored / raw, rel=0.05)
     for file in table.scan_bucket(table.current().id, 0).data:
         groups = pq.ParquetFile(file.location().removeprefix("file://")).num_row_groups
         assert len(file.splitOffsets()) == groups >= 2
