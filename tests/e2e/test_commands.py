@@ -385,7 +385,7 @@ def test_a_dry_run_tells_and_runs_nothing(small: Small) -> None:
 
 def test_a_dry_run_for_a_cluster_starts_none(small: Small) -> None:
     shape = {"threads": 1000, "memory_bytes": 6 * 10**12, "disk_bytes": 5 * 10**14}
-    secret = {'"spark.hadoop.fs.secret.key"': "hush"}  # a quoted key of TOML
+    secret = {"spark.hadoop.fs.secret.key": "hush"}
     sections = {"spark": {"master": "yarn"}, "spark.cluster": shape, "spark.conf": secret}
     there = small.archive.with_settings(**sections)
     found = there.ask("submit", "language_census", "--dry-run")
