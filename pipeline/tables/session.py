@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import sys
@@ -65,6 +66,7 @@ _ALWAYS = {
 }
 
 
+_PACKAGES = "spark.jars.packages"
 _WAREHOUSE = f"spark.sql.catalog.{CATALOG}.warehouse"
 _SESSIONS: dict[str, SparkSession] = {}
 
@@ -80,8 +82,24 @@ def open_session(settings: SparkSettings, root_uri: str, app: str) -> SparkSessi
     running = _running()
     if running is not None:
         return _session_for(running, conf[_WAREHOUSE])
+    if _PACKAGES not in conf:
+        return _start(settings.master, conf, app)
+    with _resolving(Path(conf["spark.jars.ivy"])):
+        return _start(settings.master, session_conf(settings, root_uri), app)
+
+
+@contextmanager
+def _resolving(ivy: Path) -> Iterator[None]:
+    """One process of this machine at a time: Ivy has no locks, and its downloads get into each other's way."""
+    ivy.mkdir(parents=True, exist_ok=True)
+    with (ivy / ".git-lakehouse.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _start(master: str, conf: Mapping[str, str], app: str) -> SparkSession:
     os.environ["PYSPARK_PYTHON"] = conf["spark.pyspark.python"]  # PySpark reads the variable only
-    builder = SparkSession.builder.master(settings.master).appName(app)
+    builder = SparkSession.builder.master(master).appName(app)
     for key, value in conf.items():
         builder = builder.config(key, value)
     for name in _CHATTY:
@@ -150,6 +168,6 @@ def _iceberg_jar(coordinate: str, conf: dict[str, str]) -> dict[str, str]:
     group, artifact, version = coordinate.split(":")
     ivy = Path(conf["spark.jars.ivy"]) if "spark.jars.ivy" in conf else Path.home() / ".ivy2.5.2"
     jar = ivy / "jars" / f"{group}_{artifact}-{version}.jar"
-    if jar.is_file() and "spark.jars" not in conf and "spark.jars.packages" not in conf:
+    if jar.is_file() and "spark.jars" not in conf and _PACKAGES not in conf:
         return {"spark.jars": str(jar)}
-    return {"spark.jars.packages": coordinate, "spark.jars.ivy": str(ivy)}
+    return {_PACKAGES: coordinate, "spark.jars.ivy": str(ivy)}
