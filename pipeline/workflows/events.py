@@ -6,7 +6,6 @@ The command line draws progress from it while the run goes on; afterwards stages
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ExitCode, PipelineError
+from pipeline.git.errors import ScratchFailed
 from pipeline.model.manifest import VisitLine
 
 Event = dict[str, Any]
@@ -24,7 +24,7 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True)
 class EventLog:
-    """The event file of one run on this machine."""
+    """The event file of one run on this machine, on its scratch. What is appended may raise ``ScratchFailed``."""
 
     path: Path
 
@@ -85,11 +85,11 @@ class EventLog:
 
     def _append(self, event: Event) -> None:
         line = json.dumps(event, default=str).encode() + b"\n"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
+            with self.path.open("ab", buffering=0) as file:
+                file.write(line)
+        except OSError as error:
+            raise ScratchFailed(str(self.path), error.strerror or str(error)) from error
 
 
 class EventReader:

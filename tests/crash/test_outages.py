@@ -149,7 +149,10 @@ def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(nights: Nights, tmp_p
         free = os.statvfs(scratch).f_bavail * os.statvfs(scratch).f_frsize
         ballast.write_bytes(bytes(free - pages * PAGE_BYTES))
         said = archive.run(*NIGHTLY, code=ExitCode.RUN_FAILED).stderr
-        assert "No space left on device" in said.splitlines()[-1]
+        told = said.splitlines()[-1]
+        assert told.startswith("error: ")
+        assert f"scratch can not be written at {scratch}" in told
+        assert "No space left on device" in told
         ballast.unlink()
         archive.run(*NIGHTLY)
         assert list((scratch / "runs").iterdir()) == []
