@@ -30,16 +30,10 @@ def serve(folder: Path, port: int) -> subprocess.Popen[bytes]:
     Raises:
         DaemonFailed: it does not.
     """
+    where = ["--listen=127.0.0.1", f"--port={port}", f"--base-path={folder}"]
     daemon = subprocess.Popen(
-        [
-            "git",
-            "daemon",
-            "--export-all",
-            "--reuseaddr",
-            "--listen=127.0.0.1",
-            f"--port={port}",
-            f"--base-path={folder}",
-        ]
+        ["git", "daemon", "--export-all", "--reuseaddr", *where],
+        stderr=subprocess.DEVNULL,  # it complains of a caller that only looks whether it is there
     )
     ends = time.monotonic() + READY_WITHIN_S
     while daemon.poll() is None and time.monotonic() < ends:

@@ -82,11 +82,22 @@ def long_history(path: Path, raw_bytes: int, *, seed: int = 5) -> None:
                 source.edit(lines)
                 mark += 1
         upcoming = list(first)
-        for number, at in enumerate(range(0, versions, FILES_OF_A_COMMIT)):
+        for number, changed in enumerate(_commits_of(schedule)):
             stream.write(_commit(number))
-            for file in schedule[at : at + FILES_OF_A_COMMIT]:
+            for file in changed:
                 stream.write(b"M 100644 :%d %s\n" % (upcoming[file], _path(file)))
                 upcoming[file] += 1
+
+
+def _commits_of(schedule: list[int]) -> Iterator[list[int]]:
+    """Files that change together, in order, none twice in one commit: each version is in some tree."""
+    changed: list[int] = []
+    for file in schedule:
+        if len(changed) == FILES_OF_A_COMMIT or file in changed:
+            yield changed
+            changed = []
+        changed.append(file)
+    yield changed
 
 
 def wide_head(path: Path, raw_bytes: int, *, seed: int = 6) -> None:

@@ -32,7 +32,7 @@ def measure(bench: Bench) -> Found:
     (manifest,), ours = measured(archive.fetch, bed, 0, buckets)
     cloned = clone(bench, repository.url)[1]
     stored = store.compare(bench, bed, [repository])
-    say("big: a word in every version")
+    say("big: a word in every version of every file")
     counted, spark = in_child(count_in_archive, bed, bench.sizes.repeat)
     by_git, git = measured(peers.count_word, repository.path, WORD)
     assert counted == by_git, f"{counted} found in the archive, {by_git} by git"

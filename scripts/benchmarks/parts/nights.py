@@ -7,7 +7,7 @@ from itertools import pairwise
 from benchmarks import archive, histories
 from benchmarks.archive import Bed
 from benchmarks.bench import Bench, say
-from benchmarks.measure import in_child, measured
+from benchmarks.measure import Cost, cost_of, in_child, measured
 from benchmarks.results import Figure, Found, Table
 from pipeline.model.tables import ALL
 
@@ -22,25 +22,21 @@ def measure(bench: Bench) -> Found:
         histories.small_repository(bench.server.path(name), number)
     many, alone = Bed(bench.work / MANY), Bed(bench.work / ALONE)
     say("nights: first visits")
-    first = measured(first_night, many, [bench.server.url(name) for name in names])[1]
-    in_child(first_night, alone, [bench.server.url(ALONE)])
+    urls = [bench.server.url(name) for name in names]
+    first, buckets, files = in_child(first_nights, many, urls, alone, bench.server.url(ALONE))
     say("nights: nothing new")
-    files = [in_child(archive.data_files, many)]
-    buckets = in_child(archive.plan, many, 1)
     manifests, fetched = measured(archive.fetch, many, 1, buckets)
     pack_bytes = sum(visit.pack_bytes for manifest in manifests for visit in manifest.visits)
     own = sum(len(manifest.files) - 1 for manifest in manifests)
-    quiet = measured(archive.nightly, many, 1)[1]
-    files.append(in_child(archive.data_files, many))
+    quiet, files_then = in_child(night_and_files, many, 1)
     say("nights: one change")
     for name in (names[0], ALONE):
         histories.add_commit(bench.server.path(name))
-    changed = measured(archive.nightly, many, 2)[1]
-    files.append(in_child(archive.data_files, many))
+    changed, files_at_last = in_child(night_and_files, many, 2)
     single = measured(archive.nightly, alone, 1)[1]
     touched = archive.touched(many, 2)
     most = len(ALL) * touched
-    added = [after - before for before, after in pairwise(files)]
+    added = [after - before for before, after in pairwise((files, files_then, files_at_last))]
     of = f"{len(names):,} origins"
     figures = (
         Figure(
@@ -64,7 +60,17 @@ def measure(bench: Bench) -> Found:
     return Found(figures, (Table("Nights, Spark's start included", ("night", "CPU-s", "s"), rows),))
 
 
-def first_night(bed: Bed, urls: list[str]) -> None:
-    """An archive with its first night."""
-    archive.create(bed, urls)
-    archive.nightly(bed, 0)
+def first_nights(many: Bed, urls: list[str], alone: Bed, url: str) -> tuple[Cost, tuple[int, ...], int]:
+    """Both archives with their first nights, and the plan of the second; the cost of the first, data files so far."""
+    archive.create(many, urls)
+    cost = cost_of(archive.nightly, many, 0)[1]
+    files, buckets = archive.data_files(many), archive.plan(many, 1)
+    archive.create(alone, [url])
+    archive.nightly(alone, 0)
+    return cost, buckets, files
+
+
+def night_and_files(bed: Bed, number: int) -> tuple[Cost, int]:
+    """What a night costs, Spark's start included, and how many data files have been added by then."""
+    cost = cost_of(archive.nightly, bed, number)[1]
+    return cost, archive.data_files(bed)

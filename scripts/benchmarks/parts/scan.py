@@ -25,10 +25,8 @@ def measure(bench: Bench) -> Found:
     say("scan: a HEAD of %d MB", bench.sizes.head_bytes / MB)
     histories.wide_head(bench.server.path(NAME), bench.sizes.head_bytes)
     bed = Bed(bench.work / NAME)
-    in_child(archive.create, bed, [bench.server.url(NAME)])
-    in_child(archive.nightly, bed, 0)
-    say("scan: reading")
-    raw, jvm, arrow = in_child(scans, bed, bench.sizes.repeat)
+    say("scan: archiving and reading it")
+    raw, jvm, arrow = in_child(fill_and_scan, bed, bench.server.url(NAME), bench.sizes.repeat)
     figures = (
         Figure("scan-jvm", NAME, raw / MB / jvm.cpu_s, _told(raw, jvm)),
         Figure("scan-arrow", NAME, raw / MB / arrow.cpu_s, _told(raw, arrow)),
@@ -44,8 +42,10 @@ def _told(raw: int, cost: Cost) -> str:
     return f"{raw / MB:,.0f} MB in {cost.cpu_s:.2f} CPU-s, {cost.wall_s:.2f} s"
 
 
-def scans(bed: Bed, repeat: int) -> tuple[int, Cost, Cost]:
-    """Raw bytes at HEAD, and the costs of both scans."""
+def fill_and_scan(bed: Bed, url: str, repeat: int) -> tuple[int, Cost, Cost]:
+    """An archive with its first night; raw bytes at HEAD, and the costs of both scans."""
+    archive.create(bed, [url])
+    archive.nightly(bed, 0)
     costs = []
     for scan in (in_jvm, in_python):
         scan(bed)
