@@ -1,0 +1,126 @@
+"""The command behind ``scripts/bench``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import psutil
+
+from benchmarks import report, results
+from benchmarks.bench import Bench, Sizes, say
+from benchmarks.measure import command
+from benchmarks.parts import big, fetch, memory, nights, scan, store
+from benchmarks.repositories import NoRepositories, serving
+from pipeline.cli.output import Output
+
+ROOT = Path(__file__).parents[2]
+PARTS: dict[str, Callable[[Bench], results.Found]] = {
+    "fetch": fetch.measure,
+    "store": store.measure,
+    "big": big.measure,
+    "memory": memory.measure,
+    "nights": nights.measure,
+    "scan": scan.measure,
+}
+HERMETIC = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+MB = 1_000_000
+
+
+def _chosen(context: click.Context, option: click.Parameter, value: str) -> list[str]:
+    names = [name for name in value.split(",") if name]
+    if unknown := set(names) - PARTS.keys():
+        raise click.BadParameter(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    return [name for name in PARTS if name in names]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
+@click.option("--only", default=",".join(PARTS), callback=_chosen, help="Parts to run, the others stay as they were.")
+@click.option("--repeat", default=3, type=click.IntRange(1), help="Runs of what is short; the median counts.")
+@click.option("--big-mb", default=2_000, type=click.IntRange(1), help="Raw size of the long history, MB.")
+@click.option("--memory-mb", default=8_000, type=click.IntRange(1), help="Raw size of the history for memory, MB.")
+@click.option("--head-mb", default=500, type=click.IntRange(1), help="Text at HEAD for scans, MB.")
+@click.option("--origins", default=1_000, type=click.IntRange(1), help="Small origins of a night.")
+@click.option(
+    "--work", type=click.Path(file_okay=False, path_type=Path), help="Where scratch goes.  [default: temporary]"
+)
+@click.option("--json", "json_path", default=ROOT / "docs" / "benchmarks.json", type=click.Path(path_type=Path))
+@click.option("--docs", default=ROOT / "docs" / "BENCHMARKS.md", type=click.Path(path_type=Path))
+def bench(
+    folder: Path | None,
+    only: list[str],
+    repeat: int,
+    big_mb: int,
+    memory_mb: int,
+    head_mb: int,
+    origins: int,
+    work: Path | None,
+    json_path: Path,
+    docs: Path,
+) -> None:
+    """Compare the archive with git and with others, on bundles or bare repositories in FOLDER (../shared/corpora).
+
+    Everything is in CPU seconds, user and system, of a process and all that it started.
+    """
+    logging.basicConfig(level="WARNING", format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("benchmarks").setLevel("INFO")
+    os.environ.update(HERMETIC)
+    sizes = Sizes(big_mb * MB, memory_mb * MB, head_mb * MB, origins, repeat)
+    parts = results.read(json_path)
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "git-lakehouse"
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=work) as scratch, serving(Path(scratch) / "served") as server:
+        run = Bench(folder or ROOT.parent / "shared" / "corpora", Path(scratch), cache, server, sizes)
+        for name in only:
+            try:
+                parts[name] = results.Part(circumstances(), PARTS[name](run))
+            except NoRepositories as error:
+                raise click.ClickException(str(error)) from None
+            results.write(json_path, parts)
+    parts = {name: parts[name] for name in PARTS if name in parts}
+    report.fill(docs, parts)
+    show(parts, only)
+    say("written: %s and %s", json_path, docs)
+
+
+def circumstances() -> dict[str, str]:
+    """Date, machine and versions."""
+    packages = ("pyspark", "pyarrow", "dulwich")
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {psutil.virtual_memory().total >> 30} GiB, "
+        f"{platform.system()} {platform.release()}",
+        "load when it began": f"{os.getloadavg()[0]:.1f}",
+        "git": command(["git", "--version"]).split()[2],
+        "Python": platform.python_version(),
+        **{package: version(package) for package in packages},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+
+
+def show(parts: dict[str, results.Part], only: list[str]) -> None:
+    """Print what this run has found."""
+    output = Output("text")
+    mine = {name: parts[name] for name in only}
+    for part in mine.values():
+        for table in part.found.tables:
+            output.table(table.title, table.columns, report.cells(table))
+    output.table("Targets", report.TARGET_COLUMNS, report.target_rows(mine))
+
+
+if __name__ == "__main__":
+    bench()

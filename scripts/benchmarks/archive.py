@@ -1,0 +1,205 @@
+"""Our side: an archive of its own for each comparison, driven by the commands and steps that a night has.
+
+Functions here do their work in the process that calls them; ``measure.in_child`` gives them one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from click.testing import CliRunner
+from pyspark.sql import SparkSession
+
+from pipeline.archive import open_archive
+from pipeline.cli.main import cli
+from pipeline.config import Config, load_config
+from pipeline.fetch.bucket import fetch_bucket
+from pipeline.model.layout import Load
+from pipeline.model.manifest import Manifest
+from pipeline.model.origin import bucket_of, network_id
+from pipeline.model.tables import ALL
+from pipeline.storage.factory import open_storage
+from pipeline.storage.interface import Storage
+from pipeline.tables.iceberg import full_name
+from pipeline.tables.plan import read_plan, write_plan
+from pipeline.tables.session import open_session
+
+FIRST_NIGHT = date(2026, 1, 1)
+LEAST_BUCKETS = 8
+CORES = 2
+"""Of Spark, so that figures compare between machines."""
+
+
+class CommandFailed(Exception):
+    """A command of ours ended with an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bed:
+    """An archive in ``folder`` and its configuration."""
+
+    folder: Path
+    buckets: int = LEAST_BUCKETS
+
+    @property
+    def config_path(self) -> Path:
+        """The configuration file of all its commands."""
+        return self.folder / "config.toml"
+
+    @property
+    def config(self) -> Config:
+        """The same, read."""
+        return load_config(self.config_path)
+
+    @property
+    def storage(self) -> Storage:
+        """Where the archive lies."""
+        return open_storage(self.config.archive.location)
+
+    def spark(self) -> SparkSession:
+        """The session of this process."""
+        return open_session(self.config.spark, self.storage.root_uri, "bench")
+
+    def write_config(self) -> None:
+        """Servers on loopback, no jobs, and everything else as shipped."""
+        sections: dict[str, dict[str, object]] = {
+            "archive": {"location": str(self.folder / "archive"), "buckets": self.buckets},
+            "fetch": {"scratch": str(self.folder / "scratch"), "allowed_networks": [str(IPv4Network("127.0.0.0/8"))]},
+            "fetch.limits": {"total_s": 86_400},
+            "nightly": {"jobs": []},
+            "spark": {"master": f"local[{CORES}]"},
+            "log": {"level": "WARNING"},
+        }
+        lines = [
+            line
+            for name, values in sections.items()
+            for line in (f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items()), "")
+        ]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.config_path.write_text("\n".join(lines))
+
+
+def night(number: int) -> date:
+    """The date of a night, the first being 0."""
+    return FIRST_NIGHT + timedelta(number)
+
+
+def bucket_for(url: str, buckets: int) -> int:
+    """The bucket of an origin that is nobody's fork."""
+    return bucket_of(network_id(url), buckets)
+
+
+def enough_buckets(urls: Sequence[str]) -> int:
+    """A number of buckets that gives each of these origins one to itself."""
+    buckets = LEAST_BUCKETS
+    while len({bucket_for(url, buckets) for url in urls}) < len(urls):
+        buckets += 1
+    return buckets
+
+
+def run(bed: Bed, *words: str, stdin: str = "") -> Any:  # noqa: ANN401 - whatever the command has to tell
+    """Run a command in this process and return the JSON that it prints.
+
+    Raises:
+        CommandFailed: its exit code is not 0.
+    """
+    done = CliRunner().invoke(cli, [*words, "--config", str(bed.config_path), "--output", "json"], input=stdin)
+    if done.exit_code != 0:
+        raise CommandFailed(f"{' '.join(words)} ended with {done.exit_code}: {done.stderr}")
+    return json.loads(done.stdout)
+
+
+def create(bed: Bed, urls: Sequence[str]) -> None:
+    """An archive with these origins, each a network of its own."""
+    bed.write_config()
+    run(bed, "init")
+    run(bed, "origins", "add", "--from", "-", stdin="\n".join(urls))
+
+
+def plan(bed: Bed, number: int) -> tuple[int, ...]:
+    """Plan a night; the buckets that have work."""
+    storage, load = bed.storage, Load.of_night(night(number))
+    return tuple(sorted(write_plan(bed.spark(), storage, load, open_archive(storage).buckets).buckets))
+
+
+def create_and_plan(bed: Bed, urls: Sequence[str]) -> tuple[int, ...]:
+    """Both, for the first night."""
+    create(bed, urls)
+    return plan(bed, 0)
+
+
+def fetch(bed: Bed, number: int, buckets: Sequence[int]) -> list[Manifest]:
+    """The fetch tasks of a planned night, one after the other. Done again they do the same again."""
+    settings = bed.config.fetch
+    return [
+        fetch_bucket(
+            bed.storage,
+            Load.of_night(night(number)),
+            bucket,
+            run_id="bench",
+            conditions=settings.conditions,
+            concurrency=settings.concurrency,
+            scratch=settings.scratch_folder,
+            run_bytes=settings.run_bytes,
+        )
+        for bucket in buckets
+    ]
+
+
+def nightly(bed: Bed, number: int) -> Any:  # noqa: ANN401 - the command's own summary
+    """A night, from wherever it stands."""
+    return run(bed, "nightly", "--night", str(night(number)))
+
+
+def touched(bed: Bed, number: int) -> int:
+    """How many buckets a night had work in."""
+    return len(read_plan(bed.storage, Load.of_night(night(number))).buckets)
+
+
+def stored_bytes(bed: Bed) -> dict[str, dict[int, int]]:
+    """Live data and delete files of each table by bucket, in bytes."""
+    spark = bed.spark()
+    return {
+        table.name: {
+            row["bucket"]: row["size"]
+            for row in spark.sql(
+                "SELECT partition.bucket AS bucket, sum(file_size_in_bytes) AS size "  # noqa: S608 - names of ours
+                f"FROM {full_name(table.name)}.files GROUP BY 1"
+            ).collect()
+        }
+        for table in ALL
+    }
+
+
+def data_files(bed: Bed) -> int:
+    """How many data files all snapshots together have added so far."""
+    spark = bed.spark()
+    return sum(
+        int(row["added"] or 0)
+        for table in ALL
+        for row in spark.sql(
+            f"SELECT sum(int(summary['added-data-files'])) AS added FROM {full_name(table.name)}.snapshots"  # noqa: S608 - names of ours
+        ).collect()
+    )
+
+
+def head_group_bytes(bed: Bed, bucket: int) -> int:
+    """Raw bytes of contents in row groups that a scan of HEAD can not pass by."""
+    spark = bed.spark()
+    files = spark.table(f"{full_name('contents')}.files").where(f"content = 0 AND partition.bucket = {bucket}")
+    read = 0
+    for row in files.collect():
+        with pq.ParquetFile(row["file_path"].removeprefix("file:")) as file:
+            flag, content = (file.schema_arrow.get_field_index(name) for name in ("at_head", "content"))
+            for group in map(file.metadata.row_group, range(file.num_row_groups)):
+                statistics = group.column(flag).statistics
+                if statistics is None or statistics.max:
+                    read += group.column(content).total_uncompressed_size
+    return read

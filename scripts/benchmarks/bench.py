@@ -1,0 +1,55 @@
+"""What every part of the comparison is given."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from benchmarks.archive import Bed, create_and_plan, enough_buckets
+from benchmarks.measure import in_child
+from benchmarks.repositories import Repository, Server, copy_all
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured; the defaults are those of issue 5."""
+
+    big_bytes: int
+    memory_bytes: int
+    head_bytes: int
+    origins: int
+    repeat: int
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run: where repositories come from and are served, scratch, and how much of everything."""
+
+    source: Path
+    work: Path
+    cache: Path
+    server: Server
+    sizes: Sizes
+
+    @cached_property
+    def repositories(self) -> list[Repository]:
+        """Copies of what is in ``source``, served."""
+        return copy_all(self.source, self.server)
+
+    @cached_property
+    def corpora(self) -> Bed:
+        """The archive of all of them, its first night planned, each in a bucket of its own."""
+        urls = [repository.url for repository in self.repositories]
+        bed = Bed(self.work / "corpora", enough_buckets(urls))
+        say("an archive of %d repositories", len(urls))
+        in_child(create_and_plan, bed, urls)
+        return bed
+
+
+def say(sentence: str, *values: object) -> None:
+    """Tell how far the run is."""
+    logger.info(sentence, *values)

@@ -1,0 +1,154 @@
+"""Repositories that are made up, the same for the same numbers on every machine: one long history, one wide HEAD,
+many small ones.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import IO
+
+from benchmarks.measure import command
+
+MEAN_LINES, LINE_BYTES = 1_150, 37
+VERSIONS_OF_A_FILE = 30
+FILES_OF_A_COMMIT = 3
+FILES_OF_A_FOLDER = 50
+BLOB_SHARE = 0.93
+"""Of all raw bytes in a long history; the rest are trees and commits."""
+
+WIDE_LINES = 270
+EPOCH = 1_400_000_000
+
+_OPENINGS = (
+    b"    if (%s->%s ", b"    return %s_%s", b"static int %s_%s", b"        %s = %s", b"#define %s_%s ",
+    b"    /* %s the %s ", b"    for (int %s = %s", b"        case %s_%s: ", b"    %s->%s", b"struct %s %s",
+    b"            %s(%s, ", b"  assert(%s.%s",
+)  # fmt: skip
+_ENDINGS = (
+    b"== %s) {\n", b"(%s, %s);\n", b" = %s(&%s);\n", b"%s, sizeof(%s));\n", b"%s */\n", b"!= NULL && %s < %s) {\n",
+    b"[%s];\n", b".%s->%s++;\n", b"(void);\n", b"%s(%s), \"%s\");\n", b"}\n", b" ? %s : %s;\n",
+)  # fmt: skip
+
+
+class _Source:
+    """Lines that look and compress like source code."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        syllables = [a + b for a in "bcdfglmnprstvwk" for b in ("a", "e", "i", "o", "u", "et")]
+        words = ["".join(random.choices(syllables, k=random.randint(1, 4))).encode() for _ in range(6_000)]
+        self._openings = [self._filled(random.choice(_OPENINGS), words) for _ in range(12_000)]
+        self._endings = [self._filled(random.choice(_ENDINGS), words) for _ in range(12_000)]
+
+    def _filled(self, template: bytes, words: list[bytes]) -> bytes:
+        return template % tuple(self._random.choices(words, k=template.count(b"%s")))
+
+    def lines(self, count: int) -> list[bytes]:
+        """So many new ones."""
+        begin = self._random.choices(self._openings, k=count)
+        end = self._random.choices(self._endings, k=count)
+        return [a + b for a, b in zip(begin, end, strict=True)]
+
+    def edit(self, lines: list[bytes]) -> None:
+        """What a commit does to a file: a few places change, most lines stay."""
+        for _ in range(1 + int(self._random.expovariate(0.7))):
+            at = self._random.randrange(len(lines))
+            lines[at : at + self._random.randint(0, 3)] = self.lines(self._random.randint(1, 4))
+
+
+def long_history(path: Path, raw_bytes: int, *, seed: int = 5) -> None:
+    """About ``raw_bytes`` of objects: few files with many versions each, which differ by a few lines."""
+    random = Random(seed)  # noqa: S311 - the same text every time
+    source = _Source(random)
+    versions = max(int(raw_bytes * BLOB_SHARE / (MEAN_LINES * LINE_BYTES)), 10)
+    files = max(versions // VERSIONS_OF_A_FILE, 3)
+    weights = [random.paretovariate(1.2) for _ in range(files)]
+    schedule = [*range(files), *random.choices(range(files), weights, k=versions - files)]
+    random.shuffle(schedule)
+    first, mark = [], 1
+    counts = [0] * files
+    for file in schedule:
+        counts[file] += 1
+    with _fast_import(path) as stream:
+        for file in range(files):
+            first.append(mark)
+            lines = source.lines(max(int(random.lognormvariate(0, 1) * MEAN_LINES / 1.65), 5))
+            for _ in range(counts[file]):
+                stream.write(b"blob\nmark :%d\n%s" % (mark, _data(b"".join(lines))))
+                source.edit(lines)
+                mark += 1
+        upcoming = list(first)
+        for number, changed in enumerate(_commits_of(schedule)):
+            stream.write(_commit(number))
+            for file in changed:
+                stream.write(b"M 100644 :%d %s\n" % (upcoming[file], _path(file)))
+                upcoming[file] += 1
+
+
+def _commits_of(schedule: list[int]) -> Iterator[list[int]]:
+    """Files that change together, in order, none twice in one commit: each version is in some tree."""
+    changed: list[int] = []
+    for file in schedule:
+        if len(changed) == FILES_OF_A_COMMIT or file in changed:
+            yield changed
+            changed = []
+        changed.append(file)
+    yield changed
+
+
+def wide_head(path: Path, raw_bytes: int, *, seed: int = 6) -> None:
+    """One commit with about ``raw_bytes`` of text in many files."""
+    random = Random(seed)  # noqa: S311 - the same text every time
+    source = _Source(random)
+    with _fast_import(path) as stream:
+        stream.write(_commit(0))
+        written = number = 0
+        while written < raw_bytes:
+            text = b"".join(source.lines(max(int(random.lognormvariate(0, 1) * WIDE_LINES / 1.65), 3)))
+            stream.write(b"M 100644 inline %s\n%s" % (_path(number), _data(text)))
+            written += len(text)
+            number += 1
+
+
+def small_repository(path: Path, number: int) -> None:
+    """Three commits and as many files; ``number`` makes its history its own."""
+    with _fast_import(path) as stream:
+        for commit in range(3):
+            stream.write(_commit(commit))
+            text = b"".join(b"line %d of repository %d\n" % (line, number) for line in range(20 * (commit + 1)))
+            stream.write(b"M 100644 inline %s\n%s" % (_path(commit), _data(text)))
+
+
+def add_commit(path: Path) -> None:
+    """One commit more on the branch main, with a file of its own."""
+    with _fast_import(path) as stream:
+        stream.write(_commit(3) + b"from refs/heads/main^0\nM 100644 inline news.txt\n" + _data(b"news\n"))
+
+
+def _path(number: int) -> bytes:
+    return b"part%03d/file%05d.c" % (number // FILES_OF_A_FOLDER, number)
+
+
+def _data(content: bytes) -> bytes:
+    return b"data %d\n%s\n" % (len(content), content)
+
+
+def _commit(number: int) -> bytes:
+    who = b"committer Some Body <body%d@example.org> %d +0100\n" % (number % 40, EPOCH + 3600 * number)
+    return b"commit refs/heads/main\n%s%s" % (who, _data(b"Change %d\n" % number))
+
+
+@contextmanager
+def _fast_import(path: Path) -> Iterator[IO[bytes]]:
+    if not path.exists():
+        command(["git", "init", "--quiet", "--bare", "--initial-branch=main", path])
+    with subprocess.Popen(["git", "-C", path, "fast-import", "--quiet", "--done"], stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        yield process.stdin
+        process.stdin.write(b"done\n")
+    if process.returncode != 0:
+        raise subprocess.CalledProcessError(process.returncode, process.args)

@@ -1,0 +1,68 @@
+"""What a piece of work costs, in CPU seconds: machines are shared, and wall time tells more of the neighbours."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import psutil
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """User and system time of a process and of all that it started; ``peak_bytes`` is the process's own memory."""
+
+    cpu_s: float
+    wall_s: float
+    peak_bytes: int
+
+
+def in_child(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do it in a new process that has nothing in memory but the function's module."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *args, **kwargs).result()
+
+
+def cost_of(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, Cost]:
+    """Do it here and now; what it returns, and what it cost."""
+    cpu_s, began = _cpu_s(), time.monotonic()
+    found = work(*args, **kwargs)
+    wall_s = time.monotonic() - began
+    return found, Cost(_cpu_s() - cpu_s, wall_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def measured(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, Cost]:
+    """``cost_of`` in a new process, whose start does not count."""
+    return in_child(cost_of, work, *args, **kwargs)  # type: ignore[arg-type]
+
+
+def repeated(times: int, once: Callable[[], tuple[T, Cost]]) -> tuple[T, Cost]:
+    """The run with the median CPU time of several."""
+    return sorted((once() for _ in range(times)), key=lambda run: run[1].cpu_s)[times // 2]
+
+
+def command(words: Sequence[str | Path]) -> str:
+    """Run a program; what it printed.
+
+    Raises:
+        CalledProcessError: it failed.
+    """
+    return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def _cpu_s() -> float:
+    """Of this process, of its children that ended, and of those that run, Spark's JVM and its workers among them."""
+    ended = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    running = [process.cpu_times() for process in psutil.Process().children(recursive=True)]
+    cpu_s: float = sum(usage.ru_utime + usage.ru_stime for usage in ended)
+    return cpu_s + float(sum(t.user + t.system + t.children_user + t.children_system for t in running))

@@ -1,0 +1,77 @@
+"""A long history: fetched, stored, compacted, and a word counted in every version of every file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import pyarrow as pa
+
+from benchmarks import archive, histories, peers
+from benchmarks.archive import Bed
+from benchmarks.bench import Bench, say
+from benchmarks.measure import Cost, cost_of, in_child, measured, repeated
+from benchmarks.parts import store
+from benchmarks.parts.fetch import clone
+from benchmarks.results import Figure, Found, Table
+from pipeline.tables.read import Archive
+from pipeline.tables.session import split_freely
+
+MB = 1e6
+NAME = "big"
+WORD = b"return"
+
+
+def measure(bench: Bench) -> Found:
+    """The whole life of one repository."""
+    say("big: a history of %d MB", bench.sizes.big_bytes / MB)
+    histories.long_history(bench.server.path(NAME), bench.sizes.big_bytes)
+    repository = bench.server.repository(NAME)
+    bed = Bed(bench.work / NAME)
+    buckets = in_child(archive.create_and_plan, bed, [repository.url])
+    say("big: fetch of %d objects", repository.objects)
+    (manifest,), ours = measured(archive.fetch, bed, 0, buckets)
+    cloned = clone(bench, repository.url)[1]
+    stored = store.compare(bench, bed, [repository])
+    say("big: a word in every version of every file")
+    counted, spark = in_child(count_in_archive, bed, bench.sizes.repeat)
+    by_git, git = measured(peers.count_word, repository.path, WORD)
+    assert counted == by_git, f"{counted} found in the archive, {by_git} by git"
+    speed = repository.raw_bytes / MB / ours.cpu_s
+    figures = (
+        Figure("fetch-big", NAME, speed, f"{repository.raw_bytes / MB:,.0f} MB in {ours.cpu_s:.1f} CPU-s"),
+        Figure("fetch-clone", NAME, ours.cpu_s / cloned.cpu_s, f"clone {cloned.cpu_s:.2f} CPU-s"),
+        Figure("memory", NAME, ours.peak_bytes / MB),
+        Figure(
+            "word", NAME, git.cpu_s / spark.cpu_s,
+            f"{spark.cpu_s:.1f} CPU-s, {spark.wall_s:.1f} s; git {git.cpu_s:.1f} CPU-s, {git.wall_s:.1f} s",
+        ),
+    )  # fmt: skip
+    columns = ("objects", "raw MB", "pack as served MB", "fetch CPU-s", "clone CPU-s", "most memory MB")
+    row = (
+        repository.objects, repository.raw_bytes / MB, manifest.visits[0].pack_bytes / MB, ours.cpu_s, cloned.cpu_s,
+        ours.peak_bytes / MB,
+    )  # fmt: skip
+    table = Table("A long history", columns, (row,))
+    return Found((*figures, *stored.figures), (table, *stored.tables))
+
+
+def count_in_archive(bed: Bed, repeat: int) -> tuple[int, Cost]:
+    """The same as ``peers.count_word``, with a session that has been used before."""
+    _count(bed)
+    return repeated(repeat, lambda: cost_of(_count, bed))
+
+
+def _count(bed: Bed) -> int:
+    spark = bed.spark()
+    with split_freely(spark):
+        contents = Archive(spark).table("contents").select("content")
+        counts = contents.mapInArrow(_counting(WORD), "found bigint").toArrow()
+    return sum(counts["found"].to_pylist())
+
+
+def _counting(word: bytes) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def count(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        found = sum(content.count(word) for batch in batches for content in batch.column(0).to_pylist())
+        yield pa.RecordBatch.from_pydict({"found": [found]})
+
+    return count

@@ -1,0 +1,47 @@
+"""Run by the Python that has swh-loader-git, never by ours: load a repository into storage in memory, tell the cost."""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import sys
+from importlib.metadata import version
+
+from swh.loader.git.loader import GitLoader
+from swh.storage import get_storage
+
+STEPS = [{"cls": "buffer"}, {"cls": "filter"}, {"cls": "memory"}]
+COUNTED = ("content", "directory", "revision", "release")
+
+
+def cpu_s() -> float:
+    """User and system time of this process and of what it started."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def main(url: str) -> None:
+    """Print one line of JSON."""
+    logging.disable(logging.ERROR)
+    storage = get_storage("pipeline", steps=STEPS)
+    began = cpu_s()
+    outcome = GitLoader(storage, url).load()
+    took = cpu_s() - began
+    if outcome["status"] != "eventful":
+        sys.exit(f"the loader says {outcome}")
+    storage.refresh_stat_counters()
+    counters = storage.stat_counters()
+    print(
+        json.dumps(
+            {
+                "cpu_s": took,
+                "objects": sum(counters.get(kind, 0) for kind in COUNTED),
+                "version": version("swh-loader-git"),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,67 @@
+"""``scripts/bench`` from end to end on very little; nothing here looks at how fast anything was."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.targets import TARGETS
+from tests.support.git import run_git
+from tests.support.repos import add_commits, build_graph
+
+ROOT = Path(__file__).parents[2]
+LITTLE = ("--repeat", "1", "--big-mb", "1", "--memory-mb", "1", "--head-mb", "1", "--origins", "3")
+LIMIT_S = 580
+
+
+def bench(*words: str | Path, cache: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT}",
+        "XDG_CACHE_HOME": str(cache),
+        "PIP_NO_INDEX": "1",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *words],
+        capture_output=True, text=True, check=False, timeout=LIMIT_S, env=environment,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_every_target_gets_a_figure(tmp_path: Path) -> None:
+    folder = tmp_path / "repositories"
+    build_graph(folder / "one.git", [[1], [2, 1], [3, 1, 2]])
+    add_commits(folder / "one.git", 20)
+    build_graph(tmp_path / "two.git", [[1], [2, 1]])
+    made = run_git("-C", tmp_path / "two.git", "bundle", "create", folder / "two.bundle", "HEAD", "--all")
+    assert made.returncode == 0, made.stderr
+    where = ("--json", tmp_path / "found.json", "--docs", tmp_path / "FOUND.md", "--work", tmp_path)
+    done = bench(folder, *LITTLE, *where, cache=tmp_path / "cache")
+    assert done.returncode == 0, done.stderr
+    parts = json.loads((tmp_path / "found.json").read_text())
+    figures = [figure for part in parts.values() for figure in part["found"]["figures"]]
+    without_loader = TARGETS.keys() - {"fetch-swh"}
+    assert {figure["target"] for figure in figures} == without_loader
+    assert {figure["of"] for figure in figures if figure["target"] == "stored"} == {"one", "two", "big"}
+    assert all(figure["value"] > 0 for figure in figures if figure["target"] != "unchanged-pack")
+    assert [figure["value"] for figure in figures if figure["target"] == "unchanged-pack"] == [0]
+    text = (tmp_path / "FOUND.md").read_text()
+    assert "swh-loader-git does not run here" in text
+    assert "not measured" in text
+    assert "Targets" in done.stdout
+    assert not list(tmp_path.glob("bench-*"))
+
+
+def test_wrong_usage(tmp_path: Path) -> None:
+    done = bench("--only", "fetch,speed", cache=tmp_path)
+    assert done.returncode == 2
+    assert "there is no part speed; there are fetch, store" in done.stderr
+    where = ("--json", tmp_path / "found.json", "--docs", tmp_path / "FOUND.md")
+    done = bench(tmp_path, "--only", "fetch", *where, cache=tmp_path)
+    assert done.returncode == 1
+    assert "has neither *.bundle nor bare repositories" in done.stderr
