@@ -57,7 +57,7 @@ class _Source:
         """What a commit does to a file: a few places change, most lines stay."""
         for _ in range(1 + int(self._random.expovariate(0.7))):
             at = self._random.randrange(len(lines))
-            lines[at : at + self._random.randint(0, 3)] = self.lines(self._random.randint(1, 4))
+            lines[at : at + self._random.randint(1, 3)] = self.lines(self._random.randint(1, 3))
 
 
 def long_history(path: Path, raw_bytes: int, *, seed: int = 5) -> None:
@@ -146,7 +146,9 @@ def _commit(number: int) -> bytes:
 def _fast_import(path: Path) -> Iterator[IO[bytes]]:
     if not path.exists():
         command(["git", "init", "--quiet", "--bare", "--initial-branch=main", path])
-    with subprocess.Popen(["git", "-C", path, "fast-import", "--quiet", "--done"], stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        ["git", "-C", path, "-c", "fastimport.unpackLimit=1", "fast-import", "--quiet", "--done"], stdin=subprocess.PIPE
+    ) as process:
         assert process.stdin is not None
         yield process.stdin
         process.stdin.write(b"done\n")
