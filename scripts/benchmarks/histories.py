@@ -5,6 +5,7 @@ many small ones.
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,14 +70,14 @@ def long_history(path: Path, raw_bytes: int, *, seed: int = 5) -> None:
     weights = [random.paretovariate(1.2) for _ in range(files)]
     schedule = [*range(files), *random.choices(range(files), weights, k=versions - files)]
     random.shuffle(schedule)
+    counts = Counter(schedule)
+    sizes = [random.lognormvariate(0, 1) for _ in range(files)]
+    lines_of_one = raw_bytes * BLOB_SHARE / LINE_BYTES / sum(sizes[file] * count for file, count in counts.items())
     first, mark = [], 1
-    counts = [0] * files
-    for file in schedule:
-        counts[file] += 1
     with _fast_import(path) as stream:
         for file in range(files):
             first.append(mark)
-            lines = source.lines(max(int(random.lognormvariate(0, 1) * MEAN_LINES / 1.65), 5))
+            lines = source.lines(max(int(sizes[file] * lines_of_one), 5))
             for _ in range(counts[file]):
                 stream.write(b"blob\nmark :%d\n%s" % (mark, _data(b"".join(lines))))
                 source.edit(lines)
