@@ -96,7 +96,7 @@ def circumstances() -> dict[str, str]:
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "machine": f"{_processor()}, {os.cpu_count()} cores, {psutil.virtual_memory().total >> 30} GiB, "
-        f"{platform.system()} {platform.release()}",
+        f"{platform.system()}",
         "load when it began": f"{os.getloadavg()[0]:.1f}",
         "git": command(["git", "--version"]).split()[2],
         "Python": platform.python_version(),
