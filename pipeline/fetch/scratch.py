@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -9,6 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from pipeline.git.errors import ScratchFailed
 
 PREFIX, MAKING = "fetch-", "making-"
 
@@ -21,18 +24,30 @@ def scratch_folder(scratch: Path, name: str) -> Iterator[Path]:
     locked, so that no sweeper takes it for left behind, and nobody ever waits for a lock.
 
     Raises:
-        OSError: scratch can not be written.
+        ScratchFailed: its disk is full, now or while the folder is in use.
+        OSError: scratch can not be written for another reason.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
-    _sweep(scratch)
-    making = Path(tempfile.mkdtemp(prefix=MAKING, dir=scratch))
-    held = _lock(making)
-    folder = making.rename(scratch / f"{PREFIX}{name}-{making.name.removeprefix(MAKING)}")
+    with _told_when_full(scratch):
+        scratch.mkdir(parents=True, exist_ok=True)
+        _sweep(scratch)
+        making = Path(tempfile.mkdtemp(prefix=MAKING, dir=scratch))
+        held = _lock(making)
+        folder = making.rename(scratch / f"{PREFIX}{name}-{making.name.removeprefix(MAKING)}")
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(held)
+
+
+@contextmanager
+def _told_when_full(scratch: Path) -> Iterator[None]:
     try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(held)
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ScratchFailed(str(scratch), os.strerror(error.errno)) from error
 
 
 def _sweep(scratch: Path) -> None:
