@@ -15,6 +15,9 @@ _REMOTE = "org.apache.hadoop.ipc.RemoteException"
 _NOT_ALONE = {"EOFException", "IOException"}
 """Said by a server they mean that it can not now; raised here, they may be about a file."""
 
+_TALKERS = ("org.apache.hadoop.ipc.Client", "org.apache.hadoop.hdfs.DataStreamer")
+"""What they raise is about a connection, to the NameNode and to DataNodes."""
+
 
 _DAMAGED = {
     "AvroRuntimeException",
@@ -100,7 +103,9 @@ def _is_away(cause: JavaObject) -> bool:
     name = str(cause.getClass().getName())
     if name == _REMOTE:
         return _simple(cause.getClassName()) in DATA_LATER
-    return _simple(name) in DATA_LATER - _NOT_ALONE
+    if _simple(name) in _NOT_ALONE:
+        return any(str(frame.getClassName()).startswith(_TALKERS) for frame in cause.getStackTrace())
+    return _simple(name) in DATA_LATER
 
 
 def _is_damaged(cause: JavaObject) -> bool:
@@ -114,4 +119,5 @@ def _simple(name: str) -> str:
 
 
 def _first_line(cause: JavaObject) -> str:
-    return str(cause.getMessage()).strip().partition("\n")[0][:300]
+    words = cause.getMessage() or cause.getClass().getSimpleName()
+    return str(words).strip().partition("\n")[0][:300]

@@ -85,9 +85,11 @@ def test_a_restart_before_a_commit_is_waited_for(nights: Nights, hdfs: MiniHdfs,
     with trial.start("hold", REFS, *NIGHTLY, today=night(2), archive=patient) as program:
         program.reach()
         hdfs.kill("namenode")
-        program.go_on()
-        program.says("HDFS failed Spark: ")
-        hdfs.start("namenode")
+        try:
+            program.go_on()
+            program.says("HDFS failed Spark: ")
+        finally:
+            hdfs.start("namenode")
         code, said = program.end()
     assert code == ExitCode.DONE, said
     nights.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 
 import pytest
 from pyspark.sql import SparkSession
@@ -11,18 +12,21 @@ from pipeline.errors import ExitCode, UsageError
 from pipeline.storage import StorageUnavailable
 from pipeline.tables.failures import SparkFailed, told_plainly
 from tests.support.nobody import nobody
+from tests.support.sockets import listening
 
 ROOT = "hdfs://namenode:8020/archive"
 
 
 def test_hdfs_that_is_away_may_be_asked_again(session: SparkSession) -> None:
-    with nobody() as refuses:
-        quick = {"ipc.client.connect.max.retries": "0", "fs.hdfs.impl.disable.cache": "true"}
-        reader = session.read.options(**quick)
-        with pytest.raises(StorageUnavailable) as caught, told_plainly(ROOT):
-            reader.parquet(f"hdfs://127.0.0.1:{refuses.port}/x")
-    assert str(caught.value).startswith(f"{ROOT}: HDFS failed Spark: Connection refused. Try again later")
-    assert caught.value.retryable
+    """Nobody listens, or whoever did ends in the middle of a call."""
+    quick = {"ipc.client.connect.max.retries": "0", "fs.hdfs.impl.disable.cache": "true"}
+    reader = session.read.options(**quick)
+    with nobody() as refuses, listening(lambda line: None) as hangs_up:
+        for peer, words in ((refuses, "Connection refused"), (hangs_up, "(EOFException|Connection reset|Broken pipe)")):
+            with pytest.raises(StorageUnavailable) as caught, told_plainly(ROOT):
+                reader.parquet(f"hdfs://127.0.0.1:{peer.port}/x")
+            assert re.match(f"{ROOT}: HDFS failed Spark: {words}.*\\. Try again later", str(caught.value))
+            assert caught.value.retryable
 
 
 def test_anything_else_is_one_line(session: SparkSession) -> None:
