@@ -32,7 +32,7 @@ def test_each_url_comes_once_in_order(tmp_path: Path) -> None:
 
 
 def test_all_bad_lines_are_told(tmp_path: Path) -> None:
-    path = write(tmp_path, A, "ftp://example.org/x", f"{A} {B}", "https://example.org/\udcff", "https://a b c", B)
+    path = write(tmp_path, A, "example.org/x.git", f"{A} {B}", "https://example.org/\udcff", "https://a b c", B)
     with pytest.raises(BadOriginList) as caught:
         OriginFile.check(path)
     assert [number for number, _ in caught.value.problems] == [2, 3, 4, 5]

@@ -64,9 +64,9 @@ def test_what_failed_is_listed_and_retried(make_archive: MakeArchive, served: Pa
     archive = make_archive("archive", archive={"buckets": 2})
     with listening(handle) as flaky:
         urls = [daemon.url(repo.name) for repo in repos[:4]] + [flaky.url(repos[4].name), daemon.url("no.git")]
-        source = write_list(archive, [*urls, "ftp://example.org/x"])
+        source = write_list(archive, [*urls, "example.org/x.git"])
         said = archive.run("backfill", "origins", "--from", source, code=2)
-        assert "line 7: ftp://example.org/x" in said.stderr
+        assert "line 7: example.org/x.git" in said.stderr
         assert archive.status()["origins"] == {}
 
         source = write_list(archive, urls)
