@@ -37,7 +37,8 @@ def sealed(archive: Archive, served: Path, daemon: Peer, nights: int) -> list[da
 
 
 def results(storage: Storage) -> list[str]:
-    return [entry.path for entry in storage.list(f"results/{JOB}")]
+    """Complete ones; a killed run may leave a temporary file, which ``maintain`` sweeps."""
+    return [entry.path for entry in storage.list(f"results/{JOB}") if not is_temporary(entry.path)]
 
 
 def test_a_result_of_other_arguments_is_not_the_one(tmp_path: Path) -> None:

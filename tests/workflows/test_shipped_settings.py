@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import load_config
+from pipeline.tables.session import session_conf
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -18,7 +19,7 @@ def test_it_loads(path: Path) -> None:
 
 def test_the_cluster_is_the_one_it_says() -> None:
     config = load_config(CONF / "cluster.toml")
-    conf = config.spark.conf
+    conf = session_conf(config.spark, config.archive.location)
     executors, cores = int(conf["spark.executor.instances"]), int(conf["spark.executor.cores"])
     gigabytes = (conf[f"spark.executor.{name}"] for name in ("memory", "memoryOverhead"))
     memory = sum(int(text.removesuffix("g")) for text in (*gigabytes, conf["spark.memory.offHeap.size"]))
