@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.model.layout import Load
 from pipeline.storage.interface import Storage
+from pipeline.storage.paths import is_temporary
 from pipeline.tables.results import result_path
 from pipeline.tables.seal import seal
 from pipeline.workflows.backfill_job import has_result
