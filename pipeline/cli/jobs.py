@@ -103,7 +103,10 @@ def sql(context: Context, query: str, night: date | None, limit: int) -> None:
         with told_plainly(context.storage.root_uri):
             _show(context, result, limit)
     except SparkFailed as error:
-        raise UsageError(f"the query failed: {error}") from None
+        cause = error.__cause__
+        if isinstance(cause, PySparkException) and cause.getCondition():
+            raise UsageError(f"the query failed: {error}") from None
+        raise
 
 
 def _show(context: Context, result: DataFrame, limit: int) -> None:

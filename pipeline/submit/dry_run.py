@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import date
 
 from pipeline.model.tables import ALL
-from pipeline.plan.cluster import SHUFFLE_PARTITIONS, Cluster
+from pipeline.plan.cluster import SHUFFLE_PARTITIONS, Cluster, reduce_tasks
 from pipeline.plan.partitioning import Partitioning, partition
 from pipeline.submit.run_job import NoNightYet, find_job
-from pipeline.tables.read import Archive
+from pipeline.tables.read import MOST_ROWS, Archive
 
 _ALL = frozenset(table.name for table in ALL)
 _IN_SQL = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)", re.IGNORECASE)
@@ -59,8 +59,9 @@ def dry_run(archive: Archive, job: str, cluster: Cluster, settings: Mapping[str,
         raise NoNightYet
     stats = archive.stats(table.name for table in ALL)
     reads = partition([table for table in stats if table.name in names], cluster)
-    fitted = {**settings, SHUFFLE_PARTITIONS: str(reads.shuffle_partitions)}
-    shown = {key: "(hidden)" if _SECRET.search(key) else value for key, value in fitted.items()}
+    rows = max(table.rows for table in stats if table.name in MOST_ROWS)
+    fitted = {**settings, SHUFFLE_PARTITIONS: str(max(int(settings[SHUFFLE_PARTITIONS]), reduce_tasks(rows)))}
+    shown = {key: "(hidden)" if _SECRET.search(f"{key} {value}") else value for key, value in fitted.items()}
     return DryRun(job, night, reads, sum(table.stored_bytes for table in stats), shown)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from pipeline.errors import CheckFailed, PipelineError
@@ -12,19 +12,20 @@ from pipeline.storage.hdfs_failures import DATA_LATER
 from pipeline.tables.iceberg import JavaObject
 
 _REMOTE = "org.apache.hadoop.ipc.RemoteException"
-_NOT_ALONE = {"EOFException", "IOException"}
+_UNNAMED = {"EOFException", "IOException"}
 """Said by a server they mean that it can not now; raised here, they may be about a file."""
 
 _TALKERS = ("org.apache.hadoop.ipc.Client", "org.apache.hadoop.hdfs.DataStreamer")
 """What they raise is about a connection, to the NameNode and to DataNodes."""
 
+_HDFS_CLIENT = ("org.apache.hadoop.ipc.", "org.apache.hadoop.hdfs.")
+_HADOOP = "org.apache.hadoop."
 
+_GONE = {"FileNotFoundException", "NotFoundException"}
 _DAMAGED = {
     "AvroRuntimeException",
     "ChecksumException",
-    "FileNotFoundException",
     "InvalidAvroMagicException",
-    "NotFoundException",
     "ParquetDecodingException",
     "ZstdIOException",
 }
@@ -82,12 +83,12 @@ def told_plainly(where: str) -> Iterator[None]:
             raise
         chain = list(_causes(java))
         away = next((cause for cause in reversed(chain) if _is_away(cause)), None)
-        if away is not None:
+        if away is not None and where.startswith("hdfs://"):
             raise StorageUnavailable(where, f"HDFS failed Spark: {_first_line(away)}") from error
-        damaged = next((cause for cause in reversed(chain) if _is_damaged(cause)), None)
+        path = _own_file(chain, where)
+        damaged = next((cause for cause in reversed(chain) if _is_damaged(cause, path)), None)
         if damaged is not None:
-            named = _FILE.search("\n".join(str(cause.getMessage()) for cause in chain))
-            raise StoredFileDamaged(named.group() if named else "", _first_line(damaged)) from error
+            raise StoredFileDamaged(path, _first_line(damaged)) from error
         raise SparkFailed(chain[-1].getClass().getSimpleName(), _first_line(chain[-1])) from error
 
 
@@ -99,19 +100,31 @@ def _causes(java: JavaObject | None) -> Iterator[JavaObject]:
 
 
 def _is_away(cause: JavaObject) -> bool:
-    """Whether it is what the HDFS client raises when servers are away; by its class, never by its words."""
+    """Whether it is what the HDFS client raises when servers are away; by its class and place, never by its words."""
     name = str(cause.getClass().getName())
     if name == _REMOTE:
         return _simple(cause.getClassName()) in DATA_LATER
-    if _simple(name) in _NOT_ALONE:
-        return any(str(frame.getClassName()).startswith(_TALKERS) for frame in cause.getStackTrace())
-    return _simple(name) in DATA_LATER
+    if _simple(name) not in DATA_LATER:
+        return False
+    if name.startswith(_HADOOP):
+        return True
+    raisers = _TALKERS if _simple(name) in _UNNAMED else _HDFS_CLIENT
+    return any(str(frame.getClassName()).startswith(raisers) for frame in cause.getStackTrace())
 
 
-def _is_damaged(cause: JavaObject) -> bool:
-    """Whether it is what readers of Parquet and Avro raise when a file is broken or not there."""
-    message = str(cause.getMessage())
-    return _simple(str(cause.getClass().getName())) in _DAMAGED or any(words in message for words in _DAMAGED_WORDS)
+def _is_damaged(cause: JavaObject, own_file: str) -> bool:
+    """Whether it is what readers of Parquet and Avro raise when a file is broken, or when one of ours is not there."""
+    name, message = _simple(str(cause.getClass().getName())), str(cause.getMessage())
+    if name in _GONE:
+        return bool(own_file)
+    return name in _DAMAGED or any(words in message for words in _DAMAGED_WORDS)
+
+
+def _own_file(chain: Iterable[JavaObject], where: str) -> str:
+    """The first file of the archive that the messages name; "" for none. Java writes file:/x for file:///x."""
+    root = where.replace("file:///", "file:/")
+    named = _FILE.findall("\n".join(str(cause.getMessage()) for cause in chain))
+    return next((path for path in named if path.replace("file:///", "file:/").startswith(root)), "")
 
 
 def _simple(name: str) -> str:

@@ -23,7 +23,7 @@ from pipeline.tables.seal import nights
 from pipeline.tables.session import split_freely
 from pipeline.tables.statistics import table_stats
 
-_MOST_ROWS = ("blobs", "trees")
+MOST_ROWS = ("blobs", "trees")
 """One of them has more rows than any other table that is aggregated by id."""
 
 _SPLIT_BYTES = 2 << 20
@@ -136,7 +136,7 @@ class Archive:
 
     def _fit_shuffles(self, night: date | None) -> None:
         """Give aggregations of the whole archive as many reduce tasks as its rows need, never less than there are."""
-        rows = max(table.rows for table in self.stats(_MOST_ROWS, night))
+        rows = max(table.rows for table in self.stats(MOST_ROWS, night))
         partitions = int(self.spark.conf.get(SHUFFLE_PARTITIONS) or 0)
         self.spark.conf.set(SHUFFLE_PARTITIONS, str(max(partitions, reduce_tasks(rows))))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pickle
 import re
+from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.errors import ExitCode, UsageError
 from pipeline.storage import StorageUnavailable
-from pipeline.tables.failures import SparkFailed, told_plainly
+from pipeline.tables.failures import SparkFailed, StoredFileDamaged, told_plainly
 from tests.support.nobody import nobody
 from tests.support.sockets import listening
 
@@ -37,6 +38,17 @@ def test_anything_else_is_one_line(session: SparkSession) -> None:
     assert not caught.value.retryable
     assert caught.value.exit_code is ExitCode.RUN_FAILED
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_a_missing_file_is_damage_where_it_belongs_to_the_archive(session: SparkSession, tmp_path: Path) -> None:
+    session.range(3).coalesce(1).write.parquet(f"{tmp_path}/rows")
+    rows = session.read.parquet(f"{tmp_path}/rows")
+    (part,) = tmp_path.glob("rows/*.parquet")
+    part.unlink()
+    with pytest.raises(StoredFileDamaged, match=part.name), told_plainly(tmp_path.as_uri()):
+        rows.collect()
+    with pytest.raises(SparkFailed), told_plainly((tmp_path / "elsewhere").as_uri()):
+        rows.collect()
 
 
 @pytest.mark.parametrize("error", [UsageError("ours"), ValueError("not the JVM's")], ids=repr)
