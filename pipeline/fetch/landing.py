@@ -92,7 +92,7 @@ class Landing:
 
     Args:
         folder: empty folder on scratch, on the same machine.
-        run_bytes: raw bytes of a run; with pages and compression, memory is about twice as much.
+        run_bytes: raw bytes of a run; with pages and compression, memory is two to three times as much.
     """
 
     def __init__(self, folder: Path, run_bytes: int = RUN_BYTES) -> None:

@@ -115,8 +115,7 @@ class IcebergTable:
     def append_files(self, files: Sequence[NewFile], properties: Mapping[str, str]) -> None:
         """Register Parquet files in place, in one commit that carries the properties.
 
-        Raises:
-            CheckFailed: the table knows one of these paths already, or a file cannot be read.
+        The caller sees to it that the table knows none of the paths yet.
         """
         new = self._read_footers(files)
         transaction = self._java.newTransaction()

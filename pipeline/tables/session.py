@@ -150,7 +150,7 @@ def split_freely(spark: SparkSession) -> AbstractContextManager[None]:
 
 
 def session_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
-    """All settings of a session, as ``open_session`` and spark-submit pass them on."""
+    """All settings of a session, as ``open_session`` passes them on."""
     conf = {
         **_ALWAYS,
         **session_settings(settings.shape),

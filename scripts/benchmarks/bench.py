@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured; the defaults are those of issue 5."""
+    """How much is measured; the defaults are those of the targets."""
 
     big_bytes: int
     memory_bytes: int

@@ -33,7 +33,7 @@ def markdown(parts: Mapping[str, Part]) -> str:
 
 
 def target_rows(parts: Mapping[str, Part]) -> list[tuple[str, ...]]:
-    """A row for each target, in the order of the issue; the worst figure decides."""
+    """A row for each target, in their order; the worst figure decides."""
     figures = [figure for part in parts.values() for figure in part.found.figures]
     return [
         (f"{target.what} ({target.unit})", number(target.must), number(target.aim), *_measured(name, target, figures))

@@ -1,4 +1,4 @@
-"""What issue 5 asks for, and whether a figure meets it."""
+"""What the project asks of itself, and whether a figure meets it."""
 
 from __future__ import annotations
 
