@@ -83,9 +83,9 @@ def bench(
                 parts[name] = results.Part(circumstances(), PARTS[name](run))
             except NoRepositories as error:
                 raise click.ClickException(str(error)) from None
+            parts = {name: parts[name] for name in PARTS if name in parts}
             results.write(json_path, parts)
-    parts = {name: parts[name] for name in PARTS if name in parts}
-    report.fill(docs, parts)
+            report.fill(docs, parts)
     show(parts, only)
     say("written: %s and %s", json_path, docs)
 

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -63,6 +64,9 @@ def command(words: Sequence[str | Path]) -> str:
 def _cpu_s() -> float:
     """Of this process, of its children that ended, and of those that run, Spark's JVM and its workers among them."""
     ended = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    running = [process.cpu_times() for process in psutil.Process().children(recursive=True)]
+    running = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            running.append(process.cpu_times())
     cpu_s: float = sum(usage.ru_utime + usage.ru_stime for usage in ended)
     return cpu_s + float(sum(t.user + t.system + t.children_user + t.children_system for t in running))
