@@ -97,7 +97,12 @@ def shuffle_partitions(cluster: Cluster, rows: int = 0) -> int:
         rows: of the largest table that is aggregated; 0 while no table is known.
     """
     waves = LOCAL_WAVES if cluster.local else WAVES
-    return max(waves * running_threads(cluster), reduce_tasks(rows))
+    return fitted_partitions(waves * running_threads(cluster), rows)
+
+
+def fitted_partitions(partitions: int, rows: int) -> int:
+    """So many reduce tasks, or more where the rows of what is aggregated need them."""
+    return max(partitions, reduce_tasks(rows))
 
 
 def reduce_tasks(rows: int) -> int:

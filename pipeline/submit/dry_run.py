@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from pipeline.model.tables import ALL
-from pipeline.plan.cluster import SHUFFLE_PARTITIONS, Cluster, reduce_tasks
+from pipeline.plan.cluster import SHUFFLE_PARTITIONS, Cluster, fitted_partitions
 from pipeline.plan.partitioning import Partitioning, partition
 from pipeline.submit.run_job import NoNightYet, find_job
 from pipeline.tables.read import MOST_ROWS, Archive
@@ -60,7 +60,7 @@ def dry_run(archive: Archive, job: str, cluster: Cluster, settings: Mapping[str,
     stats = archive.stats(table.name for table in ALL)
     reads = partition([table for table in stats if table.name in names], cluster)
     rows = max(table.rows for table in stats if table.name in MOST_ROWS)
-    fitted = {**settings, SHUFFLE_PARTITIONS: str(max(int(settings[SHUFFLE_PARTITIONS]), reduce_tasks(rows)))}
+    fitted = {**settings, SHUFFLE_PARTITIONS: str(fitted_partitions(int(settings[SHUFFLE_PARTITIONS]), rows))}
     shown = {key: "(hidden)" if _SECRET.search(f"{key} {value}") else value for key, value in fitted.items()}
     return DryRun(job, night, reads, sum(table.stored_bytes for table in stats), shown)
 

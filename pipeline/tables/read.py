@@ -15,7 +15,7 @@ from pipeline.model.commit import Commit, build_commit
 from pipeline.model.layout import tag_of
 from pipeline.model.tables import ALL, BY_NAME
 from pipeline.model.tag import Tag, build_tag
-from pipeline.plan.cluster import SHUFFLE_PARTITIONS, reduce_tasks
+from pipeline.plan.cluster import SHUFFLE_PARTITIONS, fitted_partitions
 from pipeline.plan.partitioning import TableStats
 from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
 from pipeline.tables.refs import current_refs
@@ -138,7 +138,7 @@ class Archive:
         """Give aggregations of the whole archive as many reduce tasks as its rows need, never less than there are."""
         rows = max(table.rows for table in self.stats(MOST_ROWS, night))
         partitions = int(self.spark.conf.get(SHUFFLE_PARTITIONS) or 0)
-        self.spark.conf.set(SHUFFLE_PARTITIONS, str(max(partitions, reduce_tasks(rows))))
+        self.spark.conf.set(SHUFFLE_PARTITIONS, str(fitted_partitions(partitions, rows)))
 
     def snapshots(self, night: date | None = None) -> dict[str, int]:
         """The Iceberg snapshot of each table that a read of this night sees, for lineage."""
