@@ -16,7 +16,7 @@ import psutil
 
 from benchmarks import report, results
 from benchmarks.bench import Bench, Sizes, say
-from benchmarks.measure import command
+from benchmarks.measure import MB, command
 from benchmarks.parts import big, fetch, memory, nights, scan, store
 from benchmarks.repositories import NoRepositories, serving
 from pipeline.cli.output import Output
@@ -31,7 +31,6 @@ PARTS: dict[str, Callable[[Bench], results.Found]] = {
     "scan": scan.measure,
 }
 HERMETIC = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-MB = 1_000_000
 
 
 def _chosen(context: click.Context, option: click.Parameter, value: str) -> list[str]:

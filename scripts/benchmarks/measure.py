@@ -15,6 +15,8 @@ from typing import ParamSpec, TypeVar
 
 import psutil
 
+MB = 1_000_000
+
 P = ParamSpec("P")
 T = TypeVar("T")
 

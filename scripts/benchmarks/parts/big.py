@@ -9,14 +9,13 @@ import pyarrow as pa
 from benchmarks import archive, histories, peers
 from benchmarks.archive import Bed
 from benchmarks.bench import Bench, say
-from benchmarks.measure import Cost, cost_of, in_child, measured, repeated
+from benchmarks.measure import MB, Cost, cost_of, in_child, measured, repeated
 from benchmarks.parts import store
 from benchmarks.parts.fetch import clone
 from benchmarks.results import Figure, Found, Table
 from pipeline.tables.read import Archive
 from pipeline.tables.session import split_freely
 
-MB = 1e6
 NAME = "big"
 WORD = b"return"
 

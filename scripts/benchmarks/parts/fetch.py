@@ -8,10 +8,8 @@ from pathlib import Path
 
 from benchmarks import archive, peers
 from benchmarks.bench import Bench, say
-from benchmarks.measure import Cost, measured, repeated
+from benchmarks.measure import MB, Cost, measured, repeated
 from benchmarks.results import Figure, Found, Table
-
-MB = 1e6
 
 
 def measure(bench: Bench) -> Found:

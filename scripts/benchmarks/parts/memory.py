@@ -5,10 +5,9 @@ from __future__ import annotations
 from benchmarks import archive, histories
 from benchmarks.archive import Bed
 from benchmarks.bench import Bench, say
-from benchmarks.measure import in_child, measured
+from benchmarks.measure import MB, in_child, measured
 from benchmarks.results import Figure, Found, Table
 
-MB = 1e6
 NAME = "huge"
 
 

@@ -11,12 +11,11 @@ from pyspark.sql import functions as F
 from benchmarks import archive, histories
 from benchmarks.archive import Bed
 from benchmarks.bench import Bench, say
-from benchmarks.measure import Cost, cost_of, in_child, repeated
+from benchmarks.measure import MB, Cost, cost_of, in_child, repeated
 from benchmarks.results import Figure, Found, Table
 from pipeline.tables.read import Archive
 from pipeline.tables.session import split_freely
 
-MB = 1e6
 NAME = "wide"
 
 

@@ -15,7 +15,6 @@ from benchmarks.results import Figure, Found, Table
 from pipeline.model.tables import ALL
 from pipeline.tables.iceberg import full_name
 
-MB = 1e6
 BASE = tuple(table.name for table in ALL if table.landed)
 DERIVED = ("files", "head_blobs", "repositories")
 
