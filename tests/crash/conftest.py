@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
-from pyspark.sql import SparkSession
 
 from tests.crash.trial import Origins, Rows, Trial
 from tests.e2e.archive import Place
 from tests.support.hdfs import MiniHdfs, hdfs
 from tests.support.servers import http_backend
+from tests.support.spark import own_spark
 
 __all__ = ["hdfs"]
 
@@ -58,10 +58,8 @@ class Nights:
 
 @pytest.fixture(scope="package")
 def one_spark() -> Iterator[None]:
-    yield
-    running = SparkSession.getActiveSession()
-    if running is not None:
-        running.stop()
+    with own_spark():
+        yield
 
 
 @pytest.fixture(scope="package")

@@ -6,20 +6,19 @@ Takes the archive's folder and the limits as JSON; prints visits by URL and the 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from pathlib import Path
 
 from pipeline.git.limits import Limits
 from tests.fetch.archive import Archive
+from tests.support.memory import peak_bytes
 
 
 def main(root: str, limits: str) -> None:
     archive = Archive(Path(root), Limits.model_validate_json(limits), run_bytes=16 << 20, concurrency=32)
     night = archive.fetch_only(archive.next_load())
     visits = {line.origin: (line.status, line.error) for line in night.manifest.visits}
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"visits": visits, "new": sorted(night.new_ids()), "peak_bytes": peak_bytes}))
+    print(json.dumps({"visits": visits, "new": sorted(night.new_ids()), "peak_bytes": peak_bytes()}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Archives on each storage, and git servers for all tests here. One Spark serves the whole pytest process."""
+"""Archives on each storage, and git servers for all tests here. One Spark serves them all."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
 
 from tests.e2e.archive import Archive, Place
 from tests.support.hdfs import MiniHdfs, hdfs
 from tests.support.servers import Peer, git_daemon, http_backend
+from tests.support.spark import own_spark
 
 __all__ = ["hdfs"]
 
@@ -25,13 +25,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.spark)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def one_spark() -> Iterator[None]:
-    """Ends Spark with the run, unless somebody did."""
-    yield
-    running = SparkSession.getActiveSession()
-    if running is not None:
-        running.stop()
+    with own_spark():
+        yield
 
 
 @pytest.fixture(scope="module", params=["local", pytest.param("hdfs", marks=pytest.mark.hdfs)])

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.git.errors import OriginError
 from pipeline.git.limits import Limits
 from pipeline.git.pack import Pack
+from tests.support.memory import peak_bytes
 
 
 def main(path: str, scratch: str, limits: str, address_space: str) -> None:
@@ -26,11 +27,6 @@ def main(path: str, scratch: str, limits: str, address_space: str) -> None:
     except OriginError as failure:
         error = failure.code
     sys.stdout.write(json.dumps({"objects": objects, "error": error, "peak_bytes": peak_bytes() - before}))
-
-
-def peak_bytes() -> int:
-    """Of this program alone: ``getrusage`` also remembers the process that started it."""
-    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
 
 
 if __name__ == "__main__":

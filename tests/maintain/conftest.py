@@ -19,7 +19,7 @@ from pipeline.tables.landed import locate, move
 from pipeline.tables.seal import seal
 from pipeline.tables.session import open_session
 from pipeline.tables.settings import SparkSettings
-from tests.support.spark import QUICK_SPARK
+from tests.support.spark import QUICK_SPARK, own_spark
 from tests.tables.landing import BUCKETS, Landing
 
 
@@ -43,9 +43,8 @@ def spark_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="package")
 def session(spark_root: Path) -> Iterator[SparkSession]:
     settings = SparkSettings(**QUICK_SPARK)
-    spark = open_session(settings, spark_root.as_uri(), "tests")
-    yield spark
-    spark.stop()
+    with own_spark():
+        yield open_session(settings, spark_root.as_uri(), "tests")
 
 
 @pytest.fixture

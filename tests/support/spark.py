@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
 
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
 """With one tier the code cache is 48 MB, which a few nights fill; from then on Java only interprets."""
@@ -12,3 +17,18 @@ QUICK_SPARK: dict[str, Any] = {"master": "local[2]", "driver_memory": "2g", "jav
 
 UNCOMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 """``spark.conf`` for nights of a few rows, which take half the time then. Tests of the tables alone go without it."""
+
+
+@contextmanager
+def own_spark() -> Iterator[None]:
+    """No Spark of other tests before the block, which has other settings, and none of its own after it."""
+    _stop()
+    try:
+        yield
+    finally:
+        _stop()
+
+
+def _stop() -> None:
+    if SparkContext._active_spark_context is not None:
+        SparkSession.builder.getOrCreate().stop()

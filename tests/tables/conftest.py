@@ -18,7 +18,7 @@ from pipeline.tables.create import create_tables
 from pipeline.tables.origins import add_origins
 from pipeline.tables.session import open_session
 from pipeline.tables.settings import SparkSettings
-from tests.support.spark import QUICK_SPARK
+from tests.support.spark import QUICK_SPARK, own_spark
 from tests.tables.landing import BUCKETS
 
 ADDED = datetime(2026, 11, 1, tzinfo=UTC)
@@ -30,17 +30,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.spark)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def spark_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("archive")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def session(spark_root: Path) -> Iterator[SparkSession]:
     settings = SparkSettings(**QUICK_SPARK)
-    spark = open_session(settings, spark_root.as_uri(), "tests")
-    yield spark
-    spark.stop()
+    with own_spark():
+        yield open_session(settings, spark_root.as_uri(), "tests")
 
 
 @pytest.fixture
