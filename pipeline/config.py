@@ -7,15 +7,16 @@ import tomllib
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import UsageError
 from pipeline.git.exchange import Conditions
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy
+from pipeline.plan.budget import Budget
 from pipeline.storage.settings import HdfsSettings
 from pipeline.tables.settings import SparkSettings
 
@@ -86,6 +87,11 @@ class NightlySection(_Section):
     jobs: tuple[str, ...] = Field(("language_census",), description="jobs run on every night")
 
 
+def _budget(text: str) -> str:
+    Budget.parse(text)
+    return text
+
+
 class MaintainSection(_Section):
     """What housekeeping keeps, and for how long."""
 
@@ -100,6 +106,9 @@ class MaintainSection(_Section):
     small_files: int = Field(16, ge=1, description="small files of a bucket of a table that are left alone")
     small_file_bytes: int = Field(128 << 20, ge=1 << 10, description="a data file below this is small")
     small_manifests: int = Field(50, ge=1, description="small manifests of a table that are left alone")
+    compact_budget: Annotated[str, AfterValidator(_budget)] = Field(
+        "1h", description="begin no further compaction after so much time, 30m, or rewritten, 10GB; 0s: none"
+    )
     compact_level: int = Field(17, ge=1, le=22, description="zstd level of compacted contents and trees")
     compact_bytes: int = Field(
         256 << 20, ge=1 << 20, le=256 << 20, description="raw bytes of a compacted row group; memory is four times this"

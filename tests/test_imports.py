@@ -58,7 +58,7 @@ BELOW = MappingProxyType(
         "tables": ("errors", "model", "plan", "storage"),
         "restore": ("errors", "fetch", "git", "model", "plan", "tables"),
         "submit": ("errors", "model", "plan", "storage", "tables"),
-        "config": ("errors", "git", "storage", "tables"),
+        "config": ("errors", "git", "plan", "storage", "tables"),
         "archive": ("errors", "model", "storage"),
     }
 )

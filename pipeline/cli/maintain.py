@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
 
 from pipeline.cli.common import Context, command_options
 from pipeline.cli.output import Output, size
-from pipeline.maintain.choose import Budget
+from pipeline.maintain.choose import gain_bytes
+from pipeline.maintain.compact import Compacted
 from pipeline.maintain.run_compact import run_compact
 from pipeline.maintain.run_maintain import MaintainReport, run_maintain
+from pipeline.plan.budget import Budget
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="List what would go and change nothing.")
 @command_options
 def maintain(context: Context, dry_run: bool) -> None:
-    """Let go of old nights, delete what nothing needs, and make few files of many small ones."""
+    """Let go of old nights, delete what nothing needs, make few files of many small ones, and compact within bounds."""
     context.archive()
     report = run_maintain(context.config, context.storage, context.spark, dry_run=dry_run)
     if not context.output.result({**asdict(report), "freed_bytes": report.freed_bytes}):
@@ -41,6 +43,11 @@ def show_report(output: Output, report: MaintainReport) -> None:
     if report.small_files:
         small = [(s.table, s.bucket, s.files, size(s.size_bytes)) for s in report.small_files]
         output.table("Small files, rewritten into few", ["table", "bucket", "files", "size"], small)
+    if report.to_compact:
+        worth = [(s.table, s.bucket, s.files, size(s.size_bytes), size(int(gain_bytes(s)))) for s in report.to_compact]
+        output.table("Would be compacted, in this order", ["table", "bucket", "files", "size", "gain"], worth)
+    if report.compacted:
+        show_compacted(output, report.compacted)
     output.fields(
         "Nothing was changed; this is what would be done" if report.dry_run else "Housekeeping",
         {
@@ -55,35 +62,16 @@ def show_report(output: Output, report: MaintainReport) -> None:
 
 
 def parse_budget(text: str) -> Budget:
-    """``10GB`` of stored bytes that are rewritten, or a time such as ``30m``; anything else is wrong usage."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(kB|KB|MB|GB|TB|s|m|h)", text)
-    if match is None:
-        raise click.BadParameter(f"{text!r} is neither a size like 10GB nor a time like 30m")
-    number, unit = float(match[1]), match[2]
-    if unit in _SECONDS:
-        return Budget(duration_s=number * _SECONDS[unit])
-    return Budget(size_bytes=int(number * _BYTES[unit.upper()]))
+    """As ``Budget.parse``; anything else is wrong usage."""
+    try:
+        return Budget.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
-_BYTES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-
-
-@click.command()
-@click.option("--budget", metavar="SIZE|TIME", help="Begin no further bucket after, say, 10GB rewritten or 30m.")
-@click.option("--bucket", "buckets", type=click.IntRange(min=0), multiple=True, help="Only this one; may be repeated.")
-@command_options
-def compact(context: Context, budget: str | None, buckets: tuple[int, ...]) -> None:
-    """Sort and compress contents and trees again, whole buckets, those that gain most first."""
-    context.archive()
-    limit = Budget() if budget is None else parse_budget(budget)
-    done = run_compact(context.config, context.storage, context.spark, limit, buckets=buckets)
-    if context.output.result(done):
-        return
-    if not done:
-        context.output.say("Nothing to gain")
-        return
-    context.output.table(
+def show_compacted(output: Output, done: Sequence[Compacted]) -> None:
+    """Each bucket before and after."""
+    output.table(
         "Compacted",
         ["table", "bucket", "rows", "files", "before", "files now", "now", "seconds"],
         [
@@ -100,5 +88,22 @@ def compact(context: Context, budget: str | None, buckets: tuple[int, ...]) -> N
             for c in done
         ],
     )
+
+
+@click.command()
+@click.option("--budget", metavar="SIZE|TIME", help="Begin no further bucket after, say, 10GB rewritten or 30m.")
+@click.option("--bucket", "buckets", type=click.IntRange(min=0), multiple=True, help="Only this one; may be repeated.")
+@command_options
+def compact(context: Context, budget: str | None, buckets: tuple[int, ...]) -> None:
+    """Sort and compress contents and trees again, whole buckets, those that gain most first."""
+    context.archive()
+    limit = Budget() if budget is None else parse_budget(budget)
+    done = run_compact(context.config, context.storage, context.spark, limit, buckets=buckets)
+    if context.output.result(done):
+        return
+    if not done:
+        context.output.say("Nothing to gain")
+        return
+    show_compacted(context.output, done)
     saved = sum(c.before_bytes - c.after_bytes for c in done)
     context.output.say(f"{size(saved)} less; `pipeline maintain` frees them when no night and no snapshot needs them")

@@ -18,25 +18,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.fetch.parquet import MIB, ZSTD_LEVEL, open_parquet
 from pipeline.fetch.rows import Row
 from pipeline.model import tables
 from pipeline.model.tables import Table
 
-MIB = 1 << 20
 RUN_BYTES = 256 * MIB
-PAGE_BYTES = 32 * MIB
-ZSTD_LEVEL = 9
 ROW_OVERHEAD_BYTES = 200
 BATCH_ROWS = 512
-VALUES_PER_CHECK = 16
-"""Values between two looks at a page's size: 16 of the largest blobs still fit a Parquet page of 2 GiB."""
-
-_BULK = frozenset({"content", "raw", "message", "signature", "extra", "parents"})
-_REPEATING = frozenset(
-    {"bucket", "network", "origin", "night", "run_id", "status", "error", "ext", "name", "is_binary", "stored"}
-    | {"at_head", "target_type", "encoding", "symref"}
-    | {f"{role}_{part}" for role in ("author", "committer", "tagger") for part in ("name", "email", "offset")}
-)
 
 
 @dataclass(slots=True)
@@ -146,7 +135,7 @@ class Landing:
 
     def _write(self, run: _Run, rows: list[Row], raw_bytes: int) -> None:
         if run.writer is None:
-            run.writer = _open(run.table, run.path)
+            run.writer = open_parquet(run.table, run.path, ZSTD_LEVEL)
         order = run.order
         run.written_rows += len(rows)
         run.written_bytes += raw_bytes - ROW_OVERHEAD_BYTES * len(rows)
@@ -192,22 +181,6 @@ def _arrow(table: Table, rows: Sequence[Row]) -> pa.Table:
     return pa.Table.from_batches(batches, schema)
 
 
-def _open(table: Table, path: Path) -> pq.ParquetWriter:
-    bulk = any(c.name == "content" for c in table.columns)
-    return pq.ParquetWriter(
-        path,
-        table.arrow_schema,
-        compression="zstd",
-        compression_level=ZSTD_LEVEL,
-        use_dictionary=[c.name for c in table.columns if c.name in _REPEATING],
-        write_statistics=[c.name for c in table.columns if c.name not in _BULK],
-        data_page_size=PAGE_BYTES if bulk else MIB,
-        write_batch_size=VALUES_PER_CHECK if bulk else 1024,
-        write_page_checksum=True,
-        store_schema=False,
-    )
-
-
 def _first_groups(table: Table, path: Path, count: int) -> pq.ParquetWriter | None:
     """Rewrite a closed file so that only its first row groups remain; None, and no file, for no groups."""
     if count == 0:
@@ -215,7 +188,7 @@ def _first_groups(table: Table, path: Path, count: int) -> pq.ParquetWriter | No
         return None
     old = path.with_suffix(".old")
     path.rename(old)
-    writer = _open(table, path)
+    writer = open_parquet(table, path, ZSTD_LEVEL)
     with pq.ParquetFile(old) as file:
         for group in range(count):
             part = file.read_row_group(group).cast(table.arrow_schema)

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pipeline.plan.budget import Budget
+
 LANDED_GAIN = 0.25
 """Of landed bytes, what sorting a whole bucket at the compaction level saves; see docs/decisions."""
+
+OVERDUE_GAIN = 0.05
+"""Of a bucket's bytes: with less to gain, rewriting it every night costs more than it frees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +57,18 @@ def by_gain(buckets: Iterable[BucketStats]) -> list[BucketStats]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What may be spent; None without a limit. One bucket is always begun, so that every run gets somewhere."""
+def overdue(stats: BucketStats, *, most_files: int) -> bool:
+    """Whether housekeeping should compact a bucket unasked: much to gain, or more landed files than are left alone."""
+    return gain_bytes(stats) >= OVERDUE_GAIN * max(stats.size_bytes, 1) or stats.landed_files > most_files
 
-    size_bytes: int | None = None
-    duration_s: float | None = None
 
-    def spent(self, rewritten_bytes: int, elapsed_s: float) -> bool:
-        """Whether no further bucket may be begun."""
-        return (self.size_bytes is not None and rewritten_bytes >= self.size_bytes) or (
-            self.duration_s is not None and elapsed_s >= self.duration_s
-        )
+def within(budget: Budget, buckets: Iterable[BucketStats]) -> list[BucketStats]:
+    """Those that fit a budget's bytes, in their order; how far a time reaches is only known afterwards."""
+    chosen: list[BucketStats] = []
+    rewritten = 0
+    for stats in buckets:
+        if budget.spent(rewritten, 0):
+            break
+        chosen.append(stats)
+        rewritten += stats.size_bytes
+    return chosen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -16,12 +16,14 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.config import MaintainSection
-from pipeline.fetch.landing import MIB, PAGE_BYTES, RUN_BYTES, VALUES_PER_CHECK
-from pipeline.maintain.choose import BucketStats, Budget, by_gain
+from pipeline.fetch.landing import RUN_BYTES
+from pipeline.fetch.parquet import MIB, open_parquet
+from pipeline.maintain.choose import BucketStats
 from pipeline.maintain.iceberg import FilesChanged, MaintainedTable
 from pipeline.maintain.sorted_rows import fetch, in_order, parts
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.tables import CONTENTS, NAMESPACE, TREES, Table
+from pipeline.plan.budget import Budget
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import NewFile, full_name
 
@@ -32,7 +34,6 @@ PREFIX = "compacted-"
 """Names of files that a compaction wrote begin so, by which a later one knows what has come since."""
 
 FILE_BYTES = 512 * MIB
-_REPEATING = ["bucket", "network", "ext", "name", "at_head"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +71,26 @@ def compact(
     spark: SparkSession,
     storage: Storage,
     settings: MaintainSection,
+    chosen: Iterable[BucketStats],
     budget: Budget,
     *,
     scratch: Path,
     renew: bool,
     check_lease: Callable[[], None],
-    buckets: Collection[int] = (),
 ) -> Iterator[Compacted]:
-    """Compact bucket after bucket, those that gain most first, until the budget is spent. One commit a bucket.
+    """Compact bucket after bucket until the budget is spent. One commit a bucket.
 
     A bucket whose rows somebody else deleted or replaced meanwhile is left as it is, with a warning, for the next run.
 
     Args:
+        chosen: the buckets, in order.
+        scratch: a local folder, which need not exist.
         renew: set ``at_head`` of contents as ``files`` has it now; only while every load is finished.
         check_lease: raises when this run may not write any more; called before each commit.
-        buckets: only these; none for all.
     """
     began, spent = time.monotonic(), 0
-    for stats in by_gain(bucket_stats(spark)):
-        if buckets and stats.bucket not in buckets:
-            continue
+    scratch.mkdir(parents=True, exist_ok=True)
+    for stats in chosen:
         if budget.spent(spent, time.monotonic() - began):
             return
         try:
@@ -168,7 +169,7 @@ class _Writer:
         """One row group."""
         if self.writer is None:
             self.paths.append(self.folder / f"{len(self.paths)}.parquet")
-            self.writer = _open(self.table, self.paths[-1], self.level)
+            self.writer = open_parquet(self.table, self.paths[-1], self.level)
         self.writer.write_table(rows, row_group_size=max(len(rows), 1))
         if self.paths[-1].stat().st_size >= FILE_BYTES:
             self._close()
@@ -182,18 +183,3 @@ class _Writer:
         if self.writer is not None:
             self.writer.close()
             self.writer = None
-
-
-def _open(table: Table, path: Path, level: int) -> pq.ParquetWriter:
-    return pq.ParquetWriter(
-        path,
-        table.arrow_schema,
-        compression="zstd",
-        compression_level=level,
-        use_dictionary=[name for name in _REPEATING if name in table.column_names],
-        write_statistics=[name for name in table.column_names if name != "content"],
-        data_page_size=PAGE_BYTES,
-        write_batch_size=VALUES_PER_CHECK,
-        write_page_checksum=True,
-        store_schema=False,
-    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,6 +13,8 @@ from pipeline.model.layout import RUNS, Load
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Entry, Storage
 from pipeline.storage.paths import is_temporary
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,14 @@ def load_states(storage: Storage) -> list[LoadState]:
         if load is not None and entry.is_dir:
             states.append(_state(storage, load))
     return states
+
+
+def may_renew(states: Iterable[LoadState]) -> bool:
+    """Whether compaction may set ``at_head`` as ``files`` has it; what an unfinished load landed is not there yet."""
+    unfinished = [state.load.name for state in states if not state.complete]
+    if unfinished:
+        logger.warning("%s not finished; at_head is not renewed", ", ".join(unfinished))
+    return not unfinished
 
 
 def _state(storage: Storage, load: Load) -> LoadState:

@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 from pyspark.sql import SparkSession
 
 from pipeline.config import Config, MaintainSection
-from pipeline.maintain.loads import find_rubbish, load_states, remove
+from pipeline.maintain.choose import BucketStats, by_gain, overdue, within
+from pipeline.maintain.compact import Compacted, bucket_stats, compact
+from pipeline.maintain.loads import find_rubbish, load_states, may_renew, remove
 from pipeline.maintain.nights import apply_nights, plan_nights
 from pipeline.maintain.retention import keep_since, oldest_daily
 from pipeline.maintain.rewrite import (
@@ -24,6 +27,7 @@ from pipeline.maintain.rewrite import (
 )
 from pipeline.maintain.rubbish import Rubbish
 from pipeline.maintain.unreferenced import apply_unreferenced, plan_unreferenced
+from pipeline.plan.budget import Budget
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.seal import nights
@@ -42,6 +46,8 @@ class MaintainReport:
         rubbish: files and folders that were deleted.
         small_files: rewritten. The old files are freed when their snapshots are.
         manifests: likewise.
+        to_compact: of a dry run, the buckets that would be, if their budget is one of time as far as it lasts.
+        compacted: likewise rewritten.
         unfinished: loads that are planned and not published; snapshots since their plans stay for them.
     """
 
@@ -51,6 +57,8 @@ class MaintainReport:
     rubbish: tuple[Rubbish, ...]
     small_files: tuple[SmallFiles, ...]
     manifests: tuple[SmallManifests, ...]
+    to_compact: tuple[BucketStats, ...]
+    compacted: tuple[Compacted, ...]
     unfinished: tuple[str, ...]
 
     @property
@@ -70,17 +78,18 @@ def run_maintain(
         ArchiveHeld: another run holds the archive.
         LeaseLost: the lease was lost on the way; what was done until then is whole.
     """
-    settings = config.maintain
+    settings, scratch = config.maintain, config.fetch.scratch_folder
     if dry_run:
-        return maintain(spark(), storage, settings, now=time.time(), check_lease=None)
+        return maintain(spark(), storage, settings, scratch, now=time.time(), check_lease=None)
     with Lease.acquire(storage, Owner.here(new_run_id(), "maintain"), ttl_s=config.archive.lease_s) as lease:
-        return maintain(spark(), storage, settings, now=time.time(), check_lease=lease.check)
+        return maintain(spark(), storage, settings, scratch, now=time.time(), check_lease=lease.check)
 
 
 def maintain(
     spark: SparkSession,
     storage: Storage,
     settings: MaintainSection,
+    scratch: Path,
     *,
     now: float,
     check_lease: Callable[[], None] | None,
@@ -88,6 +97,7 @@ def maintain(
     """All of it. The order is one in which no step changes what a dry run finds for a later one.
 
     Args:
+        scratch: a local folder for compaction.
         now: seconds since 1970 UTC, what all ages count from.
         check_lease: raises when this run may not write any more; None to change nothing.
     """
@@ -127,6 +137,22 @@ def maintain(
         apply_small_files(spark, small, small_bytes=settings.small_file_bytes, check_lease=check_lease)
         apply_manifests(spark, manifests, check_lease)
 
+    late = [stats for stats in by_gain(bucket_stats(spark)) if overdue(stats, most_files=settings.small_files)]
+    budget = Budget.parse(settings.compact_budget)
+    to_compact = within(budget, late)
+    compacted: list[Compacted] = []
+    if check_lease is not None:
+        compacted += compact(
+            spark,
+            storage,
+            settings,
+            to_compact,
+            budget,
+            scratch=scratch,
+            renew=may_renew(states),
+            check_lease=check_lease,
+        )
+
     return MaintainReport(
         dry_run=check_lease is None,
         nights=dropped.nights,
@@ -134,5 +160,7 @@ def maintain(
         rubbish=(*left, *(r for t in dropped.tables for r in t.rubbish), *(r for t in unreferenced for r in t.rubbish)),
         small_files=tuple(small),
         manifests=tuple(manifests),
+        to_compact=tuple(to_compact) if check_lease is None else (),
+        compacted=tuple(compacted),
         unfinished=tuple(state.load.name for state in unfinished),
     )

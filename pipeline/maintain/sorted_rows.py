@@ -48,7 +48,7 @@ def in_order(keys: pa.Table, at_head: pa.Table | None) -> pa.Table:
         seen.select(["arrival_min", "at_head_max"]).rename_columns(["arrival", "at_head"]), "arrival", join_type="inner"
     )
     if at_head is not None:
-        flags = at_head.select(["network", "oid"]).append_column("now", pa.array([True] * len(at_head)))
+        flags = at_head.select(["network", "oid"]).append_column("now", pa.repeat(pa.scalar(True), len(at_head)))
         keys = keys.drop_columns(["at_head"]).join(flags, ["network", "oid"], join_type="left outer")
         keys = keys.append_column("at_head", pc.fill_null(keys["now"], False)).drop_columns(["now"])
     named = [(name, "ascending") for name in ("network", "ext", "name") if name in keys.column_names]

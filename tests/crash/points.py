@@ -132,6 +132,11 @@ MAINTAIN = {
     "maintain: some files are deleted": Point("pipeline.maintain.iceberg:MaintainedTable.delete_files", calls=4),
 }
 
+COMPACT = {
+    "maintain: a bucket is rewritten, not committed": Point("pipeline.maintain.iceberg:MaintainedTable.replace_files"),
+    "maintain: one bucket is compacted": Point("pipeline.maintain.iceberg:MaintainedTable.replace_files", after=True),
+}
+
 HELD = {
     "publish: before the first move": Point("pipeline.tables.publish:move"),
     "publish: before the commit of refs": Point(APPEND, when=table_is("refs")),
@@ -139,4 +144,4 @@ HELD = {
 }
 """Where something else is to die."""
 
-POINTS = {**NIGHTLY, **BACKFILL, **MAINTAIN, **HELD}
+POINTS = {**NIGHTLY, **BACKFILL, **MAINTAIN, **COMPACT, **HELD}

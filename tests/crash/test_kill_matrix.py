@@ -5,6 +5,7 @@ However a night dies, one more run of it makes the archive equal, row for row, t
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
@@ -13,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.model.layout import WAREHOUSE, Load
-from pipeline.model.tables import NAMESPACE
+from pipeline.model.tables import NAMESPACE, OBJECT_TABLES
 from tests.crash.conftest import Nights
-from tests.crash.points import BACKFILL, MAINTAIN, NIGHTLY
+from tests.crash.points import BACKFILL, COMPACT, MAINTAIN, NIGHTLY
 from tests.crash.trial import Rows, Trial
 from tests.e2e.archive import Archive, night
 
@@ -97,6 +98,8 @@ class Kept:
     files: Counter[str]
 
 
+EVERYTHING_GOES = {"dailies": 1, "monthlies": 0, "snapshot_age_s": 0, "sweep_after_s": 0}
+
 RUBBISH = (
     f"{Load.of_night(night(2)).root}/landing/bucket=0/slower/contents.parquet",
     f"{Load.of_night(night(3)).root}/landing/bucket=0/killed/contents.parquet",
@@ -108,8 +111,7 @@ RUBBISH = (
 @pytest.fixture(scope="module")
 def kept(nights: Nights) -> Kept:
     trial = nights.trial
-    everything_goes = {"dailies": 1, "monthlies": 0, "snapshot_age_s": 0, "sweep_after_s": 0}
-    strict = trial.archive.with_settings(maintain=everything_goes)
+    strict = trial.archive.with_settings(maintain={**EVERYTHING_GOES, "compact_budget": "0s"})
     littered(trial)
     strict.run("maintain")
     trial.archive.nightly(3)
@@ -139,6 +141,28 @@ def test_a_killed_housekeeper_does_no_harm(nights: Nights, kept: Kept, point: st
     assert trial.rows(3) == kept.third
     if point in RESTORED:
         nights.check_restore()
+
+
+@pytest.mark.parametrize("point", COMPACT)
+def test_a_killed_compaction_loses_and_doubles_nothing(nights: Nights, kept: Kept, point: str) -> None:
+    trial = nights.trial
+    trial.back_to("second")
+    compacting = trial.archive.with_settings(maintain=EVERYTHING_GOES)
+    trial.kill(point, "maintain", today=night(3), archive=compacting)
+    trial.archive.nightly(3)
+    assert unflagged(trial.rows(3)) == unflagged(kept.third)
+    assert compacting.run("maintain", "--output", "json").json["compacted"]
+    assert compacting.run("maintain", "--output", "json").json["compacted"] == []
+    assert trial.left_behind() == []
+    trial.archive.nightly(4)
+    assert trial.doubles(4) == {}
+    third, fourth = unflagged(kept.third), unflagged(trial.rows(4))
+    assert all(fourth[table.name] == third[table.name] for table in OBJECT_TABLES)
+
+
+def unflagged(rows: Rows) -> Rows:
+    """Without ``at_head``, which compaction renews."""
+    return {table: [re.sub(r"\('at_head', \w+\), ", "", row) for row in found] for table, found in rows.items()}
 
 
 def readable(trial: Trial) -> set[date]:

@@ -8,7 +8,8 @@ import click
 import pytest
 
 from pipeline.cli.maintain import parse_budget
-from pipeline.maintain.choose import BucketStats, Budget, by_gain
+from pipeline.maintain.choose import BucketStats, by_gain, overdue, within
+from pipeline.plan.budget import Budget
 
 IDLE = BucketStats("contents", 0, 1, 1000, 100, 0, 0, 0, "")
 
@@ -25,6 +26,29 @@ def test_most_gain_for_the_effort_comes_first() -> None:
     larger = replace(older, bucket=5, size_bytes=2000, landed_bytes=2000)
     order = by_gain([IDLE, a_little, landed, deleted, older, larger])
     assert [stats.bucket for stats in order] == [2, 5, 4, 1, 3]
+
+
+def test_housekeeping_waits_until_a_bucket_is_worth_it() -> None:
+    assert not overdue(IDLE, most_files=16)
+    assert not overdue(replace(IDLE, landed_files=16, landed_bytes=199), most_files=16)
+    assert overdue(replace(IDLE, landed_files=1, landed_bytes=200), most_files=16)
+    assert overdue(replace(IDLE, deleted_rows=5), most_files=16)
+    assert overdue(replace(IDLE, landed_files=17, landed_bytes=17), most_files=16)
+
+
+@pytest.mark.parametrize(
+    ("budget", "reached"),
+    [
+        (Budget(), [0, 1, 2]),
+        (Budget(duration_s=1), [0, 1, 2]),
+        (Budget(size_bytes=1), [0]),
+        (Budget(size_bytes=1001), [0, 1]),
+        (Budget(size_bytes=0), []),
+        (Budget(duration_s=0), []),
+    ],
+)
+def test_how_far_a_budget_reaches(budget: Budget, reached: list[int]) -> None:
+    assert [stats.bucket for stats in within(budget, (replace(IDLE, bucket=n) for n in range(3)))] == reached
 
 
 @pytest.mark.parametrize(

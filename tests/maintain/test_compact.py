@@ -10,10 +10,11 @@ from pyspark.sql import Row, SparkSession
 
 from pipeline.config import MaintainSection
 from pipeline.maintain import compact as module
-from pipeline.maintain.choose import Budget
-from pipeline.maintain.compact import Compacted, compact
+from pipeline.maintain.choose import by_gain
+from pipeline.maintain.compact import Compacted, bucket_stats, compact
 from pipeline.maintain.rubbish import relative
 from pipeline.model.tables import FILES
+from pipeline.plan.budget import Budget
 from pipeline.storage import Storage
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name
@@ -28,7 +29,9 @@ def held() -> None:
 
 
 def run(spark: SparkSession, storage: Storage, scratch: Path, check=held, *, renew: bool = True) -> list[Compacted]:
-    return list(compact(spark, storage, MaintainSection(), Budget(), scratch=scratch, renew=renew, check_lease=check))
+    chosen = by_gain(bucket_stats(spark))
+    settings = MaintainSection()
+    return list(compact(spark, storage, settings, chosen, Budget(), scratch=scratch, renew=renew, check_lease=check))
 
 
 def rows(spark: SparkSession, columns: str = OBJECTS) -> list[Row]:

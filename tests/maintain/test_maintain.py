@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -33,7 +35,16 @@ from pipeline.tables.seal import nights
 from tests.maintain.conftest import ORIGIN, add_nights, files_in, land, night
 
 DAY = 86_400.0
-AT_ONCE = MaintainSection(dailies=2, monthlies=0, snapshot_age_s=0, sweep_after_s=0, small_files=1, small_manifests=1)
+BUCKET = ORIGIN.network % 4
+UNCOMPACTED = MaintainSection(
+    dailies=2,
+    monthlies=0,
+    snapshot_age_s=0,
+    sweep_after_s=0,
+    small_files=1,
+    small_manifests=1,
+    compact_budget="0s",
+)
 
 
 def held() -> None:
@@ -56,10 +67,11 @@ def crash_after(checks: int):
 
 
 def run(
-    spark: SparkSession, storage: Storage, settings: MaintainSection = AT_ONCE, *, dry: bool = False, **ages: float
+    spark: SparkSession, storage: Storage, settings: MaintainSection = UNCOMPACTED, *, dry: bool = False, **ages: float
 ):
     now = time.time() + ages.get("later_s", 0.001)
-    return maintain(spark, storage, settings, now=now, check_lease=None if dry else held)
+    scratch = Path(tempfile.gettempdir())
+    return maintain(spark, storage, settings, scratch, now=now, check_lease=None if dry else held)
 
 
 def let_go(
@@ -197,6 +209,31 @@ def test_rewriting_keeps_the_ids_and_ages_of_rows(spark: SparkSession, storage: 
     assert lineage(spark, "contents")[-1][0] == 5
 
 
+def test_contents_and_trees_are_compacted_when_it_is_worth_it(spark: SparkSession, storage: Storage) -> None:
+    def rows() -> list[str]:
+        tables = [spark.table(full_name(name)).drop("at_head") for name in ("contents", "trees")]
+        return sorted(repr(row) for table in tables for row in table.collect())
+
+    add_nights(spark, storage, 2, 3)
+    before, settings = rows(), MaintainSection()
+    foretold = run(spark, storage, settings, dry=True)
+    assert [(s.table, s.bucket, s.files) for s in foretold.to_compact] == [
+        (t, BUCKET, 2) for t in ("contents", "trees")
+    ]
+    assert foretold.compacted == ()
+    within = MaintainSection(compact_budget="0.001kB")
+    assert run(spark, storage, within, dry=True).to_compact == foretold.to_compact[:1]
+
+    done = run(spark, storage, settings)
+    assert [(c.table, c.bucket, c.before_files, c.after_files) for c in done.compacted] == [
+        ("contents", BUCKET, 2, 1),
+        ("trees", BUCKET, 2, 1),
+    ]
+    assert done.to_compact == ()
+    assert rows() == before
+    assert run(spark, storage, settings).compacted == ()
+
+
 def test_only_buckets_with_too_many_small_files_are_rewritten(spark: SparkSession, storage: Storage) -> None:
     add_nights(spark, storage, 2, 3)
     assert plan_small_files(spark, small_bytes=1 << 20, most=2) == []
@@ -259,7 +296,7 @@ def test_an_unfinished_load_keeps_what_it_was_planned_on(spark: SparkSession, st
     storage.rename(manifest.files[0].path, moved)
     storage.create(unfinished.load.manifest(manifest.bucket), manifest.model_dump_json().encode())
     live = {row.file_path for row in spark.table(f"{full_name('refs')}.files").collect()}
-    report = run(spark, storage, AT_ONCE.model_copy(update={"dailies": 1}))
+    report = run(spark, storage, UNCOMPACTED.model_copy(update={"dailies": 1}))
     assert report.unfinished == (unfinished.load.name,)
     assert report.nights == (night(2),)
     assert report.snapshots == {}

@@ -1,0 +1,47 @@
+"""How every Parquet file that we write ourselves is laid out, landed or compacted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from pipeline.model.tables import Table
+
+MIB = 1 << 20
+PAGE_BYTES = 32 * MIB
+"""Of contents and trees: zstd sees nothing across pages."""
+
+ZSTD_LEVEL = 9
+"""When landing; what is compacted has its own."""
+
+VALUES_PER_CHECK = 16
+"""Values between two looks at a page's size: 16 of the largest blobs still fit a Parquet page of 2 GiB."""
+
+_BULK = frozenset({"content", "raw", "message", "signature", "extra", "parents"})
+_REPEATING = frozenset(
+    {"bucket", "network", "origin", "night", "run_id", "status", "error", "ext", "name", "is_binary", "stored"}
+    | {"at_head", "target_type", "encoding", "symref"}
+    | {f"{role}_{part}" for role in ("author", "committer", "tagger") for part in ("name", "email", "offset")}
+)
+
+
+def open_parquet(table: Table, path: Path, level: int) -> pq.ParquetWriter:
+    """A new file for rows of a table, with statistics for what is searched and a checksum for each page.
+
+    Args:
+        level: of zstd.
+    """
+    bulk = any(c.name == "content" for c in table.columns)
+    return pq.ParquetWriter(
+        path,
+        table.arrow_schema,
+        compression="zstd",
+        compression_level=level,
+        use_dictionary=[c.name for c in table.columns if c.name in _REPEATING],
+        write_statistics=[c.name for c in table.columns if c.name not in _BULK],
+        data_page_size=PAGE_BYTES if bulk else MIB,
+        write_batch_size=VALUES_PER_CHECK if bulk else 1024,
+        write_page_checksum=True,
+        store_schema=False,
+    )
