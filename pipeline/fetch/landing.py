@@ -160,14 +160,6 @@ class Landing:
         run.written_rows, run.written_bytes = run.mark_written
 
 
-def load_libraries() -> None:
-    """Load what a first row would, so that fetch tasks forked from this process need not, 0.2 CPU seconds each.
-
-    PyArrow imports pandas with the first Python value that it is given.
-    """
-    pa.scalar(0)
-
-
 def _arrow(table: Table, rows: Sequence[Row]) -> pa.Table:
     """Rows as one table of small batches: growing one large buffer costs more than compressing it later."""
     schema = table.arrow_schema

@@ -18,7 +18,7 @@ from luigi.task_status import FAILED, PENDING, UNKNOWN
 from luigi.worker import TaskProcess, Worker
 
 from pipeline.errors import PipelineError
-from pipeline.fetch.landing import load_libraries
+from pipeline.fetch.process import prepare_process
 
 PING_S = 2.0
 WAIT_S = 1.0
@@ -183,7 +183,7 @@ def run_tasks(
     Raises:
         SchedulerUnavailable: the luigid does not answer, or not any more.
     """
-    load_libraries()
+    prepare_process()
     logging.getLogger().addFilter(_not_a_lost_line)
     get_config().set("core", "no_configure_logging", "true")
     where = {"local_scheduler": True} if scheduler is None else {"scheduler_url": f"http://{scheduler}"}

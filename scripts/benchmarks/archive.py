@@ -21,7 +21,7 @@ from pipeline.archive import open_archive
 from pipeline.cli.main import cli
 from pipeline.config import Config, load_config
 from pipeline.fetch.bucket import fetch_bucket
-from pipeline.fetch.landing import load_libraries
+from pipeline.fetch.process import prepare_process
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
 from pipeline.model.origin import bucket_of, network_id
@@ -32,7 +32,7 @@ from pipeline.tables.iceberg import full_name
 from pipeline.tables.plan import read_plan, write_plan
 from pipeline.tables.session import open_session
 
-load_libraries()  # as the process has from which a night's fetch tasks are forked
+prepare_process()  # as the process has from which a night's fetch tasks are forked
 
 FIRST_NIGHT = date(2026, 1, 1)
 LEAST_BUCKETS = 8
