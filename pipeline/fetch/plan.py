@@ -90,9 +90,12 @@ def _rows(storage: Storage, folder: str) -> Iterator[dict]:  # type: ignore[type
 
 
 def relative_path(storage: Storage, uri: str) -> str:
-    """A data file's path below the archive's root, from the URI that Iceberg has for it (``file:/`` or ``file:///``)."""
-    root = storage.root_uri
-    for prefix in (root, root.replace("file:///", "file:/", 1)):
-        if uri.startswith(f"{prefix}/"):
-            return uri[len(prefix) + 1 :]
-    raise ValueError(f"{uri} is not below {root}")
+    """A data file's path below the archive's root, from the URI that Iceberg has for it.
+
+    Raises:
+        ValueError: it is not below the root.
+    """
+    path = storage.path_of(uri)
+    if path is None:
+        raise ValueError(f"{uri} is not below {storage.root_uri}")
+    return path

@@ -20,7 +20,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.maintain.iceberg import MaintainedTable, Manifests
 from pipeline.maintain.retention import files_to_delete, nights_to_drop, snapshots_to_expire, tags_to_drop
-from pipeline.maintain.rubbish import Rubbish, Why, measured, relative, remove_empty
+from pipeline.maintain.rubbish import Rubbish, Why, measured, remove_empty
 from pipeline.model.layout import tag_of
 from pipeline.model.tables import ALL
 from pipeline.storage.interface import Storage
@@ -85,7 +85,7 @@ def plan_nights(
         forget = tuple(name for name in after if _retired_at(name, retired_before))
         named = {id_ for name, id_ in after.items() if name not in forget} | set(iceberg.branches().values())
         expired = snapshots_to_expire(iceberg.history(), named, since)
-        paths = {path: uri for uri in _files_of(iceberg, expired) if (path := relative(storage, uri)) is not None}
+        paths = {path: uri for uri in _files_of(iceberg, expired) if (path := storage.path_of(uri)) is not None}
         rubbish, uris = measured(storage, paths, Why.EXPIRED)
         plans.append(TablePlan(table.name, tuple(retire.items()), forget, tuple(expired), rubbish, uris))
     return NightsPlan(tuple(dropped), tuple(plans))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from pipeline.storage.paths import parent_of
 
 _THREADS = 16
 _DATA_DEPTH = f"{WAREHOUSE}/{NAMESPACE}/TABLE/data".count("/")
-_AUTHORITY = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?")
 
 
 class Why(StrEnum):
@@ -38,15 +36,6 @@ class Rubbish:
     why: Why
     files: int
     size_bytes: int
-
-
-def relative(storage: Storage, uri: str) -> str | None:
-    """The path below the archive's root of a URI as Iceberg or Hadoop writes it; None for one that is elsewhere.
-
-    ``file:/a`` and ``file:///a`` occur for the same file. The host is not compared: HDFS has several names for one.
-    """
-    root, path = (_AUTHORITY.sub("", text) for text in (storage.root_uri, uri))
-    return path.removeprefix(f"{root}/") if path.startswith(f"{root}/") else None
 
 
 def load_of(path: str, table: str) -> str | None:

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.maintain.rubbish import relative
 from pipeline.model.tables import Table
 from pipeline.storage.errors import StorageError
 from pipeline.storage.interface import Storage
@@ -95,7 +94,7 @@ def _rows(
     storage: Storage, uri: str, table: Table, positions: np.ndarray[tuple[int], np.dtype[np.int64]]
 ) -> Iterator[tuple[pa.RecordBatch, slice]]:
     """The rows at sorted positions of a file, batch by batch, and which of the positions each batch has."""
-    path = relative(storage, uri)
+    path = storage.path_of(uri)
     if path is None:
         raise StorageError(uri, f"a data file outside the archive at {storage.root_uri}")
     with storage.open(path) as stream, pq.ParquetFile(stream) as file:

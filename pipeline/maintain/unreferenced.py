@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pyspark.sql import SparkSession
 
 from pipeline.maintain.iceberg import MaintainedTable
-from pipeline.maintain.rubbish import Rubbish, Why, may_go, measured, relative, remove_empty
+from pipeline.maintain.rubbish import Rubbish, Why, may_go, measured, remove_empty
 from pipeline.model.tables import ALL, Table
 from pipeline.storage.interface import Storage
 from pipeline.storage.paths import parent_of
@@ -41,7 +41,7 @@ def plan_unreferenced(
     found = []
     for table in tables:
         uris = MaintainedTable(spark, table.name).unreferenced(untouched_since)
-        paths = {path: uri for uri in uris if (path := relative(storage, uri)) is not None}
+        paths = {path: uri for uri in uris if (path := storage.path_of(uri)) is not None}
         rubbish, going = measured(
             storage, {p: paths[p] for p in may_go(paths, table.name, published)}, Why.UNREFERENCED
         )

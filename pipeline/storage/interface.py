@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ class Uploaded:
     sha256: str
 
 
+_AUTHORITY = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?")
+
+
 class Storage(ABC):
     """Files below one root. Safe to share between threads and to pickle.
 
@@ -46,6 +50,14 @@ class Storage(ABC):
     def uri(self, path: str) -> str:
         """The same for a path below the root, or for the root itself, "". Not percent-encoded, as Hadoop wants it."""
         return f"{self.root_uri}/{check_path(path, root_allowed=True)}".rstrip("/")
+
+    def path_of(self, uri: str) -> str | None:
+        """The path below the root of a URI as Iceberg or Hadoop writes it; None for one that is elsewhere.
+
+        ``file:/a`` and ``file:///a`` occur for the same file. The host is not compared: HDFS has several names for one.
+        """
+        root, path = (_AUTHORITY.sub("", text) for text in (self.root_uri, uri))
+        return path.removeprefix(f"{root}/") if path.startswith(f"{root}/") else None
 
     @abstractmethod
     def stat(self, path: str) -> Entry | None:

@@ -21,6 +21,7 @@ _SECRET = re.compile(r"secret|password|token|credential|access\.?key", re.IGNORE
 _OTHER_READS = {
     "refs": {"refs"},
     "refs_at": {"refs"},
+    "map_contents": {"contents"},
     "objects": {"commits", "tags", "trees", "contents"},
 }
 

@@ -81,7 +81,7 @@ def run_job(spark: SparkSession, storage: Storage, job: str, argv: Sequence[str]
         NightNotFound, NoNightYet: there is no such night, or none at all.
     """
     module = find_job(job)
-    archive = Archive(spark, night)
+    archive = Archive(spark, night, storage)
     shown = archive.register_views()
     if shown is None:
         raise NoNightYet

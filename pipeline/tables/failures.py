@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from pyspark.errors import PythonException
+
 from pipeline.errors import CheckFailed, PipelineError
 from pipeline.storage.errors import StorageUnavailable
 from pipeline.storage.hdfs_failures import DATA_LATER
@@ -33,6 +35,10 @@ _DAMAGED_WORDS = ("is not a Parquet file", "could not read page", "don't know wh
 """Of exceptions without a class of their own."""
 
 _FILE = re.compile(r"(?:hdfs|file):/[^\s,]*\.(?:parquet|avro|json)\b")
+
+
+_RAISED = re.compile(r"^([A-Za-z_][\w.]*): (.+)$", re.MULTILINE)
+_UNREADABLE = re.compile(r"(?P<path>\S+) can not be read: (?P<problem>.*?)\. If it is a landed")
 
 
 class StoredFileDamaged(CheckFailed):
@@ -77,6 +83,8 @@ def told_plainly(where: str) -> Iterator[None]:
         yield
     except PipelineError:
         raise
+    except PythonException as error:
+        raise _of_worker(str(error), where) from error
     except Exception as error:
         java = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
         if java is None:
@@ -90,6 +98,19 @@ def told_plainly(where: str) -> Iterator[None]:
         if damaged is not None:
             raise StoredFileDamaged(path, _first_line(damaged)) from error
         raise SparkFailed(chain[-1].getClass().getSimpleName(), _first_line(chain[-1])) from error
+
+
+def _of_worker(traceback: str, where: str) -> PipelineError:
+    """The error that a Python worker ended with, from the last line of its traceback."""
+    raised = _RAISED.findall(traceback)
+    kind, words = raised[-1] if raised else ("PythonException", traceback.strip().partition("\n")[0])
+    match _simple(kind), _UNREADABLE.match(words):
+        case "StoredFileDamaged", re.Match() as told:
+            return StoredFileDamaged(told["path"], told["problem"])
+        case "StorageUnavailable", _:
+            return StorageUnavailable(where, f"a Python worker failed: {words}")
+        case name, _:
+            return SparkFailed(name, words[:300])
 
 
 def _causes(java: JavaObject | None) -> Iterator[JavaObject]:

@@ -28,6 +28,7 @@ SPLIT_PROPERTY, OPEN_COST_PROPERTY = "read.split.target-size", "read.split.open-
 """Iceberg's own names for how a table is cut."""
 
 STORED_BYTES, DATA_FILES, RECORDS = "total-files-size", "total-data-files", "total-records"
+DELETE_FILES = "total-delete-files"
 """Keys of a snapshot's summary."""
 
 _FOOTER_THREADS = 16

@@ -12,7 +12,6 @@ from pipeline.config import MaintainSection
 from pipeline.maintain import compact as module
 from pipeline.maintain.choose import by_gain
 from pipeline.maintain.compact import Compacted, bucket_stats, compact
-from pipeline.maintain.rubbish import relative
 from pipeline.model.tables import FILES
 from pipeline.plan.budget import Budget
 from pipeline.storage import Storage
@@ -55,7 +54,7 @@ def groups(spark: SparkSession, storage: Storage) -> list[list[bool]]:
     """Flags of each row group of contents, in order."""
     flags = []
     for row in spark.table(f"{full_name('contents')}.files").where("content = 0").collect():
-        with storage.open(relative(storage, row.file_path)) as stream, pq.ParquetFile(stream) as file:
+        with storage.open(storage.path_of(row.file_path)) as stream, pq.ParquetFile(stream) as file:
             flags += [file.read_row_group(n, ["at_head"])["at_head"].to_pylist() for n in range(file.num_row_groups)]
     return flags
 

@@ -15,7 +15,6 @@ from benchmarks.parts import store
 from benchmarks.parts.fetch import clone
 from benchmarks.results import Figure, Found, Table
 from pipeline.tables.read import Archive
-from pipeline.tables.session import split_freely
 
 NAME = "big"
 WORD = b"return"
@@ -62,10 +61,8 @@ def count_in_archive(bed: Bed, repeat: int) -> tuple[int, Cost]:
 
 
 def _count(bed: Bed) -> int:
-    spark = bed.spark()
-    with split_freely(spark):
-        contents = Archive(spark).table("contents").select("content")
-        counts = contents.mapInArrow(_counting(WORD), "found bigint").toArrow()
+    archive = Archive(bed.spark(), storage=bed.storage)
+    counts = archive.map_contents(_counting(WORD), "found bigint").toArrow()
     return sum(counts["found"].to_pylist())
 
 

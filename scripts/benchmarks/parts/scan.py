@@ -63,7 +63,6 @@ def in_jvm(bed: Bed) -> int:
 
 def in_python(bed: Bed) -> int:
     """The same by a Python function on Arrow batches."""
-    spark = bed.spark()
 
     def add_up(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow.compute as pc  # noqa: PLC0415 - the function travels to the workers
@@ -71,6 +70,5 @@ def in_python(bed: Bed) -> int:
         found = sum(pc.sum(pc.binary_length(batch.column(0))).as_py() or 0 for batch in batches)
         yield pa.RecordBatch.from_pydict({"found": [found]})
 
-    with split_freely(spark):
-        head = Archive(spark).table("contents").where("at_head").select("content")
-        return sum(head.mapInArrow(add_up, "found bigint").toArrow()["found"].to_pylist())
+    found = Archive(bed.spark(), storage=bed.storage).map_contents(add_up, "found bigint", head_only=True)
+    return sum(found.toArrow()["found"].to_pylist())

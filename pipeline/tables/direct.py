@@ -1,0 +1,113 @@
+"""Contents for Python functions, from data files that Spark's Python workers open themselves.
+
+On Spark's own way content becomes a Java array, a row, an Arrow buffer, and goes through a socket before Python has it.
+A worker that reads the file has it in an Arrow buffer at once (decision 11). Spark still says who reads what: a task is
+some row groups of the files of a snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipeline.storage.errors import FileMissing, StorageError, StorageUnavailable
+from pipeline.storage.interface import Storage
+from pipeline.tables.failures import StoredFileDamaged
+
+BATCH_ROWS = 256
+"""Of a batch that a function is given: what a worker holds is their content, and the pages it comes from."""
+
+WHOLE_FILE = -1
+
+OnBatches = Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]
+"""What ``mapInArrow`` takes: called once a task with all its batches."""
+
+
+def row_groups(files: DataFrame) -> DataFrame:
+    """The row groups of a snapshot, from its metadata table ``files``: columns path (URI of a file) and group.
+
+    A group counts from 0; it is ``WHOLE_FILE`` where the metadata do not tell how many a file has.
+    """
+    # Iceberg has no offsets for who does not ask for the file's size as well, which it compares them with.
+    known = (F.col("file_size_in_bytes") > 0) & (F.size("split_offsets") > 0)
+    groups = F.when(known, F.sequence(F.lit(0), F.size("split_offsets") - 1)).otherwise(F.array(F.lit(WHOLE_FILE)))
+    return files.where("content = 0").select(F.col("file_path").alias("path"), F.explode(groups).alias("group"))
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Runs in a worker: opens row groups and hands their rows to a function.
+
+    Attributes:
+        columns: of ``contents``, in this order.
+        head_only: leave out what is not at HEAD; row groups without any are not read.
+    """
+
+    storage: Storage
+    columns: Sequence[str]
+    head_only: bool
+    function: OnBatches
+
+    def __call__(self, places: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        """What the function makes of all row groups at these places.
+
+        Raises:
+            StoredFileDamaged: a file is gone or can not be decoded.
+            StorageError: a file can not be read for another reason, or is not below the archive's root.
+        """
+        return self.function(self._batches(places))
+
+    def _batches(self, places: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with ExitStack() as stack:
+            opened = ""
+            for place in (row for batch in places for row in batch.to_pylist()):
+                with _told(place["path"]):
+                    if place["path"] != opened:
+                        stack.close()
+                        file = self._open(place["path"], stack)
+                        opened = place["path"]
+                    whole = range(file.num_row_groups)
+                    for group in whole if place["group"] == WHOLE_FILE else (place["group"],):
+                        yield from self._rows(file, group)
+
+    def _open(self, uri: str, stack: ExitStack) -> pq.ParquetFile:
+        path = self.storage.path_of(uri)
+        if path is None:
+            raise StorageError(uri, f"a data file outside the archive at {self.storage.root_uri}")
+        stream = stack.enter_context(self.storage.open(path))
+        return stack.enter_context(pq.ParquetFile(stream, page_checksum_verification=True))
+
+    def _rows(self, file: pq.ParquetFile, group: int) -> Iterator[pa.RecordBatch]:
+        some, all_ = _at_head(file, group) if self.head_only else (True, True)
+        if not some:
+            return
+        wanted = list(dict.fromkeys([*self.columns, *(() if all_ else ("at_head",))]))
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=wanted, use_threads=False):
+            rows = batch if all_ else batch.filter(batch.column("at_head"))
+            yield rows.select(list(self.columns))
+
+
+@contextmanager
+def _told(uri: str) -> Iterator[None]:
+    """Name the file; what the function raises with its batches does not come by here."""
+    try:
+        yield
+    except StorageUnavailable:
+        raise
+    except (FileMissing, OSError, pa.ArrowException) as error:
+        raise StoredFileDamaged(uri, str(error).partition("\n")[0]) from error
+
+
+def _at_head(file: pq.ParquetFile, group: int) -> tuple[bool, bool]:
+    """Whether some rows of a row group are at HEAD, and whether all are, as far as its statistics tell."""
+    column = file.schema_arrow.get_field_index("at_head")
+    statistics = file.metadata.row_group(group).column(column).statistics
+    if statistics is None or not statistics.has_min_max:
+        return True, False
+    return statistics.max, statistics.min

@@ -1,0 +1,99 @@
+"""Contents that Python workers read from the data files themselves are those that Spark reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import DataFrame
+
+from pipeline.model import tables
+from pipeline.storage import Storage
+from pipeline.storage.local import LocalStorage
+from pipeline.tables.direct import WHOLE_FILE, Reader
+from pipeline.tables.failures import StoredFileDamaged, told_plainly
+from pipeline.tables.iceberg import IcebergTable, NewFile, full_name
+from pipeline.tables.read import Archive
+from tests.tables.test_content_plan import BUCKETS, HEAD_ROWS, ROWS, landed
+
+__all__ = ["landed"]
+
+COLUMNS = ("size", "oid", "content")
+SCHEMA = "size bigint, oid binary, content binary"
+
+
+def unchanged(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+    return batches
+
+
+def rows(df: DataFrame) -> list[tuple[object, ...]]:
+    return sorted(map(tuple, df.collect()))
+
+
+def is_direct(df: DataFrame) -> bool:
+    """Whether the plan reads the list of files instead of the table."""
+    scanned = str(df._jdf.queryExecution().executedPlan().toString())
+    return f"{full_name('contents')}.files" in scanned
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    """Whose root all data files of ``landed`` are below."""
+    return LocalStorage(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def direct(landed: Archive, storage: Storage) -> Iterator[Archive]:
+    """The same archive; what a test does to its contents is undone."""
+    table = IcebergTable(landed.spark, "contents")
+    snapshot = table.current().id
+    yield Archive(landed.spark, storage=storage)
+    landed.spark.sql(f"CALL system.rollback_to_snapshot('code.contents', {snapshot})")
+
+
+@pytest.mark.parametrize("head_only", [False, True])
+def test_workers_read_what_spark_reads(landed: Archive, direct: Archive, head_only: bool) -> None:
+    ours = direct.map_contents(unchanged, SCHEMA, columns=COLUMNS, head_only=head_only)
+    sparks = landed.map_contents(unchanged, SCHEMA, columns=COLUMNS, head_only=head_only)
+    assert (is_direct(ours), is_direct(sparks)) == (True, False)
+    found = rows(ours)
+    assert len(found) == 2 * BUCKETS * (HEAD_ROWS if head_only else ROWS)
+    assert found == rows(sparks)
+
+
+def test_rows_that_are_deleted_stay_out(direct: Archive) -> None:
+    before = rows(direct.map_contents(unchanged, SCHEMA, columns=COLUMNS))
+    gone = before[:7]
+    ids = ", ".join(f"X'{bytes(oid).hex()}'" for _, oid, _ in gone)
+    direct.spark.sql(f"DELETE FROM {full_name('contents')} WHERE oid IN ({ids})")
+    after = direct.map_contents(unchanged, SCHEMA, columns=COLUMNS)
+    assert not is_direct(after)
+    assert rows(after) == before[7:]
+
+
+def test_of_row_groups_that_hold_both_halves_only_head_is_given(
+    direct: Archive, storage: Storage, tmp_path: Path
+) -> None:
+    head = rows(direct.map_contents(unchanged, SCHEMA, columns=COLUMNS, head_only=True))
+    mixed = direct.table("contents").where("bucket = 0").toArrow().cast(tables.CONTENTS.arrow_schema)
+    mixed = mixed.take(sorted(range(len(mixed)), key=lambda at: at * 7919 % len(mixed)))
+    pq.write_table(mixed, tmp_path / "mixed.parquet", row_group_size=300)
+    IcebergTable(direct.spark, "contents").append_files([NewFile((tmp_path / "mixed.parquet").as_uri(), 0)], {})
+    found = rows(direct.map_contents(unchanged, SCHEMA, columns=COLUMNS, head_only=True))
+    assert len(found) == len(head) + 2 * HEAD_ROWS
+
+    whole = pa.RecordBatch.from_pylist([{"path": (tmp_path / "mixed.parquet").as_uri(), "group": WHOLE_FILE}])
+    read = Reader(storage, ("oid",), head_only=True, function=unchanged)([whole])
+    assert sum(len(batch) for batch in read) == 2 * HEAD_ROWS
+
+
+def test_a_file_that_is_gone_is_damage(direct: Archive, storage: Storage, tmp_path: Path) -> None:
+    row = direct.table("contents").limit(1).toArrow().cast(tables.CONTENTS.arrow_schema)
+    pq.write_table(row, tmp_path / "gone.parquet")
+    IcebergTable(direct.spark, "contents").append_files([NewFile((tmp_path / "gone.parquet").as_uri(), 0)], {})
+    (tmp_path / "gone.parquet").unlink()
+    with pytest.raises(StoredFileDamaged, match=r"gone\.parquet"), told_plainly(storage.root_uri):
+        direct.map_contents(unchanged, SCHEMA, columns=COLUMNS).collect()
