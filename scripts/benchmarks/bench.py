@@ -8,10 +8,14 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks.archive import Bed, create_and_plan, enough_buckets
+from benchmarks.histories import small_repository
 from benchmarks.measure import in_child
 from benchmarks.repositories import Repository, Server, copy_all
 
 logger = logging.getLogger(__name__)
+
+WARM_UP = "warm-up"
+"""A repository that is compacted before those that count, as Spark's first compaction costs more than others."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,9 @@ class Bench:
 
     @cached_property
     def corpora(self) -> Bed:
-        """The archive of all of them, its first night planned, each in a bucket of its own."""
-        urls = [repository.url for repository in self.repositories]
+        """The archive of all of them and of a small one, its first night planned, each in a bucket of its own."""
+        small_repository(self.server.path(WARM_UP), 0)
+        urls = [*(repository.url for repository in self.repositories), self.server.url(WARM_UP)]
         bed = Bed(self.work / "corpora", enough_buckets(urls))
         say("an archive of %d repositories", len(urls))
         in_child(create_and_plan, bed, urls)

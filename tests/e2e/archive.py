@@ -188,7 +188,7 @@ class Archive:
         return open_session(self.config.spark, self.storage.root_uri, "tests")
 
     def read(self, day: int | None = None) -> read.Archive:
-        return read.Archive(self.spark, None if day is None else night(day))
+        return read.Archive(self.spark, None if day is None else night(day), self.storage)
 
     def rows(self, table: str, day: int | None = None, *, without: Sequence[str] = ()) -> list[str]:
         """All rows of a table on a night as text, sorted; columns by name, so that two archives compare."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from pipeline.model.tables import ALL
@@ -303,6 +305,17 @@ def test_every_table_can_be_described_and_joined(small: Small) -> None:
     found = {row["path"]: (row["language"], row["lines"]) for row in small.archive.sql(f"{joined}'{small.url}'")}
     assert set(found) == {"a.py", "main.c", "sub/copy.py", "\u65e5.txt"}
     assert (found["a.py"], found["sub/copy.py"], found["main.c"]) == (("Python", 5), ("Python", 5), ("C", 4))
+
+
+def test_python_workers_read_contents_themselves(small: Small) -> None:
+    def lengths(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        for batch in batches:
+            yield pa.RecordBatch.from_pydict({"length": [len(content) for content in batch.column(0).to_pylist()]})
+
+    measured = small.archive.read().map_contents(lengths, "length bigint")
+    assert "contents.files" in measured._jdf.queryExecution().executedPlan().toString()
+    found = sorted(row["length"] for row in measured.collect())
+    assert found == sorted(row["size"] for row in small.archive.sql("SELECT size FROM contents"))
 
 
 @pytest.mark.parametrize(

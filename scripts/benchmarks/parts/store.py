@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks import archive, peers
 from benchmarks.archive import Bed
-from benchmarks.bench import Bench, say
+from benchmarks.bench import WARM_UP, Bench, say
 from benchmarks.measure import Cost, cost_of, in_child, measured
 from benchmarks.repositories import Repository
 from benchmarks.results import Figure, Found, Table
@@ -33,15 +33,20 @@ class Stored:
 
 def measure(bench: Bench) -> Found:
     """All repositories, each in a bucket of its own."""
-    return compare(bench, bench.corpora, bench.repositories)
+    bed = bench.corpora
+    return compare(bench, bed, bench.repositories, [archive.bucket_for(bench.server.url(WARM_UP), bed.buckets)])
 
 
-def compare(bench: Bench, bed: Bed, repositories: Sequence[Repository]) -> Found:
-    """Complete the first night of an archive, compact it, and repack the same repositories."""
+def compare(bench: Bench, bed: Bed, repositories: Sequence[Repository], warm_up: Sequence[int] = ()) -> Found:
+    """Complete the first night of an archive, compact it, and repack the same repositories.
+
+    Args:
+        warm_up: buckets that are compacted first and do not count.
+    """
     smallest_first = sorted(repositories, key=lambda repository: repository.raw_bytes)
     buckets = [archive.bucket_for(repository.url, bed.buckets) for repository in smallest_first]
     say("store: a night, and compaction, of %s", ", ".join(repository.name for repository in smallest_first))
-    stored = dict(zip(smallest_first, in_child(fill_and_compact, bed, buckets), strict=True))
+    stored = dict(zip(smallest_first, in_child(fill_and_compact, bed, buckets, warm_up), strict=True))
     figures: list[Figure] = []
     rows = []
     for repository, ours in stored.items():
@@ -78,7 +83,7 @@ def compare(bench: Bench, bed: Bed, repositories: Sequence[Repository]) -> Found
     return Found(tuple(figures), (Table("Stored, in bytes", columns, tuple(rows)),))
 
 
-def fill_and_compact(bed: Bed, buckets: Sequence[int]) -> list[Stored]:
+def fill_and_compact(bed: Bed, buckets: Sequence[int], warm_up: Sequence[int]) -> list[Stored]:
     """Complete the first night, then compact bucket by bucket, with the session running."""
     archive.nightly(bed, 0)
     before = archive.stored_bytes(bed)
@@ -89,6 +94,8 @@ def fill_and_compact(bed: Bed, buckets: Sequence[int]) -> list[Stored]:
         .collect()
     }
     read = {bucket: archive.head_group_bytes(bed, bucket) for bucket in buckets}
+    for bucket in warm_up:
+        archive.run(bed, "compact", "--bucket", str(bucket))
     costs = {bucket: cost_of(archive.run, bed, "compact", "--bucket", str(bucket))[1] for bucket in buckets}
     after = archive.stored_bytes(bed)
     return [
