@@ -41,6 +41,19 @@ class CheckFailed(PipelineError):
     exit_code = ExitCode.CHECK_FAILED
 
 
+class ScratchFailed(PipelineError):
+    """Local scratch can not be written. No origin is to blame, the task ends; free space and run it again."""
+
+    retryable = True
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(path, why)
+        self.path, self.why = path, why
+
+    def __str__(self) -> str:
+        return f"scratch can not be written at {self.path}: {self.why}. Free space there, or configure another folder"
+
+
 class ArchiveHeld(PipelineError):
     """Another run holds the archive."""
 

@@ -8,19 +8,6 @@ from pipeline.errors import PipelineError
 from pipeline.model.visit import VisitStatus
 
 
-class ScratchFailed(PipelineError):
-    """Local scratch can not be written. No origin is to blame, the task ends; free space and run it again."""
-
-    retryable = True
-
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(path, why)
-        self.path, self.why = path, why
-
-    def __str__(self) -> str:
-        return f"scratch can not be written at {self.path}: {self.why}. Free space there, or configure another folder"
-
-
 class OriginError(PipelineError):
     """A visit that did not end well. ``code`` goes into ``visits.error``, the sentence into ``visits.detail``."""
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from dulwich.client import FetchPackResult
 from dulwich.object_store import GraphWalker
 
+from pipeline.errors import ScratchFailed
 from pipeline.git.errors import (
     LimitExceeded,
     ObjectFormatRefused,
     PackCorrupt,
     ProtocolError,
-    ScratchFailed,
 )
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy, Deadline, Dialer

@@ -20,7 +20,7 @@ from pipeline.fetch.landing import RUN_BYTES
 from pipeline.fetch.parquet import MIB, open_parquet
 from pipeline.maintain.choose import BucketStats
 from pipeline.maintain.iceberg import FilesChanged, MaintainedTable
-from pipeline.maintain.sorted_rows import fetch, in_order, parts
+from pipeline.maintain.sorted_rows import fetch, in_order, key_names, parts, read_keys
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.tables import CONTENTS, NAMESPACE, TREES, Table
 from pipeline.plan.budget import Budget
@@ -53,18 +53,18 @@ class Compacted:
 def bucket_stats(spark: SparkSession) -> list[BucketStats]:
     """What the metadata of ``contents`` and ``trees`` say of each bucket."""
     landed = f"content = 0 AND NOT contains(file_path, '/{PREFIX}')"
-    found: list[BucketStats] = []
-    for name in TABLES:
-        rows = spark.sql(
-            "SELECT partition.bucket AS bucket, count_if(content = 0) AS files, "  # noqa: S608 - names of ours
+    statement = " UNION ALL ".join(
+        (
+            f"SELECT '{name}' AS table, partition.bucket AS bucket, count_if(content = 0) AS files, "  # noqa: S608 - names of ours
             "sum(if(content = 0, file_size_in_bytes, 0)) AS size_bytes, sum(if(content = 0, record_count, 0)) AS rows, "
             f"count_if({landed}) AS landed_files, sum(if({landed}, file_size_in_bytes, 0)) AS landed_bytes, "
             "sum(if(content = 0, 0, record_count)) AS deleted_rows, "
             "coalesce(min(regexp_extract(file_path, '/data/([0-9]{4}-[0-9]{2}-[0-9]{2})', 1)), '') AS oldest_night "
-            f"FROM {full_name(name)}.files GROUP BY 1"
-        ).collect()
-        found.extend(BucketStats(name, **row.asDict()) for row in rows)
-    return found
+            f"FROM {full_name(name)}.files GROUP BY 2"
+        )
+        for name in TABLES
+    )
+    return [BucketStats(**row.asDict()) for row in spark.sql(statement).collect()]
 
 
 def compact(
@@ -126,7 +126,11 @@ def compact_bucket(
     assert current is not None
     old = iceberg.scan_bucket(current.id, stats.bucket)
     at_head = _at_head(spark, stats.bucket) if renew and table is CONTENTS else None
-    rows = in_order(_keys(spark, table, stats.bucket, current.id), at_head)
+    if old.deletes:
+        keys = _live_keys(spark, table, stats.bucket, current.id)
+    else:
+        keys = read_keys(storage, table, [file.location() for file in old.data])
+    rows = in_order(keys, at_head)
     with tempfile.TemporaryDirectory(prefix="compact-", dir=scratch) as folder:
         writer = _Writer(table, Path(folder), settings.compact_level)
         for part in parts(rows, min(RUN_BYTES, settings.compact_bytes)):
@@ -141,9 +145,9 @@ def compact_bucket(
     return Compacted(table.name, stats.bucket, len(rows), len(old.data), stats.size_bytes, len(sent), after, seconds)
 
 
-def _keys(spark: SparkSession, table: Table, bucket: int, snapshot: int) -> pa.Table:
-    """Live rows without their bytes; Iceberg passes by what is deleted."""
-    names = [name for name in ("network", "oid", "at_head", "ext", "name") if name in table.column_names]
+def _live_keys(spark: SparkSession, table: Table, bucket: int, snapshot: int) -> pa.Table:
+    """As ``read_keys``, where Iceberg has to pass by what is deleted."""
+    names = key_names(table)
     size = F.col("size") if "size" in table.column_names else F.length("content").cast("bigint")
     frame = spark.read.option("versionAsOf", snapshot).table(full_name(table.name)).where(F.col("bucket") == bucket)
     columns = [F.col("_file").alias("file"), F.col("_pos").alias("pos"), size.alias("size_bytes")]

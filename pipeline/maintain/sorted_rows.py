@@ -6,7 +6,8 @@ only the row groups that hold rows of it. Landed runs are sorted, so those are f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,38 @@ class Part:
 
     at_head: bool
     rows: pa.Table
+
+
+def key_names(table: Table) -> list[str]:
+    """The columns that the order is made of."""
+    return [name for name in ("network", "oid", "at_head", "ext", "name") if name in table.column_names]
+
+
+def read_keys(storage: Storage, table: Table, uris: Sequence[str]) -> pa.Table:
+    """All rows of data files without their bytes, as ``in_order`` wants them.
+
+    Raises:
+        StorageError: a file cannot be read, or is not below the archive's root.
+    """
+    names = key_names(table)
+    sized = "size" in table.column_names
+    columns = [*names, "size" if sized else "content"]
+    found: list[pa.Table] = []
+    for uri in uris:
+        with _open(storage, uri) as file:
+            begin = 0
+            for batch in file.iter_batches(1 << 16 if sized else BATCH_ROWS, columns=columns):
+                sizes = batch.column("size") if sized else pc.binary_length(batch.column("content"))
+                keys = {
+                    "file": pa.repeat(pa.scalar(uri), len(batch)),
+                    "pos": pa.array(np.arange(begin, begin + len(batch))),
+                    "size_bytes": sizes.cast(pa.int64()),
+                    **{name: batch.column(name) for name in names},
+                    "oid": batch.column("oid").cast(pa.binary()),
+                }
+                found.append(pa.Table.from_pydict(keys))
+                begin += len(batch)
+    return pa.concat_tables(found)
 
 
 def in_order(keys: pa.Table, at_head: pa.Table | None) -> pa.Table:
@@ -94,10 +127,7 @@ def _rows(
     storage: Storage, uri: str, table: Table, positions: np.ndarray[tuple[int], np.dtype[np.int64]]
 ) -> Iterator[tuple[pa.RecordBatch, slice]]:
     """The rows at sorted positions of a file, batch by batch, and which of the positions each batch has."""
-    path = storage.path_of(uri)
-    if path is None:
-        raise StorageError(uri, f"a data file outside the archive at {storage.root_uri}")
-    with storage.open(path) as stream, pq.ParquetFile(stream) as file:
+    with _open(storage, uri) as file:
         begin = 0
         for group in range(file.num_row_groups):
             end = begin + file.metadata.row_group(group).num_rows
@@ -105,6 +135,15 @@ def _rows(
             if low < high:
                 yield from _of_group(file, group, begin, table, positions, int(low), int(high))
             begin = end
+
+
+@contextmanager
+def _open(storage: Storage, uri: str) -> Iterator[pq.ParquetFile]:
+    path = storage.path_of(uri)
+    if path is None:
+        raise StorageError(uri, f"a data file outside the archive at {storage.root_uri}")
+    with storage.open(path) as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
+        yield file
 
 
 def _of_group(

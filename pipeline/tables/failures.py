@@ -87,6 +87,10 @@ def told_plainly(where: str) -> Iterator[None]:
         raise _of_worker(str(error), where) from error
     except Exception as error:
         java = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
+        if java is None and type(error).__module__.startswith("py4j."):
+            raise SparkFailed(
+                type(error).__name__, f"{error}; if its Java process ended, its last words are above"
+            ) from error
         if java is None:
             raise
         chain = list(_causes(java))

@@ -14,8 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ExitCode, PipelineError
-from pipeline.git.errors import ScratchFailed
+from pipeline.errors import ExitCode, PipelineError, ScratchFailed
 from pipeline.model.manifest import VisitLine
 
 Event = dict[str, Any]

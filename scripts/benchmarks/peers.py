@@ -17,11 +17,9 @@ INSTALL_WITHIN_S = 900
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What the loader says of itself: its cost without its start, and how many objects its storage then has."""
+    """What the loader says of itself: its cost without its start."""
 
     cpu_s: float
-    objects: int
-    version: str
 
 
 class LoaderMissing(Exception):

@@ -17,10 +17,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.errors import ScratchFailed
 from pipeline.fetch import bucket as bucket_module
 from pipeline.fetch.bucket import read_manifest, read_manifests
 from pipeline.fetch.visit import Visitor
-from pipeline.git.errors import ScratchFailed
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import Deadline
 from pipeline.model.manifest import Manifest, VisitLine

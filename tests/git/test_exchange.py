@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import ScratchFailed
 from pipeline.git.errors import (
     LimitExceeded,
     OriginError,
     ProtocolError,
     RepositoryNotFound,
-    ScratchFailed,
     ServerError,
 )
 from pipeline.git.exchange import Conditions, Received, exchange

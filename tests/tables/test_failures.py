@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from py4j.protocol import Py4JNetworkError
 from pyspark.sql import SparkSession
 
 from pipeline.errors import ExitCode, UsageError
@@ -49,6 +50,14 @@ def test_a_missing_file_is_damage_where_it_belongs_to_the_archive(session: Spark
         rows.collect()
     with pytest.raises(SparkFailed), told_plainly((tmp_path / "elsewhere").as_uri()):
         rows.collect()
+
+
+def test_java_that_ended_is_one_line() -> None:
+    with (
+        pytest.raises(SparkFailed, match="Answer from Java side is empty; if its Java process ended"),
+        told_plainly(ROOT),
+    ):
+        raise Py4JNetworkError("Answer from Java side is empty")
 
 
 @pytest.mark.parametrize("error", [UsageError("ours"), ValueError("not the JVM's")], ids=repr)
