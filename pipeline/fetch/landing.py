@@ -7,11 +7,11 @@ a scan of HEAD never opens the history's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import filterfalse
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +81,14 @@ class Landing:
 
     Args:
         folder: empty folder on scratch, on the same machine.
-        run_bytes: raw bytes of a run; with pages and compression, memory is two to three times as much.
+        run_bytes: raw bytes that are held at most; then the largest run is written. With pages and compression,
+            memory is two to three times as much.
     """
 
     def __init__(self, folder: Path, run_bytes: int = RUN_BYTES) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._run_bytes = run_bytes
+        self._held = 0
         self._runs = {t.name: _Run(t, folder / f"{t.name}.parquet", _order(t)) for t in tables.LANDED}
 
     @contextmanager
@@ -107,8 +109,9 @@ class Landing:
         run = self._runs[table.name]
         run.rows.append(row)
         run.raw_bytes += raw_bytes + ROW_OVERHEAD_BYTES
-        if run.raw_bytes >= self._run_bytes:
-            self._flush(run)
+        self._held += raw_bytes + ROW_OVERHEAD_BYTES
+        if self._held >= self._run_bytes:
+            self._flush(max(self._runs.values(), key=attrgetter("raw_bytes")))
 
     def finish(self) -> list[LocalFile]:
         """Write what is left and close; tables without rows have no file. In publishing order."""
@@ -125,6 +128,7 @@ class Landing:
         safe, run.rows = run.rows[: run.mark], run.rows[run.mark :]
         unsafe, run.rows = run.rows, []
         safe_bytes, unsafe_bytes = run.mark_bytes, run.raw_bytes - run.mark_bytes
+        self._held -= run.raw_bytes
         run.raw_bytes = run.mark = run.mark_bytes = 0
         if safe:
             self._write(run, safe, safe_bytes)
@@ -148,10 +152,10 @@ class Landing:
             if half:
                 run.writer.write_table(_arrow(run.table, half), row_group_size=len(half))
                 run.groups += 1
-                half.clear()
 
     def _roll_back(self, run: _Run) -> None:
         del run.rows[run.mark :]
+        self._held -= run.raw_bytes - run.mark_bytes
         run.raw_bytes = run.mark_bytes
         if run.groups > run.mark_groups and run.writer is not None:
             run.writer.close()
@@ -160,16 +164,19 @@ class Landing:
         run.written_rows, run.written_bytes = run.mark_written
 
 
-def _arrow(table: Table, rows: Sequence[Row]) -> pa.Table:
-    """Rows as one table of small batches: growing one large buffer costs more than compressing it later."""
+def _arrow(table: Table, rows: list[Row]) -> pa.Table:
+    """Rows as one table of small batches: growing one large buffer costs more than compressing it later.
+
+    Rows leave the list as they go in, so that their bytes are held once.
+    """
     schema = table.arrow_schema
-    batches = [
-        pa.RecordBatch.from_arrays(
-            [pa.array(values, type=column.type) for values, column in zip(columns, table.columns, strict=True)],
-            schema=schema,
-        )
-        for columns in (zip(*rows[at : at + BATCH_ROWS], strict=True) for at in range(0, len(rows), BATCH_ROWS))
-    ]
+    batches = []
+    for at in range(0, len(rows), BATCH_ROWS):
+        taken = rows[at : at + BATCH_ROWS]
+        rows[at : at + BATCH_ROWS] = [()] * len(taken)
+        cells = zip(zip(*taken, strict=True), table.columns, strict=True)
+        arrays = [pa.array(values, type=column.type) for values, column in cells]
+        batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
     return pa.Table.from_batches(batches, schema)
 
 

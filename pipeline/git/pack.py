@@ -50,6 +50,9 @@ MAX_OBJECTS = 50_000_000
 
 ENTRIES_PER_CHECK = 4096
 
+ENTRIES_PER_RELEASE = 1 << 16
+"""After so many the pages of the pack that were read stop counting as the process's memory."""
+
 KEPT_OVERHEAD_BYTES = 150
 
 
@@ -98,7 +101,7 @@ class Pack:
         origin: str,
         limits: Limits,
         scratch: Path,
-        memory_bytes: int = 128 * MIB,
+        memory_bytes: int = 64 * MIB,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self.origin, self.limits, self._scratch, self.memory_bytes = origin, limits, scratch, memory_bytes
@@ -232,6 +235,8 @@ class Pack:
             resolver = DeltaChains(self, spill)
             for types in ((COMMIT, TAG, TREE), (BLOB,)):
                 for index, type_num in enumerate(self.entries.type_num):
+                    if index % ENTRIES_PER_RELEASE == 0:
+                        self.map.madvise(mmap.MADV_DONTNEED)
                     if type_num in types:
                         yield from resolver.chain(index)
                 for oid, type_num, data in external(tuple(self._by_oid), types) if self._by_oid else ():
