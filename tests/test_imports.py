@@ -64,8 +64,8 @@ BELOW = MappingProxyType(
 )
 """What a room or module of ``pipeline`` may import besides itself; those not named here stand above all of these."""
 
-READS_ENVIRONMENT = ("pipeline/cli/", "pipeline/tables/session.py")
-"""The second only writes what PySpark reads nowhere else."""
+READS_ENVIRONMENT = ("pipeline/cli/", "pipeline/tables/session.py", "pipeline/__init__.py")
+"""The others only write what PySpark and Arrow read nowhere else."""
 
 
 class Import(NamedTuple):
