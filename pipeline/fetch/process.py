@@ -7,10 +7,10 @@ from contextlib import suppress
 
 import pyarrow as pa
 
+from pipeline.fetch.parquet import MIB
+
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 """Parameters of mallopt(3)."""
-
-_MIB = 1 << 20
 
 
 def prepare_process() -> None:
@@ -23,6 +23,6 @@ def prepare_process() -> None:
     pa.scalar(0)
     with suppress(AttributeError, OSError, TypeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_MMAP_THRESHOLD, 32 * _MIB)
-        mallopt(_TRIM_THRESHOLD, 128 * _MIB)
-        mallopt(_TOP_PAD, 64 * _MIB)
+        mallopt(_MMAP_THRESHOLD, 32 * MIB)
+        mallopt(_TRIM_THRESHOLD, 128 * MIB)
+        mallopt(_TOP_PAD, 64 * MIB)

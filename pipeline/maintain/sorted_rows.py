@@ -7,7 +7,6 @@ only the row groups that hold rows of it. Landed runs are sorted, so those are f
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.model.tables import Table
-from pipeline.storage.errors import StorageError
 from pipeline.storage.interface import Storage
+from pipeline.tables.data_file import open_data_file
 
 BATCH_ROWS = 256
 
@@ -46,7 +45,7 @@ def read_keys(storage: Storage, table: Table, uris: Sequence[str]) -> pa.Table:
     columns = [*names, "size" if sized else "content"]
     found: list[pa.Table] = []
     for uri in uris:
-        with _open(storage, uri) as file:
+        with open_data_file(storage, uri) as file:
             begin = 0
             for batch in file.iter_batches(1 << 16 if sized else BATCH_ROWS, columns=columns):
                 sizes = batch.column("size") if sized else pc.binary_length(batch.column("content"))
@@ -127,7 +126,7 @@ def _rows(
     storage: Storage, uri: str, table: Table, positions: np.ndarray[tuple[int], np.dtype[np.int64]]
 ) -> Iterator[tuple[pa.RecordBatch, slice]]:
     """The rows at sorted positions of a file, batch by batch, and which of the positions each batch has."""
-    with _open(storage, uri) as file:
+    with open_data_file(storage, uri) as file:
         begin = 0
         for group in range(file.num_row_groups):
             end = begin + file.metadata.row_group(group).num_rows
@@ -135,15 +134,6 @@ def _rows(
             if low < high:
                 yield from _of_group(file, group, begin, table, positions, int(low), int(high))
             begin = end
-
-
-@contextmanager
-def _open(storage: Storage, uri: str) -> Iterator[pq.ParquetFile]:
-    path = storage.path_of(uri)
-    if path is None:
-        raise StorageError(uri, f"a data file outside the archive at {storage.root_uri}")
-    with storage.open(path) as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
-        yield file
 
 
 def _of_group(

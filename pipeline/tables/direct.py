@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.storage.errors import FileMissing, StorageError, StorageUnavailable
+from pipeline.storage.errors import FileMissing, StorageUnavailable
 from pipeline.storage.interface import Storage
+from pipeline.tables.data_file import open_data_file
 from pipeline.tables.failures import StoredFileDamaged
 
 BATCH_ROWS = 256
@@ -70,18 +71,11 @@ class Reader:
                 with _told(place["path"]):
                     if place["path"] != opened:
                         stack.close()
-                        file = self._open(place["path"], stack)
+                        file = stack.enter_context(open_data_file(self.storage, place["path"]))
                         opened = place["path"]
                     whole = range(file.num_row_groups)
                     for group in whole if place["group"] == WHOLE_FILE else (place["group"],):
                         yield from self._rows(file, group)
-
-    def _open(self, uri: str, stack: ExitStack) -> pq.ParquetFile:
-        path = self.storage.path_of(uri)
-        if path is None:
-            raise StorageError(uri, f"a data file outside the archive at {self.storage.root_uri}")
-        stream = stack.enter_context(self.storage.open(path))
-        return stack.enter_context(pq.ParquetFile(stream, page_checksum_verification=True))
 
     def _rows(self, file: pq.ParquetFile, group: int) -> Iterator[pa.RecordBatch]:
         some, all_ = _at_head(file, group) if self.head_only else (True, True)

@@ -19,11 +19,11 @@ from pipeline.plan.cluster import SHUFFLE_PARTITIONS, fitted_partitions
 from pipeline.plan.partitioning import TableStats
 from pipeline.storage.interface import Storage
 from pipeline.tables.direct import OnBatches, Reader, row_groups
-from pipeline.tables.iceberg import DELETE_FILES, IcebergTable, full_name, table_exists
+from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
 from pipeline.tables.refs import current_refs
 from pipeline.tables.seal import nights
 from pipeline.tables.session import split_freely
-from pipeline.tables.statistics import table_stats
+from pipeline.tables.statistics import has_deleted_rows, table_stats
 
 MOST_ROWS = ("blobs", "trees")
 """One of them has more rows than any other table that is aggregated by id."""
@@ -141,7 +141,7 @@ class Archive:
         head_only: bool = False,
         night: date | None = None,
     ) -> DataFrame:
-        """Give contents to a Python function, as ``mapInArrow`` on the table ``contents`` does, at a third of its CPU.
+        """Give contents to a Python function, as ``mapInArrow`` on the table ``contents``, for less CPU (decision 11).
 
         Workers open the data files themselves. Without a storage, or where rows of the table are deleted, Spark reads.
 
@@ -152,22 +152,16 @@ class Archive:
             head_only: only what is at HEAD of some repository.
         """
         shown = self.night(night)
-        if self._storage is None or self._has_deleted_rows("contents", shown):
+        snapshot = self._snapshot("contents", shown)
+        if self._storage is None or has_deleted_rows(self.spark, "contents", snapshot):
             table = self._at("contents", shown)
             rows = table.where("at_head") if head_only else table
             return rows.select(*columns).mapInArrow(function, schema)
-        (stats,) = self.stats(["contents"], shown)
+        stats = table_stats(self.spark, "contents", snapshot)
         tasks = max(self.spark.sparkContext.defaultParallelism, -(-stats.raw_bytes // DIRECT_TASK_BYTES))
         places = row_groups(self._at("contents", shown, part=".files")).repartition(tasks)
         reader = Reader(self._storage, tuple(columns), head_only, function)
         return places.mapInArrow(reader.__call__, schema)
-
-    def _has_deleted_rows(self, name: str, night: date | None) -> bool:
-        """Whether there are rows that only Iceberg's own reader knows to pass by."""
-        snapshot = self._snapshot(name, night)
-        if snapshot is None:
-            return False
-        return IcebergTable(self.spark, name).snapshot(snapshot).summary.get(DELETE_FILES) != "0"
 
     def register_views(self, night: date | None = None) -> date | None:
         """Make every table's bare name mean that night, in SQL too, and fit shuffles to its size; return the night."""

@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.model.tables import BY_NAME, OID, Table
 from pipeline.plan.partitioning import TYPICAL_RATIO, TableStats
-from pipeline.tables.iceberg import DATA_FILES, RATIO_PROPERTY, RECORDS, STORED_BYTES, IcebergTable
+from pipeline.tables.iceberg import DATA_FILES, DELETE_FILES, RATIO_PROPERTY, RECORDS, STORED_BYTES, IcebergTable
 
 BUCKETS_PROPERTY = "pipeline.buckets"
 
@@ -30,6 +30,11 @@ def table_stats(spark: SparkSession, name: str, snapshot: int | None) -> TableSt
     raw = rows * row_bytes(BY_NAME[name]) if ratio is None else int(stored * float(ratio))
     buckets = int(table.property(BUCKETS_PROPERTY) or 0)
     return TableStats(name, int(summary.get(DATA_FILES, "0")), rows, stored, raw, buckets)
+
+
+def has_deleted_rows(spark: SparkSession, name: str, snapshot: int | None) -> bool:
+    """Whether a snapshot of a table has rows that only Iceberg's own reader knows to pass by; not for None."""
+    return snapshot is not None and IcebergTable(spark, name).snapshot(snapshot).summary.get(DELETE_FILES) != "0"
 
 
 def row_bytes(table: Table) -> int:

@@ -66,6 +66,7 @@ def spark(session: SparkSession, spark_root: Path) -> Iterator[SparkSession]:
 
 
 ORIGIN = Origin("https://example.org/a")
+BUCKET = ORIGIN.network % BUCKETS
 
 
 def night(day: int, month: int = 11) -> date:

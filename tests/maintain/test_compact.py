@@ -17,9 +17,8 @@ from pipeline.plan.budget import Budget
 from pipeline.storage import Storage
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name
-from tests.maintain.conftest import ORIGIN, add_nights, land, publish_unchecked
+from tests.maintain.conftest import BUCKET, ORIGIN, add_nights, land, publish_unchecked
 
-BUCKET = ORIGIN.network % 4
 OBJECTS = "network, oid, size, ext, name, content"
 
 

@@ -32,10 +32,9 @@ from pipeline.storage import Lease, Owner, Storage
 from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.refs import last_changes
 from pipeline.tables.seal import nights
-from tests.maintain.conftest import ORIGIN, add_nights, files_in, land, night
+from tests.maintain.conftest import BUCKET, ORIGIN, add_nights, files_in, land, night
 
 DAY = 86_400.0
-BUCKET = ORIGIN.network % 4
 UNCOMPACTED = MaintainSection(
     dailies=2,
     monthlies=0,
