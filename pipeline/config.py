@@ -56,7 +56,7 @@ class FetchSection(_Section):
     workers: int = Field(1, ge=1, description="buckets fetched at once, each in a process of its own")
     concurrency: int = Field(4, ge=1, description="networks of one bucket visited at once; decoding takes turns")
     run_bytes: int = Field(
-        256 << 20, ge=1 << 20, le=1 << 30, description="raw bytes sorted together; memory is about twice this"
+        256 << 20, ge=1 << 20, le=1 << 30, description="raw bytes sorted together; memory is about three times this"
     )
     scratch: Path | None = Field(None, description="local folder for packs and files on their way; none: the system's")
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
