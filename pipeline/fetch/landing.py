@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.fetch.parquet import MIB, ZSTD_LEVEL, open_parquet
+from pipeline.fetch.parquet import MIB, PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.fetch.rows import Row
 from pipeline.model import tables
 from pipeline.model.tables import Table
@@ -139,7 +139,7 @@ class Landing:
 
     def _write(self, run: _Run, rows: list[Row], raw_bytes: int) -> None:
         if run.writer is None:
-            run.writer = open_parquet(run.table, run.path, ZSTD_LEVEL)
+            run.writer = open_parquet(run.table, run.path, ZSTD_LEVEL, PAGE_BYTES)
         order = run.order
         run.written_rows += len(rows)
         run.written_bytes += raw_bytes - ROW_OVERHEAD_BYTES * len(rows)
@@ -187,7 +187,7 @@ def _first_groups(table: Table, path: Path, count: int) -> pq.ParquetWriter | No
         return None
     old = path.with_suffix(".old")
     path.rename(old)
-    writer = open_parquet(table, path, ZSTD_LEVEL)
+    writer = open_parquet(table, path, ZSTD_LEVEL, PAGE_BYTES)
     with pq.ParquetFile(old) as file:
         for group in range(count):
             part = file.read_row_group(group).cast(table.arrow_schema)

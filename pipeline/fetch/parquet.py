@@ -10,7 +10,7 @@ from pipeline.model.tables import Table
 
 MIB = 1 << 20
 PAGE_BYTES = 32 * MIB
-"""Of contents and trees: zstd sees nothing across pages."""
+"""When landing: zstd sees nothing across pages, and a fetch task has little memory."""
 
 ZSTD_LEVEL = 9
 """When landing; what is compacted has its own."""
@@ -26,11 +26,12 @@ _REPEATING = frozenset(
 )
 
 
-def open_parquet(table: Table, path: Path, level: int) -> pq.ParquetWriter:
+def open_parquet(table: Table, path: Path, level: int, page_bytes: int) -> pq.ParquetWriter:
     """A new file for rows of a table, with statistics for what is searched and a checksum for each page.
 
     Args:
         level: of zstd.
+        page_bytes: raw bytes after which a page ends.
     """
     bulk = any(c.name == "content" for c in table.columns)
     return pq.ParquetWriter(
@@ -40,7 +41,7 @@ def open_parquet(table: Table, path: Path, level: int) -> pq.ParquetWriter:
         compression_level=level,
         use_dictionary=[c.name for c in table.columns if c.name in _REPEATING],
         write_statistics=[c.name for c in table.columns if c.name not in _BULK],
-        data_page_size=PAGE_BYTES if bulk else MIB,
+        data_page_size=page_bytes,
         write_batch_size=VALUES_PER_CHECK if bulk else 1024,
         write_page_checksum=True,
         store_schema=False,

@@ -34,6 +34,8 @@ PREFIX = "compacted-"
 """Names of files that a compaction wrote begin so, by which a later one knows what has come since."""
 
 FILE_BYTES = 512 * MIB
+PAGE_BYTES = 128 * MIB
+"""Raw bytes: each page begins with some file from nothing, and a reader holds one at a time (decision 12)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ class _Writer:
         """One row group."""
         if self.writer is None:
             self.paths.append(self.folder / f"{len(self.paths)}.parquet")
-            self.writer = open_parquet(self.table, self.paths[-1], self.level)
+            self.writer = open_parquet(self.table, self.paths[-1], self.level, PAGE_BYTES)
         self.writer.write_table(rows, row_group_size=max(len(rows), 1))
         if self.paths[-1].stat().st_size >= FILE_BYTES:
             self._close()

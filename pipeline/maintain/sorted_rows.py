@@ -108,18 +108,31 @@ def fetch(storage: Storage, table: Table, part: Part) -> pa.Table:
     """
     files = part.rows["file"].combine_chunks().dictionary_encode()
     codes, positions = files.indices.to_numpy(), part.rows["pos"].to_numpy()
+    contents: list[bytes | None] = [None] * len(codes)
     found: list[pa.RecordBatch] = []
     ranks: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
     for code, uri in enumerate(files.dictionary.to_pylist()):
         mine = np.flatnonzero(codes == code)
         mine = mine[np.argsort(positions[mine], kind="stable")]
         for batch, taken in _rows(storage, uri, table, positions[mine]):
-            found.append(batch)
+            found.append(batch.drop_columns(["content"]))
             ranks.append(mine[taken])
-    whole = pa.Table.from_batches(found, table.arrow_schema).combine_chunks()
-    whole = whole.take(pa.array(np.argsort(np.concatenate(ranks))))
+            for rank, content in zip(ranks[-1].tolist(), batch.column("content"), strict=True):
+                contents[rank] = content.as_py()
+    whole = pa.Table.from_batches(found)
+    whole = whole.take(pa.array(np.argsort(np.concatenate(ranks)))).append_column("content", _handed_over(contents))
     flag = pa.repeat(pa.scalar(part.at_head), len(whole))
-    return whole.set_column(table.column_names.index("at_head"), table.arrow_schema.field("at_head"), flag)
+    at = table.column_names.index("at_head")
+    return whole.select(list(table.column_names)).set_column(at, table.arrow_schema.field(at), flag)
+
+
+def _handed_over(contents: list[bytes | None]) -> pa.ChunkedArray:
+    """Values in the same order; each is let go when Arrow has it, so that a part is held once."""
+    chunks = []
+    for at in range(0, len(contents), BATCH_ROWS):
+        chunks.append(pa.array(contents[at : at + BATCH_ROWS], pa.binary()))
+        contents[at : at + BATCH_ROWS] = [None] * len(chunks[-1])
+    return pa.chunked_array(chunks, pa.binary())
 
 
 def _rows(
