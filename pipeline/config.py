@@ -109,9 +109,9 @@ class MaintainSection(_Section):
     compact_budget: Annotated[str, AfterValidator(_budget)] = Field(
         "1h", description="begin no further compaction after so much time, 30m, or rewritten, 10GB; 0s: none"
     )
-    compact_level: int = Field(21, ge=1, le=22, description="zstd level of compacted contents and trees")
+    compact_level: int = Field(20, ge=1, le=22, description="zstd level of compacted contents and trees")
     compact_bytes: int = Field(
-        256 << 20, ge=1 << 20, le=256 << 20, description="raw bytes of a compacted row group; memory is six times this"
+        192 << 20, ge=1 << 20, le=256 << 20, description="raw bytes of a compacted row group; memory is eight times this"
     )
 
 

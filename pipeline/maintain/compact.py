@@ -16,7 +16,6 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.config import MaintainSection
-from pipeline.fetch.landing import RUN_BYTES
 from pipeline.fetch.parquet import MIB, open_parquet
 from pipeline.maintain.choose import BucketStats
 from pipeline.maintain.iceberg import FilesChanged, MaintainedTable
@@ -34,8 +33,8 @@ PREFIX = "compacted-"
 """Names of files that a compaction wrote begin so, by which a later one knows what has come since."""
 
 FILE_BYTES = 512 * MIB
-PAGE_BYTES = 128 * MIB
-"""Raw bytes: each page begins with some file from nothing, and a reader holds one at a time (decision 12)."""
+PAGE_BYTES = 1024 * MIB
+"""More than a row group has: a column of it is one page, as zstd sees nothing across pages (decision 12)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ def compact_bucket(
     rows = in_order(keys, at_head)
     with tempfile.TemporaryDirectory(prefix="compact-", dir=scratch) as folder:
         writer = _Writer(table, Path(folder), settings.compact_level)
-        for part in parts(rows, min(RUN_BYTES, settings.compact_bytes)):
+        for part in parts(rows, settings.compact_bytes):
             writer.write(fetch(storage, table, part))
         place = f"{WAREHOUSE}/{NAMESPACE}/{table.name}/data/bucket={stats.bucket}/{PREFIX}{uuid4().hex}"
         sent = [storage.upload(path, f"{place}-{n}.parquet") for n, path in enumerate(writer.finish())]
