@@ -26,9 +26,16 @@ def held() -> None:
     """A lease check that passes."""
 
 
-def run(spark: SparkSession, storage: Storage, scratch: Path, check=held, *, renew: bool = True) -> list[Compacted]:
-    chosen = by_gain(bucket_stats(spark))
-    settings = MaintainSection()
+def run(
+    spark: SparkSession,
+    storage: Storage,
+    scratch: Path,
+    check=held,
+    *,
+    renew: bool = True,
+    settings: MaintainSection | None = None,
+) -> list[Compacted]:
+    settings, chosen = settings or MaintainSection(), by_gain(bucket_stats(spark))
     return list(compact(spark, storage, settings, chosen, Budget(), scratch=scratch, renew=renew, check_lease=check))
 
 
@@ -128,8 +135,7 @@ def test_small_parts_make_the_same_rows(
 ) -> None:
     add_nights(spark, storage, 2, 3)
     before = rows(spark)
-    monkeypatch.setattr(module, "RUN_BYTES", 10)
     monkeypatch.setattr(module, "FILE_BYTES", 1)
-    run(spark, storage, tmp_path, renew=False)
+    run(spark, storage, tmp_path, renew=False, settings=MaintainSection().model_copy(update={"compact_bytes": 10}))
     assert rows(spark) == before
     assert len(groups(spark, storage)) == 4
