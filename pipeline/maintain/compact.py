@@ -19,9 +19,9 @@ from pipeline.config import MaintainSection
 from pipeline.fetch.parquet import MIB, open_parquet
 from pipeline.maintain.choose import BucketStats
 from pipeline.maintain.iceberg import FilesChanged, MaintainedTable
-from pipeline.maintain.sorted_rows import fetch, in_order, key_names, parts, read_keys
+from pipeline.maintain.sorted_rows import fetch, in_order, key_names, parts, read_at_head, read_keys
 from pipeline.model.layout import WAREHOUSE
-from pipeline.model.tables import CONTENTS, NAMESPACE, TREES, Table
+from pipeline.model.tables import CONTENTS, FILES, NAMESPACE, TREES, Table
 from pipeline.plan.budget import Budget
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import NewFile, full_name
@@ -126,7 +126,7 @@ def compact_bucket(
     current = iceberg.current()
     assert current is not None
     old = iceberg.scan_bucket(current.id, stats.bucket)
-    at_head = _at_head(spark, stats.bucket) if renew and table is CONTENTS else None
+    at_head = _at_head(spark, storage, stats.bucket) if renew and table is CONTENTS else None
     if old.deletes:
         keys = _live_keys(spark, table, stats.bucket, current.id)
     else:
@@ -155,9 +155,12 @@ def _live_keys(spark: SparkSession, table: Table, bucket: int, snapshot: int) ->
     return frame.select(*columns, *names).toArrow()
 
 
-def _at_head(spark: SparkSession, bucket: int) -> pa.Table:
-    files = spark.table(full_name("files")).where((F.col("bucket") == bucket) & F.col("kind").isin("file", "symlink"))
-    return files.select("network", "oid").distinct().toArrow()
+def _at_head(spark: SparkSession, storage: Storage, bucket: int) -> pa.Table:
+    """What ``files``, whose rows are deleted by writing its files again, has at HEAD now."""
+    iceberg = MaintainedTable(spark, FILES.name)
+    current = iceberg.current()
+    assert current is not None
+    return read_at_head(storage, [file.location() for file in iceberg.scan_bucket(current.id, bucket).data])
 
 
 @dataclass(slots=True)

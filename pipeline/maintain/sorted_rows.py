@@ -20,6 +20,9 @@ from pipeline.tables.data_file import open_data_file
 
 BATCH_ROWS = 256
 
+_BLOB_KINDS = pa.array(["file", "symlink"])
+"""Of ``files.kind``: what is a blob."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -59,6 +62,22 @@ def read_keys(storage: Storage, table: Table, uris: Sequence[str]) -> pa.Table:
                 found.append(pa.Table.from_pydict(keys))
                 begin += len(batch)
     return pa.concat_tables(found)
+
+
+def read_at_head(storage: Storage, uris: Sequence[str]) -> pa.Table:
+    """Network and oid of every blob that data files of ``files`` have at HEAD, once each, as ``in_order`` wants them.
+
+    Raises:
+        StorageError: a file cannot be read, or is not below the archive's root.
+    """
+    schema = pa.schema({"network": pa.int64(), "oid": pa.binary()})
+    found = [schema.empty_table()]
+    for uri in uris:
+        with open_data_file(storage, uri) as file:
+            for batch in file.iter_batches(columns=["network", "oid", "kind"]):
+                blobs = batch.filter(pc.is_in(batch.column("kind"), _BLOB_KINDS))
+                found.append(pa.Table.from_batches([blobs]).select(schema.names).cast(schema))
+    return pa.concat_tables(found).group_by(schema.names).aggregate([])
 
 
 def in_order(keys: pa.Table, at_head: pa.Table | None) -> pa.Table:
