@@ -17,17 +17,21 @@ import pyarrow.parquet as pq
 from click.testing import CliRunner
 from pyspark.sql import SparkSession
 
+from benchmarks.measure import Cost, cost_of, total
 from pipeline.archive import open_archive
 from pipeline.cli.main import cli
 from pipeline.config import Config, load_config
 from pipeline.fetch.bucket import fetch_bucket
 from pipeline.fetch.process import prepare_process
+from pipeline.maintain.compact import bucket_stats, compact
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
 from pipeline.model.origin import bucket_of, network_id
 from pipeline.model.tables import ALL
+from pipeline.plan.budget import Budget
 from pipeline.storage.factory import open_storage
 from pipeline.storage.interface import Storage
+from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.plan import read_plan, write_plan
 from pipeline.tables.session import open_session
@@ -159,6 +163,30 @@ def fetch(bed: Bed, number: int, buckets: Sequence[int]) -> list[Manifest]:
 def nightly(bed: Bed, number: int) -> Any:  # noqa: ANN401 - the command's own summary
     """A night, from wherever it stands."""
     return run(bed, "nightly", "--night", str(night(number)))
+
+
+def compact_buckets(bed: Bed, buckets: Sequence[int]) -> tuple[Cost, dict[int, Cost]]:
+    """One run of compaction over some buckets: what it costs to begin and to choose, and what each bucket does."""
+    storage, config, spark = bed.storage, bed.config, bed.spark()
+    with Lease.acquire(storage, Owner.here("bench", "compact"), ttl_s=config.archive.lease_s) as lease:
+        stats, choose = cost_of(bucket_stats, spark)
+        done = compact(
+            spark,
+            storage,
+            config.maintain,
+            sorted((s for s in stats if s.bucket in buckets), key=lambda s: buckets.index(s.bucket)),
+            Budget(),
+            scratch=config.fetch.scratch_folder,
+            renew=True,
+            check_lease=lease.check,
+        )
+        costs: dict[int, list[Cost]] = {bucket: [] for bucket in buckets}
+        while True:
+            one, cost = cost_of(next, done, None)
+            if one is None:
+                break
+            costs[one.bucket].append(cost)
+    return choose, {bucket: total(parts) for bucket, parts in costs.items()}
 
 
 def touched(bed: Bed, number: int) -> int:

@@ -30,6 +30,13 @@ class Cost:
     peak_bytes: int
 
 
+def total(parts: Sequence[Cost]) -> Cost:
+    """The cost of all, one after the other."""
+    return Cost(
+        sum(c.cpu_s for c in parts), sum(c.wall_s for c in parts), max((c.peak_bytes for c in parts), default=0)
+    )
+
+
 def in_child(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Do it in a new process that has nothing in memory but the function's module."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
