@@ -111,7 +111,7 @@ class MaintainSection(_Section):
     )
     compact_level: int = Field(20, ge=1, le=22, description="zstd level of compacted contents and trees")
     compact_bytes: int = Field(
-        192 << 20, ge=1 << 20, le=256 << 20, description="raw bytes of a compacted row group; memory is 8 times this"
+        192 << 20, ge=1 << 20, le=256 << 20, description="raw bytes of a compacted row group; memory: 1.6 GB"
     )
 
 

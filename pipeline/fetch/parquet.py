@@ -10,7 +10,8 @@ from pipeline.model.tables import Table
 
 MIB = 1 << 20
 PAGE_BYTES = 32 * MIB
-"""When landing: zstd sees nothing across pages, and a fetch task has little memory."""
+"""When landing: zstd sees nothing across pages, and a fetch task has little memory. For every table: commits, whose
+messages resemble each other, are a hundredth smaller than with pages of 1 MiB."""
 
 ZSTD_LEVEL = 9
 """When landing; what is compacted has its own."""

@@ -33,7 +33,7 @@ PREFIX = "compacted-"
 """Names of files that a compaction wrote begin so, by which a later one knows what has come since."""
 
 FILE_BYTES = 512 * MIB
-PAGE_BYTES = 1024 * MIB
+ONE_PAGE_BYTES = 320 * MIB
 """More than a row group has: a column of it is one page, as zstd sees nothing across pages (decision 12)."""
 
 
@@ -156,7 +156,7 @@ def _live_keys(spark: SparkSession, table: Table, bucket: int, snapshot: int) ->
 
 
 def _at_head(spark: SparkSession, storage: Storage, bucket: int) -> pa.Table:
-    """What ``files``, whose rows are deleted by writing its files again, has at HEAD now."""
+    """What ``files`` has at HEAD now. Its rows are deleted by writing files anew; a flag too many would do no harm."""
     iceberg = MaintainedTable(spark, FILES.name)
     current = iceberg.current()
     assert current is not None
@@ -177,7 +177,7 @@ class _Writer:
         """One row group."""
         if self.writer is None:
             self.paths.append(self.folder / f"{len(self.paths)}.parquet")
-            self.writer = open_parquet(self.table, self.paths[-1], self.level, PAGE_BYTES)
+            self.writer = open_parquet(self.table, self.paths[-1], self.level, ONE_PAGE_BYTES)
         self.writer.write_table(rows, row_group_size=max(len(rows), 1))
         if self.paths[-1].stat().st_size >= FILE_BYTES:
             self._close()

@@ -20,9 +20,6 @@ from pipeline.tables.data_file import open_data_file
 
 BATCH_ROWS = 256
 
-_BLOB_KINDS = pa.array(["file", "symlink"])
-"""Of ``files.kind``: what is a blob."""
-
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -65,7 +62,8 @@ def read_keys(storage: Storage, table: Table, uris: Sequence[str]) -> pa.Table:
 
 
 def read_at_head(storage: Storage, uris: Sequence[str]) -> pa.Table:
-    """Network and oid of every blob that data files of ``files`` have at HEAD, once each, as ``in_order`` wants them.
+    """Network and oid of all that data files of ``files`` have at HEAD, as ``in_order`` wants them: once each, however
+    many forks have it.
 
     Raises:
         StorageError: a file cannot be read, or is not below the archive's root.
@@ -74,9 +72,9 @@ def read_at_head(storage: Storage, uris: Sequence[str]) -> pa.Table:
     found = [schema.empty_table()]
     for uri in uris:
         with open_data_file(storage, uri) as file:
-            for batch in file.iter_batches(columns=["network", "oid", "kind"]):
-                blobs = batch.filter(pc.is_in(batch.column("kind"), _BLOB_KINDS))
-                found.append(pa.Table.from_batches([blobs]).select(schema.names).cast(schema))
+            for group in range(file.num_row_groups):
+                rows = file.read_row_group(group, schema.names).cast(schema)
+                found.append(rows.group_by(schema.names).aggregate([]))
     return pa.concat_tables(found).group_by(schema.names).aggregate([])
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeline.plan.cluster import MIB, Cluster, driver_heap_bytes, running_threads, shuffle_partitions, size
 
 TASK_RAW_BYTES = 384 * MIB
-"""What a task reads, between 256 and 512 MiB: row groups hold 256 MiB and are not cut."""
+"""What a task reads, between 256 and 512 MiB: landed row groups hold 256 MiB, compacted ones 192, and are not cut."""
 
 BULK = frozenset({"contents", "trees"})
 """Tables whose rows carry an object's whole bytes."""

@@ -1,8 +1,8 @@
 """The process on an executor from which Spark forks its Python workers: Spark's own, but for one thing (decision 13).
 
-A worker of PySpark 4.1 drops all import caches before each task. Python 3.11 then reads the whole directory of each jar
-and zip on its path again, and of a zip once more for every package that came from it. What lies there does not change
-while a worker lives, so they keep what they have read.
+A worker of PySpark 4.1 drops all import caches before each task. Python before 3.13 then reads the whole directory of
+each jar and zip on its path again, and of a zip once more for every package that came from it. What lies there does not
+change while a worker lives, so they keep what they have read.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ def nightly(bed: Bed, number: int) -> Any:  # noqa: ANN401 - the command's own s
 
 
 def compact_buckets(bed: Bed, buckets: Sequence[int]) -> tuple[Cost, dict[int, Cost]]:
-    """One run of compaction over some buckets: what it costs to begin and to choose, and what each bucket does."""
+    """One run of compaction over some buckets: what choosing costs, and what each bucket does."""
     storage, config, spark = bed.storage, bed.config, bed.spark()
     with Lease.acquire(storage, Owner.here("bench", "compact"), ttl_s=config.archive.lease_s) as lease:
         stats, choose = cost_of(bucket_stats, spark)
@@ -186,6 +186,7 @@ def compact_buckets(bed: Bed, buckets: Sequence[int]) -> tuple[Cost, dict[int, C
             if one is None:
                 break
             costs[one.bucket].append(cost)
+    assert all(costs.values()), f"not every bucket was compacted: {costs}"
     return choose, {bucket: total(parts) for bucket, parts in costs.items()}
 
 

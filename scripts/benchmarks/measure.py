@@ -31,10 +31,9 @@ class Cost:
 
 
 def total(parts: Sequence[Cost]) -> Cost:
-    """The cost of all, one after the other."""
-    return Cost(
-        sum(c.cpu_s for c in parts), sum(c.wall_s for c in parts), max((c.peak_bytes for c in parts), default=0)
-    )
+    """The cost of all, one after the other; at least one."""
+    peak_bytes = max(part.peak_bytes for part in parts)
+    return Cost(sum(part.cpu_s for part in parts), sum(part.wall_s for part in parts), peak_bytes)
 
 
 def in_child(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

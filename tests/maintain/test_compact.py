@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import Row, SparkSession
@@ -11,8 +13,8 @@ from pyspark.sql import Row, SparkSession
 from pipeline.config import MaintainSection
 from pipeline.maintain import compact as module
 from pipeline.maintain.choose import by_gain
-from pipeline.maintain.compact import Compacted, bucket_stats, compact
-from pipeline.model.tables import FILES
+from pipeline.maintain.compact import Compacted, _Writer, bucket_stats, compact
+from pipeline.model.tables import CONTENTS, FILES
 from pipeline.plan.budget import Budget
 from pipeline.storage import Storage
 from pipeline.tables.frames import local_frame
@@ -128,6 +130,30 @@ def test_rows_deleted_meanwhile_do_not_come_back(spark: SparkSession, storage: S
     assert {row.name for row in rows(spark, "name")} == {"a.py"}
     run(spark, storage, tmp_path, renew=False)
     assert {row.name for row in rows(spark, "name")} == {"a.py"}
+
+
+def test_nothing_is_at_head_where_files_has_no_rows(spark: SparkSession, storage: Storage, tmp_path: Path) -> None:
+    add_nights(spark, storage, 2)
+    assert any(any(flags) for flags in groups(spark, storage))
+    run(spark, storage, tmp_path)
+    assert not any(any(flags) for flags in groups(spark, storage))
+
+
+def test_a_row_group_is_one_page_across_which_values_are_found_again(tmp_path: Path) -> None:
+    copies, noise = 40, random.Random(0).randbytes(1 << 20)
+    cells = {
+        "bucket": BUCKET,
+        "network": ORIGIN.network,
+        "size": len(noise),
+        "content": noise,
+        "name": "a",
+        "at_head": True,
+    }
+    made = [{**cells, "oid": n.to_bytes(20, "big")} for n in range(copies)]
+    writer = _Writer(CONTENTS, tmp_path, level=3)
+    writer.write(pa.Table.from_pylist(made, CONTENTS.arrow_schema))
+    (path,) = writer.finish()
+    assert path.stat().st_size < 1.5 * len(noise)
 
 
 def test_small_parts_make_the_same_rows(

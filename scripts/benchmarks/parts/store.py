@@ -66,7 +66,8 @@ def compare(bench: Bench, bed: Bed, repositories: Sequence[Repository], warm_up:
                 "compacted-cpu",
                 name,
                 ours.compact.cpu_s / repack.cpu_s,
-                f"{ours.compact.cpu_s:.1f} of {repack.cpu_s:.1f} CPU-s; once a run {ours.choose.cpu_s:.1f}",
+                f"{ours.compact.cpu_s:.1f} of {repack.cpu_s:.1f} CPU-s; "
+                f"choosing buckets, once a run: {ours.choose.cpu_s:.1f}",
             ),
             Figure("derived", name, ours.derived / ours.base),
             Figure("head-read", name, ours.head_read / max(ours.head_raw, 1)),
