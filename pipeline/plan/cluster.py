@@ -30,6 +30,9 @@ LOCAL_MEMORY_SHARE = 0.25
 
 LOCAL_HEAP_BYTES, LOCAL_HEAP_BYTES_A_CORE = GIB, 3 * GIB // 2
 
+LEAST_LOCAL_HEAP_BYTES, LEAST_LOCAL_HEAP_BYTES_A_CORE = GIB // 2, GIB // 2
+"""Whatever the machine has: each thread may hold a compacted row group, which is one page of 192 MiB (decision 12)."""
+
 DRIVER_BYTES_A_THREAD = 16 * MIB
 """Each thread has some tasks planned, running and reported at any time."""
 
@@ -86,7 +89,8 @@ def driver_heap_bytes(cluster: Cluster) -> int:
     """Heap of the driver, which on one machine is all of Spark."""
     if cluster.local:
         wanted = LOCAL_HEAP_BYTES + cluster.threads * LOCAL_HEAP_BYTES_A_CORE
-        return max(min(wanted, int(cluster.memory_bytes * LOCAL_MEMORY_SHARE)) // MIB * MIB, GIB)
+        least = LEAST_LOCAL_HEAP_BYTES + cluster.threads * LEAST_LOCAL_HEAP_BYTES_A_CORE
+        return max(min(wanted, int(cluster.memory_bytes * LOCAL_MEMORY_SHARE)) // MIB * MIB, least)
     return max(-(-cluster.threads * DRIVER_BYTES_A_THREAD // GIB), 2) * GIB
 
 

@@ -49,7 +49,15 @@ def test_few_threads_make_small_executors(threads: int, count: int, cores: int, 
 
 @pytest.mark.parametrize(
     ("threads", "memory", "heap"),
-    [(1, 2 * GIB, "1g"), (2, 8 * GIB, "2g"), (2, 10 * GIB, "2560m"), (16, 64 * GIB, "16g"), (8, 64 * GIB, "13g")],
+    [
+        (1, 2 * GIB, "1g"),
+        (2, 8 * GIB, "2g"),
+        (2, 10 * GIB, "2560m"),
+        (16, 64 * GIB, "16g"),
+        (8, 64 * GIB, "13g"),
+        (4, 4 * GIB, "2560m"),
+        (8, 8 * GIB, "4608m"),
+    ],
 )
 def test_a_local_heap_leaves_the_machine_its_memory(threads: int, memory: int, heap: str) -> None:
     assert session_settings(Cluster(threads, memory, local=True))["spark.driver.memory"] == heap
