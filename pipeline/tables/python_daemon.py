@@ -17,5 +17,5 @@ def _keep(importer: zipimporter) -> None:
 
 
 if __name__ == "__main__":
-    zipimporter.invalidate_caches = _keep  # type: ignore[method-assign, assignment]
-    manager()  # type: ignore[no-untyped-call]
+    zipimporter.invalidate_caches = _keep  # type: ignore[method-assign, assignment]  # to replace it is the purpose
+    manager()  # type: ignore[no-untyped-call]  # PySpark's daemon has no types
