@@ -37,7 +37,13 @@ LIBRARY_OF = MappingProxyType(
         ),
         "py4j": ("pipeline/maintain/",),
         "pygments": ("pipeline/tables/language.py",),
-        "pyarrow": ("pipeline/fetch/", "pipeline/maintain/", "pipeline/model/tables.py", "pipeline/tables/"),
+        "pyarrow": (
+            "pipeline/fetch/",
+            "pipeline/maintain/",
+            "pipeline/model/tables.py",
+            "pipeline/storage/parquet.py",
+            "pipeline/tables/",
+        ),
         "numpy": ("pipeline/git/", "pipeline/maintain/"),
         "tenacity": ("pipeline/storage/", "pipeline/workflows/"),
     }

@@ -17,6 +17,7 @@ from pipeline.model.commit import Commit, build_commit
 from pipeline.model.tables import OBJECT_TABLES
 from pipeline.model.tag import Tag, build_tag
 from pipeline.storage.interface import Storage
+from pipeline.storage.parquet import open_parquet_file
 
 BATCH_ROWS = 65_536
 CONTENT_BATCH_ROWS = 256
@@ -74,7 +75,7 @@ class Known:
         self, table: str, network: int, columns: list[str], wanted: pa.Array, batch_rows: int
     ) -> Iterator[pa.RecordBatch]:
         for path in self._files[table]:
-            with self._storage.open(path) as stream, pq.ParquetFile(stream) as file:
+            with open_parquet_file(self._storage, path) as file:
                 groups = [g for g in range(file.num_row_groups) if _may_hold(file, g, network)]
                 narrow = [g for g in groups if _has_any(file, g, network, wanted)] if columns != ["oid"] else groups
                 if not narrow:

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-import pyarrow.parquet as pq
-
 from pipeline.model.layout import Load
 from pipeline.plan.fetch import HEAD, Ref
 from pipeline.storage.interface import Storage
+from pipeline.storage.parquet import open_parquet_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ def read_bucket_plan(storage: Storage, load: Load, bucket: int) -> BucketPlan:
 def _rows(storage: Storage, folder: str) -> Iterator[dict]:  # type: ignore[type-arg]
     for entry in storage.list(folder):
         if entry.path.endswith(".parquet"):
-            with storage.open(entry.path) as stream, pq.ParquetFile(stream) as file:
+            with open_parquet_file(storage, entry.path) as file:
                 for batch in file.iter_batches(1024):
                     yield from batch.to_pylist()
 

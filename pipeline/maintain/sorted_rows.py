@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline.model.tables import Table
 from pipeline.storage.interface import Storage
-from pipeline.tables.data_file import open_data_file
+from pipeline.storage.parquet import open_data_file
 
 BATCH_ROWS = 256
 

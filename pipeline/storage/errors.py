@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.errors import ExitCode, PipelineError
+from pipeline.errors import CheckFailed, ExitCode, PipelineError
 
 
 class StorageError(PipelineError):
@@ -68,3 +68,18 @@ class LeaseLost(StorageError):
 
     def __str__(self) -> str:
         return f"{super().__str__()}. Nothing more may be written by this run; start it again"
+
+
+class StoredFileDamaged(CheckFailed):
+    """A file of the archive cannot be decoded, or is gone. ``path`` is its URI or path, "" where nobody names it."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path, self.problem = path, problem
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path or 'a stored file, named in the log,'} can not be read: {self.problem}. If it is a landed "
+            "file, delete the manifest of its bucket and run the load again; if it belongs to a table, bring it back "
+            "from a copy"
+        )

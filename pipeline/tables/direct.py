@@ -8,18 +8,17 @@ some row groups of the files of a snapshot.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.storage.errors import FileMissing, StorageUnavailable
 from pipeline.storage.interface import Storage
-from pipeline.tables.data_file import open_data_file
-from pipeline.tables.failures import StoredFileDamaged
+from pipeline.storage.parquet import open_data_file
 
 BATCH_ROWS = 256
 """Of a batch that a function is given: what a worker holds is their content, and the pages it comes from."""
@@ -65,15 +64,11 @@ class Reader:
         return self.function(self._batches(places))
 
     def _batches(self, places: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with ExitStack() as stack:
-            opened = ""
-            for place in (row for batch in places for row in batch.to_pylist()):
-                with _told(place["path"]):
-                    if place["path"] != opened:
-                        stack.close()
-                        file = stack.enter_context(open_data_file(self.storage, place["path"]))
-                        opened = place["path"]
-                    whole = range(file.num_row_groups)
+        rows = (row for batch in places for row in batch.to_pylist())
+        for uri, groups in groupby(rows, key=itemgetter("path")):
+            with open_data_file(self.storage, uri) as file:
+                whole = range(file.num_row_groups)
+                for place in groups:
                     for group in whole if place["group"] == WHOLE_FILE else (place["group"],):
                         yield from self._rows(file, group)
 
@@ -85,17 +80,6 @@ class Reader:
         for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=wanted, use_threads=False):
             rows = batch if all_ else batch.filter(batch.column("at_head"))
             yield rows.select(list(self.columns))
-
-
-@contextmanager
-def _told(uri: str) -> Iterator[None]:
-    """Name the file; what the function raises with its batches does not come by here."""
-    try:
-        yield
-    except StorageUnavailable:
-        raise
-    except (FileMissing, OSError, pa.ArrowException) as error:
-        raise StoredFileDamaged(uri, str(error).partition("\n")[0]) from error
 
 
 def _at_head(file: pq.ParquetFile, group: int) -> tuple[bool, bool]:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from pyspark.errors import PythonException
 
-from pipeline.errors import CheckFailed, PipelineError
-from pipeline.storage.errors import StorageUnavailable
+from pipeline.errors import PipelineError
+from pipeline.storage.errors import StorageUnavailable, StoredFileDamaged
 from pipeline.storage.hdfs_failures import DATA_LATER
 from pipeline.tables.iceberg import JavaObject
 
@@ -39,21 +39,6 @@ _FILE = re.compile(r"(?:hdfs|file):/[^\s,]*\.(?:parquet|avro|json)\b")
 
 _RAISED = re.compile(r"^([A-Za-z_][\w.]*): (.+)$", re.MULTILINE)
 _UNREADABLE = re.compile(r"(?P<path>\S+) can not be read: (?P<problem>.*?)\. If it is a landed")
-
-
-class StoredFileDamaged(CheckFailed):
-    """A file of the archive can not be decoded, or is gone. ``path`` is its URI where Spark names it."""
-
-    def __init__(self, path: str, problem: str) -> None:
-        super().__init__(path, problem)
-        self.path, self.problem = path, problem
-
-    def __str__(self) -> str:
-        return (
-            f"{self.path or 'a stored file, named in the log,'} can not be read: {self.problem}. If it is a landed "
-            "file, delete the manifest of its bucket and run the load again; if it belongs to a table, bring it back "
-            "from a copy"
-        )
 
 
 class SparkFailed(PipelineError):

@@ -8,15 +8,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from pipeline.errors import CheckFailed
 from pipeline.model.layout import Load, table_data
 from pipeline.model.manifest import LandedFile, Manifest
 from pipeline.model.tables import BY_NAME, LANDED
-from pipeline.storage.errors import AlreadyThere, FileMissing
+from pipeline.storage.errors import AlreadyThere, FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.storage.parquet import open_parquet_file
 
 _THREADS = 16
 
@@ -109,10 +107,10 @@ def _locate(storage: Storage, load: Load, manifest: Manifest, file: LandedFile) 
 
 def _check_footer(storage: Storage, path: str, file: LandedFile) -> None:
     try:
-        with storage.open(path) as stream, pq.ParquetFile(stream) as parquet:
+        with open_parquet_file(storage, path) as parquet:
             rows, schema = parquet.metadata.num_rows, parquet.schema_arrow
-    except pa.ArrowException as error:
-        raise BadLanding(path, f"not a Parquet file: {error}") from error
+    except StoredFileDamaged as error:
+        raise BadLanding(path, error.problem) from error
     if rows != file.rows:
         raise BadLanding(path, f"{rows} rows instead of {file.rows}")
     expected = BY_NAME[file.table].arrow_schema

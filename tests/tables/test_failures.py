@@ -12,7 +12,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.errors import ExitCode, UsageError
 from pipeline.storage import StorageUnavailable
-from pipeline.tables.failures import SparkFailed, StoredFileDamaged, told_plainly
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.tables.failures import SparkFailed, told_plainly
 from tests.support.nobody import nobody
 from tests.support.sockets import listening
 

@@ -11,9 +11,10 @@ from pyspark.sql import SparkSession
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.visit import VisitStatus
 from pipeline.storage import Storage
+from pipeline.storage.errors import StoredFileDamaged
 from pipeline.tables import publish as publish_module
 from pipeline.tables.audit import AuditFailed
-from pipeline.tables.failures import StoredFileDamaged, told_plainly
+from pipeline.tables.failures import told_plainly
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.landed import BadLanding
 from pipeline.tables.publish import LoadChanged, publish, read_published
