@@ -10,7 +10,14 @@ from pipeline.model.tree import entries_before_damage, kind_of
 MOST_PATHS = 5_000_000
 """A dozen small trees that contain each other name more paths than fit on any disk; real ones stay below this."""
 
+MOST_PATH_BYTES = 256 << 20
+"""Of all paths of one tree together. Half a million paths of a browser have 30 MB, a dozen nested trees more than fit
+into any memory."""
+
 LONGEST_PATH_BYTES = 16 << 10
+
+UNCOUNTABLE = 1 << 62
+"""Where counting ends."""
 
 MISSING = "missing"
 KINDS = {"blob": "file", "symlink": "symlink", "gitlink": "submodule"}
@@ -69,3 +76,45 @@ def walk(root: bytes, trees: Mapping[bytes, bytes], *, most_paths: int = MOST_PA
 def subtrees(body: bytes) -> set[bytes]:
     """Ids of the trees that a tree contains directly."""
     return {child for mode, _, child in entries_before_damage(body) if kind_of(mode) == "tree"}
+
+
+def count_paths(root: bytes, trees: Mapping[bytes, bytes]) -> tuple[int, int]:
+    """How many paths a walk of a tree would meet, directories included, and the bytes of all of them together.
+
+    Exact up to ``UNCOUNTABLE``, without a walk: every tree is looked into once, however often it is contained, so that
+    the cost is that of the trees and not of their paths. Trees that are not at hand count as empty. A tree that
+    contains itself, for which there would have to be a SHA-1 of its own, is uncountable.
+
+    Args:
+        root: id of the root tree.
+        trees: bodies of trees by id.
+    """
+    counted: dict[bytes, tuple[int, int]] = {}
+    entered: set[bytes] = set()
+    stack = [root]
+    while stack:
+        oid = stack[-1]
+        body = trees.get(oid)
+        if oid in counted or body is None:
+            stack.pop()
+            continue
+        if oid not in entered:
+            entered.add(oid)
+            below = [child for child in subtrees(body) if child in trees and child not in counted]
+            if not entered.isdisjoint(below):
+                return UNCOUNTABLE, UNCOUNTABLE
+            stack += below
+            if below:
+                continue
+        stack.pop()
+        counted[oid] = _counted(body, counted)
+    return counted.get(root, (0, 0))
+
+
+def _counted(body: bytes, counted: Mapping[bytes, tuple[int, int]]) -> tuple[int, int]:
+    paths = size_bytes = 0
+    for mode, name, child in entries_before_damage(body):
+        below, below_bytes = counted.get(child, (0, 0)) if kind_of(mode) == "tree" else (0, 0)
+        paths += 1 + below
+        size_bytes += len(name) + below_bytes + below * (len(name) + 1)
+    return min(paths, UNCOUNTABLE), min(size_bytes, UNCOUNTABLE)
