@@ -24,7 +24,7 @@ from pipeline.git.pack import MAX_OBJECTS, Pack
 from pipeline.git.pack_format import BLOB, COMMIT, TREE, PackedObject
 from pipeline.model import tables
 from pipeline.model.visit import Visit, VisitStatus
-from pipeline.plan.fetch import HEAD, Ref, changed_refs
+from pipeline.plan.fetch import HEAD, Ref, changed_refs, tell_left_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Visitor:
             received = exchange(url, partial(state.decide, url, alone=alone), spool, self._conditions, deadline)
             before = state.origins[url]
             if dict(received.refs) == dict(before.refs) and not before.first_visit:
-                return Outcome(finish(VisitStatus.UNCHANGED))
+                return Outcome(finish(VisitStatus.UNCHANGED, *_remark(received, 0)))
             with self._in_turn(deadline), self._landing.origin():
                 absorbed = self._absorb(state, url, received, spool, deadline)
                 changed = changed_refs(received.refs, before.refs)
@@ -115,8 +115,7 @@ class Visitor:
             spool.unlink(missing_ok=True)
         visit = finish(
             VisitStatus.PARTIAL if absorbed.too_large else VisitStatus.FULL,
-            "too_large" if absorbed.too_large else None,
-            f"{absorbed.too_large} blobs are over the size limit" if absorbed.too_large else None,
+            *_remark(received, absorbed.too_large),
             pack_bytes=received.pack_bytes,
             objects=len(absorbed.fresh),
         )
@@ -182,6 +181,16 @@ class Visitor:
                 *((None, None) if ref.symref is None else text_and_raw(ref.symref)),
             )  # fmt: skip
             self._landing.add(tables.REFS, row)
+
+
+def _remark(received: Received, too_large: int) -> tuple[str | None, str | None]:
+    """``error`` and ``detail`` of a visit that went well, yet not all that was shown is archived."""
+    told = [f"{too_large} blobs are over the size limit"] if too_large else []
+    if received.left_out:
+        told.append(tell_left_out(received.left_out))
+    if not told:
+        return None, None
+    return "too_large" if too_large else "refs_left_out", "; ".join(told)
 
 
 class _Absorbing:

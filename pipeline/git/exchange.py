@@ -23,7 +23,7 @@ from pipeline.git.errors import (
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy, Deadline, Dialer
 from pipeline.git.transport import Meter, open_client, origin_errors
-from pipeline.plan.fetch import BadAdvertisement, FetchPlan, Ref, wanted_refs
+from pipeline.plan.fetch import BadAdvertisement, FetchPlan, Ref, Shown, shown_refs, wanted_refs
 
 if TYPE_CHECKING:
     from dulwich.client import DetermineWantsFunc
@@ -44,10 +44,17 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What a server sent: the wanted refs, and how many bytes of pack, 0 when none was asked for."""
+    """What a server sent.
+
+    Attributes:
+        refs: the wanted ones.
+        pack_bytes: 0 when no pack was asked for.
+        left_out: names among the wanted ones that git calls funny; see ``plan.fetch.Shown``.
+    """
 
     refs: Mapping[bytes, Ref]
     pack_bytes: int
+    left_out: tuple[bytes, ...] = ()
 
 
 def exchange(
@@ -110,13 +117,14 @@ def exchange(
             raise ObjectFormatRefused(url, f"the repository uses {result.object_format} ids")
         if asked_for_pack:
             sink.verify()
-        return Received(_wanted(result, conditions.prefixes), sink.size)
+        shown = _shown(result, conditions.prefixes)
+        return Received(shown.refs, sink.size, shown.left_out)
 
 
-def _wanted(result: FetchPackResult, prefixes: Sequence[bytes]) -> dict[bytes, Ref]:
+def _shown(result: FetchPackResult, prefixes: Sequence[bytes]) -> Shown:
     symrefs: dict[bytes, bytes] = {bytes(name): bytes(to) for name, to in (result.symrefs or {}).items()}
     refs: dict[bytes, bytes | None] = {bytes(name): target for name, target in (result.refs or {}).items()}
-    return {name: Ref(target, symrefs.get(name)) for name, target in wanted_refs(refs, prefixes).items()}
+    return shown_refs(refs, symrefs, prefixes)
 
 
 class _Offers:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
-T = TypeVar("T")
+Target = TypeVar("Target", bytes, bytes | None)
 
 HEAD = b"HEAD"
 DEFAULT_PREFIXES = (b"HEAD", b"refs/heads/", b"refs/tags/")
 MAX_OFFERS = 256
+NAMES_TOLD = 3
+TOLD_CHARACTERS = 60
 _SHA1 = re.compile(rb"[0-9a-f]{40}")
+
+# What git-check-ref-format(1) forbids below refs/, so that a name cannot leave its line or its directory.
+_FORBIDDEN: Final = re.compile(rb"[\0-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)|[/.]\Z")
+_PEELED: Final = b"^{}"
 
 
 class BadAdvertisement(ValueError):
@@ -35,17 +41,91 @@ class FetchPlan:
     offers: tuple[bytes, ...]
 
 
-def wanted_refs(advertised: Mapping[bytes, T], prefixes: Iterable[bytes]) -> dict[bytes, T]:
-    """Those of the advertised refs that the configuration wants archived; peeled entries (``^{}``) are dropped."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What of a server's refs is archived.
+
+    Attributes:
+        refs: by full name.
+        left_out: names that git calls funny, sorted: of refs, and of refs that a symbolic one names. ``git clone``
+            ignores them too.
+    """
+
+    refs: dict[bytes, Ref]
+    left_out: tuple[bytes, ...]
+
+
+def is_ref_name(name: bytes) -> bool:
+    """Whether git accepts the full name of a ref other than HEAD, as ``git check-ref-format`` judges it."""
+    return name.startswith(b"refs/") and not _FORBIDDEN.search(name)
+
+
+def wanted_refs(advertised: Mapping[bytes, Target], prefixes: Iterable[bytes]) -> dict[bytes, Target]:
+    """Those of the advertised refs that are archived: what the configuration wants, under names that git accepts.
+
+    Peeled entries (``^{}``) are no refs.
+    """
+    return {name: target for name, target in _asked_for(advertised, prefixes).items() if _is_kept(name)}
+
+
+def shown_refs(
+    advertised: Mapping[bytes, bytes | None], symrefs: Mapping[bytes, bytes], prefixes: Iterable[bytes]
+) -> Shown:
+    """What of a server's refs is archived, symbolic refs included.
+
+    A symbolic ref whose target has a funny name is kept as a plain one. One without an object is nothing, but for a
+    HEAD that names a ref still to be born.
+
+    Args:
+        advertised: full ref name to 40-digit hexadecimal id, None for a ref whose target does not exist.
+        symrefs: full names of symbolic refs to those of their targets.
+        prefixes: of names that the configuration wants.
+    """
+    asked = _asked_for(advertised, prefixes)
+    funny = {name for name in asked if not _is_kept(name)}
+    refs: dict[bytes, Ref] = {}
+    for name in asked.keys() - funny:
+        target, symref = asked[name], symrefs.get(name)
+        if symref == name:
+            symref = None
+        if symref is not None and not _is_kept(symref):
+            funny.add(symref)
+            symref = None
+        if target is not None or (name == HEAD and symref is not None):
+            refs[name] = Ref(target, symref)
+    return Shown({name: refs[name] for name in asked if name in refs}, tuple(sorted(funny)))
+
+
+def tell_left_out(names: Iterable[bytes]) -> str:
+    """A sentence on names that were left out; "" if there are none. Few of them, escaped and cut."""
+    known = list(names)
+    if not known:
+        return ""
+    told = ", ".join(_told(name) for name in known[:NAMES_TOLD])
+    more = ", ..." if len(known) > NAMES_TOLD else ""
+    count = "1 ref has a name" if len(known) == 1 else f"{len(known)} refs have names"
+    return f"{count} that git refuses, left out: {told}{more}"
+
+
+def _told(name: bytes) -> str:
+    text = ascii(name[:TOLD_CHARACTERS])[2:-1]
+    return f"{text[:TOLD_CHARACTERS]}..." if len(name) > TOLD_CHARACTERS or len(text) > TOLD_CHARACTERS else text
+
+
+def _asked_for(advertised: Mapping[bytes, Target], prefixes: Iterable[bytes]) -> dict[bytes, Target]:
     wanted = tuple(prefixes)
     folders = tuple(prefix for prefix in wanted if prefix != HEAD)
 
-    def is_wanted(name: bytes) -> bool:
+    def is_asked_for(name: bytes) -> bool:
         if name == HEAD:
             return HEAD in wanted
-        return name.startswith(folders) and not name.endswith(b"^{}")
+        return name.startswith(folders) and not name.endswith(_PEELED)
 
-    return {name: ref for name, ref in advertised.items() if is_wanted(name)}
+    return {name: ref for name, ref in advertised.items() if is_asked_for(name)}
+
+
+def _is_kept(name: bytes) -> bool:
+    return name == HEAD or is_ref_name(name)
 
 
 def plan_fetch(

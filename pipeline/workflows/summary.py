@@ -17,7 +17,7 @@ FAILURES_SHOWN = 100
 
 
 class FailedVisit(BaseModel):
-    """A visit that ended with an error code."""
+    """A visit whose origin is not archived, or not whole."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,7 +58,7 @@ def summarize(run: Run, load: Load) -> NightSummary:
     manifests = read_manifests(run.storage, load, sorted(read_plan(run.storage, load).buckets))
     visits = [line for manifest in manifests for line in manifest.visits]
     files = [file for manifest in manifests for file in manifest.files]
-    bad = [line for line in visits if line.error is not None]
+    bad = [line for line in visits if line.status not in (VisitStatus.FULL, VisitStatus.UNCHANGED)]
     return NightSummary(
         night=load.night,
         run_id=run.run_id,

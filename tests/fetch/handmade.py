@@ -27,7 +27,10 @@ class Asked:
 def handmade(
     refs: Mapping[str, str], packs: Sequence[bytes], before_pack: Callable[[Line], None] = lambda line: None
 ) -> Iterator[tuple[Listener, Asked]]:
-    """Serve these refs, and for the n-th pack that is asked for the n-th of these; ``before_pack`` may wait."""
+    """Serve these refs, and for the n-th pack that is asked for the n-th of these; ``before_pack`` may wait.
+
+    A name may have its attributes behind it.
+    """
     asked = Asked()
 
     def read_command(line: Line) -> list[bytes]:
@@ -43,7 +46,10 @@ def handmade(
         while command := read_command(line):
             asked.commands.append(command)
             if command[0] == b"command=ls-refs":
-                line.send(b"".join(pkt(f"{oid} {name}\n".encode()) for name, oid in refs.items()) + FLUSH)
+                line.send(
+                    b"".join(pkt(f"{oid} {name}\n".encode(errors="surrogateescape")) for name, oid in refs.items())
+                    + FLUSH
+                )
             else:
                 before_pack(line)
                 pack = packs[len(asked.fetches()) - 1]

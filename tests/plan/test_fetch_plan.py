@@ -11,13 +11,20 @@ from pipeline.plan.fetch import (
     DEFAULT_PREFIXES,
     HEAD,
     MAX_OFFERS,
+    NAMES_TOLD,
+    TOLD_CHARACTERS,
     BadAdvertisement,
     FetchPlan,
     Ref,
+    Shown,
     changed_refs,
+    is_ref_name,
     plan_fetch,
+    shown_refs,
+    tell_left_out,
     wanted_refs,
 )
+from tests.support.git import run_git
 
 A, B, C = (digit.encode() * 40 for digit in "abc")
 
@@ -66,6 +73,74 @@ def test_refs_outside_the_prefixes_and_peeled_ones_are_dropped() -> None:
     }
     assert set(wanted_refs(advertised, [b"refs/pull/"])) == {b"refs/pull/1/head"}
     assert wanted_refs(advertised, []) == {}
+
+
+FUNNY = (
+    b"refs/heads/a..b",
+    b"refs/heads/../../x",
+    b"refs/heads/a/",
+    b"refs/heads//a",
+    b"refs/heads/.a",
+    b"refs/heads/a.",
+    b"refs/heads/a.lock",
+    b"refs/heads/a.lock/b",
+    b"refs/heads/@{a",
+    b"refs/heads/a\0b",
+    b"refs/heads/a\nb",
+    b"refs/heads/a b",
+    b"refs/heads/\x7f",
+    b"refs/heads/a~1",
+    b"refs/heads/*",
+)
+FINE = (b"refs/heads/-x", b"refs/heads/HEAD", b"refs/heads/@", b"refs/heads/\xff", b"refs/heads/" + b"a" * 60_000)
+
+
+def test_funny_names_are_left_out_and_wanted_from_nobody() -> None:
+    advertised = dict.fromkeys((b"HEAD", *FUNNY, *FINE), A)
+    assert set(wanted_refs(advertised, [b"HEAD", b"refs/"])) == {HEAD, *FINE}
+    refs = {name: Ref(A) for name in (HEAD, *FINE)}
+    assert shown_refs(advertised, {}, [b"HEAD", b"refs/"]) == Shown(refs, tuple(sorted(FUNNY)))
+    assert shown_refs(advertised, {}, [b"refs/tags/"]) == Shown({}, ())
+
+
+def test_a_symbolic_ref_to_a_funny_name_is_a_plain_one() -> None:
+    advertised: dict[bytes, bytes | None] = {HEAD: A, b"refs/heads/s": A, b"refs/heads/t": B, b"refs/heads/u": None}
+    symrefs = {HEAD: b"refs/heads/a..b", b"refs/heads/s": b"FETCH_HEAD", b"refs/heads/t": HEAD}
+    assert shown_refs(advertised, symrefs, DEFAULT_PREFIXES) == Shown(
+        {HEAD: Ref(A), b"refs/heads/s": Ref(A), b"refs/heads/t": Ref(B, HEAD)}, (b"FETCH_HEAD", b"refs/heads/a..b")
+    )
+
+
+def test_a_head_is_kept_only_if_it_says_something() -> None:
+    unborn: dict[bytes, bytes | None] = {HEAD: None}
+    assert shown_refs(unborn, {HEAD: b"refs/heads/x"}, [HEAD]).refs == {HEAD: Ref(None, b"refs/heads/x")}
+    assert shown_refs(unborn, {HEAD: b"refs/heads/x.lock"}, [HEAD]) == Shown({}, (b"refs/heads/x.lock",))
+    assert shown_refs(unborn, {HEAD: HEAD}, [HEAD]) == shown_refs(unborn, {}, [HEAD]) == Shown({}, ())
+
+
+@given(
+    st.lists(st.sampled_from([b"a", b".", b"/", b"@", b"{", b".lock", b"\xe9", b"~", b" ", b"-", b"\x7f"])).map(
+        b"".join
+    )
+)
+def test_names_are_judged_as_git_judges_them(name: bytes) -> None:
+    name = b"refs/" + name
+    assert is_ref_name(name) == (run_git("check-ref-format", name).returncode == 0)
+
+
+@pytest.mark.parametrize("name", [*(name for name in FUNNY if b"\0" not in name), *FINE[:-1]])
+def test_the_names_above_are_judged_as_git_judges_them(name: bytes) -> None:
+    assert is_ref_name(name) == (run_git("check-ref-format", name).returncode == 0)
+
+
+def test_what_is_left_out_is_told_in_a_short_line() -> None:
+    assert tell_left_out([]) == ""
+    assert tell_left_out([b"refs/heads/a..b"]) == "1 ref has a name that git refuses, left out: refs/heads/a..b"
+    told = tell_left_out([b"refs/heads/\x1b[2J\xff'", b"b" * 100, b"\0" * 60_000, *[b"d"] * 99_997])
+    assert told.startswith("100000 refs have names that git refuses, left out: refs/heads/\\x1b[2J\\xff', bbb")
+    assert told.endswith(", ...")
+    assert told.isprintable()
+    assert len(told) < 60 + NAMES_TOLD * (TOLD_CHARACTERS + 5)
 
 
 def test_changes_are_new_moved_and_vanished_refs() -> None:
