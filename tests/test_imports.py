@@ -26,6 +26,7 @@ LIBRARY_OF = MappingProxyType(
         "urllib3": ("pipeline/git/", "pipeline/storage/"),
         "pyspark": (
             "pipeline/cli/common.py",
+            "pipeline/cli/origins.py",
             "pipeline/cli/jobs.py",
             "pipeline/maintain/",
             "pipeline/restore/",

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from pyspark.sql import SparkSession
 
 from pipeline.cli.common import Context, command_options
-from pipeline.errors import UsageError
+from pipeline.cli.output import Output
+from pipeline.errors import ExitCode, UsageError
 from pipeline.model.origin import FETCHED_SCHEMES, Origin, check_url, is_fetched
 from pipeline.model.origin_list import parse_origin_list
+from pipeline.model.pattern import Pattern, parse_pattern, parse_patterns
 from pipeline.tables.iceberg import full_name
+from pipeline.tables.opt_outs import admitted
+from pipeline.tables.origin_states import StateChange, opt_out, pause, resume
 from pipeline.tables.origins import add_origins
 
 log = logging.getLogger(__name__)
@@ -22,7 +28,7 @@ FETCHED_NAMES = ", ".join(FETCHED_SCHEMES)
 
 @click.group()
 def origins() -> None:
-    """Add and list the origins of an archive."""
+    """Add, list, pause, resume and opt out the origins of an archive."""
 
 
 @origins.command()
@@ -35,8 +41,8 @@ def origins() -> None:
     help="File of origins: one URL a line, optionally followed by the URL it was forked from; # begins a comment.",
 )
 @command_options
-def add(context: Context, url: str | None, fork_of: str | None, source: Path | None) -> None:
-    """Add an origin, or all origins of a file. Known ones are passed by."""
+def add(context: Context, url: str | None, fork_of: str | None, source: Path | None) -> int:
+    """Add an origin, or all origins of a file. Known ones are passed by, those that were opted out are refused."""
     if (url is None) == (source is None) or (source is not None and fork_of is not None):
         raise UsageError("give a URL, with --fork-of if it is a fork, or --from FILE")
     info = context.archive()
@@ -49,10 +55,80 @@ def add(context: Context, url: str | None, fork_of: str | None, source: Path | N
     for origin in wanted:
         if not is_fetched(origin.url):
             log.warning("%s: its visits will be refused, only %s are fetched from", origin.url, FETCHED_NAMES)
-    added = add_origins(context.spark(), wanted, info.buckets, datetime.now(UTC))
-    known = len(wanted) - added
-    if not context.output.result({"added": added, "known": known}):
+    spark = context.spark()
+    may, may_not = admitted(spark, wanted)
+    added = add_origins(spark, may, info.buckets, datetime.now(UTC))
+    known = len(may) - added
+    # Whoever opts out writes the rule first and looks at the origins after that, so one of us sees the other.
+    late = admitted(spark, may)[1]
+    if late:
+        opt_out(spark, [Pattern(origin.url) for origin, _ in late])
+    refused = [{"url": origin.url, "rule": str(rule)} for origin, rule in (*may_not, *late)]
+    if not context.output.result({"added": added, "known": known, "refused": refused}):
+        for line in refused:
+            context.output.say(f"{line['url']} is not archived: it falls under the opt-out {line['rule']}")
         context.output.say(f"{added:,} origins added" + (f", {known:,} were known" if known else ""))
+    return ExitCode.SOME_ORIGINS_FAILED if refused else ExitCode.DONE
+
+
+Change = Callable[[SparkSession, Sequence[Pattern]], StateChange]
+
+
+def _state_command(change: Change, name: str, help_: str, done: str, *, unknown_fails: bool) -> None:
+    """A command that takes one pattern, or a file of them, and says how many origins it changed."""
+
+    @origins.command(name, help=help_)
+    @click.argument("pattern", required=False, metavar="[URL|PREFIX/*]")
+    @click.option(
+        "--from",
+        "source",
+        type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+        help="File with one of them a line; # begins a comment.",
+    )
+    @command_options
+    def command(context: Context, pattern: str | None, source: Path | None) -> int:
+        context.archive()
+        if (pattern is None) == (source is None):
+            raise UsageError("give a URL, or a place and everything below it as https://host/owner/*, or --from FILE")
+        if source is not None:
+            with click.open_file(str(source)) as lines:
+                patterns = parse_patterns(str(source), lines)
+        else:
+            patterns = [parse_pattern(pattern or "")]
+        found = change(context.spark(), patterns)
+        if not context.output.result(found):
+            _show_change(context.output, found, done, unknown_fails=unknown_fails)
+        return ExitCode.SOME_ORIGINS_FAILED if unknown_fails and found.unknown else ExitCode.DONE
+
+
+def _show_change(output: Output, found: StateChange, done: str, *, unknown_fails: bool) -> None:
+    for pattern in found.unknown:
+        kept = "no origin of this archive" + ("" if unknown_fails else " yet; it holds for those that are added later")
+        output.say(f"{pattern}: {kept}")
+    output.say(f"{found.changed:,} origins {done}" + (f", {found.already:,} were before" if found.already else ""))
+
+
+_state_command(
+    pause,
+    "pause",
+    "Look at origins no more until they are resumed.",
+    "paused",
+    unknown_fails=True,
+)
+_state_command(
+    resume,
+    "resume",
+    "Look at origins again, at once, and let opt-outs with exactly these patterns hold no longer.",
+    "resumed",
+    unknown_fails=True,
+)
+_state_command(
+    opt_out,
+    "opt-out",
+    "Never look at origins again, by any scheme, nor at those below the place that are added later.",
+    "opted out",
+    unknown_fails=False,
+)
 
 
 @origins.command("list")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from pipeline.errors import UsageError
 from pipeline.model.origin import BadOriginUrl, Origin, check_url
+from pipeline.model.pattern import before_comment
 
 
 class BadOriginList(UsageError):
@@ -36,7 +37,7 @@ def parse_origin_list(source: str, lines: Iterable[str]) -> list[Origin]:
     origins: dict[str, Origin] = {}
     problems = []
     for number, line in enumerate(lines, 1):
-        words = _before_comment(line).split()
+        words = before_comment(line).split()
         if not words:
             continue
         try:
@@ -51,11 +52,3 @@ def parse_origin_list(source: str, lines: Iterable[str]) -> list[Origin]:
     if problems:
         raise BadOriginList(source, tuple(problems))
     return list(origins.values())
-
-
-def _before_comment(line: str) -> str:
-    if line.lstrip().startswith("#"):
-        return ""
-    for mark in (" #", "\t#"):
-        line = line.partition(mark)[0]
-    return line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import astuple
-from datetime import date, datetime
+from datetime import datetime
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -115,15 +115,3 @@ def add_origins(spark: SparkSession, origins: Iterable[Origin], buckets: int, ad
         new = local_frame(spark, list(rows.values()), ORIGINS.arrow_schema)
         new.writeTo(full_name(ORIGINS.name)).append()
     return len(rows)
-
-
-def set_state(spark: SparkSession, urls: Collection[str], state: OriginState, due: date | None = None) -> None:
-    """Pause origins, opt them out, or make them active again, in one commit.
-
-    Args:
-        due: the next night on which they are looked at; None for at once.
-    """
-    spark.sql(
-        "UPDATE archive.code.origins SET state = :state, next_due = :due WHERE array_contains(:urls, url)",
-        args={"state": str(state), "due": due, "urls": list(urls)},
-    )

@@ -10,6 +10,7 @@ from pipeline.model.origin import Origin
 from pipeline.model.origin_list import parse_origin_list
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
+from pipeline.tables.opt_outs import admitted
 from pipeline.tables.origins import add_origins
 from pipeline.tables.plan import last_visits, write_plan
 from pipeline.workflows.run import Run
@@ -29,10 +30,11 @@ def begin_batch(storage: Storage, night: date, origins: Sequence[Origin]) -> Loa
 def plan_batch(run: Run, load: Load) -> None:
     """Add the batch's origins to the table, and plan a visit of each; the same again after a crash.
 
-    A batch without a list was killed as it began; it is planned with nothing to do.
+    A batch without a list was killed as it began; it is planned with nothing to do. Origins that were opted out since
+    it was begun are passed by.
     """
-    origins = _read_list(run.storage, load)
     spark = run.spark()
+    origins, _ = admitted(spark, _read_list(run.storage, load))
     known = last_visits(spark, [origin.url for origin in origins])
     new = [origin for origin in origins if origin.url not in known]
     if new:

@@ -19,10 +19,11 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.model.origin import Origin
+from pipeline.model.origin import Origin, OriginState
 from pipeline.model.tables import ALL
 from pipeline.model.visit import VisitStatus
 from pipeline.tables.iceberg import IcebergTable
+from pipeline.tables.opt_outs import admitted
 from pipeline.tables.plan import last_visits
 from pipeline.workflows.backfill_batch import begin_batch
 from pipeline.workflows.backfill_choice import Choice, choose, in_batches
@@ -113,8 +114,10 @@ class _Backfill:
             yield from self._choose(some).visit
 
     def _choose(self, origins: list[Origin]) -> Choice:
-        known = last_visits(self._place.spark(), [origin.url for origin in origins])
-        choice = choose(origins, known, retry_failed=self._retry_failed)
+        spark = self._place.spark()
+        may, may_not = admitted(spark, origins)
+        choice = choose(may, last_visits(spark, [origin.url for origin in may]), retry_failed=self._retry_failed)
+        choice.passed.update({str(OriginState.OPTED_OUT): len(may_not)} if may_not else {})
         self._summary = self._summary.plus_passed(choice.passed)
         self._progress.passed(choice.passed.total())
         return choice

@@ -10,13 +10,14 @@ from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
 from pipeline.model.layout import Load
-from pipeline.model.origin import Origin, OriginState
+from pipeline.model.origin import Origin
+from pipeline.model.pattern import Pattern
 from pipeline.model.visit import VisitStatus
 from pipeline.storage import Storage
 from pipeline.tables.create import create_tables
 from pipeline.tables.derive import derive
 from pipeline.tables.iceberg import IcebergTable
-from pipeline.tables.origins import set_state
+from pipeline.tables.origin_states import pause
 from pipeline.tables.plan import PlanSummary, read_plan, write_plan
 from pipeline.tables.publish import publish
 from pipeline.tables.read import Archive, NightNotFound, NoSuchTable, NotAnArchive
@@ -127,7 +128,7 @@ def plan_rows(storage: Storage, load: Load, bucket: int, what: str = "origins") 
 def test_a_plan_names_due_origins_their_networks_and_files(spark: SparkSession, storage: Storage) -> None:
     origin, one, two = two_nights(spark, storage)
     _fork, _other = add(spark, (FORK, URL), OTHER)
-    set_state(spark, [OTHER], OriginState.PAUSED)
+    pause(spark, [Pattern(OTHER)])
     load = Load.of_night(night(3))  # URL is due again on the 4th only
     bucket = origin.network % BUCKETS
     assert write_plan(spark, storage, load, BUCKETS) == PlanSummary(1, {bucket: 1})

@@ -1,0 +1,138 @@
+"""How people name origins to a command: one URL, or all that lie below a place, ``https://host/owner/*``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipeline.errors import UsageError
+from pipeline.model.origin import check_url
+
+BEFORE_HOST = r"^[a-z][a-z0-9+.-]*://(?:[^/@]*@)?"
+"""Of a stored URL: what does not tell which repository it is. Java's regular expressions read it alike."""
+
+DEFAULT_PORT = r"^(\[[^/\]]*\]|[^/:]*):(?:443|80|9418|22)(?=/)"
+"""The host in front of a port that goes without saying."""
+
+END = r"(?:\.git)?/*$"
+
+_EVERYTHING_BELOW = "/*"
+
+
+class BadPattern(UsageError):
+    """There is a star where none may be. What was given is not repeated: it has not been looked at for secrets."""
+
+    def __str__(self) -> str:
+        return (
+            "a star may only stand alone behind the last slash, as in https://host/owner/*, which names everything "
+            "below; without it one URL is named"
+        )
+
+
+class BadPatternList(UsageError):
+    """Some lines can not be used; ``problems`` are their numbers and what is wrong with each."""
+
+    def __init__(self, source: str, problems: tuple[tuple[int, str], ...]) -> None:
+        super().__init__(source, problems)
+        self.source, self.problems = source, problems
+
+    def __str__(self) -> str:
+        lines = "".join(f"\n  line {number}: {why}" for number, why in self.problems)
+        return f"{self.source}: nothing was changed, {len(self.problems)} lines can not be used:{lines}"
+
+
+def place_of(url: str) -> str:
+    """Host and path of a stored URL: the same for every scheme, the scheme's own port, and with or without ``.git``.
+
+    >>> place_of("https://host/a/b.git") == place_of("git://host:9418/a/b") == "host/a/b"
+    True
+    """
+    return re.sub(END, "", _after_scheme(url))
+
+
+def _after_scheme(url: str) -> str:
+    return re.sub(DEFAULT_PORT, r"\1", re.sub(BEFORE_HOST, "", url))
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One URL as it is stored, or everything below a place: then ``url`` ends with a slash."""
+
+    url: str
+    below: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.url}*" if self.below else self.url
+
+    @property
+    def place(self) -> str:
+        """As ``place_of``; with a slash at its end for everything below."""
+        return _after_scheme(self.url) if self.below else place_of(self.url)
+
+
+def parse_pattern(text: str) -> Pattern:
+    """Read a URL, or one that ends with ``/*``.
+
+    Raises:
+        BadPattern: there is a star elsewhere.
+        BadOriginUrl: without its star it is no URL.
+    """
+    text = text.strip()
+    below = text.endswith(_EVERYTHING_BELOW)
+    rest = text.removesuffix(_EVERYTHING_BELOW)
+    if "*" in rest or (below and ("?" in rest or "#" in rest)):
+        raise BadPattern
+    if not below:
+        return Pattern(check_url(text))
+    # A host alone is no origin's URL, so it is checked with a path that is then taken off again.
+    return Pattern(check_url(f"{rest.rstrip('/')}/x").removesuffix("x"), below=True)
+
+
+def parse_patterns(source: str, lines: Iterable[str]) -> list[Pattern]:
+    """Read a list: one a line; blank lines and what follows a ``#`` at the start or after white space are passed over.
+
+    Raises:
+        BadPatternList: any line is bad, with all bad lines.
+    """
+    found: dict[Pattern, None] = {}
+    problems = []
+    for number, line in enumerate(lines, 1):
+        words = before_comment(line).split()
+        if not words:
+            continue
+        try:
+            if len(words) > 1:
+                raise UsageError("more than one column")
+            found[parse_pattern(words[0])] = None
+        except UsageError as error:
+            problems.append((number, str(error)))
+    if problems:
+        raise BadPatternList(source, tuple(problems))
+    return list(found)
+
+
+def before_comment(line: str) -> str:
+    """A line without its comment."""
+    return "" if line.lstrip().startswith("#") else re.split(r"\s#", line, maxsplit=1)[0]
+
+
+class OptOuts:
+    """Patterns of repositories that are not to be archived; they hold for every scheme, with and without ``.git``."""
+
+    def __init__(self, patterns: Iterable[Pattern]) -> None:
+        self._by_place = {pattern.place: pattern for pattern in patterns}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_place)
+
+    def rule_for(self, url: str) -> Pattern | None:
+        """The pattern that a stored URL falls under, the widest first; None if there is none."""
+        place = place_of(url)
+        at = place.find("/")
+        while at >= 0:
+            rule = self._by_place.get(place[: at + 1])
+            if rule is not None:
+                return rule
+            at = place.find("/", at + 1)
+        return self._by_place.get(place)

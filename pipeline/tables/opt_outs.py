@@ -1,0 +1,93 @@
+"""Opt-outs: what must not be archived, kept as patterns so that they also hold for origins that nobody added yet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+
+import pyarrow as pa
+from pyspark.sql import Column, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.model.origin import Origin
+from pipeline.model.pattern import BEFORE_HOST, DEFAULT_PORT, END, OptOuts, Pattern, parse_pattern
+from pipeline.model.tables import TIME
+from pipeline.tables.conflicts import retried
+from pipeline.tables.frames import local_frame
+from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
+
+OPT_OUTS = "opt_outs"
+_SCHEMA = pa.schema([("pattern", pa.string()), ("added_at", TIME)])
+
+
+def opt_outs(spark: SparkSession) -> OptOuts:
+    """All patterns that hold at this moment."""
+    return OptOuts(parse_pattern(pattern) for pattern in _patterns(spark))
+
+
+def add_opt_outs(spark: SparkSession, patterns: Iterable[Pattern]) -> int:
+    """Let patterns hold from now on; needs no lease.
+
+    Returns:
+        How many were new.
+    """
+    return retried(lambda: _add(spark, [str(pattern) for pattern in patterns]))
+
+
+def _add(spark: SparkSession, patterns: Collection[str]) -> int:
+    if not table_exists(spark, OPT_OUTS):
+        spark.sql(
+            f"CREATE TABLE IF NOT EXISTS {full_name(OPT_OUTS)} (pattern string, added_at timestamp) USING iceberg "
+            "COMMENT 'what must not be archived' TBLPROPERTIES ('format-version' = '3')"
+        )
+    new = sorted(set(patterns) - set(_patterns(spark)))
+    if new:
+        now = datetime.now(UTC)
+        local_frame(spark, [(pattern, now) for pattern in new], _SCHEMA).writeTo(full_name(OPT_OUTS)).append()
+    return len(new)
+
+
+def remove_opt_outs(spark: SparkSession, patterns: Iterable[Pattern]) -> int:
+    """Let patterns hold no longer; those that name the same place by another scheme go as well.
+
+    Returns:
+        How many there were.
+    """
+    places = {pattern.place for pattern in patterns}
+
+    def remove() -> int:
+        going = [pattern for pattern in _patterns(spark) if parse_pattern(pattern).place in places]
+        if going:
+            spark.sql(
+                f"DELETE FROM {full_name(OPT_OUTS)} WHERE array_contains(:going, pattern)",  # noqa: S608 - a name of ours
+                args={"going": going},
+            )
+        return len(going)
+
+    return retried(remove)
+
+
+def _patterns(spark: SparkSession) -> list[str]:
+    if not table_exists(spark, OPT_OUTS):
+        return []
+    IcebergTable(spark, OPT_OUTS)  # the session may remember an older state
+    return [row["pattern"] for row in spark.table(full_name(OPT_OUTS)).collect()]
+
+
+def admitted(spark: SparkSession, origins: Iterable[Origin]) -> tuple[list[Origin], list[tuple[Origin, Pattern]]]:
+    """The origins that may be archived, and the others with the pattern that each falls under."""
+    rules = opt_outs(spark)
+    may, may_not = [], []
+    for origin in origins:
+        rule = rules.rule_for(origin.url)
+        if rule is None:
+            may.append(origin)
+        else:
+            may_not.append((origin, rule))
+    return may, may_not
+
+
+def place_column(url: str = "url") -> Column:
+    """``place_of`` of a column of stored URLs."""
+    after = F.regexp_replace(F.regexp_replace(F.col(url), BEFORE_HOST, ""), DEFAULT_PORT, "$1")
+    return F.regexp_replace(after, END, "")

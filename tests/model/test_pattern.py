@@ -1,0 +1,80 @@
+"""Patterns of origins: what they name, and that nothing beside it is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.model.pattern import BadPatternList, OptOuts, Pattern, parse_pattern, parse_patterns, place_of
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("https://Host/foo/", Pattern("https://host/foo")),
+        ("https://host/foo/*", Pattern("https://host/foo/", below=True)),
+        ("HTTPS://host/*", Pattern("https://host/", below=True)),
+        ("https://host:8443//*", Pattern("https://host:8443/", below=True)),
+    ],
+)
+def test_a_star_behind_the_last_slash_names_all_below(text: str, pattern: Pattern) -> None:
+    assert parse_pattern(text) == pattern
+    assert parse_pattern(str(pattern)) == pattern
+
+
+@pytest.mark.parametrize("text", ["https://host/foo*", "https://*/foo", "https://h/*/x", "*", "https://h/a?b/*", "/*"])
+def test_other_stars_are_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_pattern(text)
+    with pytest.raises(UsageError) as refused:
+        parse_pattern("https://u:secret@host/foo*")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("https://host/a/b.git", "host/a/b"),
+        ("git://host:9418/a/b", "host/a/b"),
+        ("https://[::1]:443/x", "[::1]/x"),
+        ("http://[::1]:8080/x", "[::1]:8080/x"),
+        ("ssh://git@host:22/x", "host/x"),
+        ("https://host80/x", "host80/x"),
+        ("https://host/443/x.git.git", "host/443/x.git"),
+    ],
+)
+def test_the_place_of_a_repository_is_its_host_and_path(url: str, place: str) -> None:
+    assert place_of(url) == place
+
+
+def test_an_opt_out_holds_for_every_scheme_and_for_nothing_beside_it() -> None:
+    rules = OptOuts(map(parse_pattern, ["https://host/foo", "https://host/owner/*", "https://whole.example/*"]))
+    for inside in (
+        "https://host/foo",
+        "git://host/foo.git",
+        "https://host/owner/x",
+        "http://host/owner/x/y.git",
+        "https://whole.example/a",
+    ):
+        assert rules.rule_for(inside) is not None, inside
+    for outside in (
+        "https://host/foobar",
+        "https://host/foo/bar",
+        "https://host/owner",
+        "https://host/owners/x",
+        "https://sub.whole.example/a",
+        "https://host:8443/foo",
+    ):
+        assert rules.rule_for(outside) is None, outside
+    assert rules
+    assert not OptOuts([])
+
+
+def test_a_list_is_checked_as_a_whole() -> None:
+    assert parse_patterns("f", ["# all", "https://a/x # why", "", "https://a/*\n", "https://a/x"]) == [
+        Pattern("https://a/x"),
+        Pattern("https://a/", below=True),
+    ]
+    with pytest.raises(BadPatternList) as bad:
+        parse_patterns("f", ["https://a/x", "https://a/x*", "a b"])
+    assert [number for number, _ in bad.value.problems] == [2, 3]

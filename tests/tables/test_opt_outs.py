@@ -1,0 +1,101 @@
+"""Pausing, opting out and resuming origins, beside others who write the same table."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import count
+
+import pytest
+from pyspark.sql import Row, SparkSession
+
+from pipeline.model.layout import Load
+from pipeline.model.origin import Origin
+from pipeline.model.pattern import parse_pattern
+from pipeline.storage import Storage
+from pipeline.tables import origin_states
+from pipeline.tables.iceberg import IcebergTable, full_name, in_buckets
+from pipeline.tables.opt_outs import admitted, opt_outs
+from pipeline.tables.origin_states import StateChange, StillOptedOut, opt_out, pause, resume
+from pipeline.tables.plan import write_plan
+from tests.tables.conftest import add, night
+from tests.tables.landing import BUCKETS
+
+HOST = "https://example.org"
+URLS = [f"{HOST}/{path}" for path in ("foo", "foobar", "owner/a", "owner/b.git", "owners/c")]
+
+
+def states(spark: SparkSession) -> dict[str, str]:
+    IcebergTable(spark, "origins")
+    rows = spark.table(full_name("origins")).select("url", "state").collect()
+    return {row["url"]: row["state"] for row in rows}
+
+
+def run(change: object, spark: SparkSession, *patterns: str) -> StateChange:
+    assert callable(change)
+    found = change(spark, [parse_pattern(pattern) for pattern in patterns])
+    assert isinstance(found, StateChange)
+    return found
+
+
+def test_states_are_set_for_what_is_named_and_nothing_beside_it(spark: SparkSession, storage: Storage) -> None:
+    add(spark, *URLS, "git://example.org/foo.git")
+    paused = run(pause, spark, f"{HOST}/foo", f"{HOST}/owner/*", f"{HOST}/unknown")
+    assert (paused.changed, paused.already, paused.unknown) == (3, 0, (f"{HOST}/unknown",))
+    assert {url for url, state in states(spark).items() if state == "paused"} == {URLS[0], URLS[2], URLS[3]}
+    again = run(pause, spark, f"{HOST}/foo", f"{HOST}/owner/*", f"{HOST}/owner/a")
+    assert (again.changed, again.already) == (0, 3)
+
+    out = run(opt_out, spark, f"{HOST}/foo", f"{HOST}/owner/a")
+    assert (out.changed, out.rules) == (3, 2), "the other scheme's URL names the same repository"
+    assert run(pause, spark, f"{HOST}/foo").changed == 0, "an opt-out is not weakened"
+    assert states(spark)["git://example.org/foo.git"] == "opted_out"
+
+    plan = write_plan(spark, storage, Load.of_night(night(2)), BUCKETS)
+    assert plan.origins_due == 2  # foobar and owners/c
+
+    back = run(resume, spark, f"{HOST}/foo", f"{HOST}/owner/b.git")
+    assert (back.changed, back.rules) == (3, 1)
+    due = spark.table(full_name("origins")).where("state = 'active' AND next_due IS NULL").select("url").collect()
+    assert {row["url"] for row in due} == {URLS[0], "git://example.org/foo.git", URLS[1], URLS[3], URLS[4]}
+
+
+def test_an_opt_out_of_what_is_not_there_yet_holds_later(spark: SparkSession) -> None:
+    add(spark, *URLS)
+    out = run(opt_out, spark, f"{HOST}/later", "https://other.example/*")
+    assert (out.changed, out.unknown, out.rules) == (0, (f"{HOST}/later", "https://other.example/*"), 2)
+    assert run(opt_out, spark, f"{HOST}/later").rules == 0
+    wanted = [Origin(url) for url in (f"{HOST}/later.git", f"{HOST}/later2", "git://other.example/x")]
+    may, may_not = admitted(spark, wanted)
+    assert [origin.url for origin in may] == [f"{HOST}/later2"]
+    assert [str(rule) for _, rule in may_not] == [f"{HOST}/later", "https://other.example/*"]
+    with pytest.raises(StillOptedOut, match="falls under the opt-out"):
+        run(resume, spark, "https://other.example/x")
+    assert run(resume, spark, "http://other.example/*").rules == 1
+    assert opt_outs(spark).rule_for("git://other.example/x") is None
+
+
+def test_a_change_is_made_again_when_another_writer_was_faster(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A night's commit of ``origins`` between our reading and our writing is neither lost nor does it win over us."""
+    add(spark, *URLS)
+    turn = count()
+    write = origin_states._write
+
+    def interrupted(spark: SparkSession, *arguments: object) -> None:
+        if next(turn) == 0:
+            visited = spark.table(full_name("origins")).collect()
+            bucket = next(row["bucket"] for row in visited if row["url"] == URLS[0])
+            rows = [
+                Row(**{**row.asDict(), "last_visit": datetime(2026, 11, 2, tzinfo=UTC)})
+                for row in visited
+                if row["bucket"] == bucket
+            ]
+            frame = spark.createDataFrame(rows, spark.table(full_name("origins")).schema)
+            frame.writeTo(full_name("origins")).overwrite(in_buckets([bucket]))
+        write(spark, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(origin_states, "_write", interrupted)
+    assert run(opt_out, spark, URLS[0]).changed == 1
+    (row,) = spark.table(full_name("origins")).where(f"url = '{URLS[0]}'").collect()
+    assert (row["state"], row["last_visit"] is None, next(turn)) == ("opted_out", False, 2)
