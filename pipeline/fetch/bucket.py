@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from pipeline.fetch.known import Known
+from pipeline.fetch.batches import Batches
+from pipeline.fetch.crew import Crew
 from pipeline.fetch.landing import RUN_BYTES, Landing, LocalFile
-from pipeline.fetch.network_state import NetworkState
-from pipeline.fetch.plan import BucketPlan, PlannedOrigin, read_bucket_plan
+from pipeline.fetch.messages import Outcome
+from pipeline.fetch.plan import read_bucket_plan
 from pipeline.fetch.scratch import scratch_folder
-from pipeline.fetch.visit import Outcome, Visitor
+from pipeline.fetch.worker import Work
 from pipeline.git.exchange import Conditions
 from pipeline.model import tables
 from pipeline.model.layout import Load
@@ -46,10 +45,10 @@ def fetch_bucket(
         bucket: one that the plan names.
         run_id: of the whole run, for ``visits``.
         conditions: limits and the like of every visit.
-        concurrency: networks visited at once; decoding and writing take turns.
+        concurrency: networks visited at once, each in a process of its own; decoding and writing take turns.
         scratch: local folder; a subfolder is made and removed, those of killed tasks are removed, too.
         run_bytes: raw bytes of a run, see ``Landing``.
-        on_visit: called after each visit, from any thread.
+        on_visit: called after each visit.
 
     Raises:
         StorageError: the plan can not be read or files not uploaded; run the task again.
@@ -60,8 +59,13 @@ def fetch_bucket(
     plan = read_bucket_plan(storage, load, bucket)
     with scratch_folder(scratch, str(bucket)) as folder:
         landing = Landing(folder / "landing", run_bytes)
-        visitor = Visitor(bucket, load.night, run_id, landing, conditions, folder)
-        lines = _visit_all(plan, Known(storage, plan.files), visitor, landing, concurrency, on_visit)
+        outcomes = []
+        task = Work(storage, plan, tuple(plan.networks()), load.night, run_id, conditions)
+        with Crew(task, landing, concurrency, folder) as crew:
+            for outcome in crew.outcomes():
+                outcomes.append(outcome)
+                on_visit(_line(outcome))
+        _land_visits(landing, outcomes)
         files = tuple(_upload(storage, load, bucket, attempt, file) for file in landing.finish())
     manifest = Manifest(
         load=load.name,
@@ -72,7 +76,7 @@ def fetch_bucket(
         written_at=datetime.now(UTC),
         fetch_s=round(time.monotonic() - began, 3),
         files=files,
-        visits=lines,
+        visits=tuple(map(_line, outcomes)),
     )
     return _write_manifest(storage, load, manifest)
 
@@ -86,40 +90,11 @@ def read_manifest(storage: Storage, load: Load, bucket: int) -> Manifest:
     return Manifest.model_validate_json(storage.read(load.manifest(bucket)))
 
 
-def _visit_all(
-    plan: BucketPlan,
-    known: Known,
-    visitor: Visitor,
-    landing: Landing,
-    concurrency: int,
-    on_visit: Callable[[VisitLine], None],
-) -> tuple[VisitLine, ...]:
-    failed = threading.Event()
-
-    def visit_network(item: tuple[int, list[PlannedOrigin]]) -> list[Outcome]:
-        network, origins = item
-        state = NetworkState.begin(network, origins, known)
-        outcomes = []
-        try:
-            for origin in origins:
-                if origin.due and not failed.is_set():
-                    outcomes.append(visitor.visit(state, origin.url))
-                    on_visit(_line(outcomes[-1]))
-        except BaseException:
-            failed.set()
-            raise
-        return outcomes
-
-    with ThreadPoolExecutor(concurrency, thread_name_prefix=f"bucket-{plan.bucket}") as pool:
-        try:
-            done = [outcome for outcomes in pool.map(visit_network, plan.networks()) for outcome in outcomes]
-        except BaseException:
-            failed.set()
-            pool.shutdown(cancel_futures=True)
-            raise
-    for outcome in done:
-        landing.add(tables.VISITS, astuple(outcome.visit))
-    return tuple(_line(outcome) for outcome in done)
+def _land_visits(landing: Landing, outcomes: Sequence[Outcome]) -> None:
+    rows = Batches(landing.append)
+    for outcome in outcomes:
+        rows.add(tables.VISITS, astuple(outcome.visit))
+    rows.flush()
 
 
 def _line(outcome: Outcome) -> VisitLine:

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.git.pack_format import BLOB, COMMIT, TAG, TREE
+from pipeline.git.pack_format import BLOB, COMMIT, TAG, TREE, object_oid
 from pipeline.model.commit import Commit, build_commit
 from pipeline.model.tables import OBJECT_TABLES
 from pipeline.model.tag import Tag, build_tag
+from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
 
@@ -43,7 +44,7 @@ class Known:
         if len(wanted) == 0:
             return found
         for table in ("commits", "trees", "tags", "blobs"):
-            for batch in self._rows(table, network, ["oid"], wanted, BATCH_ROWS):
+            for _, batch in self._rows(table, network, ["oid"], wanted, BATCH_ROWS):
                 found.update(batch.column("oid").to_pylist())
         return found
 
@@ -51,15 +52,19 @@ class Known:
         """Id, type number and body of those of the ids that are archived as these types with their bytes.
 
         One at a time, since all together may be as large as the archive; an object that is stored twice comes twice.
+        Each is hashed before it comes: what is built on it would be wrong without a word.
+
+        Raises:
+            StoredFileDamaged: a file cannot be read, or holds other bytes under an id.
         """
         wanted = pa.array(list(oids), pa.binary())
         if len(wanted) == 0:
             return
         for table, columns in _BODY_COLUMNS.items():
             if TYPE_OF[table] in types:
-                for batch in self._rows(table, network, columns, wanted, CONTENT_BATCH_ROWS):
+                for path, batch in self._rows(table, network, columns, wanted, CONTENT_BATCH_ROWS):
                     for row in batch.to_pylist():
-                        yield row["oid"], TYPE_OF[table], _BODY[table](row)
+                        yield row["oid"], TYPE_OF[table], _verified(path, row["oid"], TYPE_OF[table], _BODY[table](row))
 
     def tags(self, network: int, oids: Iterable[bytes]) -> dict[bytes, bytes]:
         """Those of the ids that are archived annotated tags, and what they point at, one step."""
@@ -67,13 +72,13 @@ class Known:
         found: dict[bytes, bytes] = {}
         if len(wanted) == 0:
             return found
-        for batch in self._rows("tags", network, ["oid", "target"], wanted, BATCH_ROWS):
+        for _, batch in self._rows("tags", network, ["oid", "target"], wanted, BATCH_ROWS):
             found.update((row["oid"], row["target"]) for row in batch.to_pylist() if row["target"] is not None)
         return found
 
     def _rows(
         self, table: str, network: int, columns: list[str], wanted: pa.Array, batch_rows: int
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> Iterator[tuple[str, pa.RecordBatch]]:
         for path in self._files[table]:
             with open_parquet_file(self._storage, path) as file:
                 groups = [g for g in range(file.num_row_groups) if _may_hold(file, g, network)]
@@ -81,7 +86,13 @@ class Known:
                 if not narrow:
                     continue
                 for batch in file.iter_batches(batch_rows, row_groups=narrow, columns=["network", *columns]):
-                    yield batch.filter(_match(batch, network, wanted)).select(columns)
+                    yield path, batch.filter(_match(batch, network, wanted)).select(columns)
+
+
+def _verified(path: str, oid: bytes, type_num: int, body: bytes) -> bytes:
+    if object_oid(type_num, body) != oid:
+        raise StoredFileDamaged(path, f"it holds other bytes than those of {oid.hex()}")
+    return body
 
 
 def _match(batch: pa.RecordBatch, network: int, wanted: pa.Array) -> pa.Array:

@@ -7,63 +7,62 @@ a scan of HEAD never opens the history's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import filterfalse
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.fetch.batches import BATCH_ROWS, ROW_OVERHEAD_BYTES
 from pipeline.fetch.parquet import MIB, PAGE_BYTES, ZSTD_LEVEL, open_parquet
-from pipeline.fetch.rows import Row
 from pipeline.model import tables
 from pipeline.model.tables import Table
 
 RUN_BYTES = 256 * MIB
-ROW_OVERHEAD_BYTES = 200
-BATCH_ROWS = 512
+
+_ORDER = {
+    tables.CONTENTS.name: ("network", "ext", "name"),
+    tables.BLOBS.name: ("network", "ext", "name"),
+}
+_NETWORK = ("network",)
+_HALVED = (tables.CONTENTS.name, tables.TREES.name)
 
 
-@dataclass(slots=True)
-class _Order:
-    """How a run of a table is cut into row groups and sorted. Keys work on row tuples."""
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """How a run stood when the origin at hand began."""
 
-    group: Callable[[Row], object] | None = None
-    sort: Callable[[Row], Any] | None = None
-
-
-def _order(table: Table) -> _Order:
-    at = {name: index for index, name in enumerate(table.column_names)}
-    if table is tables.CONTENTS:
-        return _Order(itemgetter(at["at_head"]), itemgetter(at["network"], at["ext"], at["name"]))
-    if table is tables.BLOBS:
-        return _Order(None, itemgetter(at["network"], at["ext"], at["name"]))
-    if table is tables.TREES:
-        return _Order(itemgetter(at["at_head"]), itemgetter(at["network"]))
-    return _Order(None, itemgetter(at["network"]))
+    batches: int = 0
+    held_bytes: int = 0
+    raw_bytes: int = 0
+    groups: int = 0
+    written_rows: int = 0
+    written_bytes: int = 0
 
 
 @dataclass(slots=True)
 class _Run:
-    """One table's rows that are not written yet, and its file once there is one."""
+    """One table's batches that are not written yet, and its file once there is one."""
 
     table: Table
     path: Path
-    order: _Order
-    rows: list[Row] = field(default_factory=list)
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+    held_bytes: int = 0
     raw_bytes: int = 0
     writer: pq.ParquetWriter | None = None
     groups: int = 0
     written_rows: int = 0
     written_bytes: int = 0
-    mark: int = 0
-    mark_bytes: int = 0
-    mark_groups: int = 0
-    mark_written: tuple[int, int] = (0, 0)
+    mark: _Mark = field(default_factory=_Mark)
+
+    def note(self) -> None:
+        """Remember how things stand."""
+        self.mark = _Mark(
+            len(self.batches), self.held_bytes, self.raw_bytes, self.groups, self.written_rows, self.written_bytes
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,29 +88,36 @@ class Landing:
         folder.mkdir(parents=True, exist_ok=True)
         self._run_bytes = run_bytes
         self._held = 0
-        self._runs = {t.name: _Run(t, folder / f"{t.name}.parquet", _order(t)) for t in tables.LANDED}
+        self._runs = {t.name: _Run(t, folder / f"{t.name}.parquet") for t in tables.LANDED}
 
-    @contextmanager
-    def origin(self) -> Iterator[None]:
-        """Rows added inside stay only if the block ends well."""
+    def begin(self) -> None:
+        """An origin begins: what follows can be dropped."""
         for run in self._runs.values():
-            run.mark, run.mark_bytes, run.mark_groups = len(run.rows), run.raw_bytes, run.groups
-            run.mark_written = (run.written_rows, run.written_bytes)
-        try:
-            yield
-        except BaseException:
-            for run in self._runs.values():
-                self._roll_back(run)
-            raise
+            run.note()
 
-    def add(self, table: Table, row: Row, raw_bytes: int = 0) -> None:
-        """Add one row in the table's column order; ``raw_bytes`` is the size of its large value."""
+    def append(self, table: Table, batch: pa.RecordBatch, raw_bytes: int) -> None:
+        """Take rows; ``raw_bytes`` is the size of their large values."""
         run = self._runs[table.name]
-        run.rows.append(row)
-        run.raw_bytes += raw_bytes + ROW_OVERHEAD_BYTES
-        self._held += raw_bytes + ROW_OVERHEAD_BYTES
+        held = raw_bytes + ROW_OVERHEAD_BYTES * len(batch)
+        run.batches.append(batch)
+        run.raw_bytes += raw_bytes
+        run.held_bytes += held
+        self._held += held
         if self._held >= self._run_bytes:
-            self._flush(max(self._runs.values(), key=attrgetter("raw_bytes")))
+            self._flush(max(self._runs.values(), key=attrgetter("held_bytes")))
+
+    def drop(self) -> None:
+        """Forget all rows since ``begin``."""
+        for run in self._runs.values():
+            mark = run.mark
+            self._held -= run.held_bytes - mark.held_bytes
+            del run.batches[mark.batches :]
+            run.held_bytes, run.raw_bytes = mark.held_bytes, mark.raw_bytes
+            if run.groups > mark.groups and run.writer is not None:
+                run.writer.close()
+                run.writer = _first_groups(run.table, run.path, mark.groups)
+                run.groups = mark.groups
+            run.written_rows, run.written_bytes = mark.written_rows, mark.written_bytes
 
     def finish(self) -> list[LocalFile]:
         """Write what is left and close; tables without rows have no file. In publishing order."""
@@ -125,59 +131,63 @@ class Landing:
 
     def _flush(self, run: _Run) -> None:
         """Rows of earlier origins become row groups apart from those of the one at hand, which may yet fail."""
-        safe, run.rows = run.rows[: run.mark], run.rows[run.mark :]
-        unsafe, run.rows = run.rows, []
-        safe_bytes, unsafe_bytes = run.mark_bytes, run.raw_bytes - run.mark_bytes
-        self._held -= run.raw_bytes
-        run.raw_bytes = run.mark = run.mark_bytes = 0
+        mark = run.mark
+        safe, unsafe, run.batches = run.batches[: mark.batches], run.batches[mark.batches :], []
+        self._held -= run.held_bytes
+        safe_raw, unsafe_raw = mark.raw_bytes, run.raw_bytes - mark.raw_bytes
+        run.held_bytes = run.raw_bytes = 0
         if safe:
-            self._write(run, safe, safe_bytes)
-            run.mark_groups = run.groups
-            run.mark_written = (run.written_rows, run.written_bytes)
+            self._write(run, safe, safe_raw)
+        run.mark = _Mark(0, 0, 0, run.groups, run.written_rows, run.written_bytes) if safe else _emptied(mark)
         if unsafe:
-            self._write(run, unsafe, unsafe_bytes)
+            self._write(run, unsafe, unsafe_raw)
 
-    def _write(self, run: _Run, rows: list[Row], raw_bytes: int) -> None:
+    def _write(self, run: _Run, batches: list[pa.RecordBatch], raw_bytes: int) -> None:
         if run.writer is None:
             run.writer = open_parquet(run.table, run.path, ZSTD_LEVEL, PAGE_BYTES)
-        order = run.order
-        run.written_rows += len(rows)
-        run.written_bytes += raw_bytes - ROW_OVERHEAD_BYTES * len(rows)
-        rows.sort(key=order.sort)
-        halves = [rows]
-        if order.group is not None:
-            halves = [list(filter(order.group, rows)), list(filterfalse(order.group, rows))]
-            rows.clear()
-        for half in halves:
-            if half:
-                run.writer.write_table(_arrow(run.table, half), row_group_size=len(half))
-                run.groups += 1
-
-    def _roll_back(self, run: _Run) -> None:
-        del run.rows[run.mark :]
-        self._held -= run.raw_bytes - run.mark_bytes
-        run.raw_bytes = run.mark_bytes
-        if run.groups > run.mark_groups and run.writer is not None:
-            run.writer.close()
-            run.writer = _first_groups(run.table, run.path, run.mark_groups)
-            run.groups = run.mark_groups
-        run.written_rows, run.written_bytes = run.mark_written
+        run.written_rows += sum(map(len, batches))
+        run.written_bytes += raw_bytes
+        for part in _sorted_parts(run.table, batches):
+            run.writer.write_table(part, row_group_size=len(part))
+            run.groups += 1
 
 
-def _arrow(table: Table, rows: list[Row]) -> pa.Table:
-    """Rows as one table of small batches: growing one large buffer costs more than compressing it later.
+def _emptied(mark: _Mark) -> _Mark:
+    return _Mark(0, 0, 0, mark.groups, mark.written_rows, mark.written_bytes)
 
-    Rows leave the list as they go in, so that their bytes are held once.
-    """
-    schema = table.arrow_schema
-    batches = []
-    for at in range(0, len(rows), BATCH_ROWS):
-        taken = rows[at : at + BATCH_ROWS]
-        rows[at : at + BATCH_ROWS] = [()] * len(taken)
-        cells = zip(zip(*taken, strict=True), table.columns, strict=True)
-        arrays = [pa.array(values, type=column.type) for values, column in cells]
-        batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
-    return pa.Table.from_batches(batches, schema)
+
+def _sorted_parts(table: Table, batches: list[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The rows in order, as one table or, where HEAD is kept apart, as two. Batches are let go."""
+    bulk = "content" in table.column_names
+    contents = [batch.column("content") for batch in batches] if bulk else []
+    others = pa.Table.from_batches([batch.drop_columns(["content"]) if bulk else batch for batch in batches])
+    batches.clear()
+    others = others.combine_chunks()
+    keys = [(name, "ascending") for name in _ORDER.get(table.name, _NETWORK)]
+    order = pc.sort_indices(others, sort_keys=keys)  # stable: what is alike stays in order of arrival
+    halves = [order]
+    if table.name in _HALVED:
+        at_head = others["at_head"].combine_chunks().take(order)
+        halves = [order.filter(at_head), order.filter(pc.invert(at_head))]
+    gather = _Gather(contents)
+    for half in halves:
+        if len(half):
+            part = others.take(half)
+            yield part.append_column("content", gather.take(half)).select(table.column_names) if bulk else part
+
+
+class _Gather:
+    """Takes values from many arrays by their number, in small chunks: one large buffer costs more to grow."""
+
+    def __init__(self, arrays: list[pa.BinaryArray]) -> None:
+        self._places = [(array, at) for array in arrays for at in range(len(array))]
+
+    def take(self, order: pa.Array) -> pa.ChunkedArray:
+        places, chunks = self._places, []
+        for begin in range(0, len(order), BATCH_ROWS):
+            wanted = order.slice(begin, BATCH_ROWS).to_pylist()
+            chunks.append(pa.array([places[i][0][places[i][1]].as_py() for i in wanted], pa.binary()))
+        return pa.chunked_array(chunks, pa.binary())
 
 
 def _first_groups(table: Table, path: Path, count: int) -> pq.ParquetWriter | None:
@@ -188,7 +198,7 @@ def _first_groups(table: Table, path: Path, count: int) -> pq.ParquetWriter | No
     old = path.with_suffix(".old")
     path.rename(old)
     writer = open_parquet(table, path, ZSTD_LEVEL, PAGE_BYTES)
-    with pq.ParquetFile(old) as file:
+    with pq.ParquetFile(old, page_checksum_verification=True) as file:
         for group in range(count):
             part = file.read_row_group(group).cast(table.arrow_schema)
             writer.write_table(part, row_group_size=part.num_rows)

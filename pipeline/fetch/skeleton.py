@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -26,12 +26,17 @@ LONGEST_NAME_BYTES = 4096
 class Skeleton:
     """Everything of a pack but its blobs. Use as a context manager: the scratch file goes with it.
 
+    Args:
+        scratch: folder for that file.
+        take: called with the bytes that are about to be written there; may raise to stop.
+
     Attributes:
         names: blob id to a file name it was first seen under; whoever lands a blob takes its id out.
         tag_targets: ids of the pack's annotated tags to what they point at, one step.
     """
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, take: Callable[[int], None] = lambda size: None) -> None:
+        self._take = take
         self._file = tempfile.TemporaryFile(dir=scratch, buffering=1 << 20)  # noqa: SIM115 - closed by __exit__
         self._reading = False
         self._types = bytearray()
@@ -62,6 +67,7 @@ class Skeleton:
         if self._reading:
             self._file.seek(0, 2)
             self._reading = False
+        self._take(len(found.data))
         self._position[found.oid] = len(self._types)
         self._types.append(found.type_num)
         self._starts.append(self._starts[-1] + len(found.data))
@@ -131,6 +137,10 @@ class Skeleton:
                     blobs.add(entry)
         return trees, blobs
 
+    def trees(self) -> Mapping[bytes, bytes]:
+        """The trees in here by id, read from scratch one by one."""
+        return _Trees(self)
+
     def objects(self) -> Iterator[tuple[int, bytes, bytes]]:
         """Type number, id and bytes of everything in here, in order of arrival."""
         self._reading = True
@@ -148,9 +158,36 @@ class Skeleton:
         data: bytes = self._file.read(self._starts[index + 1] - self._starts[index])
         return self._types[index], data
 
+    def is_tree(self, oid: bytes) -> bool:
+        """Whether there is a tree of this id in here."""
+        index = self._position.get(oid)
+        return index is not None and self._types[index] == TREE
+
     def _read(self, oid: bytes, type_num: int) -> bytes | None:
         found = self.get(oid)
         return found[1] if found is not None and found[0] == type_num else None
+
+
+class _Trees(Mapping[bytes, bytes]):
+    """See ``Skeleton.trees``."""
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        self._skeleton = skeleton
+
+    def __getitem__(self, oid: bytes) -> bytes:
+        found = self._skeleton.get(oid) if oid in self else None
+        if found is None:
+            raise KeyError(oid)
+        return found[1]
+
+    def __contains__(self, oid: object) -> bool:
+        return isinstance(oid, bytes) and self._skeleton.is_tree(oid)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return filter(self._skeleton.is_tree, self._skeleton.ids())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def commit_links(commit: bytes) -> Iterable[bytes]:

@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-import threading
+import errno
 import time
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.fetch.landing import Landing
+from pipeline.errors import ScratchFailed
+from pipeline.fetch.confine import Confinement
+from pipeline.fetch.messages import Outcome
 from pipeline.fetch.network_state import NetworkState
+from pipeline.fetch.outbox import Outbox
+from pipeline.fetch.quota import ScratchQuota
 from pipeline.fetch.rows import blob_names, commit_row, is_binary, tag_row, text_and_raw
 from pipeline.fetch.skeleton import Skeleton
 from pipeline.git.errors import BasesMissing, LimitExceeded, OriginError, PackIncomplete
 from pipeline.git.exchange import Conditions, Received, exchange
+from pipeline.git.limits import Limits
 from pipeline.git.network import Deadline
 from pipeline.git.pack import MAX_OBJECTS, Pack
 from pipeline.git.pack_format import BLOB, COMMIT, TREE, PackedObject
 from pipeline.model import tables
 from pipeline.model.visit import Visit, VisitStatus
 from pipeline.plan.fetch import HEAD, Ref, changed_refs, tell_left_out
+from pipeline.plan.walk import MOST_PATH_BYTES, MOST_PATHS, count_paths
+from pipeline.storage.errors import StoredFileDamaged
+
+DAMAGED = "damaged"
+"""Error code of a visit that met a stored file which cannot be read; its detail names the file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A visit, and what it changed."""
+class _Bounds(NamedTuple):
+    """What ends a visit that takes too much."""
 
-    visit: Visit
-    refs_changed: int = 0
-    head_moved: bool = False
+    deadline: Deadline
+    quota: ScratchQuota
+    confinement: Confinement
 
 
 class _Absorbed(NamedTuple):
@@ -43,40 +51,49 @@ class _Absorbed(NamedTuple):
 
 
 class Visitor:
-    """Visits origins of one bucket. Conversations of several networks may overlap; decoding takes turns.
+    """Visits origins of one bucket, one after the other, in a process made for it.
 
     Args:
         bucket: of all origins.
         night: logical date, for the rows.
         run_id: for the rows.
-        landing: where rows go.
+        outbox: where rows go.
         conditions: of every conversation.
         scratch: folder for packs and the like, emptied after each visit.
     """
 
     def __init__(
-        self, bucket: int, night: date, run_id: str, landing: Landing, conditions: Conditions, scratch: Path
+        self, bucket: int, night: date, run_id: str, outbox: Outbox, conditions: Conditions, scratch: Path
     ) -> None:
         self._bucket, self._night, self._run_id = bucket, night, run_id
-        self._landing, self._conditions, self._scratch = landing, conditions, scratch
-        self._turn = threading.Lock()
+        self._outbox, self._conditions, self._scratch = outbox, conditions, scratch
 
-    def visit(self, state: NetworkState, url: str) -> Outcome:
+    def visit(self, state: NetworkState, url: str, confinement: Confinement) -> Outcome:
         """Visit one origin. Whatever the origin does, this returns; only our own machine's failures are raised.
 
+        Args:
+            confinement: the kernel's limits, which hold already.
+
         Raises:
-            ScratchFailed, OSError: scratch can not be written.
+            ScratchFailed, OSError: scratch can not be written, and this visit is not what filled it.
+            StorageUnavailable: the archive cannot be read now.
         """
+        limits = self._conditions.limits
         started, clock = datetime.now(UTC), time.monotonic()
         finish = partial(self._finish, state.network, url, started, clock)
+        quota = ScratchQuota(url, self._scratch, limits.scratch_bytes)
         try:
-            with Deadline(url, self._conditions.limits.total_s) as deadline:
+            with _blamed_on(url, limits, quota), Deadline(url, limits.total_s) as deadline:
+                bounds = _Bounds(deadline, quota, confinement)
                 try:
-                    return self._attempt(state, url, deadline, finish, alone=False)
+                    return self._attempt(state, url, bounds, finish, alone=False)
                 except BasesMissing:
-                    return self._attempt(state, url, deadline, finish, alone=True)
+                    quota.clear()
+                    return self._attempt(state, url, bounds, finish, alone=True)
         except OriginError as error:
             return Outcome(finish(error.status, error.code, error.why))
+        except StoredFileDamaged as error:
+            return Outcome(finish(VisitStatus.FAILED, DAMAGED, str(error)))
 
     def _finish(
         self,
@@ -97,16 +114,18 @@ class Visitor:
         )  # fmt: skip
 
     def _attempt(
-        self, state: NetworkState, url: str, deadline: Deadline, finish: partial[Visit], *, alone: bool
+        self, state: NetworkState, url: str, bounds: _Bounds, finish: partial[Visit], *, alone: bool
     ) -> Outcome:
-        spool = self._scratch / f"{threading.get_ident()}.pack"
+        spool = self._scratch / "received.pack"
         try:
-            received = exchange(url, partial(state.decide, url, alone=alone), spool, self._conditions, deadline)
+            decide = partial(state.decide, url, alone=alone)
+            received = exchange(url, decide, spool, self._conditions, bounds.deadline, bounds.quota.take)
             before = state.origins[url]
             if dict(received.refs) == dict(before.refs) and not before.first_visit:
                 return Outcome(finish(VisitStatus.UNCHANGED, *_remark(received, 0)))
-            with self._in_turn(deadline), self._landing.origin():
-                absorbed = self._absorb(state, url, received, spool, deadline)
+            bounds.confinement.map_file(received.pack_bytes)
+            with self._outbox.turn(bounds.deadline):
+                absorbed = self._absorb(state, url, received, spool, bounds)
                 changed = changed_refs(received.refs, before.refs)
                 peeled = self._peel(state, changed.values(), absorbed)
                 self._land_refs(state.network, url, changed, peeled)
@@ -121,18 +140,18 @@ class Visitor:
         )
         return Outcome(visit, len(changed), head_moved=HEAD in changed)
 
-    def _absorb(self, state: NetworkState, url: str, received: Received, spool: Path, deadline: Deadline) -> _Absorbed:
+    def _absorb(self, state: NetworkState, url: str, received: Received, spool: Path, bounds: _Bounds) -> _Absorbed:
         targets = {bytes.fromhex(r.target.decode()) for r in received.refs.values() if r.target is not None}
         if received.pack_bytes == 0:
             return _Absorbed(set(), 0, {})
-        limits = self._conditions.limits
+        limits, check, take = self._conditions.limits, bounds.deadline.check, bounds.quota.take
         with (
-            Pack(spool, origin=url, limits=limits, scratch=self._scratch, check=deadline.check) as pack,
-            Skeleton(self._scratch) as skeleton,
+            Pack(spool, origin=url, limits=limits, scratch=self._scratch, check=check, take=take) as pack,
+            Skeleton(self._scratch, take) as skeleton,
         ):
-            task = _Absorbing(self._bucket, state, self._landing, skeleton, received.refs.get(HEAD), targets)
+            task = _Absorbing(url, self._bucket, state, self._outbox, skeleton, received.refs.get(HEAD), targets)
             for found in pack.objects(partial(state.known.load, state.network)):
-                deadline.check()
+                check()
                 if found.type_num == BLOB:
                     task.blob(found)
                 else:
@@ -145,16 +164,6 @@ class Visitor:
                     url, f"the pack lacks {len(lacking)} objects that it names, one of them is {min(lacking).hex()}"
                 )
             return _Absorbed(task.fresh, task.too_large, dict(skeleton.tag_targets))
-
-    @contextmanager
-    def _in_turn(self, deadline: Deadline) -> Iterator[None]:
-        """Decode and write alone. Waiting for others is not the origin's doing."""
-        with deadline.paused():
-            self._turn.acquire()
-        try:
-            yield
-        finally:
-            self._turn.release()
 
     def _peel(self, state: NetworkState, changed: Iterable[Ref], absorbed: _Absorbed) -> dict[bytes, bytes]:
         """Annotated tags among the changed refs' targets, and what they finally point at."""
@@ -180,7 +189,21 @@ class Visitor:
                 None if target is None else peeled.get(target),
                 *((None, None) if ref.symref is None else text_and_raw(ref.symref)),
             )  # fmt: skip
-            self._landing.add(tables.REFS, row)
+            self._outbox.add(tables.REFS, row)
+
+
+@contextmanager
+def _blamed_on(url: str, limits: Limits, quota: ScratchQuota) -> Iterator[None]:
+    """Memory that runs out is the visit's own, and so is scratch if it is the visit that fills it."""
+    try:
+        yield
+    except MemoryError:
+        raise LimitExceeded(url, f"the visit needs more than {limits.memory_bytes} bytes of memory") from None
+    except (ScratchFailed, OSError) as error:
+        full = isinstance(error, ScratchFailed) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if full and quota.is_large:
+            raise LimitExceeded(url, f"scratch is full while the visit holds {quota.held_bytes} bytes of it") from error
+        raise
 
 
 def _remark(received: Received, too_large: int) -> tuple[str | None, str | None]:
@@ -198,15 +221,16 @@ class _Absorbing:
 
     def __init__(
         self,
+        url: str,
         bucket: int,
         state: NetworkState,
-        landing: Landing,
+        outbox: Outbox,
         skeleton: Skeleton,
         head: Ref | None,
         targets: set[bytes],
     ) -> None:
-        self._place = (bucket, state.network)
-        self._state, self._landing, self._skeleton = state, landing, skeleton
+        self._url, self._place = url, (bucket, state.network)
+        self._state, self._outbox, self._skeleton = state, outbox, skeleton
         self._head, self._targets = head, targets
         self._archived: set[bytes] | None = None
         self._at_head: set[bytes] = set()
@@ -225,12 +249,12 @@ class _Absorbing:
         data = found.data
         binary = is_binary(data) if data is not None else True
         stored = "yes" if data is not None else "too_large"
-        self._landing.add(tables.BLOBS, (*self._place, oid, found.sha256, found.size, text, ext, binary, stored))
+        self._outbox.add(tables.BLOBS, (*self._place, oid, found.sha256, found.size, text, ext, binary, stored))
         if data is None:
             self.too_large += 1
             return
         at_head = oid in self._at_head
-        self._landing.add(tables.CONTENTS, (*self._place, oid, found.size, ext, text, at_head, data), found.size)
+        self._outbox.add(tables.CONTENTS, (*self._place, oid, found.size, ext, text, at_head, data), found.size)
 
     def close(self) -> set[bytes]:
         """Land what is left and say which ids are named but neither here nor archived."""
@@ -241,22 +265,34 @@ class _Absorbing:
         return {oid for oid in named if oid not in here and oid not in self.fresh and oid not in self._archived}
 
     def _land_skeleton(self) -> set[bytes]:
-        skeleton, (bucket, network), landing = self._skeleton, self._place, self._landing
+        skeleton, (bucket, network), outbox = self._skeleton, self._place, self._outbox
         archived = self._state.which_archived(
             skeleton.needed() | skeleton.names.keys() | self._targets | set(skeleton.ids())
         )
-        trees, self._at_head = skeleton.head_members(self._head_tree())
+        root = self._head_tree()
+        self._check_paths(root)
+        trees, self._at_head = skeleton.head_members(root)
         for type_num, oid, data in skeleton.objects():
             if oid in archived:
                 continue
             self.fresh.add(oid)
             if type_num == TREE:
-                landing.add(tables.TREES, (bucket, network, oid, oid in trees, data), len(data))
+                outbox.add(tables.TREES, (bucket, network, oid, oid in trees, data), len(data))
             elif type_num == COMMIT:
-                landing.add(tables.COMMITS, commit_row(bucket, network, oid, data), len(data))
+                outbox.add(tables.COMMITS, commit_row(bucket, network, oid, data), len(data))
             else:
-                landing.add(tables.TAGS, tag_row(bucket, network, oid, data), len(data))
+                outbox.add(tables.TAGS, tag_row(bucket, network, oid, data), len(data))
         return archived
+
+    def _check_paths(self, root: bytes | None) -> None:
+        """A dozen small trees can name more paths than fit on any disk."""
+        if root is None:
+            return
+        paths, path_bytes = count_paths(root, self._skeleton.trees())
+        if paths > MOST_PATHS or path_bytes > MOST_PATH_BYTES:
+            raise LimitExceeded(
+                self._url, f"HEAD has more than {MOST_PATHS} paths, or they take more than {MOST_PATH_BYTES} bytes"
+            )
 
     def _head_tree(self) -> bytes | None:
         if self._head is None or self._head.target is None:

@@ -39,6 +39,7 @@ class DeltaChains:
         self._stack: list[Frame] = []
         self._held = 0
         self._spilled = 0
+        self._spill_bytes = 0
 
     def chain(self, index: int) -> Iterator[PackedObject]:
         """A full object and everything based on it."""
@@ -121,6 +122,10 @@ class DeltaChains:
             if self._spilled:
                 below = self._stack[self._spilled - 1]
                 oldest.spilled_at = below.spilled_at + below.size
+            grown = oldest.spilled_at + oldest.size - self._spill_bytes
+            if grown > 0:
+                self._pack.take(grown)
+                self._spill_bytes += grown
             self._spill.seek(oldest.spilled_at)
             self._spill.write(oldest.data)
             oldest.data = None

@@ -63,6 +63,7 @@ def exchange(
     spool: Path,
     conditions: Conditions,
     deadline: Deadline,
+    take: Callable[[int], None] = lambda size: None,
 ) -> Received:
     """Ask a server for its refs, decide, and receive a verified pack into ``spool`` if the decision has wants.
 
@@ -72,6 +73,7 @@ def exchange(
         spool: file to write; it appears with the first byte of a pack.
         conditions: limits and the like.
         deadline: already running.
+        take: called with the bytes that are about to be written; may raise to stop.
 
     Raises:
         OriginError: one of its kinds, whatever the server did.
@@ -82,7 +84,7 @@ def exchange(
     meter = Meter(url, limits.refs_bytes)
     offers = _Offers()
     asked_for_pack = False
-    with origin_errors(dialer, meter), _Spool(spool, url, limits, deadline) as sink:
+    with origin_errors(dialer, meter), _Spool(spool, url, limits, deadline, take) as sink:
         client, path = open_client(url, dialer, meter, conditions.user_agent)
 
         def determine_wants(refs: Mapping[bytes, bytes], depth: int | None = None) -> list[bytes]:
@@ -145,7 +147,10 @@ class _Offers:
 class _Spool:
     """Writes a pack to a file while checking its length and its trailing SHA-1."""
 
-    def __init__(self, path: Path, origin: str, limits: Limits, deadline: Deadline) -> None:
+    def __init__(
+        self, path: Path, origin: str, limits: Limits, deadline: Deadline, take: Callable[[int], None]
+    ) -> None:
+        self._take = take
         self._path, self._origin, self._limit, self._deadline = path, origin, limits.pack_bytes, deadline
         self._file: BinaryIO | None = None
         self._hash = sha1(usedforsecurity=False)
@@ -164,6 +169,7 @@ class _Spool:
         self.size += len(data)
         if self.size > self._limit:
             raise LimitExceeded(self._origin, f"the pack exceeds {self._limit} bytes")
+        self._take(len(data))
         self._deadline.check()
         with self._ours():
             if self._file is None:

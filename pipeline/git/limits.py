@@ -19,4 +19,10 @@ class Limits(BaseModel):
     refs_bytes: int = Field(64 * MIB, gt=0, description="bytes of ref advertisement")
     pack_bytes: int = Field(20 * GIB, gt=0, description="bytes of pack")
     blob_bytes: int = Field(100 * MIB, gt=0, description="a larger blob is recorded without its bytes")
+    memory_bytes: int = Field(
+        3 * GIB, ge=256 * MIB, description="bytes of memory for a visit, whose objects take about 500 each"
+    )
+    scratch_bytes: int = Field(
+        100 * GIB, gt=0, description="bytes on scratch: the pack, commits and trees, bases of deltas"
+    )
     inflated_bytes: int = Field(200 * GIB, gt=0, description="bytes of all objects of a pack, inflated")

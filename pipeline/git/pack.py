@@ -88,6 +88,7 @@ class Pack:
         scratch: folder for bases that do not fit in memory.
         memory_bytes: bound on kept scan results, and again on bases that wait for their deltas.
         check: called now and then, and between pieces of a large object; may raise to stop.
+        take: called with the bytes by which the scratch file is about to grow; may raise to stop.
 
     Raises:
         PackCorrupt: not a pack, an entry is damaged, or bytes are left over.
@@ -103,7 +104,9 @@ class Pack:
         scratch: Path,
         memory_bytes: int = 64 * MIB,
         check: Callable[[], None] = lambda: None,
+        take: Callable[[int], None] = lambda size: None,
     ) -> None:
+        self.take = take
         self.origin, self.limits, self._scratch, self.memory_bytes = origin, limits, scratch, memory_bytes
         self.check = check
         self.entries = Entries()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import subprocess
 import sys
 import threading
@@ -18,9 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import ScratchFailed
-from pipeline.fetch import bucket as bucket_module
 from pipeline.fetch.bucket import read_manifest, read_manifests
-from pipeline.fetch.visit import Visitor
+from pipeline.fetch.channel import Channel
+from pipeline.fetch.messages import TurnGranted, TurnWanted
+from pipeline.fetch.outbox import Outbox
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import Deadline
 from pipeline.model.manifest import Manifest, VisitLine
@@ -163,39 +165,24 @@ def test_a_silent_server_keeps_no_neighbour_waiting(root: Path, tmp_path: Path) 
     assert sum(line.status == "full" for line in night.manifest.visits) == 10
 
 
-def test_waiting_for_its_turn_does_not_count_against_an_origin(root: Path, tmp_path: Path) -> None:
+def test_waiting_for_its_turn_does_not_count_against_an_origin() -> None:
     """While another origin decodes, the clock of this one stands still."""
-    repos, here, waited = many_small(root, 6), threading.local(), []
+    task, worker = Channel.pair()
+    deadline = Deadline("git://host/repo", 0.2)
 
-    class Turn:
-        def __init__(self) -> None:
-            self.lock = threading.Lock()
-            self.release = self.lock.release
+    def grant_late() -> None:
+        asked, _ = task.receive()
+        assert isinstance(asked, TurnWanted)
+        threading.Event().wait(0.4)  # longer than the visit may take
+        task.send(TurnGranted())
 
-        def acquire(self) -> None:
-            waited.append(here.paused)
-            self.lock.acquire()
-
-    class Watched(Visitor):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            self._turn = Turn()
-
-    paused = Deadline.paused
-
-    @contextmanager
-    def watched(self: Deadline) -> Iterator[None]:
-        with paused(self):
-            here.paused = True
-            yield
-            here.paused = False
-
-    with git_daemon(root) as server, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Deadline, "paused", watched)
-        patch.setattr(bucket_module, "Visitor", Watched)
-        night = Archive(tmp_path).fetch(*(server.url(repo.name) for repo in repos))
-    assert [line.status for line in night.manifest.visits] == ["full"] * 6
-    assert waited == [True] * 6
+    with ThreadPoolExecutor(1) as pool, deadline:
+        granted = pool.submit(grant_late)
+        with Outbox(worker).turn(deadline):
+            granted.result()
+            deadline.check()
+    task.close()
+    worker.close()
 
 
 def endless_zeros(total: int) -> bytes:
@@ -377,7 +364,7 @@ def test_a_failing_task_starts_no_more_visits(root: Path, tmp_path: Path, monkey
     for n in range(20):
         empty_repository(root / f"empty-{n}.git")
     archive = Archive(tmp_path, concurrency=2)
-    tried = threading.Event()
+    tried = multiprocessing.Event()
     opened = Path.open
 
     def full(self: Path, *arguments: Any, **options: Any) -> Any:

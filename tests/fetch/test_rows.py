@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.fetch.batches import Batches
 from pipeline.fetch.known import Known
 from pipeline.fetch.landing import Landing
 from pipeline.fetch.rows import blob_names, commit_row, is_binary, tag_row, text_and_raw
@@ -42,10 +43,12 @@ def round_trip(commits: list[bytes], tags: list[bytes]) -> dict[bytes, tuple[int
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         landing = Landing(folder / "landing", run_bytes=1000)
+        rows = Batches(landing.append)
         for body in commits:
-            landing.add(tables.COMMITS, commit_row(0, 7, oid_of(COMMIT, body), body), len(body))
+            rows.add(tables.COMMITS, commit_row(0, 7, oid_of(COMMIT, body), body), len(body))
         for body in tags:
-            landing.add(tables.TAGS, tag_row(0, 7, oid_of(TAG, body), body), len(body))
+            rows.add(tables.TAGS, tag_row(0, 7, oid_of(TAG, body), body), len(body))
+        rows.flush()
         files = {f.table: [f"landing/{f.path.name}"] for f in landing.finish()}
         ids = [oid_of(COMMIT, body) for body in commits] + [oid_of(TAG, body) for body in tags]
         found = Known(LocalStorage(folder), files).load(7, ids, {COMMIT, TAG})

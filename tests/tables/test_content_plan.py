@@ -11,6 +11,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from pipeline.fetch.batches import Batches
 from pipeline.fetch.landing import Landing
 from pipeline.maintain.iceberg import MaintainedTable
 from pipeline.model import tables
@@ -44,12 +45,14 @@ def landed(session: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> I
 
 def land(session: SparkSession, folder: Path, bucket: int, rng: random.Random) -> None:
     landing = Landing(folder, run_bytes=4 << 20)
+    rows = Batches(landing.append)
     for at in range(ROWS):
         oid, data = rng.randbytes(20), b"line %d\n" % at * rng.randint(1, 800)
         at_head = at % (ROWS // HEAD_ROWS) == 0
-        landing.add(tables.CONTENTS, (bucket, bucket, oid, len(data), "py", "a.py", at_head, data), len(data))
-        landing.add(tables.TREES, (bucket, bucket, oid, at_head, data), len(data))
-        landing.add(tables.BLOBS, (bucket, bucket, oid, b"s" * 32, len(data), "a.py", "py", False, "yes"))
+        rows.add(tables.CONTENTS, (bucket, bucket, oid, len(data), "py", "a.py", at_head, data), len(data))
+        rows.add(tables.TREES, (bucket, bucket, oid, at_head, data), len(data))
+        rows.add(tables.BLOBS, (bucket, bucket, oid, b"s" * 32, len(data), "a.py", "py", False, "yes"))
+    rows.flush()
     for file in landing.finish():
         IcebergTable(session, file.table).append_files([NewFile(file.path.as_uri(), bucket)], {})
 

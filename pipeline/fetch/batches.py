@@ -1,0 +1,65 @@
+"""Rows on their way into files: tuples become Arrow batches of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from pipeline.fetch.parquet import MIB
+from pipeline.fetch.rows import Row
+from pipeline.model import tables
+from pipeline.model.tables import Table
+
+BATCH_ROWS = 512
+BATCH_BYTES = 8 * MIB
+"""A batch ends with the row that reaches one of both."""
+
+ROW_OVERHEAD_BYTES = 200
+"""Taken for what a row holds beside its large value."""
+
+Sink = Callable[[Table, pa.RecordBatch, int], None]
+"""Takes a batch of a table and the raw bytes of its large values."""
+
+
+@dataclass(slots=True)
+class _Open:
+    rows: list[Row] = field(default_factory=list)
+    raw_bytes: int = 0
+
+
+class Batches:
+    """Collects rows of all landed tables and hands them on batch by batch."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._open = {table.name: _Open() for table in tables.LANDED}
+
+    def add(self, table: Table, row: Row, raw_bytes: int = 0) -> None:
+        """Add one row in the table's column order; ``raw_bytes`` is the size of its large value."""
+        batch = self._open[table.name]
+        batch.rows.append(row)
+        batch.raw_bytes += raw_bytes
+        if len(batch.rows) == BATCH_ROWS or batch.raw_bytes >= BATCH_BYTES:
+            self._hand_on(table)
+
+    def flush(self) -> None:
+        """Hand on what is left."""
+        for table in tables.LANDED:
+            if self._open[table.name].rows:
+                self._hand_on(table)
+
+    def drop(self) -> None:
+        """Forget what was not handed on."""
+        self._open = {table.name: _Open() for table in tables.LANDED}
+
+    def _hand_on(self, table: Table) -> None:
+        done, self._open[table.name] = self._open[table.name], _Open()
+        self._sink(table, _arrow(table, done.rows), done.raw_bytes)
+
+
+def _arrow(table: Table, rows: list[Row]) -> pa.RecordBatch:
+    cells = zip(zip(*rows, strict=True), table.columns, strict=True)
+    arrays = [pa.array(values, type=column.type) for values, column in cells]
+    return pa.RecordBatch.from_arrays(arrays, schema=table.arrow_schema)

@@ -1,0 +1,281 @@
+"""The processes of a fetch task: who visits which network, whose turn it is, and what becomes of one that dies."""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import shutil
+import signal
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.fetch.channel import Channel
+from pipeline.fetch.confine import CPU_GRACE_S, die_with_parent, let_go_of_files, memory_bytes
+from pipeline.fetch.landing import Landing
+from pipeline.fetch.messages import Assignment, OurFailure, Outcome, Rows, RowsDropped, TurnGranted, TurnWanted
+from pipeline.fetch.worker import Work, work
+from pipeline.git.errors import LimitExceeded
+from pipeline.git.limits import Limits
+from pipeline.model.tables import BY_NAME, CONTENTS, OBJECT_TABLES
+from pipeline.model.visit import Visit, VisitStatus
+
+log = logging.getLogger(__name__)
+
+SILENCE_GRACE_S = 2 * CPU_GRACE_S
+"""Beyond the time limit of a visit: a worker that says nothing for longer is killed."""
+
+GROWN_BYTES = 256 << 20
+"""A worker that holds so much more than when it began is replaced before its next network."""
+
+CRASHED = "crashed"
+"""Error code of a visit whose process died of something that no limit of ours explains."""
+
+_LOOK_EVERY_S = 5.0
+_OUT_OF_MEMORY = 77
+"""Exit code of a worker that could not even say so."""
+
+_WITH_IDS = frozenset(table.name for table in OBJECT_TABLES if table is not CONTENTS)
+
+
+@dataclass(slots=True)
+class _Network:
+    """A network on its way. ``landed`` are ids of visits that are done, ``arriving`` those of the one at hand."""
+
+    index: int
+    due: list[str]
+    done: int = 0
+    landed: list[bytes] = field(default_factory=list)
+    arriving: list[bytes] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A process; ``network`` is what it visits, ``heard_at`` and ``started_at`` are of its visit at hand."""
+
+    pid: int
+    channel: Channel
+    folder: Path
+    began_bytes: int
+    network: _Network | None = None
+    waits: bool = False
+    heard_at: float = 0.0
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+class Crew:
+    """Visits all networks of a plan. Use as a context manager: no process outlives it.
+
+    Args:
+        task: what to visit.
+        landing: where rows go; visits that do not end well leave none.
+        concurrency: networks visited at once; decoding takes turns.
+        scratch: local folder.
+    """
+
+    def __init__(self, task: Work, landing: Landing, concurrency: int, scratch: Path) -> None:
+        self._task, self._landing, self._concurrency, self._scratch = task, landing, concurrency, scratch
+        self._workers: list[_Worker] = []
+        self._turns: deque[_Worker] = deque()
+        networks = (
+            _Network(index, [origin.url for origin in origins if origin.due])
+            for index, (_, origins) in enumerate(task.networks)
+        )
+        self._todo = deque(network for network in networks if network.due)
+        self._selector = selectors.DefaultSelector()
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in list(self._workers):
+            self._end(worker)
+        self._selector.close()
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Every visit, in the order in which they end.
+
+        Raises:
+            PipelineError, OSError: storage or scratch failed; no origin is to blame.
+        """
+        while self._assign():
+            for key, _ in self._selector.select(_LOOK_EVERY_S):
+                yield from self._hear(key.data)
+            for worker in list(self._workers):
+                if self._is_stuck(worker):
+                    os.kill(worker.pid, signal.SIGKILL)
+
+    def _assign(self) -> bool:
+        """Give networks to whoever is free, and say whether any are left or under way."""
+        while self._todo and (worker := self._idle()) is not None:
+            network = self._todo.popleft()
+            worker.network = network
+            self._note(worker)
+            with suppress(BrokenPipeError):  # it is dead, which is heard of next
+                worker.channel.send(Assignment(network.index, network.done, b"".join(network.landed)))
+        return any(worker.network is not None for worker in self._workers)
+
+    def _idle(self) -> _Worker | None:
+        """A worker without a network, new if there are not enough; None when all have one."""
+        for worker in [worker for worker in self._workers if worker.network is None]:
+            if memory_bytes(worker.pid).resident < worker.began_bytes + GROWN_BYTES:
+                return worker
+            self._end(worker)
+        return self._hire() if len(self._workers) < self._concurrency else None
+
+    def _hire(self) -> _Worker:
+        here, there = Channel.pair()
+        folder = Path(tempfile.mkdtemp(prefix="worker-", dir=self._scratch))
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(there, folder)
+        there.close()
+        worker = _Worker(pid, here, folder, memory_bytes(pid).resident)
+        self._workers.append(worker)
+        self._selector.register(here.fileno(), selectors.EVENT_READ, worker)
+        return worker
+
+    def _become_worker(self, channel: Channel, folder: Path) -> None:
+        """The rest of a forked process: it never returns, whatever happens."""
+        code = 1
+        try:
+            die_with_parent()
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            let_go_of_files(keep=channel.descriptors)
+            work(self._task, channel, folder)
+            code = 0
+        except MemoryError:
+            code = _OUT_OF_MEMORY
+        except BaseException:
+            log.exception("a worker ended with an unexpected error")
+        finally:
+            os._exit(code)
+
+    def _hear(self, worker: _Worker) -> Iterator[Outcome]:
+        try:
+            message, body = worker.channel.receive()
+        except EOFError:
+            yield from self._mourn(worker)
+            return
+        worker.heard_at = time.monotonic()
+        match message:
+            case Rows():
+                self._take(worker, message, body)
+            case TurnWanted():
+                worker.waits = True
+                self._turns.append(worker)
+                self._grant()
+            case RowsDropped():
+                self._end_turn(worker, keep=False)
+            case Outcome():
+                yield self._finish(worker, message)
+            case OurFailure():
+                raise message.error
+
+    def _take(self, worker: _Worker, rows: Rows, body: pa.Buffer) -> None:
+        table = BY_NAME[rows.table]
+        batch = pa.ipc.read_record_batch(body, table.arrow_schema)
+        self._landing.append(table, batch, rows.raw_bytes)
+        if rows.table in _WITH_IDS and worker.network is not None:
+            worker.network.arriving.append(b"".join(batch.column("oid").to_pylist()))
+
+    def _grant(self) -> None:
+        """The first in the line has its turn, if that has not begun."""
+        if self._turns and self._turns[0].waits:
+            worker = self._turns[0]
+            worker.waits = False
+            self._note(worker, began=False)
+            self._landing.begin()
+            with suppress(BrokenPipeError):  # it is dead, which is heard of next
+                worker.channel.send(TurnGranted())
+
+    def _end_turn(self, worker: _Worker, *, keep: bool) -> None:
+        if worker not in self._turns:
+            return
+        network, had_turn = worker.network, not worker.waits
+        self._turns.remove(worker)
+        worker.waits = False
+        if had_turn and not keep:
+            self._landing.drop()
+        if network is not None:
+            if keep:
+                network.landed += network.arriving
+            network.arriving = []
+        self._grant()
+
+    def _finish(self, worker: _Worker, outcome: Outcome) -> Outcome:
+        network = worker.network
+        assert network is not None
+        self._end_turn(worker, keep=outcome.visit.status.ok)
+        network.done += 1
+        if network.done == len(network.due):
+            worker.network = None
+        self._note(worker)
+        return outcome
+
+    def _mourn(self, worker: _Worker) -> Iterator[Outcome]:
+        """A process is gone. If it was on a visit, that has failed; others of its network go on in a new process."""
+        network = worker.network
+        self._end_turn(worker, keep=False)
+        status = self._bury(worker)
+        if network is not None:
+            yield Outcome(self._failed(worker, network, status))
+            network.done += 1
+            if network.done < len(network.due):
+                self._todo.appendleft(network)
+
+    def _failed(self, worker: _Worker, network: _Network, status: int) -> Visit:
+        origin, limits = network.due[network.done], self._task.conditions.limits
+        error, detail = cause_of_death(status, limits)
+        log.warning("%s: %s", origin, detail)
+        took = (datetime.now(UTC) - worker.started_at).total_seconds()
+        return Visit(
+            self._task.plan.bucket, self._task.networks[network.index][0], origin, self._task.night, self._task.run_id,
+            VisitStatus.FAILED, error, detail, worker.started_at, took, 0, 0,
+        )  # fmt: skip
+
+    def _end(self, worker: _Worker) -> None:
+        os.kill(worker.pid, signal.SIGKILL)
+        self._bury(worker)
+
+    def _bury(self, worker: _Worker) -> int:
+        """Forget a process that ends, with all that it left; how it ended, as ``os.waitpid`` has it."""
+        self._workers.remove(worker)
+        self._selector.unregister(worker.channel.fileno())
+        worker.channel.close()
+        status = os.waitpid(worker.pid, 0)[1]
+        shutil.rmtree(worker.folder, ignore_errors=True)
+        return status
+
+    def _note(self, worker: _Worker, *, began: bool = True) -> None:
+        worker.heard_at = time.monotonic()
+        if began:
+            worker.started_at = datetime.now(UTC)
+
+    def _is_stuck(self, worker: _Worker) -> bool:
+        quiet_s = time.monotonic() - worker.heard_at
+        return worker.network is not None and not worker.waits and quiet_s > self._longest_s
+
+    @property
+    def _longest_s(self) -> float:
+        return self._task.conditions.limits.total_s + SILENCE_GRACE_S
+
+
+def cause_of_death(status: int, limits: Limits) -> tuple[str, str]:
+    """The error code and the sentence for a visit whose process ended with this status of ``os.waitpid``."""
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if number == signal.SIGXCPU:
+        return LimitExceeded.code, f"the visit took more than {limits.total_s:g} s of CPU time"
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _OUT_OF_MEMORY:
+        return LimitExceeded.code, f"the visit needs more than {limits.memory_bytes} bytes of memory"
+    if number:
+        return CRASHED, f"the process of the visit was ended by {signal.Signals(number).name}"
+    return CRASHED, f"the process of the visit ended with exit code {os.WEXITSTATUS(status)}"

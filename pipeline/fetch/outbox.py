@@ -1,0 +1,44 @@
+"""A visit's rows on their way to the fetch task that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from pipeline.fetch.batches import Batches
+from pipeline.fetch.channel import Channel
+from pipeline.fetch.messages import Rows, RowsDropped, TurnWanted
+from pipeline.fetch.rows import Row
+from pipeline.git.network import Deadline
+from pipeline.model.tables import Table
+
+
+class Outbox:
+    """Sends rows while it is this process's turn."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._batches = Batches(self._send)
+
+    @contextmanager
+    def turn(self, deadline: Deadline) -> Iterator[None]:
+        """Send rows inside, all or, should the block raise, none. Waiting for others is not the origin's doing."""
+        with deadline.paused():
+            self._channel.send(TurnWanted())
+            self._channel.receive()
+        try:
+            yield
+            self._batches.flush()
+        except BaseException:
+            self._batches.drop()
+            self._channel.send(RowsDropped())
+            raise
+
+    def add(self, table: Table, row: Row, raw_bytes: int = 0) -> None:
+        """Add one row in the table's column order; ``raw_bytes`` is the size of its large value."""
+        self._batches.add(table, row, raw_bytes)
+
+    def _send(self, table: Table, batch: pa.RecordBatch, raw_bytes: int) -> None:
+        self._channel.send(Rows(table.name, raw_bytes), batch.serialize())

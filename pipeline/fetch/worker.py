@@ -1,0 +1,66 @@
+"""The process that visits: hostile bytes are read here, under limits of the kernel, and nowhere else."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+from pipeline.fetch.channel import Channel
+from pipeline.fetch.confine import Confinement
+from pipeline.fetch.known import Known
+from pipeline.fetch.messages import Assignment, OurFailure
+from pipeline.fetch.network_state import NetworkState
+from pipeline.fetch.outbox import Outbox
+from pipeline.fetch.plan import BucketPlan, PlannedOrigin
+from pipeline.fetch.visit import Visitor
+from pipeline.git.exchange import Conditions
+from pipeline.model.headers import OID_BYTES
+from pipeline.storage.interface import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What all workers of a task share.
+
+    Attributes:
+        networks: of the plan, each with its origins in the order of their visits.
+        run_id: of the whole run, for the rows.
+    """
+
+    storage: Storage
+    plan: BucketPlan
+    networks: Sequence[tuple[int, Sequence[PlannedOrigin]]]
+    night: date
+    run_id: str
+    conditions: Conditions
+
+
+def work(task: Work, channel: Channel, scratch: Path) -> None:
+    """Visit networks as they are assigned, until the other end closes.
+
+    Args:
+        scratch: a folder of this worker alone.
+    """
+    outbox = Outbox(channel)
+    visitor = Visitor(task.plan.bucket, task.night, task.run_id, outbox, task.conditions, scratch)
+    known = Known(copy.copy(task.storage), task.plan.files)
+    try:
+        while True:
+            assigned, _ = channel.receive()
+            _visit_network(task, assigned, known, visitor, channel)
+    except EOFError:
+        return
+    except (PipelineError, OSError) as error:
+        channel.send(OurFailure(error))
+
+
+def _visit_network(task: Work, assigned: Assignment, known: Known, visitor: Visitor, channel: Channel) -> None:
+    network, origins = task.networks[assigned.network]
+    state = NetworkState.begin(network, origins, known)
+    state.landed.update(assigned.landed[at : at + OID_BYTES] for at in range(0, len(assigned.landed), OID_BYTES))
+    for origin in [origin for origin in origins if origin.due][assigned.skip :]:
+        channel.send(visitor.visit(state, origin.url, Confinement(task.conditions.limits)))
