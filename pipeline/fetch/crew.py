@@ -23,7 +23,7 @@ from pipeline.fetch.confine import CPU_GRACE_S, die_with_parent, let_go_of_files
 from pipeline.fetch.landing import Landing
 from pipeline.fetch.messages import Assignment, OurFailure, Outcome, Rows, RowsDropped, TurnGranted, TurnWanted
 from pipeline.fetch.worker import Work, work
-from pipeline.git.errors import LimitExceeded
+from pipeline.git.errors import LimitExceeded, OriginTimeout
 from pipeline.git.limits import Limits
 from pipeline.model.tables import BY_NAME, CONTENTS, OBJECT_TABLES
 from pipeline.model.visit import Visit, VisitStatus
@@ -67,6 +67,7 @@ class _Worker:
     began_bytes: int
     network: _Network | None = None
     waits: bool = False
+    is_stuck: bool = False
     heard_at: float = 0.0
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -110,7 +111,8 @@ class Crew:
             for key, _ in self._selector.select(_LOOK_EVERY_S):
                 yield from self._hear(key.data)
             for worker in list(self._workers):
-                if self._is_stuck(worker):
+                if self._is_silent(worker):
+                    worker.is_stuck = True
                     os.kill(worker.pid, signal.SIGKILL)
 
     def _assign(self) -> bool:
@@ -235,6 +237,8 @@ class Crew:
     def _failed(self, worker: _Worker, network: _Network, status: int) -> Visit:
         origin, limits = network.due[network.done], self._task.conditions.limits
         error, detail = cause_of_death(status, limits)
+        if worker.is_stuck:
+            error, detail = OriginTimeout.code, f"the visit gave no sign of life for {self._longest_s:g} s"
         log.warning("%s: %s", origin, detail)
         took = (datetime.now(UTC) - worker.started_at).total_seconds()
         return Visit(
@@ -260,7 +264,7 @@ class Crew:
         if began:
             worker.started_at = datetime.now(UTC)
 
-    def _is_stuck(self, worker: _Worker) -> bool:
+    def _is_silent(self, worker: _Worker) -> bool:
         quiet_s = time.monotonic() - worker.heard_at
         return worker.network is not None and not worker.waits and quiet_s > self._longest_s
 

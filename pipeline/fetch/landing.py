@@ -121,6 +121,7 @@ class Landing:
 
     def finish(self) -> list[LocalFile]:
         """Write what is left and close; tables without rows have no file. In publishing order."""
+        self.begin()
         files = []
         for run in self._runs.values():
             self._flush(run)

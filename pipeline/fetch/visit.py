@@ -127,7 +127,7 @@ class Visitor:
             with self._outbox.turn(bounds.deadline):
                 absorbed = self._absorb(state, url, received, spool, bounds)
                 changed = changed_refs(received.refs, before.refs)
-                peeled = self._peel(state, changed.values(), absorbed)
+                peeled = self._peel(state, changed.values(), absorbed, bounds.deadline)
                 self._land_refs(state.network, url, changed, peeled)
             state.finished(url, received.refs, absorbed.fresh, absorbed.tag_targets)
         finally:
@@ -165,21 +165,24 @@ class Visitor:
                 )
             return _Absorbed(task.fresh, task.too_large, dict(skeleton.tag_targets))
 
-    def _peel(self, state: NetworkState, changed: Iterable[Ref], absorbed: _Absorbed) -> dict[bytes, bytes]:
+    def _peel(
+        self, state: NetworkState, changed: Iterable[Ref], absorbed: _Absorbed, deadline: Deadline
+    ) -> dict[bytes, bytes]:
         """Annotated tags among the changed refs' targets, and what they finally point at."""
         tags = ChainMap({}, dict(absorbed.tag_targets), state.tags)
-        ends = {oid: oid for ref in changed if ref.target is not None for oid in [bytes.fromhex(ref.target.decode())]}
+        targets = {bytes.fromhex(ref.target.decode()) for ref in changed if ref.target is not None}
+        ends: dict[bytes, bytes] = {}
         asked: set[bytes] = set()
-        moved = True
-        while moved:
-            unknown = {oid for oid in ends.values() if oid not in tags} - absorbed.fresh - state.landed - asked
-            tags.update(state.known.tags(state.network, unknown))
+        while True:
+            for target in targets:
+                deadline.check()
+                _follow(target, tags, ends)
+            unknown = {ends[target] for target in targets} - absorbed.fresh - state.landed - asked
+            found = state.known.tags(state.network, unknown)
+            if not found:
+                return {target: ends[target] for target in targets if ends[target] != target}
+            tags.update(found)
             asked |= unknown
-            moved = False
-            for target, at in ends.items():
-                if at in tags:
-                    ends[target], moved = tags[at], True
-        return {target: end for target, end in ends.items() if end != target}
 
     def _land_refs(self, network: int, url: str, changed: Mapping[bytes, Ref], peeled: Mapping[bytes, bytes]) -> None:
         for name, ref in sorted(changed.items()):
@@ -190,6 +193,16 @@ class Visitor:
                 *((None, None) if ref.symref is None else text_and_raw(ref.symref)),
             )  # fmt: skip
             self._outbox.add(tables.REFS, row)
+
+
+def _follow(oid: bytes, tags: Mapping[bytes, bytes], ends: dict[bytes, bytes]) -> None:
+    """Note where a chain of tags ends, for each tag on the way: a chain with a ref on every tag is followed once."""
+    way: dict[bytes, None] = {}
+    while oid not in way:
+        way[oid] = None
+        oid = ends.get(oid, oid)
+        oid = tags.get(oid, oid)
+    ends.update(dict.fromkeys(way, oid))
 
 
 @contextmanager
