@@ -118,7 +118,9 @@ class MaintainSection(_Section):
 class LuigiSection(_Section):
     """How tasks are scheduled."""
 
-    scheduler: str | None = Field(None, description="host:port of a luigid; none: inside the process")
+    scheduler: str | None = Field(
+        None, pattern=r"^[^@/?#\s]+:[0-9]{1,5}$", description="host:port of a luigid; none: inside the process"
+    )
     attempts: int = Field(3, ge=1, description="times a task is tried when its error says that a retry may help")
     first_pause_s: float = Field(2, ge=0, description="seconds before the second attempt; doubles each time")
 
@@ -140,6 +142,12 @@ class Config(_Section):
     hdfs: HdfsSettings | None = None
     luigi: LuigiSection = Field(default_factory=LuigiSection)
     log: LogSection = Field(default_factory=LogSection)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What nobody may see: of HDFS and of Spark."""
+        token = self.hdfs.token if self.hdfs is not None else None
+        return (*self.spark.secrets, *((token.get_secret_value(),) if token is not None else ()))
 
     def at(self, location: str | None) -> Config:
         """The same with another archive location, if one is given."""

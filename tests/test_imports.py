@@ -57,14 +57,15 @@ EVERYWHERE = ("pydantic", "pydantic_core", "_typeshed")
 BELOW = MappingProxyType(
     {
         "errors": (),
-        "model": ("errors",),
+        "redact": (),
+        "model": ("errors", "redact"),
         "plan": ("errors", "model"),
-        "storage": ("errors",),
-        "git": ("errors", "model", "plan"),
+        "storage": ("errors", "redact"),
+        "git": ("errors", "model", "plan", "redact"),
         "fetch": ("errors", "git", "model", "plan", "storage"),
-        "tables": ("errors", "model", "plan", "storage"),
+        "tables": ("errors", "model", "plan", "redact", "storage"),
         "restore": ("errors", "fetch", "git", "model", "plan", "tables"),
-        "submit": ("errors", "model", "plan", "storage", "tables"),
+        "submit": ("errors", "model", "plan", "redact", "storage", "tables"),
         "config": ("errors", "git", "plan", "storage", "tables"),
         "archive": ("errors", "model", "storage"),
     }

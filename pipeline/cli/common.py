@@ -19,6 +19,7 @@ from pipeline.cli.output import Format, Output, set_up_logging
 from pipeline.cli.progress import show_progress
 from pipeline.config import Config, load_config
 from pipeline.errors import ExitCode, PipelineError
+from pipeline.redact import never_show
 from pipeline.storage.factory import open_storage
 from pipeline.storage.interface import Storage
 from pipeline.tables.failures import told_plainly
@@ -89,6 +90,8 @@ def command_options(function: Callable[Concatenate[Context, P], int | None]) -> 
         set_up_logging("INFO", output.messages)
         try:
             config = load_config(config_path).at(location)
+            for secret in config.secrets:
+                never_show(secret)
             set_up_logging(config.log.level, output.messages)
             context = Context(config, open_storage(config.archive.location, config.hdfs), output)
             with told_plainly(context.storage.root_uri):

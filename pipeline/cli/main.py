@@ -15,9 +15,30 @@ from pipeline.cli.jobs import jobs, sql, submit
 from pipeline.cli.maintain import compact, maintain
 from pipeline.cli.nightly import nightly
 from pipeline.cli.origins import origins
+from pipeline.redact import without_secrets
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Discreet(click.Group):
+    """A group whose usage errors do not repeat what was typed where it could be a URL with a password."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; a usage error of it is told without secrets."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            text = without_secrets(_unrepeated(error.format_message()))
+            raise click.UsageError(text, getattr(error, "ctx", None)) from None
+
+
+def _unrepeated(message: str) -> str:
+    """A surplus argument is most often a URL; how many there are says enough."""
+    surplus, parenthesis, words = message.partition(" (")
+    if not surplus.startswith("Got unexpected extra argument") or not parenthesis:
+        return message
+    return f"{surplus}: {len(words.split())} more than the command takes"
+
+
+@click.group(cls=_Discreet, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(version("git-lakehouse"), prog_name="pipeline")
 def cli() -> None:
     """Archive public git repositories every night as Iceberg tables, and run Spark jobs over their whole history.

@@ -19,6 +19,8 @@ from rich.filesize import decimal
 from rich.logging import RichHandler
 from rich.table import Table
 
+from pipeline.redact import DiscreetFormatter, without_secrets
+
 Format = Literal["text", "json"]
 
 PLAIN_WIDTH = 160
@@ -52,7 +54,9 @@ class Output:
 
     def complain(self, sentence: str) -> None:
         """Why the command ends here, to standard error."""
-        self.messages.print(harmless(sentence), style="red", markup=False, highlight=False, soft_wrap=True)
+        self.messages.print(
+            harmless(without_secrets(sentence)), style="red", markup=False, highlight=False, soft_wrap=True
+        )
 
     def table(self, title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """A table; numbers align right, bytes in rows become hexadecimal."""
@@ -145,10 +149,10 @@ def set_up_logging(level: str, console: Console) -> None:
     handler: logging.Handler
     if console.is_terminal:
         handler = RichHandler(console=console, show_path=False, markup=False)
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(DiscreetFormatter("%(message)s"))
     else:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(DiscreetFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("py4j", "luigi", "luigi-interface", "urllib3", "dulwich", "hdfs"):
         logging.getLogger(chatty).setLevel(max(logging.getLevelName(level), logging.WARNING))

@@ -6,17 +6,21 @@ from typing import ClassVar
 
 from pipeline.errors import PipelineError
 from pipeline.model.visit import VisitStatus
+from pipeline.redact import one_line, without_secrets
 
 
 class OriginError(PipelineError):
-    """A visit that did not end well. ``code`` goes into ``visits.error``, the sentence into ``visits.detail``."""
+    """A visit that did not end well. ``code`` goes into ``visits.error``, the sentence into ``visits.detail``.
+
+    Whatever the sentence is made of, ``why`` is one printable line of at most 500 characters without a URL's secrets.
+    """
 
     status: ClassVar[VisitStatus] = VisitStatus.FAILED
     code: ClassVar[str] = "failed"
 
     def __init__(self, origin: str, why: str) -> None:
-        super().__init__(origin, why)
-        self.origin, self.why = origin, why
+        self.origin, self.why = without_secrets(origin), one_line(why)
+        super().__init__(self.origin, self.why)
 
     def __str__(self) -> str:
         return f"{self.origin}: {self.why}"

@@ -12,11 +12,21 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from types import TracebackType
 
 from pipeline.git.errors import AddressRefused, ConnectionFailed, ConnectionLost, OriginTimeout, UnknownHost
+from pipeline.git.resolver import AddressInfo, LookUpTimedOut, look_up
 
 Network = IPv4Network | IPv6Network
 
 PUBLIC_IPV6 = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")
+
+MOST_ADDRESSES = 6
+"""Of a host that are tried, one after the other; each may take ``connect_s``."""
+
+A_MOMENT_S = 0.01
+"""More than nothing: a socket whose time limit is 0 does not wait at all."""
+
+SHOWN_OF_HOST = 100
+"""Characters of a host's name in a sentence; a redirect may lead to one of any length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +80,11 @@ class Deadline:
     def passed(self) -> bool:
         """Whether the time is up."""
         return time.monotonic() >= self._ends
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the time is up, 0 afterwards."""
+        return max(self._ends - time.monotonic(), 0)
 
     def watch(self, connection: socket.socket) -> None:
         """Shut this connection down when the time is up. A duplicate is kept: TLS takes the original's descriptor."""
@@ -136,34 +151,42 @@ class Dialer:
         """A connected socket with ``silence_s`` as its time limit.
 
         Raises:
-            UnknownHost, AddressRefused, ConnectionFailed, ConnectionLost, OriginTimeout: as they say.
+            UnknownHost, AddressRefused, ConnectionFailed, ConnectionLost, OriginTimeout: as they say. A resolver that
+                does not answer within ``connect_s`` is a timeout.
         """
+        shown = host if len(host) <= SHOWN_OF_HOST else f"{host[:SHOWN_OF_HOST]}..."
         try:
-            found = socket.getaddrinfo(host.strip("[]"), port, socket.AF_UNSPEC, socket.SOCK_STREAM)
+            found = look_up(host.strip("[]"), port, min(self.connect_s, self.deadline.left_s))
+        except LookUpTimedOut:
+            self.deadline.check()
+            raise OriginTimeout(self.origin, f"the host {shown} was not resolved within {self.connect_s:g} s") from None
         except socket.gaierror as error:
-            raise UnknownHost(self.origin, f"the host {host} does not resolve ({error.strerror})") from None
+            raise UnknownHost(self.origin, f"the host {shown} does not resolve ({error.strerror})") from None
         except ValueError:
-            raise UnknownHost(self.origin, f"the host {host} does not resolve (it is no host name)") from None
-        return self._first_that_answers(host, port, found)
+            raise UnknownHost(self.origin, f"the host {shown} does not resolve (it is no host name)") from None
+        return self._first_that_answers(shown, port, found)
 
-    def _first_that_answers(self, host: str, port: int, found: Iterable[tuple]) -> socket.socket:  # type: ignore[type-arg]
+    def _first_that_answers(self, host: str, port: int, found: Iterable[AddressInfo]) -> socket.socket:
         why: OSError | None = None
-        permitted = [info for info in found if self.policy.permits(info[4][0])]
+        permitted = [info for info in found if self.policy.permits(str(info[4][0]))]
         if not permitted:
             raise AddressRefused(
                 self.origin, f"{host} leads to an address that is not public; allow its network in the configuration"
             )
-        for family, kind, proto, _, address in permitted:
+        for family, kind, proto, _, address in permitted[:MOST_ADDRESSES]:
             self.deadline.check()
-            connection = socket.socket(family, kind, proto)
+            connection = None
             try:
-                connection.settimeout(self.connect_s)
+                connection = socket.socket(family, kind, proto)
+                connection.settimeout(min(self.connect_s, self.deadline.left_s + A_MOMENT_S))
                 connection.connect(address)
             except OSError as error:
-                connection.close()
+                if connection is not None:
+                    connection.close()
                 why = error
             else:
                 return self._ready(connection)
+        self.deadline.check()
         if isinstance(why, TimeoutError):
             raise OriginTimeout(self.origin, f"{host}:{port} did not accept within {self.connect_s:g} s") from None
         if isinstance(why, ConnectionResetError):

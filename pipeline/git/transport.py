@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, IncompleteRead
@@ -33,6 +32,7 @@ from pipeline.git.errors import (
 )
 from pipeline.git.network import Dialer
 from pipeline.model.origin import is_fetched
+from pipeline.redact import one_line
 
 if TYPE_CHECKING:
     from dulwich.client import HTTPResponse
@@ -41,11 +41,16 @@ GIT_PORT = 9418
 REDIRECTS = 5
 FETCH_VERSION = 2
 FILE_TYPES = ("text/plain", "application/octet-stream", "binary/octet-stream")
+ADVERTISEMENT = "application/x-git-upload-pack-advertisement"
 FLUSH, DELIMITER = b"0000", b"0001"
 FETCH_COMMAND, OFS_DELTA = b"command=fetch\n", b"ofs-delta\n"
 SPACE = 0x20
 SIDE_BAND_FATAL = b"\3"
-_URL_SECRETS = re.compile(r"(\w+://)[^\s/@]*@[^\s?]*|(?<=\?)\S+")
+LONGEST_LOCATION = 2_048
+"""Characters of an address that a server redirects to."""
+
+SHOWN_OF_MESSAGE = 200
+"""Characters of what a server says, in our sentence about it."""
 
 
 class Meter:
@@ -87,9 +92,8 @@ def _said(origin: str, message: bytes) -> OriginError:
 
 
 def _plain(text: str) -> str:
-    """Text from outside, fit for a table and a terminal: one short line, no control characters, no URL's secrets."""
-    line = "".join(ch if ch.isprintable() else " " for ch in text).strip()
-    return _URL_SECRETS.sub(r"\1...", line)[:200]
+    """Text from outside, fit for a table and a terminal."""
+    return one_line(text, SHOWN_OF_MESSAGE)
 
 
 class _Protocol(Protocol):
@@ -165,12 +169,22 @@ class _HttpClient(Urllib3HttpGitClient):
             raise ProtocolError(self._meter.origin, "the server sends addresses of packs instead of a pack")
         response, read = super()._http_request(url, headers, data, raise_for_status=False)
         self._responses.append(response)
-        _check_answer(self._meter.origin, response)
+        kind = content_type(response.headers.get("Content-Type") or "")
+        _check_status(self._meter.origin, response.status)
+        if data is None:
+            _check_advertised(self._meter.origin, kind)
+            response.content_type = kind
+        else:
+            response.content_type = (headers or {}).get("Accept")  # dulwich insists on it; git does not look
         return response, self._meter.wrap(read)
 
 
-def _check_answer(origin: str, response: HTTPResponse) -> None:
-    status, kind = response.status, response.headers.get("Content-Type") or ""
+def content_type(header: str) -> str:
+    """The type in a Content-Type header as git compares it: without parameters and blanks, in lower case."""
+    return "".join(header.partition(";")[0].split()).lower()
+
+
+def _check_status(origin: str, status: int) -> None:
     if status in (404, 410):
         raise RepositoryNotFound(origin, f"the server says {status}, there is no such repository")
     if status in (401, 403, 407):
@@ -179,8 +193,12 @@ def _check_answer(origin: str, response: HTTPResponse) -> None:
         raise ServerError(origin, f"the server says {status}")
     if status != 200:
         raise ProtocolError(origin, f"the server says {status}")
-    if not kind.startswith("application/x-git-"):
-        if kind.partition(";")[0] in FILE_TYPES:
+
+
+def _check_advertised(origin: str, kind: str) -> None:
+    """Git takes nothing else for a smart server's list of refs."""
+    if kind != ADVERTISEMENT:
+        if kind in FILE_TYPES:
             raise DumbProtocolRefused(origin, "the server only serves files (the dumb protocol)")
         raise ProtocolError(origin, f"this is no git server: it sends {_plain(kind) or 'no content type'}")
 
@@ -223,14 +241,14 @@ def _pool(dialer: Dialer, user_agent: str) -> urllib3.PoolManager:
             return dialer.connect(self.host, self.port)
 
         def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
-            return _undrained(super().getresponse())
+            return _undrained(_checked_redirect(dialer.origin, super().getresponse()))
 
     class Tls(HTTPSConnection):
         def _new_conn(self) -> socket:
             return dialer.connect(self.host, self.port)
 
         def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
-            return _undrained(super().getresponse())
+            return _undrained(_checked_redirect(dialer.origin, super().getresponse()))
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
@@ -245,6 +263,15 @@ def _pool(dialer: Dialer, user_agent: str) -> urllib3.PoolManager:
     )
     pool.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
     return pool
+
+
+def _checked_redirect(origin: str, response: urllib3.HTTPResponse) -> urllib3.HTTPResponse:
+    """Refuse to follow what is no address, before anybody takes it apart."""
+    location = response.get_redirect_location()
+    if location and (len(location) > LONGEST_LOCATION or not location.isprintable()):
+        response.close()
+        raise ProtocolError(origin, f"the server redirects to {len(location):,} characters that are no address")
+    return response
 
 
 def _undrained(response: urllib3.HTTPResponse) -> urllib3.HTTPResponse:

@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import urlsplit, urlunsplit
+from ipaddress import IPv6Address
+from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import UsageError
+from pipeline.redact import has_secret_shape, is_secret_name
 
 FETCHED_SCHEMES = ("git", "http", "https")
 """A visit to an origin of any other scheme ends as refused."""
 
 
-class BadOriginUrl(UsageError):
-    """The URL can not be an origin."""
+LONGEST_URL = 2_048
+"""Characters of an origin's URL."""
 
-    def __init__(self, url: str, why: str) -> None:
-        super().__init__(url, why)
-        self.url, self.why = url, why
+LONGEST_HOST, LAST_PORT = 253, 65_535
+
+_START = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_NAME = re.compile(r"[\w.-]*")
+_AUTHORITY = re.compile(
+    r"(?:(?P<user>[A-Za-z0-9._-]+)@)?(?P<host>\[[0-9A-Fa-f:.]*\]|[\w.-]*)(?::(?P<port>[0-9]{0,5}))?(?=[/?#]|$)"
+)
+
+
+class BadOriginUrl(UsageError):
+    """The URL cannot be an origin.
+
+    ``place`` is its scheme and host where both could be read without doubt, else "". No other part of it is kept here
+    or shown: whatever stands in a URL that cannot be read may be a password.
+    """
+
+    def __init__(self, place: str, why: str) -> None:
+        super().__init__(place, why)
+        self.place, self.why = place, why
 
     def __str__(self) -> str:
-        return f"{self.url}: {self.why}"
+        return f"{self.place or 'the URL (not shown: it may hold a password)'}: {self.why}"
 
 
 class OriginState(StrEnum):
@@ -39,44 +59,104 @@ def check_url(url: str) -> str:
     The scheme may be one that is never fetched from, such as file or ssh: its visits tell.
 
     Raises:
-        BadOriginUrl: not a URL with a scheme, a host (file:// needs none) and a path, or one that carries a password,
-            or a user name other than ssh's: those would end up in tables and logs.
+        BadOriginUrl: not a URL with a scheme, a host (file:// needs none) and a path, or one that carries what could
+            be a login: a user name other than ssh's, a password, an access token. Those would end up in tables and
+            logs.
     """
-    try:
-        parts = urlsplit(url.strip())
-    except ValueError as error:
-        raise BadOriginUrl(_hide_user(url), str(error)) from None
-    scheme = parts.scheme.lower()
-    if not scheme or not url.strip()[len(scheme) :].startswith("://"):
-        raise BadOriginUrl(_hide_user(url), "this is not a URL such as https://host/path")
-    if parts.password is not None or (parts.username is not None and scheme != "ssh"):
-        raise BadOriginUrl(_hide_user(url), "user names and passwords do not belong in an origin's URL")
-    if not parts.hostname and scheme != "file":
-        raise BadOriginUrl(url, "there is no host")
-    if any(ch.isspace() or not ch.isprintable() for ch in url.strip()):
-        raise BadOriginUrl(url, "there is white space or a control character inside")
-    try:
-        port = parts.port
-    except ValueError:
-        raise BadOriginUrl(url, "the port is not a number from 0 to 65535") from None
-    path = parts.path.rstrip("/")
+    text = url.strip()
+    _refuse_odd_characters(text)
+    start = _START.match(text)
+    if start is None:
+        raise BadOriginUrl("", "this is not a URL such as https://host/path")
+    scheme = start[1].lower()
+    authority = _authority(text, start.end(), scheme)
+    _refuse_secrets(text[authority.end() :])
+    host = authority["host"].lower()
+    if not host and scheme != "file":
+        raise BadOriginUrl("", "there is no host")
+    place = f"{scheme}://{host}"
+    rest, _, _ = text[authority.end() :].partition("#")
+    path, _, query = rest.partition("?")
+    path = path.rstrip("/")
     if not path:
-        raise BadOriginUrl(url, "there is no path to a repository")
-    host = parts.hostname or ""
-    place = f"[{host}]" if ":" in host else host
-    user = "" if parts.username is None else f"{parts.username}@"
-    return urlunsplit((scheme, user + (place if port is None else f"{place}:{port}"), path, parts.query, ""))
+        raise BadOriginUrl(place, "there is no path to a repository")
+    user = f"{authority['user']}@" if authority["user"] else ""
+    port = f":{int(authority['port'])}" if authority["port"] else ""
+    return f"{scheme}://{user}{host}{port}{path}" + (f"?{query}" if query else "")
+
+
+def _refuse_odd_characters(text: str) -> None:
+    """First of all: ``urlsplit``, and others after us, drop line ends silently and take backslashes for slashes."""
+    if len(text) > LONGEST_URL:
+        raise BadOriginUrl("", f"it has {len(text):,} characters, {LONGEST_URL:,} are allowed")
+    if any(ch.isspace() or not ch.isprintable() for ch in text):
+        raise BadOriginUrl("", "there is white space or a control character inside")
+    if "\\" in text:
+        raise BadOriginUrl("", "there is a backslash inside")
+    plain = unicodedata.normalize("NFKC", text)
+    if any(plain.count(mark) != text.count(mark) for mark in "@\\"):
+        raise BadOriginUrl("", "a character inside looks like one that ends a user name; write %40 if it is a path's")
+
+
+def _authority(text: str, begins: int, scheme: str) -> re.Match[str]:
+    """User, host and port, all of them plain; an @ that stands anywhere else is taken for the end of a password."""
+    found = _AUTHORITY.match(text, begins)
+    ends = begins if found is None else found.end()
+    user = None if found is None else found["user"]
+    if "@" in text[ends:] or (user is not None and scheme != "ssh") or has_secret_shape(text):
+        raise BadOriginUrl(
+            "", "user names and passwords do not belong in an origin's URL; write %40 for an @ in a path"
+        )
+    if found is None:
+        raise BadOriginUrl("", _why_no_authority(re.split(r"[/?#]", text[begins:], maxsplit=1)[0]))
+    _check_host(found["host"])
+    if found["port"] and int(found["port"]) > LAST_PORT:
+        raise BadOriginUrl("", "the port is not a number from 0 to 65535")
+    return found
+
+
+def _check_host(host: str) -> None:
+    if host.startswith("["):
+        try:
+            IPv6Address(host[1:-1])
+        except ValueError:
+            raise BadOriginUrl("", "what stands in brackets is no IPv6 address") from None
+        return
+    stored = host.lower()
+    plain = _NAME.fullmatch(stored) is not None and all(unicodedata.normalize("NFKC", h) == h for h in (host, stored))
+    if len(host) > LONGEST_HOST or not plain:
+        raise BadOriginUrl("", f"the host is longer than {LONGEST_HOST} characters, or not in its plain spelling")
+
+
+def _why_no_authority(authority: str) -> str:
+    if "[" in authority or "]" in authority:
+        return "what stands in brackets is no IPv6 address, or it has a zone"
+    if ":" in authority:
+        return "the port is not a number from 0 to 65535"
+    return "a host has letters, digits, dots and hyphens, nothing else"
+
+
+def _refuse_secrets(rest: str) -> None:
+    """Look for a login behind the host, however often it was percent-encoded."""
+    plain = unicodedata.normalize("NFKC", _decoded(rest))
+    if re.search(r":[^@]*@", plain) or has_secret_shape(plain):
+        raise BadOriginUrl("", "user names and passwords do not belong in an origin's URL")
+    path, _, query = plain.partition("#")[0].partition("?")
+    parameters = [part for part in re.split(r"[&;]", path)[1:] if "=" in part] + re.split(r"[?&;]", query)
+    for parameter in parameters:
+        if is_secret_name(parameter.partition("=")[0]):
+            raise BadOriginUrl("", "a parameter of it carries a login, which does not belong in an origin's URL")
+
+
+def _decoded(text: str) -> str:
+    while (once := unquote(text)) != text:
+        text = once
+    return text
 
 
 def is_fetched(url: str) -> bool:
     """Whether origins of the URL's scheme are fetched from at all."""
     return urlsplit(url).scheme in FETCHED_SCHEMES
-
-
-def _hide_user(url: str) -> str:
-    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
-    _, at, place = rest.rpartition("@")
-    return f"{scheme}{separator}***@{place}" if at else url
 
 
 def network_id(root_url: str) -> int:

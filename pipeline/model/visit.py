@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
+from pipeline.redact import one_line
+
 
 class VisitStatus(StrEnum):
     """How a visit ended.
@@ -30,7 +32,10 @@ class VisitStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One row of ``visits``. ``error`` is a short stable code, ``detail`` a sentence; both None if all is well."""
+    """One row of ``visits``. ``error`` is a short stable code, ``detail`` a sentence; both None if all is well.
+
+    Whoever makes it, ``detail`` is one printable line of at most 500 characters without a URL's secrets.
+    """
 
     bucket: int
     network: int
@@ -44,6 +49,10 @@ class Visit:
     duration_s: float
     pack_bytes: int
     objects: int
+
+    def __post_init__(self) -> None:
+        if self.detail is not None:
+            object.__setattr__(self, "detail", one_line(self.detail))
 
 
 GONE_AFTER = 5

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from pipeline.errors import UsageError
+from pipeline.redact import HIDDEN, without_secrets
 from pipeline.storage.hdfs import HdfsStorage
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
@@ -30,10 +31,10 @@ def open_storage(location: str, settings: HdfsSettings | None = None) -> Storage
     if scheme[1] == "file":
         path = location.removeprefix("file:").removeprefix("//")
         if not path.startswith("/"):
-            raise UsageError(f"{location}: write file:///folder, with three slashes and no host")
+            raise UsageError(f"{without_secrets(location)}: write file:///folder, with three slashes and no host")
         return LocalStorage(Path(path))
     if scheme[1] == "hdfs":
         if settings is None:
-            raise UsageError(f"{location}: say which WebHDFS addresses serve it (settings 'hdfs')")
+            raise UsageError(f"{without_secrets(location)}: say which WebHDFS addresses serve it (settings 'hdfs')")
         return HdfsStorage(location, settings)
-    raise UsageError(f"{location}: only plain paths, file:// and hdfs:// are known")
+    raise UsageError(f"{scheme[1]}:{HIDDEN}: only plain paths, file:// and hdfs:// are known")

@@ -41,8 +41,10 @@ class HdfsStorage(Storage):
     """
 
     def __init__(self, location: str, settings: HdfsSettings) -> None:
+        if any(mark in location for mark in "@?#\\") or not location.isprintable():
+            raise UsageError("the archive's location: write hdfs://host:port/folder, without a user name or a password")
         parts = urlsplit(location)
-        if parts.scheme != "hdfs" or not parts.netloc or parts.query or parts.fragment:
+        if parts.scheme != "hdfs" or not parts.netloc:
             raise UsageError(f"{location}: write hdfs://host:port/folder")
         folder = parts.path.strip("/")
         check_path(folder, root_allowed=True)

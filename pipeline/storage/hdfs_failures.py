@@ -13,6 +13,7 @@ import requests
 import urllib3.exceptions
 from hdfs.util import HdfsError
 
+from pipeline.redact import one_line
 from pipeline.storage.errors import AlreadyThere, FileMissing, StorageError, StorageUnavailable
 from pipeline.storage.settings import HdfsSettings
 
@@ -48,9 +49,9 @@ def translated(path: str, settings: HdfsSettings, later: Set[str] = LATER) -> It
     except HdfsError as error:
         _raise_refusal(path, error, later)
     except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
-        raise StorageError(path, f"no connection: {error}") from error
+        raise StorageError(path, f"no connection: {one_line(str(error))}") from error
     except (requests.JSONDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise StorageError(path, f"the answer is not WebHDFS's ({error!r}); check the address") from error
+        raise StorageError(path, f"the answer is not WebHDFS's ({one_line(repr(error))}); check the address") from error
     except (requests.RequestException, urllib3.exceptions.HTTPError, TimeoutError) as error:
         raise StorageUnavailable(path, f"{_who(error, settings)} ({_why(error, settings)})") from error
 
@@ -63,7 +64,7 @@ def _raise_refusal(path: str, error: HdfsError, later: Set[str]) -> NoReturn:
     if name in TAKEN:
         raise AlreadyThere(path) from error
     text = error.message.decode(errors="replace") if isinstance(error.message, bytes) else str(error.message)
-    first_line = text.strip().partition("\n")[0][:300]
+    first_line = one_line(text.strip().partition("\n")[0], 300)
     kind = StorageUnavailable if name in later else StorageError
     raise kind(path, f"HDFS answered {name or 'without an exception name'}: {first_line}") from error
 

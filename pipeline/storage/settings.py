@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
-WebHdfsUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/;\s]+/?$")]
+WebHdfsUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/;@?#\\\s]+/?$")]
 
 
 class HdfsSettings(BaseModel):

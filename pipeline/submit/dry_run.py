@@ -12,12 +12,12 @@ from datetime import date
 from pipeline.model.tables import ALL
 from pipeline.plan.cluster import SHUFFLE_PARTITIONS, Cluster, fitted_partitions
 from pipeline.plan.partitioning import Partitioning, partition
+from pipeline.redact import is_secret_name, without_secrets
 from pipeline.submit.run_job import NoNightYet, find_job
 from pipeline.tables.read import MOST_ROWS, Archive
 
 _ALL = frozenset(table.name for table in ALL)
 _IN_SQL = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)", re.IGNORECASE)
-_SECRET = re.compile(r"secret|password|token|credential|access\.?key", re.IGNORECASE)
 _OTHER_READS = {
     "refs": {"refs"},
     "refs_at": {"refs"},
@@ -62,7 +62,7 @@ def dry_run(archive: Archive, job: str, cluster: Cluster, settings: Mapping[str,
     reads = partition([table for table in stats if table.name in names], cluster)
     rows = max(table.rows for table in stats if table.name in MOST_ROWS)
     fitted = {**settings, SHUFFLE_PARTITIONS: str(fitted_partitions(int(settings[SHUFFLE_PARTITIONS]), rows))}
-    shown = {key: "(hidden)" if _SECRET.search(f"{key} {value}") else value for key, value in fitted.items()}
+    shown = {key: "(hidden)" if is_secret_name(key) else without_secrets(value) for key, value in fitted.items()}
     return DryRun(job, night, reads, sum(table.stored_bytes for table in stats), shown)
 
 

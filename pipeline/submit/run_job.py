@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 import jobs
 from pipeline.errors import UsageError
+from pipeline.redact import arguments_without_secrets
 from pipeline.storage.interface import Storage
 from pipeline.tables.content_plan import content_stays
 from pipeline.tables.iceberg import full_name
@@ -70,7 +71,7 @@ def run_job(spark: SparkSession, storage: Storage, job: str, argv: Sequence[str]
 
     Args:
         job: name of a module in ``jobs/`` with ``main(archive, argv) -> DataFrame``.
-        argv: the job's own arguments.
+        argv: the job's own arguments; the lineage keeps them without what looks like a secret.
         night: which night; None for the newest.
 
     Returns:
@@ -87,7 +88,7 @@ def run_job(spark: SparkSession, storage: Storage, job: str, argv: Sequence[str]
         raise NoNightYet
     result = module.main(archive, list(argv))
     version = importlib.metadata.version("git-lakehouse")
-    lineage = Lineage(job, version, tuple(argv), shown, archive.snapshots())
+    lineage = Lineage(job, version, arguments_without_secrets(tuple(argv)), shown, archive.snapshots())
     with content_stays(result):
         write_result(spark, storage, lineage, result)
     return spark.table(full_name(job, NAMESPACE)).where(F.col("night") == F.lit(shown))

@@ -8,6 +8,7 @@ import re
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.plan.cluster import Cluster
+from pipeline.redact import is_secret_name, without_secrets
 
 ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0"
 
@@ -45,7 +46,9 @@ class SparkSettings(BaseModel):
     @model_validator(mode="after")
     def _knows_the_cluster(self) -> SparkSettings:
         if not self.local and (self.cluster.threads is None or self.cluster.memory_bytes is None):
-            raise ValueError(f"the master {self.master} needs cluster.threads and cluster.memory_bytes")
+            raise ValueError(
+                f"the master {without_secrets(self.master)} needs cluster.threads and cluster.memory_bytes"
+            )
         return self
 
     @property
@@ -63,6 +66,11 @@ class SparkSettings(BaseModel):
             given.disk_bytes or 0,
             self.local,
         )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Values of the settings that are secrets by their names."""
+        return tuple(value for key, value in self.conf.items() if is_secret_name(key))
 
     def here(self) -> SparkSettings:
         """The same with Spark inside this process: enough to read metadata, and no executor is asked for."""

@@ -16,6 +16,7 @@ import luigi
 from luigi.tools.range import RangeDaily
 
 from pipeline.errors import UsageError
+from pipeline.redact import arguments_without_secrets, without_secrets
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
 from pipeline.submit.run_job import NoSuchJob, list_jobs, run_job
@@ -50,7 +51,7 @@ def has_result(storage: Storage, job: str, argv: Sequence[str], night: date) -> 
         lineage = json.loads(storage.read(result_path(job, night)))
     except FileMissing:
         return False
-    return list(lineage["arguments"]) == list(argv)
+    return list(lineage["arguments"]) == list(arguments_without_secrets(tuple(argv)))
 
 
 class PastJob(luigi.Task):
@@ -90,14 +91,15 @@ class PastJob(luigi.Task):
     def on_failure(self, exception: BaseException) -> str:
         """Keep the error for whoever started the run; Luigi only keeps its text."""
         self.run_object.events.error(f"{self.job} on {self.night}", exception)
-        return str(super().on_failure(exception))
+        return without_secrets(str(super().on_failure(exception)))
 
     def _work(self) -> None:
         run = self.run_object
         try:
             run_job(run.spark(), run.storage, self.job, list(self.argv), self.night)
         except SystemExit as error:
-            raise UsageError(f"{self.job} does not take the arguments {' '.join(self.argv)}") from error
+            shown = " ".join(arguments_without_secrets(tuple(self.argv)))
+            raise UsageError(f"{self.job} does not take the arguments {shown}") from error
 
     def _try(self, work: Callable[[], None]) -> None:
         for attempt in range(1, ATTEMPTS + 1):

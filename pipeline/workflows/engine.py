@@ -19,6 +19,7 @@ from luigi.worker import TaskProcess, Worker
 
 from pipeline.errors import PipelineError
 from pipeline.fetch.process import prepare_process
+from pipeline.redact import DiscreetFormatter
 
 PING_S = 2.0
 WAIT_S = 1.0
@@ -119,7 +120,7 @@ def _log_plainly() -> None:
     root = logging.getLogger()
     if any(type(handler) is not logging.StreamHandler for handler in root.handlers):
         plain = logging.StreamHandler()
-        plain.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        plain.setFormatter(DiscreetFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root.handlers[:] = [plain]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.errors import ExitCode, PipelineError, ScratchFailed
 from pipeline.model.manifest import VisitLine
+from pipeline.redact import without_secrets
 
 Event = dict[str, Any]
 """Always has ``kind``: planned, visit, nights, night, stage or error."""
@@ -56,7 +57,7 @@ class EventLog:
         """A task failed for good."""
         code = error.exit_code if isinstance(error, PipelineError) else ExitCode.RUN_FAILED
         text = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-        self._append({"kind": "error", "task": task, "exit_code": int(code), "message": text})
+        self._append({"kind": "error", "task": task, "exit_code": int(code), "message": without_secrets(text)})
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -13,6 +13,7 @@ import luigi
 from pipeline.fetch.bucket import fetch_bucket, read_manifests
 from pipeline.model.layout import Load
 from pipeline.model.manifest import VisitLine
+from pipeline.redact import without_secrets
 from pipeline.tables.derive import derive
 from pipeline.tables.plan import read_plan, write_plan
 from pipeline.tables.publish import publish
@@ -81,7 +82,7 @@ class LoadTask(luigi.Task):
     def on_failure(self, exception: BaseException) -> str:
         """Keep the error for whoever started the run; Luigi only keeps its text."""
         self.run_object.events.error(str(self.task_id), exception)
-        return str(super().on_failure(exception))
+        return without_secrets(str(super().on_failure(exception)))
 
     def entered_own_process(self) -> None:
         """Called first in a process of its own: connections of the process it was forked from are not to be shared."""

@@ -9,6 +9,7 @@ import re
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -155,12 +156,24 @@ def over(scheme: str, server: Callable[[str], AbstractContextManager[Peer]]) -> 
     return lambda _: server(scheme)
 
 
+def _redirect_to_itself(_: Path) -> AbstractContextManager[Listener]:
+    return http_status(302, "Location: /again/info/refs?service=git-upload-pack\r\n")
+
+
 BAD: dict[tuple[str, str], dict[str, tuple[str | Serve, str]]] = {
     ("failed", "unknown_host"): {
         "unknown host": ("git://no-such-host.invalid/repo.git", "no-such-host.invalid does not resolve"),
+        "redirect to a long host": (
+            lambda _: http_status(302, f"Location: http://{'a' * 1_900}.example/x\r\n"),
+            "the host a{100}... does not resolve",
+        ),
     },
     ("failed", "connection_failed"): {
         "refused connection": (nobody, "can not connect to 127.0.0.1:[0-9]+ .*refused"),
+        "redirect to a login cut in two": (
+            lambda _: http_status(302, f"Location: http://127.0.0.1:1/{SECRET}@other/info/refs?{SECRET}\r\n"),
+            "127.0.0.1:1",
+        ),
         "redirect elsewhere": (
             lambda _: http_status(302, f"Location: http://u:{SECRET}@127.0.0.1:1/login?token={SECRET}\r\n"),
             "127.0.0.1:1",
@@ -198,10 +211,41 @@ BAD: dict[tuple[str, str], dict[str, tuple[str | Serve, str]]] = {
         "500": (lambda _: http_status(500), "says 500"),
         "503": (lambda _: http_status(503, "Retry-After: 3000\r\n"), "says 503"),
         "429": (lambda _: http_status(429, "Retry-After: 3000\r\n"), "says 429"),
+        "an error with a login": (
+            lambda _: raw(
+                pkt(f"ERR no https://u:pa/ss{SECRET}@h/x token={SECRET} u:{SECRET}@h {'a ' * 9000}".encode()), "git"
+            ),
+            "says: no https://... token=... ",
+        ),
         "an error line": (lambda _: raw(pkt(b"ERR come back \x1b[31mlater\n"), "git"), "says: come back .*later"),
     },
     ("failed", "protocol"): {
         "418": (lambda _: http_status(418), "says 418"),
+        "redirect to a malformed login": (
+            lambda _: http_status(302, f"Location: http://u:pa/ss{SECRET}@127.0.0.1/x?{SECRET}\r\n"),
+            "protocol",
+        ),
+        "redirect to 60 kB": (
+            lambda _: http_status(302, f"Location: http://h/{'a' * 60_000}\r\n"),
+            "60,009 characters",
+        ),
+        "redirect to control characters": (
+            lambda _: http_status(302, f"Location: http://u:{SECRET}\x01@h/\x1b[31m\r\n"),
+            "no address",
+        ),
+        "redirect to itself": (_redirect_to_itself, "more than 5 redirects"),
+        "a header line without end": (
+            lambda _: http_status(200, f"X-Long: {SECRET}{'a' * 70_000}\r\n"),
+            "does not speak HTTP",
+        ),
+        "a type without end": (
+            lambda _: page(b"", f"text/{'a' * 60_000}?{SECRET}"),
+            "no git server",
+        ),
+        "headers without end": (
+            lambda _: http_status(200, "".join(f"X-{n}: {SECRET}\r\n" for n in range(200))),
+            "does not speak HTTP",
+        ),
         "a page": (lambda _: page(b"<html>" + SECRET.encode()), "no git server: it sends text/html"),
         "garbage over git": (lambda _: raw(b"SSH-2.0-OpenSSH_9.2\r\n" * 9, "git"), "does not speak git's protocol"),
         "garbage over http": (lambda _: raw(b"SSH-2.0-OpenSSH_9.2\r\n" * 9, "http"), "does not speak"),
@@ -294,6 +338,41 @@ def check_sentence(detail: str, says: str) -> None:
     assert len(detail) < 300
     for leak in (SECRET, "Traceback", "object at 0x", "HTTPConnectionPool", "Errno", "Max retries"):
         assert leak not in detail
+
+
+@pytest.mark.parametrize(
+    "kind", [ADVERTISEMENT_TYPE.title(), f"{ADVERTISEMENT_TYPE};charset=utf-8", f" {ADVERTISEMENT_TYPE.upper()} ; x=y"]
+)
+def test_a_type_is_compared_as_git_does(kind: str, served: Path, tmp_path: Path) -> None:
+    """What ``git clone`` takes, we take: case, blanks and parameters do not matter, nor the type of a pack."""
+    with http_backend(served) as backend, _other_types(backend, kind) as server:
+        url = server.url("repo.git")
+        git(tmp_path, "clone", "--quiet", "--mirror", url, "cloned.git")
+        night = Archive(tmp_path).fetch(url)
+    assert night.visit(url)["status"] == "full", night.visit(url)["detail"]
+    assert sorted(night.new_ids()) == sorted(reachable(served / "repo.git"))
+
+
+def _other_types(backend: Peer, kind: str) -> AbstractContextManager[Listener]:
+    """A real server behind one that changes the types of its answers."""
+
+    def handle(line: Line) -> None:
+        head = line.read_head()
+        if not head:
+            return
+        method, path, _ = head.decode().split(" ", 2)
+        sent = dict(row.split(": ", 1) for row in head.decode().split("\r\n")[1:] if row)
+        names = {name.lower(): value for name, value in sent.items()}
+        body = line.reader(int(names.get("content-length", 0)))
+        keep = {name: names[name] for name in ("content-type", "git-protocol", "content-encoding") if name in names}
+        request = urllib.request.Request(f"http://127.0.0.1:{backend.port}{path}", body or None, keep, method=method)
+        with urllib.request.urlopen(request) as answer:
+            content = answer.read()
+        told = kind if method == "GET" else "text/plain"
+        line.send(f"HTTP/1.1 200 OK\r\nContent-Type: {told}\r\nContent-Length: {len(content)}\r\n".encode())
+        line.send(b"Connection: close\r\n\r\n" + content)
+
+    return listening(handle, "http")
 
 
 def test_fifty_failures_leave_nothing_open(served: Path, tmp_path: Path) -> None:

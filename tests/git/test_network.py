@@ -10,7 +10,8 @@ from ipaddress import ip_network
 import pytest
 
 from pipeline.git.errors import AddressRefused, ConnectionFailed, OriginTimeout, UnknownHost
-from pipeline.git.network import AddressPolicy, Deadline, Dialer
+from pipeline.git.network import MOST_ADDRESSES, AddressPolicy, Deadline, Dialer
+from pipeline.git.resolver import THREADS, look_up
 from tests.support.sockets import free_port
 
 ORIGIN = "git://example.org/repo"
@@ -129,6 +130,88 @@ def test_a_refused_connection(listener: socket.socket) -> None:
 def test_an_unknown_host(host: str) -> None:
     with Deadline(ORIGIN, 10) as deadline, pytest.raises(UnknownHost, match="does not resolve"):
         dialer(deadline).connect(host, 9418)
+
+
+class Resolver:
+    """Answers no name until it is told to, and counts who waits."""
+
+    def __init__(self) -> None:
+        self.let_go, self.asked = threading.Event(), 0
+
+    def __call__(self, host: str, *rest: object) -> list[object]:
+        self.asked += 1
+        self.let_go.wait(60)
+        return []
+
+
+@pytest.fixture
+def dead_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
+    resolver = Resolver()
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    yield resolver
+    resolver.let_go.set()
+    for thread in threading.enumerate():
+        if thread.name == "look-up":
+            thread.join(10)
+
+
+def test_a_resolver_that_never_answers_is_a_timeout(dead_resolver: Resolver) -> None:
+    with Deadline(ORIGIN, 10) as deadline, pytest.raises(OriginTimeout, match=r"not resolved within 0\.1 s"):
+        dialer(deadline, connect_s=0.1).connect("slow.example", 9418)
+
+
+def test_the_visits_deadline_holds_for_names_too(dead_resolver: Resolver) -> None:
+    with Deadline(ORIGIN, 0.1) as deadline, pytest.raises(OriginTimeout, match=r"longer than its limit of 0\.1 s"):
+        dialer(deadline, connect_s=60).connect("slow.example", 9418)
+
+
+def test_a_dead_resolver_holds_a_bounded_number_of_threads(dead_resolver: Resolver) -> None:
+    before = threading.active_count()
+    with Deadline(ORIGIN, 60) as deadline:
+        dialing = dialer(deadline, connect_s=0.001)
+        for number in range(THREADS + 20):
+            with pytest.raises(OriginTimeout, match="not resolved"):
+                dialing.connect(f"slow-{number}.example", 9418)
+    assert dead_resolver.asked <= THREADS
+    assert threading.active_count() <= before + THREADS + 1  # and the deadline's timer
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "LocalHost.", "a.localhost", "127.1", "[::1]", "2130706433"]
+)
+def test_addresses_and_localhost_need_no_resolver(
+    host: str, dead_resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(*_: object) -> None:
+        raise AssertionError("a thread was started")
+
+    monkeypatch.setattr("pipeline.git.resolver._LookUp", no_thread)
+    assert look_up(host.strip("[]"), 1, 0)
+    assert dead_resolver.asked == 0
+
+
+def test_of_very_many_addresses_a_few_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    real, tried = socket.socket.connect, []
+
+    def many(host: str, port: int, *rest: object) -> object:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.1.{n}", port)) for n in range(1, 200)]
+
+    def connect(self: socket.socket, address: tuple[str, int]) -> None:
+        tried.append(address[0])
+        real(self, address)
+
+    monkeypatch.setattr(socket, "getaddrinfo", many)
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    with Deadline(ORIGIN, 10) as deadline, pytest.raises(ConnectionFailed):
+        dialer(deadline, "127.0.0.0/8").connect("many.example", port)
+    assert tried == [f"127.0.1.{n}" for n in range(1, MOST_ADDRESSES + 1)]
+
+
+def test_a_host_of_any_length_makes_a_short_sentence() -> None:
+    with Deadline(ORIGIN, 10) as deadline, pytest.raises(UnknownHost) as caught:
+        dialer(deadline).connect("a" * 60_000, 9418)
+    assert len(str(caught.value)) < 300
 
 
 def test_a_server_that_does_not_accept() -> None:

@@ -1,0 +1,105 @@
+"""Names to addresses, within a time of ours: ``getaddrinfo`` has no limit, and nothing can end it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import Any, Final
+
+THREADS: Final = 32
+"""Look-ups at once in this process. One that a dead resolver holds counts until it lets go, so there are never more."""
+
+LONGEST_HOST: Final = 253
+
+FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
+
+AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
+"""Family, kind, protocol, canonical name and address, as ``socket.getaddrinfo`` gives them."""
+
+_free = threading.BoundedSemaphore(THREADS)
+
+
+class LookUpTimedOut(Exception):
+    """There was no answer in time. Says nothing of the host: the resolver may be to blame."""
+
+
+def look_up(host: str, port: int, limit_s: float) -> list[AddressInfo]:
+    """All addresses of a host, in the resolver's order.
+
+    Addresses and names of this machine (``localhost`` and below) are answered here. Any other name is looked up by a
+    thread, which goes on behind our back when the time is up; the number of such threads is bounded.
+
+    Args:
+        host: a name, or an address in any spelling that ``inet_aton`` or RFC 4291 know.
+        port: for the result.
+        limit_s: seconds.
+
+    Raises:
+        LookUpTimedOut: as it says.
+        socket.gaierror, ValueError: the name does not resolve, or is none.
+    """
+    if len(host) > LONGEST_HOST:
+        raise ValueError("too long")
+    known = _without_resolver(host, port)
+    if known:
+        return known
+    if not _free.acquire(timeout=max(limit_s, 0)):
+        raise LookUpTimedOut
+    return _LookUp(host, port).wait(limit_s)
+
+
+class _LookUp:
+    """One look-up in a thread of its own. Holds one of the ``THREADS`` places until the resolver answers."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._done = threading.Event()
+        self._found: list[AddressInfo] = []
+        self._error: Exception | None = None
+        try:
+            threading.Thread(target=self._run, name="look-up", daemon=True).start()
+        except BaseException:
+            _free.release()
+            raise
+
+    def wait(self, limit_s: float) -> list[AddressInfo]:
+        if not self._done.wait(max(limit_s, 0)):
+            raise LookUpTimedOut
+        if self._error is not None:
+            raise self._error
+        return self._found
+
+    def _run(self) -> None:
+        try:
+            found = socket.getaddrinfo(self._host, self._port, socket.AF_UNSPEC, socket.SOCK_STREAM)
+            self._found = [(*info[:4], (*info[4],)) for info in found if info[0] in FAMILIES]
+        except Exception as error:
+            self._error = error
+        finally:
+            _free.release()
+            self._done.set()
+
+
+def _without_resolver(host: str, port: int) -> list[AddressInfo]:
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return [_v4("127.0.0.1", port), _v6("::1", port)]
+    try:
+        return [_v6(str(IPv6Address(host)), port)] if ":" in host and "%" not in host else [_v4(_aton(host), port)]
+    except (AddressValueError, OSError, ValueError):
+        return []
+
+
+def _aton(host: str) -> str:
+    if any(ch.isspace() for ch in host):
+        raise ValueError("inet_aton would stop there")
+    return str(IPv4Address(socket.inet_aton(host)))
+
+
+def _v4(address: str, port: int) -> AddressInfo:
+    return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)
+
+
+def _v6(address: str, port: int) -> AddressInfo:
+    return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, 0)
