@@ -31,6 +31,7 @@ _AUTHORITY = re.compile(r"(?:\[[0-9A-Fa-f:.]*\]|[\w.-]*)(?::[0-9]*)?(?=[/?#'\"`(
 _SSH_USER = re.compile(r"[\w.-]+@")
 _LOGIN = re.compile(r"\b(basic|bearer|negotiate|digest)\s+[\w+/=.~-]{4,}", re.IGNORECASE)
 _NAMED = re.compile(r"\b([A-Za-z_][\w.-]{0,80})([\"']?\s{0,2}[=:]\s{0,2}[\"']?)([^\s\"'&;,)}\]]+)")
+_OPTION = re.compile(r"(?<!\S)(--?[A-Za-z][\w-]{0,80})(\s{1,2})([^\s-]\S*)")
 _PROSE = re.compile(r"[A-Z]?[a-z]+")
 _ANY_SPACE, _SPACES = re.compile(r"(\s+)"), re.compile(r"( +)")
 _AT = ("@", "\uff20", "\ufe6b")
@@ -101,6 +102,7 @@ def _hide(text: str, gap: re.Pattern[str], named: Callable[[re.Match[str]], str]
         text = text.replace(secret, HIDDEN)
     text = "".join(_hide_in_word(word) for word in gap.split(text))
     text = _LOGIN.sub(rf"\1 {HIDDEN}", text)
+    text = _OPTION.sub(_hide_value, text)
     text = _NAMED.sub(named, text)
     return _KNOWN_SHAPES.sub(HIDDEN, text)
 

@@ -37,7 +37,7 @@ LIBRARY_OF = MappingProxyType(
             "jobs/",
         ),
         "py4j": ("pipeline/maintain/",),
-        "pygments": ("pipeline/tables/language.py",),
+        "pygments": ("pipeline/tables/language.py", "pipeline/tables/language_guess.py"),
         "pyarrow": (
             "pipeline/fetch/",
             "pipeline/maintain/",

@@ -42,6 +42,7 @@ HIDDEN = {
     f"sent Bearer {S}": "sent Bearer ...",
     f"--fs.s3a.secret.key={S}": "--fs.s3a.secret.key=...",
     f"-Djavax.net.ssl.keyStorePassword={S}": "-Djavax.net.ssl.keyStorePassword=...",
+    f"was given --limit 3 --token {S} -x": "was given --limit 3 --token ... -x",
     f"password: {S}": "password: ...",
     f"ghp_{S}0123456789": "...",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Set
 from functools import cached_property
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 CHUNK_BYTES = 1 << 20
 DISCARD_PAUSES_S = (0.0, 0.1, 0.3, 0.6)
 
+_LOCATION = re.compile(r"hdfs://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]{1,5})?(/[^\\@?#]*)?$")
+
 T = TypeVar("T")
 
 
@@ -41,11 +44,9 @@ class HdfsStorage(Storage):
     """
 
     def __init__(self, location: str, settings: HdfsSettings) -> None:
-        if any(mark in location for mark in "@?#\\") or not location.isprintable():
-            raise UsageError("the archive's location: write hdfs://host:port/folder, without a user name or a password")
+        if not location.isprintable() or not _LOCATION.match(location):
+            raise UsageError("the archive's location: write hdfs://host:port/folder, and no user name or password")
         parts = urlsplit(location)
-        if parts.scheme != "hdfs" or not parts.netloc:
-            raise UsageError(f"{location}: write hdfs://host:port/folder")
         folder = parts.path.strip("/")
         check_path(folder, root_allowed=True)
         self._location, self._settings = location, settings

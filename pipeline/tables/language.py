@@ -8,12 +8,12 @@ from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 from typing import Any
 
-from pygments.lexers import find_lexer_class, get_all_lexers
+from pygments.lexers import get_all_lexers
 
-LOOKED_AT_BYTES = 64 << 10
-"""Of a file's content; the guess among several languages reads the first eighth of it."""
+from pipeline.tables.language_guess import best_of
 
-_GUESS_BYTES = LOOKED_AT_BYTES // 8
+LONGEST_NAME = 255
+"""Characters of a file's name, from its end, that tell its language; git sets no limit."""
 
 _PREFERRED = {
     "as": "ActionScript 3",
@@ -59,13 +59,14 @@ def language_of(name: str, content: bytes) -> str | None:
 
     Args:
         name: file name without folders.
-        content: the file's bytes, of which the first ``LOOKED_AT_BYTES`` count.
+        content: the file's bytes; of some files the beginning is looked at, see ``language_guess``.
     """
+    name = name[-LONGEST_NAME:]
     found = _by_name(name)
     if not found:
         found = _by_shebang(content[:256])
     if len(found) > 1:
-        return _shown(_best(found, _PREFERRED.get(_ending(name)), content))
+        return _shown(best_of(found, _PREFERRED.get(_ending(name)), content))
     return _shown(found[0]) if found else None
 
 
@@ -79,7 +80,7 @@ def _by_name(name: str) -> tuple[str, ...]:
     exact, endings, globs = _patterns()
     if name in exact:
         return exact[name]
-    _, *parts = name.split(".")
+    _, *parts = name.rsplit(".", _most_dots())
     for first in range(len(parts)):
         ending = ".".join(parts[first:])
         for variant in (ending, ending.lower()):
@@ -98,25 +99,6 @@ def _by_shebang(start: bytes) -> tuple[str, ...]:
     word = _VERSION.sub("", program.decode("ascii", "replace"))
     lexer = _aliases().get(_INTERPRETERS.get(word, word))
     return (lexer,) if lexer else ()
-
-
-def _best(lexers: tuple[str, ...], preferred: str | None, content: bytes) -> str:
-    """The lexer that is surest of the content; the preferred, else the first by Pygments' priority, wins a draw."""
-    text = content[:_GUESS_BYTES].decode("utf-8", "replace")
-    ranked = sorted(lexers, key=lambda lexer: (lexer != preferred, -_priority(lexer), lexer))
-    return max(ranked, key=lambda lexer: _sureness(lexer, text))
-
-
-def _sureness(lexer: str, text: str) -> float:
-    try:
-        return float(find_lexer_class(lexer).analyse_text(text))
-    except Exception:  # third-party heuristics over hostile text
-        return 0.0
-
-
-@cache
-def _priority(lexer: str) -> float:
-    return float(find_lexer_class(lexer).priority)
 
 
 def _shown(lexer: str) -> str | None:
@@ -142,6 +124,11 @@ def _patterns() -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]],
             else:
                 globs.append((pattern, lexer))
     return exact, endings, tuple(globs)
+
+
+@cache
+def _most_dots() -> int:
+    return 1 + max(ending.count(".") for ending in _patterns()[1])
 
 
 @cache

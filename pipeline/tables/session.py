@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.tables import NAMESPACE
 from pipeline.plan.cluster import session_settings
+from pipeline.redact import is_secret_name
 from pipeline.tables.settings import SparkSettings
 
 CATALOG = "archive"
@@ -68,6 +69,7 @@ _ALWAYS = {
 
 
 _PACKAGES = "spark.jars.packages"
+_HADOOP = "spark.hadoop."
 _WAREHOUSE = f"spark.sql.catalog.{CATALOG}.warehouse"
 _SESSIONS: dict[str, SparkSession] = {}
 
@@ -101,11 +103,16 @@ def _resolving(ivy: Path) -> Iterator[None]:
 def _start(master: str, conf: Mapping[str, str], app: str) -> SparkSession:
     os.environ["PYSPARK_PYTHON"] = conf["spark.pyspark.python"]  # PySpark reads the variable only
     builder = SparkSession.builder.master(master).appName(app)
+    later = {key: value for key, value in conf.items() if key.startswith(_HADOOP) and is_secret_name(key)}
     for key, value in conf.items():
-        builder = builder.config(key, value)
+        if key not in later:
+            builder = builder.config(key, value)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     session = builder.getOrCreate()
+    hadoop = session.sparkContext._jsc.hadoopConfiguration()
+    for key, value in later.items():  # not with the others: those stand on Java's command line, for all to see
+        hadoop.set(key.removeprefix(_HADOOP), value)
     _SESSIONS[conf[_WAREHOUSE]] = session
     return session
 

@@ -128,7 +128,7 @@ def test_bad_origins_left_nothing_but_their_visits(bad_night: BadNight) -> None:
 @pytest.mark.parametrize("url", ["git@example.org:a.git", "/srv/a.git", "http://[::1/a.git", "https:///a.git"])
 def test_the_command_does_not_take_what_is_no_url(bad_night: BadNight, url: str) -> None:
     said = bad_night.archive.run("origins", "add", url, code=2)
-    assert url.rpartition("@")[2] in said.stderr
+    assert "not shown" in said.stderr
     assert said.stdout == ""
 
 
