@@ -53,6 +53,11 @@ def is_secret_name(name: str) -> bool:
     return bool(_STRONG.search(name.lower())) or any(word.lower() in _WEAK for word in _WORD.findall(name))
 
 
+def carries_secret(name: str, value: str) -> bool:
+    """Whether a setting does, by its name or by a login in its value."""
+    return is_secret_name(name) or without_secrets(value) != value
+
+
 def has_secret_shape(text: str) -> bool:
     """Whether something inside looks like the access tokens of well-known services."""
     return _KNOWN_SHAPES.search(text) is not None

@@ -154,7 +154,8 @@ class Dialer:
             UnknownHost, AddressRefused, ConnectionFailed, ConnectionLost, OriginTimeout: as they say. A resolver that
                 does not answer within ``connect_s`` is a timeout.
         """
-        shown = host if len(host) <= SHOWN_OF_HOST else f"{host[:SHOWN_OF_HOST]}..."
+        name, zone, _ = host.strip("[]").partition("%")  # a zone, or what is encoded, may be anything
+        shown = f"{name[:SHOWN_OF_HOST]}..." if zone or len(name) > SHOWN_OF_HOST else name
         try:
             found = look_up(host.strip("[]"), port, min(self.connect_s, self.deadline.left_s))
         except LookUpTimedOut:

@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.tables import NAMESPACE
 from pipeline.plan.cluster import session_settings
-from pipeline.redact import is_secret_name
+from pipeline.redact import carries_secret
 from pipeline.tables.settings import SparkSettings
 
 CATALOG = "archive"
@@ -103,7 +103,7 @@ def _resolving(ivy: Path) -> Iterator[None]:
 def _start(master: str, conf: Mapping[str, str], app: str) -> SparkSession:
     os.environ["PYSPARK_PYTHON"] = conf["spark.pyspark.python"]  # PySpark reads the variable only
     builder = SparkSession.builder.master(master).appName(app)
-    later = {key: value for key, value in conf.items() if key.startswith(_HADOOP) and is_secret_name(key)}
+    later = {key: value for key, value in conf.items() if key.startswith(_HADOOP) and carries_secret(key, value)}
     for key, value in conf.items():
         if key not in later:
             builder = builder.config(key, value)

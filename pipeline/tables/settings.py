@@ -8,7 +8,7 @@ import re
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.plan.cluster import Cluster
-from pipeline.redact import is_secret_name, without_secrets
+from pipeline.redact import carries_secret, without_secrets
 
 ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0"
 
@@ -69,8 +69,8 @@ class SparkSettings(BaseModel):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Values of the settings that are secrets by their names."""
-        return tuple(value for key, value in self.conf.items() if is_secret_name(key))
+        """Values of the settings that are, or hold, secrets."""
+        return tuple(value for key, value in self.conf.items() if carries_secret(key, value))
 
     def here(self) -> SparkSettings:
         """The same with Spark inside this process: enough to read metadata, and no executor is asked for."""

@@ -36,7 +36,8 @@ class Planted:
         return secret
 
     def found_in(self, text: str) -> list[str]:
-        return [where for secret, where in self.where.items() if secret in text]
+        """Hosts are told in lower case."""
+        return [where for secret, where in self.where.items() if secret.lower() in text.lower()]
 
 
 @pytest.fixture(scope="module")
