@@ -111,5 +111,12 @@ def restore(context: Context, url: str, directory: Path, night: date | None) -> 
             f"{restored.objects:,} objects"
         )
         if restored.not_stored:
-            context.output.say(f"{restored.not_stored:,} blobs are missing: they were over the size limit")
-    return ExitCode.SOME_ORIGINS_FAILED if restored.not_stored else ExitCode.DONE
+            context.output.say(
+                f"{restored.not_stored:,} objects are missing that the archive does not keep, such as blobs over the "
+                f"size limit, and {restored.refs_not_stored:,} refs on them"
+            )
+        if restored.refs_left_out:
+            context.output.say(f"{restored.refs_left_out:,} refs are left out: git refuses their names")
+        if restored.refs_plain:
+            context.output.say(f"{restored.refs_plain:,} symbolic refs are plain ones here")
+    return ExitCode.DONE if restored.is_whole else ExitCode.SOME_ORIGINS_FAILED

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pipeline.model.commit import parse_commit
 from pipeline.model.tables import extension
 from pipeline.model.tag import parse_tag
+from pipeline.model.text import text_of
 
 BINARY_PROBE_BYTES = 8000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -70,18 +71,10 @@ def tag_row(bucket: int, network: int, oid: bytes, data: bytes) -> Row:
 
 def blob_names(name: bytes | None) -> tuple[str, str]:
     """``name`` and ``ext`` of a blob whose name in a tree is known, or is not."""
-    text = (name or b"").decode(errors="replace")
+    text = text_of(name or b"")
     return text, extension(text)
 
 
 def is_binary(data: bytes) -> bool:
     """Git's own rule: a NUL byte among the first 8,000."""
     return b"\0" in data[:BINARY_PROBE_BYTES]
-
-
-def text_and_raw(name: bytes) -> tuple[str, bytes | None]:
-    """A name as text, and its bytes where the text can not give them back."""
-    try:
-        return name.decode(), None
-    except UnicodeDecodeError:
-        return name.decode(errors="replace"), name

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import tempfile
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
 from pipeline.git.pack_format import COMMIT, TREE, PackedObject
-from pipeline.model.tag import parse_tag
+from pipeline.model.links import commit_links, tag_link
 from pipeline.model.tree import FILE_FORMAT, FORMAT_BITS, SYMLINK_FORMAT, TREE_FORMAT, entries_before_damage
 
-OID_BYTES = 20
 BLOB_FORMATS = (FILE_FORMAT, SYMLINK_FORMAT)
 """Only an entry's format counts. Git takes one that is no directory, file or link for a submodule and sends nothing."""
 
@@ -89,11 +88,13 @@ class Skeleton:
                 names[oid] = known.setdefault(name, name) if len(name) <= LONGEST_NAME_BYTES else b""
 
     def _note_commit(self, data: bytes) -> None:
-        for at in commit_links(data):
-            self._needed.add(at)
+        links = commit_links(data)
+        self._needed.update(links.parents)
+        if links.tree is not None:
+            self._needed.add(links.tree)
 
     def _note_tag(self, oid: bytes, data: bytes) -> None:
-        target = parse_tag(data).target
+        target = tag_link(data).target
         if target is not None:
             self.tag_targets[oid] = target
             self._needed.add(target)
@@ -114,9 +115,7 @@ class Skeleton:
     def tree_of(self, commit: bytes) -> bytes | None:
         """The tree of a commit in here, else None."""
         found = self._read(commit, COMMIT)
-        if found is None or not found.startswith(b"tree "):
-            return None
-        return next(iter(commit_links(found)), None)
+        return None if found is None else commit_links(found).tree
 
     def head_members(self, root: bytes | None) -> tuple[set[bytes], set[bytes]]:
         """Trees in here, and blobs, that are reached from a root tree through trees in here."""
@@ -188,21 +187,3 @@ class _Trees(Mapping[bytes, bytes]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def commit_links(commit: bytes) -> Iterable[bytes]:
-    """The tree and parents that a commit's first lines name."""
-    at = 0
-    found = []
-    for word in (b"tree ", b"parent "):
-        while commit.startswith(word, at):
-            start = at + len(word)
-            digits = commit[start : start + 2 * OID_BYTES]
-            try:
-                found.append(bytes.fromhex(digits.decode("ascii")))
-            except (UnicodeDecodeError, ValueError):
-                return found
-            at = start + 2 * OID_BYTES + 1
-            if word == b"tree ":
-                break
-    return found

@@ -18,7 +18,7 @@ from pipeline.fetch.messages import Outcome
 from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.outbox import Outbox
 from pipeline.fetch.quota import ScratchQuota
-from pipeline.fetch.rows import blob_names, commit_row, is_binary, tag_row, text_and_raw
+from pipeline.fetch.rows import blob_names, commit_row, is_binary, tag_row
 from pipeline.fetch.skeleton import Skeleton
 from pipeline.git.errors import BasesMissing, LimitExceeded, OriginError, PackIncomplete
 from pipeline.git.exchange import Conditions, Received, exchange
@@ -27,6 +27,7 @@ from pipeline.git.network import Deadline
 from pipeline.git.pack import MAX_OBJECTS, Pack
 from pipeline.git.pack_format import BLOB, COMMIT, TREE, PackedObject
 from pipeline.model import tables
+from pipeline.model.text import text_and_raw
 from pipeline.model.visit import Visit, VisitStatus
 from pipeline.plan.fetch import HEAD, Ref, changed_refs, tell_left_out
 from pipeline.plan.walk import MOST_PATH_BYTES, MOST_PATHS, count_paths

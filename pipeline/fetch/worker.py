@@ -18,7 +18,7 @@ from pipeline.fetch.outbox import Outbox
 from pipeline.fetch.plan import BucketPlan, PlannedOrigin
 from pipeline.fetch.visit import Visitor
 from pipeline.git.exchange import Conditions
-from pipeline.model.headers import OID_BYTES
+from pipeline.model.links import OID_BYTES
 from pipeline.storage.interface import Storage
 
 

@@ -12,7 +12,7 @@ from typing import IO, Final
 from dulwich.pack import write_pack_index_v2
 
 from pipeline.errors import CheckFailed
-from pipeline.model.headers import parse_oid
+from pipeline.model.links import tagged
 
 _TYPES: Final = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
 _HEADER_BYTES: Final = 12
@@ -44,7 +44,8 @@ class PackWriter:
         self._file.write(struct.pack(">4sII", b"PACK", 2, 0))
         self._offset = _HEADER_BYTES
         self._places: dict[bytes, int] = {}  # id to offset << 32 | crc32
-        self._tag_targets: dict[bytes, bytes] = {}
+        self._tagged: dict[bytes, tuple[bytes, bytes] | None] = {}
+        self._peeled: dict[bytes, bytes | None] = {}
 
     def __contains__(self, oid: bytes) -> bool:
         return oid in self._places
@@ -77,18 +78,27 @@ class PackWriter:
         self._file.write(body)
         self._places[oid] = self._offset << 32 | zlib.crc32(body, zlib.crc32(head))
         self._offset += len(head) + len(body)
-        if kind == "tag" and raw.startswith(b"object "):
-            target = parse_oid(raw[7:47].decode("latin-1"))
-            if target is not None:
-                self._tag_targets[oid] = target
+        if kind == "tag":
+            self._tagged[oid] = tagged(raw)
         return oid
 
     def peel(self, oid: bytes) -> bytes | None:
-        """What a tag of tags finally stands for, when it is an annotated tag whose whole chain was added."""
-        target = self._tag_targets.get(oid)
-        while target is not None and (further := self._tag_targets.get(target)) is not None:
-            target = further
-        return target if target in self._places else None
+        """What a tag of tags finally stands for, whether it was added or not; None for what is no tag to git.
+
+        As git does it: whether there is a further tag is told by the kind that a tag gives.
+        """
+        chain: list[bytes] = []
+        at, kind = oid, b"tag"
+        while kind == b"tag" and at not in self._peeled:
+            chain.append(at)
+            further = self._tagged.get(at)
+            if further is None:
+                self._peeled.update(dict.fromkeys(chain))
+                return None
+            at, kind = further
+        end = self._peeled[at] if kind == b"tag" else at
+        self._peeled.update(dict.fromkeys(chain, end))
+        return end
 
     def finish(self) -> int:
         """Complete the pack, index it, and give both their final names; returns the pack's size in bytes.

@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from pipeline.errors import CheckFailed, UsageError
 from pipeline.git.pack_writer import PackWriter, object_id
-from pipeline.model.headers import parse_oid
+from pipeline.model.links import parse_oid
+from pipeline.plan.fetch import HEAD, is_ref_name
+from pipeline.plan.restore import Head
 
 __all__ = ["Head", "PackWriter", "Restored", "object_id", "write_repository"]
 
 _CONFIG: Final = b"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 
-# What git-check-ref-format(1) forbids below refs/, so that a name cannot leave its line or its directory.
-_FORBIDDEN: Final = re.compile(rb"[\0-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)|[/.]\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What HEAD says: the full name of a ref, which may be unborn, or else the 40 hexadecimal digits of a commit."""
-
-    ref: bytes | None = None
-    oid: bytes | None = None
+# Too long, or a file and a folder of one name, which packed refs can be.
+_NO_SUCH_PATH: Final = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EILSEQ, errno.EINVAL)
+_DEEPEST: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was written: distinct objects, bytes of the pack, refs without HEAD."""
+    """What was written.
+
+    Attributes:
+        objects: distinct ones.
+        pack_bytes: size of the pack.
+        refs: without HEAD.
+        plain: names of symbolic refs that no file system path can hold, written as plain ones.
+    """
 
     objects: int
     pack_bytes: int
     refs: int
+    plain: tuple[bytes, ...] = ()
 
 
 def write_repository(
@@ -46,6 +51,7 @@ def write_repository(
     objects: Iterable[tuple[str, bytes] | tuple[str, bytes, bytes]],
     refs: Mapping[bytes, bytes],
     head: Head,
+    symrefs: Mapping[bytes, bytes] = MappingProxyType({}),
 ) -> Restored:
     """Write a bare repository that appears whole or not at all.
 
@@ -54,8 +60,9 @@ def write_repository(
     Args:
         directory: must not exist, or be empty.
         objects: kind and body, and the 20-byte id when it is to be checked; in any order, any number of times.
-        refs: full name to 40 hexadecimal digits.
+        refs: full name to 40 hexadecimal digits, symbolic ones included.
         head: what HEAD says.
+        symrefs: those of the refs that are symbolic, and the full names of their targets.
 
     Raises:
         UsageError: the directory is in use, or another process is restoring to it.
@@ -68,20 +75,54 @@ def write_repository(
         with PackWriter(partial / "objects" / "pack") as pack:
             for item in objects:
                 pack.add(item[0], item[1], item[2] if len(item) == 3 else None)
-            packed_refs = b"".join(_packed_refs(refs, pack))
+            plain = tuple(_write_symrefs(partial, symrefs, sorted(refs)))
+            packed_refs = b"".join(_packed_refs(refs, symrefs.keys() - set(plain), pack))
             said = _head_line(head, pack)
             size = pack.finish()
         (partial / "packed-refs").write_bytes(packed_refs)
         (partial / "config").write_bytes(_CONFIG)
         (partial / "HEAD").write_bytes(said)
-    return Restored(len(pack), size, len(refs))
+    return Restored(len(pack), size, len(refs), plain)
 
 
-def _packed_refs(refs: Mapping[bytes, bytes], pack: PackWriter) -> Iterator[bytes]:
+def _write_symrefs(repository: Path, symrefs: Mapping[bytes, bytes], names: Sequence[bytes]) -> Iterator[bytes]:
+    """Write symbolic refs, which only files can be, and yield those that no file can be.
+
+    A file would also hide refs below its name.
+    """
+    for name, to in sorted(symrefs.items()):
+        _check_name(name)
+        if to != HEAD:
+            _check_name(to)
+        below = bisect(names, name + b"/")
+        hides = below < len(names) and names[below].startswith(name + b"/")
+        if hides or not _write_new(os.fsencode(repository), name, b"ref: %s\n" % to):
+            yield name
+
+
+def _write_new(folder: bytes, name: bytes, content: bytes) -> bool:
+    """Write a file with its folders; False where the file system takes no such path, or removes it with trouble."""
+    if name.count(b"/") > _DEEPEST:
+        return False
+    path = os.path.join(folder, name)
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "xb") as file:
+            file.write(content)
+    except OSError as error:
+        if error.errno not in _NO_SUCH_PATH:
+            raise
+        return False
+    return True
+
+
+def _packed_refs(refs: Mapping[bytes, bytes], symbolic: Container[bytes], pack: PackWriter) -> Iterator[bytes]:
     yield b"# pack-refs with: peeled fully-peeled sorted \n"
     for name in sorted(refs):
         _check_name(name)
         oid = _stored(name, refs[name], pack)
+        if name in symbolic:
+            continue
         yield b"%s %s\n" % (oid.hex().encode(), name)
         peeled = pack.peel(oid)
         if peeled is not None:
@@ -96,12 +137,12 @@ def _head_line(head: Head, pack: PackWriter) -> bytes:
 
 
 def _check_name(name: bytes) -> None:
-    if not name.startswith(b"refs/") or _FORBIDDEN.search(name):
+    if not is_ref_name(name):
         raise CheckFailed(f"{name!r} is not the name of a ref")
 
 
 def _stored(name: bytes, digits: bytes, pack: PackWriter) -> bytes:
-    oid = parse_oid(digits.decode("latin-1"))
+    oid = parse_oid(digits)
     if oid is None or oid not in pack:
         shown = digits.decode("latin-1")
         raise CheckFailed(f"ref {name.decode('utf-8', 'backslashreplace')} names {shown!r}, which is not stored")

@@ -11,11 +11,13 @@ from pipeline.model.headers import (
     decoded,
     fold,
     format_person,
-    parse_oid,
     parse_person,
+    split_body,
     take_single,
     unfold,
 )
+from pipeline.model.links import CommitLinks, commit_links
+from pipeline.model.text import exact_text, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Commit:
     """One commit object.
 
     Attributes:
-        tree: 20 bytes.
+        tree: 20 bytes; it and the parents are what ``commit_links`` reads, on any bytes.
         parents: 20 bytes each, in order.
         author_time: epoch seconds UTC, in the years 1970 to 9999; the committer's alike.
         author_offset: minutes east of UTC; the committer's alike.
@@ -31,7 +33,8 @@ class Commit:
         signature: value of the only ``gpgsig`` header, unfolded.
         extra: all other headers (``mergetag``, ``gpgsig-sha256``, ...) in order, unfolded.
         raw: None when the other columns rebuild the object exactly, else the whole body. Then the other columns are
-            what could be read, for people: "" or None where nothing could.
+            what could be read, for people: "" or None where nothing could. Of very long headers, only the first lines
+            are read.
     """
 
     tree: bytes | None
@@ -52,15 +55,14 @@ class Commit:
 
 
 def parse_commit(raw: bytes) -> Commit:
-    """Read a commit's body. Succeeds on any bytes; see ``Commit.raw``."""
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        return _for_people(raw)
-    if "\0" in text:
-        return _for_people(raw)
-    commit = _columns(text)
-    if _is_complete(commit) and _text(commit) == text:
+    """Read a commit's body. Succeeds on any bytes; see ``Commit.raw``. Memory is a small multiple of the body's."""
+    links = commit_links(raw)
+    body = split_body(raw, links.end)
+    head, message = exact_text(body.head), exact_text(body.message)
+    if head is None or message is None:
+        return _for_people(raw, links, body.head.decode("latin-1"), body.message, whole=body.whole)
+    commit = _columns(links, head, message, whole=body.whole)
+    if body.whole and _is_complete(commit) and _is_canonical(raw, links) and _head(commit) == f"{head}\n":
         return commit
     return replace(commit, raw=raw)
 
@@ -75,23 +77,16 @@ def build_commit(commit: Commit) -> bytes:
         return commit.raw
     if not _is_complete(commit):
         raise CheckFailed("a commit without raw bytes lacks its tree, author or committer")
-    return _text(commit).encode()
+    parents = "".join([f"parent {parent.hex()}\n" for parent in commit.parents])
+    tree = (commit.tree or b"").hex()
+    return f"tree {tree}\n{parents}{_head(commit)}\n{commit.message}".encode()
 
 
-def _columns(text: str) -> Commit:
-    head, _, message = text.partition("\n\n")
+def _columns(links: CommitLinks, head: str, message: str, *, whole: bool) -> Commit:
     lines = head.split("\n")
     count = len(lines)
-    tree: bytes | None = None
     at = 0
-    if lines[0].startswith("tree "):
-        tree = parse_oid(lines[0][5:])
-        at = 1
-    parents: list[bytes] = []
-    while at < count and lines[at].startswith("parent "):
-        parent = parse_oid(lines[at][7:])
-        if parent is not None:
-            parents.append(parent)
+    while at < count and lines[at].startswith(("tree ", "parent ")):
         at += 1
     author = committer = NOBODY
     if at < count and lines[at].startswith("author "):
@@ -103,11 +98,11 @@ def _columns(text: str) -> Commit:
     encoding: str | None = None
     signature: str | None = None
     extra: list[tuple[str, str]] = []
-    if at < count:
+    if at < count and whole:
         extra = unfold(lines[at:])
         encoding = take_single(extra, "encoding")
         signature = take_single(extra, "gpgsig")
-    return Commit(tree, parents, *author, *committer, message, encoding, signature, extra, None)
+    return Commit(links.tree, links.parents, *author, *committer, message, encoding, signature, extra, None)
 
 
 def _is_complete(commit: Commit) -> bool:
@@ -120,26 +115,27 @@ def _is_complete(commit: Commit) -> bool:
     )
 
 
-def _text(commit: Commit) -> str:
-    """The body in git's own order: encoding before other headers, the signature last."""
+def _is_canonical(raw: bytes, links: CommitLinks) -> bool:
+    """Whether git itself would write the ids so: in lower case."""
+    return raw[: links.end].islower()
+
+
+def _head(commit: Commit) -> str:
+    """The headers behind tree and parents, in git's own order: encoding before other headers, the signature last."""
     c = commit
     author = format_person(Person(c.author_name, c.author_email, c.author_time, c.author_offset))
     committer = format_person(Person(c.committer_name, c.committer_email, c.committer_time, c.committer_offset))
-    parents = "".join([f"parent {parent.hex()}\n" for parent in c.parents])
-    rest = ""
-    if c.encoding is not None:
-        rest = fold("encoding", c.encoding)
-    for name, value in c.extra:
-        rest += fold(name, value)
+    rest = "" if c.encoding is None else fold("encoding", c.encoding)
+    if c.extra:
+        rest += "".join([fold(name, value) for name, value in c.extra])
     if c.signature is not None:
         rest += fold("gpgsig", c.signature)
-    tree = (c.tree or b"").hex()
-    return f"tree {tree}\n{parents}author {author}\ncommitter {committer}\n{rest}\n{c.message}"
+    return f"author {author}\ncommitter {committer}\n{rest}"
 
 
-def _for_people(raw: bytes) -> Commit:
-    """Columns for bytes that no text column can hold exactly."""
-    c = _columns(raw.decode("latin-1"))
+def _for_people(raw: bytes, links: CommitLinks, head: str, message: memoryview, *, whole: bool) -> Commit:
+    """Columns for bytes that no text column can hold exactly; ``head`` has bytes as Latin-1."""
+    c = _columns(links, head, "", whole=whole)
     code = c.encoding
     return replace(
         c,
@@ -147,7 +143,7 @@ def _for_people(raw: bytes) -> Commit:
         author_email=decoded(c.author_email, code),
         committer_name=decoded(c.committer_name, code),
         committer_email=decoded(c.committer_email, code),
-        message=decoded(c.message, code),
+        message=text_of(message, code),
         encoding=None if code is None else decoded(code, None),
         signature=None if c.signature is None else decoded(c.signature, code),
         extra=[(decoded(name, code), decoded(value, code)) for name, value in c.extra],

@@ -1,4 +1,4 @@
-"""What commits and tags share: header lines, people, and text for bytes that are not UTF-8.
+"""What commits and tags share: header lines and people.
 
 Parsing here never raises. The codecs rebuild what they parsed and compare, so a part that is understood wrongly costs
 a copy of the raw bytes and never a byte of the object.
@@ -6,19 +6,18 @@ a copy of the raw bytes and never a byte of the object.
 
 from __future__ import annotations
 
-from encodings import normalize_encoding
-from encodings.aliases import aliases
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-OID_BYTES: Final = 20
+from pipeline.model.text import text_of
+
 LAST_SECOND: Final = 253402300799  # 9999-12-31T23:59:59Z, the last second that Python and Spark both can hold
 
-# Codecs that turn bytes into bytes, exist on one platform only, or do not leave ASCII header text as it is.
-_UNFIT_CODECS: Final = frozenset(
-    {"base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec", "zlib_codec", "mbcs"}
-)
-_TEXT_CODECS: Final = frozenset(aliases.values()) - _UNFIT_CODECS
+MOST_HEADER_LINES: Final = 4096
+MOST_HEADER_BYTES: Final = 4 << 20
+"""Beyond these only the first lines are read: a few bytes of pack can become millions of lines."""
+
+_FIRST_LINES: Final = 4
 
 
 class Person(NamedTuple):
@@ -36,13 +35,37 @@ class Person(NamedTuple):
 NOBODY: Final = Person("", "", None, None)
 
 
-def parse_oid(text: str) -> bytes | None:
-    """The 20 bytes of 40 hexadecimal digits, else None."""
-    try:
-        oid = bytes.fromhex(text)
-    except ValueError:
-        return None
-    return oid if len(oid) == OID_BYTES else None
+class Body(NamedTuple):
+    """An object's body behind its links.
+
+    Attributes:
+        head: header lines without the last line end.
+        message: what follows the blank line.
+        whole: there is such a line, and the header lines are few enough to be all in ``head``.
+    """
+
+    head: bytes
+    message: memoryview
+    whole: bool
+
+
+def split_body(raw: bytes, at: int) -> Body:
+    """Take a commit or tag apart; its links end at ``at``, which is behind a line end or 0."""
+    view = memoryview(raw)
+    end = raw.find(b"\n\n", max(at - 1, 0))
+    whole = end >= 0
+    message = view[end + 2 :] if whole else view[len(raw) :]
+    end = max(end, at) if whole else len(raw)
+    if end - at > MOST_HEADER_BYTES or raw.count(b"\n", at, end) > MOST_HEADER_LINES:
+        whole = False
+        last = at
+        for _ in range(_FIRST_LINES):
+            found = raw.find(b"\n", last, end)
+            if found < 0:
+                break
+            last = found + 1
+        end = max(last - 1, at)
+    return Body(raw[at:end], message, whole)
 
 
 def parse_person(text: str) -> Person:
@@ -54,10 +77,10 @@ def parse_person(text: str) -> Person:
     if not opened:
         name, _, email = who.partition("<")
     seconds, _, zone = when.partition(" ")
-    time = int(seconds) if seconds.isascii() and seconds.isdecimal() and len(seconds) <= 12 else None
+    time = int(seconds) if len(seconds) <= 12 and seconds.isascii() and seconds.isdecimal() else None
     if time is not None and time > LAST_SECOND:
         time = None
-    return Person(name, email, time, parse_offset(zone))
+    return Person(name, email, time, parse_offset(zone) if len(zone) == 5 else None)
 
 
 def format_person(person: Person) -> str:
@@ -118,15 +141,5 @@ def take_single(headers: list[tuple[str, str]], name: str) -> str | None:
 
 
 def decoded(text: str, encoding: str | None) -> str:
-    """Text for people from bytes held as Latin-1, by the declared encoding when Python knows it.
-
-    Bytes that do not fit, and NUL, become U+FFFD.
-    """
-    codec = normalize_encoding(encoding or "").lower()
-    codec = aliases.get(codec, codec)
-    raw = text.encode("latin-1")
-    try:
-        readable = raw.decode(codec if codec in _TEXT_CODECS else "utf-8", "replace")
-    except ValueError:  # a few stateful codecs raise although told to replace
-        readable = raw.decode("utf-8", "replace")
-    return readable.replace("\0", "\ufffd")
+    """``text_of`` for bytes held as Latin-1."""
+    return text_of(text.encode("latin-1"), encoding)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pipeline.errors import CheckFailed
-from pipeline.model.headers import Person, decoded, fold, format_person, parse_oid, parse_person, take_single, unfold
+from pipeline.model.headers import Person, decoded, fold, format_person, parse_person, split_body, take_single, unfold
+from pipeline.model.links import TagLink, tag_link
+from pipeline.model.text import exact_text, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +15,7 @@ class Tag:
     """One annotated tag object.
 
     Attributes:
-        target: 20 bytes; the object that is tagged.
+        target: 20 bytes; the object that is tagged, as ``tag_link`` reads it, on any bytes.
         target_type: commit, tree, blob or tag.
         tagger_name: None in old tags, which have no tagger line; then the tagger's other columns are None too.
         tagger_time: epoch seconds UTC, in the years 1970 to 9999.
@@ -22,7 +24,8 @@ class Tag:
         signature: value of the only ``gpgsig`` header, unfolded; git writes one only when converting object formats.
         extra: all other headers in order, unfolded.
         raw: None when the other columns rebuild the object exactly, else the whole body. Then the other columns are
-            what could be read, for people: "" or None where nothing could.
+            what could be read, for people: "" or None where nothing could. Of very long headers, only the first lines
+            are read.
     """
 
     target: bytes | None
@@ -39,15 +42,14 @@ class Tag:
 
 
 def parse_tag(raw: bytes) -> Tag:
-    """Read a tag's body. Succeeds on any bytes; see ``Tag.raw``."""
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        return _for_people(raw)
-    if "\0" in text:
-        return _for_people(raw)
-    tag = _columns(text)
-    if _is_complete(tag) and _text(tag) == text:
+    """Read a tag's body. Succeeds on any bytes; see ``Tag.raw``. Memory is a small multiple of the body's."""
+    link = tag_link(raw)
+    body = split_body(raw, link.end)
+    head, message = exact_text(body.head), exact_text(body.message)
+    if head is None or message is None:
+        return _for_people(raw, link, body.head.decode("latin-1"), body.message, whole=body.whole)
+    tag = _columns(link, head, message, whole=body.whole)
+    if body.whole and _is_complete(tag) and raw[: link.end].islower() and _head(tag) == f"{head}\n":
         return tag
     return replace(tag, raw=raw)
 
@@ -62,18 +64,16 @@ def build_tag(tag: Tag) -> bytes:
         return tag.raw
     if not _is_complete(tag):
         raise CheckFailed("a tag without raw bytes lacks its target or its tagger's time")
-    return _text(tag).encode()
+    target = (tag.target or b"").hex()
+    return f"object {target}\n{_head(tag)}\n{tag.message}".encode()
 
 
-def _columns(text: str) -> Tag:
-    head, _, message = text.partition("\n\n")
+def _columns(link: TagLink, head: str, message: str, *, whole: bool) -> Tag:
     headers = unfold(head.split("\n"))
-    target: bytes | None = None
     target_type = name = ""
     tagger: tuple[str | None, str | None, int | None, int | None] = (None, None, None, None)
     at = 0
-    if headers[at:] and headers[at][0] == "object":
-        target = parse_oid(headers[at][1])
+    if link.target is None and headers[at:] and headers[at][0] == "object":
         at += 1
     if headers[at:] and headers[at][0] == "type":
         target_type = headers[at][1]
@@ -84,9 +84,9 @@ def _columns(text: str) -> Tag:
     if headers[at:] and headers[at][0] == "tagger":
         tagger = parse_person(headers[at][1])
         at += 1
-    extra = headers[at:]
+    extra = headers[at:] if whole else []
     signature = take_single(extra, "gpgsig")
-    return Tag(target, target_type, name, *tagger, message, signature, extra, None)
+    return Tag(link.target, target_type, name, *tagger, message, signature, extra, None)
 
 
 def _is_complete(tag: Tag) -> bool:
@@ -94,7 +94,8 @@ def _is_complete(tag: Tag) -> bool:
     return tag.target is not None and (tag.tagger_name is None or dated)
 
 
-def _text(tag: Tag) -> str:
+def _head(tag: Tag) -> str:
+    """The headers behind the target."""
     tagger = ""
     if tag.tagger_name is not None:
         person = Person(tag.tagger_name, tag.tagger_email or "", tag.tagger_time, tag.tagger_offset)
@@ -102,20 +103,19 @@ def _text(tag: Tag) -> str:
     rest = "".join([fold(name, value) for name, value in tag.extra])
     if tag.signature is not None:
         rest += fold("gpgsig", tag.signature)
-    target = (tag.target or b"").hex()
-    return f"object {target}\ntype {tag.target_type}\ntag {tag.name}\n{tagger}{rest}\n{tag.message}"
+    return f"type {tag.target_type}\ntag {tag.name}\n{tagger}{rest}"
 
 
-def _for_people(raw: bytes) -> Tag:
-    """Columns for bytes that no text column can hold exactly; a tag declares no encoding."""
-    tag = _columns(raw.decode("latin-1"))
+def _for_people(raw: bytes, link: TagLink, head: str, message: memoryview, *, whole: bool) -> Tag:
+    """Columns for bytes that no text column can hold exactly, ``head`` in Latin-1; a tag declares no encoding."""
+    tag = _columns(link, head, "", whole=whole)
     return replace(
         tag,
         target_type=decoded(tag.target_type, None),
         name=decoded(tag.name, None),
         tagger_name=None if tag.tagger_name is None else decoded(tag.tagger_name, None),
         tagger_email=None if tag.tagger_email is None else decoded(tag.tagger_email, None),
-        message=decoded(tag.message, None),
+        message=text_of(message),
         signature=None if tag.signature is None else decoded(tag.signature, None),
         extra=[(decoded(name, None), decoded(value, None)) for name, value in tag.extra],
         raw=raw,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
 from pipeline.errors import PipelineError
@@ -21,8 +21,11 @@ SYMLINK_FORMAT: Final = 0o120000
 
 Kind = Literal["tree", "blob", "symlink", "gitlink"]
 
-# The second branch takes the rest of a malformed tree, so that findall never searches on and stays linear.
-_ENTRY: Final = re.compile(rb"([0-7]{1,10}) ([^\0]++)\0(.{20})|.+", re.DOTALL)
+# The second branch takes the rest of a malformed tree, so that findall never searches on and stays linear. Git reads
+# any number of digits (get_mode in tree-walk.c).
+_ENTRY: Final = re.compile(rb"([0-7]++) ([^\0]++)\0(.{20})|.+", re.DOTALL)
+_READ_AT_ONCE_BYTES: Final = 1 << 20
+_KEPT_DIGITS: Final = 11
 
 
 class MalformedTree(PipelineError):
@@ -37,10 +40,13 @@ class MalformedTree(PipelineError):
 
 
 class _Modes(dict[bytes, int]):
-    """Mode digits to number; computes the odd ones without keeping them, since anybody may invent more."""
+    """Mode digits to number; computes the odd ones without keeping them, since anybody may invent more.
+
+    Git shifts them into 32 bits, so only the last eleven count.
+    """
 
     def __missing__(self, digits: bytes) -> int:
-        return int(digits, 8)
+        return int(digits[-_KEPT_DIGITS:], 8) & 0xFFFFFFFF
 
 
 _MODES: Final = _Modes({b"%o" % mode: mode for mode in (0o40000, 0o100644, 0o100755, 0o120000, 0o160000, 0o100664)})
@@ -55,10 +61,17 @@ def iter_entries(raw: bytes) -> Iterator[tuple[int, bytes, bytes]]:
         MalformedTree: before the first bad entry is yielded; the entries before it have been.
     """
     modes = _MODES
-    for digits, name, oid in _ENTRY.findall(raw):
+    for digits, name, oid in _parts(raw):
         if not oid:
             raise MalformedTree(len(raw))
         yield modes[digits], name, oid
+
+
+def _parts(raw: bytes) -> Iterable[tuple[bytes, bytes, bytes]]:
+    """Digits, name and id of each entry, all empty where the damage begins; of a large tree one at a time."""
+    if len(raw) <= _READ_AT_ONCE_BYTES:
+        return _ENTRY.findall(raw)
+    return (found.groups(b"") for found in _ENTRY.finditer(raw))  # type: ignore[misc]
 
 
 def entries_before_damage(raw: bytes) -> Iterator[tuple[int, bytes, bytes]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipeline.fetch.skeleton import Skeleton, commit_links
+from pipeline.fetch.skeleton import Skeleton
 from pipeline.git.pack_format import COMMIT, TREE
-from pipeline.model.tag import parse_tag
+from pipeline.model.links import commit_links, tag_link
 from pipeline.model.tree import entries_before_damage, kind_of
 
 
@@ -32,8 +32,9 @@ def reachable(skeleton: Skeleton, tips: Iterable[bytes]) -> set[bytes]:
 
 def _links(type_num: int, data: bytes) -> Iterable[bytes]:
     if type_num == COMMIT:
-        return commit_links(data)
+        links = commit_links(data)
+        return links.parents if links.tree is None else [links.tree, *links.parents]
     if type_num == TREE:
         return [oid for mode, _, oid in entries_before_damage(data) if kind_of(mode) != "gitlink"]
-    target = parse_tag(data).target
+    target = tag_link(data).target
     return () if target is None else (target,)

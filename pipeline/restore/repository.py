@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,9 +13,10 @@ from pyspark.sql import functions as F
 from pipeline.errors import CheckFailed, UsageError
 from pipeline.fetch.skeleton import Skeleton
 from pipeline.git.pack_format import BLOB, COMMIT, KIND, TAG, TREE, PackedObject
-from pipeline.git.restore import Head, write_repository
+from pipeline.git.restore import write_repository
 from pipeline.model.visit import VisitStatus
-from pipeline.plan.fetch import HEAD
+from pipeline.plan.fetch import Ref
+from pipeline.plan.restore import lay_out
 from pipeline.restore.reachable import reachable
 from pipeline.tables.read import Archive, GitObject
 from pipeline.tables.status import OriginNotFound
@@ -47,7 +48,14 @@ class NeverArchived(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class RestoredRepository:
-    """What was written. ``not_stored``: blobs over the size limit, which the repository lacks."""
+    """What was written.
+
+    Attributes:
+        not_stored: objects that the archive knows and does not keep, such as blobs over the size limit.
+        refs_not_stored: refs on them, which are left out.
+        refs_left_out: names of refs that git refuses, left out.
+        refs_plain: symbolic refs written as plain ones; see ``plan.restore.Layout``.
+    """
 
     url: str
     night: date | None
@@ -55,6 +63,14 @@ class RestoredRepository:
     refs: int
     objects: int
     not_stored: int
+    refs_not_stored: int
+    refs_left_out: int
+    refs_plain: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Nothing is lacking that the archive does not keep."""
+        return not self.not_stored
 
 
 def restore_repository(archive: Archive, url: str, directory: Path, scratch: Path) -> RestoredRepository:
@@ -75,16 +91,18 @@ def restore_repository(archive: Archive, url: str, directory: Path, scratch: Pat
     rows = archive.refs_at(url)
     if not rows and not _ever_ended_well(archive, url, bucket):
         raise NeverArchived(url)
-    refs, head = _refs(rows)
+    absent = _not_stored(archive, network, bucket)
+    shown = _refs(rows)
+    layout = lay_out(shown, absent)
     scratch.mkdir(parents=True, exist_ok=True)
-    tips = {bytes.fromhex(target.decode()) for target in refs.values()}
-    if head.oid is not None:
-        tips.add(bytes.fromhex(head.oid.decode()))
+    tips = _ids(layout.refs.values())
+    if layout.head.oid is not None:
+        tips |= _ids([layout.head.oid])
     with Skeleton(scratch) as skeleton:
         blobs = _fill(skeleton, archive.objects(network, bucket))
         wanted = reachable(skeleton, tips)
         lacking = set(wanted)
-        not_stored = _not_stored(archive, network, bucket) & wanted
+        not_stored = absent & (wanted | _ids(ref.target for ref in shown.values() if ref.target is not None))
 
         def objects() -> Iterator[tuple[str, bytes, bytes]]:
             for type_num, oid, data in skeleton.objects():
@@ -99,8 +117,22 @@ def restore_repository(archive: Archive, url: str, directory: Path, scratch: Pat
             if lacking:
                 raise ObjectsMissing(url, len(lacking), min(lacking).hex())
 
-        written = write_repository(directory, objects(), refs, head)
-    return RestoredRepository(url, archive.night(), directory, written.refs, written.objects, len(not_stored))
+        written = write_repository(directory, objects(), layout.refs, layout.head, layout.symrefs)
+    return RestoredRepository(
+        url,
+        archive.night(),
+        directory,
+        written.refs,
+        written.objects,
+        len(not_stored),
+        len(layout.not_stored),
+        len(layout.left_out),
+        len(layout.plain) + len(written.plain),
+    )
+
+
+def _ids(digits: Iterable[bytes]) -> set[bytes]:
+    return {bytes.fromhex(found.decode()) for found in digits}
 
 
 def _place(archive: Archive, url: str) -> tuple[int, int]:
@@ -136,17 +168,13 @@ def _chain(first: GitObject, rest: Iterator[GitObject]) -> Iterator[GitObject]:
     yield from rest
 
 
-def _refs(rows: list[Row]) -> tuple[dict[bytes, bytes], Head]:
-    refs: dict[bytes, bytes] = {}
-    head = Head(ref=b"refs/heads/master")
+def _refs(rows: list[Row]) -> dict[bytes, Ref]:
+    refs = {}
     for row in rows:
         name = bytes(row["name_raw"]) if row["name_raw"] is not None else row["name"].encode()
         target = None if row["target"] is None else bytes(row["target"]).hex().encode()
-        if name == HEAD:
-            head = Head(ref=_symref(row)) if row["symref"] is not None else Head(oid=target)
-        elif target is not None:
-            refs[name] = target
-    return refs, head
+        refs[name] = Ref(target, None if row["symref"] is None else _symref(row))
+    return refs
 
 
 def _symref(row: Row) -> bytes:

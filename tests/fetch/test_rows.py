@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from pipeline.fetch.batches import Batches
 from pipeline.fetch.known import Known
 from pipeline.fetch.landing import Landing
-from pipeline.fetch.rows import blob_names, commit_row, is_binary, tag_row, text_and_raw
+from pipeline.fetch.rows import blob_names, commit_row, is_binary, tag_row
 from pipeline.git.pack_format import COMMIT, TAG
 from pipeline.model import tables
+from pipeline.model.text import text_and_raw
 from pipeline.storage.local import LocalStorage
 from tests.git.packs import oid_of
 from tests.model.strategies import HOSTILE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 from pipeline.errors import CheckFailed, UsageError
 from pipeline.git.pack_writer import PackWriter, object_id
-from pipeline.git.restore import Head, Restored, write_repository
+from pipeline.git.restore import Restored, write_repository
 from pipeline.model.commit import build_commit, parse_commit
 from pipeline.model.tag import build_tag, parse_tag
+from pipeline.plan.fetch import Ref
+from pipeline.plan.restore import Head, lay_out
+from tests.support.compare import ls_remote
 from tests.support.repos import (
     build_graph,
     compare,
@@ -24,7 +27,11 @@ from tests.support.repos import (
     empty_repository,
     git,
     init,
+    put,
+    put_tag,
+    resolve,
     run_git,
+    set_refs,
     strange_repository,
 )
 
@@ -47,18 +54,24 @@ def read_objects(repo: Path) -> Iterator[tuple[str, bytes, bytes]]:
         at = end + 2 + int(size)
 
 
-def read_refs(repo: Path) -> dict[bytes, bytes]:
-    lines = git(repo, "for-each-ref", "--format=%(objectname) %(refname)").splitlines()
-    return {name: oid for oid, name in (line.split(b" ", 1) for line in lines)}
+def read_refs(repo: Path) -> dict[bytes, Ref]:
+    """What a server of it shows, an unborn HEAD included."""
+    targets: dict[bytes, bytes] = {}
+    symrefs: dict[bytes, bytes] = {}
+    for line in ls_remote(repo):
+        said, _, name = line.partition(b"\t")
+        if said.startswith(b"ref: "):
+            symrefs[name] = said[5:]
+        elif not name.endswith(b"^{}"):
+            targets[name] = said
+    refs = {name: Ref(target, symrefs.get(name)) for name, target in targets.items()}
+    head = (repo / "HEAD").read_bytes().rstrip(b"\n")
+    return refs if b"HEAD" in refs else refs | {b"HEAD": Ref(None, head[5:])}
 
 
-def read_head(repo: Path) -> Head:
-    said = (repo / "HEAD").read_bytes().rstrip(b"\n")
-    return Head(ref=said[5:]) if said.startswith(b"ref: ") else Head(oid=said)
-
-
-def restore(repo: Path, target: Path) -> Restored:
-    return write_repository(target, read_objects(repo), read_refs(repo), read_head(repo))
+def restore(repo: Path, target: Path, *, without: Collection[bytes] = ()) -> Restored:
+    layout = lay_out({name: ref for name, ref in read_refs(repo).items() if name not in without})
+    return write_repository(target, read_objects(repo), layout.refs, layout.head, layout.symrefs)
 
 
 def left_overs(folder: Path) -> list[str]:
@@ -73,7 +86,9 @@ def test_a_strange_repository_comes_back_exactly(tmp_path: Path) -> None:
     verified = run_git("-C", tmp_path / "b.git", "verify-pack", pack.with_suffix(".idx"))
     assert (verified.returncode, verified.stderr) == (0, b"")
     assert restored == Restored(
-        objects=sum(1 for _ in read_objects(original)), pack_bytes=pack.stat().st_size, refs=len(read_refs(original))
+        objects=sum(1 for _ in read_objects(original)),
+        pack_bytes=pack.stat().st_size,
+        refs=len(read_refs(original)) - 1,
     )
     assert left_overs(tmp_path) == []
 
@@ -110,6 +125,72 @@ def test_head_stays_as_it_was(change: object, tmp_path: Path) -> None:
     change(tmp_path / "a.git")
     restore(tmp_path / "a.git", tmp_path / "b.git")
     assert compare(tmp_path / "a.git", tmp_path / "b.git") == []
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_symbolic_refs_and_a_head_beside_the_branches_stay_as_they_were(tmp_path: Path, detached: bool) -> None:
+    repo = tmp_path / "a.git"
+    build_graph(repo, [[1], [2, 1], [3, 1]])
+    set_refs(repo, {b"refs/custom/x": resolve(repo, "tip-2"), "refs/heads/日本".encode(): resolve(repo, "tip-2")})
+    git(repo, "symbolic-ref", "HEAD", "refs/custom/x")
+    git(repo, "symbolic-ref", "refs/heads/trunk", "refs/heads/main")
+    git(repo, "symbolic-ref", "refs/heads/chained", "refs/heads/trunk")
+    git(repo, "symbolic-ref", "refs/heads/beside/below", "refs/custom/x")
+    git(repo, "symbolic-ref", "refs/tags/deep/er", "HEAD")
+    git(repo, "symbolic-ref", b"refs/heads/caf\xe9", "refs/heads/日本")
+    if detached:
+        detached_head(repo, "main")
+    restored = restore(repo, tmp_path / "b.git")
+    assert ls_remote(tmp_path / "b.git") == ls_remote(repo)
+    assert compare(repo, tmp_path / "b.git") == []
+    assert restored.plain == ()
+    restore(repo, tmp_path / "c.git", without=[b"refs/custom/x"])
+    if detached:
+        (tmp_path / "c.git" / "HEAD").write_bytes((repo / "HEAD").read_bytes())
+    assert ls_remote(tmp_path / "c.git") == ls_remote(repo)
+
+
+def test_symbolic_refs_that_no_file_can_be_are_plain(tmp_path: Path) -> None:
+    long, main = b"refs/heads/" + b"x" * 300, b"refs/heads/main"
+    deep = b"refs/heads/" + b"deep/" * 2000 + b"x"
+    hiding, below, clash = b"refs/heads/a", b"refs/heads/a/b", b"refs/heads/main/c"
+    refs = dict.fromkeys((main, long, deep, hiding, below, clash), OID)
+    symrefs = dict.fromkeys((long, deep, hiding, below, clash), main)
+    restored = write_repository(tmp_path / "a.git", BLOB, refs, MAIN, symrefs)
+    assert restored.plain == tuple(sorted((long, deep, hiding)))
+    listed = ls_remote(tmp_path / "a.git")
+    assert {line for line in listed if not line.startswith(b"ref: ")} == {
+        OID + b"\t" + name for name in (*refs, b"HEAD")
+    }
+    assert {line for line in listed if line.startswith(b"ref: ")} == {
+        b"ref: refs/heads/main\t" + name for name in (b"HEAD", below, clash)
+    }
+
+
+def test_tags_peel_as_git_peels_them(tmp_path: Path) -> None:
+    """By the kinds that they give, whether those are true, to what is not there, and along any chain."""
+    repo = tmp_path / "a.git"
+    build_graph(repo, [[1]])
+    tip = resolve(repo, "main")
+    chain = [tip]
+    for number in range(300):
+        chain.append(put_tag(repo, chain[-1], "tag" if number else "commit", "chain"))
+    odd = {
+        b"refs/tags/lies": put_tag(repo, tip, "tag", "lies"),
+        b"refs/tags/upper": put(repo, "tag", f"object {tip.upper()}\ntype commit\ntag upper\n\nx\n".encode()),
+        b"refs/tags/gone": put_tag(repo, "5" * 40, "blob", "gone"),
+        b"refs/tags/no-kind": put(repo, "tag", f"object {tip}\ntype blag\ntag x\n\nmore\n".encode()),
+        b"refs/tags/no-name": put(repo, "tag", f"object {tip}\ntype commit\nand no more lines\n".encode()),
+        b"refs/tags/short": put(repo, "tag", f"object {tip}\ntype tag\ntag \n".encode()),
+        b"refs/tags/blank": put(repo, "tag", f"object {tip[:38]} \n\ntype commit\ntag x\n\nx\n".encode()),
+    }
+    refs = odd | {b"refs/tags/%d" % number: oid for number, oid in enumerate(chain)}
+    (repo / "packed-refs").write_bytes(b"".join(b"%s %s\n" % (oid.encode(), name) for name, oid in refs.items()))
+    restored = tmp_path / "b.git"
+    write_repository(restored, read_objects(repo), {name: oid.encode() for name, oid in refs.items()}, MAIN)
+    assert [line for line in ls_remote(restored) if b"HEAD" not in line] == [
+        line for line in ls_remote(repo) if b"refs/tags" in line
+    ]
 
 
 def test_an_empty_repository_stays_empty(tmp_path: Path) -> None:

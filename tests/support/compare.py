@@ -25,6 +25,13 @@ def compare(original: Path, restored: Path, *, namespaces: Sequence[str] = ("ref
     return differences
 
 
+def ls_remote(repo: Path) -> list[bytes]:
+    """What the repository's server shows: ids, names, peeled ids, and what symbolic refs name; any bytes in names."""
+    done = run_git("-c", "protocol.version=2", "ls-remote", "--symref", repo)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
 def _differences(what: str, old: Collection[str], new: Collection[str]) -> list[str]:
     lost = [f"{what} only in the original: {line}" for line in sorted(set(old) - set(new))]
     return lost + [f"{what} only in the restored: {line}" for line in sorted(set(new) - set(old))]
