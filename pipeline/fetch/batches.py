@@ -16,9 +16,6 @@ BATCH_ROWS = 512
 BATCH_BYTES = 8 * MIB
 """A batch ends with the row that reaches one of both."""
 
-ROW_OVERHEAD_BYTES = 200
-"""Taken for what a row holds beside its large value."""
-
 Sink = Callable[[Table, pa.RecordBatch, int], None]
 """Takes a batch of a table and the raw bytes of its large values."""
 

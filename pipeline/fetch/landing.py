@@ -7,8 +7,10 @@ a scan of HEAD never opens the history's.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from operator import attrgetter
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.fetch.batches import BATCH_ROWS, ROW_OVERHEAD_BYTES
+from pipeline.fetch.batches import BATCH_ROWS
 from pipeline.fetch.parquet import MIB, PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.model import tables
 from pipeline.model.tables import Table
@@ -80,7 +82,7 @@ class Landing:
 
     Args:
         folder: empty folder on scratch, on the same machine.
-        run_bytes: raw bytes that are held at most; then the largest run is written. With pages and compression,
+        run_bytes: bytes of rows that are held at most; then the largest run is written. With pages and compression,
             memory is two to three times as much.
     """
 
@@ -98,11 +100,10 @@ class Landing:
     def append(self, table: Table, batch: pa.RecordBatch, raw_bytes: int) -> None:
         """Take rows; ``raw_bytes`` is the size of their large values."""
         run = self._runs[table.name]
-        held = raw_bytes + ROW_OVERHEAD_BYTES * len(batch)
         run.batches.append(batch)
         run.raw_bytes += raw_bytes
-        run.held_bytes += held
-        self._held += held
+        run.held_bytes += batch.nbytes
+        self._held += batch.nbytes
         if self._held >= self._run_bytes:
             self._flush(max(self._runs.values(), key=attrgetter("held_bytes")))
 
@@ -178,17 +179,28 @@ def _sorted_parts(table: Table, batches: list[pa.RecordBatch]) -> Iterator[pa.Ta
 
 
 class _Gather:
-    """Takes values from many arrays by their number, in small chunks: one large buffer costs more to grow."""
+    """Takes values from many arrays by their number, in small chunks: one large buffer costs more to grow.
+
+    Values are copied once, from buffer to buffer; as Python objects they would be copied twice.
+    """
 
     def __init__(self, arrays: list[pa.BinaryArray]) -> None:
-        self._places = [(array, at) for array in arrays for at in range(len(array))]
+        self._values: list[memoryview] = []
+        for values in arrays:
+            _, offsets, data = values.buffers()
+            at = memoryview(offsets).cast("i")[values.offset : values.offset + len(values) + 1].tolist()
+            whole = memoryview(data) if data is not None else memoryview(b"")
+            self._values += [whole[begin:end] for begin, end in pairwise(at)]
 
     def take(self, order: pa.Array) -> pa.ChunkedArray:
-        places, chunks = self._places, []
-        for begin in range(0, len(order), BATCH_ROWS):
-            wanted = order.slice(begin, BATCH_ROWS).to_pylist()
-            chunks.append(pa.array([places[i][0][places[i][1]].as_py() for i in wanted], pa.binary()))
+        chunks = [self._chunk(order.slice(begin, BATCH_ROWS).to_pylist()) for begin in range(0, len(order), BATCH_ROWS)]
         return pa.chunked_array(chunks, pa.binary())
+
+    def _chunk(self, order: list[int]) -> pa.BinaryArray:
+        values = [self._values[number] for number in order]
+        offsets = array("i", accumulate(map(len, values), initial=0))
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
+        return pa.BinaryArray.from_buffers(pa.binary(), len(values), buffers)
 
 
 def _first_groups(table: Table, path: Path, count: int) -> pq.ParquetWriter | None:
