@@ -204,7 +204,7 @@ add_repository("pack_with_a_chain_of_10_000_deltas", partial(_long_chain, by_off
 add_repository("pack_with_a_chain_of_10_000_deltas_by_id", partial(_long_chain, by_offset=False), EXACT)
 
 
-@repository(OVER_LIMIT)
+@repository(OVER_LIMIT, limits=LIMITS.model_copy(update={"inflated_bytes": 64 << 20}))
 def pack_with_a_delta_bomb_of_blobs(made: Made) -> Refs:
     """Each delta doubles the one before: 20 of them make 4 GB."""
     first = bytes(4096)

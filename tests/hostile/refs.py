@@ -8,6 +8,7 @@ from tests.hostile.spec import (
     ABSENT,
     EXACT,
     INCOMPLETE,
+    LEFT_OUT,
     MAIN,
     NOTHING,
     OBJECT_FORMAT,
@@ -69,7 +70,7 @@ def _also(name: bytes, made: Made) -> Refs:
 
 
 for label, funny in FUNNY.items():
-    add_repository(f"ref_funny_{label}", partial(_also, funny), EXACT, left_out=(funny,))
+    add_repository(f"ref_funny_{label}", partial(_also, funny), LEFT_OUT, left_out=(funny,))
 for label, plain in PLAIN.items():
     add_repository(f"ref_odd_{label}", partial(_also, plain), EXACT)
 
@@ -81,7 +82,7 @@ def ref_with_a_space(made: Made) -> Refs:
     return {MAIN: made.commit()}
 
 
-@repository(EXACT, PROTOCOL)
+@repository(EXACT, LEFT_OUT, PROTOCOL)
 def ref_with_a_nul(made: Made) -> Refs:
     made.lines = [f"{made.commit()} refs/heads/main\n".encode(), f"{made.commit()} refs/heads/a\0b\n".encode()]
     return {MAIN: made.commit()}
@@ -144,23 +145,25 @@ LINES: dict[str, tuple[tuple[Outcome, ...], bytes]] = {
     "id_with_blanks": ((EXACT, PROTOCOL), b"  %c refs/heads/main\n"),
     "id_alone": ((PROTOCOL,), b"%c\n"),
     "line_without_end": ((EXACT,), b"%c refs/heads/main"),
-    "line_with_carriage_return": ((EXACT, PROTOCOL), b"%c refs/heads/main\r\n"),
-    "line_of_junk_attributes": ((EXACT, PROTOCOL), b"%c refs/heads/main junk:x symref-target: peeled:\n"),
+    "line_with_carriage_return": ((LEFT_OUT, EXACT, PROTOCOL), b"%c refs/heads/main\r\n"),
+    "line_of_junk_attributes": ((LEFT_OUT, EXACT, PROTOCOL), b"%c refs/heads/main junk:x symref-target: peeled:\n"),
     "line_peeled_to_junk": ((EXACT, PROTOCOL), b"%c refs/heads/main peeled:zz\n"),
     "line_peeled_to_absent": ((EXACT, PROTOCOL), b"%c refs/heads/main peeled:" + ABSENT.encode() + b"\n"),
     "line_peeled_twice": ((EXACT, PROTOCOL), b"%c refs/heads/main peeled:%c peeled:%c\n"),
-    "line_of_version_0": ((EXACT, PROTOCOL), b"%c refs/heads/main\0multi_ack side-band-64k\n"),
+    "line_of_version_0": ((LEFT_OUT, EXACT, PROTOCOL), b"%c refs/heads/main\0multi_ack side-band-64k\n"),
     "line_empty": ((EXACT, PROTOCOL), b"\n"),
     "line_unborn": ((EXACT,), b"unborn HEAD symref-target:refs/heads/main\n"),
     "line_unborn_without_target": ((EXACT, PROTOCOL), b"unborn HEAD\n"),
     "line_unborn_branch": ((EXACT, PROTOCOL), b"unborn refs/heads/x symref-target:refs/heads/y\n"),
-    "line_unborn_of_a_funny_target": ((EXACT, PROTOCOL), b"unborn HEAD symref-target:../../etc/passwd\n"),
+    "line_unborn_of_a_funny_target": ((LEFT_OUT, EXACT, PROTOCOL), b"unborn HEAD symref-target:../../etc/passwd\n"),
     "line_of_peeled_name": ((EXACT, PROTOCOL), b"%c refs/heads/main^{}\n"),
 }
 NO_REFS = frozenset(
     line
     for label, (_, line) in LINES.items()
-    if "unborn" in label or label in ("id_with_blanks", "line_of_peeled_name", "line_empty")
+    if "unborn" in label
+    or label
+    in ("id_with_blanks", "line_of_peeled_name", "line_empty", "line_with_carriage_return", "line_of_version_0")
 )
 """Lines that show no ref that could be fetched."""
 
@@ -190,8 +193,10 @@ SYMREFS = {
     "branch_outside_what_is_fetched": (b"refs/heads/alias", b"refs/remotes/origin/main"),
     "branch_to_a_funny_name": (b"refs/heads/alias", b"refs/heads/a~1"),
 }
+FUNNY_TARGETS = ("head_to_a_funny_name", "head_up_and_out", "branch_to_a_funny_name")
+
 for label, symref in SYMREFS.items():
-    add_repository(f"symref_{label}", partial(_symbolic, *symref), EXACT)
+    add_repository(f"symref_{label}", partial(_symbolic, *symref), LEFT_OUT if label in FUNNY_TARGETS else EXACT)
 
 
 @repository(EXACT)

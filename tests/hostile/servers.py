@@ -235,6 +235,7 @@ ENDLESS: dict[str, tuple[str, Callable[[int], bytes]]] = {
 
 ENDINGS: dict[str, tuple[Outcome, ...]] = {
     "flushes": (EXACT,),
+    "acknowledgments": (PROTOCOL, OVER_LIMIT),
     "empty_lines": (CORRUPT, PROTOCOL, OVER_LIMIT),
     "sections": (CORRUPT, PROTOCOL, OVER_LIMIT),
 }

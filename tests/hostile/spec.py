@@ -15,6 +15,7 @@ Outcome = tuple[str, str | None]
 """Status and error code of a visit."""
 
 EXACT: Final[Outcome] = ("full", None)
+LEFT_OUT: Final[Outcome] = ("full", "refs_left_out")
 INCOMPLETE: Final[Outcome] = ("failed", "pack_incomplete")
 CORRUPT: Final[Outcome] = ("failed", "pack_corrupt")
 OVER_LIMIT: Final[Outcome] = ("failed", "limit_exceeded")

@@ -296,12 +296,12 @@ ENDLESS: dict[str, tuple[tuple[Outcome, ...], bytes, Callable[[int], bytes]]] = 
     "informational_answers": ((*NO_HTTP, TIMEOUT), b"", lambda at: b"HTTP/1.1 100 Continue\r\n\r\n"),
     "early_hints": ((*NO_HTTP, TIMEOUT), b"", lambda at: b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
     "chunks": (
-        (OVER_LIMIT, *NO_HTTP),
+        (OVER_LIMIT, TIMEOUT, *NO_HTTP),
         head(ADVERTISEMENT_TYPE, "Transfer-Encoding: chunked"),
         lambda at: b"4\r\n0008\r\n4\r\nabcd\r\n",
     ),
     "chunk_of_minus_1": (
-        (OVER_LIMIT, *NO_HTTP),
+        (OVER_LIMIT, TIMEOUT, *NO_HTTP),
         head(ADVERTISEMENT_TYPE, "Transfer-Encoding: chunked") + b"-1\r\n",
         lambda at: b"x" * 1000,
     ),
