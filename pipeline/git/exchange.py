@@ -101,7 +101,8 @@ def exchange(
             return list(plan.wants)
 
         def write(data: bytes) -> int:
-            meter.packed()
+            if data:
+                meter.packed()
             return sink.write(data)
 
         try:

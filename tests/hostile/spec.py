@@ -33,7 +33,7 @@ DUMB: Final[Outcome] = ("refused", "dumb_protocol")
 
 LIMITS: Final = Limits(
     connect_s=3, silence_s=3, total_s=30, refs_bytes=16 * MIB, pack_bytes=16 * MIB, blob_bytes=MIB,
-    inflated_bytes=2048 * MIB,
+    memory_bytes=512 * MIB, scratch_bytes=256 * MIB, inflated_bytes=2048 * MIB,
 )  # fmt: skip
 """Of the visits to all that follows: those of a laptop, so that going over them is quick."""
 

@@ -16,8 +16,6 @@ from tests.hostile.willing import willing
 WAITING = {
     "commit_encoding_utf7_lone_surrogates": "a codec that yields lone surrogates",
     "tree_without_a_subtree_below_a_long_mode": "modes of eleven digits and more",
-    "git_endless_empty_pack_data": "lines of no pack bytes count as pack",
-    "git_greeting_of_an_error_of_controls": "a regular expression that is quadratic",
     "http_redirect_to_a_long_host": "a sentence of 60 kB",
     "http_redirect_to_many_labels": "a sentence of 40 kB",
     "http_type_in_capitals": "Content-Type in capitals",
