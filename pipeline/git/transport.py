@@ -285,6 +285,9 @@ def origin_errors(dialer: Dialer, meter: Meter) -> Iterator[None]:
     """Turn whatever dulwich, urllib3 or the socket raise into one OriginError."""
     try:
         yield
+    except ProtocolError:
+        dialer.deadline.check()  # what it cut off looks like no git server
+        raise
     except (PipelineError, MemoryError):
         raise
     except Exception as error:

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from tests.fetch.archive import Archive, Night
 from tests.hostile.all import REPOSITORIES, SERVERS
 from tests.hostile.spec import Made, Refs, Repository
 from tests.hostile.willing import willing
 
-WAITING = {
-    "commit_encoding_utf7_lone_surrogates": "a codec that yields lone surrogates",
-    "tree_without_a_subtree_below_a_long_mode": "modes of eleven digits and more",
-    "http_redirect_to_a_long_host": "a sentence of 60 kB",
-    "http_redirect_to_many_labels": "a sentence of 40 kB",
-    "http_type_in_capitals": "Content-Type in capitals",
-    "http_refs_type_in_capitals": "Content-Type in capitals",
-    "http_pack_type_in_capitals": "Content-Type in capitals",
-    "http_with_headers_that_trickle": "what the deadline cut is called no git server",
-}
-"""Specs that are not met yet, and why."""
-
 WANTED = (b"refs/heads/", b"refs/tags/")
-
-
-def cases(names: Iterable[str]) -> list[ParameterSet]:
-    return [
-        pytest.param(name, marks=[pytest.mark.xfail(reason=WAITING[name], strict=False)] if name in WAITING else [])
-        for name in names
-    ]
 
 
 def test_there_are_enough() -> None:
@@ -40,7 +19,7 @@ def test_there_are_enough() -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("name", cases(REPOSITORIES))
+@pytest.mark.parametrize("name", REPOSITORIES)
 def test_a_hostile_repository(name: str, tmp_path: Path) -> None:
     spec = REPOSITORIES[name]
     made = Made()
@@ -59,7 +38,7 @@ def test_a_hostile_repository(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("name", cases(SERVERS))
+@pytest.mark.parametrize("name", SERVERS)
 def test_a_hostile_server(name: str, tmp_path: Path) -> None:
     spec = SERVERS[name]
     archive = Archive(tmp_path, limits=spec.limits)

@@ -326,7 +326,7 @@ for name, (outcomes, start, chunk) in ENDLESS.items():
     )  # fmt: skip
 
 RESULTS: dict[str, tuple[tuple[Outcome, ...], bytes]] = {
-    "type_of_a_page": ((PROTOCOL,), whole("text/html", LISTING + FLUSH)),
+    "type_of_a_page": ((EXACT, PROTOCOL), whole("text/html", LISTING + FLUSH)),
     "type_in_capitals": ((EXACT,), whole("Application/X-GIT-Upload-Pack-Result", LISTING + FLUSH)),
     "status_500": ((SERVER_ERROR,), head(RESULT_TYPE, status="500 No", length=0)),
     "status_404": ((NOT_FOUND,), head(RESULT_TYPE, status="404 No", length=0)),
