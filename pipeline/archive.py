@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.errors import UsageError
 from pipeline.model.layout import ARCHIVE, RUNS, Load
+from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
 
@@ -56,9 +57,10 @@ def find_archive(storage: Storage) -> ArchiveInfo | None:
 
     Raises:
         ArchiveFormatUnknown: it does, of a format we do not know.
+        StoredFileDamaged: what says so cannot be read.
     """
     try:
-        info = ArchiveInfo.model_validate_json(storage.read(ARCHIVE))
+        info = read_document(storage, ARCHIVE, ArchiveInfo.model_validate_json)
     except FileMissing:
         return None
     if info.format != FORMAT:

@@ -28,6 +28,7 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/cli/common.py",
             "pipeline/cli/origins.py",
             "pipeline/cli/jobs.py",
+            "pipeline/fsck/",
             "pipeline/maintain/",
             "pipeline/restore/",
             "pipeline/submit/",
@@ -40,6 +41,7 @@ LIBRARY_OF = MappingProxyType(
         "pygments": ("pipeline/tables/language.py", "pipeline/tables/language_guess.py"),
         "pyarrow": (
             "pipeline/fetch/",
+            "pipeline/fsck/",
             "pipeline/maintain/",
             "pipeline/model/tables.py",
             "pipeline/storage/parquet.py",

@@ -11,6 +11,7 @@ import click
 
 from pipeline.cli.archive import init, restore, status
 from pipeline.cli.backfill import backfill
+from pipeline.cli.fsck import fsck
 from pipeline.cli.jobs import jobs, sql, submit
 from pipeline.cli.maintain import compact, maintain
 from pipeline.cli.nightly import nightly
@@ -48,7 +49,7 @@ def cli() -> None:
     """
 
 
-for command in (init, origins, nightly, backfill, status, restore, submit, jobs, sql, maintain, compact):
+for command in (init, origins, nightly, backfill, status, restore, submit, jobs, sql, maintain, compact, fsck):
     cli.add_command(command)
 
 

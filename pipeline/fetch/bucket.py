@@ -21,6 +21,7 @@ from pipeline.git.exchange import Conditions
 from pipeline.model import tables
 from pipeline.model.layout import Load
 from pipeline.model.manifest import LandedFile, Manifest, VisitLine
+from pipeline.storage.documents import read_document
 from pipeline.storage.errors import AlreadyThere
 from pipeline.storage.interface import Storage
 
@@ -87,7 +88,7 @@ def read_manifest(storage: Storage, load: Load, bucket: int) -> Manifest:
     Raises:
         FileMissing: the task never happened.
     """
-    return Manifest.model_validate_json(storage.read(load.manifest(bucket)))
+    return read_document(storage, load.manifest(bucket), Manifest.model_validate_json)
 
 
 def _land_visits(landing: Landing, outcomes: Sequence[Outcome]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from pyspark.sql import SparkSession
 
 from pipeline.config import Config
+from pipeline.fsck.record import keep_record
 from pipeline.maintain.choose import by_gain
 from pipeline.maintain.compact import Compacted, bucket_stats, compact
 from pipeline.maintain.loads import load_states, may_renew
@@ -46,4 +47,6 @@ def run_compact(
             renew=may_renew(load_states(storage)),
             check_lease=lease.check,
         )
-        return list(done)
+        compacted = list(done)
+        keep_record(storage)
+        return compacted

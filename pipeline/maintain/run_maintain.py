@@ -12,6 +12,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from pipeline.config import Config, MaintainSection
+from pipeline.fsck.record import keep_record, tidy_recordings
 from pipeline.maintain.choose import BucketStats, by_gain, overdue, within
 from pipeline.maintain.compact import Compacted, bucket_stats, compact
 from pipeline.maintain.loads import find_rubbish, load_states, may_renew, remove
@@ -82,7 +83,10 @@ def run_maintain(
     if dry_run:
         return maintain(spark(), storage, settings, scratch, now=time.time(), check_lease=None)
     with Lease.acquire(storage, Owner.here(new_run_id(), "maintain"), ttl_s=config.archive.lease_s) as lease:
-        return maintain(spark(), storage, settings, scratch, now=time.time(), check_lease=lease.check)
+        report = maintain(spark(), storage, settings, scratch, now=time.time(), check_lease=lease.check)
+        keep_record(storage)
+        tidy_recordings(storage)
+        return report
 
 
 def maintain(

@@ -12,6 +12,8 @@
 ``runs/LOAD/sealed.json``               every table has the night's tag
 ``runs/LOAD/night.json``                the night is complete and tagged; its summary
 ``results/JOB/NIGHT.json``              lineage of a finished job
+``checksums/``                          what every file's bytes are, and copies of small ones
+``fsck/``                               reports of checks, and how far one that was killed had come
 
 A load is what is published at once: a night, or one batch of a backfill.
 """
@@ -26,6 +28,9 @@ from pipeline.model.tables import NAMESPACE
 ARCHIVE = "archive.json"
 WAREHOUSE = "tables"
 RUNS = "runs"
+RESULTS = "results"
+CHECKSUMS = "checksums"
+FSCK = "fsck"
 _BATCH = "-backfill-"
 
 

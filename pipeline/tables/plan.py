@@ -16,6 +16,7 @@ from pipeline.model.origin import OriginState
 from pipeline.model.tables import OBJECT_TABLES
 from pipeline.model.visit import VisitStatus
 from pipeline.plan.origins import LOOKED_AT
+from pipeline.storage.documents import read_document
 from pipeline.storage.interface import Storage
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name, in_buckets
@@ -103,7 +104,11 @@ def read_plan(storage: Storage, load: Load) -> PlanSummary:
     Raises:
         FileMissing: there is no plan yet.
     """
-    document = json.loads(storage.read(load.plan))
+    return read_document(storage, load.plan, _summary)
+
+
+def _summary(data: bytes) -> PlanSummary:
+    document = json.loads(data)
     return PlanSummary(document["origins_due"], {int(bucket): due for bucket, due in document["buckets"].items()})
 
 

@@ -14,6 +14,7 @@ from pipeline.errors import CheckFailed
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
 from pipeline.model.tables import LANDED
+from pipeline.storage.documents import read_document
 from pipeline.storage.interface import Storage
 from pipeline.tables.audit import audit
 from pipeline.tables.iceberg import DIGEST_PROPERTY, LOAD_PROPERTY, IcebergTable, NewFile
@@ -109,7 +110,11 @@ def read_published(storage: Storage, load: Load) -> PublishSummary:
     Raises:
         FileMissing: it was not.
     """
-    document = json.loads(storage.read(load.published))
+    return read_document(storage, load.published, _parsed)
+
+
+def _parsed(data: bytes) -> PublishSummary:
+    document = json.loads(data)
     tables = {
         name: TableCounts(**{**counts, "buckets": tuple(counts["buckets"])})
         for name, counts in document["tables"].items()

@@ -6,6 +6,7 @@ import json
 
 import luigi
 
+from pipeline.fsck.record import keep_record
 from pipeline.submit.run_job import run_job
 from pipeline.tables.results import result_path
 from pipeline.tables.seal import seal
@@ -73,3 +74,4 @@ class Nightly(LoadTask):
         run = self.run_object
         summary = summarize(run, self.load)
         run.storage.replace(self.load.night_summary, summary.model_dump_json(indent=1).encode())
+        keep_record(run.storage)

@@ -10,6 +10,7 @@ from datetime import date
 from pipeline.archive import begun_loads
 from pipeline.errors import ArchiveHeld, UsageError
 from pipeline.model.layout import Load
+from pipeline.storage.documents import read_document
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import read_record
 from pipeline.tables.plan import read_plan
@@ -74,7 +75,7 @@ def run_night(place: Workplace, night: date) -> NightResult:
 def _finished(storage: Storage, load: Load) -> NightSummary | None:
     if storage.stat(load.finished) is None:
         return None
-    return NightSummary.model_validate_json(storage.read(load.finished))
+    return read_document(storage, load.finished, NightSummary.model_validate_json)
 
 
 def _purpose(place: Workplace, load: Load) -> str:

@@ -1,0 +1,98 @@
+"""The bytes of stored files: their SHA-256, and whether Hadoop's own checksum file beside them agrees."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pipeline.storage.errors import FileMissing
+from pipeline.storage.interface import Storage
+from pipeline.storage.paths import join, parent_of
+
+CHUNK_BYTES = 1 << 20
+THREADS = 8
+_SIDE_MAGIC = b"crc\0"
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """A file that was read to its end. ``side`` tells whether Hadoop's checksums fit, None where there are none."""
+
+    path: str
+    size_bytes: int
+    sha256: bytes
+    side: bool | None
+
+
+def side_path(path: str) -> str:
+    """Where Hadoop's local file system keeps the checksums of a file."""
+    return join(parent_of(path), f".{path.rpartition('/')[2]}.crc")
+
+
+def hash_file(storage: Storage, path: str, *, with_side: bool) -> Hashed | None:
+    """Read a file to its end; None if it is gone.
+
+    Args:
+        with_side: compare with Hadoop's checksum file too, where there is one.
+    """
+    side = _read_side(storage, path) if with_side else None
+    sums = None if side is None else _Sums(side)
+    digest, size = hashlib.sha256(), 0
+    try:
+        with storage.open(path) as stream:
+            for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
+                digest.update(chunk)
+                size += len(chunk)
+                if sums is not None:
+                    sums.feed(chunk)
+    except FileMissing:
+        return None
+    return Hashed(path, size, digest.digest(), None if sums is None else sums.agree())
+
+
+def _read_side(storage: Storage, path: str) -> bytes | None:
+    if not has_sides(storage):
+        return None
+    try:
+        return storage.read(side_path(path))
+    except FileMissing:
+        return None
+
+
+def has_sides(storage: Storage) -> bool:
+    """Whether Hadoop keeps checksum files on this storage; HDFS has its own below."""
+    return storage.root_uri.startswith("file:")
+
+
+class _Sums:
+    """Compares chunks with a checksum file: a magic, bytes a sum, then CRC-32 of each such piece."""
+
+    def __init__(self, side: bytes) -> None:
+        self._known = side[:4] == _SIDE_MAGIC and len(side) >= 8
+        self._piece = int.from_bytes(side[4:8], "big")
+        self._known = self._known and 0 < self._piece <= CHUNK_BYTES and CHUNK_BYTES % self._piece == 0
+        self._said, self._at = side[8:], 0
+
+    def feed(self, chunk: bytes) -> None:
+        if not self._known:
+            return
+        view, step = memoryview(chunk), self._piece
+        found = b"".join(zlib.crc32(view[at : at + step]).to_bytes(4, "big") for at in range(0, len(chunk), step))
+        self._known = self._said[self._at : self._at + len(found)] == found
+        self._at += len(found)
+
+    def agree(self) -> bool:
+        return self._known and self._at == len(self._said)
+
+
+def in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """What a function gives for each, in order; storage and hashing both let other threads run meanwhile."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        yield from pool.map(function, items)

@@ -1,0 +1,183 @@
+"""Checksums of the archive's files, and copies of those that nothing could bring back.
+
+Iceberg keeps neither. A recording is one Parquet file, ``checksums/TIME-SHA256.parquet``, that is never changed and
+whose name has its own checksum; a row is a file of the archive: path, size, SHA-256 and, of what is small and cannot be
+fetched or computed again, the bytes. Any number of writers may add recordings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.fsck.finding import Finding, Kind
+from pipeline.model.layout import CHECKSUMS
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.interface import Storage
+from pipeline.storage.parquet import open_parquet_file
+
+SCHEMA = pa.schema([("path", pa.string()), ("size", pa.int64()), ("sha256", pa.binary()), ("copy", pa.binary())])
+_NAME = re.compile(r"\d{8}T\d{12}-([0-9a-f]{64})\.parquet")
+_STATE = b"pipeline.state"
+BATCH_ROWS = 65_536
+MERGED_BYTES = 8 << 20
+"""A recording of this size stays as it is."""
+
+PART_BYTES = 64 << 20
+"""Of copies that become one row group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What is known of a file; ``copy`` are its bytes, None where none are kept or none were asked for."""
+
+    path: str
+    size_bytes: int
+    sha256: bytes
+    copy: bytes | None = None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """All recordings. Of two that speak of one path the later counts."""
+
+    entries: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def recordings(storage: Storage) -> list[str]:
+    """Paths of all recordings, oldest first."""
+    return [entry.path for entry in storage.list(CHECKSUMS) if _NAME.fullmatch(entry.path.rpartition("/")[2])]
+
+
+def read_ledger(storage: Storage) -> Ledger:
+    """All that was recorded, without copies: about 300 bytes of memory a file."""
+    ledger = Ledger(names=recordings(storage))
+    for path in ledger.names:
+        try:
+            _check_name(storage, path)
+            for batch in _batches(storage, path, ["path", "size", "sha256"]):
+                names, sizes, sums = (column.to_pylist() for column in batch.columns)
+                ledger.entries.update(zip(names, zip(sizes, sums, strict=True), strict=True))
+        except StoredFileDamaged as error:
+            ledger.findings.append(Finding(Kind.FILE_CHECKSUM, error.problem, path))
+    return ledger
+
+
+def copies(storage: Storage, paths: Iterable[str]) -> dict[str, bytes]:
+    """The bytes of those of some files that a copy is kept of; each is what its checksum says."""
+    wanted, found = set(paths), dict[str, bytes]()
+    for recording in reversed(recordings(storage) if wanted else []):
+        try:
+            for batch in _batches(storage, recording, ["path"]):
+                if wanted.isdisjoint(batch["path"].to_pylist()):
+                    continue
+                for row in _copied(storage, recording, wanted - found.keys()):
+                    found[row.path] = row.copy or b""
+                break
+        except StoredFileDamaged:
+            continue
+    return found
+
+
+def _copied(storage: Storage, recording: str, wanted: set[str]) -> Iterator[Recorded]:
+    with open_parquet_file(storage, recording) as file:
+        for batch in file.iter_batches(64):
+            for row in batch.to_pylist():
+                copy = row["copy"]
+                if row["path"] in wanted and copy is not None and hashlib.sha256(copy).digest() == row["sha256"]:
+                    yield Recorded(row["path"], row["size"], row["sha256"], copy)
+
+
+def last_state(storage: Storage) -> dict[str, object]:
+    """What the newest recording that keeps a state says; empty without one."""
+    for path in reversed(recordings(storage)):
+        try:
+            with open_parquet_file(storage, path) as file:
+                said = (file.schema_arrow.metadata or {}).get(_STATE)
+        except StoredFileDamaged:
+            continue
+        if said is not None:
+            found: dict[str, object] = json.loads(said)
+            return found
+    return {}
+
+
+def add_recording(storage: Storage, rows: Iterable[Recorded], state: Mapping[str, object] | None = None) -> str | None:
+    """Write a recording; its path, None when there was nothing to say.
+
+    Args:
+        state: how far whoever records has come; what ``last_state`` gives next time.
+    """
+    schema = SCHEMA if state is None else SCHEMA.with_metadata({_STATE: json.dumps(state).encode()})
+    sink = pa.BufferOutputStream()
+    written = 0
+    with pq.ParquetWriter(
+        sink, schema, compression="zstd", compression_level=9, write_page_checksum=True, use_dictionary=False
+    ) as writer:
+        for part in _parts(sorted(rows, key=lambda row: row.path)):
+            columns = [[r.path for r in part], [r.size_bytes for r in part], [r.sha256 for r in part]]
+            arrays = [pa.array(c, f.type) for c, f in zip([*columns, [r.copy for r in part]], SCHEMA, strict=True)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=len(part))
+            written += len(part)
+    if not written and state is None:
+        return None
+    data = sink.getvalue().to_pybytes()
+    path = f"{CHECKSUMS}/{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{hashlib.sha256(data).hexdigest()}.parquet"
+    storage.create(path, data)
+    return path
+
+
+def merge_recordings(storage: Storage, live: set[str]) -> None:
+    """Make one of the small recordings, without files that are gone. A reader finds the old ones, the new one or both.
+
+    Args:
+        live: paths that are kept.
+    """
+    ledger, state = read_ledger(storage), last_state(storage)
+    small = [e.path for e in storage.list(CHECKSUMS) if e.path in ledger.names and e.size_bytes < MERGED_BYTES]
+    if ledger.findings or len(small) < 2:
+        return
+    mine = {path for name in small for batch in _batches(storage, name, ["path"]) for path in batch["path"].to_pylist()}
+    mine &= live
+    kept = copies(storage, mine)
+    add_recording(storage, [Recorded(path, *ledger.entries[path], kept.get(path)) for path in mine], state or None)
+    for path in small:
+        storage.delete(path)
+
+
+def _parts(rows: Iterable[Recorded]) -> Iterator[list[Recorded]]:
+    part: list[Recorded] = []
+    size = 0
+    for row in rows:
+        part.append(row)
+        size += 200 + len(row.copy or b"")
+        if size >= PART_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _check_name(storage: Storage, path: str) -> None:
+    match = _NAME.fullmatch(path.rpartition("/")[2])
+    assert match is not None
+    found = hashlib.sha256()
+    with storage.open(path) as stream:
+        for chunk in iter(lambda: stream.read(1 << 20), b""):
+            found.update(chunk)
+    if found.hexdigest() != match[1]:
+        raise StoredFileDamaged(path, "it is not what its name says")
+
+
+def _batches(storage: Storage, path: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    with open_parquet_file(storage, path) as file:
+        yield from file.iter_batches(BATCH_ROWS, columns=columns)

@@ -1,0 +1,234 @@
+"""The quick check: every file that anything names is there, with its size and its checksum. No Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from pipeline.fsck.bytes import Hashed, hash_file, in_threads, side_path
+from pipeline.fsck.finding import Finding, Kind
+from pipeline.fsck.ledger import Ledger, Recorded, add_recording, copies, read_ledger
+from pipeline.fsck.loads import LoadFiles, check_documents, check_unpublished, read_loads, result_documents
+from pipeline.fsck.named import NIGHT_TAG, NamedFile, TableFiles, read_table, table_folders
+from pipeline.fsck.record import MOST_COPIED_BYTES, keeps_copy
+from pipeline.model.layout import ARCHIVE, WAREHOUSE
+from pipeline.model.tables import ALL, NAMESPACE
+from pipeline.storage.errors import FileMissing, StoredFileDamaged
+from pipeline.storage.interface import Storage
+from pipeline.storage.parquet import open_parquet_file
+
+
+@dataclass(slots=True)
+class Inventory:
+    """What there must be: the ledger, the tables as far as they can be read, the loads."""
+
+    ledger: Ledger
+    tables: dict[str, TableFiles]
+    loads: list[LoadFiles]
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def landed(self) -> dict[str, tuple[int, bytes]]:
+        """Size and SHA-256 of files of published loads, as their manifests say."""
+        return {
+            path: (said.size_bytes, bytes.fromhex(said.sha256))
+            for load in self.loads
+            if load.published
+            for path, said, _ in load.landed()
+        }
+
+    def nights_of(self, file: NamedFile) -> tuple[str, ...]:
+        """Nights that need a file."""
+        return self.tables[file.table].nights_of(file.path)
+
+
+@dataclass(slots=True)
+class Checked:
+    """What one part of the check came to."""
+
+    findings: list[Finding] = field(default_factory=list)
+    first_seen: list[Recorded] = field(default_factory=list)
+    files: int = 0
+    size_bytes: int = 0
+
+
+def take_inventory(storage: Storage) -> Inventory:
+    """Read all metadata. What is damaged is read from its copy, so that what it names is checked all the same."""
+    inventory = Inventory(read_ledger(storage), {}, read_loads(storage))
+    inventory.findings += inventory.ledger.findings
+    folders = table_folders(storage)
+    for table_ in ALL:
+        if folders and f"code.{table_.name}" not in folders:
+            lost = f"{WAREHOUSE}/{NAMESPACE}/{table_.name}"
+            inventory.findings.append(Finding(Kind.FILE_MISSING, "the table is gone", lost, f"code.{table_.name}"))
+    for name, folder in folders.items():
+        table = read_table(storage, name, folder)
+        if table.findings:
+            problems = table.findings
+            table = read_table(storage, name, folder, partial(_read_or_copy, storage))
+            table.findings = problems
+        inventory.tables[name] = table
+        inventory.findings += [replace(f, nights=table.nights_of(f.path)) for f in table.findings]
+    inventory.findings += _nights(inventory.tables)
+    return inventory
+
+
+def _read_or_copy(storage: Storage, path: str) -> bytes:
+    """The copy of a file if one is kept, which has been checked, else the file."""
+    copy = copies(storage, [path]).get(path)
+    return storage.read(path) if copy is None else copy
+
+
+def _nights(tables: dict[str, TableFiles]) -> Iterator[Finding]:
+    """A night that ``origins`` has must be on every table of the archive."""
+    known = tables.get("code.origins")
+    nights = [tag for tag in known.tags if tag.startswith(NIGHT_TAG)] if known is not None else []
+    for name, table in tables.items():
+        if not name.startswith("code.") or not table.snapshots:
+            continue
+        for tag in nights:
+            if tag not in table.tags:
+                night = tag.removeprefix(NIGHT_TAG)
+                yield Finding(
+                    Kind.NIGHT_INCOMPLETE, f"the table lacks the tag {tag}", table.metadata, name, nights=(night,)
+                )
+
+
+def check_loads(storage: Storage, inventory: Inventory) -> Checked:
+    """``archive.json``, ``runs/`` and ``results/``: parsed, compared, and held against the ledger."""
+    done = Checked(list(check_documents(storage)))
+    for load in inventory.loads:
+        done.findings += load.findings
+        if load.finished:
+            _hash_documents(storage, inventory.ledger, load.paths, done)
+        elif not load.published:
+            done.findings += check_unpublished(storage, load)
+    _hash_documents(storage, inventory.ledger, [ARCHIVE], done)
+    _hash_documents(storage, inventory.ledger, result_documents(storage), done, replaced_by_reruns=True)
+    known = {path for load in inventory.loads for path in load.paths}
+    for path in inventory.ledger.entries:
+        if path.startswith("runs/") and path not in known and _load_is_there(path, inventory) and _is_needed(path):
+            done.findings.append(Finding(Kind.FILE_MISSING, "the file is gone", path))
+    return done
+
+
+def _load_is_there(path: str, inventory: Inventory) -> bool:
+    return any(path.startswith(f"{load.load.root}/") for load in inventory.loads)
+
+
+def _is_needed(path: str) -> bool:
+    """Housekeeping deletes plans of nights that are over."""
+    return "/plan/" not in path
+
+
+def _hash_documents(
+    storage: Storage, ledger: Ledger, paths: Iterable[str], done: Checked, *, replaced_by_reruns: bool = False
+) -> None:
+    for found in in_threads(partial(hash_file, storage, with_side=True), paths):
+        if found is None:
+            continue
+        done.files += 1
+        done.size_bytes += found.size_bytes
+        known = ledger.entries.get(found.path)
+        same = known == (found.size_bytes, found.sha256)
+        if known is not None and not same and replaced_by_reruns and _changed_since(storage, found.path, ledger):
+            known = None
+        done.findings += _compared(found, Finding(Kind.FILE_CHECKSUM, "", found.path), known)
+        if known is None and found.side is not False:
+            done.first_seen += _first_seen(storage, found, copy=True)
+
+
+def _changed_since(storage: Storage, path: str, ledger: Ledger) -> bool:
+    """Whether a file was written anew since the last recording. What rots keeps its time."""
+    entry, last = storage.stat(path), storage.stat(ledger.names[-1]) if ledger.names else None
+    return entry is not None and last is not None and entry.modified_at > last.modified_at
+
+
+def check_files(
+    storage: Storage, inventory: Inventory, files: Iterable[NamedFile], landed: dict[str, tuple[int, bytes]]
+) -> Checked:
+    """Read files of tables to their end and compare them with what is known of them."""
+    done = Checked()
+    listed = list(files)
+    for file, found in zip(
+        listed, in_threads(lambda f: hash_file(storage, f.path, with_side=True), listed), strict=True
+    ):
+        blank = Finding(Kind.FILE_MISSING, "the file is gone", file.path, file.table, file.bucket)
+        if found is None:
+            done.findings.append(blank)
+            continue
+        done.files += 1
+        done.size_bytes += found.size_bytes
+        known = inventory.ledger.entries.get(file.path) or landed.get(file.path)
+        if file.size_bytes is not None and file.size_bytes != found.size_bytes:
+            problem = f"{found.size_bytes} bytes instead of {file.size_bytes}"
+            done.findings.append(replace(blank, kind=Kind.FILE_SIZE, problem=problem))
+            continue
+        done.findings += _compared(found, blank, known)
+        if file.path not in inventory.ledger.entries and found.side is not False:
+            problem_ = _cannot_open(storage, file.path) if known is None else ""
+            if problem_:
+                done.findings.append(replace(blank, kind=Kind.FILE_UNREADABLE, problem=problem_))
+            elif known in (None, (found.size_bytes, found.sha256)):
+                done.first_seen += _first_seen(storage, found, copy=keeps_copy(file))
+    done.findings = [replace(f, nights=inventory.tables[f.table].nights_of(f.path)) for f in done.findings]
+    return done
+
+
+def _compared(found: Hashed, blank: Finding, known: tuple[int, bytes] | None) -> Iterator[Finding]:
+    if known is not None and known != (found.size_bytes, found.sha256):
+        problem = f"its SHA-256 is {found.sha256.hex()[:16]}…, recorded was {known[1].hex()[:16]}…"
+        if known[0] != found.size_bytes:
+            problem = f"{found.size_bytes} bytes instead of {known[0]}"
+        yield replace(blank, kind=Kind.FILE_CHECKSUM, problem=problem)
+    elif found.side is False and known is not None:
+        problem = "Hadoop's checksum file beside it is wrong, the file is not; readers refuse it all the same"
+        yield replace(blank, kind=Kind.SIDE_CHECKSUM, problem=problem, path=side_path(found.path))
+    elif found.side is False:
+        problem = "it and Hadoop's checksum file beside it do not agree"
+        yield replace(blank, kind=Kind.FILE_CHECKSUM, problem=problem)
+
+
+def _cannot_open(storage: Storage, path: str) -> str:
+    """Why a data file that was never seen before is no data file; "" if it is one."""
+    if not path.endswith(".parquet"):
+        return ""
+    try:
+        with open_parquet_file(storage, path):
+            return ""
+    except StoredFileDamaged as error:
+        return error.problem
+
+
+def _first_seen(storage: Storage, found: Hashed, *, copy: bool) -> Iterator[Recorded]:
+    try:
+        data = storage.read(found.path) if copy and found.size_bytes <= MOST_COPIED_BYTES else None
+    except FileMissing:
+        return
+    yield Recorded(found.path, found.size_bytes, found.sha256, data)
+
+
+def still_true(storage: Storage, inventory: Inventory, findings: Collection[Finding]) -> list[Finding]:
+    """Findings about files without those that nothing names any more: housekeeping may have run meanwhile."""
+    fresh: dict[str, set[str]] = {}
+
+    def named(finding: Finding) -> bool:
+        if finding.kind not in (Kind.FILE_MISSING, Kind.FILE_SIZE) or finding.table not in inventory.tables:
+            return True
+        if finding.table not in fresh:
+            table = read_table(storage, finding.table, inventory.tables[finding.table].folder)
+            fresh[finding.table] = set() if table.findings else {file.path for file in table.files()}
+            if table.findings:
+                return True
+        return not fresh[finding.table] or finding.path in fresh[finding.table]
+
+    return [finding for finding in findings if named(finding)]
+
+
+def keep_first_seen(storage: Storage, checked: Iterable[Checked]) -> int:
+    """Put on record what had no entry; how many files that were."""
+    rows = [row for part in checked for row in part.first_seen]
+    if rows:
+        add_recording(storage, rows)
+    return len(rows)

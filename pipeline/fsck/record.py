@@ -1,0 +1,169 @@
+"""What a run has written, put on record when it ends: cost follows what changed, not what the archive holds."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import PipelineError
+from pipeline.fsck.bytes import hash_file, in_threads
+from pipeline.fsck.ledger import Recorded, add_recording, last_state, merge_recordings, recordings
+from pipeline.fsck.loads import LoadFiles, read_loads, result_documents
+from pipeline.fsck.named import NIGHT_TAG, NamedFile, Role, TableFiles, read_table, table_folders
+from pipeline.model.layout import ARCHIVE
+from pipeline.storage.errors import FileMissing
+from pipeline.storage.interface import Storage
+
+logger = logging.getLogger(__name__)
+
+COPIED_TABLES = frozenset({"code.refs", "code.visits", "code.origins", "results.runs"})
+"""What their data files say is said nowhere else, and no origin will say it again."""
+
+MOST_COPIED_BYTES = 8 << 20
+"""Iceberg's own size of a manifest. A larger file has no copy."""
+
+MOST_RECORDINGS = 32
+"""Recordings that are left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What was put on record; ``read_bytes`` had to be read back for it."""
+
+    files: int
+    read_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file to put on record, with what is known of its bytes: size and SHA-256, as whoever uploaded it found them."""
+
+    path: str
+    keep_copy: bool
+    known: tuple[int, bytes] | None = None
+
+
+def keeps_copy(file: NamedFile) -> bool:
+    """Whether the ledger has the bytes of a file: of all that says what others are, and of what cannot be had again."""
+    return file.role is not Role.DATA or file.table in COPIED_TABLES
+
+
+def record_changes(storage: Storage) -> Recording:
+    """Put on record what tables and loads have got since the last recording.
+
+    An archive that never recorded begins with what came after its night before the last one; the rest is recorded by
+    the first ``fsck``. Files that are damaged or gone are left to ``fsck``.
+    """
+    began = time.monotonic()
+    state = last_state(storage)
+    tables_before: Mapping[str, Any] = state.get("tables", {})  # type: ignore[assignment]
+    loads = [load for load in read_loads(storage, after=str(state.get("load", ""))) if load.finished]
+    if not state:
+        loads = loads[-1:]
+    landed = {path: (said.size_bytes, bytes.fromhex(said.sha256)) for load in loads for path, said, _ in load.landed()}
+    wanted: dict[str, Wanted] = {}
+    tables_now = {}
+    for name, folder in table_folders(storage).items():
+        before = tables_before.get(name)
+        table = _changed(storage, name, folder, before)
+        sequence = max((s.sequence for s in table.snapshots.values()), default=0)
+        tables_now[name] = {"sequence": sequence, "metadata": table.metadata}
+        for file in _new_files(table, before):
+            wanted[file.path] = Wanted(file.path, keeps_copy(file), landed.get(file.path))
+    for path in _documents(storage, loads, first=not state):
+        wanted[path] = Wanted(path, keep_copy=True)
+    if not wanted:
+        return Recording(0, 0, 0.0)
+    last = max((load.load.name for load in loads), default=str(state.get("load", "")))
+    rows = list(recorded(storage, wanted.values()))
+    add_recording(storage, rows, {"tables": tables_now, "load": last})
+    read_bytes = sum(row.size_bytes for row in rows if wanted[row.path].known is None)
+    done = Recording(len(rows), read_bytes, round(time.monotonic() - began, 3))
+    logger.info("checksums of %d files recorded in %.1f s, %d bytes read back", done.files, done.seconds, read_bytes)
+    return done
+
+
+def keep_record(storage: Storage) -> None:
+    """``record_changes`` after work that is done: a failure here undoes nothing, the next time does the rest."""
+    try:
+        record_changes(storage)
+    except PipelineError as error:
+        logger.warning("checksums were not recorded: %s", error)
+
+
+def recorded(storage: Storage, wanted: Iterable[Wanted]) -> Iterator[Recorded]:
+    """Each file with its checksum, and its bytes if they are kept; one that is gone meanwhile is left out."""
+    yield from (row for row in in_threads(lambda item: _recorded(storage, item), wanted) if row is not None)
+
+
+def _recorded(storage: Storage, wanted: Wanted) -> Recorded | None:
+    if wanted.known is not None and not wanted.keep_copy:
+        return Recorded(wanted.path, *wanted.known)
+    found = hash_file(storage, wanted.path, with_side=True)
+    if found is None or found.side is False:
+        return None
+    if wanted.known is not None and wanted.known != (found.size_bytes, found.sha256):
+        return Recorded(wanted.path, *wanted.known)
+    small = wanted.keep_copy and found.size_bytes <= MOST_COPIED_BYTES
+    try:
+        return Recorded(wanted.path, found.size_bytes, found.sha256, storage.read(wanted.path) if small else None)
+    except FileMissing:
+        return None
+
+
+def _changed(storage: Storage, name: str, folder: str, before: Mapping[str, Any] | None) -> TableFiles:
+    if before is not None:
+        return read_table(storage, name, folder, since=int(before["sequence"]))
+    table = read_table(storage, name, folder, since=1 << 62)
+    nights = sorted((tag, at) for tag, at in table.tags.items() if tag.startswith(NIGHT_TAG) and at in table.snapshots)
+    since = table.snapshots[nights[-2][1]].sequence if len(nights) > 1 else -1
+    return read_table(storage, name, folder, since=since)
+
+
+def _new_files(table: TableFiles, before: Mapping[str, Any] | None) -> Iterator[NamedFile]:
+    """What the commits that were looked into have written, and the versions of the metadata since."""
+    versions = [*table.older, table.metadata]
+    last = None if before is None else before.get("metadata")
+    for path in versions[versions.index(last) + 1 :] if last in versions else versions:
+        yield NamedFile(path, table.name, Role.METADATA)
+    since = -1 if before is None else int(before["sequence"])
+    for id_ in table.of:
+        if table.snapshots[id_].sequence > since:
+            yield NamedFile(table.snapshots[id_].manifest_list, table.name, Role.MANIFEST_LIST)
+    for manifest in table.manifests.values():
+        yield manifest.file
+        yield from manifest.new
+
+
+def _documents(storage: Storage, loads: Iterable[LoadFiles], *, first: bool) -> Iterator[str]:
+    """Files of finished loads, and the lineage of results of their nights."""
+    nights = set()
+    for found in loads:
+        yield from found.paths
+        if found.load.is_night:
+            nights.add(found.load.name)
+    if nights:
+        yield from (
+            path for path in result_documents(storage) if path.rpartition("/")[2].removesuffix(".json") in nights
+        )
+    if first:
+        yield ARCHIVE
+
+
+def tidy_recordings(storage: Storage) -> bool:
+    """Make one of many small recordings, without files that are gone; whether that was done."""
+    if len(recordings(storage)) <= MOST_RECORDINGS:
+        return False
+    live = {ARCHIVE, *result_documents(storage)}
+    for name, folder in table_folders(storage).items():
+        table = read_table(storage, name, folder)
+        if table.findings:
+            return False
+        live.update(file.path for file in table.files())
+    live.update(path for load in read_loads(storage) for path in load.paths)
+    merge_recordings(storage, live)
+    return True

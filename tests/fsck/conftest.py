@@ -1,0 +1,82 @@
+"""An archive of three nights for all tests here, made by the real thing: git daemon, Luigi, Spark."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.archive import Archive, Place
+from tests.support.git import put, put_tag, resolve, set_refs
+from tests.support.repos import add_commits, build_graph, fork_of
+from tests.support.servers import Peer, git_daemon
+from tests.support.spark import own_spark
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "story" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.spark)
+
+
+@dataclass(frozen=True)
+class Story:
+    """The archive, the server of its origins, and its files as the last night left them."""
+
+    archive: Archive
+    daemon: Peer
+    served: Path
+    pristine: Path
+
+    @property
+    def root(self) -> Path:
+        return Path(self.archive.location)
+
+    def put_back(self) -> None:
+        """Everything as the last night left it, times of change included."""
+        shutil.rmtree(self.root)
+        shutil.copytree(self.pristine, self.root)
+
+    def files(self, pattern: str) -> list[Path]:
+        found = sorted(path for path in self.root.glob(pattern) if path.is_file())
+        assert found, pattern
+        return found
+
+
+@pytest.fixture(scope="package")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    folder = tmp_path_factory.mktemp("fsck")
+    served = folder / "served"
+    for name in ("a", "b", "c"):
+        build_graph(served / f"{name}.git", [[1], [2, 1], [3, 1, 2]])
+    add_commits(served / "b.git", 5)
+    tagged = put_tag(served / "b.git", resolve(served / "b.git", "refs/heads/main"), "commit", "v1")
+    big = put(served / "c.git", "blob", b"too large" * 20_000)
+    set_refs(served / "b.git", {b"refs/tags/v1": tagged})
+    set_refs(served / "c.git", {b"refs/tags/big": big})
+    fork_of(served / "a.git", served / "fork.git")
+    with own_spark(), git_daemon(served) as daemon:
+        place = Place("local", str(folder))
+        settings = {"nightly": {"jobs": ["language_census"]}, "fetch__limits": {"blob_bytes": 100_000}}
+        archive = Archive.at(place, folder / "conf", "archive", **settings)
+        archive.init()
+        a = daemon.url("a.git")
+        archive.add(a, daemon.url("b.git"), daemon.url("c.git"), (daemon.url("fork.git"), a))
+        archive.nightly(2)
+        add_commits(served / "a.git", 2)
+        add_commits(served / "b.git", 2, branch="topic", label="topic")
+        archive.nightly(3)
+        add_commits(served / "c.git", 1)
+        archive.nightly(4)
+        shutil.copytree(archive.location, folder / "pristine")
+        yield Story(archive, daemon, served, folder / "pristine")
+
+
+@pytest.fixture
+def intact(story: Story) -> Iterator[Story]:
+    """The story, put back as it was after each test."""
+    yield story
+    story.put_back()
