@@ -60,11 +60,11 @@ class Known:
         wanted = pa.array(list(oids), pa.binary())
         if len(wanted) == 0:
             return
-        for table, columns in _BODY_COLUMNS.items():
+        for table, columns in BODY_COLUMNS.items():
             if TYPE_OF[table] in types:
                 for path, batch in self._rows(table, network, columns, wanted, CONTENT_BATCH_ROWS):
                     for row in batch.to_pylist():
-                        yield row["oid"], TYPE_OF[table], _verified(path, row["oid"], TYPE_OF[table], _BODY[table](row))
+                        yield row["oid"], TYPE_OF[table], _verified(path, row["oid"], TYPE_OF[table], BODY[table](row))
 
     def tags(self, network: int, oids: Iterable[bytes]) -> dict[bytes, bytes]:
         """Those of the ids that are archived annotated tags, and what they point at, one step."""
@@ -137,13 +137,13 @@ def _content_body(row: dict[str, object]) -> bytes:
     return content
 
 
-_BODY_COLUMNS: dict[str, list[str]] = {
+BODY_COLUMNS: dict[str, list[str]] = {
     "commits": ["oid", *Commit.__dataclass_fields__],
     "tags": ["oid", *Tag.__dataclass_fields__],
     "trees": ["oid", "content"],
     "contents": ["oid", "content"],
 }
-_BODY: dict[str, Callable[[dict[str, object]], bytes]] = {
+BODY: dict[str, Callable[[dict[str, object]], bytes]] = {
     "commits": _commit_body,
     "tags": _tag_body,
     "trees": _content_body,

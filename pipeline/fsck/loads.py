@@ -114,7 +114,11 @@ def _against_plan(storage: Storage, load: Load, have: set[int], published: bool)
 def check_unpublished(storage: Storage, found: LoadFiles) -> Iterator[Finding]:
     """Whether plan and landed files of a load that is still under way are what they must be."""
     for path in found.paths:
-        if path.endswith(".parquet"):
+        hashed = hash_file(storage, path, with_side=True)
+        if hashed is not None and hashed.side is False:
+            problem_ = "it and Hadoop's checksum file beside it do not agree"
+            yield Finding(Kind.FILE_CHECKSUM, problem_, path)
+        elif path.endswith(".parquet"):
             try:
                 with open_parquet_file(storage, path) as file:
                     file.read()

@@ -12,7 +12,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.config import Config
 from pipeline.errors import UsageError
-from pipeline.fsck.finding import Finding
+from pipeline.fsck.deep import deep as check_objects
+from pipeline.fsck.finding import Finding, Kind
 from pipeline.fsck.named import NamedFile
 from pipeline.fsck.quick import (
     Checked,
@@ -85,6 +86,12 @@ def run_fsck(
     inventory = take_inventory(storage)
     total = _Sum(inventory.findings)
     quick(storage, inventory, buckets, total)
+    if deep:
+        known = {finding.path for finding in total.findings if finding.kind in (Kind.FILE_MISSING, Kind.FILE_SIZE)}
+        examined = check_objects(spark(), storage, inventory.tables, buckets, known)
+        total.findings += examined.findings
+        total.objects += examined.objects
+        total.resumed += examined.resumed
     findings = tuple(dict.fromkeys(still_true(storage, inventory, total.findings)))
     report = Report(
         deep, buckets, findings, total.files, total.size_bytes, total.objects, total.first_seen, total.resumed,

@@ -10,6 +10,7 @@ from datetime import date
 
 from pipeline.maintain.rubbish import Rubbish, Why
 from pipeline.model.layout import RUNS, Load
+from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Entry, Storage
 from pipeline.storage.paths import is_temporary
@@ -122,10 +123,10 @@ def _attempts(storage: Storage, state: LoadState, untouched_since: float) -> Ite
 def _named_attempt(storage: Storage, load: Load, bucket_folder: Entry) -> str | None:
     bucket = int(bucket_folder.path.rpartition("=")[2])
     try:
-        manifest = json.loads(storage.read(load.manifest(bucket)))
+        run_id = read_document(storage, load.manifest(bucket), lambda data: str(json.loads(data)["run_id"]))
     except FileMissing:
         return None
-    return load.landing(bucket, manifest["run_id"])
+    return load.landing(bucket, run_id)
 
 
 def _folder(storage: Storage, path: str, why: Why) -> Rubbish:

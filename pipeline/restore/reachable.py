@@ -26,11 +26,12 @@ def reachable(skeleton: Skeleton, tips: Iterable[bytes]) -> set[bytes]:
         seen.add(oid)
         found = skeleton.get(oid)
         if found is not None:
-            todo.extend(link for link in _links(*found) if link not in seen)
+            todo.extend(link for link in links(*found) if link not in seen)
     return seen
 
 
-def _links(type_num: int, data: bytes) -> Iterable[bytes]:
+def links(type_num: int, data: bytes) -> Iterable[bytes]:
+    """What a commit, tree or tag leads to: what restoring needs besides it."""
     if type_num == COMMIT:
         links = commit_links(data)
         return links.parents if links.tree is None else [links.tree, *links.parents]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.model.origin import Origin
 from tests.e2e.archive import Archive, Place
 from tests.support.git import put, put_tag, resolve, set_refs
 from tests.support.repos import add_commits, build_graph, fork_of
@@ -28,7 +30,7 @@ class Story:
 
     archive: Archive
     daemon: Peer
-    served: Path
+    repositories: tuple[Path, ...]
     pristine: Path
 
     @property
@@ -50,29 +52,36 @@ class Story:
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("fsck")
     served = folder / "served"
-    for name in ("a", "b", "c"):
-        build_graph(served / f"{name}.git", [[1], [2, 1], [3, 1, 2]])
-    add_commits(served / "b.git", 5)
-    tagged = put_tag(served / "b.git", resolve(served / "b.git", "refs/heads/main"), "commit", "v1")
-    big = put(served / "c.git", "blob", b"too large" * 20_000)
-    set_refs(served / "b.git", {b"refs/tags/v1": tagged})
-    set_refs(served / "c.git", {b"refs/tags/big": big})
-    fork_of(served / "a.git", served / "fork.git")
+    served.mkdir()
     with own_spark(), git_daemon(served) as daemon:
         place = Place("local", str(folder))
         settings = {"nightly": {"jobs": ["language_census"]}, "fetch__limits": {"blob_bytes": 100_000}}
         archive = Archive.at(place, folder / "conf", "archive", **settings)
         archive.init()
-        a = daemon.url("a.git")
-        archive.add(a, daemon.url("b.git"), daemon.url("c.git"), (daemon.url("fork.git"), a))
+        a, b, c = (served / name_in(daemon, bucket) for bucket in (0, 1, 3))
+        for repo in (a, b, c):
+            build_graph(repo, [[1], [2, 1], [3, 1, 2]])
+        add_commits(b, 5)
+        tagged = put_tag(b, resolve(b, "refs/heads/main"), "commit", "v1")
+        big = put(c, "blob", b"too large" * 20_000)
+        set_refs(b, {b"refs/tags/v1": tagged})
+        set_refs(c, {b"refs/tags/big": big})
+        fork = fork_of(a, served / "fork.git")
+        archive.add(*(daemon.url(repo.name) for repo in (a, b, c)), (daemon.url(fork.name), daemon.url(a.name)))
         archive.nightly(2)
-        add_commits(served / "a.git", 2)
-        add_commits(served / "b.git", 2, branch="topic", label="topic")
+        add_commits(a, 2)
+        add_commits(b, 2, branch="topic", label="topic")
         archive.nightly(3)
-        add_commits(served / "c.git", 1)
+        add_commits(c, 1)
         archive.nightly(4)
         shutil.copytree(archive.location, folder / "pristine")
-        yield Story(archive, daemon, served, folder / "pristine")
+        yield Story(archive, daemon, (a, b, c, fork), folder / "pristine")
+
+
+def name_in(daemon: Peer, bucket: int) -> str:
+    """A repository's name that puts it into a bucket of the four, whatever the server's port."""
+    names = (f"r{bucket}-{number}.git" for number in itertools.count())
+    return next(name for name in names if Origin(daemon.url(name)).network % 4 == bucket)
 
 
 @pytest.fixture

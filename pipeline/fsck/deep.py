@@ -1,0 +1,224 @@
+"""The deep check: every object against its id, and everything that is named against what is there, slice by slice."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import pyarrow as pa
+from pyspark import StorageLevel
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.errors import PipelineError
+from pipeline.fsck.examine import (
+    CATALOGUE,
+    CONTENT,
+    EXAMINED,
+    FACTS_TYPES,
+    NEED,
+    OBJECT,
+    PATHS,
+    PROBLEM,
+    WHOLE_FILE,
+    Examiner,
+)
+from pipeline.fsck.finding import Finding, Kind
+from pipeline.fsck.named import NamedFile, Role, TableFiles
+from pipeline.fsck.state import Progress, digest_of
+from pipeline.plan.slices import bucket_slices
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.interface import Storage
+from pipeline.tables.failures import told_plainly
+from pipeline.tables.frames import local_frame
+from pipeline.tables.iceberg import full_name
+
+logger = logging.getLogger(__name__)
+
+PLACES = pa.schema([("table", pa.string()), ("bucket", pa.int32()), ("path", pa.string()), ("group", pa.int32())])
+KEY = ["bucket", "network", "oid"]
+
+TASK_BYTES = 16 << 20
+"""Of file a task, and at least a row group."""
+
+SLICE_BYTES_A_THREAD = 512 << 20
+"""Of file: what a check that is killed does again, and whose ids lie on Spark's local disks meanwhile."""
+
+MOST_FINDINGS = 10_000
+"""Of one kind and slice; more of them say nothing new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What the deep check of some buckets came to."""
+
+    findings: list[Finding]
+    objects: int
+    resumed: int
+
+
+def deep(
+    spark: SparkSession, storage: Storage, tables: dict[str, TableFiles], buckets: Sequence[int], skip: set[str]
+) -> Examined:
+    """Check the objects of the current state.
+
+    Args:
+        buckets: only these; empty for all.
+        skip: files that are known to be damaged or gone and not worth opening.
+
+    Raises:
+        StorageUnavailable, SparkFailed: the check itself could not go on; run it again.
+    """
+    files: dict[int, list[NamedFile]] = defaultdict(list)
+    for name in EXAMINED:
+        table = tables.get(f"code.{name}")
+        if table is not None and table.current is not None:
+            for file in table.live(table.current):
+                if file.bucket is not None and (not buckets or file.bucket in buckets):
+                    files[file.bucket].append(file)
+    progress = Progress.resume(storage, "deep")
+    digests = {bucket: digest_of(f"{file.table} {file.path}" for file in mine) for bucket, mine in files.items()}
+    done = {bucket for bucket in files if progress.has(f"bucket {bucket}", digests[bucket])}
+    findings = [finding for bucket in done for finding in progress.findings.get(f"bucket {bucket}", [])]
+    objects = 0
+    sizes = {b: sum(file.size_bytes or 0 for file in mine) + 1 for b, mine in files.items() if b not in done}
+    for part in bucket_slices(sizes, SLICE_BYTES_A_THREAD * spark.sparkContext.defaultParallelism):
+        mine = [file for bucket in part for file in files[bucket] if file.path not in skip]
+        with told_plainly(storage.root_uri):
+            found, count = _slice(spark, storage, part, mine)
+        findings += found
+        objects += count
+        logger.info("buckets %s: %d objects, %d findings", ", ".join(map(str, part)), count, len(found))
+        for bucket in part:
+            progress.finish(f"bucket {bucket}", digests[bucket], [f for f in found if f.bucket == bucket])
+        progress.write()
+    progress.forget()
+    return Examined(findings, objects, len(done))
+
+
+def _slice(
+    spark: SparkSession, storage: Storage, buckets: list[int], files: list[NamedFile]
+) -> tuple[list[Finding], int]:
+    data = [file for file in files if file.role is Role.DATA]
+    places = [
+        (file.table.removeprefix("code."), file.bucket, file.path, group)
+        for file in data
+        for group in (range(file.groups) if file.groups else (WHOLE_FILE,))
+    ]
+    if not places:
+        return [], 0
+    wanted = -(-sum(file.size_bytes or 0 for file in data) // TASK_BYTES)
+    tasks = min(len(places), max(wanted, spark.sparkContext.defaultParallelism))
+    frame = local_frame(spark, places, PLACES).repartition(tasks)
+    facts = frame.mapInArrow(Examiner(storage).__call__, FACTS_TYPES).persist(StorageLevel.DISK_ONLY)
+    try:
+        findings, deleted = _deleted(spark, storage, buckets, files)
+        live = facts.where(F.col("fact").isin(OBJECT, CONTENT))
+        if deleted is not None:
+            live = live.join(F.broadcast(deleted), ["path", "pos"], "left_anti")
+        for check in (_problems, _missing, _doubled, _contents, _counts):
+            findings += check(facts, live)
+        return findings, facts.where(F.col("fact") == OBJECT).count()
+    finally:
+        facts.unpersist()
+
+
+def _deleted(
+    spark: SparkSession, storage: Storage, buckets: list[int], files: list[NamedFile]
+) -> tuple[list[Finding], DataFrame | None]:
+    """Rows that deletion vectors hide: path and pos. Where they cannot be read, hidden rows count as there."""
+    findings: list[Finding] = []
+    found: list[DataFrame] = []
+    root = re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?", "", storage.root_uri)
+    for name in sorted({file.table for file in files if file.role is Role.DELETES}):
+        table = name.removeprefix("code.")
+        rows = spark.table(f"{full_name(table)}.position_deletes").where(F.col("partition.bucket").isin(buckets))
+        path = F.regexp_replace("file_path", f"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?{re.escape(root)}/", "")
+        try:
+            with told_plainly(storage.root_uri):
+                taken = rows.select(path.alias("path"), "pos").toArrow()
+        except StoredFileDamaged as error:
+            where = storage.path_of(error.path) or error.path
+            findings.append(Finding(Kind.FILE_UNREADABLE, error.problem, where, name, buckets[0]))
+        except PipelineError as error:
+            if error.retryable:
+                raise
+            findings.append(Finding(Kind.FILE_UNREADABLE, f"its deletes cannot be read: {error}", "", name, buckets[0]))
+        else:
+            found.append(spark.createDataFrame(taken))
+    return findings, reduce(DataFrame.unionByName, found) if found else None
+
+
+def _problems(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
+    rows = facts.where(F.col("fact") == PROBLEM).select("table", "bucket", "network", "oid", "path", "text").distinct()
+    for row in rows.limit(MOST_FINDINGS).collect():
+        kind, _, problem = row["text"].partition(" ")
+        oid = "" if row["oid"] is None else bytes(row["oid"]).hex()
+        yield Finding(Kind(kind), problem, row["path"], f"code.{row['table']}", row["bucket"], row["network"], oid)
+
+
+def _missing(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
+    """Whatever is named must be a commit, tree, tag or blob of the network; a blob over the size limit is one, too."""
+    there = live.where(F.col("fact") == OBJECT).select(*KEY)
+    needs = facts.where(F.col("fact") == NEED).select("table", *KEY).distinct()
+    lost = needs.join(there, KEY, "left_anti").groupBy("table", "bucket", "network").agg(*_example())
+    for row in lost.limit(MOST_FINDINGS).collect():
+        kind = (
+            Kind.DERIVED_DISAGREES if row["table"] in ("files", "head_blobs", "repositories") else Kind.OBJECT_MISSING
+        )
+        yield _of(row, kind, f"{row['count']} objects that it names are not in the archive")
+
+
+def _doubled(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
+    doubles = live.groupBy("table", *KEY).count().where("count > 1").groupBy("table", "bucket", "network")
+    for row in doubles.agg(*_example()).limit(MOST_FINDINGS).collect():
+        yield _of(row, Kind.OBJECT_DOUBLED, f"{row['count']} objects are there more than once")
+
+
+def _contents(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
+    """``blobs`` against ``contents``."""
+    blobs = live.where(F.col("fact") == OBJECT).where("`table` = 'blobs'")
+    said = blobs.groupBy(*KEY).agg(
+        F.first("sha256").alias("s"), F.first("size").alias("n"), F.max("text").alias("stored")
+    )
+    held = live.where(F.col("fact") == CONTENT).groupBy(*KEY)
+    found = held.agg(F.first("sha256").alias("sha256"), F.first("size").alias("size"))
+    problem = (
+        F.when((F.col("stored") == "yes") & F.col("sha256").isNull(), F.lit("the bytes of {} blobs are not there"))
+        .when(F.col("stored").isNull(), F.lit("{} contents have no row in blobs"))
+        .when((F.col("stored") != "yes") & F.col("sha256").isNotNull(), F.lit("{} blobs are there against their word"))
+        .when(
+            (F.col("s") != F.col("sha256")) | (F.col("n") != F.col("size")), F.lit("{} blobs have other bytes or size")
+        )
+    )
+    rows = said.join(found, KEY, "full_outer").withColumn("problem", problem).where("problem IS NOT NULL")
+    grouped = rows.withColumn("table", F.lit("contents")).groupBy("table", "bucket", "network", "problem")
+    for row in grouped.agg(*_example()).limit(MOST_FINDINGS).collect():
+        yield _of(row, Kind.CONTENT_DISAGREES, row["problem"].format(row["count"]))
+
+
+def _counts(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
+    """``files`` against ``repositories``."""
+    origin = ["bucket", "network", "text"]
+    paths = facts.where(F.col("fact") == PATHS).groupBy(*origin).agg(F.sum("size").alias("paths"))
+    said = facts.where(F.col("fact") == CATALOGUE).groupBy(*origin).agg(F.max("size").alias("said"))
+    both = said.join(paths, origin, "full_outer").select(*origin, F.coalesce("paths", F.lit(0)).alias("paths"), "said")
+    for row in both.where(~F.col("said").eqNullSafe(F.col("paths"))).limit(MOST_FINDINGS).collect():
+        problem = f"{row['text']}: files has {row['paths']} paths, repositories says {row['said']}"
+        yield Finding(Kind.DERIVED_DISAGREES, problem, "", "code.files", row["bucket"], row["network"])
+
+
+def _example() -> tuple[Column, Column]:
+    return F.count("*").alias("count"), F.min("oid").alias("oid")
+
+
+def _of(row: object, kind: Kind, problem: str) -> Finding:
+    place = row.asDict()  # type: ignore[attr-defined]
+    oid = bytes(place["oid"]).hex()
+    return Finding(
+        kind, problem, "", f"code.{place['table']}", place["bucket"], place["network"], oid, count=place["count"]
+    )

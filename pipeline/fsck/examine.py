@@ -1,0 +1,212 @@
+"""What Spark's Python workers do for the deep check: open row groups, rebuild each object, hash it, and tell ids only.
+
+Content never leaves the worker. A file that cannot be read is a row like the others, and the check goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import CheckFailed
+from pipeline.fetch.known import BODY, BODY_COLUMNS, TYPE_OF
+from pipeline.fsck.finding import Kind
+from pipeline.git.pack_format import object_oid
+from pipeline.restore.reachable import links
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.interface import Storage
+from pipeline.storage.parquet import open_parquet_file
+
+OBJECT, CONTENT, NEED, PROBLEM, PATHS, CATALOGUE = "object", "content", "need", "problem", "paths", "catalogue"
+"""Kinds of facts: an object is there; a blob's bytes are; something is named by something else; something is wrong; so
+many paths of an origin are at HEAD; and so many should be."""
+
+FACTS = pa.schema(
+    [
+        ("fact", pa.string()),
+        ("table", pa.string()),
+        ("bucket", pa.int32()),
+        ("network", pa.int64()),
+        ("oid", pa.binary()),
+        ("path", pa.string()),
+        ("pos", pa.int64()),
+        ("sha256", pa.binary()),
+        ("size", pa.int64()),
+        ("text", pa.string()),
+    ]
+)
+FACTS_TYPES = (
+    "fact string, `table` string, bucket int, network bigint, oid binary, path string, pos bigint, sha256 binary, "
+    "size bigint, text string"
+)
+BATCH_ROWS, BIG_BATCH_ROWS = 4096, 64
+OUT_ROWS = 8192
+MOST_NAMED = 500_000
+"""Named ids that are held to tell each once."""
+
+WHOLE_FILE = -1
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Told:
+    """Facts of one row group, on their way out."""
+
+    table: str
+    path: str
+    bucket: int
+    rows: list[tuple[object, ...]] = field(default_factory=list)
+    named: set[tuple[int, bytes]] = field(default_factory=set)
+    counts: dict[tuple[int, str], int] = field(default_factory=dict)
+
+    def tell(
+        self,
+        fact: str,
+        network: int | None,
+        oid: bytes | None,
+        pos: int | None = None,
+        sha256: bytes | None = None,
+        size: int | None = None,
+        text: str | None = None,
+    ) -> None:
+        self.rows.append((fact, self.table, self.bucket, network, oid, self.path, pos, sha256, size, text))
+
+    def problem(self, kind: Kind, text: str, network: int | None = None, oid: bytes | None = None) -> None:
+        self.tell(PROBLEM, network, oid, text=f"{kind.value} {text[:300]}")
+
+    def needs(self, network: int, oids: Iterable[bytes]) -> None:
+        """Each id once for a row group, or a few times where it names very many."""
+        for oid in oids:
+            if (network, oid) not in self.named:
+                if len(self.named) >= MOST_NAMED:
+                    self.named.clear()
+                self.named.add((network, oid))
+                self.tell(NEED, network, oid)
+
+    def take(self) -> pa.RecordBatch:
+        rows, self.rows = self.rows, []
+        columns = zip(*rows, strict=True) if rows else [()] * len(FACTS)
+        arrays = [pa.array(values, f.type) for values, f in zip(columns, FACTS, strict=True)]
+        return pa.RecordBatch.from_arrays(arrays, schema=FACTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Examiner:
+    """Gets places, rows of table, bucket, path and group, and gives facts."""
+
+    storage: Storage
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Facts of all row groups at these places.
+
+        Raises:
+            StorageUnavailable: a file cannot be read now.
+        """
+        places = sorted(
+            (row["table"], row["bucket"], row["path"], row["group"]) for batch in batches for row in batch.to_pylist()
+        )
+        for (table, bucket, path), mine in groupby(places, key=lambda place: place[:3]):
+            told = _Told(table, path, bucket)
+            yield from self._file(told, [place[3] for place in mine])
+            yield told.take()
+
+    def _file(self, told: _Told, groups: list[int]) -> Iterator[pa.RecordBatch]:
+        try:
+            with open_parquet_file(self.storage, told.path) as file:
+                for group in range(file.num_row_groups) if WHOLE_FILE in groups else groups:
+                    try:
+                        yield from _group(told, file, group)
+                    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+                        told.problem(Kind.FILE_UNREADABLE, str(error).partition("\n")[0])
+        except StoredFileDamaged as error:
+            told.problem(Kind.FILE_UNREADABLE, error.problem)
+
+
+def _group(told: _Told, file: pq.ParquetFile, group: int) -> Iterator[pa.RecordBatch]:
+    told.named.clear()
+    pos = sum(file.metadata.row_group(before).num_rows for before in range(group))
+    columns, look = _LOOKS[told.table]
+    rows = BIG_BATCH_ROWS if "content" in columns else BATCH_ROWS
+    for batch in file.iter_batches(
+        rows, row_groups=[group], columns=["bucket", "network", *columns], use_threads=False
+    ):
+        for row in batch.to_pylist():
+            if row["bucket"] != told.bucket:
+                told.problem(Kind.OBJECT_DAMAGED, f"a row of bucket {row['bucket']}", row["network"], row.get("oid"))
+            look(told, row, pos)
+            pos += 1
+            if len(told.rows) >= OUT_ROWS:
+                yield told.take()
+    for (network, origin), count in told.counts.items():
+        told.tell(PATHS, network, None, size=count, text=origin)
+    told.counts.clear()
+
+
+def _object(told: _Told, row: Row, pos: int) -> None:
+    """A commit, tree or tag."""
+    type_num, network, oid = TYPE_OF[told.table], row["network"], row["oid"]
+    told.tell(OBJECT, network, oid, pos)
+    try:
+        body = BODY[told.table](row)
+    except (CheckFailed, TypeError, ValueError, AttributeError) as error:
+        told.problem(Kind.OBJECT_DAMAGED, f"its columns make no object: {error}", network, oid)
+        return
+    if object_oid(type_num, body) != oid:
+        told.problem(Kind.OBJECT_DAMAGED, "it does not hash to its id", network, oid)
+        return
+    told.needs(network, links(type_num, body))
+
+
+def _blob(told: _Told, row: Row, pos: int) -> None:
+    told.tell(OBJECT, row["network"], row["oid"], pos, row["sha256"], row["size"], row["stored"])
+
+
+def _content(told: _Told, row: Row, pos: int) -> None:
+    network, oid, content = row["network"], row["oid"], row["content"]
+    if content is None or object_oid(TYPE_OF["contents"], content) != oid:
+        told.problem(Kind.OBJECT_DAMAGED, "it does not hash to its id", network, oid)
+        return
+    if row["size"] != len(content):
+        told.problem(Kind.OBJECT_DAMAGED, f"{len(content)} bytes, its size says {row['size']}", network, oid)
+    told.tell(CONTENT, network, oid, pos, hashlib.sha256(content).digest(), len(content))
+
+
+def _ref(told: _Told, row: Row, pos: int) -> None:
+    told.needs(row["network"], [oid for oid in (row["target"], row["peeled"]) if oid is not None])
+
+
+def _path(told: _Told, row: Row, pos: int) -> None:
+    key = (row["network"], row["origin"])
+    told.counts[key] = told.counts.get(key, 0) + 1
+    if row["kind"] != "submodule":
+        told.needs(row["network"], [row["oid"]])
+
+
+def _head_blob(told: _Told, row: Row, pos: int) -> None:
+    told.needs(row["network"], [row["oid"]])
+
+
+def _repository(told: _Told, row: Row, pos: int) -> None:
+    told.tell(CATALOGUE, row["network"], None, size=row["files"], text=row["origin"])
+    if row["head_commit"] is not None:
+        told.needs(row["network"], [row["head_commit"]])
+
+
+_LOOKS: dict[str, tuple[list[str], Callable[[_Told, Row, int], None]]] = {
+    **{table: (BODY_COLUMNS[table], _object) for table in ("commits", "trees", "tags")},
+    "blobs": (["oid", "sha256", "size", "stored"], _blob),
+    "contents": (["oid", "size", "content"], _content),
+    "refs": (["target", "peeled"], _ref),
+    "files": (["origin", "kind", "oid"], _path),
+    "head_blobs": (["oid"], _head_blob),
+    "repositories": (["origin", "files", "head_commit"], _repository),
+}
+EXAMINED = tuple(_LOOKS)
+"""Tables that are looked into."""

@@ -1,0 +1,35 @@
+"""Our reader of Avro against files that Iceberg wrote, and against bytes that nobody wrote."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from pipeline.fsck.avro import AvroDamaged, read_avro
+from tests.fsck.conftest import Story
+
+
+def test_any_flip_gives_records_or_says_that_the_file_is_damaged(story: Story) -> None:
+    chance = random.Random(5)
+    for path in chance.sample(story.files("tables/code/*/metadata/*.avro"), 6):
+        data = path.read_bytes()
+        assert read_avro(data)
+        for _ in range(200):
+            bit = chance.randrange(8 * len(data))
+            changed = bytearray(data)
+            changed[bit // 8] ^= 1 << bit % 8
+            try:
+                read_avro(bytes(changed))
+            except AvroDamaged:
+                continue
+        for end in range(0, len(data), max(len(data) // 50, 1)):
+            if end > 4:
+                with pytest.raises(AvroDamaged):
+                    read_avro(data[:end])
+
+
+@pytest.mark.parametrize("data", [b"", b"Obj\x01", b"PAR1", b"Obj\x01" + b"\xff" * 40, b"Obj\x01" + b"\0" * 40])
+def test_no_avro(data: bytes) -> None:
+    with pytest.raises(AvroDamaged):
+        read_avro(data)

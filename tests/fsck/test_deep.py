@@ -1,0 +1,113 @@
+"""The deep check: what is wrong inside files whose bytes are as they were written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.fsck import deep as module
+from pipeline.model.tables import BY_NAME
+from tests.fsck.conftest import Story
+from tests.fsck.flips import flip
+from tests.fsck.test_quick import check
+
+Change = Callable[[list[dict[str, Any]]], None]
+
+
+def rewrite(story: Story, table: str, bucket: int, change: Change) -> str:
+    """Let a landed file hold other rows, as a writer with a defect would have made it; its path."""
+    path = story.files(f"tables/code/{table}/data/2026-11-02/bucket={bucket}/*.parquet")[0]
+    rows = pq.read_table(path).to_pylist()
+    change(rows)
+    columns = BY_NAME[table].arrow_schema
+    pq.write_table(pa.Table.from_pylist(rows, columns), path, compression="zstd", write_page_checksum=True)
+    return path.relative_to(story.root).as_posix()
+
+
+def forget_sizes(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quick check has nothing to say: this is about what it cannot see."""
+    monkeypatch.setattr("pipeline.fsck.run_fsck.quick", lambda *_: None)
+
+
+def other_bytes(rows: list[dict[str, Any]]) -> None:
+    rows[0]["content"] += b"!"
+
+
+def other_message(rows: list[dict[str, Any]]) -> None:
+    rows[0]["message"] += "!"
+
+
+def lost(rows: list[dict[str, Any]]) -> None:
+    del rows[0]
+
+
+def doubled(rows: list[dict[str, Any]]) -> None:
+    rows.append(dict(rows[0]))
+
+
+def other_sum(rows: list[dict[str, Any]]) -> None:
+    rows[0]["sha256"] = bytes(32)
+
+
+def test_every_kind_of_finding(intact: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = intact.archive.ask("fsck", "--deep")
+    assert said["findings"] == []
+    assert said["objects"] > 60
+    forget_sizes(intact, monkeypatch)
+    rewrite(intact, "contents", 0, other_bytes)
+    rewrite(intact, "commits", 0, other_message)
+    rewrite(intact, "trees", 1, lost)
+    rewrite(intact, "commits", 1, doubled)
+    rewrite(intact, "contents", 1, lost)
+    rewrite(intact, "blobs", 3, other_sum)
+    damaged = intact.files("tables/code/files/data/**/bucket=3/[!.]*.parquet")[0]
+    (damaged.parent / f".{damaged.name}.crc").unlink()
+    flip(damaged, 8 * damaged.stat().st_size - 1)
+    found = {(f["kind"], f["table"].removeprefix("code."), f["bucket"]) for f in check(intact, "--deep")}
+    assert found >= {
+        ("object_damaged", "contents", 0),
+        ("object_damaged", "commits", 0),
+        ("object_missing", "commits", 1),
+        ("object_doubled", "commits", 1),
+        ("content_disagrees", "contents", 1),
+        ("content_disagrees", "contents", 3),
+    }
+    assert any(table == "files" and bucket == 3 for _, table, bucket in found)
+    assert {bucket for kind, _, bucket in found if kind == "object_missing"} == {1}
+
+
+def test_goes_on_where_it_was_killed(intact: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_sizes(intact, monkeypatch)
+    rewrite(intact, "contents", 0, other_bytes)
+    monkeypatch.setattr(module, "SLICE_BYTES_A_THREAD", 1)
+    real, slices = module._slice, []
+
+    class Killed(BaseException):
+        pass
+
+    def counting(*arguments: Any) -> Any:
+        slices.append(arguments[2])
+        if len(slices) == 2:
+            raise Killed
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "_slice", counting)
+    with pytest.raises(Killed):
+        intact.archive.run("fsck", "--deep")
+    said = intact.archive.ask("fsck", "--deep", code=3)
+    assert said["resumed"] == 1
+    assert slices == [[0], [1], [1], [3]]
+    assert {f["bucket"] for f in said["findings"]} == {0}
+
+
+def test_rows_that_are_deleted_do_not_count(intact: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blobs are marked as at HEAD by deleting and adding rows: neither doubled nor missing."""
+    spark = intact.archive.spark
+    spark.sql("UPDATE archive.code.contents SET at_head = NOT at_head WHERE bucket = 1")
+    check(intact, "--deep", "--bucket", "1", code=0)
+    spark.sql("DELETE FROM archive.code.contents WHERE bucket = 1 AND size < 20")
+    assert {f["kind"] for f in check(intact, "--deep", "--bucket", "1")} == {"content_disagrees"}
