@@ -20,14 +20,21 @@ SHOWN = 50
 @click.command()
 @click.option("--deep", is_flag=True, help="Also read every object, in Spark: ids, contents, what refers to what.")
 @click.option("--bucket", "buckets", type=click.IntRange(min=0), multiple=True, help="Only this one; may be repeated.")
+@click.option("--repair", is_flag=True, help="Put right what is found: from copies, and from origins that serve it.")
 @command_options
-def fsck(context: Context, deep: bool, buckets: tuple[int, ...]) -> int:
+def fsck(context: Context, deep: bool, buckets: tuple[int, ...], repair: bool) -> int:
     """Check that every file is there with its checksum and every night complete; with --deep every object too.
 
     Killed, the same command goes on where it stopped. Exit code 3 when anything is wrong.
     """
     report = run_fsck(
-        context.config, context.storage, _number_of_buckets(context), context.spark, deep=deep, buckets=buckets
+        context.config,
+        context.storage,
+        _number_of_buckets(context),
+        context.spark,
+        deep=deep,
+        buckets=buckets,
+        repair=repair,
     )
     if not context.output.result(asdict(report)):
         show_report(context.output, report)
@@ -45,7 +52,9 @@ def _number_of_buckets(context: Context) -> int | None:
 
 
 def show_report(output: Output, report: Report) -> None:
-    """Findings first, the first of them in words; all are in the report below ``fsck/`` in the archive."""
+    """What was done, then the first findings in words; all are in the report below ``fsck/`` in the archive."""
+    for sentence in report.repaired:
+        output.say(sentence)
     for finding in report.findings[:SHOWN]:
         output.say(f"{finding.kind}: {finding}")
     if len(report.findings) > SHOWN:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -24,6 +24,7 @@ from pipeline.fsck.examine import (
     OBJECT,
     PATHS,
     PROBLEM,
+    REFS,
     WHOLE_FILE,
     Examiner,
 )
@@ -62,13 +63,20 @@ class Examined:
 
 
 def deep(
-    spark: SparkSession, storage: Storage, tables: dict[str, TableFiles], buckets: Sequence[int], skip: set[str]
+    spark: SparkSession,
+    storage: Storage,
+    tables: dict[str, TableFiles],
+    buckets: Sequence[int],
+    skip: set[str],
+    *,
+    settled: bool,
 ) -> Examined:
     """Check the objects of the current state.
 
     Args:
         buckets: only these; empty for all.
         skip: files that are known to be damaged or gone and not worth opening.
+        settled: no load is under way, so that derived tables follow the others.
 
     Raises:
         StorageUnavailable, SparkFailed: the check itself could not go on; run it again.
@@ -90,6 +98,8 @@ def deep(
         mine = [file for bucket in part for file in files[bucket] if file.path not in skip]
         with told_plainly(storage.root_uri):
             found, count = _slice(spark, storage, part, mine)
+        if not settled:
+            found = [finding for finding in found if finding.kind is not Kind.DERIVED_DISAGREES]
         findings += found
         objects += count
         logger.info("buckets %s: %d objects, %d findings", ", ".join(map(str, part)), count, len(found))
@@ -98,6 +108,25 @@ def deep(
         progress.write()
     progress.forget()
     return Examined(findings, objects, len(done))
+
+
+def examine_states(
+    spark: SparkSession, storage: Storage, tables: dict[str, TableFiles], bucket: int, states: Mapping[str, int]
+) -> list[Finding]:
+    """The deep check of one bucket, of some tables in other states than their current ones.
+
+    Args:
+        states: snapshots by table.
+    """
+    files = [
+        file
+        for name in EXAMINED
+        if (table := tables.get(f"code.{name}")) is not None and (at := states.get(name, table.current)) is not None
+        for file in table.live(at)
+        if file.bucket == bucket
+    ]
+    with told_plainly(storage.root_uri):
+        return _slice(spark, storage, [bucket], files)[0]
 
 
 def _slice(
@@ -202,7 +231,7 @@ def _contents(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
 
 
 def _counts(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
-    """``files`` against ``repositories``."""
+    """``files`` and ``refs`` against ``repositories``."""
     origin = ["bucket", "network", "text"]
     paths = facts.where(F.col("fact") == PATHS).groupBy(*origin).agg(F.sum("size").alias("paths"))
     said = facts.where(F.col("fact") == CATALOGUE).groupBy(*origin).agg(F.max("size").alias("said"))
@@ -210,6 +239,10 @@ def _counts(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
     for row in both.where(~F.col("said").eqNullSafe(F.col("paths"))).limit(MOST_FINDINGS).collect():
         problem = f"{row['text']}: files has {row['paths']} paths, repositories says {row['said']}"
         yield Finding(Kind.DERIVED_DISAGREES, problem, "", "code.files", row["bucket"], row["network"])
+    seen = facts.where(F.col("fact") == REFS).select(*origin).distinct()
+    for row in seen.join(said, origin, "left_anti").limit(MOST_FINDINGS).collect():
+        problem = f"{row['text']} has refs and no row in repositories"
+        yield Finding(Kind.DERIVED_DISAGREES, problem, "", "code.repositories", row["bucket"], row["network"])
 
 
 def _example() -> tuple[Column, Column]:

@@ -23,9 +23,11 @@ from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
 
-OBJECT, CONTENT, NEED, PROBLEM, PATHS, CATALOGUE = "object", "content", "need", "problem", "paths", "catalogue"
-"""Kinds of facts: an object is there; a blob's bytes are; something is named by something else; something is wrong; so
-many paths of an origin are at HEAD; and so many should be."""
+OBJECT, CONTENT, NEED, PROBLEM = "object", "content", "need", "problem"
+"""Kinds of facts: an object is there; a blob's bytes are; something is named by something else; something is wrong."""
+
+PATHS, CATALOGUE, REFS = "paths", "catalogue", "refs"
+"""And of an origin: so many paths are at HEAD; so many should be; it has refs."""
 
 FACTS = pa.schema(
     [
@@ -120,7 +122,10 @@ class Examiner:
     def _file(self, told: _Told, groups: list[int]) -> Iterator[pa.RecordBatch]:
         try:
             with open_parquet_file(self.storage, told.path) as file:
-                for group in range(file.num_row_groups) if WHOLE_FILE in groups else groups:
+                there = range(file.num_row_groups)
+                if any(group not in there for group in groups if group != WHOLE_FILE):
+                    told.problem(Kind.FILE_UNREADABLE, "it has fewer row groups than its manifest says")
+                for group in there if WHOLE_FILE in groups else [group for group in groups if group in there]:
                     try:
                         yield from _group(told, file, group)
                     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
@@ -145,7 +150,7 @@ def _group(told: _Told, file: pq.ParquetFile, group: int) -> Iterator[pa.RecordB
             if len(told.rows) >= OUT_ROWS:
                 yield told.take()
     for (network, origin), count in told.counts.items():
-        told.tell(PATHS, network, None, size=count, text=origin)
+        told.tell(PATHS if told.table == "files" else REFS, network, None, size=count, text=origin)
     told.counts.clear()
 
 
@@ -179,6 +184,7 @@ def _content(told: _Told, row: Row, pos: int) -> None:
 
 
 def _ref(told: _Told, row: Row, pos: int) -> None:
+    told.counts[row["network"], row["origin"]] = 1
     told.needs(row["network"], [oid for oid in (row["target"], row["peeled"]) if oid is not None])
 
 
@@ -203,7 +209,7 @@ _LOOKS: dict[str, tuple[list[str], Callable[[_Told, Row, int], None]]] = {
     **{table: (BODY_COLUMNS[table], _object) for table in ("commits", "trees", "tags")},
     "blobs": (["oid", "sha256", "size", "stored"], _blob),
     "contents": (["oid", "size", "content"], _content),
-    "refs": (["target", "peeled"], _ref),
+    "refs": (["origin", "target", "peeled"], _ref),
     "files": (["origin", "kind", "oid"], _path),
     "head_blobs": (["oid"], _head_blob),
     "repositories": (["origin", "files", "head_commit"], _repository),

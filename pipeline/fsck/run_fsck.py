@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from pyspark.sql import SparkSession
 
 from pipeline.config import Config
 from pipeline.errors import UsageError
+from pipeline.fetch.scratch import scratch_folder
 from pipeline.fsck.deep import deep as check_objects
 from pipeline.fsck.finding import Finding, Kind
 from pipeline.fsck.named import NamedFile
+from pipeline.fsck.put_back import put_back
 from pipeline.fsck.quick import (
     Checked,
     Inventory,
@@ -24,8 +26,11 @@ from pipeline.fsck.quick import (
     still_true,
     take_inventory,
 )
+from pipeline.fsck.repair import Repairer
 from pipeline.fsck.state import Progress, digest_of, keep_report
 from pipeline.storage.interface import Storage
+from pipeline.storage.lease import Lease, Owner
+from pipeline.workflows.run import new_run_id
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +40,8 @@ class Report:
     """What a check came to.
 
     Attributes:
+        findings: of a repair, what is left.
+        repaired: what was done, one sentence each.
         first_seen: files that nothing was recorded of; what they are now counts from now on.
         resumed: parts that an earlier check, which was killed, had done.
     """
@@ -42,6 +49,7 @@ class Report:
     deep: bool
     buckets: tuple[int, ...]
     findings: tuple[Finding, ...]
+    repaired: tuple[str, ...]
     files: int
     size_bytes: int
     objects: int
@@ -73,29 +81,65 @@ def run_fsck(
     *,
     deep: bool,
     buckets: tuple[int, ...],
+    repair: bool = False,
 ) -> Report:
     """Check the archive, or of some buckets data files and objects, and all metadata. Changes no table, needs no lease.
 
+    Args:
+        repair: put right what is found, holding the lease, and check again what that was about.
+
     Raises:
         UsageError: the archive does not have such a bucket.
+        ArchiveHeld: another run holds the archive, which a repair needs.
     """
     for bucket in buckets:
         if of_buckets is not None and bucket >= of_buckets:
             raise UsageError(f"the archive has buckets 0 to {of_buckets - 1}, there is no bucket {bucket}")
     began = time.monotonic()
+    if not repair:
+        total = _check(storage, spark, deep=deep, buckets=buckets)
+        return _report(storage, total, deep=deep, buckets=buckets, done=[], began=began)
+    with (
+        Lease.acquire(storage, Owner.here(new_run_id(), "fsck --repair"), ttl_s=config.archive.lease_s) as lease,
+        scratch_folder(config.fetch.scratch_folder, "fsck") as scratch,
+    ):
+        total = _check(storage, spark, deep=deep, buckets=buckets)
+        done = put_back(storage, total.findings, lease.check)
+        if done:  # what the metadata name is known only now
+            total = _check(storage, spark, deep=deep, buckets=buckets)
+        done += Repairer(spark, storage, config, scratch, lease.check).repair(total.findings)
+        if done:
+            total = _check(storage, spark, deep=deep, buckets=_touched(total.findings, buckets))
+        return _report(storage, total, deep=deep, buckets=buckets, done=done, began=began)
+
+
+def _touched(findings: Sequence[Finding], buckets: tuple[int, ...]) -> tuple[int, ...]:
+    """Buckets to check again: those with findings; all that were asked for if there are findings of none."""
+    found = {finding.bucket for finding in findings if finding.bucket is not None}
+    return tuple(sorted(found)) or buckets
+
+
+def _check(storage: Storage, spark: Callable[[], SparkSession], *, deep: bool, buckets: tuple[int, ...]) -> _Sum:
     inventory = take_inventory(storage)
     total = _Sum(inventory.findings)
     quick(storage, inventory, buckets, total)
     if deep:
         known = {finding.path for finding in total.findings if finding.kind in (Kind.FILE_MISSING, Kind.FILE_SIZE)}
-        examined = check_objects(spark(), storage, inventory.tables, buckets, known)
+        settled = all(load.finished for load in inventory.loads)
+        examined = check_objects(spark(), storage, inventory.tables, buckets, known, settled=settled)
         total.findings += examined.findings
         total.objects += examined.objects
         total.resumed += examined.resumed
-    findings = tuple(dict.fromkeys(still_true(storage, inventory, total.findings)))
+    total.findings = list(dict.fromkeys(still_true(storage, inventory, total.findings)))
+    return total
+
+
+def _report(
+    storage: Storage, total: _Sum, *, deep: bool, buckets: tuple[int, ...], done: list[str], began: float
+) -> Report:
     report = Report(
-        deep, buckets, findings, total.files, total.size_bytes, total.objects, total.first_seen, total.resumed,
-        round(time.monotonic() - began, 3),
+        deep, buckets, tuple(total.findings), tuple(done), total.files, total.size_bytes, total.objects,
+        total.first_seen, total.resumed, round(time.monotonic() - began, 3),
     )  # fmt: skip
     keep_report(storage, asdict(report))
     return report

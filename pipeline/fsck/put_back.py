@@ -1,0 +1,51 @@
+"""Damaged files of which the ledger has copies, and what Hadoop and Iceberg keep beside files, put right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from pipeline.fsck.bytes import has_sides, side_path
+from pipeline.fsck.finding import Finding, Kind
+from pipeline.fsck.ledger import copies
+from pipeline.fsck.named import newest_metadata
+from pipeline.model.layout import CHECKSUMS, FSCK
+from pipeline.storage.interface import Storage
+
+OF_FILES = (Kind.FILE_MISSING, Kind.FILE_SIZE, Kind.FILE_CHECKSUM, Kind.FILE_UNREADABLE)
+
+
+def put_back(storage: Storage, findings: Iterable[Finding], check_lease: Callable[[], None]) -> list[str]:
+    """Do what can be done without Spark or origins; what was done, one sentence each.
+
+    A recording that is damaged is put aside: what only it knew is recorded anew by the next check, as it then is.
+    """
+    listed = list(findings)
+    done = []
+    for finding in listed:
+        check_lease()
+        if finding.kind is Kind.SIDE_CHECKSUM:
+            storage.delete(finding.path)
+            done.append(f"{finding.path}: removed, the file beside it is right")
+        elif finding.kind is Kind.VERSION_HINT:
+            done.append(_hint(storage, finding.path))
+        elif finding.path.startswith(f"{CHECKSUMS}/"):
+            aside = f"{FSCK}/damaged/{finding.path.rpartition('/')[2]}"
+            storage.rename(finding.path, aside)
+            done.append(f"{finding.path}: put aside as {aside}")
+    damaged = [finding.path for finding in listed if finding.kind in OF_FILES]
+    for path, data in sorted(copies(storage, damaged).items()):
+        check_lease()
+        storage.replace(path, data)
+        if has_sides(storage):
+            storage.delete(side_path(path))
+        done.append(f"{path}: put back from its copy")
+    return done
+
+
+def _hint(storage: Storage, path: str) -> str:
+    newest = newest_metadata(storage, path.rsplit("/", 2)[0])
+    if newest is not None:
+        storage.replace(path, b"%d" % newest[0])
+        if has_sides(storage):
+            storage.delete(side_path(path))
+    return f"{path}: says the newest version again"

@@ -1,0 +1,79 @@
+"""Putting right what a check found, holding the lease: from copies, from what is left, and from origins."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from pipeline.archive import begun_loads
+from pipeline.config import Config
+from pipeline.fsck.branches import BranchedTable
+from pipeline.fsck.finding import Finding, Kind
+from pipeline.fsck.named import read_table, table_folders
+from pipeline.fsck.record import keep_record
+from pipeline.fsck.repair_derived import DERIVED, rebuild
+from pipeline.fsck.repair_objects import BucketRepair, at_fault, forget_states_with
+from pipeline.storage.interface import Storage
+from pipeline.tables.failures import told_plainly
+from pipeline.tables.iceberg import LOAD_PROPERTY
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Repairer:
+    """What a repair works with; ``check_lease`` raises when this run may not write any more."""
+
+    spark: Callable[[], SparkSession]
+    storage: Storage
+    config: Config
+    scratch: Path
+    check_lease: Callable[[], None]
+
+    def repair(self, findings: Collection[Finding]) -> list[str]:
+        """Repair objects and derived tables; what was done, one sentence each.
+
+        Raises:
+            FilesChanged: somebody else committed meanwhile; run it again.
+            LeaseLost: likewise.
+        """
+        done: list[str] = []
+        bad: dict[str, set[str]] = {}
+        with told_plainly(self.storage.root_uri):
+            for bucket, files in sorted(at_fault(findings).items()):
+                logger.info("bucket %d: repairing %s", bucket, ", ".join(files) or "what is missing")
+                done += BucketRepair(
+                    self.spark(), self.storage, self.config, bucket, files, self.scratch, self.check_lease
+                ).run()
+                for table, paths in files.items():
+                    bad.setdefault(table, set()).update(paths)
+            derived = [f for f in findings if f.table.removeprefix("code.") in DERIVED and f.bucket is not None]
+            for bucket in sorted(
+                {f.bucket for f in derived if f.bucket is not None and f.kind is not Kind.SIDE_CHECKSUM}
+            ):
+                mine = {f.path for f in derived if f.bucket == bucket and f.path}
+                done += rebuild(self.spark(), self.storage, bucket, mine, self.check_lease)
+                for table in DERIVED:
+                    bad.setdefault(table, set()).update(mine)
+            for table, paths in bad.items():
+                self._forget(table, paths)
+        if done:
+            keep_record(self.storage)
+        return done
+
+    def _forget(self, table: str, paths: set[str]) -> None:
+        """Past states that are no night and name a file at fault go; those that tell that a load is published stay."""
+        folder = table_folders(self.storage)[f"code.{table}"]
+        unfinished = {load.name for load, finished in begun_loads(self.storage).items() if not finished}
+        branched = BranchedTable(self.spark(), table)
+        self.check_lease()
+        forget_states_with(
+            branched,
+            read_table(self.storage, f"code.{table}", folder),
+            paths,
+            lambda id_: branched.snapshot(id_).summary.get(LOAD_PROPERTY) in unfinished,
+        )

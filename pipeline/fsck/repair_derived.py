@@ -1,0 +1,89 @@
+"""Derived tables of a bucket, made anew from what they are derived from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import date
+
+from pyspark.sql import SparkSession
+
+from pipeline.fsck.branches import BranchedTable
+from pipeline.fsck.named import TableFiles, read_table
+from pipeline.model.layout import WAREHOUSE, Load
+from pipeline.model.tables import FILES, HEAD_BLOBS, NAMESPACE, REPOSITORIES
+from pipeline.storage.interface import Storage
+from pipeline.tables.head_blobs import replace_head_blobs
+from pipeline.tables.head_files import replace_files
+from pipeline.tables.heads import moved_heads
+from pipeline.tables.iceberg import NewFile, full_name
+from pipeline.tables.repositories import replace_repositories
+
+DERIVED = (FILES.name, HEAD_BLOBS.name, REPOSITORIES.name)
+
+
+def rebuild(
+    spark: SparkSession, storage: Storage, bucket: int, bad: Collection[str], check_lease: Callable[[], None]
+) -> list[str]:
+    """Empty a bucket of the derived tables and derive it anew; what was done.
+
+    Killed on the way, the bucket's origins have no row in ``repositories``, which the deep check finds. Past nights
+    whose files of the bucket are those that were replaced get the new ones; of others the report names the file.
+
+    Args:
+        bad: files at fault, by path.
+    """
+    before = {name: _read(storage, name) for name in DERIVED}
+    for name in DERIVED:
+        check_lease()
+        spark.sql(f"DELETE FROM {full_name(name)} WHERE bucket = {bucket}")  # noqa: S608 - names of ours
+    load = Load(date.max, "repair")
+    heads = moved_heads(spark, load, [bucket])
+    if heads.num_rows:
+        replace_files(spark, load, heads, check_lease)
+        replace_head_blobs(spark, load, heads, check_lease)
+        replace_repositories(spark, load, heads, check_lease)
+    done = [f"bucket {bucket}: {', '.join(DERIVED)} derived anew for {heads.num_rows} origins"]
+    for name in DERIVED:
+        done += _heal_nights(spark, storage, name, before[name], bucket, set(bad), check_lease)
+    return done
+
+
+def _read(storage: Storage, name: str) -> TableFiles:
+    return read_table(storage, f"code.{name}", f"{WAREHOUSE}/{NAMESPACE}/{name}")
+
+
+def _files(table: TableFiles, snapshot: int | None, bucket: int) -> set[str]:
+    return set() if snapshot is None else {f.path for f in table.live(snapshot) if f.bucket == bucket}
+
+
+def _heal_nights(
+    spark: SparkSession,
+    storage: Storage,
+    name: str,
+    before: TableFiles,
+    bucket: int,
+    bad: set[str],
+    check_lease: Callable[[], None],
+) -> list[str]:
+    done = []
+    after = _read(storage, name)
+    replaced = _files(before, before.current, bucket)
+    new = [NewFile(storage.uri(path), bucket) for path in sorted(_files(after, after.current, bucket))]
+    at: dict[int, list[str]] = {}
+    for tag, snapshot in before.tags.items():
+        at.setdefault(snapshot, []).append(tag)
+    for snapshot, tags in at.items():
+        mine = _files(before, snapshot, bucket)
+        if bad.isdisjoint(mine):
+            continue
+        if mine != replaced:
+            done.append(f"bucket {bucket}: {name} of {', '.join(sorted(tags))} stays damaged, HEAD has moved since")
+            continue
+        check_lease()
+        table = BranchedTable(spark, name)
+        table.begin(storage, snapshot, bucket, mine)
+        table.add(new)
+        check_lease()
+        table.become_tags(tags)
+        done.append(f"bucket {bucket}: {name} of {', '.join(sorted(tags))} has its rows again")
+    return done

@@ -1,0 +1,255 @@
+"""Damaged or missing objects of one bucket: files at fault are replaced, in the current state and in past nights."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.config import Config
+from pipeline.fsck.branches import BRANCH, BranchedTable
+from pipeline.fsck.deep import examine_states
+from pipeline.fsck.fetch_again import fetch_again, repair_load
+from pipeline.fsck.finding import Finding, Kind
+from pipeline.fsck.named import Role, TableFiles, read_table
+from pipeline.fsck.salvage import Ids, RowFile, only_new, salvage
+from pipeline.model.layout import WAREHOUSE
+from pipeline.model.manifest import Manifest
+from pipeline.model.tables import BY_NAME, NAMESPACE, OBJECT_TABLES
+from pipeline.storage.interface import Storage
+from pipeline.tables.iceberg import NewFile, full_name
+from pipeline.tables.session import split_freely
+
+logger = logging.getLogger(__name__)
+
+TABLES = tuple(table.name for table in OBJECT_TABLES)
+LACKING = (Kind.OBJECT_MISSING, Kind.OBJECT_DAMAGED, Kind.CONTENT_DISAGREES)
+OF_OBJECTS = (*(f"code.{name}" for name in TABLES), "code.refs")
+PREFIX = "repaired-"
+
+
+@dataclass(slots=True)
+class BucketRepair:
+    """One bucket on its way back.
+
+    Attributes:
+        bad: paths of files at fault, by table.
+        states: the snapshots that the branches of the tables have.
+        live: ids that each table has in that state.
+        new: files that were added, by table.
+        done: what was done, one sentence each.
+    """
+
+    spark: SparkSession
+    storage: Storage
+    config: Config
+    bucket: int
+    bad: Mapping[str, Collection[str]]
+    scratch: Path
+    check_lease: Callable[[], None]
+    states: dict[str, int] = field(default_factory=dict)
+    live: dict[str, Ids] = field(default_factory=dict)
+    new: dict[str, list[NewFile]] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
+
+    def run(self) -> list[str]:
+        """Repair; what was done. What no origin serves any more stays missing, and the next check says so.
+
+        Raises:
+            FilesChanged: somebody else committed meanwhile; run it again.
+            LeaseLost: likewise.
+        """
+        before = self._tables()
+        current = {name: table.current for name, table in before.items()}
+        for name in TABLES:
+            at = current[f"code.{name}"]
+            if at is not None:
+                self.check_lease()
+                self.states[name] = self._table(name).begin(self.storage, at, self.bucket, self.bad.get(name, ()))
+                self.live[name] = self._ids(name)
+        for name in TABLES:
+            self._salvage(name, before[f"code.{name}"])
+        lacking = self._lacking()
+        if lacking:
+            self._fetch(lacking)
+        for name in TABLES:
+            if name in self.states:
+                self.check_lease()
+                if self.bad.get(name) or self.new.get(name):
+                    self._table(name).become_current()
+                else:
+                    self._table(name).drop_branch()
+        for name in self.bad:
+            self._heal_nights(name, before[f"code.{name}"])
+        return self.done
+
+    def _table(self, name: str) -> BranchedTable:
+        return BranchedTable(self.spark, name)
+
+    def _tables(self) -> dict[str, TableFiles]:
+        names = [f"code.{table}" for table in BY_NAME]
+        return {
+            name: read_table(self.storage, name, f"{WAREHOUSE}/{NAMESPACE}/{name.removeprefix('code.')}")
+            for name in names
+        }
+
+    def _ids(self, name: str) -> Ids:
+        rows = self.spark.read.option("branch", BRANCH).table(full_name(name)).where(F.col("bucket") == self.bucket)
+        with split_freely(self.spark):
+            found = rows.select("network", "oid").toArrow()
+        return set(zip(found["network"].to_pylist(), found["oid"].to_pylist(), strict=True))
+
+    def _salvage(self, name: str, table: TableFiles) -> None:
+        """From the files at fault, and from those that past states have and the current one does not."""
+        bad = set(self.bad.get(name, ()))
+        if not bad or name not in self.states or table.current is None:
+            return
+        current = {file.path for file in table.live(table.current)}
+        past = {
+            file.path
+            for snapshot in table.snapshots
+            for file in table.live(snapshot)
+            if file.bucket == self.bucket and file.role is Role.DATA and file.path not in current
+        }
+        with self._row_file(name) as rows:
+            salvage(self.storage, name, [*sorted(bad), *sorted(past - bad)], self.live[name], rows)
+        if rows.rows:
+            self.done.append(f"bucket {self.bucket}: {rows.rows} rows of {name} were still readable")
+
+    def _lacking(self) -> set[int]:
+        """Networks of which something is missing now."""
+        tables = self._tables()
+        findings = examine_states(self.spark, self.storage, tables, self.bucket, self.states)
+        return {
+            finding.network
+            for finding in findings
+            if finding.network is not None and finding.kind in LACKING and finding.table in OF_OBJECTS
+        }
+
+    def _fetch(self, networks: set[int]) -> None:
+        load = repair_load()
+        try:
+            known = {**self.live, "blobs": self._whole_blobs()}
+            del known["contents"]
+            landed = fetch_again(
+                self.spark, self.storage, self.config, load, self.bucket, networks, known, self.scratch
+            )
+            if landed is None:
+                self.done.append(
+                    f"bucket {self.bucket}: {len(networks)} networks lack objects and have no origin to ask"
+                )
+                return
+            for visit in landed.visits:
+                how = f"{visit.status}, {visit.objects} objects" + (f" ({visit.error})" if visit.error else "")
+                self.done.append(f"bucket {self.bucket}: asked {visit.origin} again: {how}")
+            self._take(landed)
+        finally:
+            self.storage.delete(load.root, recursive=True)
+
+    def _take(self, landed: Manifest) -> None:
+        for name in self.states:
+            paths = [file.path for file in landed.files if file.table == name and file.rows]
+            with self._row_file(name) as rows:
+                only_new(self.storage, name, paths, self.live[name], rows)
+            if rows.rows:
+                self.done.append(f"bucket {self.bucket}: {rows.rows} rows of {name} fetched again")
+
+    def _whole_blobs(self) -> Ids:
+        """Blobs whose row and bytes are both there, or whose bytes never were to be."""
+        stored = F.col("stored") != "yes"
+        rows = self.spark.read.option("branch", BRANCH).table(full_name("blobs"))
+        found = rows.where((F.col("bucket") == self.bucket) & stored).select("network", "oid").toArrow()
+        never = set(zip(found["network"].to_pylist(), found["oid"].to_pylist(), strict=True))
+        return (self.live["blobs"] & self.live["contents"]) | never
+
+    @contextmanager
+    def _row_file(self, name: str) -> Iterator[RowFile]:
+        """A file that the branch of a table gets when the block ends, if it has any row."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="repair-", dir=self.scratch) as folder:
+            rows = RowFile(BY_NAME[name], Path(folder) / "rows.parquet")
+            yield rows
+            made = rows.finish()
+            if made is None:
+                return
+            place = f"{WAREHOUSE}/{NAMESPACE}/{name}/data/bucket={self.bucket}/{PREFIX}{uuid4().hex}.parquet"
+            sent = self.storage.upload(made, place)
+        self.check_lease()
+        new = [NewFile(self.storage.uri(sent.path), self.bucket)]
+        self._table(name).add(new)
+        self.states[name] = self._table(name).head()
+        self.new.setdefault(name, []).extend(new)
+
+    def _heal_nights(self, name: str, before: TableFiles) -> None:
+        """Let past nights have the rows that the files at fault had, from where they are now."""
+        bad = set(self.bad[name])
+        at: dict[int, list[str]] = {}
+        for tag, snapshot in before.tags.items():
+            at.setdefault(snapshot, []).append(tag)
+        in_current = before.current is not None and bad <= {file.path for file in before.live(before.current)}
+        for snapshot, tags in at.items():
+            mine = {file.path: file for file in before.live(snapshot) if file.bucket == self.bucket}
+            if bad.isdisjoint(mine):
+                continue
+            self.check_lease()
+            table = self._table(name)
+            table.begin(self.storage, snapshot, self.bucket, bad)
+            if in_current and all(file.role is Role.DATA for file in mine.values()) and bad <= mine.keys():
+                table.add(self.new.get(name, []))
+            else:
+                self._insert_missing(name)
+            self.check_lease()
+            table.become_tags(tags)
+            self.done.append(f"bucket {self.bucket}: {name} of {', '.join(sorted(tags))} has its rows again")
+
+    def _insert_missing(self, name: str) -> None:
+        """Rows that the current state has and the branch lacks: all that the files had, and what came later."""
+        columns = ", ".join(BY_NAME[name].column_names)
+        full = full_name(name)
+        self.spark.sql(f"REFRESH TABLE {full}")
+        self.spark.sql(
+            f"INSERT INTO {full}.branch_{BRANCH} SELECT {columns} FROM {full} WHERE bucket = {self.bucket} AND "  # noqa: S608 - names of ours
+            f"(network, oid) NOT IN (SELECT network, oid FROM {full}.branch_{BRANCH} WHERE bucket = {self.bucket})"
+        )
+
+
+def forget_states_with(
+    table: BranchedTable, files: TableFiles, bad: Collection[str], keep: Callable[[int], bool]
+) -> int:
+    """Expire snapshots that name files at fault and that no tag or branch names; how many.
+
+    Args:
+        keep: whether a snapshot is still needed for another reason.
+    """
+    table.drop_branch()
+    named = {*table.tags().values(), *table.branches().values()}
+    going = [
+        id_
+        for id_ in files.snapshots
+        if id_ not in named and not keep(id_) and any(file.path in bad for file in files.live(id_))
+    ]
+    if going:
+        table.expire(going)
+    return len(going)
+
+
+def at_fault(findings: Collection[Finding]) -> dict[int, dict[str, set[str]]]:
+    """Of findings, by bucket and table of objects, the data files to replace; a bucket with rows missing has none."""
+    found: dict[int, dict[str, set[str]]] = {}
+    for finding in findings:
+        if finding.bucket is None or finding.table not in OF_OBJECTS:
+            continue
+        if finding.kind is Kind.OBJECT_DOUBLED or finding.kind is Kind.SIDE_CHECKSUM:
+            continue
+        name = finding.table.removeprefix("code.")
+        files = found.setdefault(finding.bucket, {})
+        if finding.path and name in TABLES:
+            files.setdefault(name, set()).add(finding.path)
+    return found

@@ -1,0 +1,141 @@
+"""Rows of objects that the archive still has: in what is readable of a damaged file, or in files of past states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.errors import CheckFailed
+from pipeline.fetch.known import BODY, BODY_COLUMNS, TYPE_OF
+from pipeline.fetch.parquet import PAGE_BYTES, ZSTD_LEVEL, open_parquet
+from pipeline.git.pack_format import object_oid
+from pipeline.model.tables import BY_NAME, Table
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.interface import Storage
+from pipeline.storage.parquet import open_parquet_file
+
+BATCH_ROWS = 64
+GROUP_BYTES = 128 << 20
+
+Ids = set[tuple[int, bytes]]
+"""Network and id of rows."""
+
+
+@dataclass(slots=True)
+class RowFile:
+    """A new data file on scratch, made of rows as they come. No file appears without rows."""
+
+    table: Table
+    path: Path
+    rows: int = 0
+    _held: list[pa.RecordBatch] = field(default_factory=list)
+    _writer: pq.ParquetWriter | None = None
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take rows of the table."""
+        if len(batch):
+            self._held.append(batch)
+            self.rows += len(batch)
+            if sum(held.nbytes for held in self._held) >= GROUP_BYTES:
+                self._flush()
+
+    def finish(self) -> Path | None:
+        """Close; the file, None without rows."""
+        self._flush()
+        if self._writer is None:
+            return None
+        self._writer.close()
+        return self.path
+
+    def _flush(self) -> None:
+        if self._held:
+            if self._writer is None:
+                self._writer = open_parquet(self.table, self.path, ZSTD_LEVEL, PAGE_BYTES)
+            rows = pa.Table.from_batches(self._held)
+            self._writer.write_table(rows, row_group_size=len(rows))
+            self._held.clear()
+
+
+def salvage(storage: Storage, table: str, paths: Iterable[str], live: Ids, into: RowFile) -> None:
+    """Copy rows whose objects are whole and not live; each becomes live. What cannot be read is passed by.
+
+    Args:
+        live: ids that the table has; grows.
+    """
+    for path in paths:
+        with suppress(StoredFileDamaged), open_parquet_file(storage, path) as file:
+            for group in range(file.num_row_groups):
+                with suppress(OSError, UnicodeDecodeError, pa.ArrowException):
+                    for batch in _group(file, group, BY_NAME[table], live):
+                        into.add(batch)
+                        live.update(_ids(batch))
+
+
+def _group(file: pq.ParquetFile, group: int, table: Table, live: Ids) -> Iterator[pa.RecordBatch]:
+    ids = file.read_row_group(group, ["network", "oid"])
+    if live.issuperset(_ids(ids)):
+        return
+    taken: Ids = set()
+    for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(table.column_names)):
+        rows = batch.select(list(table.column_names))
+        whole = [
+            key not in live and key not in taken and (table.name == "blobs" or _is_whole(table.name, row))
+            for key, row in zip(_ids(batch), _bodies(table.name, batch), strict=True)
+        ]
+        kept = rows.filter(pa.array(whole, pa.bool_()))
+        taken.update(_ids(kept))
+        yield _at_head(kept, table)
+
+
+def only_new(storage: Storage, table: str, paths: Iterable[str], live: Ids, into: RowFile) -> None:
+    """Copy rows of landed files that are not live; each becomes live.
+
+    Raises:
+        StoredFileDamaged: as it says.
+    """
+    for path in paths:
+        with open_parquet_file(storage, path) as file:
+            for batch in file.iter_batches(BATCH_ROWS, columns=list(BY_NAME[table].column_names)):
+                new = pa.array([key not in live for key in _ids(batch)], pa.bool_())
+                rows = batch.select(list(BY_NAME[table].column_names)).filter(new)
+                live.update(_ids(rows))
+                into.add(_cast(rows, BY_NAME[table]))
+
+
+def _bodies(table: str, batch: pa.RecordBatch) -> list[Mapping[str, object]]:
+    columns = ["oid"] if table == "blobs" else BODY_COLUMNS[table]
+    rows: list[Mapping[str, object]] = batch.select(columns).to_pylist()
+    return rows
+
+
+def _is_whole(table: str, row: Mapping[str, object]) -> bool:
+    try:
+        return object_oid(TYPE_OF[table], BODY[table](dict(row))) == row["oid"]
+    except (AssertionError, CheckFailed, TypeError, ValueError, AttributeError):
+        return False
+
+
+def _ids(rows: pa.RecordBatch | pa.Table) -> list[tuple[int, bytes]]:
+    return list(zip(rows.column("network").to_pylist(), rows.column("oid").to_pylist(), strict=True))
+
+
+def _at_head(rows: pa.RecordBatch, table: Table) -> pa.RecordBatch:
+    """Flagged as at HEAD, whatever the file said: a flag too many does no harm, one too few does."""
+    rows = _cast(rows, table)
+    if "at_head" not in table.column_names:
+        return rows
+    at = table.column_names.index("at_head")
+    columns = [*rows.columns]
+    columns[at] = pc.fill_null(pa.nulls(len(rows), pa.bool_()), fill_value=True)
+    return pa.RecordBatch.from_arrays(columns, schema=table.arrow_schema)
+
+
+def _cast(rows: pa.RecordBatch, table: Table) -> pa.RecordBatch:
+    cast = pa.Table.from_batches([rows]).cast(table.arrow_schema).combine_chunks().to_batches()
+    return cast[0] if cast else pa.RecordBatch.from_pylist([], table.arrow_schema)

@@ -1,0 +1,123 @@
+"""Repair end to end: what was restored before is restored after, judged by git."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.archive import night
+from tests.fsck.conftest import Story
+from tests.fsck.flips import flip
+from tests.support.git import git
+from tests.support.repos import compare
+
+NIGHTS = (2, 3, 4)
+
+
+@pytest.fixture(scope="module")
+def before(story: Story, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Path]:
+    """Every repository as of every night."""
+    folder = tmp_path_factory.mktemp("before")
+    return {
+        (repo.name, day): story.archive.restore(story.daemon.url(repo.name), folder / f"{repo.name}-{day}", day=day)
+        for repo in story.repositories
+        for day in NIGHTS
+    }
+
+
+def same_as(before: dict[tuple[str, int], Path], story: Story, folder: Path) -> None:
+    for (name, day), old in before.items():
+        new = story.archive.restore(story.daemon.url(name), folder / f"{name}-{day}", day=day)
+        assert compare(old, new) == [], (name, day)
+
+
+def rows_of(story: Story, table: str) -> dict[int, list[str]]:
+    return {day: story.archive.rows(table, day) for day in NIGHTS}
+
+
+def test_whatever_has_a_copy_is_put_back_byte_for_byte(intact: Story) -> None:
+    patterns = (
+        "tables/code/*/metadata/*-m0.avro",
+        "tables/code/*/metadata/snap-*.avro",
+        "tables/code/refs/data/**/[!.]*.parquet",
+        "tables/code/origins/data/**/[!.]*.parquet",
+        "runs/*/*.json",
+        "runs/*/*/*.json",
+        "results/*/*.json",
+    )
+    for pattern in patterns:
+        first, *_, last = intact.files(pattern)
+        flip(first, 81)
+        last.unlink()
+    flip(intact.root / "archive.json", 81)
+    flip(intact.files("tables/code/commits/metadata/.snap-*.crc")[0], 70)
+    newest = max(
+        intact.files("tables/code/trees/metadata/v*.metadata.json"), key=lambda p: int(p.name[1:].split(".")[0])
+    )
+    flip(newest, 1000)
+    (intact.root / "tables/code/trees/metadata/version-hint.text").write_text("x")
+    said = intact.archive.ask("fsck", "--repair")
+    assert said["findings"] == []
+    assert len(said["repaired"]) >= 15
+    for path in intact.pristine.rglob("*"):
+        here = intact.root / path.relative_to(intact.pristine)
+        if path.is_file() and not path.name.startswith(".") and "lease" not in path.name:
+            assert here.read_bytes() == path.read_bytes(), path
+    intact.archive.ask("fsck")
+
+
+def test_objects_are_fetched_again_and_every_night_is_what_it_was(
+    intact: Story, before: dict[tuple[str, int], Path], tmp_path: Path
+) -> None:
+    tables = ("contents", "trees", "commits", "blobs", "tags")
+    was = {table: rows_of(intact, table) for table in tables}
+    flip(intact.files("tables/code/contents/data/2026-11-02/bucket=0/*.parquet")[0], 8 * 100)
+    intact.files("tables/code/trees/data/2026-11-03/bucket=0/*.parquet")[0].unlink()
+    commits = intact.files("tables/code/commits/data/2026-11-02/bucket=1/*.parquet")[0]
+    commits.write_bytes(commits.read_bytes()[:-20])
+    intact.files("tables/code/tags/data/2026-11-02/bucket=1/*.parquet")[0].unlink()
+    intact.files("tables/code/blobs/data/2026-11-02/bucket=3/*.parquet")[0].unlink()
+    assert len(intact.archive.ask("fsck", code=3)["findings"]) == 5
+    said = intact.archive.ask("fsck", "--repair")
+    assert said["findings"] == []
+    assert any("fetched again" in sentence for sentence in said["repaired"])
+    assert intact.archive.ask("fsck", "--deep")["findings"] == []
+    same_as(before, intact, tmp_path)
+    for table in tables:
+        for day in NIGHTS:
+            oids = {row["oid"] for row in intact.archive.sql(f"SELECT hex(oid) AS oid FROM {table}", day=day)}
+            assert len(oids) == len(was[table][day]), (table, day)
+
+
+def test_a_derived_table_is_made_anew(intact: Story) -> None:
+    tables = ("files", "head_blobs", "repositories")
+    was = {table: intact.archive.rows(table, 4) for table in tables}
+    for table in tables:
+        flip(intact.files(f"tables/code/{table}/data/bucket=1/[!.]*.parquet")[-1], 8 * 60)
+    said = intact.archive.ask("fsck", "--repair")
+    left = [finding["nights"] for finding in said["findings"]]
+    assert all("2026-11-04" not in nights for nights in left), said
+    assert {table: intact.archive.rows(table, 4) for table in tables} == was
+
+
+def test_what_nobody_serves_any_more_stays_a_finding(intact: Story, before: dict[tuple[str, int], Path]) -> None:
+    """And what is still readable of the damaged file is kept."""
+    a = intact.repositories[0]
+    hidden = a.rename(a.with_suffix(".hidden"))
+    fork = intact.repositories[3]
+    hidden_fork = fork.rename(fork.with_suffix(".hidden"))
+    try:
+        contents = intact.files("tables/code/contents/data/2026-11-02/bucket=0/*.parquet")[0]
+        flip(contents, 8 * 100)
+        said = intact.archive.ask("fsck", "--repair", "--deep", code=3)
+    finally:
+        hidden.rename(a)
+        hidden_fork.rename(fork)
+    assert {finding["kind"] for finding in said["findings"]} == {"content_disagrees"}
+    assert any("still readable" in sentence for sentence in said["repaired"])
+    assert any("not_found" in sentence for sentence in said["repaired"])
+    healed = intact.archive.ask("fsck", "--repair", "--deep")
+    assert healed["findings"] == []
+    assert git(intact.archive.restore(intact.daemon.url(a.name), before[a.name, 2].parent / "again"), "fsck") == b""
+    assert night(2)
