@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.model.origin import Origin
+from pipeline.model.tables import ALL
+from pipeline.tables.iceberg import full_name
 from tests.e2e.archive import Archive, Place
-from tests.support.git import put, put_tag, resolve, set_refs
+from tests.support.git import put, put_commit, put_tag, put_tree, resolve, set_refs
 from tests.support.repos import add_commits, build_graph, fork_of
 from tests.support.servers import Peer, git_daemon
 from tests.support.spark import own_spark
@@ -41,6 +43,9 @@ class Story:
         """Everything as the last night left it, times of change included."""
         shutil.rmtree(self.root)
         shutil.copytree(self.pristine, self.root)
+        spark = self.archive.spark
+        for table in ALL:  # Spark would go on from versions that are no more
+            spark.sql(f"REFRESH TABLE {full_name(table.name)}")
 
     def files(self, pattern: str) -> list[Path]:
         found = sorted(path for path in self.root.glob(pattern) if path.is_file())
@@ -65,7 +70,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         tagged = put_tag(b, resolve(b, "refs/heads/main"), "commit", "v1")
         big = put(c, "blob", b"too large" * 20_000)
         set_refs(b, {b"refs/tags/v1": tagged})
-        set_refs(c, {b"refs/tags/big": big})
+        set_refs(c, {b"refs/heads/big": put_commit(c, put_tree(c, ("100644", "big", big)))})
         fork = fork_of(a, served / "fork.git")
         archive.add(*(daemon.url(repo.name) for repo in (a, b, c)), (daemon.url(fork.name), daemon.url(a.name)))
         archive.nightly(2)
