@@ -80,6 +80,6 @@ class StoredFileDamaged(CheckFailed):
     def __str__(self) -> str:
         return (
             f"{self.path or 'a stored file, named in the log,'} can not be read: {self.problem}. If it is a landed "
-            "file, delete the manifest of its bucket and run the load again; if it belongs to a table, bring it back "
-            "from a copy"
+            "file, delete the manifest of its bucket and run the load again; if it belongs to a table, run "
+            "`pipeline fsck --repair`"
         )

@@ -124,6 +124,11 @@ class Archive:
         assert said.code == code, f"{words} ended with {said.code}\n{said.stdout}\n{said.stderr}\n{done.exc_info}"
         return said
 
+    def run_any(self, *arguments: str | Path) -> int:
+        """Run a command in this process, however it ends; its exit code."""
+        with _own_logging():
+            return CliRunner().invoke(cli, [*_placed(arguments, "--config", str(self.config_path))]).exit_code
+
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Start a command as a program of its own, in a session of its own."""
         words = [str(PROGRAM), *_placed(arguments, "--config", str(self.config_path))]

@@ -89,6 +89,23 @@ def name_in(daemon: Peer, bucket: int) -> str:
     return next(name for name in names if Origin(daemon.url(name)).network % 4 == bucket)
 
 
+Restored = dict[tuple[str, int], Path]
+"""Repositories by name and night."""
+
+NIGHTS = (2, 3, 4)
+
+
+@pytest.fixture(scope="package")
+def before(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Restored:
+    """Every repository as of every night, restored from the archive as the nights left it."""
+    folder = tmp_path_factory.mktemp("before")
+    return {
+        (repo.name, day): story.archive.restore(story.daemon.url(repo.name), folder / f"{repo.name}-{day}", day=day)
+        for repo in story.repositories
+        for day in NIGHTS
+    }
+
+
 @pytest.fixture
 def intact(story: Story) -> Iterator[Story]:
     """The story, put back as it was after each test."""

@@ -4,29 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from tests.e2e.archive import night
-from tests.fsck.conftest import Story
+from tests.fsck.conftest import NIGHTS, Restored, Story
 from tests.fsck.flips import flip
 from tests.support.git import git
 from tests.support.repos import compare
 
-NIGHTS = (2, 3, 4)
 
-
-@pytest.fixture(scope="module")
-def before(story: Story, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Path]:
-    """Every repository as of every night."""
-    folder = tmp_path_factory.mktemp("before")
-    return {
-        (repo.name, day): story.archive.restore(story.daemon.url(repo.name), folder / f"{repo.name}-{day}", day=day)
-        for repo in story.repositories
-        for day in NIGHTS
-    }
-
-
-def same_as(before: dict[tuple[str, int], Path], story: Story, folder: Path) -> None:
+def same_as(before: Restored, story: Story, folder: Path) -> None:
     for (name, day), old in before.items():
         new = story.archive.restore(story.daemon.url(name), folder / f"{name}-{day}", day=day)
         assert compare(old, new) == [], (name, day)
@@ -68,7 +52,7 @@ def test_whatever_has_a_copy_is_put_back_byte_for_byte(intact: Story) -> None:
 
 
 def test_objects_are_fetched_again_and_every_night_is_what_it_was(
-    intact: Story, before: dict[tuple[str, int], Path], tmp_path: Path
+    intact: Story, before: Restored, tmp_path: Path
 ) -> None:
     tables = ("contents", "trees", "commits", "blobs", "tags")
     was = {table: rows_of(intact, table) for table in tables}
@@ -101,7 +85,7 @@ def test_a_derived_table_is_made_anew(intact: Story) -> None:
     assert {table: intact.archive.rows(table, 4) for table in tables} == was
 
 
-def test_what_nobody_serves_any_more_stays_a_finding(intact: Story, before: dict[tuple[str, int], Path]) -> None:
+def test_what_nobody_serves_any_more_stays_a_finding(intact: Story, before: Restored) -> None:
     """And what is still readable of the damaged file is kept."""
     a = intact.repositories[0]
     hidden = a.rename(a.with_suffix(".hidden"))
@@ -120,4 +104,3 @@ def test_what_nobody_serves_any_more_stays_a_finding(intact: Story, before: dict
     healed = intact.archive.ask("fsck", "--repair", "--deep")
     assert healed["findings"] == []
     assert git(intact.archive.restore(intact.daemon.url(a.name), before[a.name, 2].parent / "again"), "fsck") == b""
-    assert night(2)
