@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
+from functools import cache
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,6 +13,8 @@ from pipeline.model.layout import ARCHIVE, RUNS, Load
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 
@@ -82,5 +86,21 @@ def open_archive(storage: Storage) -> ArchiveInfo:
 
 def begun_loads(storage: Storage) -> dict[Load, bool]:
     """Loads that were begun, by name, which is in order of time, and whether each is finished."""
-    loads = (Load.named(entry.path.rpartition("/")[2]) for entry in storage.list(RUNS) if entry.is_dir)
-    return {load: storage.stat(load.finished) is not None for load in loads if load is not None}
+    return {load: storage.stat(load.finished) is not None for load in named_loads(storage)}
+
+
+def named_loads(storage: Storage) -> list[Load]:
+    """Loads that have a folder, by name. Other folders, such as copies, are left alone, with one warning each."""
+    loads = []
+    for entry in storage.list(RUNS):
+        load = Load.named(entry.path.rpartition("/")[2]) if entry.is_dir else None
+        if load is not None:
+            loads.append(load)
+        elif entry.is_dir:
+            _warn_of_stray(storage.uri(entry.path))
+    return loads
+
+
+@cache
+def _warn_of_stray(uri: str) -> None:
+    logger.warning("%s is no load's folder and is left alone; it is better kept outside of %s/", uri, RUNS)

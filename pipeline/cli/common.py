@@ -19,6 +19,7 @@ from pipeline.cli.output import Format, Output, set_up_logging
 from pipeline.cli.progress import show_progress
 from pipeline.config import Config, load_config
 from pipeline.errors import ExitCode, PipelineError
+from pipeline.model.layout import parse_night
 from pipeline.redact import never_show
 from pipeline.storage.factory import open_storage
 from pipeline.storage.interface import Storage
@@ -120,10 +121,10 @@ class Night(click.ParamType[date]):
         """Parse, or fail as wrong usage."""
         if isinstance(value, date):
             return value
-        try:
-            return date.fromisoformat(str(value))
-        except ValueError:
+        night = parse_night(str(value))
+        if night is None:
             self.fail(f"{value!r} is not a date like 2026-11-24", param, ctx)
+        return night
 
 
 def today() -> date:

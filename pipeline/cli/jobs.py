@@ -18,6 +18,7 @@ from pipeline.submit.run_job import list_jobs, run_job
 from pipeline.tables.content_plan import content_stays
 from pipeline.tables.failures import SparkFailed, told_plainly
 from pipeline.tables.read import Archive
+from pipeline.tables.read_only import check_read_only
 from pipeline.tables.session import session_conf
 
 night_option = click.option("--night", type=Night(), default=None, help="Which night; default: the newest.")
@@ -91,11 +92,12 @@ def jobs(context: Context) -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Rows to show.")
 @command_options
 def sql(context: Context, query: str, night: date | None, limit: int) -> None:
-    """Ask the tables of a night a question: SELECT ... FROM commits, files, blobs, ..."""
+    """Ask the tables of a night a question: SELECT ... FROM commits, files, blobs, ... It reads and never writes."""
     context.archive()
     archive = Archive(context.spark())
     archive.register_views(night)
     try:
+        check_read_only(context.spark(), query)
         result = context.spark().sql(query)
     except PySparkException as error:
         raise UsageError(str(error).partition("\n\nJVM stacktrace")[0].strip()) from None

@@ -16,10 +16,11 @@ from pipeline.errors import ExitCode, UsageError
 from pipeline.model.origin import FETCHED_SCHEMES, Origin, check_url, is_fetched
 from pipeline.model.origin_list import parse_origin_list
 from pipeline.model.pattern import Pattern, parse_pattern, parse_patterns
-from pipeline.tables.iceberg import full_name
+from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.opt_outs import admitted
 from pipeline.tables.origin_states import StateChange, opt_out, pause, resume
 from pipeline.tables.origins import add_origins
+from pipeline.tables.rewrite import see
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,8 @@ _state_command(
 def list_(context: Context) -> None:
     """List all origins."""
     context.archive()
-    found = [row.asDict() for row in context.spark().table(full_name("origins")).orderBy("url").collect()]
+    listed = one_row_a_url(see(context.spark(), "origins").rows()).orderBy("url")
+    found = [row.asDict() for row in listed.collect()]
     if not context.output.result(found):
         columns = ("url", "fork_of", "state", "next_due", "last_visit", "last_status", "last_error")
         context.output.table(None, columns, [[row[column] for column in columns] for row in found])

@@ -25,6 +25,7 @@ from pipeline.model.tables import CONTENTS, FILES, NAMESPACE, TREES, Table
 from pipeline.plan.budget import Budget
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import NewFile, full_name
+from pipeline.tables.rewrite import Seen, see
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,8 @@ def compact_bucket(
     current = iceberg.current()
     assert current is not None
     old = iceberg.scan_bucket(current.id, stats.bucket)
-    at_head = _at_head(spark, storage, stats.bucket) if renew and table is CONTENTS else None
+    files = see(spark, FILES.name)
+    at_head = _at_head(spark, storage, files, stats.bucket) if renew and table is CONTENTS else None
     if old.deletes:
         keys = _live_keys(spark, table, stats.bucket, current.id)
     else:
@@ -139,6 +141,8 @@ def compact_bucket(
         place = f"{WAREHOUSE}/{NAMESPACE}/{table.name}/data/bucket={stats.bucket}/{PREFIX}{uuid4().hex}"
         sent = [storage.upload(path, f"{place}-{n}.parquet") for n, path in enumerate(writer.finish())]
     check_lease()
+    if at_head is not None and see(spark, FILES.name).snapshot != files.snapshot:
+        raise FilesChanged(FILES.name, "What is at HEAD changed meanwhile")
     new = [NewFile(storage.uri(uploaded.path), stats.bucket) for uploaded in sent]
     iceberg.replace_files(old, new, {"pipeline.compacted": str(stats.bucket)})
     after = sum(uploaded.size_bytes for uploaded in sent)
@@ -155,12 +159,11 @@ def _live_keys(spark: SparkSession, table: Table, bucket: int, snapshot: int) ->
     return frame.select(*columns, *names).toArrow()
 
 
-def _at_head(spark: SparkSession, storage: Storage, bucket: int) -> pa.Table:
-    """What ``files`` has at HEAD now. Its rows are deleted by writing files anew; a flag too many would do no harm."""
+def _at_head(spark: SparkSession, storage: Storage, seen: Seen, bucket: int) -> pa.Table:
+    """What ``files`` has at HEAD. Its rows are deleted by writing files anew; a flag too many would do no harm."""
     iceberg = MaintainedTable(spark, FILES.name)
-    current = iceberg.current()
-    assert current is not None
-    return read_at_head(storage, [file.location() for file in iceberg.scan_bucket(current.id, bucket).data])
+    assert seen.snapshot is not None
+    return read_at_head(storage, [file.location() for file in iceberg.scan_bucket(seen.snapshot, bucket).data])
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j 
 from pipeline.errors import PipelineError
 from pipeline.maintain.retention import History
 from pipeline.tables.iceberg import IcebergTable, JavaObject, NewFile
+from pipeline.tables.rewrite import is_conflict
 
 _DELETED_AT_ONCE = 1000
 
@@ -65,14 +66,16 @@ class MaintainedTable(IcebergTable):
             if new not in tags:
                 change = change.createTag(new, tags[old])
             change = change.removeTag(old)
-        change.commit()
+        with self.committing():
+            change.commit()
 
     def remove_tags(self, names: Iterable[str]) -> None:
         """Remove tags, all in one commit."""
         change = self._java.manageSnapshots()
         for name in names:
             change = change.removeTag(name)
-        change.commit()
+        with self.committing():
+            change.commit()
 
     def manifests(self) -> Manifests:
         """The manifests of all snapshots, of data and of deletes."""
@@ -107,7 +110,8 @@ class MaintainedTable(IcebergTable):
         expiry = self._java.expireSnapshots().expireOlderThan(0).cleanExpiredFiles(False)
         for snapshot in snapshots:
             expiry = expiry.expireSnapshotId(snapshot)
-        expiry.commit()
+        with self.committing():
+            expiry.commit()
 
     def unreferenced(self, older_than: float) -> list[str]:
         """Files in the table's folder, last changed before a time, that none of its snapshots needs. Deletes nothing.
@@ -153,9 +157,10 @@ class MaintainedTable(IcebergTable):
             rewrite.commit()
             gone = sum(file.fileSizeInBytes() for file in old.data)
             self._keep_split(transaction, max(self._stored_bytes() - gone, 0), added)
-            transaction.commitTransaction()
+            with self.committing():
+                transaction.commitTransaction()
         except Py4JJavaError as error:
-            if "ValidationException" in str(error.java_exception.getClass().getName()):
+            if is_conflict(error):
                 raise FilesChanged(self.name, str(error.java_exception.getMessage())) from error
             raise
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from pipeline.archive import named_loads
 from pipeline.maintain.rubbish import Rubbish, Why
-from pipeline.model.layout import RUNS, Load
+from pipeline.model.layout import Load
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Entry, Storage
@@ -41,12 +42,7 @@ class LoadState:
 
 def load_states(storage: Storage) -> list[LoadState]:
     """All loads that were begun, by name. What is no load's folder is left alone."""
-    states = []
-    for entry in storage.list(RUNS):
-        load = Load.named(entry.path.rpartition("/")[2])
-        if load is not None and entry.is_dir:
-            states.append(_state(storage, load))
-    return states
+    return [_state(storage, load) for load in named_loads(storage)]
 
 
 def may_renew(states: Iterable[LoadState]) -> bool:

@@ -21,13 +21,12 @@ from pyspark.sql import SparkSession
 from pipeline.maintain.iceberg import MaintainedTable, Manifests
 from pipeline.maintain.retention import files_to_delete, nights_to_drop, snapshots_to_expire, tags_to_drop
 from pipeline.maintain.rubbish import Rubbish, Why, measured, remove_empty
-from pipeline.model.layout import tag_of
+from pipeline.model.layout import night_of, tag_of
 from pipeline.model.tables import ALL
 from pipeline.storage.interface import Storage
 from pipeline.storage.paths import parent_of
 from pipeline.tables.seal import nights
 
-_NIGHT = re.compile(r"night-(\d{4}-\d\d-\d\d)")
 _RETIRED = re.compile(r"retired-\d{4}-\d\d-\d\d-(\d+)")
 
 
@@ -114,7 +113,7 @@ def apply_nights(spark: SparkSession, storage: Storage, plan: NightsPlan, check_
 
 
 def _nights_of(tags: Mapping[str, int]) -> set[date]:
-    return {date.fromisoformat(match[1]) for match in map(_NIGHT.fullmatch, tags) if match}
+    return {night for night in map(night_of, tags) if night is not None}
 
 
 def _retired_at(name: str, before: float) -> bool:

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from pyspark.sql import SparkSession
+from pyspark.sql import Row, SparkSession
 
 from pipeline.maintain.iceberg import MaintainedTable
 from pipeline.model.tables import ALL, CONTENTS, TREES
-from pipeline.tables.iceberg import full_name
+from pipeline.tables.iceberg import IcebergTable, full_name
+from pipeline.tables.rewrite import is_conflict
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +75,8 @@ def apply_small_files(
 ) -> None:
     """Rewrite the small files of these buckets, each into as few as can be, keeping every row's id and age.
 
-    Iceberg commits optimistically: files that others add meanwhile stay, and if others replaced the same files, the
-    rewrite fails and changes nothing.
+    Iceberg commits on the condition that the files are still those that it read: what others add meanwhile stays, and
+    what others replaced meanwhile is left as they made it, for the next run.
 
     Args:
         check_lease: raises when this run may not write any more; called before each commit's work.
@@ -86,13 +87,15 @@ def apply_small_files(
     for table, buckets in by_table.items():
         for at in range(0, len(buckets), BUCKETS_AT_ONCE):
             check_lease()
-            result = spark.sql(rewrite_statement(table, buckets[at : at + BUCKETS_AT_ONCE], small_bytes)).collect()[0]
-            log.info(
-                "%s: %d small files became %d",
-                table,
-                result["rewritten_data_files_count"],
-                result["added_data_files_count"],
-            )
+            statement = rewrite_statement(table, buckets[at : at + BUCKETS_AT_ONCE], small_bytes)
+            result = _unless_others_did(spark, table, statement)
+            if result is not None:
+                log.info(
+                    "%s: %d small files became %d",
+                    table,
+                    result["rewritten_data_files_count"],
+                    result["added_data_files_count"],
+                )
 
 
 def rewrite_statement(table: str, buckets: Sequence[int], small_bytes: int) -> str:
@@ -125,5 +128,18 @@ def apply_manifests(spark: SparkSession, found: Iterable[SmallManifests], check_
     """Rewrite the manifests of these tables, grouped by bucket, so that a read of one bucket opens few."""
     for small in found:
         check_lease()
-        spark.sql(f"CALL system.rewrite_manifests(table => '{full_name(small.table)}')").collect()
-        log.info("%s: %d small manifests rewritten", small.table, small.manifests)
+        statement = f"CALL system.rewrite_manifests(table => '{full_name(small.table)}')"
+        if _unless_others_did(spark, small.table, statement) is not None:
+            log.info("%s: %d small manifests rewritten", small.table, small.manifests)
+
+
+def _unless_others_did(spark: SparkSession, table: str, statement: str) -> Row | None:
+    """Run a rewriting procedure; None where others changed what it was to rewrite, and it changed nothing."""
+    try:
+        with IcebergTable(spark, table).committing():
+            return spark.sql(statement).collect()[0]
+    except Exception as error:
+        if not is_conflict(error):
+            raise
+        log.warning("%s was changed by somebody else while it was rewritten; that is left to the next run", table)
+        return None

@@ -20,8 +20,9 @@ A load is what is published at once: a night, or one batch of a backfill.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from pipeline.model.tables import NAMESPACE
 
@@ -32,11 +33,37 @@ RESULTS = "results"
 CHECKSUMS = "checksums"
 FSCK = "fsck"
 _BATCH = "-backfill-"
+_TAG = "night-"
+_NIGHT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def parse_night(text: str) -> date | None:
+    """The date that a text is in the form YYYY-MM-DD; None for any other text.
+
+    >>> parse_night("2026-11-24"), parse_night("20261124"), parse_night("2026-02-30")
+    (datetime.date(2026, 11, 24), None, None)
+    """
+    if not _NIGHT.fullmatch(text):
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def newest_possible(today: date) -> date:
+    """The last night that a run may be dated on a day, both UTC: it is tomorrow already where some people live."""
+    return today + timedelta(days=1)
 
 
 def tag_of(night: date) -> str:
     """The Iceberg tag of a night."""
-    return f"night-{night.isoformat()}"
+    return f"{_TAG}{night.isoformat()}"
+
+
+def night_of(tag: str) -> date | None:
+    """The night that a tag names; None for any other tag."""
+    return parse_night(tag.removeprefix(_TAG)) if tag.startswith(_TAG) else None
 
 
 def table_data(table: str, load: str) -> str:
@@ -58,11 +85,21 @@ class Load:
 
     @classmethod
     def named(cls, name: str) -> Load | None:
-        """The load that a folder in ``runs/`` belongs to; None for a name that is no load's."""
-        try:
-            return cls(date.fromisoformat(name[:10]), name)
-        except ValueError:
+        """The load that a folder in ``runs/`` belongs to; None for a name that is no load's, to the letter.
+
+        >>> Load.named("2026-11-24.bak"), Load.named("2026-11-24-backfill-7")
+        (None, None)
+        """
+        night = parse_night(name[:10])
+        if night is None:
             return None
+        if len(name) == len(night.isoformat()):
+            return cls.of_night(night)
+        number = name[10:].removeprefix(_BATCH)
+        if not number.isascii() or not number.isdecimal():
+            return None
+        batch = cls.of_batch(night, int(number))
+        return batch if batch.name == name else None
 
     @classmethod
     def of_batch(cls, night: date, number: int) -> Load:

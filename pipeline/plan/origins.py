@@ -8,10 +8,13 @@ from datetime import date
 from itertools import product
 
 from pipeline.model.origin import OriginState
-from pipeline.model.visit import GONE_AFTER, VisitStatus, next_due
+from pipeline.model.visit import GONE_AFTER, GONE_WAIT_DAYS, VisitStatus, next_due
 
 LOOKED_AT = (OriginState.ACTIVE, OriginState.GONE)
 """States of origins that are due once their ``next_due`` has come, or if they have none."""
+
+FARTHEST_DUE_DAYS = GONE_WAIT_DAYS + 1
+"""No visit puts the next one farther from a night than this: a visit may be dated tomorrow, and a wait is that long."""
 
 FAILURES_THAT_MATTER = GONE_AFTER + 3
 """More failures in a row than this change nothing any more, so the rule fits a table."""

@@ -18,6 +18,7 @@ from pipeline.model.visit import VisitStatus
 from pipeline.plan.fetch import Ref
 from pipeline.plan.restore import lay_out
 from pipeline.restore.reachable import reachable
+from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.read import Archive, GitObject
 from pipeline.tables.status import OriginNotFound
 
@@ -88,7 +89,7 @@ def restore_repository(archive: Archive, url: str, directory: Path, scratch: Pat
         UsageError: the directory is in use.
     """
     network, bucket = _place(archive, url)
-    rows = archive.refs_at(url)
+    rows = archive.refs_at(url, network=network)
     if not rows and not _ever_ended_well(archive, url, bucket):
         raise NeverArchived(url)
     absent = _not_stored(archive, network, bucket)
@@ -137,7 +138,8 @@ def _ids(digits: Iterable[bytes]) -> set[bytes]:
 
 def _place(archive: Archive, url: str) -> tuple[int, int]:
     """The network and bucket of an origin that some visit has seen by the archive's night."""
-    found = archive.table("origins").where((F.col("url") == url) & F.col("last_visit").isNotNull()).collect()
+    origins = archive.table("origins").where((F.col("url") == url) & F.col("last_visit").isNotNull())
+    found = one_row_a_url(origins).collect()
     if not found:
         raise OriginNotFound(url)
     return found[0]["network"], found[0]["bucket"]

@@ -6,7 +6,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.model.tables import ALL, NAMESPACE, Table, spark_type
 from pipeline.tables.iceberg import IcebergTable, full_name
-from pipeline.tables.session import CATALOG
+from pipeline.tables.rewrite import creating
 from pipeline.tables.statistics import BUCKETS_PROPERTY
 
 _MIB = 1 << 20
@@ -61,9 +61,9 @@ def create_tables(spark: SparkSession, buckets: int) -> None:
     Args:
         buckets: number of buckets of the archive, kept as a table property for people.
     """
-    spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.{NAMESPACE}")
     for table in ALL:
-        spark.sql(_create_statement(table, buckets))
+        with creating(spark, NAMESPACE):
+            spark.sql(_create_statement(table, buckets))
         _finish(spark, table)
 
 
@@ -94,7 +94,8 @@ def _finish(spark: SparkSession, table: Table) -> None:
     iceberg.set_properties({"schema.name-mapping.default": iceberg.name_mapping()})
     if columns := _SORTED_BY.get(table.name):
         order = ", ".join(columns)
-        spark.sql(f"ALTER TABLE {iceberg.name} WRITE DISTRIBUTED BY PARTITION LOCALLY ORDERED BY {order}")
+        with iceberg.committing():
+            spark.sql(f"ALTER TABLE {iceberg.name} WRITE DISTRIBUTED BY PARTITION LOCALLY ORDERED BY {order}")
         iceberg = IcebergTable(spark, table.name)
     iceberg.commit_nothing()
 

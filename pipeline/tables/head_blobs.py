@@ -12,8 +12,9 @@ from pipeline.model.layout import Load
 from pipeline.model.tables import HEAD_BLOBS, OID
 from pipeline.tables.frames import join_ids
 from pipeline.tables.head_files import local_frame_of, mark_at_head
-from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets, replace_where
+from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets
 from pipeline.tables.language import count_lines, language_of
+from pipeline.tables.rewrite import Seen, overwrite
 from pipeline.tables.session import split_freely
 
 KEY = ["bucket", "network", "oid"]
@@ -24,7 +25,9 @@ _LOOKED = pa.schema(
 _LOOKED_TYPES = "bucket int, network bigint, oid binary, language string, lines bigint"
 
 
-def replace_head_blobs(spark: SparkSession, load: Load, heads: pa.Table, check_lease: Callable[[], None]) -> None:
+def replace_head_blobs(
+    spark: SparkSession, load: Load, heads: pa.Table, seen: Seen, check_lease: Callable[[], None]
+) -> None:
     """Bring the networks of moved origins up to date after ``files``; only blobs with a new id or name are read.
 
     Blobs that reach HEAD only now are marked ``at_head`` in ``contents`` first. The touched buckets are rewritten in
@@ -32,11 +35,12 @@ def replace_head_blobs(spark: SparkSession, load: Load, heads: pa.Table, check_l
 
     Args:
         heads: moved origins, as ``HEADS``, whose ``head_moved`` is true.
+        seen: the table as it was before ``heads`` were found.
         check_lease: called before each commit.
     """
     buckets = set(heads["bucket"].to_pylist())
     networks = F.broadcast(local_frame_of(spark, heads.select(["bucket", "network"])).distinct())
-    old = spark.table(full_name(HEAD_BLOBS.name)).where(in_buckets(buckets)).select(*HEAD_BLOBS.column_names)
+    old = seen.rows().where(in_buckets(buckets)).select(*HEAD_BLOBS.column_names)
     now = blobs_at_head(spark.table(full_name("files")).where(in_buckets(buckets)), networks)
     fresh = now.join(old, [*KEY, "name"], "left_anti").persist()
     try:
@@ -50,7 +54,7 @@ def replace_head_blobs(spark: SparkSession, load: Load, heads: pa.Table, check_l
             rows = rows.unionByName(_described(spark, fresh, counts))
         check_lease()
         with split_freely(spark):
-            replace_where(rows, full_name(HEAD_BLOBS.name), in_buckets(buckets), {LOAD_PROPERTY: load.name})
+            overwrite(rows, seen, in_buckets(buckets), {LOAD_PROPERTY: load.name})
     finally:
         # unpersist() would not find it: Spark caches a frame anew when a table that it reads from was written.
         spark.catalog.clearCache()

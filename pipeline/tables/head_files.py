@@ -15,7 +15,8 @@ from pipeline.model.layout import Load
 from pipeline.model.tables import FILES, OID, extension, spark_type
 from pipeline.plan.walk import MISSING, Entry, subtrees, walk
 from pipeline.tables.frames import local_frame
-from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets, replace_where
+from pipeline.tables.iceberg import LOAD_PROPERTY, IcebergTable, full_name, in_buckets
+from pipeline.tables.rewrite import Seen, overwrite, until_committed
 from pipeline.tables.session import split_freely
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,9 @@ _BODIES = pa.schema([("bucket", pa.int32()), ("network", pa.int64()), ("oid", OI
 _FILES_TYPES = ", ".join(f"{column.name} {spark_type(column.type)}" for column in FILES.columns)
 
 
-def replace_files(spark: SparkSession, load: Load, heads: pa.Table, check_lease: Callable[[], None]) -> None:
+def replace_files(
+    spark: SparkSession, load: Load, heads: pa.Table, seen: Seen, check_lease: Callable[[], None]
+) -> None:
     """Replace the rows of origins whose HEAD moved; one without a commit at HEAD keeps none.
 
     The touched buckets are rewritten in one commit, sorted, with the rows of other origins as they were. That writes
@@ -40,15 +43,16 @@ def replace_files(spark: SparkSession, load: Load, heads: pa.Table, check_lease:
 
     Args:
         heads: moved origins, as ``HEADS``, whose ``head_moved`` is true.
+        seen: the table as it was before ``heads`` were found.
         check_lease: called before each commit.
     """
     buckets = set(heads["bucket"].to_pylist())
     with _walked(spark, heads, buckets, check_lease) as found:
-        table = spark.table(full_name(FILES.name)).where(in_buckets(buckets))
+        table = seen.rows().where(in_buckets(buckets))
         moved = local_frame_of(spark, heads.select(["bucket", "origin"]))
         kept = table.join(F.broadcast(moved), ["bucket", "origin"], "left_anti").select(*FILES.column_names)
         check_lease()
-        replace_where(kept.unionByName(found), full_name(FILES.name), in_buckets(buckets), {LOAD_PROPERTY: load.name})
+        overwrite(kept.unionByName(found), seen, in_buckets(buckets), {LOAD_PROPERTY: load.name})
 
 
 def local_frame_of(spark: SparkSession, table: pa.Table) -> DataFrame:
@@ -181,15 +185,23 @@ def mark_at_head(
 ) -> None:
     """Set ``at_head`` on rows of ``trees`` or ``contents``: a merge on read, in which only the ids move.
 
+    Iceberg refuses the commit, and it is made anew, if rows of the buckets were added or moved since the statement
+    began to read.
+
     Args:
         ids: network and oid, few enough to broadcast.
         buckets: the buckets that they are in.
     """
-    check_lease()
     view = f"newly_at_head_{table}"
     F.broadcast(ids.select("network", "oid").distinct()).createOrReplaceTempView(view)
-    with split_freely(spark):
-        spark.sql(mark_statement(table, view, buckets))
+
+    def attempt() -> None:
+        newest = IcebergTable(spark, table)
+        check_lease()
+        with newest.committing(), split_freely(spark):
+            spark.sql(mark_statement(table, view, buckets))
+
+    until_committed(table, attempt)
     spark.catalog.dropTempView(view)
 
 

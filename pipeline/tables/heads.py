@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from pipeline.model.layout import Load
 from pipeline.model.tables import OID, TIME
+from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.iceberg import full_name, in_buckets
 from pipeline.tables.refs import is_there, last_changes
 
@@ -29,11 +30,12 @@ HEADS = pa.schema(
         ("head_moved", pa.bool_()),
     ]
 )
-"""A moved origin; ``night`` is that of its last change, ``tree`` the root of its HEAD, null if that is no commit."""
+"""A moved origin; ``night`` is that of the change published last, ``tree`` the root of its HEAD, null if that is no
+commit."""
 
 
 def moved_heads(spark: SparkSession, load: Load, buckets: Collection[int]) -> pa.Table:
-    """The origins whose refs changed in a load, or since they were last in ``repositories``, as ``HEADS``.
+    """The origins whose refs changed in a load, or since they were last in ``repositories``, as ``HEADS``; each once.
 
     ``head_moved`` tells that HEAD is another commit than ``repositories`` says, so that a rerun after a crash finds the
     same origins until ``repositories``, which is written last, is done.
@@ -43,20 +45,17 @@ def moved_heads(spark: SparkSession, load: Load, buckets: Collection[int]) -> pa
     """
     changes = last_changes(spark.table(full_name("refs")).where(in_buckets(buckets)))
     known = spark.table(full_name("repositories")).where(in_buckets(buckets))
-    known = known.select(
-        "bucket", "origin", F.col("night").alias("known_night"), F.col("head_commit").alias("known_head")
+    known = known.groupBy("bucket", "origin").agg(
+        F.max("night").alias("known_night"), F.max_by("head_commit", "night").alias("known_head")
     )
-    origins = spark.table(full_name("origins")).where(in_buckets(buckets))
-    origins = origins.select("bucket", F.col("url").alias("origin"), "fork_of")
+    origins = one_row_a_url(spark.table(full_name("origins")).where(in_buckets(buckets)), "bucket")
+    origins = origins.select("bucket", F.col("network").alias("home"), F.col("url").alias("origin"), "fork_of")
     moved = (
         _by_origin(changes)
         .join(known, ["bucket", "origin"], "left")
-        .where(
-            (F.col("night") >= F.lit(load.night))
-            | F.col("known_night").isNull()
-            | (F.col("night") > F.col("known_night"))
-        )
+        .where((F.col("night") == F.lit(load.night)) | ~F.col("night").eqNullSafe(F.col("known_night")))
         .join(origins, ["bucket", "origin"], "left")
+        .where(F.col("home").isNull() | (F.col("home") == F.col("network")))
     )
     at = _with_commits(spark, moved, buckets)
     head_moved = F.col("known_night").isNull() | ~F.col("head_commit").eqNullSafe(F.col("known_head"))
@@ -66,7 +65,7 @@ def moved_heads(spark: SparkSession, load: Load, buckets: Collection[int]) -> pa
 def _by_origin(changes: DataFrame) -> DataFrame:
     head = F.struct("target", "peeled", "symref")
     return changes.groupBy("bucket", "network", "origin").agg(
-        F.max("night").alias("night"),
+        F.max_by("night", "published").alias("night"),
         F.max(F.when((F.col("name") == "HEAD") & is_there(), head)).alias("head"),
         F.count_if(F.col("name").startswith("refs/heads/") & is_there()).alias("branches"),
         F.count_if(F.col("name").startswith("refs/tags/") & is_there()).alias("tags"),

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
+from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.errors import CheckFailed
-from pipeline.model.tables import NAMESPACE
+from pipeline.model.tables import ALL, NAMESPACE
 from pipeline.plan.partitioning import raw_ratio, split_of
+from pipeline.tables.commit_lock import one_at_a_time
 from pipeline.tables.session import CATALOG
 
 LOAD_PROPERTY = "pipeline.load"
@@ -74,8 +77,20 @@ class IcebergTable:
     def __init__(self, spark: SparkSession, table: str, namespace: str = NAMESPACE) -> None:
         self.name = full_name(table, namespace)
         self._spark = spark
-        self._java = self._class("spark.Spark3Util").loadIcebergTable(spark._jsparkSession, self.name)
-        self._java.refresh()
+        self._java = self._load()
+        try:
+            self._java.refresh()
+        except Py4JJavaError:
+            # Others committed so often since this session last looked that the metadata file it knows is deleted.
+            spark.catalog.refreshTable(self.name)
+            self._java = self._load()
+
+    def _load(self) -> JavaObject:
+        return self._class("spark.Spark3Util").loadIcebergTable(self._spark._jsparkSession, self.name)
+
+    def committing(self) -> AbstractContextManager[None]:
+        """Everything that commits to the table happens inside; see ``one_at_a_time``."""
+        return one_at_a_time(f"{self._java.location()}/metadata")
 
     def current(self) -> Snapshot | None:
         """The current snapshot, None for a table that never had one."""
@@ -97,12 +112,23 @@ class IcebergTable:
         return {name: refs[name].snapshotId() for name in refs if refs[name].isTag()}
 
     def create_tag(self, tag: str) -> None:
-        """Name the current snapshot, for ever: a tagged snapshot is never expired."""
-        self._java.manageSnapshots().createTag(tag, self._java.currentSnapshot().snapshotId()).commit()
+        """Name the snapshot that is current now, for ever: a tagged snapshot is never expired.
+
+        What others commit meanwhile is not in it. A tag that another run makes at the same time stays as it is.
+        """
+        named = self._java.currentSnapshot().snapshotId()
+        try:
+            with self.committing():
+                self._java.manageSnapshots().createTag(tag, named).commit()
+        except Py4JJavaError:
+            self._java.refresh()
+            if tag not in self.tags():
+                raise
 
     def commit_nothing(self) -> None:
         """Commit an empty snapshot, so that there is one to tag and to compare with."""
-        self._java.newFastAppend().commit()
+        with self.committing():
+            self._java.newFastAppend().commit()
 
     def snapshot(self, id_: int) -> Snapshot:
         """A snapshot that is known to be there."""
@@ -113,21 +139,38 @@ class IcebergTable:
         value = self._java.properties().get(key)
         return None if value is None else str(value)
 
-    def append_files(self, files: Sequence[NewFile], properties: Mapping[str, str]) -> None:
+    def append_files(self, files: Sequence[NewFile], properties: Mapping[str, str], since: int | None = None) -> None:
         """Register Parquet files in place, in one commit that carries the properties.
 
-        The caller sees to it that the table knows none of the paths yet.
+        Args:
+            since: the snapshot in which the caller has seen that the table has none of the files; none: the current.
+
+        Raises:
+            Py4JJavaError: rows were added to the files' buckets since that snapshot, see ``rewrite.is_conflict``.
         """
         new = self._read_footers(files)
         transaction = self._java.newTransaction()
-        append = transaction.newAppend()
+        append = transaction.newOverwrite().conflictDetectionFilter(self._in_buckets({f.bucket for f in files}))
+        append = append.validateNoConflictingData()
+        current = self.current()
+        if since is None and current is not None:
+            since = current.id
+        if since is not None:
+            append = append.validateFromSnapshot(since)
         for file in new:
-            append.appendFile(file.data_file)
+            append.addFile(file.data_file)
         for key, value in properties.items():
             append.set(key, value)
         append.commit()
         self._keep_split(transaction, self._stored_bytes(), new)
-        transaction.commitTransaction()
+        with self.committing():
+            transaction.commitTransaction()
+
+    def _in_buckets(self, buckets: Iterable[int]) -> JavaObject:
+        values = self._class("ArrayList", "java.util")()
+        for bucket in sorted(buckets):
+            values.add(bucket)
+        return getattr(self._class("expressions.Expressions"), "in")("bucket", values)
 
     def _read_footers(self, files: Sequence[NewFile]) -> list[Registered]:
         with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
@@ -193,7 +236,8 @@ class IcebergTable:
         update = self._java.updateProperties()
         for key, value in properties.items():
             update.set(key, value)
-        update.commit()
+        with self.committing():
+            update.commit()
 
 
 def table_exists(spark: SparkSession, table: str, namespace: str = NAMESPACE) -> bool:
@@ -201,20 +245,10 @@ def table_exists(spark: SparkSession, table: str, namespace: str = NAMESPACE) ->
     return spark.catalog.tableExists(full_name(table, namespace))
 
 
-def replace_where(df: DataFrame, name: str, condition: Column, properties: Mapping[str, str] | None = None) -> None:
-    """Replace the rows that fulfil a condition by those of ``df``, in one commit.
-
-    Unlike a dynamic overwrite this also empties partitions for which ``df`` has no row. The condition must be one
-    about partition columns.
-
-    Args:
-        name: full table name.
-        properties: kept in the snapshot's summary.
-    """
-    writer = df.writeTo(name)
-    for key, value in (properties or {}).items():
-        writer = writer.option(f"snapshot-property.{key}", value)
-    writer.overwrite(condition)
+def see_newest(spark: SparkSession) -> None:
+    """Make the session forget what it remembers of the archive's tables; others may have written since."""
+    for table in ALL:
+        IcebergTable(spark, table.name)
 
 
 def in_buckets(buckets: Iterable[int]) -> Column:

@@ -11,10 +11,10 @@ from pyspark.sql import functions as F
 
 from pipeline.model.origin import Origin
 from pipeline.model.pattern import BEFORE_HOST, DEFAULT_PORT, END, OptOuts, Pattern, parse_pattern
-from pipeline.model.tables import TIME
-from pipeline.tables.conflicts import retried
+from pipeline.model.tables import NAMESPACE, TIME
 from pipeline.tables.frames import local_frame
-from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
+from pipeline.tables.iceberg import full_name, table_exists
+from pipeline.tables.rewrite import creating, nothing, overwrite, see, until_committed
 
 OPT_OUTS = "opt_outs"
 _SCHEMA = pa.schema([("pattern", pa.string()), ("added_at", TIME)])
@@ -31,19 +31,22 @@ def add_opt_outs(spark: SparkSession, patterns: Iterable[Pattern]) -> int:
     Returns:
         How many were new.
     """
-    return retried(lambda: _add(spark, [str(pattern) for pattern in patterns]))
+    given = [str(pattern) for pattern in patterns]
+    return until_committed(OPT_OUTS, lambda: _add(spark, given))
 
 
 def _add(spark: SparkSession, patterns: Collection[str]) -> int:
     if not table_exists(spark, OPT_OUTS):
-        spark.sql(
-            f"CREATE TABLE IF NOT EXISTS {full_name(OPT_OUTS)} (pattern string, added_at timestamp) USING iceberg "
-            "COMMENT 'what must not be archived' TBLPROPERTIES ('format-version' = '3')"
-        )
-    new = sorted(set(patterns) - set(_patterns(spark)))
+        with creating(spark, NAMESPACE):
+            spark.sql(
+                f"CREATE TABLE IF NOT EXISTS {full_name(OPT_OUTS)} (pattern string, added_at timestamp) USING iceberg "
+                "COMMENT 'what must not be archived' TBLPROPERTIES ('format-version' = '3')"
+            )
+    seen = see(spark, OPT_OUTS)
+    new = sorted(set(patterns) - {row["pattern"] for row in seen.rows().collect()})
     if new:
         now = datetime.now(UTC)
-        local_frame(spark, [(pattern, now) for pattern in new], _SCHEMA).writeTo(full_name(OPT_OUTS)).append()
+        overwrite(local_frame(spark, [(pattern, now) for pattern in new], _SCHEMA), seen, nothing())
     return len(new)
 
 
@@ -56,22 +59,22 @@ def remove_opt_outs(spark: SparkSession, patterns: Iterable[Pattern]) -> int:
     places = {pattern.place for pattern in patterns}
 
     def remove() -> int:
-        going = [pattern for pattern in _patterns(spark) if parse_pattern(pattern).place in places]
-        if going:
-            spark.sql(
-                f"DELETE FROM {full_name(OPT_OUTS)} WHERE array_contains(:going, pattern)",  # noqa: S608 - a name of ours
-                args={"going": going},
-            )
-        return len(going)
+        if not table_exists(spark, OPT_OUTS):
+            return 0
+        seen = see(spark, OPT_OUTS)
+        rows = seen.rows().collect()
+        staying = [tuple(row) for row in rows if parse_pattern(row["pattern"]).place not in places]
+        if len(staying) < len(rows):
+            overwrite(local_frame(spark, staying, _SCHEMA), seen, F.lit(True))
+        return len(rows) - len(staying)
 
-    return retried(remove)
+    return until_committed(OPT_OUTS, remove)
 
 
 def _patterns(spark: SparkSession) -> list[str]:
     if not table_exists(spark, OPT_OUTS):
         return []
-    IcebergTable(spark, OPT_OUTS)  # the session may remember an older state
-    return [row["pattern"] for row in spark.table(full_name(OPT_OUTS)).collect()]
+    return [row["pattern"] for row in see(spark, OPT_OUTS).rows().collect()]
 
 
 def admitted(spark: SparkSession, origins: Iterable[Origin]) -> tuple[list[Origin], list[tuple[Origin, Pattern]]]:

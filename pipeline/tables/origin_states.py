@@ -13,10 +13,10 @@ from pipeline.errors import UsageError
 from pipeline.model.origin import OriginState
 from pipeline.model.pattern import Pattern
 from pipeline.model.tables import ORIGINS
-from pipeline.tables.conflicts import retried
 from pipeline.tables.frames import local_frame
-from pipeline.tables.iceberg import IcebergTable, full_name, in_buckets
+from pipeline.tables.iceberg import in_buckets
 from pipeline.tables.opt_outs import add_opt_outs, opt_outs, place_column, remove_opt_outs
+from pipeline.tables.rewrite import Seen, overwrite, see, until_committed
 
 _GIVEN = pa.schema([("given", pa.string()), ("key", pa.string()), ("below", pa.bool_())])
 
@@ -121,31 +121,27 @@ def _change(
     """
 
     def change() -> StateChange:
-        current = IcebergTable(spark, ORIGINS.name).current()
-        assert current is not None  # tables are created with a snapshot
-        origins = spark.read.option("versionAsOf", current.id).table(full_name(ORIGINS.name))
-        chosen = select(origins, patterns).withColumn("wanted", F.coalesce(wanted, F.lit(False))).persist()
+        seen = see(spark, ORIGINS.name)
+        chosen = select(seen.rows(), patterns).withColumn("wanted", F.coalesce(wanted, F.lit(False))).persist()
         try:
             known = {row["given"] for row in chosen.select("given").distinct().collect()}
             each = chosen.select("bucket", "url", "wanted").distinct()
             counts = each.groupBy("bucket").agg(F.count("*").alias("all"), F.count_if("wanted").alias("new")).collect()
             touched = [row["bucket"] for row in counts if row["new"]]
             if touched:
-                _write(spark, origins, each.where("wanted"), touched, state, current.id)
+                _write(seen, each.where("wanted"), touched, state)
         finally:
             chosen.unpersist()
         new = sum(row["new"] for row in counts)
         unknown = tuple(str(pattern) for pattern in patterns if str(pattern) not in known)
         return StateChange(state, new, sum(row["all"] for row in counts) - new, unknown)
 
-    return retried(change)
+    return until_committed(ORIGINS.name, change)
 
 
-def _write(
-    spark: SparkSession, origins: DataFrame, chosen: DataFrame, buckets: Sequence[int], state: OriginState, read: int
-) -> None:
+def _write(seen: Seen, chosen: DataFrame, buckets: Sequence[int], state: OriginState) -> None:
     urls = F.broadcast(chosen.select("bucket", "url", F.lit(True).alias("chosen")))
-    joined = origins.where(in_buckets(buckets)).join(urls, ["bucket", "url"], "left")
+    joined = seen.rows().where(in_buckets(buckets)).join(urls, ["bucket", "url"], "left")
     changes = {"state": F.lit(str(state)), "next_due": F.lit(None).cast("date")}
     after = joined.select(
         *(
@@ -153,6 +149,4 @@ def _write(
             for name in ORIGINS.column_names
         )
     )
-    writer = after.writeTo(full_name(ORIGINS.name))
-    writer = writer.option("isolation-level", "serializable").option("validate-from-snapshot-id", str(read))
-    writer.overwrite(in_buckets(buckets))
+    overwrite(after, seen, in_buckets(buckets))

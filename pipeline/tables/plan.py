@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import reduce
 
 import pyarrow as pa
@@ -15,12 +16,14 @@ from pipeline.model.layout import Load
 from pipeline.model.origin import OriginState
 from pipeline.model.tables import OBJECT_TABLES
 from pipeline.model.visit import VisitStatus
-from pipeline.plan.origins import LOOKED_AT
+from pipeline.plan.origins import FARTHEST_DUE_DAYS, LOOKED_AT
 from pipeline.storage.documents import read_document
 from pipeline.storage.interface import Storage
+from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name, in_buckets
 from pipeline.tables.refs import current_refs, exact
+from pipeline.tables.rewrite import see
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,12 @@ def last_visits(spark: SparkSession, urls: Collection[str]) -> dict[str, LastVis
     """What the table knows of these origins, by URL; those that it does not have are left out."""
     if not urls:
         return {}
-    known = spark.table(full_name("origins")).join(F.broadcast(_frame(spark, urls)), "url", "left_semi")
+    known = see(spark, "origins").rows().join(F.broadcast(_frame(spark, urls)), "url", "left_semi")
     return {
         row["url"]: LastVisit(
             OriginState(row["state"]), None if row["last_status"] is None else VisitStatus(row["last_status"])
         )
-        for row in known.select("url", "state", "last_status").collect()
+        for row in one_row_a_url(known).select("url", "state", "last_status").collect()
     }
 
 
@@ -70,7 +73,8 @@ def write_plan(
     their refs are common ground: url, fork_of, network, due, first_visit, refs (list of struct of name, target, peeled,
     symref; exact bytes). ``first_visit`` is true when no visit has ended well as far as the origin's last status and
     refs tell. ``load.plan_files/bucket=N`` gets the live data files of the object tables: table, uri, rows. Neither
-    folder exists when nothing is due. ``load.plan`` is written last.
+    folder exists when nothing is due. ``load.plan`` is written last. An origin whose next date is farther away than any
+    visit could have put it is due: its last visit was dated wrongly.
 
     Args:
         buckets: number of buckets of the archive.
@@ -118,10 +122,11 @@ def _frame(spark: SparkSession, urls: Collection[str]) -> DataFrame:
 
 def _with_due(spark: SparkSession, load: Load, only: DataFrame | None) -> DataFrame:
     """All origins, and whether the load looks at them."""
-    table = spark.table(full_name("origins"))
+    table = one_row_a_url(see(spark, "origins").rows())
     looked_at = F.col("state").isin([str(state) for state in LOOKED_AT])
     if only is None:
-        waited = F.coalesce(F.col("next_due") <= F.lit(load.night), F.lit(True))
+        soonest, farthest = (F.lit(load.night + timedelta(days=days)) for days in (1, FARTHEST_DUE_DAYS))
+        waited = F.coalesce(~F.col("next_due").between(soonest, farthest), F.lit(True))
         return table.withColumn("due", looked_at & waited)
     listed = F.broadcast(only.withColumn("listed", F.lit(True)))
     return table.join(listed, "url", "left").withColumn("due", looked_at & F.coalesce("listed", F.lit(False)))

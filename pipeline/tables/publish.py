@@ -20,6 +20,7 @@ from pipeline.tables.audit import audit
 from pipeline.tables.iceberg import DIGEST_PROPERTY, LOAD_PROPERTY, IcebergTable, NewFile
 from pipeline.tables.landed import MovingFile, digest, locate, move
 from pipeline.tables.origins import apply_visits
+from pipeline.tables.rewrite import see, until_committed
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +93,8 @@ def publish(
     move(storage, files)
     for table in LANDED:
         if table.name in summary.tables and table.name not in registered:
-            check_lease()
             mine = [NewFile(storage.uri(file.final), file.bucket) for file in files if file.table == table.name]
-            tables[table.name].append_files(mine, {LOAD_PROPERTY: load.name, DIGEST_PROPERTY: load_digest})
+            _register(spark, table.name, mine, load, load_digest, check_lease)
     visits = [storage.uri(file.final) for file in files if file.table == "visits"]
     if visits:
         apply_visits(spark, visits, summary.buckets, load, check_lease)
@@ -120,6 +120,26 @@ def _parsed(data: bytes) -> PublishSummary:
         for name, counts in document["tables"].items()
     }
     return PublishSummary(tables, tuple(document["buckets"]))
+
+
+def _register(
+    spark: SparkSession,
+    table: str,
+    files: Sequence[NewFile],
+    load: Load,
+    load_digest: str,
+    check_lease: Callable[[], None],
+) -> None:
+    """Make files part of a table, unless somebody else who publishes the load does so first."""
+
+    def attempt() -> None:
+        seen = see(spark, table)
+        if _has_load(seen.iceberg, load, load_digest):
+            return
+        check_lease()
+        seen.iceberg.append_files(files, {LOAD_PROPERTY: load.name, DIGEST_PROPERTY: load_digest}, seen.snapshot)
+
+    until_committed(table, attempt)
 
 
 def _has_load(table: IcebergTable, load: Load, load_digest: str) -> bool:

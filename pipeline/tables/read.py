@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from pipeline.errors import UsageError
 from pipeline.model.commit import Commit, build_commit
-from pipeline.model.layout import tag_of
+from pipeline.model.layout import newest_possible, tag_of
 from pipeline.model.tables import ALL, BY_NAME
 from pipeline.model.tag import Tag, build_tag
 from pipeline.plan.cluster import SHUFFLE_PARTITIONS, fitted_partitions
@@ -81,7 +81,8 @@ class Archive:
     Args:
         spark: a session of ``open_session``.
         night: what is read where a method is given none; None means the newest sealed night, or the current state
-            of an archive that has none.
+            of an archive that has none. A night after tomorrow, which an earlier version may have sealed, is read only
+            where it is named.
         storage: where the data files are, for ``map_contents``.
 
     Raises:
@@ -110,7 +111,8 @@ class Archive:
         wanted = night or self._night
         known = self.nights()
         if wanted is None:
-            return known[-1] if known else None
+            newest = newest_possible(datetime.now(UTC).date())
+            return max((night for night in known if night <= newest), default=None)
         if wanted not in known:
             raise NightNotFound(wanted, known)
         return wanted
@@ -199,9 +201,16 @@ class Archive:
         """The refs that origins had on a night: columns of ``refs``, the ``night`` of a row that of its last change."""
         return current_refs(self.table("refs", night))
 
-    def refs_at(self, origin: str, night: date | None = None) -> list[Row]:
-        """The refs of one origin, sorted by name; rows of ``refs``."""
-        changes = self.table("refs", night).where(F.col("origin") == origin)
+    def refs_at(self, origin: str, night: date | None = None, network: int | None = None) -> list[Row]:
+        """The refs of one origin, sorted by name; rows of ``refs``.
+
+        Args:
+            network: that the origin is in; none for an origin that never was in two.
+        """
+        mine = F.col("origin") == origin
+        if network is not None:
+            mine &= F.col("network") == network
+        changes = self.table("refs", night).where(mine)
         return current_refs(changes).orderBy("name").collect()
 
     def objects(self, network: int, bucket: int, night: date | None = None) -> Iterator[GitObject]:

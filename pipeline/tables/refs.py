@@ -6,21 +6,24 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 _STATE = ("night", "target", "peeled", "symref", "symref_raw")
+PUBLISHED = "_row_id"
+"""Iceberg's number of a row: it grows with every commit and stays when files are rewritten, the order of publishing."""
 
 
 def last_changes(changes: DataFrame) -> DataFrame:
-    """The last change of every ref that an origin ever had; of two on one night the one published later counts.
+    """The last change of every ref that an origin ever had: the one published last, whatever night it is dated.
 
     Args:
         changes: rows of ``refs`` as read from the Iceberg table, whose row ids tell the order of publishing.
 
     Returns:
-        The columns of ``refs``; a ref that is gone has neither target nor symref.
+        The columns of ``refs`` and ``published``, which is greater for what was published later; a ref that is gone has
+        neither target nor symref.
     """
-    newest = F.max_by(F.struct(*_STATE), F.struct("night", "_row_id"))
+    newest = F.max_by(F.struct(*_STATE), PUBLISHED)
     return (
         changes.groupBy("bucket", "network", "origin", "name", "name_raw")
-        .agg(newest.alias("last"))
+        .agg(newest.alias("last"), F.max(PUBLISHED).alias("published"))
         .select(
             "bucket",
             "network",
@@ -29,13 +32,14 @@ def last_changes(changes: DataFrame) -> DataFrame:
             "name",
             "name_raw",
             *(F.col(f"last.{name}").alias(name) for name in _STATE[1:]),
+            "published",
         )
     )
 
 
 def current_refs(changes: DataFrame) -> DataFrame:
     """``last_changes`` without the refs that are gone. A symref to a ref that does not exist has no target."""
-    return last_changes(changes).where(is_there())
+    return last_changes(changes).where(is_there()).drop("published")
 
 
 def is_there() -> Column:

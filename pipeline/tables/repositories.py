@@ -11,14 +11,18 @@ from pyspark.sql import functions as F
 from pipeline.model.layout import Load
 from pipeline.model.tables import REPOSITORIES
 from pipeline.tables.head_files import local_frame_of
-from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets, replace_where
+from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets
+from pipeline.tables.rewrite import Seen, overwrite
 
 
-def replace_repositories(spark: SparkSession, load: Load, heads: pa.Table, check_lease: Callable[[], None]) -> None:
+def replace_repositories(
+    spark: SparkSession, load: Load, heads: pa.Table, seen: Seen, check_lease: Callable[[], None]
+) -> None:
     """Replace the rows of moved origins, after ``files`` and ``head_blobs``; in one commit of the touched buckets.
 
     Args:
         heads: moved origins, as ``HEADS``.
+        seen: the table as it was before ``heads`` were found.
         check_lease: called before the commit.
     """
     buckets = set(heads["bucket"].to_pylist())
@@ -31,10 +35,10 @@ def replace_repositories(spark: SparkSession, load: Load, heads: pa.Table, check
             for name in REPOSITORIES.column_names
         )
     )
-    old = spark.table(full_name(REPOSITORIES.name)).where(in_buckets(buckets)).select(*REPOSITORIES.column_names)
+    old = seen.rows().where(in_buckets(buckets)).select(*REPOSITORIES.column_names)
     kept = old.join(moved.select("bucket", "origin"), ["bucket", "origin"], "left_anti")
     check_lease()
-    replace_where(kept.unionByName(new), full_name(REPOSITORIES.name), in_buckets(buckets), {LOAD_PROPERTY: load.name})
+    overwrite(kept.unionByName(new), seen, in_buckets(buckets), {LOAD_PROPERTY: load.name})
 
 
 def _sums(files: DataFrame, blobs: DataFrame, moved: DataFrame) -> DataFrame:

@@ -7,20 +7,25 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from uuid import uuid4
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, StructField
 
 from pipeline.errors import UsageError
 from pipeline.model.tables import TIME
 from pipeline.storage.interface import Storage
 from pipeline.tables.frames import local_frame
-from pipeline.tables.iceberg import IcebergTable, full_name, replace_where, table_exists
-from pipeline.tables.session import CATALOG
+from pipeline.tables.iceberg import IcebergTable, Snapshot, full_name, table_exists
+from pipeline.tables.rewrite import creating, is_conflict, overwrite, see, until_committed
 
 NAMESPACE = "results"
 RUNS = "runs"
+
+_NIGHT, _ATTEMPT = "pipeline.night", "pipeline.attempt"
+"""Properties of a result's commit: its night, and a name that no other commit has."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 _RUNS_SCHEMA = pa.schema(
@@ -78,7 +83,8 @@ def write_result(spark: SparkSession, storage: Storage, lineage: Lineage, df: Da
 
     The night's former rows are replaced in one commit that carries the lineage. New columns are added to the table;
     a column whose type changed is refused. The lineage also goes to ``archive.results.runs``, one row a job and night,
-    and last to ``results/JOB/NIGHT.json``.
+    and last to ``results/JOB/NIGHT.json``. Several may store a result of one job and night at once: one of them stands,
+    and both places tell of that one.
 
     Raises:
         BadResult: the name is not lower-case letters, digits and underscores, or is ``runs``; the result has a column
@@ -89,46 +95,88 @@ def write_result(spark: SparkSession, storage: Storage, lineage: Lineage, df: Da
         raise BadResult(job, "its name must be lower-case letters, digits and underscores, and not 'runs'")
     if "night" in df.columns:
         raise BadResult(job, "'night' is added by the runner; name the column otherwise")
-    spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.{NAMESPACE}")
-    name = full_name(job, NAMESPACE)
     rows = df.withColumn("night", F.lit(night))
-    _make_room(spark, job, rows)
+    attempt_id = uuid4().hex
     properties = {
         "pipeline.job": job,
         "pipeline.version": lineage.version,
         "pipeline.arguments": json.dumps(lineage.arguments),
-        "pipeline.night": night.isoformat(),
+        _NIGHT: night.isoformat(),
         "pipeline.snapshots": json.dumps(dict(lineage.snapshots)),
+        _ATTEMPT: attempt_id,
     }
-    replace_where(rows, name, F.col("night") == F.lit(night), properties)
-    stored = IcebergTable(spark, job, NAMESPACE).current()
-    if stored is None:
-        raise BadResult(job, "nothing was stored")
-    summary = ResultSummary(name, int(stored.summary.get("added-records", "0")), stored.id)
-    _record(spark, lineage, summary)
-    document = {**asdict(lineage), "night": night.isoformat(), "snapshots": dict(lineage.snapshots), **asdict(summary)}
-    storage.replace(result_path(job, night), json.dumps(document, indent=1).encode())
-    return summary
+
+    def store() -> Snapshot:
+        _make_room(spark, job, rows)
+        seen = see(spark, job, NAMESPACE)
+        overwrite(rows, seen, F.col("night") == F.lit(night), properties)
+        return IcebergTable(spark, job, NAMESPACE).snapshots_with(_ATTEMPT, attempt_id)[-1]
+
+    stored = until_committed(full_name(job, NAMESPACE), store)
+    _tell(spark, storage, job, night)
+    return _summary(job, stored)
+
+
+def _summary(job: str, stored: Snapshot) -> ResultSummary:
+    return ResultSummary(full_name(job, NAMESPACE), int(stored.summary.get("added-records", "0")), stored.id)
+
+
+def _tell(spark: SparkSession, storage: Storage, job: str, night: date) -> None:
+    """Write down the lineage of the result that stands, until no other one has taken its place meanwhile."""
+    told = None
+    while (stored := _standing(spark, job, night)) != told:
+        lineage, summary = _lineage(stored), _summary(job, stored)
+        _record(spark, lineage, summary)
+        document = {**asdict(lineage), "night": night.isoformat(), **asdict(summary)}
+        storage.replace(result_path(job, night), json.dumps(document, indent=1).encode())
+        told = stored
+
+
+def _standing(spark: SparkSession, job: str, night: date) -> Snapshot:
+    return IcebergTable(spark, job, NAMESPACE).snapshots_with(_NIGHT, night.isoformat())[-1]
+
+
+def _lineage(stored: Snapshot) -> Lineage:
+    """The lineage that a result's commit carries."""
+    kept = stored.summary
+    return Lineage(
+        kept["pipeline.job"],
+        kept["pipeline.version"],
+        tuple(json.loads(kept["pipeline.arguments"])),
+        date.fromisoformat(kept[_NIGHT]),
+        json.loads(kept["pipeline.snapshots"]),
+    )
 
 
 def _make_room(spark: SparkSession, job: str, rows: DataFrame) -> None:
     """Create the table, or add the columns that it lacks."""
-    name = full_name(job, NAMESPACE)
     if not table_exists(spark, job, NAMESPACE):
-        empty = rows.limit(0)
-        empty.writeTo(name).using("iceberg").partitionedBy(F.col("night")).tableProperty("format-version", "3").create()
-        return
-    known = {field.name: field.dataType for field in spark.table(name).schema}
+        _create(spark, job, rows, ("night",))
+    known = _columns(spark, job)
     for field in rows.schema:
         if field.name not in known:
-            spark.sql(f"ALTER TABLE {name} ADD COLUMN `{field.name}` {field.dataType.simpleString()}")
+            _add_column(spark, job, field)
         elif known[field.name] != field.dataType:
             was, now = known[field.name].simpleString(), field.dataType.simpleString()
             raise BadResult(job, f"column {field.name} was {was} and is {now} now; give the job another name")
 
 
+def _columns(spark: SparkSession, job: str) -> dict[str, DataType]:
+    name = IcebergTable(spark, job, NAMESPACE).name
+    return {field.name: field.dataType for field in spark.table(name).schema}
+
+
+def _add_column(spark: SparkSession, job: str, field: StructField) -> None:
+    iceberg = IcebergTable(spark, job, NAMESPACE)
+    try:
+        with iceberg.committing():
+            spark.sql(f"ALTER TABLE {iceberg.name} ADD COLUMN `{field.name}` {field.dataType.simpleString()}")
+    except Exception:
+        if field.name not in _columns(spark, job):  # somebody else has added it at this moment
+            raise
+
+
 def _record(spark: SparkSession, lineage: Lineage, summary: ResultSummary) -> None:
-    name = full_name(RUNS, NAMESPACE)
     row: Sequence[object] = (
         lineage.job,
         lineage.night,
@@ -140,8 +188,25 @@ def _record(spark: SparkSession, lineage: Lineage, summary: ResultSummary) -> No
         summary.snapshot,
     )
     new = local_frame(spark, [row], _RUNS_SCHEMA)
-    if not table_exists(spark, RUNS, NAMESPACE):
-        writer = new.writeTo(name).using("iceberg").partitionedBy(F.col("job"), F.col("night"))
-        writer.tableProperty("format-version", "3").create()
-        return
-    replace_where(new, name, (F.col("job") == lineage.job) & (F.col("night") == F.lit(lineage.night)))
+    mine = (F.col("job") == lineage.job) & (F.col("night") == F.lit(lineage.night))
+
+    def attempt() -> None:
+        if not table_exists(spark, RUNS, NAMESPACE):
+            _create(spark, RUNS, new, ("job", "night"))
+        overwrite(new, see(spark, RUNS, NAMESPACE), mine)
+
+    until_committed(full_name(RUNS, NAMESPACE), attempt)
+
+
+def _create(spark: SparkSession, table: str, like: DataFrame, partitions: Sequence[str]) -> None:
+    """Create an empty table for rows like these; one that somebody else creates at the same moment is as good."""
+    with creating(spark, NAMESPACE):
+        if table_exists(spark, table, NAMESPACE):
+            return
+        writer = like.limit(0).writeTo(full_name(table, NAMESPACE)).using("iceberg")
+        writer = writer.partitionedBy(*(F.col(name) for name in partitions)).tableProperty("format-version", "3")
+        try:
+            writer.create()
+        except Exception as error:
+            if not is_conflict(error) and not table_exists(spark, table, NAMESPACE):
+                raise

@@ -7,17 +7,17 @@ from datetime import date
 
 from pyspark.sql import SparkSession
 
-from pipeline.model.layout import Load, tag_of
+from pipeline.model.layout import Load, night_of, tag_of
 from pipeline.model.tables import ALL, ORIGINS
 from pipeline.tables.iceberg import IcebergTable
-
-_TAG_PREFIX = "night-"
 
 
 def seal(spark: SparkSession, load: Load, check_lease: Callable[[], None]) -> None:
     """Tag the current state of every table as the load's night, ``origins`` last; tags that are there stay.
 
-    A night exists once ``origins`` has its tag, so readers see it complete or not at all.
+    A night exists once ``origins`` has its tag, so readers see it complete or not at all. What others commit between
+    two tags does no harm: a row that is added to ``origins`` has no visit yet, and whoever publishes a load beside us,
+    having been paused, finds every table has it (``publish``) or is refused (``derive``).
     """
     tag = tag_of(load.night)
     for table in ALL:
@@ -30,4 +30,4 @@ def seal(spark: SparkSession, load: Load, check_lease: Callable[[], None]) -> No
 def nights(spark: SparkSession) -> list[date]:
     """The sealed nights, oldest first."""
     tags = IcebergTable(spark, ORIGINS.name).tags()
-    return sorted(date.fromisoformat(tag.removeprefix(_TAG_PREFIX)) for tag in tags if tag.startswith(_TAG_PREFIX))
+    return sorted(night for night in map(night_of, tags) if night is not None)

@@ -70,7 +70,7 @@ _ALWAYS = {
 
 _PACKAGES = "spark.jars.packages"
 _HADOOP = "spark.hadoop."
-_WAREHOUSE = f"spark.sql.catalog.{CATALOG}.warehouse"
+WAREHOUSE_SETTING = f"spark.sql.catalog.{CATALOG}.warehouse"
 _SESSIONS: dict[str, SparkSession] = {}
 
 
@@ -84,7 +84,7 @@ def open_session(settings: SparkSettings, root_uri: str, app: str) -> SparkSessi
     conf = session_conf(settings, root_uri)
     running = _running()
     if running is not None:
-        return _session_for(running, conf[_WAREHOUSE])
+        return _session_for(running, conf[WAREHOUSE_SETTING])
     if _PACKAGES not in conf:
         return _start(settings.master, conf, app)
     with _resolving(Path(conf["spark.jars.ivy"])):
@@ -113,7 +113,7 @@ def _start(master: str, conf: Mapping[str, str], app: str) -> SparkSession:
     hadoop = session.sparkContext._jsc.hadoopConfiguration()
     for key, value in later.items():  # not with the others: those stand on Java's command line, for all to see
         hadoop.set(key.removeprefix(_HADOOP), value)
-    _SESSIONS[conf[_WAREHOUSE]] = session
+    _SESSIONS[conf[WAREHOUSE_SETTING]] = session
     return session
 
 
@@ -126,8 +126,8 @@ def _session_for(running: SparkSession, warehouse: str) -> SparkSession:
     """The session of one archive; a catalog can not change its warehouse once it is loaded, so each has its own."""
     known = _SESSIONS.get(warehouse)
     if known is None or known.sparkContext is not running.sparkContext:
-        known = running if running.conf.get(_WAREHOUSE, None) == warehouse else running.newSession()
-        known.conf.set(_WAREHOUSE, warehouse)
+        known = running if running.conf.get(WAREHOUSE_SETTING, None) == warehouse else running.newSession()
+        known.conf.set(WAREHOUSE_SETTING, warehouse)
         _SESSIONS[warehouse] = known
     return known
 
@@ -165,7 +165,7 @@ def session_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
         **(_LOCAL if settings.local else {}),
         **({"spark.driver.memory": settings.driver_memory} if settings.driver_memory else {}),
         "spark.driver.extraJavaOptions": f"{_QUIET} {settings.java_options}".rstrip(),
-        _WAREHOUSE: f"{root_uri.rstrip('/')}/{WAREHOUSE}",
+        WAREHOUSE_SETTING: f"{root_uri.rstrip('/')}/{WAREHOUSE}",
         **settings.conf,
     }
     return {**_iceberg_jar(settings.iceberg, conf), **conf}

@@ -9,9 +9,11 @@ from pyspark.sql import functions as F
 
 from pipeline.errors import UsageError
 from pipeline.model.tables import ALL, OBJECT_TABLES
+from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.read import Archive
 from pipeline.tables.refs import current_refs
+from pipeline.tables.rewrite import see
 
 _SHOWN_VISITS = 20
 
@@ -94,7 +96,7 @@ def archive_status(archive: Archive) -> ArchiveStatus:
     """
     sealed = tuple(archive.nights())
     spark = archive.spark
-    rows = spark.table(full_name("origins")).groupBy("state", "last_status").count().collect()
+    rows = one_row_a_url(see(spark, "origins").rows()).groupBy("state", "last_status").count().collect()
     origins: dict[str, int] = {}
     visits: dict[str, int] = {}
     for row in rows:
@@ -122,7 +124,7 @@ def origin_status(archive: Archive, url: str) -> OriginStatus:
     """
     archive.nights()
     spark = archive.spark
-    found = spark.table(full_name("origins")).where(F.col("url") == url).toArrow().to_pylist()
+    found = one_row_a_url(see(spark, "origins").rows().where(F.col("url") == url)).toArrow().to_pylist()
     if not found:
         raise OriginNotFound(url)
     row = found[0]

@@ -20,9 +20,8 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.model.origin import Origin, OriginState
-from pipeline.model.tables import ALL
 from pipeline.model.visit import VisitStatus
-from pipeline.tables.iceberg import IcebergTable
+from pipeline.tables.iceberg import see_newest
 from pipeline.tables.opt_outs import admitted
 from pipeline.tables.plan import last_visits
 from pipeline.workflows.backfill_batch import begin_batch
@@ -124,7 +123,7 @@ class _Backfill:
 
     def _visit(self, origins: list[Origin], wait_for: Callable[[str], bool]) -> None:
         with hold(self._place, BACKFILL, wait_for=wait_for) as holder:
-            self._see_newest()
+            see_newest(self._place.spark())
             holder.complete_unfinished()
             wanted = self._choose(origins).visit  # again: a nightly may have been there, or a batch was completed
             if not wanted:
@@ -134,11 +133,6 @@ class _Backfill:
             done = summarize(holder.run(load.name), load)
             self._summary = self._summary.plus_batch(load.name, done)
             self._progress.visited(sum(done.origins.values()))
-
-    def _see_newest(self) -> None:
-        """Make the session forget what it remembers of the tables; others may have written since the last batch."""
-        for table in ALL:
-            IcebergTable(self._place.spark(), table.name)
 
 
 def backfill_origins(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 from pipeline.archive import begun_loads
 from pipeline.errors import ArchiveHeld, UsageError
-from pipeline.model.layout import Load
+from pipeline.model.layout import Load, newest_possible
 from pipeline.storage.documents import read_document
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import read_record
@@ -50,11 +50,16 @@ def run_night(place: Workplace, night: date) -> NightResult:
     lets go of the archive after each of its batches.
 
     Raises:
-        UsageError: a later night was run already; nights only go forward.
+        UsageError: a later night was run already; nights only go forward. Or this one is after tomorrow, UTC.
         ArchiveHeld: another run holds the archive.
         RunFailed: some task failed; its exit code is that of the first error. A host that fails to fetch a bucket
             leaves all buckets to the others.
     """
+    newest = newest_possible(datetime.now(UTC).date())
+    if night > newest:
+        raise UsageError(
+            f"the night {night} is in the future: by this machine's clock {newest} is the last one that may be run"
+        )
     load = Load.of_night(night)
     done = _finished(place.storage, load)
     if done is not None:
@@ -93,7 +98,7 @@ def _lead(place: Workplace, load: Load, purpose: str) -> NightSummary:
         done = _finished(place.storage, load)
         if done is not None:
             return done
-        later = [other.name for other in begun_loads(place.storage) if other.is_night and other.night > load.night]
+        later = _later(place.storage, load)
         if later:
             raise UsageError(f"the night {max(later)} was run already; nights only go forward")
         holder.complete_unfinished(but=load)
@@ -101,6 +106,12 @@ def _lead(place: Workplace, load: Load, purpose: str) -> NightSummary:
     done = _finished(place.storage, load)
     assert done is not None
     return done
+
+
+def _later(storage: Storage, load: Load) -> list[str]:
+    """Nights after this one; but for those that no run could have been dated, which an earlier version let begin."""
+    newest = newest_possible(datetime.now(UTC).date())
+    return [o.name for o in begun_loads(storage) if o.is_night and load.night < o.night <= newest]
 
 
 def _help(place: Workplace, load: Load) -> None:

@@ -140,7 +140,7 @@ COMPACT = {
 HELD = {
     "publish: before the first move": Point("pipeline.tables.publish:move"),
     "publish: before the commit of refs": Point(APPEND, when=table_is("refs")),
-    "derive: before the commit of files": Point("pipeline.tables.head_files:replace_where"),
+    "derive: before the commit of files": Point("pipeline.tables.head_files:overwrite"),
 }
 """Where something else is to die."""
 

@@ -1,0 +1,168 @@
+"""Keys that a table has more than once: found, read as one, and mended.
+
+Nothing here makes them any more; versions before this one could, when two processes added an origin at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
+from pyspark.sql import functions as F
+
+from pipeline.model.origin import OriginState
+from pipeline.model.tables import BY_NAME, FILES, HEAD_BLOBS, ORIGINS, REPOSITORIES
+from pipeline.tables.iceberg import in_buckets
+from pipeline.tables.rewrite import Seen, overwrite, see, until_committed
+
+_SHOWN = 5
+_PLACE = ["bucket", "network", "origin"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """What is there once in a table; ``part`` is one column of it, never null, by which rows are picked out first."""
+
+    columns: tuple[str, ...]
+    part: str
+
+
+_KEYS = {
+    ORIGINS.name: _Key(("url",), "url"),
+    # A tree may name an entry twice, and then so do honest rows; only rows that are the same in everything are doubles.
+    FILES.name: _Key((*_PLACE, "path", "path_raw", "mode", "kind", "oid"), "origin"),
+    HEAD_BLOBS.name: _Key(("bucket", "network", "oid"), "oid"),
+    REPOSITORIES.name: _Key(("origin",), "origin"),
+}
+"""The tables that Spark writes, in the order in which they are mended: ``repositories`` tells what else is to go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubles:
+    """Keys of a table that are there more than once; ``surplus`` counts the rows that should not be there."""
+
+    table: str
+    keys: int
+    surplus: int
+    examples: tuple[str, ...]
+
+
+def one_row_a_url(origins: DataFrame, *within: str) -> DataFrame:
+    """Rows of ``origins``, one for each URL, the same one for everybody who reads.
+
+    Of several that one counts whose state people set, to opt out before to pause; then the one visited last, then the
+    one added first.
+
+    Args:
+        within: "bucket" where rows of other buckets are of no interest, which spares a shuffle.
+    """
+    return _ranked(origins, [*within, "url"], _best_origin()).where("rank = 1").drop("rank")
+
+
+def find_doubles(spark: SparkSession) -> list[Doubles]:
+    """Tables with doubled keys, by reading the keys of each once. Changes nothing."""
+    found = []
+    for table, key in _KEYS.items():
+        doubled = _doubled(see(spark, table).rows(), key)
+        counts = doubled.agg(F.count("*").alias("keys"), F.sum("count").alias("rows")).collect()[0]
+        if counts["keys"]:
+            shown = doubled.orderBy(*key.columns).limit(_SHOWN).collect()
+            examples = tuple(_shown(row, key) for row in shown)
+            found.append(Doubles(table, counts["keys"], counts["rows"] - counts["keys"], examples))
+    return found
+
+
+def mend_doubles(spark: SparkSession, check_lease: Callable[[], None]) -> dict[str, int]:
+    """Leave one row of each doubled key, of origins the one that readers see; return how many rows went, by table.
+
+    Of an origin that was in two networks, what ``repositories`` and ``files`` have of the one it is in no longer goes
+    too. The buckets concerned are rewritten, in one commit a table. May be called again after a crash.
+
+    Args:
+        check_lease: raises when this run may not write; called before each commit.
+    """
+    removed = {}
+    for table in _KEYS:
+        removed[table] = until_committed(table, lambda table=table: _mend(spark, table, check_lease))  # type: ignore[misc]
+    return {table: rows for table, rows in removed.items() if rows}
+
+
+def _mend(spark: SparkSession, table: str, check_lease: Callable[[], None]) -> int:
+    seen = see(spark, table)
+    surplus = _surplus(spark, table, seen).persist()
+    try:
+        counts = {row["bucket"]: row["count"] for row in surplus.groupBy("bucket").count().collect()}
+        if counts:
+            rows = _numbered(seen).where(in_buckets(counts))
+            left = rows.join(surplus.select("_row_id"), "_row_id", "left_anti").select(*BY_NAME[table].column_names)
+            check_lease()
+            overwrite(left, seen, in_buckets(counts))
+        return sum(counts.values())
+    finally:
+        surplus.unpersist()
+
+
+def _surplus(spark: SparkSession, table: str, seen: Seen) -> DataFrame:
+    """Bucket and row id of the rows that should not be there."""
+    key, rows = _KEYS[table], _numbered(seen)
+    concerned = _doubled(rows, key).select(key.part).distinct()
+    many = rows.join(F.broadcast(concerned), key.part, "left_semi")
+    newest = [F.col("_row_id").desc()]
+    if table == REPOSITORIES.name:
+        return _second(_with_home(spark, many), key, [F.col("at_home").desc(), *newest])
+    if table == FILES.name:
+        left = rows.join(F.broadcast(_left_places(spark)), _PLACE, "left_semi").select("bucket", "_row_id")
+        return _second(many, key, newest).union(left).distinct()
+    return _second(many, key, _best_origin() if table == ORIGINS.name else newest)
+
+
+def _left_places(spark: SparkSession) -> DataFrame:
+    """Places of origins that ``repositories`` has in several networks, but for the one they are in."""
+    key, rows = _KEYS[REPOSITORIES.name], see(spark, REPOSITORIES.name).rows()
+    concerned = _doubled(rows, key).select(key.part)
+    many = rows.join(F.broadcast(concerned), key.part, "left_semi")
+    return _with_home(spark, many).where("NOT at_home").select(*_PLACE).distinct()
+
+
+def _with_home(spark: SparkSession, rows: DataFrame) -> DataFrame:
+    """Add ``at_home``: whether a row of ``repositories`` is of the network that its origin is in."""
+    urls = rows.select(F.col("origin").alias("url")).distinct()
+    origins = one_row_a_url(see(spark, ORIGINS.name).rows().join(F.broadcast(urls), "url", "left_semi"))
+    homes = origins.select(F.col("url").alias("origin"), F.col("network").alias("home"))
+    joined = rows.join(F.broadcast(homes), "origin", "left")
+    return joined.withColumn("at_home", F.col("network").eqNullSafe(F.col("home"))).drop("home")
+
+
+def _numbered(seen: Seen) -> DataFrame:
+    return seen.rows().select("*", "_row_id")
+
+
+def _doubled(rows: DataFrame, key: _Key) -> DataFrame:
+    return rows.groupBy(*key.columns).count().where("count > 1")
+
+
+def _second(rows: DataFrame, key: _Key, order: Sequence[Column]) -> DataFrame:
+    return _ranked(rows, key.columns, order).where("rank > 1").select("bucket", "_row_id")
+
+
+def _ranked(rows: DataFrame, key: Sequence[str], order: Sequence[Column]) -> DataFrame:
+    return rows.withColumn("rank", F.row_number().over(Window.partitionBy(*key).orderBy(*order)))
+
+
+def _best_origin() -> list[Column]:
+    opted_out, paused = (F.col("state") == str(state) for state in (OriginState.OPTED_OUT, OriginState.PAUSED))
+    set_by_people = F.when(opted_out, 2).when(paused, 1).otherwise(0)
+    return [
+        set_by_people.desc(),
+        F.col("last_visit").desc_nulls_last(),
+        F.col("added_at").asc(),
+        F.col("network").asc(),
+    ]
+
+
+def _shown(row: Row, key: _Key) -> str:
+    cells = (row[column] for column in key.columns)
+    return " ".join(
+        cell.hex() if isinstance(cell, bytearray | bytes) else str(cell) for cell in cells if cell is not None
+    )

@@ -1,0 +1,164 @@
+"""Commits that name the snapshot they were made from, and are made anew where somebody else was faster.
+
+Whoever writes rows that follow from what it read looks first (``see``), reads the table as of that snapshot, and
+commits (``overwrite``) on the condition that nothing was changed since in the place that it replaces. If something was,
+Iceberg refuses the commit, whoever the other writer is, and ``until_committed`` looks, reads and builds again.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.errors import PipelineError
+from pipeline.model.tables import NAMESPACE
+from pipeline.tables.commit_lock import one_at_a_time
+from pipeline.tables.iceberg import IcebergTable, JavaObject
+from pipeline.tables.session import CATALOG, WAREHOUSE_SETTING
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+ATTEMPTS = 20
+LONGEST_PAUSE_S = 2.0
+
+_EXCEPTIONS = "org.apache.iceberg.exceptions."
+_CONFLICTS = {"CommitFailedException", "ValidationException", "AlreadyExistsException"}
+
+
+class TableBusy(PipelineError):
+    """Others changed a table each time that we were about to."""
+
+    retryable = True
+
+    def __init__(self, table: str, attempts: int, problem: str) -> None:
+        super().__init__(table, attempts, problem)
+        self.table, self.attempts, self.problem = table, attempts, problem
+
+    def __str__(self) -> str:
+        return (
+            f"{self.table} was changed by others each of the {self.attempts} times that this run was about to write; "
+            f"nothing of it was lost or written. Run it again. The last refusal: {self.problem}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A table and the snapshot that was current when somebody looked; None for a table that never had one."""
+
+    spark: SparkSession
+    iceberg: IcebergTable
+    snapshot: int | None
+
+    @property
+    def name(self) -> str:
+        """The table's full name."""
+        return self.iceberg.name
+
+    def rows(self) -> DataFrame:
+        """The table as of the snapshot, whatever is committed later."""
+        if self.snapshot is None:
+            return self.spark.table(self.name)
+        return self.spark.read.option("versionAsOf", self.snapshot).table(self.name)
+
+
+def see(spark: SparkSession, table: str, namespace: str = NAMESPACE) -> Seen:
+    """Look at the newest state of a table."""
+    iceberg = IcebergTable(spark, table, namespace)
+    current = iceberg.current()
+    return Seen(spark, iceberg, None if current is None else current.id)
+
+
+def nothing() -> Column:
+    """The condition for ``overwrite`` that only adds."""
+    return F.lit(False)
+
+
+def overwrite(df: DataFrame, seen: Seen, condition: Column, properties: Mapping[str, str] | None = None) -> None:
+    """Replace the rows that fulfil a condition by those of ``df``, in one commit, unless others changed any since.
+
+    Unlike a dynamic overwrite this also empties partitions for which ``df`` has no row.
+
+    Args:
+        seen: what ``df`` was made from.
+        condition: about partition columns. ``nothing()`` replaces nothing and only adds; then any row that others
+            added to the table since is a conflict.
+        properties: kept in the snapshot's summary.
+
+    Raises:
+        Py4JJavaError: for one that is due to others see ``is_conflict``; nothing was committed then.
+    """
+    writer = df.writeTo(seen.name).option("isolation-level", "serializable")
+    if seen.snapshot is not None:
+        writer = writer.option("validate-from-snapshot-id", str(seen.snapshot))
+    for key, value in (properties or {}).items():
+        writer = writer.option(f"snapshot-property.{key}", value)
+    with seen.iceberg.committing():
+        writer.overwrite(condition)
+
+
+@contextmanager
+def creating(spark: SparkSession, namespace: str) -> Iterator[None]:
+    """Create tables of a namespace inside, one process at a time where the storage needs it; see ``one_at_a_time``."""
+    try:
+        spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.{namespace}")
+    except Exception as error:
+        if not is_conflict(error):  # somebody else has created it at this moment
+            raise
+    with one_at_a_time(f"{spark.conf.get(WAREHOUSE_SETTING)}/{namespace}"):
+        yield
+
+
+def until_committed(name: str, attempt: Callable[[], T]) -> T:
+    """Do it, and again from the start as long as it fails because others have written meanwhile.
+
+    Args:
+        name: of the table, or whatever else is written.
+        attempt: looks, reads, checks the lease and commits; may be called many times.
+
+    Raises:
+        TableBusy: others were faster every time.
+    """
+    problem = ""
+    for turn in range(ATTEMPTS):
+        if turn:
+            time.sleep(random.uniform(0, min(LONGEST_PAUSE_S, 0.05 * 2**turn)))  # noqa: S311 - spreads writers out
+        try:
+            return attempt()
+        except Exception as error:
+            if not is_conflict(error):
+                raise
+            problem = _told(error)
+            log.info("%s was changed by somebody else meanwhile; looking again", name)
+    raise TableBusy(name, ATTEMPTS, problem)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether Iceberg refused a commit because of what others have committed."""
+    return any(_is_refusal(cause) for cause in _causes(error))
+
+
+def _told(error: BaseException) -> str:
+    refusal = next(cause for cause in _causes(error) if _is_refusal(cause))
+    return str(refusal.getMessage()).partition("\n")[0][:300]
+
+
+def _is_refusal(cause: JavaObject) -> bool:
+    name = str(cause.getClass().getName())
+    return name.startswith(_EXCEPTIONS) and name.removeprefix(_EXCEPTIONS) in _CONFLICTS
+
+
+def _causes(error: BaseException) -> Iterator[JavaObject]:
+    java = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
+    while java is not None:
+        yield java
+        java = java.getCause()

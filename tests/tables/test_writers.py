@@ -1,0 +1,264 @@
+"""Writers that meet: each commit names what it was made from, and nobody's rows are lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.model.origin import Origin, OriginState
+from pipeline.model.pattern import Pattern
+from pipeline.model.tables import ORIGINS
+from pipeline.storage import Storage
+from pipeline.tables.derive import derive
+from pipeline.tables.doubles import find_doubles, mend_doubles
+from pipeline.tables.frames import local_frame
+from pipeline.tables.iceberg import IcebergTable, full_name
+from pipeline.tables.origin_states import pause
+from pipeline.tables.origins import add_origins
+from pipeline.tables.plan import last_visits, write_plan
+from pipeline.tables.publish import publish
+from pipeline.tables.rewrite import TableBusy, is_conflict, nothing, overwrite, see, until_committed
+from pipeline.tables.session import configured
+from tests.support.spark import UNCOMPILED
+from tests.tables.conftest import ADDED, add, lease_held, night
+from tests.tables.landing import BUCKETS, Landing
+
+A, B, C = (f"https://example.org/{name}" for name in "abc")
+
+
+@pytest.fixture(autouse=True)
+def uncompiled(session: SparkSession) -> Iterator[None]:
+    with configured(session, UNCOMPILED):
+        yield
+
+
+def session_beside(spark: SparkSession) -> SparkSession:
+    """As another process has it: it shares no catalogue, so it remembers other states of the tables."""
+    other = spark.newSession()
+    name = "spark.sql.catalog.archive.warehouse"
+    for key, value in {name: spark.conf.get(name), **UNCOMPILED}.items():
+        other.conf.set(key, value)
+    return other
+
+
+def urls(spark: SparkSession) -> list[str]:
+    return sorted(row.url for row in see(spark, "origins").rows().collect())
+
+
+def first_night(storage: Storage, origin: Origin, day: int = 2, text: bytes = b"1\n") -> Landing:
+    landing = Landing(storage, night(day), f"run{day}")
+    tree = landing.tree(origin.network, {b"a.py": text})
+    landing.push(origin, landing.commit(origin.network, tree, message=f"{day}"))
+    return landing
+
+
+def test_what_was_added_while_visits_are_applied_stays(spark: SparkSession, storage: Storage) -> None:
+    (origin,) = add(spark, A)
+    other = session_beside(spark)
+    landing = first_night(storage, origin)
+    checks = []
+
+    def add_meanwhile() -> None:
+        checks.append(1)
+        if len(checks) > 1 and len(urls(other)) < 40:
+            add_origins(other, [Origin(f"https://example.org/new/{n}") for n in range(39)], BUCKETS, ADDED)
+
+    publish(spark, storage, landing.load, landing.write(), "run2", add_meanwhile)
+    assert len(urls(spark)) == 40
+    rows = {row.url: row.last_status for row in see(spark, "origins").rows().collect()}
+    assert rows.pop(A) == "full"
+    assert set(rows.values()) == {None}
+
+
+@pytest.mark.parametrize("forks", [False, True])
+def test_a_url_that_is_added_three_times_at_once_is_there_once(spark: SparkSession, forks: bool) -> None:
+    sessions = [spark, session_beside(spark), session_beside(spark)]
+    start = Barrier(len(sessions))
+
+    def add_one(number: int) -> int:
+        start.wait()
+        origin = Origin(A, [None, B, C][number] if forks else None)
+        return add_origins(sessions[number], [origin], BUCKETS, ADDED)
+
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        assert sorted(pool.map(add_one, range(len(sessions)))) == [0, 0, 1]
+    assert urls(spark) == [A]
+
+
+def test_without_naming_what_was_read_rows_are_lost(spark: SparkSession) -> None:
+    """What the tests above would look like if Iceberg were not told."""
+    add(spark, A)
+    seen = see(spark, "origins")
+    add_origins(session_beside(spark), [Origin(B)], BUCKETS, ADDED)
+    with pytest.raises(Exception, match="conflicting files") as refused:
+        overwrite(seen.rows(), seen, F.lit(True))
+    assert is_conflict(refused.value)
+    assert urls(spark) == [A, B]
+    seen.rows().writeTo(seen.name).overwrite(F.lit(True))
+    assert urls(spark) == [A]
+
+
+def test_states_that_people_set_outlive_visits_that_are_applied_meanwhile(
+    spark: SparkSession, storage: Storage
+) -> None:
+    (origin,) = add(spark, A)
+    other = session_beside(spark)
+    landing = first_night(storage, origin)
+
+    def pause_meanwhile() -> None:
+        visits_are_there = IcebergTable(spark, "visits").snapshots_with("pipeline.load", landing.load.name)
+        if visits_are_there and last_visits(other, [A])[A].state is not OriginState.PAUSED:
+            pause(other, [Pattern(A)])
+
+    publish(spark, storage, landing.load, landing.write(), "run2", pause_meanwhile)
+    row = see(spark, "origins").rows().first()
+    assert (row.state, row.last_status) == ("paused", "full")
+
+
+def test_a_load_is_registered_once_by_two_who_publish_it(
+    spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is paused right before each of its commits, past its lease, while the other publishes all of it."""
+    (origin,) = add(spark, A)
+    landing = first_night(storage, origin)
+    manifests = landing.write()
+    other = session_beside(spark)
+    real = IcebergTable.append_files
+    done: list[str] = []
+
+    def paused(table: IcebergTable, *arguments: object) -> None:
+        if not done:
+            done.append(table.name)
+            monkeypatch.setattr(IcebergTable, "append_files", real)
+            publish(other, storage, landing.load, manifests, "run2", lease_held)
+        real(table, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(IcebergTable, "append_files", paused)
+    publish(spark, storage, landing.load, manifests, "run2", lease_held)
+    assert done
+    for table in ("contents", "blobs", "trees", "commits", "refs", "visits"):
+        assert len(see(spark, table).iceberg.snapshots_with("pipeline.load", landing.load.name)) == 1
+        files = [row.file_path for row in spark.table(f"{full_name(table)}.files").collect()]
+        assert len(files) == len(set(files))
+    origins = see(spark, "origins")
+    assert len(origins.iceberg.snapshots_with("pipeline.load", landing.load.name)) == 1
+    assert origins.rows().first().failures == 0
+
+
+def test_whoever_derives_from_older_refs_is_refused(
+    spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paused between reading refs and the first commit, while others publish and derive the night after."""
+    (origin,) = add(spark, A)
+    first, second = first_night(storage, origin), first_night(storage, origin, 3, b"2\n3\n")
+    publish(spark, storage, first.load, first.write(), "run2", lease_held)
+    other = session_beside(spark)
+    checks = []
+
+    def pause() -> None:
+        checks.append(1)
+        if len(checks) == 1:
+            publish(other, storage, second.load, second.write(), "run3", lease_held)
+            derive(other, storage, second.load, lease_held)
+
+    derive(spark, storage, first.load, pause)
+    row = see(spark, "repositories").rows().first()
+    assert (row.night, row.bytes) == (night(3), 4)
+    assert [row.lines for row in see(spark, "head_blobs").rows().collect()] == [2]
+    assert see(spark, "files").rows().count() == 1
+
+
+def test_a_session_that_looked_long_ago_finds_the_table(spark: SparkSession) -> None:
+    """Iceberg deletes old metadata files, by which a session that knows one of them could not go on."""
+    add(spark, A)
+    other = session_beside(spark)
+    assert urls(other) == [A]
+    IcebergTable(spark, "origins").set_properties({"write.metadata.previous-versions-max": "1"})
+    for url in (B, C):
+        add(spark, url)
+    assert add_origins(other, [Origin(C), Origin(f"{C}/more")], BUCKETS, ADDED) == 1
+    assert urls(spark) == [A, B, C, f"{C}/more"]
+
+
+def test_a_table_that_is_always_changed_by_others_is_told(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.tables.rewrite.ATTEMPTS", 2)
+    other, count = session_beside(spark), iter(range(9))
+    row = (0, 0, A, None, "active", ADDED, None, None, None, None, 0)
+
+    def too_late() -> None:
+        seen = see(spark, "origins")
+        add_origins(other, [Origin(f"{B}{next(count)}")], BUCKETS, ADDED)
+        overwrite(local_frame(spark, [row], ORIGINS.arrow_schema), seen, nothing())
+
+    with pytest.raises(TableBusy, match=r"origins was changed by others each of the 2 times") as told:
+        until_committed("origins", too_late)
+    assert told.value.retryable
+    assert A not in urls(spark)
+
+
+def doubled(spark: SparkSession, table: str, change: Callable[[str], str] = lambda c: c) -> None:
+    """Append the rows of a table once more, as a version before this one could."""
+    frame = spark.table(full_name(table))
+    columns = [F.expr(change(name)).alias(name) for name in frame.columns]
+    frame.select(*columns).writeTo(full_name(table)).append()
+
+
+def test_readers_of_a_doubled_key_do_not_multiply(spark: SparkSession, storage: Storage) -> None:
+    origin, _ = add(spark, A, B)
+    first = first_night(storage, origin)
+    publish(spark, storage, first.load, first.write(), "run2", lease_held)
+    derive(spark, storage, first.load, lease_held)
+    for table in ("origins", "repositories", "files", "head_blobs"):
+        doubled(spark, table)
+    found = {doubles.table: doubles for doubles in find_doubles(spark)}
+    assert {name: doubles.surplus for name, doubles in found.items()} == {
+        "origins": 2, "repositories": 1, "files": 1, "head_blobs": 1,
+    }  # fmt: skip
+    assert A in found["origins"].examples
+
+    second = first_night(storage, origin, 3, b"2\n3\n")
+    plan = write_plan(spark, storage, second.load, BUCKETS)
+    assert plan.origins_due == 2
+    assert set(last_visits(spark, [A, B])) == {A, B}
+    publish(spark, storage, second.load, second.write(), "run3", lease_held)
+    assert derive(spark, storage, second.load, lease_held).moved == 1
+    assert see(spark, "repositories").rows().count() == 1
+    assert see(spark, "files").rows().count() == 1
+    assert see(spark, "repositories").rows().first().bytes == 4
+
+
+def test_doubled_keys_are_mended(spark: SparkSession, storage: Storage) -> None:
+    """Also of an origin that is there as a fork and as a root, in networks of their own."""
+    origin, fork = add(spark, A, (B, C))
+    first = first_night(storage, origin)
+    first.push(fork, first.commit(fork.network, first.tree(fork.network, {b"b.py": b"\n"})))
+    publish(spark, storage, first.load, first.write(), "run2", lease_held)
+    derive(spark, storage, first.load, lease_held)
+    before = [sorted(map(str, see(spark, t).rows().collect())) for t in ("repositories", "files", "head_blobs")]
+    never_visited = {"last_visit": "null", "last_status": "null"}
+    root = Origin(B)
+    elsewhere = {"network": str(root.network), "bucket": str(root.network % BUCKETS), "fork_of": "null"}
+    fork_only = spark.table(full_name("origins")).where(F.col("url") == B)
+    changes = {**never_visited, **elsewhere}
+    fork_only.select(
+        *(F.expr(f"cast({changes.get(f.name, f.name)} AS {f.dataType.simpleString()})").alias(f.name)
+          for f in fork_only.schema)
+    ).writeTo(full_name("origins")).append()  # fmt: skip
+    for table in ("files", "repositories"):
+        rows = spark.table(full_name(table)).where(F.col("origin") == B)
+        rows = rows.withColumn("network", F.lit(root.network)).withColumn(
+            "bucket", F.lit(root.network % BUCKETS).cast("int")
+        )
+        rows.writeTo(full_name(table)).append()
+    doubled(spark, "head_blobs")
+    assert mend_doubles(spark, lease_held) == {"origins": 1, "files": 1, "head_blobs": 2, "repositories": 1}
+    assert find_doubles(spark) == []
+    assert mend_doubles(spark, lease_held) == {}
+    assert [sorted(map(str, see(spark, t).rows().collect())) for t in ("repositories", "files", "head_blobs")] == before
+    kept = {row.url: row for row in see(spark, "origins").rows().collect()}
+    assert (kept[B].fork_of, kept[B].last_status) == (C, "full")
