@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -10,6 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from pipeline.model.layout import Load
 from pipeline.model.origin import Origin, OriginState
 from pipeline.model.pattern import Pattern
 from pipeline.model.tables import ORIGINS
@@ -22,7 +24,11 @@ from pipeline.tables.origin_states import pause
 from pipeline.tables.origins import add_origins
 from pipeline.tables.plan import last_visits, write_plan
 from pipeline.tables.publish import publish
+from pipeline.tables.read import Archive
+from pipeline.tables.refs import current_refs
+from pipeline.tables.results import Lineage, result_path, write_result
 from pipeline.tables.rewrite import TableBusy, is_conflict, nothing, overwrite, see, until_committed
+from pipeline.tables.seal import seal
 from pipeline.tables.session import configured
 from tests.support.spark import UNCOMPILED
 from tests.tables.conftest import ADDED, add, lease_held, night
@@ -55,6 +61,12 @@ def first_night(storage: Storage, origin: Origin, day: int = 2, text: bytes = b"
     tree = landing.tree(origin.network, {b"a.py": text})
     landing.push(origin, landing.commit(origin.network, tree, message=f"{day}"))
     return landing
+
+
+def finish(spark: SparkSession, storage: Storage, landing: Landing) -> None:
+    publish(spark, storage, landing.load, landing.write(), landing.run_id, lease_held)
+    derive(spark, storage, landing.load, lease_held)
+    seal(spark, landing.load, lease_held)
 
 
 def test_what_was_added_while_visits_are_applied_stays(spark: SparkSession, storage: Storage) -> None:
@@ -262,3 +274,57 @@ def test_doubled_keys_are_mended(spark: SparkSession, storage: Storage) -> None:
     assert [sorted(map(str, see(spark, t).rows().collect())) for t in ("repositories", "files", "head_blobs")] == before
     kept = {row.url: row for row in see(spark, "origins").rows().collect()}
     assert (kept[B].fork_of, kept[B].last_status) == (C, "full")
+
+
+def test_a_load_dated_before_the_newest_night_counts_by_when_it_is_published(
+    spark: SparkSession, storage: Storage
+) -> None:
+    (origin,) = add(spark, A)
+    newest = first_night(storage, origin, 9)
+    newest.ref(origin, "refs/heads/old", newest.commit(origin.network, newest.tree(origin.network, {b"a.py": b"1\n"})))
+    finish(spark, storage, newest)
+
+    batch = first_night(storage, origin, 5, b"2\n3\n")
+    batch.ref(origin, "refs/heads/old", None)
+    batch.load = Load.of_batch(night(5), 1)
+    publish(spark, storage, batch.load, batch.write(), "run5", lease_held)
+    derive(spark, storage, batch.load, lease_held)
+
+    later = batch.rows["commits"][0]["oid"]
+    now = {"HEAD": later, "refs/heads/main": later}
+    current = current_refs(see(spark, "refs").rows()).collect()
+    assert {row.name: row.target and bytes(row.target) for row in current} == now
+    row = see(spark, "repositories").rows().first()
+    assert (bytes(row.head_commit), row.branches, row.bytes, row.night) == (later, 1, 4, night(5))
+    stood = see(spark, "origins").rows().first()
+    assert stood.last_visit.day == 5
+
+    tenth = Load.of_night(night(10))
+    assert write_plan(spark, storage, tenth, BUCKETS).origins_due == 1
+    (planned,) = spark.read.parquet(storage.uri(tenth.plan_origins)).select("refs").collect()
+    assert {bytes(ref.name).decode(): bytes(ref.target) for ref in planned.refs} == now
+    seal(spark, tenth, lease_held)
+    assert {row.name: bytes(row.target) for row in Archive(spark).refs_at(A)} == now
+
+
+def test_two_first_results_of_a_job_at_once(spark: SparkSession, storage: Storage) -> None:
+    sessions = [spark, session_beside(spark), session_beside(spark)]
+    start = Barrier(len(sessions))
+
+    def write(number: int) -> int:
+        mine = sessions[number]
+        lineage = Lineage("census", str(number), (), night(2), {"files": number})
+        rows = mine.sql(f"SELECT {number} AS n, true AS only_{number}")
+        start.wait()
+        return write_result(mine, storage, lineage, rows).snapshot
+
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        snapshots = list(pool.map(write, range(len(sessions))))
+    (row,) = see(spark, "census", "results").rows().collect()
+    assert row[f"only_{row.n}"]
+    told = json.loads(storage.read(result_path("census", night(2))))
+    (run,) = see(spark, "runs", "results").rows().collect()
+    assert (told["version"], told["snapshot"], told["snapshots"]) == (str(row.n), snapshots[row.n], {"files": row.n})
+    assert (run.version, run.result_snapshot) == (str(row.n), snapshots[row.n])
+    for table in ("census", "runs"):
+        spark.sql(f"DROP TABLE archive.results.{table} PURGE")

@@ -1,0 +1,220 @@
+"""Writers drawn at random, each committing between what another one has read and its commit, against a model.
+
+One writer begins; right before one of its commits the next one runs to its end, right before one of whose commits the
+next, and so on. Whatever is drawn, the tables must end as if all had run one after the other, the innermost first.
+``HYPOTHESIS_PROFILE=deep`` draws a hundred times as many.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from unittest.mock import patch
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from pyspark.sql import SparkSession
+
+from pipeline.maintain.rewrite import SmallFiles, apply_small_files
+from pipeline.model.origin import Origin, OriginState
+from pipeline.model.pattern import Pattern
+from pipeline.model.visit import VisitStatus
+from pipeline.storage import Storage
+from pipeline.tables.derive import derive
+from pipeline.tables.doubles import find_doubles
+from pipeline.tables.iceberg import IcebergTable
+from pipeline.tables.origin_states import pause, resume
+from pipeline.tables.origins import add_origins
+from pipeline.tables.publish import publish
+from pipeline.tables.results import Lineage, result_path, write_result
+from pipeline.tables.rewrite import see
+from pipeline.tables.session import configured
+from tests.support.spark import UNCOMPILED
+from tests.tables.conftest import ADDED, lease_held, night
+from tests.tables.landing import BUCKETS, Landing
+from tests.tables.test_writers import session_beside
+
+MEMBERS = 4
+"""Origins that the writers of one example share."""
+
+examples, loads = count(), count(1)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """What is drawn: what it does, to which shared origins, and before which of its commits the next one runs."""
+
+    does: str
+    members: frozenset[int]
+    commit: int
+
+
+@dataclass
+class World:
+    """One example: the tables, and what must be in them."""
+
+    spark: SparkSession
+    other: SparkSession
+    storage: Storage
+    name: str
+    states: dict[str, OriginState] = field(default_factory=dict)
+    visited: dict[str, VisitStatus] = field(default_factory=dict)
+    texts: dict[str, bytes] = field(default_factory=dict)
+    """Of each origin that a night saw, what the load that was published last brought."""
+    results: set[int] = field(default_factory=set)
+
+    def url(self, member: int) -> str:
+        return f"https://example.org/{self.name}/{member}"
+
+    def known(self, writer: Writer) -> list[str]:
+        return [url for member in sorted(writer.members) if (url := self.url(member)) in self.states]
+
+    def run(self, writers: list[Writer], depth: int = 0) -> None:
+        """The first writer, with the others inside of it, or after it should it commit less often."""
+        if not writers:
+            return
+        first, *rest = writers
+        with before_commit(first.commit, lambda: self.run(rest, depth + 1)) as ran:
+            getattr(self, first.does)(first, self.other if depth % 2 else self.spark)
+        if not ran():
+            self.run(rest, depth + 1)
+
+    # Each does its work and then tells the model what it has done
+
+    def add(self, writer: Writer, spark: SparkSession) -> None:
+        add_origins(spark, [Origin(self.url(member)) for member in sorted(writer.members)], BUCKETS, ADDED)
+        for member in writer.members:
+            self.states.setdefault(self.url(member), OriginState.ACTIVE)
+
+    def pause(self, writer: Writer, spark: SparkSession) -> None:
+        self._set(pause, writer, spark, OriginState.PAUSED)
+
+    def resume(self, writer: Writer, spark: SparkSession) -> None:
+        self._set(resume, writer, spark, OriginState.ACTIVE)
+
+    def _set(self, change: Callable[..., object], writer: Writer, spark: SparkSession, state: OriginState) -> None:
+        named = self.known(writer)  # the others may be added before the commit, or after it
+        if named:
+            change(spark, [Pattern(url) for url in named])
+        self.states |= dict.fromkeys(named, state)
+
+    def fail(self, writer: Writer, spark: SparkSession) -> None:
+        """A load in which visits failed."""
+        landing = self._landing()
+        named = self.known(writer)
+        if not named:
+            return
+        for url in named:
+            landing.visit(Origin(url), VisitStatus.FAILED, "timeout")
+        publish(spark, self.storage, landing.load, landing.write(), landing.run_id, lease_held)
+        self.visited |= dict.fromkeys(named, VisitStatus.FAILED)
+
+    def fetch(self, writer: Writer, spark: SparkSession) -> None:
+        """A load that brought commits, from its audit to its derived tables."""
+        landing = self._landing()
+        named = self.known(writer)[:2]
+        if not named:
+            return
+        for url in named:
+            origin, text = Origin(url), f"{landing.run_id} {url}\n".encode()
+            tree = landing.tree(origin.network, {b"a.py": text})
+            landing.push(origin, landing.commit(origin.network, tree, message=landing.run_id))
+        real = IcebergTable.append_files
+
+        def watched(table: IcebergTable, *arguments: object) -> None:
+            real(table, *arguments)  # type: ignore[arg-type]
+            if table.name.endswith(".refs") and arguments[1]["pipeline.load"] == landing.load.name:  # type: ignore[index]
+                self.texts |= {url: f"{landing.run_id} {url}\n".encode() for url in named}
+
+        with patch.object(IcebergTable, "append_files", watched):
+            publish(spark, self.storage, landing.load, landing.write(), landing.run_id, lease_held)
+        self.visited |= dict.fromkeys(named, VisitStatus.FULL)
+        derive(spark, self.storage, landing.load, lease_held)
+
+    def submit(self, writer: Writer, spark: SparkSession) -> None:
+        value = next(loads)
+        rows = spark.sql(f"SELECT {value} AS n")
+        write_result(spark, self.storage, Lineage(self.name, "1", (), night(2), {"files": value}), rows)
+        self.results.add(value)
+
+    def rewrite(self, writer: Writer, spark: SparkSession) -> None:
+        for table in ("origins", "visits"):
+            small = [SmallFiles(table, bucket, 2, 0) for bucket in range(BUCKETS)]
+            apply_small_files(spark, small, small_bytes=1 << 20, check_lease=lease_held)
+
+    def _landing(self) -> Landing:
+        number = next(loads)
+        return Landing(self.storage, night(1).replace(year=2000 + number), f"run{number}")
+
+    def check(self) -> None:
+        mine = f"url LIKE 'https://example.org/{self.name}/%'"
+        rows = see(self.spark, "origins").rows().where(mine).collect()
+        assert sorted((row.url, row.state, row.last_status) for row in rows) == sorted(
+            (url, str(state), self.visited.get(url)) for url, state in self.states.items()
+        )
+        theirs = mine.replace("url", "origin")
+        found = see(self.spark, "repositories").rows().where(theirs).collect()
+        assert sorted((row.origin, row.bytes) for row in found) == sorted(
+            (url, len(text)) for url, text in self.texts.items()
+        )
+        files = see(self.spark, "files").rows().where(theirs).select("origin", "oid")
+        blobs = see(self.spark, "contents").rows().select("oid", "content")
+        held = {(row.origin, bytes(row.content)) for row in files.join(blobs, "oid").collect()}
+        assert held == set(self.texts.items())
+        for table in ("visits", "refs", "contents"):
+            paths = [r.file_path for r in self.spark.table(f"archive.code.{table}.files").collect()]
+            assert len(paths) == len(set(paths))
+        if self.results:
+            (row,) = see(self.spark, self.name, "results").rows().collect()
+            (run,) = see(self.spark, "runs", "results").rows().where(f"job = '{self.name}'").collect()
+            told = json.loads(self.storage.read(result_path(self.name, night(2))))
+            assert row.n in self.results
+            assert row.n == told["snapshots"]["files"] == json.loads(run.snapshots)["files"]
+        assert find_doubles(self.spark) == []
+
+
+@contextmanager
+def before_commit(number: int, act: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Act right before the commit of this number that is made inside; tell whether that came about."""
+    real, left = IcebergTable.committing, [number]
+
+    def committing(table: IcebergTable) -> AbstractContextManager[None]:
+        left[0] -= 1
+        if left[0] == -1:
+            with patch.object(IcebergTable, "committing", real):
+                act()
+        return real(table)
+
+    with patch.object(IcebergTable, "committing", committing):
+        yield lambda: left[0] < 0
+
+
+writers = st.builds(
+    Writer,
+    st.sampled_from(["add", "pause", "resume", "fail", "fetch", "submit", "rewrite"]),
+    st.frozensets(st.integers(0, MEMBERS - 1), min_size=1),
+    st.integers(0, 9),
+)
+ALL = frozenset(range(MEMBERS))
+
+
+@settings(
+    max_examples=max(settings.default.max_examples // 50, 1),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@example([Writer("fail", ALL, 1), Writer("add", ALL, 0), Writer("rewrite", ALL, 0)])
+@example([Writer("fetch", frozenset({0}), 7), Writer("pause", ALL, 0), Writer("resume", ALL, 0)])
+@example([Writer("fetch", frozenset({0}), 6), Writer("fetch", frozenset({0, 1}), 0)])
+@given(st.lists(writers, min_size=2, max_size=4))
+def test_writers_end_as_if_they_had_taken_turns(drawn: list[Writer], spark: SparkSession, storage: Storage) -> None:
+    with configured(spark, UNCOMPILED):
+        world = World(spark, session_beside(spark), storage, f"x{next(examples)}")
+        add_origins(spark, [Origin(world.url(member)) for member in range(2)], BUCKETS, ADDED)
+        world.states = {world.url(member): OriginState.ACTIVE for member in range(2)}
+        world.run(drawn)
+        world.check()
+        if world.results:
+            spark.sql(f"DROP TABLE archive.results.{world.name} PURGE")
