@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.archive import begun_loads
+from pipeline.maintain.loads import load_states
 from pipeline.model.layout import Load
 from pipeline.model.origin import Origin
 from pipeline.model.origin_list import BadOriginList
@@ -71,9 +73,34 @@ def test_batches_never_share_a_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "number"),
-    [("2026-11-01", None), ("2026-11-01-backfill-00012", 12), ("2026-11-01-backfill-", None), ("2026-11-01-x", None)],
+    [("2026-11-01", None), ("2026-11-01-backfill-00012", 12), ("2026-11-01-backfill-123456", 123456)],
 )
 def test_numbers_of_batches(name: str, number: int | None) -> None:
     load = Load.named(name)
     assert load is not None
-    assert load.batch_number == number
+    assert (load.name, load.batch_number) == (name, number)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "2026-11-01.bak", "2026-11-01 copy", "2026-11-01-x", "2026-11-01-backfill-", "2026-11-01-backfill-7",
+        "2026-11-01-backfill-000007", "2026-11-01-backfill-00012.bak", "2026-11-01-backfill-0001\u0662", "20261101",
+        "2026-W44-7", "2026-11-1", "2026-02-30", "2026-11-01\n", "", "lost+found",
+    ],
+)  # fmt: skip
+def test_other_names_are_no_load_s(name: str) -> None:
+    assert Load.named(name) is None
+
+
+def test_copies_of_loads_are_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    storage = LocalStorage(tmp_path)
+    begun = begin_batch(storage, night(1), [Origin(A)])
+    storage.create("runs/2026-11-01.bak/plan/plan.json", b"{}")
+    storage.create("runs/notes.txt", b"")
+    for _ in range(2):
+        assert begun_loads(storage) == {begun: False}
+        assert [state.load for state in load_states(storage)] == [begun]
+    assert [record.message.partition("/runs/")[2] for record in caplog.records] == [
+        "2026-11-01.bak is no load's folder and is left alone; it is better kept outside of runs/"
+    ]
