@@ -205,10 +205,10 @@ ALL = frozenset(range(MEMBERS))
     max_examples=max(settings.default.max_examples // 50, 1),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@example([Writer("fail", ALL, 1), Writer("add", ALL, 0), Writer("rewrite", ALL, 0)])
-@example([Writer("fetch", frozenset({0}), 7), Writer("pause", ALL, 0), Writer("resume", ALL, 0)])
-@example([Writer("fetch", frozenset({0}), 6), Writer("fetch", frozenset({0, 1}), 0)])
-@given(st.lists(writers, min_size=2, max_size=4))
+@example(drawn=[Writer("fail", ALL, 1), Writer("add", ALL, 0), Writer("rewrite", ALL, 0)])
+@example(drawn=[Writer("fetch", frozenset({0}), 7), Writer("pause", ALL, 0), Writer("resume", ALL, 0)])
+@example(drawn=[Writer("fetch", frozenset({0}), 6), Writer("fetch", frozenset({0, 1}), 0)])
+@given(drawn=st.lists(writers, min_size=2, max_size=4))
 def test_writers_end_as_if_they_had_taken_turns(drawn: list[Writer], spark: SparkSession, storage: Storage) -> None:
     with configured(spark, UNCOMPILED):
         world = World(spark, session_beside(spark), storage, f"x{next(examples)}")
