@@ -26,14 +26,16 @@ class BranchedTable(MaintainedTable):
             without: paths below the archive's root.
         """
         self.drop_branch()
-        self._java.manageSnapshots().createBranch(BRANCH, snapshot).commit()
+        with self.committing():
+            self._java.manageSnapshots().createBranch(BRANCH, snapshot).commit()
         going = [f for f in self.scan_bucket(snapshot, bucket).data if storage.path_of(str(f.location())) in without]
         if going:
             deletion = self._java.newDelete().toBranch(BRANCH)
             for file in going:
                 deletion = deletion.deleteFile(file)
             deletion.set("pipeline.repaired", str(bucket))
-            deletion.commit()
+            with self.committing():
+                deletion.commit()
         return self.head()
 
     def head(self) -> int:
@@ -48,7 +50,8 @@ class BranchedTable(MaintainedTable):
         append = self._java.newAppend().toBranch(BRANCH)
         for file in self._read_footers(files):
             append = append.appendFile(file.data_file)
-        append.commit()
+        with self.committing():
+            append.commit()
 
     def become_current(self) -> None:
         """The branch becomes the current state, if that is still the one that it began with.
@@ -57,7 +60,8 @@ class BranchedTable(MaintainedTable):
             FilesChanged: somebody committed meanwhile; nothing was changed.
         """
         try:
-            self._java.manageSnapshots().fastForwardBranch(MAIN, BRANCH).removeBranch(BRANCH).commit()
+            with self.committing():
+                self._java.manageSnapshots().fastForwardBranch(MAIN, BRANCH).removeBranch(BRANCH).commit()
         except Py4JJavaError as error:
             raise FilesChanged(self.name, str(error.java_exception.getMessage())) from error
 
@@ -66,10 +70,12 @@ class BranchedTable(MaintainedTable):
         head, change = self.head(), self._java.manageSnapshots()
         for tag in tags:
             change = change.replaceTag(tag, head)
-        change.removeBranch(BRANCH).commit()
+        with self.committing():
+            change.removeBranch(BRANCH).commit()
 
     def drop_branch(self) -> None:
         """No branch any more; it need not be there."""
         if BRANCH in self.branches():
-            self._java.manageSnapshots().removeBranch(BRANCH).commit()
+            with self.committing():
+                self._java.manageSnapshots().removeBranch(BRANCH).commit()
             self._java.refresh()

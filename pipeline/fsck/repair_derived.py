@@ -12,11 +12,8 @@ from pipeline.fsck.named import TableFiles, read_table
 from pipeline.model.layout import WAREHOUSE, Load
 from pipeline.model.tables import FILES, HEAD_BLOBS, NAMESPACE, REPOSITORIES
 from pipeline.storage.interface import Storage
-from pipeline.tables.head_blobs import replace_head_blobs
-from pipeline.tables.head_files import replace_files
-from pipeline.tables.heads import moved_heads
-from pipeline.tables.iceberg import NewFile, full_name
-from pipeline.tables.repositories import replace_repositories
+from pipeline.tables.derive import derive_buckets
+from pipeline.tables.iceberg import IcebergTable, NewFile, full_name
 
 DERIVED = (FILES.name, HEAD_BLOBS.name, REPOSITORIES.name)
 
@@ -35,14 +32,10 @@ def rebuild(
     before = {name: _read(storage, name) for name in DERIVED}
     for name in DERIVED:
         check_lease()
-        spark.sql(f"DELETE FROM {full_name(name)} WHERE bucket = {bucket}")  # noqa: S608 - names of ours
-    load = Load(date.max, "repair")
-    heads = moved_heads(spark, load, [bucket])
-    if heads.num_rows:
-        replace_files(spark, load, heads, check_lease)
-        replace_head_blobs(spark, load, heads, check_lease)
-        replace_repositories(spark, load, heads, check_lease)
-    done = [f"bucket {bucket}: {', '.join(DERIVED)} derived anew for {heads.num_rows} origins"]
+        with IcebergTable(spark, name).committing():
+            spark.sql(f"DELETE FROM {full_name(name)} WHERE bucket = {bucket}")  # noqa: S608 - names of ours
+    moved = derive_buckets(spark, Load(date.max, "repair"), [bucket], check_lease).moved
+    done = [f"bucket {bucket}: {', '.join(DERIVED)} derived anew for {moved} origins"]
     for name in DERIVED:
         done += _heal_nights(spark, storage, name, before[name], bucket, set(bad), check_lease)
     return done

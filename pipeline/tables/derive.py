@@ -49,23 +49,27 @@ def derive(spark: SparkSession, storage: Storage, load: Load, check_lease: Calla
     refs = read_published(storage, load).tables.get("refs")
     summary = DeriveSummary(0, 0)
     if refs is not None:
-        buckets = refs.buckets
-        summary = until_committed("what is derived", lambda: _derive(spark, load, buckets, check_lease))
+        summary = derive_buckets(spark, load, refs.buckets, check_lease)
     storage.replace(load.derived, json.dumps(asdict(summary), indent=1).encode())
     log.info("load %s: derived %d origins, %d with another HEAD", load.name, summary.moved, summary.heads_moved)
     return summary
 
 
-def _derive(
+def derive_buckets(
     spark: SparkSession, load: Load, buckets: Collection[int], check_lease: Callable[[], None]
 ) -> DeriveSummary:
-    see_newest(spark)
-    files, blobs, repositories = (see(spark, table.name) for table in (FILES, HEAD_BLOBS, REPOSITORIES))
-    heads = moved_heads(spark, load, buckets)
-    elsewhere = heads.filter(heads["head_moved"])
-    if elsewhere.num_rows:
-        replace_files(spark, load, elsewhere, files, check_lease)
-        replace_head_blobs(spark, load, elsewhere, blobs, check_lease)
-    if heads.num_rows:
-        replace_repositories(spark, load, heads, repositories, check_lease)
-    return DeriveSummary(heads.num_rows, elsewhere.num_rows)
+    """Bring the derived tables of some buckets up to date with ``refs``; see ``derive``."""
+
+    def attempt() -> DeriveSummary:
+        see_newest(spark)
+        files, blobs, repositories = (see(spark, table.name) for table in (FILES, HEAD_BLOBS, REPOSITORIES))
+        heads = moved_heads(spark, load, buckets)
+        elsewhere = heads.filter(heads["head_moved"])
+        if elsewhere.num_rows:
+            replace_files(spark, load, elsewhere, files, check_lease)
+            replace_head_blobs(spark, load, elsewhere, blobs, check_lease)
+        if heads.num_rows:
+            replace_repositories(spark, load, heads, repositories, check_lease)
+        return DeriveSummary(heads.num_rows, elsewhere.num_rows)
+
+    return until_committed("what is derived", attempt)
