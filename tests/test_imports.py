@@ -37,7 +37,7 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/workflows/run.py",
             "jobs/",
         ),
-        "py4j": ("pipeline/maintain/", "pipeline/tables/iceberg.py"),
+        "py4j": ("pipeline/fsck/", "pipeline/maintain/", "pipeline/tables/iceberg.py"),
         "pygments": ("pipeline/tables/language.py", "pipeline/tables/language_guess.py"),
         "pyarrow": (
             "pipeline/fetch/",
