@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from pipeline.model.layout import Load
 from pipeline.model.tables import FILES, OID, extension, spark_type
+from pipeline.model.text import text_and_raw, text_of
 from pipeline.plan.walk import MISSING, Entry, subtrees, walk
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import LOAD_PROPERTY, IcebergTable, full_name, in_buckets
@@ -131,9 +132,8 @@ def _paths(root: bytes, trees: dict[bytes, bytes]) -> pa.Table:
 
 
 def _cells(entry: Entry) -> tuple[str, bytes | None, str, str, int, str, bytes]:
-    path = entry.path.decode(errors="replace")
-    name = entry.name.decode(errors="replace")
-    raw = None if path.encode() == entry.path else entry.path
+    path, raw = text_and_raw(entry.path)
+    name = text_of(entry.name)
     return path, raw, name, extension(name), entry.mode & 0x7FFFFFFF, entry.kind, entry.oid
 
 
