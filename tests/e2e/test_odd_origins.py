@@ -18,6 +18,8 @@ from tests.support.git import git, init, put, put_commit, put_tag, put_tree, res
 from tests.support.repos import build_graph, detached_head
 from tests.support.servers import Peer
 
+pytestmark = pytest.mark.parametrize("place", ["local"], indirect=True, scope="module")
+
 LARGE = b"x" * 5000
 LIMIT_BYTES = 4000
 TWO = [[1], [2, 1], [3, 1]]
