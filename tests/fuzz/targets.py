@@ -1,0 +1,310 @@
+"""What is fuzzed: each target takes any bytes and raises only when a promise is broken.
+
+The promises: nothing but documented errors, exactness, valid Unicode, and results that other readers of the same bytes
+agree with. That time and memory are bounded is the business of whoever runs a target.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Final
+from unittest.mock import patch
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
+
+from pipeline.git.errors import OriginError
+from pipeline.git.exchange import Conditions, exchange
+from pipeline.git.limits import MIB, Limits
+from pipeline.git.network import AddressPolicy, Deadline, Dialer
+from pipeline.git.pack import Pack
+from pipeline.git.pack_format import BLOB, KIND, object_oid
+from pipeline.model.commit import build_commit, parse_commit
+from pipeline.model.layout import Load
+from pipeline.model.links import commit_links, tag_link
+from pipeline.model.manifest import Manifest
+from pipeline.model.tag import build_tag, parse_tag
+from pipeline.model.tree import MalformedTree, entries_before_damage, iter_entries, kind_of
+from pipeline.plan.fetch import (
+    DEFAULT_PREFIXES,
+    HEAD,
+    BadAdvertisement,
+    FetchPlan,
+    changed_refs,
+    is_ref_name,
+    plan_fetch,
+    shown_refs,
+    tell_left_out,
+    wanted_refs,
+)
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.local import LocalStorage
+from pipeline.storage.parquet import open_parquet_file
+
+ORIGIN: Final = "git://example.org/repo.git"
+LIMITS: Final = Limits(
+    connect_s=1, silence_s=1, total_s=5, refs_bytes=MIB, pack_bytes=MIB, blob_bytes=64 << 10, inflated_bytes=32 * MIB
+)
+
+Target = Callable[[bytes], None]
+
+
+@cache
+def scratch() -> Path:
+    """A folder of this process, in memory where the system has such."""
+    shared = Path("/dev/shm")
+    return Path(tempfile.mkdtemp(prefix="fuzz-", dir=shared if shared.is_dir() else None))
+
+
+def _fit_to_show(error: Exception, *, most: int = 1_000, naming: str = "") -> None:
+    """An error is one short line that names what it is about."""
+    told = str(error)
+    assert told.isprintable(), told
+    assert len(told) < most
+    assert naming in told
+
+
+def commits(data: bytes) -> None:
+    """Columns rebuild the exact bytes, are valid Unicode, and name what the one reader of links finds."""
+    commit = parse_commit(data)
+    assert build_commit(commit) == data
+    links = commit_links(data)
+    assert (commit.tree, list(commit.parents)) == (links.tree, links.parents)
+    _valid(commit.author_name, commit.author_email, commit.committer_name, commit.committer_email, commit.message)
+    _valid(commit.encoding, commit.signature, *(text for pair in commit.extra for text in pair))
+
+
+def tags(data: bytes) -> None:
+    """The same of annotated tags."""
+    tag = parse_tag(data)
+    assert build_tag(tag) == data
+    assert tag.target == tag_link(data).target
+    _valid(tag.target_type, tag.name, tag.tagger_name, tag.tagger_email, tag.message, tag.signature)
+    _valid(*(text for pair in tag.extra for text in pair))
+
+
+def _valid(*texts: str | None) -> None:
+    pa.array(texts, pa.string())  # as rows are made; a lone surrogate raises
+    assert not any(text and "\0" in text for text in texts)
+
+
+def trees(data: bytes) -> None:
+    """Entries are slices of the bytes, in order; where damage begins all readers stop."""
+    found = list(entries_before_damage(data))
+    end = 0
+    for mode, name, oid in found:
+        kind_of(mode)
+        assert mode >= 0
+        assert len(oid) == 20
+        rest = data.index(name + b"\0" + oid, end)
+        assert int(data[end:rest].rstrip(b" ") or b"0", 8) == mode
+        end = rest + len(name) + 21
+    try:
+        assert list(iter_entries(data)) == found
+        assert end == len(data)
+    except MalformedTree:
+        assert end < len(data)
+
+
+def packs(data: bytes) -> None:
+    """A pack of any entries under an honest checksum gives objects under their own ids, or is called corrupt.
+
+    The first byte says how the rest is made into a pack: as it is, or as entries that are compressed on the way.
+    """
+    if not data:
+        return
+    body = data[1:] if data[0] % 2 else _entries(data[1:])
+    path = scratch() / "fuzz.pack"
+    path.write_bytes(body + hashlib.sha1(body, usedforsecurity=False).digest())
+    seen_blob = False
+    try:
+        with Pack(path, origin=ORIGIN, limits=LIMITS, scratch=scratch(), memory_bytes=4096) as pack:
+            for found in pack.objects():
+                assert found.type_num in KIND
+                seen_blob |= found.type_num == BLOB
+                assert seen_blob == (found.type_num == BLOB), "something else came behind a blob"
+                if found.data is not None:
+                    assert found.size == len(found.data)
+                    assert found.oid == object_oid(found.type_num, found.data)
+    except OriginError as error:
+        _fit_to_show(error)
+
+
+def _entries(data: bytes) -> bytes:
+    """Entries from pieces: a byte of type and flags, a byte of length, for deltas a base, then as many bytes."""
+    body, count, at, starts = bytearray(), 0, 0, [0]
+    while at + 2 <= len(data) and count < 64:
+        head, size = data[at], data[at + 1]
+        kind = head & 7
+        piece = data[at + 2 : at + 2 + size]
+        at += 2 + size
+        starts.append(len(body))
+        claimed = len(piece) + (head >> 3 & 1)
+        body += bytes([kind << 4 | claimed & 15 | (128 if claimed > 15 else 0)])
+        body += bytes([claimed >> 4]) if claimed > 15 else b""
+        if kind == 6:
+            far = len(body) - starts[-1 - (head >> 4) % len(starts)]
+            body += bytes([far & 127])
+        elif kind == 7:
+            body += hashlib.sha1(piece, usedforsecurity=False).digest()
+        body += zlib.compress(piece, 1)
+        count += 1
+    return b"PACK" + (2).to_bytes(4, "big") + count.to_bytes(4, "big") + bytes(body)
+
+
+def refs(data: bytes) -> None:
+    """Lines of ``name, id, target of a symbolic ref``: only names that git accepts are kept, and all else is told."""
+    advertised: dict[bytes, bytes | None] = {}
+    symrefs: dict[bytes, bytes] = {}
+    for line in data.split(b"\n")[:200]:
+        name, _, rest = line.partition(b" ")
+        oid, _, symref = rest.partition(b" ")
+        advertised[name] = oid or None
+        if symref:
+            symrefs[name] = symref
+    shown = shown_refs(advertised, symrefs, DEFAULT_PREFIXES)
+    for name, ref in shown.refs.items():
+        assert name == HEAD or is_ref_name(name)
+        assert ref.symref is None or ref.symref == HEAD or is_ref_name(ref.symref)
+        assert ref.target == advertised[name]
+    assert not set(shown.left_out) & shown.refs.keys()
+    told = tell_left_out(shown.left_out)
+    assert told.isprintable()
+    assert len(told) < 400
+    assert changed_refs(shown.refs, shown.refs) == {}
+    with_ids = {name: oid for name, oid in advertised.items() if oid is not None}
+    try:
+        plan = plan_fetch(wanted_refs(with_ids, DEFAULT_PREFIXES), ())
+    except BadAdvertisement as error:
+        _fit_to_show(error, most=100_000)
+    else:
+        assert all(len(want) == 40 for want in plan.wants)
+
+
+class _Said(Dialer):
+    """Connects to a server that has said all that it will say, and listens to nothing."""
+
+    said = b""
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        ours.settimeout(1)
+        theirs.setblocking(False)
+        try:
+            theirs.send(self.said)
+            theirs.shutdown(socket.SHUT_WR)
+        finally:
+            self.deadline.watch(theirs)  # stays open, so that what we write goes somewhere
+            theirs.close()
+        self.deadline.watch(ours)
+        return ours
+
+
+def _converse(url: str, data: bytes) -> None:
+    def decide(advertised: Mapping[bytes, bytes]) -> FetchPlan:
+        assert all(name == HEAD or is_ref_name(name) for name in advertised)
+        return plan_fetch(advertised, ())
+
+    class Dialing(_Said):
+        said = data[: 64 << 10]
+
+    spool = scratch() / "spool.pack"
+    conditions = Conditions(AddressPolicy(()), LIMITS, DEFAULT_PREFIXES, "git/fuzz")
+    try:
+        with patch("pipeline.git.exchange.Dialer", Dialing), Deadline(url, LIMITS.total_s) as deadline:
+            received = exchange(url, decide, spool, conditions, deadline)
+        assert received.pack_bytes <= LIMITS.pack_bytes
+        assert all(name == HEAD or is_ref_name(name) for name in received.refs)
+    except OriginError as error:
+        _fit_to_show(error)
+    finally:
+        spool.unlink(missing_ok=True)
+
+
+def git_answers(data: bytes) -> None:
+    """Whatever a server at git:// says ends as refs and a verified pack, or as one kind of OriginError."""
+    _converse("git://fuzz.example/repo.git", data)
+
+
+def http_answers(data: bytes) -> None:
+    """The same at http://; without a status line of its own the bytes become the body of an advertisement."""
+    if not data.startswith(b"HTTP/"):
+        kind = b"Content-Type: application/x-git-upload-pack-advertisement\r\n"
+        data = b"HTTP/1.1 200 OK\r\n" + kind + b"Content-Length: %d\r\n\r\n" % len(data) + data
+    _converse("http://fuzz.example/repo.git", data)
+
+
+@contextmanager
+def _storage() -> Iterator[LocalStorage]:
+    yield LocalStorage(scratch() / "archive")
+
+
+RECORDS: Final[tuple[type[BaseModel], ...]] = (Manifest,)
+
+
+def records(data: bytes) -> None:
+    """A manifest of any bytes is valid or refused, and what is valid says the same when it is written again."""
+    for record in RECORDS:
+        try:
+            found = record.model_validate_json(data)
+        except ValidationError:
+            continue
+        assert record.model_validate_json(found.model_dump_json()) == found
+
+
+def loads(data: bytes) -> None:
+    """The name of any folder in ``runs/`` is a load's or is none."""
+    name = data.decode(errors="replace").replace("/", "")
+    load = Load.named(name)
+    if load is not None:
+        assert load.name == name
+        assert name.startswith(load.night.isoformat())
+        assert load.manifest(0).startswith(f"runs/{name}/")
+
+
+@cache
+def _parquet() -> tuple[bytes, pa.Table]:
+    """A file as fetch writes it: page checksums, zstd, binary and text columns."""
+    rows = [{"oid": bytes([n]) * 20, "name": f"name {n}", "content": bytes([n]) * 1000, "size": n} for n in range(200)]
+    table = pa.Table.from_pylist(rows)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True, row_group_size=50)
+    return sink.getvalue().to_pybytes(), table
+
+
+def parquet_files(data: bytes) -> None:
+    """A stored file with some bytes changed is read as it was, or is called damaged by name."""
+    whole, table = _parquet()
+    changed = bytearray(whole)
+    for at in range(0, len(data) - 3, 4):
+        changed[int.from_bytes(data[at : at + 3], "big") % len(changed)] ^= data[at + 3]
+    with _storage() as storage:
+        storage.replace("data/fuzz.parquet", bytes(changed))
+        try:
+            with open_parquet_file(storage, "data/fuzz.parquet") as file:
+                found = file.read()
+        except StoredFileDamaged as error:
+            _fit_to_show(error, naming="data/fuzz.parquet")
+        else:
+            same = found.schema.names == table.schema.names and found.to_pydict() == table.to_pydict()
+            assert same or found.num_rows != table.num_rows or _differs_in_footer(whole, bytes(changed))
+
+
+def _differs_in_footer(whole: bytes, changed: bytes) -> bool:
+    """Whether a byte of the footer was changed, which no checksum of Parquet's covers."""
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    return whole[footer:] != changed[footer:]
+
+
+TARGETS: Final[dict[str, Target]] = {
+    target.__name__: target
+    for target in (commits, tags, trees, packs, refs, git_answers, http_answers, records, loads, parquet_files)
+}
