@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import sys
 import tempfile
@@ -32,6 +33,7 @@ def place(folder: Path, *, hdfs: bool) -> Iterator[Place]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("--nights", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no night after so many")
     parser.add_argument("--seed", type=int, default=1, help="the same seed does the same")
     parser.add_argument("--hdfs", action="store_true", help="the archive on a one-node HDFS")
     parser.add_argument("--no-kills", dest="kills", action="store_false", help="kill no night")
@@ -42,7 +44,7 @@ def main() -> int:
         folder = Path(name)
         with place(folder, hdfs=chosen.hdfs) as where, soaking(where, folder / "soak", chosen.seed) as soak:
             try:
-                soak.run(chosen.nights, kills=chosen.kills)
+                soak.run(chosen.nights, minutes=chosen.minutes, kills=chosen.kills)
             finally:
                 print(told(soak.report() | {"seed": chosen.seed, "minutes": round((time.monotonic() - began) / 60, 1)}))
     return 0

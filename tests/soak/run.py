@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -55,9 +57,12 @@ class Soak:
     seconds: list[float] = field(default_factory=list)
     night_s: float = 20.0
 
-    def run(self, nights: int, *, kills: bool = True) -> None:
-        """All nights, each with its events, and the checks."""
+    def run(self, nights: int, *, minutes: float = math.inf, kills: bool = True) -> None:
+        """So many nights, each with its events, fewer if the time is up; every tenth and at the end a check."""
+        ends = time.monotonic() + 60 * minutes
         for number in range(nights):
+            if time.monotonic() > ends:
+                break
             night = FIRST_NIGHT + timedelta(days=number)
             self.world.live(self.draw.randint(1, 6))
             self.add(self.newcomers())
@@ -69,6 +74,7 @@ class Soak:
             self.maybe_keep_house()
             if number % CHECK_EVERY == CHECK_EVERY - 1 and number != nights - 1:
                 self.check(RESTORED_AT_ONCE)
+                print(told(self.report()), file=sys.stderr)
         self.check(None)
 
     def happens(self, chance: float) -> bool:
