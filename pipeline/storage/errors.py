@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.errors import CheckFailed, ExitCode, PipelineError
+from pipeline.redact import one_line
 
 
 class StorageError(PipelineError):
@@ -71,11 +72,14 @@ class LeaseLost(StorageError):
 
 
 class StoredFileDamaged(CheckFailed):
-    """A file of the archive cannot be decoded, or is gone. ``path`` is its URI or path, "" where nobody names it."""
+    """A file of the archive cannot be decoded, or is gone. ``path`` is its URI or path, "" where nobody names it.
+
+    A library's words about damaged bytes may hold those bytes: ``problem`` is made fit to be shown.
+    """
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(path, problem)
-        self.path, self.problem = path, problem
+        self.path, self.problem = path, one_line(problem)
 
     def __str__(self) -> str:
         return (
