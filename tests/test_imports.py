@@ -26,6 +26,7 @@ LIBRARY_OF = MappingProxyType(
         "urllib3": ("pipeline/git/", "pipeline/storage/"),
         "pyspark": (
             "pipeline/cli/common.py",
+            "pipeline/cli/doctor.py",
             "pipeline/cli/origins.py",
             "pipeline/cli/jobs.py",
             "pipeline/fsck/",
@@ -70,6 +71,7 @@ BELOW = MappingProxyType(
         "submit": ("errors", "model", "plan", "redact", "storage", "tables"),
         "config": ("errors", "git", "plan", "storage", "tables"),
         "archive": ("errors", "model", "storage"),
+        "doctor": ("archive", "config", "errors", "git", "model", "redact", "storage", "submit", "tables"),
     }
 )
 """What a room or module of ``pipeline`` may import besides itself; those not named here stand above all of these."""

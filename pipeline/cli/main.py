@@ -11,6 +11,7 @@ import click
 
 from pipeline.cli.archive import init, restore, status
 from pipeline.cli.backfill import backfill
+from pipeline.cli.doctor import doctor
 from pipeline.cli.fsck import fsck
 from pipeline.cli.jobs import jobs, sql, submit
 from pipeline.cli.maintain import compact, maintain
@@ -49,7 +50,7 @@ def cli() -> None:
     """
 
 
-for command in (init, origins, nightly, backfill, status, restore, submit, jobs, sql, maintain, compact, fsck):
+for command in (init, origins, nightly, backfill, status, restore, submit, jobs, sql, maintain, compact, fsck, doctor):
     cli.add_command(command)
 
 

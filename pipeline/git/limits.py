@@ -13,7 +13,7 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    connect_s: float = Field(10, gt=0, description="seconds to connect, for each address tried")
+    connect_s: float = Field(10, gt=0, description="seconds to look up a host, and to connect to each address tried")
     silence_s: float = Field(60, gt=0, description="seconds without a byte from the server")
     total_s: float = Field(3600, gt=0, description="seconds for the whole visit, receiving and decoding")
     refs_bytes: int = Field(64 * MIB, gt=0, description="bytes of ref advertisement")

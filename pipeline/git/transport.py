@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, IncompleteRead
@@ -46,6 +47,7 @@ FLUSH, DELIMITER = b"0000", b"0001"
 FETCH_COMMAND, OFS_DELTA = b"command=fetch\n", b"ofs-delta\n"
 SPACE = 0x20
 SIDE_BAND_FATAL = b"\3"
+_QUOTE = re.compile(r"\bb?['\"]|['\"(:]|\bhttps?\b")
 LONGEST_LOCATION = 2_048
 """Characters of an address that a server redirects to."""
 
@@ -303,9 +305,14 @@ def _classify(dialer: Dialer, meter: Meter, error: BaseException) -> OriginError
             return meaning
     if found or meter.cut_short:
         return ConnectionLost(dialer.origin, "the server closed the connection before it was done")
-    text = f": {_plain(str(error))}" if isinstance(error, GitProtocolError) else ""
+    text = f": {_unquoted(str(error))}" if isinstance(error, GitProtocolError) else ""
     why = f"the server does not speak git's protocol ({type(error).__name__}{text})"
     return ProtocolError(dialer.origin, why)
+
+
+def _unquoted(text: str) -> str:
+    """What dulwich says, without what it quotes of the server behind that: anything may stand there."""
+    return _plain(_QUOTE.split(text, maxsplit=1)[0])
 
 
 def _meaning(dialer: Dialer, cause: BaseException) -> OriginError | None:

@@ -1,0 +1,98 @@
+"""``pipeline doctor``."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import TypeVar
+
+import click
+from pyspark.sql import SparkSession
+
+from pipeline.cli.common import Context, command_options, today
+from pipeline.doctor.examine import Patient, Spark, examine
+from pipeline.doctor.finding import Finding, Level, exit_code_of
+from pipeline.errors import UsageError
+from pipeline.maintain.retire import retire_nights
+from pipeline.model.layout import newest_possible
+from pipeline.tables.doubles import find_doubles, mend_doubles
+from pipeline.tables.failures import told_plainly
+from pipeline.tables.health import refused_urls, table_problems
+from pipeline.tables.seal import nights
+from pipeline.workflows.held import LEASE, hold
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """Rows that were there twice, by table, and nights that were yet to come."""
+
+    doubles: dict[str, int]
+    nights: tuple[date, ...]
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Only what needs no Spark.")
+@click.option("--mend", is_flag=True, help="First mend doubled keys and nights that are yet to come.")
+@command_options
+def doctor(context: Context, quick: bool, mend: bool) -> int:
+    """Look at this machine, the storage and the archive, and say what to do.
+
+    Exit codes: 0 no failure, warnings allowed; else 3 stored data, before 5 machine or storage, before 2 configuration.
+    """
+    if quick and mend:
+        raise UsageError("to mend needs Spark; leave out --quick")
+    mended = _mend(context) if mend else Mended({}, ())
+    spark = None if quick else _spark(context)
+    patient = Patient(context.config, context.storage, os.environ.get("JAVA_HOME"), LEASE, spark, today())
+    findings = list(examine(patient))
+    code = exit_code_of(findings)
+    if not context.output.result({"findings": findings, "mended": mended, "exit_code": int(code)}):
+        for table, rows in mended.doubles.items():
+            context.output.say(f"{table}: {rows:,} rows that were there twice are gone")
+        for night in mended.nights:
+            context.output.say(f"the night {night}, which is yet to come, is gone")
+        _show(context, findings)
+    return code
+
+
+def _spark(context: Context) -> Spark:
+    """One session, started by the first look."""
+    where, session = context.storage.root_uri, context.spark_for_metadata
+
+    def plainly(look: Callable[[SparkSession], T]) -> Callable[[], T]:
+        def looked() -> T:
+            with told_plainly(where):
+                return look(session())
+
+        return looked
+
+    return Spark(
+        tables=lambda buckets: table_problems(session(), buckets, where),
+        doubles=plainly(find_doubles),
+        refused_urls=plainly(refused_urls),
+    )
+
+
+def _mend(context: Context) -> Mended:
+    """Hold the archive meanwhile."""
+    context.archive()
+    with hold(context.workplace(None), "doctor") as holder:
+        run = holder.run("doctor")
+        spark = run.spark()
+        rows = mend_doubles(spark, run.check_lease)
+        gone = tuple(night for night in nights(spark) if night > newest_possible(today()))
+        retire_nights(spark, gone, time.time(), run.check_lease)
+        return Mended(rows, gone)
+
+
+def _show(context: Context, findings: list[Finding]) -> None:
+    columns = ("check", "result", "found", "what to do")
+    context.output.table(None, columns, [(f.check, f.level.value, f.found, f.advice) for f in findings])
+    worst = sum(finding.level is Level.FAILURE for finding in findings)
+    warnings = sum(finding.level is Level.WARNING for finding in findings)
+    context.output.say(f"failures: {worst}, warnings: {warnings}")

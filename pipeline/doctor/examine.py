@@ -1,0 +1,153 @@
+"""All checks, one after the other. One that fails to look is a failure itself, and the others go on."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+
+from pipeline.archive import find_archive
+from pipeline.config import Config, FetchSection
+from pipeline.doctor.catalogue import check_archive, check_loads, judge_lease
+from pipeline.doctor.finding import Finding, Level, machine_failure
+from pipeline.doctor.jars import check_jars
+from pipeline.doctor.machine import check_clock, check_memory, check_scratch, heap_bytes, memory_here
+from pipeline.doctor.packages import check_compiled, check_packages, check_python
+from pipeline.doctor.programs import check_git, check_java
+from pipeline.doctor.scheduler import check_scheduler
+from pipeline.doctor.settings import check_settings
+from pipeline.doctor.storage import check_local_space, check_probe, judge_hdfs
+from pipeline.doctor.tables import judge_doubles, judge_tables, judge_urls
+from pipeline.errors import PipelineError
+from pipeline.git.compiled import lacking_parts
+from pipeline.redact import one_line
+from pipeline.storage.hdfs_status import hdfs_status
+from pipeline.storage.interface import Storage
+from pipeline.storage.lease_record import read_record
+from pipeline.submit.run_job import list_jobs
+from pipeline.tables.doubles import Doubles
+from pipeline.tables.health import TableProblem
+from pipeline.tables.session import session_conf
+
+logger = logging.getLogger(__name__)
+
+PACKAGE = "git-lakehouse"
+
+
+@dataclass(frozen=True)
+class Spark:
+    """What only Spark can look at; the first call starts it.
+
+    Attributes:
+        tables: given the number of buckets, what is wrong with tables, and the nights.
+        doubles: keys that are there twice.
+        refused_urls: networks of origins whose URLs may hold a login.
+    """
+
+    tables: Callable[[int], tuple[Sequence[TableProblem], Sequence[date]]]
+    doubles: Callable[[], Iterable[Doubles]]
+    refused_urls: Callable[[], Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What is looked at.
+
+    Attributes:
+        java_home: as the environment has it.
+        lease: path of the lease file.
+        spark: None to do without.
+        today: the date of a night that would be run now.
+    """
+
+    config: Config
+    storage: Storage
+    java_home: str | None
+    lease: str
+    spark: Spark | None
+    today: date
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """Every check in turn, what needs nothing first and Spark last."""
+    for name, look in _checks(patient):
+        yield from _guarded(name, look)
+    if patient.spark is not None:
+        yield from _with_spark(patient, patient.spark)
+
+
+def _checks(patient: Patient) -> list[tuple[str, Callable[[], Iterable[Finding]]]]:
+    config, storage = patient.config, patient.storage
+    conf = session_conf(config.spark, storage.root_uri)
+    fetch = config.fetch
+    return [
+        ("python", lambda: [check_python(sys.version_info[:3])]),
+        ("packages", lambda: check_packages(metadata.requires(PACKAGE) or (), metadata.version)),
+        ("dulwich", lambda: [check_compiled(lacking_parts())]),
+        ("java", lambda: [check_java(patient.java_home)]),
+        ("git", lambda: [check_git(shutil.which("git"))]),
+        ("scratch", lambda: [check_scratch(fetch.scratch_folder, fetch.limits.scratch_bytes)]),
+        ("memory", lambda: [_memory(fetch, conf["spark.driver.memory"])]),
+        ("clock", lambda: [check_clock()]),
+        ("jars", lambda: check_jars(conf.get("spark.jars"), conf.get("spark.jars.packages"), _ivy(conf))),
+        ("luigi", lambda: [check_scheduler(config.luigi.scheduler)]),
+        ("hdfs", lambda: _hdfs(patient)),
+        ("storage", lambda: check_probe(storage)),
+        ("archive", lambda: [check_archive(storage)]),
+        ("loads", lambda: check_loads(storage, patient.today)),
+        ("lease", lambda: [judge_lease(read_record(storage, patient.lease), time.time())]),
+        ("configuration", lambda: check_settings(config, _buckets(storage), [job.name for job in list_jobs()])),
+    ]
+
+
+def _hdfs(patient: Patient) -> Iterable[Finding]:
+    settings = patient.config.hdfs
+    if settings is None or not patient.storage.root_uri.startswith("hdfs://"):
+        return [check_local_space(patient.storage.root_uri)]
+    return judge_hdfs(hdfs_status(settings))
+
+
+def _memory(fetch: FetchSection, heap: str) -> Finding:
+    return check_memory(memory_here(), fetch.workers, fetch.run_bytes, fetch.limits.memory_bytes, heap_bytes(heap))
+
+
+def _with_spark(patient: Patient, spark: Spark) -> Iterator[Finding]:
+    """An archive that is not there has no tables to look at, and keys are only read where all tables can be."""
+    buckets = _buckets(patient.storage)
+    if buckets is None:
+        return
+    looked = list(_guarded("tables", lambda: judge_tables(*spark.tables(buckets), patient.today)))
+    yield from looked
+    if all(finding.level is not Level.FAILURE for finding in looked):
+        yield from _guarded("doubled keys", lambda: judge_doubles(spark.doubles()))
+        yield from _guarded("origins", lambda: [judge_urls(spark.refused_urls())])
+
+
+def _guarded(name: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from look()
+    except PipelineError as error:
+        logger.debug("details", exc_info=error)
+        yield Finding(name, Level.FAILURE, one_line(str(error)), "see what it says", error.exit_code)
+    except Exception as error:
+        logger.debug("details", exc_info=error)
+        what = one_line(f"{type(error).__name__}: {error}")
+        yield machine_failure(name, f"could not be looked at: {what}", 'run it again with log.level = "DEBUG"')
+
+
+def _buckets(storage: Storage) -> int | None:
+    try:
+        info = find_archive(storage)
+    except (PipelineError, ValueError):
+        return None  # told by the check of the archive
+    return None if info is None else info.buckets
+
+
+def _ivy(conf: dict[str, str]) -> Path:
+    return Path(conf.get("spark.jars.ivy", "~/.ivy2.5.2"))

@@ -1,0 +1,28 @@
+"""Nights that no run could have been dated: an earlier version sealed them, and readers take them for the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import date
+
+from pyspark.sql import SparkSession
+
+from pipeline.maintain.iceberg import MaintainedTable
+from pipeline.model.layout import tag_of
+from pipeline.model.tables import ALL
+
+
+def retire_nights(spark: SparkSession, gone: Collection[date], now: float, check_lease: Callable[[], None]) -> None:
+    """Let nights cease to exist at once, as the retention does; what they name is kept as long as it keeps anything.
+
+    Args:
+        now: seconds since 1970 UTC, for the tags that take their place.
+        check_lease: raises when this run may not write; called before each commit.
+    """
+    for table in reversed(ALL):
+        iceberg = MaintainedTable(spark, table.name)
+        tags = iceberg.tags()
+        pairs = tuple((tag_of(night), f"retired-{night}-{int(now)}") for night in gone if tag_of(night) in tags)
+        if pairs:
+            check_lease()
+            iceberg.rename_tags(pairs)
