@@ -123,7 +123,7 @@ def test_nothing_works_without_an_archive(place: Place, tmp_path: Path, words: t
 
 
 def test_origins_are_added_once(small: Small) -> None:
-    assert small.archive.ask("origins", "add", small.url) == {"added": 0, "known": 1}
+    assert small.archive.ask("origins", "add", small.url) == {"added": 0, "known": 1, "refused": []}
     said = small.archive.run("origins", "add", small.url)
     assert show(said) == "0 origins added, 1 were known"
 
@@ -135,7 +135,7 @@ def test_a_list_of_origins(make_archive: MakeArchive, tmp_path: Path) -> None:
         "# comment\n\nhttps://example.org/a/   # with a comment\nHTTPS://Example.org/a\n"
         "https://example.org/b https://example.org/a\n"
     )
-    assert archive.ask("origins", "add", "--from", listed) == {"added": 2, "known": 0}
+    assert archive.ask("origins", "add", "--from", listed) == {"added": 2, "known": 0, "refused": []}
     found = archive.ask("origins", "list")
     assert [(o["url"], o["fork_of"], o["state"], o["last_visit"]) for o in found] == [
         ("https://example.org/a", None, "active", None),
