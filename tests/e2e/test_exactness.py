@@ -65,7 +65,7 @@ def archived(make_archive: MakeArchive, served: Path, daemon: Peer, web: Peer) -
     urls["strange over http"] = web.url("strange.git")
     archive = make_archive("exact", fetch={"refs": ["HEAD", "refs/"]})
     others = [url for name, url in urls.items() if name != "fork"]
-    assert archive.add(*others, (urls["fork"], urls["graph"])) == {"added": len(urls), "known": 0}
+    assert archive.add(*others, (urls["fork"], urls["graph"])) == {"added": len(urls), "known": 0, "refused": []}
     summary = archive.nightly(1)
     assert summary["origins"] == {"full": len(urls)}, summary["failed"]
     return Archived(archive, served, urls)
