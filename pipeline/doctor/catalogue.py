@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from pipeline.archive import find_archive
-from pipeline.doctor.finding import Finding, damage, ok, settings_failure, warning
+from pipeline.doctor.finding import Finding, ok, settings_failure, warning
 from pipeline.model.layout import RUNS, Load, newest_possible
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import LeaseRecord
@@ -18,12 +18,9 @@ def check_archive(storage: Storage) -> Finding:
     """That there is an archive whose format we know.
 
     Raises:
-        ArchiveFormatUnknown: as it says.
+        ArchiveFormatUnknown, StoredFileDamaged: as they say.
     """
-    try:
-        info = find_archive(storage)
-    except ValueError:  # pydantic's
-        return damage("archive", "archive.json is not what it must be", "bring it back from a copy")
+    info = find_archive(storage)
     if info is None:
         return settings_failure("archive", f"there is none at {storage.root_uri}", "create it: pipeline init")
     return ok("archive", f"format {info.format}, {info.buckets} buckets, made {info.created_at:%Y-%m-%d}")

@@ -144,7 +144,7 @@ def _guarded(name: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Findi
 def _buckets(storage: Storage) -> int | None:
     try:
         info = find_archive(storage)
-    except (PipelineError, ValueError):
+    except PipelineError:
         return None  # told by the check of the archive
     return None if info is None else info.buckets
 

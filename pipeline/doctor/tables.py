@@ -16,7 +16,9 @@ def judge_tables(problems: Sequence[TableProblem], nights: Sequence[date], today
     for problem in problems:
         found = f"{problem.table} {problem.what}"
         if problem.damaged:
-            yield damage("tables", found, "look closer with pipeline fsck; what it cannot repair comes back from a copy")
+            yield damage(
+                "tables", found, "look closer with pipeline fsck; what it cannot repair comes back from a copy"
+            )
         else:
             yield warning("tables", found, "an unfinished night is completed by the next; else see docs/operations.md")
     future = [night for night in nights if night > newest_possible(today)]

@@ -28,7 +28,7 @@ from pipeline.doctor.tables import judge_doubles, judge_tables, judge_urls
 from pipeline.errors import ExitCode
 from pipeline.git.compiled import lacking_parts
 from pipeline.model.layout import ARCHIVE, Load
-from pipeline.storage.errors import StorageError
+from pipeline.storage.errors import StorageError, StoredFileDamaged
 from pipeline.storage.hdfs_status import HdfsStatus
 from pipeline.storage.lease_record import LeaseRecord, Owner
 from pipeline.storage.local import LocalStorage
@@ -248,7 +248,8 @@ def test_archive(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
     assert levels([check_archive(storage)]) == [SETTINGS]
     storage.create(ARCHIVE, b"{}")
-    assert levels([check_archive(storage)]) == [DAMAGE]
+    with pytest.raises(StoredFileDamaged):
+        check_archive(storage)
     storage.replace(ARCHIVE, ArchiveInfo.new(4).model_dump_json().encode())
     assert levels([check_archive(storage)]) == [OK]
 

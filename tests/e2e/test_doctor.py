@@ -81,6 +81,8 @@ def test_an_archive_that_is_broken_bit_by_bit(make_archive: MakeArchive) -> None
     quick = look(archive, "--quick")
     assert [f["level"] for f in quick["loads"]] == ["warning", "warning"]
     assert "tables" not in quick
+    archive.storage.replace("archive.json", b"{}")
+    assert look(archive, code=ExitCode.CHECK_FAILED)["archive"][0]["exit_code"] == ExitCode.CHECK_FAILED
     archive.storage.delete("archive.json")
     assert look(archive, code=ExitCode.USAGE)["archive"][0]["exit_code"] == ExitCode.USAGE
 
