@@ -34,6 +34,7 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/restore/",
             "pipeline/submit/",
             "pipeline/tables/",
+            "pipeline/takedown/",
             "pipeline/workflows/held.py",
             "pipeline/workflows/run.py",
             "jobs/",
@@ -47,8 +48,9 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/model/tables.py",
             "pipeline/storage/parquet.py",
             "pipeline/tables/",
+            "pipeline/takedown/",
         ),
-        "numpy": ("pipeline/git/", "pipeline/maintain/"),
+        "numpy": ("pipeline/git/", "pipeline/maintain/", "pipeline/takedown/"),
         "tenacity": ("pipeline/storage/", "pipeline/workflows/"),
     }
 )

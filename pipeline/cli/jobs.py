@@ -17,6 +17,7 @@ from pipeline.submit.dry_run import dry_run
 from pipeline.submit.run_job import list_jobs, run_job
 from pipeline.tables.content_plan import content_stays
 from pipeline.tables.failures import SparkFailed, told_plainly
+from pipeline.tables.qualified import check_names
 from pipeline.tables.read import Archive
 from pipeline.tables.read_only import check_read_only
 from pipeline.tables.session import session_conf
@@ -98,6 +99,7 @@ def sql(context: Context, query: str, night: date | None, limit: int) -> None:
     archive.register_views(night)
     try:
         check_read_only(context.spark(), query)
+        check_names(context.spark(), query)
         result = context.spark().sql(query)
     except PySparkException as error:
         raise UsageError(str(error).partition("\n\nJVM stacktrace")[0].strip()) from None

@@ -17,6 +17,7 @@ from pipeline.cli.jobs import jobs, sql, submit
 from pipeline.cli.maintain import compact, maintain
 from pipeline.cli.nightly import nightly
 from pipeline.cli.origins import origins
+from pipeline.cli.takedown import takedown
 from pipeline.redact import without_secrets
 
 
@@ -50,7 +51,10 @@ def cli() -> None:
     """
 
 
-for command in (init, origins, nightly, backfill, status, restore, submit, jobs, sql, maintain, compact, fsck, doctor):
+COMMANDS = (
+    init, origins, nightly, backfill, status, restore, submit, jobs, sql, takedown, maintain, compact, fsck, doctor,
+)  # fmt: skip
+for command in COMMANDS:
     cli.add_command(command)
 
 

@@ -40,6 +40,12 @@ def show_report(output: Output, report: MaintainReport) -> None:
         output.table("Would be deleted", ["path", "files", "size", "why"], rows)
     elif report.rubbish:
         output.table("Deleted", ["why", "files", "size"], [(why, files[why], size(freed[why])) for why in freed])
+    if report.takedowns:
+        output.table(
+            "Taken down and rewritten",
+            ["table", "rows", "files", "size", "size now"],
+            [(t.table, t.rows, t.files, size(t.before_bytes), size(t.after_bytes)) for t in report.takedowns],
+        )
     if report.small_files:
         small = [(s.table, s.bucket, s.files, size(s.size_bytes)) for s in report.small_files]
         output.table("Small files, rewritten into few", ["table", "bucket", "files", "size"], small)

@@ -20,7 +20,7 @@ from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.opt_outs import admitted
 from pipeline.tables.origin_states import StateChange, opt_out, pause, resume
 from pipeline.tables.origins import add_origins
-from pipeline.tables.rewrite import see
+from pipeline.tables.tombstones import current
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +63,11 @@ def add(context: Context, url: str | None, fork_of: str | None, source: Path | N
     # Whoever opts out writes the rule first and looks at the origins after that, so one of us sees the other.
     late = admitted(spark, may)[1]
     if late:
-        opt_out(spark, [Pattern(origin.url) for origin, _ in late])
-    refused = [{"url": origin.url, "rule": str(rule)} for origin, rule in (*may_not, *late)]
+        opt_out(spark, [Pattern(refused.url) for refused in late])
+    refused = [*may_not, *late]
     if not context.output.result({"added": added, "known": known, "refused": refused}):
-        for line in refused:
-            context.output.say(f"{line['url']} is not archived: it falls under the opt-out {line['rule']}")
+        for each in refused:
+            context.output.say(f"{each.url} is not archived: {each.why}")
         context.output.say(f"{added:,} origins added" + (f", {known:,} were known" if known else ""))
     return ExitCode.SOME_ORIGINS_FAILED if refused else ExitCode.DONE
 
@@ -137,8 +137,7 @@ _state_command(
 def list_(context: Context) -> None:
     """List all origins."""
     context.archive()
-    listed = one_row_a_url(see(context.spark(), "origins").rows()).orderBy("url")
-    found = [row.asDict() for row in listed.collect()]
+    found = [row.asDict() for row in one_row_a_url(current(context.spark(), "origins")).orderBy("url").collect()]
     if not context.output.result(found):
         columns = ("url", "fork_of", "state", "next_due", "last_visit", "last_status", "last_error")
         context.output.table(None, columns, [[row[column] for column in columns] for row in found])

@@ -17,6 +17,7 @@ class NetworkState:
     Attributes:
         landed: ids that this task has landed for the network.
         tags: annotated tags to what they point at: those that refs of earlier nights showed finally, others one step.
+        taken_down: ids that must not be landed; they count as archived.
     """
 
     network: int
@@ -24,11 +25,14 @@ class NetworkState:
     known: Known
     landed: set[bytes] = field(default_factory=set)
     tags: dict[bytes, bytes] = field(default_factory=dict)
+    taken_down: frozenset[bytes] = frozenset()
 
     @classmethod
-    def begin(cls, network: int, origins: Iterable[PlannedOrigin], known: Known) -> NetworkState:
+    def begin(
+        cls, network: int, origins: Iterable[PlannedOrigin], known: Known, taken_down: frozenset[bytes] = frozenset()
+    ) -> NetworkState:
         """The state before the first visit of the task."""
-        state = cls(network, {o.url: o for o in origins}, known)
+        state = cls(network, {o.url: o for o in origins}, known, taken_down=taken_down)
         for origin in state.origins.values():
             state.tags.update(origin.peeled)
         return state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from pipeline.model.layout import Load
@@ -27,11 +27,16 @@ class PlannedOrigin:
 
 @dataclass(frozen=True, slots=True)
 class BucketPlan:
-    """Everything a fetch task needs to know of the archive."""
+    """Everything a fetch task needs to know of the archive. ``tombstones`` are ids by network, None for any network."""
 
     bucket: int
     origins: tuple[PlannedOrigin, ...]
     files: Mapping[str, Sequence[str]]
+    tombstones: Mapping[int | None, frozenset[bytes]] = field(default_factory=dict)
+
+    def taken_down(self, network: int) -> frozenset[bytes]:
+        """Ids of objects that must not come back into a network."""
+        return self.tombstones.get(network, frozenset()) | self.tombstones.get(None, frozenset())
 
     def networks(self) -> Iterator[tuple[int, list[PlannedOrigin]]]:
         """Networks with their origins, the fork root first: forks then only send what is their own."""
@@ -77,7 +82,10 @@ def read_bucket_plan(storage: Storage, load: Load, bucket: int) -> BucketPlan:
     files: dict[str, list[str]] = {}
     for row in _rows(storage, f"{load.plan_files}/bucket={bucket}"):
         files.setdefault(row["table"], []).append(relative_path(storage, row["uri"]))
-    return BucketPlan(bucket, tuple(origins), files)
+    tombstones: dict[int | None, set[bytes]] = {}
+    for row in _rows(storage, f"{load.plan_tombstones}/bucket={bucket}"):
+        tombstones.setdefault(row["network"], set()).add(row["oid"])
+    return BucketPlan(bucket, tuple(origins), files, {at: frozenset(oids) for at, oids in tombstones.items()})
 
 
 def _rows(storage: Storage, folder: str) -> Iterator[dict]:  # type: ignore[type-arg]

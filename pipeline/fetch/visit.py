@@ -28,7 +28,7 @@ from pipeline.git.pack import MAX_OBJECTS, Pack
 from pipeline.git.pack_format import BLOB, COMMIT, TREE, PackedObject
 from pipeline.model import tables
 from pipeline.model.text import text_and_raw
-from pipeline.model.visit import Visit, VisitStatus
+from pipeline.model.visit import TAKEN_DOWN, Visit, VisitStatus
 from pipeline.plan.fetch import HEAD, Ref, changed_refs, tell_left_out
 from pipeline.plan.walk import MOST_PATH_BYTES, MOST_PATHS, count_paths
 from pipeline.storage.errors import StoredFileDamaged
@@ -48,6 +48,7 @@ class _Bounds(NamedTuple):
 class _Absorbed(NamedTuple):
     fresh: set[bytes]
     too_large: int
+    taken_down: int
     tag_targets: Mapping[bytes, bytes]
 
 
@@ -123,7 +124,7 @@ class Visitor:
             received = exchange(url, decide, spool, self._conditions, bounds.deadline, bounds.quota.take)
             before = state.origins[url]
             if dict(received.refs) == dict(before.refs) and not before.first_visit:
-                return Outcome(finish(VisitStatus.UNCHANGED, *_remark(received, 0)))
+                return Outcome(finish(VisitStatus.UNCHANGED, *_remark(received)))
             bounds.confinement.map_file(received.pack_bytes)
             with self._outbox.turn(bounds.deadline):
                 absorbed = self._absorb(state, url, received, spool, bounds)
@@ -134,8 +135,8 @@ class Visitor:
         finally:
             spool.unlink(missing_ok=True)
         visit = finish(
-            VisitStatus.PARTIAL if absorbed.too_large else VisitStatus.FULL,
-            *_remark(received, absorbed.too_large),
+            VisitStatus.PARTIAL if absorbed.too_large or absorbed.taken_down else VisitStatus.FULL,
+            *_remark(received, absorbed.too_large, absorbed.taken_down),
             pack_bytes=received.pack_bytes,
             objects=len(absorbed.fresh),
         )
@@ -144,7 +145,7 @@ class Visitor:
     def _absorb(self, state: NetworkState, url: str, received: Received, spool: Path, bounds: _Bounds) -> _Absorbed:
         targets = {bytes.fromhex(r.target.decode()) for r in received.refs.values() if r.target is not None}
         if received.pack_bytes == 0:
-            return _Absorbed(set(), 0, {})
+            return _Absorbed(set(), 0, 0, {})
         limits, check, take = self._conditions.limits, bounds.deadline.check, bounds.quota.take
         with (
             Pack(spool, origin=url, limits=limits, scratch=self._scratch, check=check, take=take) as pack,
@@ -164,7 +165,7 @@ class Visitor:
                 raise PackIncomplete(
                     url, f"the pack lacks {len(lacking)} objects that it names, one of them is {min(lacking).hex()}"
                 )
-            return _Absorbed(task.fresh, task.too_large, dict(skeleton.tag_targets))
+            return _Absorbed(task.fresh, task.too_large, task.taken_down, dict(skeleton.tag_targets))
 
     def _peel(
         self, state: NetworkState, changed: Iterable[Ref], absorbed: _Absorbed, deadline: Deadline
@@ -220,14 +221,17 @@ def _blamed_on(url: str, limits: Limits, quota: ScratchQuota) -> Iterator[None]:
         raise
 
 
-def _remark(received: Received, too_large: int) -> tuple[str | None, str | None]:
+def _remark(received: Received, too_large: int = 0, taken_down: int = 0) -> tuple[str | None, str | None]:
     """``error`` and ``detail`` of a visit that went well, yet not all that was shown is archived."""
     told = [f"{too_large} blobs are over the size limit"] if too_large else []
+    if taken_down:
+        told.append(f"{taken_down} objects were taken down and are left out")
     if received.left_out:
         told.append(tell_left_out(received.left_out))
     if not told:
         return None, None
-    return "too_large" if too_large else "refs_left_out", "; ".join(told)
+    code = "too_large" if too_large else TAKEN_DOWN if taken_down else "refs_left_out"
+    return code, "; ".join(told)
 
 
 class _Absorbing:
@@ -249,7 +253,7 @@ class _Absorbing:
         self._archived: set[bytes] | None = None
         self._at_head: set[bytes] = set()
         self.fresh: set[bytes] = set()
-        self.too_large = 0
+        self.too_large = self.taken_down = 0
 
     def blob(self, found: PackedObject) -> None:
         if self._archived is None:
@@ -262,8 +266,12 @@ class _Absorbing:
         text, ext = blob_names(name)
         data = found.data
         binary = is_binary(data) if data is not None else True
-        stored = "yes" if data is not None else "too_large"
+        gone = oid in self._state.taken_down
+        stored = TAKEN_DOWN if gone else "yes" if data is not None else "too_large"
         self._outbox.add(tables.BLOBS, (*self._place, oid, found.sha256, found.size, text, ext, binary, stored))
+        if gone:
+            self.taken_down += 1
+            return
         if data is None:
             self.too_large += 1
             return
@@ -275,7 +283,7 @@ class _Absorbing:
         if self._archived is None:
             self._archived = self._land_skeleton()
         here = self._skeleton
-        named = here.needed() | here.names.keys() | self._targets
+        named = (here.needed() | here.names.keys() | self._targets) - self._state.taken_down
         return {oid for oid in named if oid not in here and oid not in self.fresh and oid not in self._archived}
 
     def _land_skeleton(self) -> set[bytes]:
@@ -288,6 +296,9 @@ class _Absorbing:
         trees, self._at_head = skeleton.head_members(root)
         for type_num, oid, data in skeleton.objects():
             if oid in archived:
+                continue
+            if oid in self._state.taken_down:
+                self.taken_down += 1
                 continue
             self.fresh.add(oid)
             if type_num == TREE:

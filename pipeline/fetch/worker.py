@@ -60,7 +60,7 @@ def work(task: Work, channel: Channel, scratch: Path) -> None:
 
 def _visit_network(task: Work, assigned: Assignment, known: Known, visitor: Visitor, channel: Channel) -> None:
     network, origins = task.networks[assigned.network]
-    state = NetworkState.begin(network, origins, known)
+    state = NetworkState.begin(network, origins, known, task.plan.taken_down(network))
     state.landed.update(assigned.landed[at : at + OID_BYTES] for at in range(0, len(assigned.landed), OID_BYTES))
     for origin in [origin for origin in origins if origin.due][assigned.skip :]:
         channel.send(visitor.visit(state, origin.url, Confinement(task.conditions.limits)))

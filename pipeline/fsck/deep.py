@@ -37,6 +37,7 @@ from pipeline.storage.interface import Storage
 from pipeline.tables.failures import told_plainly
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name
+from pipeline.tables.tombstones import not_taken_down
 
 logger = logging.getLogger(__name__)
 
@@ -191,10 +192,13 @@ def _problems(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
 
 
 def _missing(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
-    """Whatever is named must be a commit, tree, tag or blob of the network; a blob over the size limit is one, too."""
+    """Whatever is named must be a commit, tree, tag or blob of the network, or have been taken down.
+
+    A blob over the size limit is one, too.
+    """
     there = live.where(F.col("fact") == OBJECT).select(*KEY)
     needs = facts.where(F.col("fact") == NEED).select("table", *KEY).distinct()
-    lost = needs.join(there, KEY, "left_anti").groupBy("table", "bucket", "network").agg(*_example())
+    lost = not_taken_down(needs.join(there, KEY, "left_anti")).groupBy("table", "bucket", "network").agg(*_example())
     for row in lost.limit(MOST_FINDINGS).collect():
         kind = (
             Kind.DERIVED_DISAGREES if row["table"] in ("files", "head_blobs", "repositories") else Kind.OBJECT_MISSING

@@ -25,6 +25,7 @@ from pipeline.model.manifest import Manifest
 from pipeline.model.tables import BY_NAME, NAMESPACE, OBJECT_TABLES
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import IcebergTable, NewFile, full_name
+from pipeline.tables.recall import reopen_bucket
 from pipeline.tables.session import split_freely
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class BucketRepair:
             FilesChanged: somebody else committed meanwhile; run it again.
             LeaseLost: likewise.
         """
+        reopen_bucket(self.spark, self.bucket)
         before = self._tables()
         current = {name: table.current for name, table in before.items()}
         for name in TABLES:

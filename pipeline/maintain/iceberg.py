@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +46,33 @@ class BucketFiles:
     snapshot: int
     data: tuple[JavaObject, ...]
     deletes: tuple[JavaObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSnapshot:
+    """A snapshot that readers find: the current one, or one that tags name, or both."""
+
+    id: int
+    tags: tuple[str, ...]
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFile:
+    """A data file of a snapshot and the deletes that apply to it, as Iceberg's own objects."""
+
+    uri: str
+    handle: JavaObject
+    deletes: tuple[JavaObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRewrite:
+    """What is to change in a snapshot: files that go, and Iceberg's records of those that come."""
+
+    snapshot: NamedSnapshot
+    gone: tuple[LiveFile, ...]
+    new: tuple[JavaObject, ...]
 
 
 class MaintainedTable(IcebergTable):
@@ -176,3 +205,78 @@ class MaintainedTable(IcebergTable):
                 part.add(uri)
             check_lease()
             self._java.io().deleteFiles(part)
+
+    def named_snapshots(self, tag_pattern: re.Pattern[str]) -> list[NamedSnapshot]:
+        """The current snapshot, first, and all others that a tag of this pattern names, each once."""
+        current = self._java.currentSnapshot()
+        tags: dict[int, list[str]] = {} if current is None else {current.snapshotId(): []}
+        for name, id_ in sorted(self.tags().items()):
+            if tag_pattern.fullmatch(name):
+                tags.setdefault(id_, []).append(name)
+        main = None if current is None else current.snapshotId()
+        return [NamedSnapshot(id_, tuple(names), id_ == main) for id_, names in tags.items()]
+
+    def live(self, snapshot: int, buckets: Collection[int]) -> list[LiveFile]:
+        """The live data files of some buckets in a snapshot, each with the vector of the rows that it lacks."""
+        tasks = self._java.newScan().useSnapshot(snapshot).filter(self._among(buckets)).planFiles()
+        try:
+            found = list(self._class("relocated.com.google.common.collect.Lists").newArrayList(tasks))
+        finally:
+            tasks.close()
+        return [LiveFile(str(task.file().location()), task.file(), tuple(task.deletes())) for task in found]
+
+    def _among(self, buckets: Collection[int]) -> JavaObject:
+        values = self._class("ArrayList", "java.util")()
+        for bucket in sorted(buckets):
+            values.add(bucket)
+        return getattr(self._class("expressions.Expressions"), "in")("bucket", values)
+
+    def field_ids(self) -> dict[str, int]:
+        """Iceberg's ids of the table's columns."""
+        return {names["names"][0]: names["field-id"] for names in json.loads(self.name_mapping())}
+
+    def registered(self, file: NewFile) -> JavaObject:
+        """Iceberg's record of a file that is to be added."""
+        return self._registered(file).data_file
+
+    def rewrite_snapshots(
+        self, rewrites: Sequence[SnapshotRewrite], retired_name: Callable[[str], str], properties: Mapping[str, str]
+    ) -> None:
+        """Give the table and its tags snapshots in which other files stand in the place of some, all in one commit.
+
+        A snapshot that a tag named before keeps the tag's retired name, for whoever reads it at the moment.
+
+        Args:
+            retired_name: from a tag to the name that the old snapshot gets; a new one.
+
+        Raises:
+            FilesChanged: others deleted rows of the old files, or replaced them; nothing was committed.
+        """
+        transaction = self._java.newTransaction()
+        try:
+            for rewrite in rewrites:
+                branch = "main" if rewrite.snapshot.current else f"takedown-{rewrite.snapshot.id}"
+                if not rewrite.snapshot.current:
+                    transaction.manageSnapshots().createBranch(branch, rewrite.snapshot.id).commit()
+                change = transaction.newRewrite().toBranch(branch).validateFromSnapshot(rewrite.snapshot.id)
+                for old in rewrite.gone:
+                    for handle in (old.handle, *old.deletes):
+                        change = change.deleteFile(handle)
+                for data_file in rewrite.new:
+                    change = change.addFile(data_file)
+                for key, value in properties.items():
+                    change = change.set(key, value)
+                change.commit()
+                now = transaction.table().refs()[branch].snapshotId()
+                manage = transaction.manageSnapshots()
+                for tag in rewrite.snapshot.tags:
+                    manage = manage.createTag(retired_name(tag), rewrite.snapshot.id).replaceTag(tag, now)
+                if not rewrite.snapshot.current:
+                    manage = manage.removeBranch(branch)
+                manage.commit()
+            with self.committing():
+                transaction.commitTransaction()
+        except Py4JJavaError as error:
+            if "ValidationException" in str(error.java_exception.getClass().getName()):
+                raise FilesChanged(self.name, str(error.java_exception.getMessage())) from error
+            raise

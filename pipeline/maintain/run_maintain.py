@@ -32,6 +32,8 @@ from pipeline.plan.budget import Budget
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.seal import nights
+from pipeline.takedown.remove import RemovedRows
+from pipeline.takedown.run_takedown import finish_takedowns
 from pipeline.workflows.run import new_run_id
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ class MaintainReport:
         manifests: likewise.
         to_compact: of a dry run, the buckets that would be, if their budget is one of time as far as it lasts.
         compacted: likewise rewritten.
+        takedowns: what of them was still in files of the tables, and was taken out; of a dry run empty.
         unfinished: loads that are planned and not published; snapshots since their plans stay for them.
     """
 
@@ -60,6 +63,7 @@ class MaintainReport:
     manifests: tuple[SmallManifests, ...]
     to_compact: tuple[BucketStats, ...]
     compacted: tuple[Compacted, ...]
+    takedowns: tuple[RemovedRows, ...]
     unfinished: tuple[str, ...]
 
     @property
@@ -118,6 +122,8 @@ def maintain(
             check_lease()
             remove(storage, rubbish)
 
+    removal = None if check_lease is None else finish_takedowns(spark, storage, scratch, check_lease)
+
     dropped = plan_nights(
         spark,
         storage,
@@ -166,5 +172,6 @@ def maintain(
         manifests=tuple(manifests),
         to_compact=tuple(to_compact) if check_lease is None else (),
         compacted=tuple(compacted),
+        takedowns=() if removal is None else removal.tables,
         unfinished=tuple(state.load.name for state in unfinished),
     )

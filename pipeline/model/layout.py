@@ -5,6 +5,7 @@
 ``tables/code/TABLE/``                  Iceberg tables; landed files end up in ``data/LOAD/bucket=N/``
 ``runs/LOAD/plan/``                     the plan of a load
 ``runs/LOAD/plan/origins.txt``          a batch: what it adds and visits, as a list of origins; with it a batch begins
+``runs/LOAD/plan/tombstones/bucket=N/`` ids of objects that must not come back
 ``runs/LOAD/landing/bucket=N/RUN/``     Parquet files of one fetch task and one attempt
 ``runs/LOAD/manifests/N.json``          written last by a fetch task: its files and visits
 ``runs/LOAD/published.json``            all tables have the load
@@ -146,6 +147,11 @@ class Load:
     def plan_files(self) -> str:
         """Parquet folder, ``bucket=N`` below."""
         return f"{self.root}/plan/files"
+
+    @property
+    def plan_tombstones(self) -> str:
+        """Parquet folder, ``bucket=N`` below; missing when nothing was ever taken down."""
+        return f"{self.root}/plan/tombstones"
 
     def landing(self, bucket: int, run_id: str) -> str:
         """Folder of one attempt of one fetch task."""

@@ -173,7 +173,7 @@ BLOBS = Table(
         Column("name", pa.string(), "a file name it was first seen under, empty if none is known"),
         Column("ext", pa.string(), "the name's extension in lower case without the dot, empty if none"),
         Column("is_binary", pa.bool_(), "a NUL byte among the first 8,000, git's own rule"),
-        Column("stored", pa.string(), "yes, or why its bytes are not kept: too_large"),
+        Column("stored", pa.string(), "yes, or why its bytes are not kept: too_large, taken_down"),
     ),
     landed=True,
 )

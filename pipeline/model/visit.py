@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from pipeline.redact import one_line
 
+TAKEN_DOWN = "taken_down"
+"""Why a blob's bytes are not stored, and the error code of a visit that left such objects out."""
+
 
 class VisitStatus(StrEnum):
     """How a visit ended.

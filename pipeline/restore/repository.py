@@ -153,7 +153,8 @@ def _ever_ended_well(archive: Archive, url: str, bucket: int) -> bool:
 
 def _not_stored(archive: Archive, network: int, bucket: int) -> set[bytes]:
     mine = (F.col("bucket") == bucket) & (F.col("network") == network) & (F.col("stored") != "yes")
-    return {bytes(row["oid"]) for row in archive.table("blobs").where(mine).select("oid").collect()}
+    too_large = {bytes(row["oid"]) for row in archive.table("blobs").where(mine).select("oid").collect()}
+    return too_large | archive.taken_down(network)
 
 
 def _fill(skeleton: Skeleton, stream: Iterator[GitObject]) -> Iterator[GitObject]:

@@ -13,6 +13,7 @@ from pipeline.errors import CheckFailed
 from pipeline.model.tables import BY_NAME, OBJECT_TABLES
 from pipeline.tables.frames import join_ids, local_frame, read_parquet
 from pipeline.tables.iceberg import full_name
+from pipeline.tables.tombstones import not_taken_down
 
 SHOWN = 5
 """Examples of each finding that are reported."""
@@ -124,7 +125,7 @@ def _missing(landing: _Landing) -> DataFrame | None:
         return None
     archive = _union(landing.spark.table(full_name(t)).select(*_KEY) for t in ("commits", "trees", "tags", "blobs"))
     found = join_ids(archive, missing.select(*_KEY), list(_KEY), "left_semi", counts)
-    nowhere = missing.join(found, list(_KEY), "left_anti")
+    nowhere = not_taken_down(missing.join(found, list(_KEY), "left_anti"))
     return nowhere.select("problem", "table", "bucket", "oid").distinct().limit(100)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from pipeline.model.tables import NAMESPACE, TIME
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name, table_exists
 from pipeline.tables.rewrite import creating, nothing, overwrite, see, until_committed
+from pipeline.tables.tombstones import taken_down
 
 OPT_OUTS = "opt_outs"
 _SCHEMA = pa.schema([("pattern", pa.string()), ("added_at", TIME)])
@@ -77,16 +79,32 @@ def _patterns(spark: SparkSession) -> list[str]:
     return [row["pattern"] for row in see(spark, OPT_OUTS).rows().collect()]
 
 
-def admitted(spark: SparkSession, origins: Iterable[Origin]) -> tuple[list[Origin], list[tuple[Origin, Pattern]]]:
-    """The origins that may be archived, and the others with the pattern that each falls under."""
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An origin that is not archived, and why: a sentence without the URL."""
+
+    url: str
+    why: str
+
+
+def admitted(spark: SparkSession, origins: Iterable[Origin]) -> tuple[list[Origin], list[Refused]]:
+    """The origins that may be archived, and the others: opted out, taken down, or a fork of what is no more."""
     rules = opt_outs(spark)
+    urls, networks = taken_down(spark)
+    gone = OptOuts(Pattern(url) for url in urls)
     may, may_not = [], []
     for origin in origins:
-        rule = rules.rule_for(origin.url)
-        if rule is None:
+        why = None
+        if gone.rule_for(origin.url) is not None:
+            why = "it was taken down, and is not archived again"
+        elif (rule := rules.rule_for(origin.url)) is not None:
+            why = f"it falls under the opt-out {rule}"
+        elif origin.network in networks:
+            why = f"{origin.fork_of} was taken down with all that it had; add it without naming what it is a fork of"
+        if why is None:
             may.append(origin)
         else:
-            may_not.append((origin, rule))
+            may_not.append(Refused(origin.url, why))
     return may, may_not
 
 

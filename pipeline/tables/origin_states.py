@@ -11,12 +11,13 @@ from pyspark.sql import functions as F
 
 from pipeline.errors import UsageError
 from pipeline.model.origin import OriginState
-from pipeline.model.pattern import Pattern
+from pipeline.model.pattern import OptOuts, Pattern
 from pipeline.model.tables import ORIGINS
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import in_buckets
 from pipeline.tables.opt_outs import add_opt_outs, opt_outs, place_column, remove_opt_outs
 from pipeline.tables.rewrite import Seen, overwrite, see, until_committed
+from pipeline.tables.tombstones import taken_down
 
 _GIVEN = pa.schema([("given", pa.string()), ("key", pa.string()), ("below", pa.bool_())])
 
@@ -72,9 +73,13 @@ def resume(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
 
     Raises:
         StillOptedOut: as it says.
+        UsageError: an origin was taken down.
     """
     rules = opt_outs(spark)
+    gone = OptOuts(map(Pattern, taken_down(spark)[0]))
     for pattern in patterns:
+        if gone.rule_for(pattern.url) is not None:
+            raise UsageError(f"{pattern} was taken down; that is for ever, and nothing was changed")
         rule = rules.rule_for(pattern.url)
         if rule is not None and not any(rule.place == other.place for other in patterns):
             raise StillOptedOut(str(pattern), str(rule))

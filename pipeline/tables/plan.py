@@ -23,7 +23,7 @@ from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name, in_buckets
 from pipeline.tables.refs import current_refs, exact
-from pipeline.tables.rewrite import see
+from pipeline.tables.tombstones import current, tombstone_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class PlanSummary:
 
 
 _URLS = pa.schema([("url", pa.string())])
+_BUCKETS = pa.schema([("bucket", pa.int32())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def last_visits(spark: SparkSession, urls: Collection[str]) -> dict[str, LastVis
     """What the table knows of these origins, by URL; those that it does not have are left out."""
     if not urls:
         return {}
-    known = see(spark, "origins").rows().join(F.broadcast(_frame(spark, urls)), "url", "left_semi")
+    known = current(spark, "origins").join(F.broadcast(_frame(spark, urls)), "url", "left_semi")
     return {
         row["url"]: LastVisit(
             OriginState(row["state"]), None if row["last_status"] is None else VisitStatus(row["last_status"])
@@ -72,9 +73,10 @@ def write_plan(
     ``load.plan_origins/bucket=N`` gets every due origin, and the other origins of its network with ``due`` false, since
     their refs are common ground: url, fork_of, network, due, first_visit, refs (list of struct of name, target, peeled,
     symref; exact bytes). ``first_visit`` is true when no visit has ended well as far as the origin's last status and
-    refs tell. ``load.plan_files/bucket=N`` gets the live data files of the object tables: table, uri, rows. Neither
-    folder exists when nothing is due. ``load.plan`` is written last. An origin whose next date is farther away than any
-    visit could have put it is due: its last visit was dated wrongly.
+    refs tell. ``load.plan_files/bucket=N`` gets the live data files of the object tables: table, uri, rows.
+    ``load.plan_tombstones/bucket=N`` gets the ids of objects that must not come back: network, null for all, oid. No
+    folder exists when there is nothing in it. ``load.plan`` is written last. An origin whose next date is farther away
+    than any visit could have put it is due: its last visit was dated wrongly.
 
     Args:
         buckets: number of buckets of the archive.
@@ -89,6 +91,8 @@ def write_plan(
         _write(_plan_origins(spark, origins, counts), storage.uri(load.plan_origins))
         check_lease()
         _write(_plan_files(spark, counts), storage.uri(load.plan_files))
+        check_lease()
+        _plan_tombstones(spark, storage, load, counts)
     summary = PlanSummary(sum(counts.values()), counts)
     document = {
         "load": load.name,
@@ -122,7 +126,7 @@ def _frame(spark: SparkSession, urls: Collection[str]) -> DataFrame:
 
 def _with_due(spark: SparkSession, load: Load, only: DataFrame | None) -> DataFrame:
     """All origins, and whether the load looks at them."""
-    table = one_row_a_url(see(spark, "origins").rows())
+    table = one_row_a_url(current(spark, "origins"))
     looked_at = F.col("state").isin([str(state) for state in LOOKED_AT])
     if only is None:
         soonest, farthest = (F.lit(load.night + timedelta(days=days)) for days in (1, FARTHEST_DUE_DAYS))
@@ -180,6 +184,18 @@ def _plan_files(spark: SparkSession, buckets: Collection[int]) -> DataFrame:
         for table in OBJECT_TABLES
     )
     return reduce(DataFrame.unionByName, per_table).where(in_buckets(buckets))
+
+
+def _plan_tombstones(spark: SparkSession, storage: Storage, load: Load, buckets: Collection[int]) -> None:
+    """Those of objects of any network go to every bucket; they are few."""
+    storage.delete(load.plan_tombstones, recursive=True)  # of an earlier attempt
+    ids = tombstone_ids(spark)
+    if ids is None:
+        return
+    of_buckets = local_frame(spark, [(bucket,) for bucket in buckets], _BUCKETS)
+    somewhere = ids.where(in_buckets(buckets)).select("bucket", "network", "oid")
+    anywhere = ids.where("bucket IS NULL").select("network", "oid").crossJoin(F.broadcast(of_buckets))
+    _write(somewhere.unionByName(anywhere), storage.uri(load.plan_tombstones))
 
 
 def _write(df: DataFrame, uri: str) -> None:

@@ -20,6 +20,7 @@ from pipeline.tables.audit import audit
 from pipeline.tables.iceberg import DIGEST_PROPERTY, LOAD_PROPERTY, IcebergTable, NewFile
 from pipeline.tables.landed import MovingFile, digest, locate, move
 from pipeline.tables.origins import apply_visits
+from pipeline.tables.recall import reopen_takedowns
 from pipeline.tables.rewrite import see, until_committed
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ def publish(
     registered = {name for name, table in tables.items() if _has_load(table, load, load_digest)}
     if not registered:
         audit(spark, load.name, _uris(storage, files), _rows_by_bucket(files))
+        reopen_takedowns(spark, _uris(storage, files))
     check_lease()
     move(storage, files)
     for table in LANDED:

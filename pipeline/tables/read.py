@@ -24,6 +24,7 @@ from pipeline.tables.refs import current_refs
 from pipeline.tables.seal import nights
 from pipeline.tables.session import split_freely
 from pipeline.tables.statistics import has_deleted_rows, table_stats
+from pipeline.tables.tombstones import Hidden, hidden_now, object_tombstones, visible
 
 MOST_ROWS = ("blobs", "trees")
 """One of them has more rows than any other table that is aggregated by id."""
@@ -128,7 +129,10 @@ class Archive:
             raise NoSuchTable(name)
         return self._at(name, self.night(night))
 
-    def _at(self, name: str, night: date | None, part: str = "") -> DataFrame:
+    def _at(self, name: str, night: date | None, gone: Hidden | None = None) -> DataFrame:
+        return visible(self._stored(name, night), name, hidden_now(self.spark) if gone is None else gone)
+
+    def _stored(self, name: str, night: date | None, part: str = "") -> DataFrame:
         reader = self.spark.read
         if night is not None:
             reader = reader.option("versionAsOf", tag_of(night))
@@ -145,7 +149,8 @@ class Archive:
     ) -> DataFrame:
         """Give contents to a Python function, as ``mapInArrow`` on the table ``contents``, for less CPU (decision 11).
 
-        Workers open the data files themselves. Without a storage, or where rows of the table are deleted, Spark reads.
+        Workers open the data files themselves. Without a storage, or where rows of the table are deleted or were taken
+        down and are still in the files, Spark reads.
 
         Args:
             function: from an iterator of record batches with ``columns`` to an iterable of such; called once a task.
@@ -155,13 +160,14 @@ class Archive:
         """
         shown = self.night(night)
         snapshot = self._snapshot("contents", shown)
-        if self._storage is None or has_deleted_rows(self.spark, "contents", snapshot):
+        hides = hidden_now(self.spark).touches("contents")
+        if self._storage is None or hides or has_deleted_rows(self.spark, "contents", snapshot):
             table = self._at("contents", shown)
             rows = table.where("at_head") if head_only else table
             return rows.select(*columns).mapInArrow(function, schema)
         stats = table_stats(self.spark, "contents", snapshot)
         tasks = max(self.spark.sparkContext.defaultParallelism, -(-stats.raw_bytes // DIRECT_TASK_BYTES))
-        places = row_groups(self._at("contents", shown, part=".files")).repartition(tasks)
+        places = row_groups(self._stored("contents", shown, part=".files")).repartition(tasks)
         reader = Reader(self._storage, tuple(columns), head_only, function)
         return places.mapInArrow(reader.__call__, schema)
 
@@ -169,8 +175,9 @@ class Archive:
         """Make every table's bare name mean that night, in SQL too, and fit shuffles to its size; return the night."""
         shown = self.night(night)
         self._fit_shuffles(shown)
+        gone = hidden_now(self.spark)
         for table in ALL:
-            self._at(table.name, shown).createOrReplaceTempView(table.name)
+            self._at(table.name, shown, gone).createOrReplaceTempView(table.name)
         return shown
 
     def _fit_shuffles(self, night: date | None) -> None:
@@ -223,15 +230,21 @@ class Archive:
         Args:
             bucket: of the network.
         """
-        shown = self.night(night)
-        streams = (
-            ("commit", "commits", tuple(f.name for f in fields(Commit)), _commit_body),
-            ("tag", "tags", tuple(f.name for f in fields(Tag)), _tag_body),
-            ("tree", "trees", ("content",), _content),
-            ("blob", "contents", ("content",), _content),
-        )
+        yield from self._objects((*_SKELETON, _BLOBS), network, bucket, self.night(night))
+
+    def taken_down(self, network: int) -> frozenset[bytes]:
+        """Ids of a network's objects that were ever taken down one by one; trees and commits may go on naming them."""
+        return object_tombstones(self.spark, network)
+
+    def skeleton(self, network: int, bucket: int) -> Iterator[GitObject]:
+        """As ``objects``, without blobs, and of the current state, which may be ahead of the newest night."""
+        yield from self._objects(_SKELETON, network, bucket, None)
+
+    def _objects(
+        self, streams: Sequence[_Stream], network: int, bucket: int, night: date | None
+    ) -> Iterator[GitObject]:
         for kind, table, columns, body in streams:
-            yield from self._stream(kind, table, columns, body, (bucket, network), shown)
+            yield from self._stream(kind, table, columns, body, (bucket, network), night)
 
     def _stream(
         self,
@@ -247,6 +260,7 @@ class Archive:
             reader = reader.option("versionAsOf", tag_of(night))
         bucket, network = place
         rows = reader.table(full_name(table)).where((F.col("bucket") == bucket) & (F.col("network") == network))
+        rows = visible(rows, table, hidden_now(self.spark))
         with split_freely(self.spark):
             stream = rows.select("oid", *(_cell(name) for name in columns)).toLocalIterator()
         for row in stream:
@@ -267,6 +281,17 @@ def _commit_body(row: Row) -> bytes:
 
 def _tag_body(row: Row) -> bytes:
     return build_tag(Tag(**{f.name: _plain(row[f.name]) for f in fields(Tag)}))
+
+
+_Stream = tuple[str, str, tuple[str, ...], Callable[[Row], bytes]]
+"""Kind, table, columns that are needed, and the body that they make."""
+
+_SKELETON: tuple[_Stream, ...] = (
+    ("commit", "commits", tuple(f.name for f in fields(Commit)), _commit_body),
+    ("tag", "tags", tuple(f.name for f in fields(Tag)), _tag_body),
+    ("tree", "trees", ("content",), _content),
+)
+_BLOBS: _Stream = ("blob", "contents", ("content",), _content)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - the codecs' own field types differ as much

@@ -13,7 +13,7 @@ from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.read import Archive
 from pipeline.tables.refs import current_refs
-from pipeline.tables.rewrite import see
+from pipeline.tables.tombstones import current
 
 _SHOWN_VISITS = 20
 
@@ -26,7 +26,8 @@ class ArchiveStatus:
         nights: sealed ones, oldest first.
         origins: number of origins by state.
         last_visits: number of origins by the status of their last visit; "never" for none.
-        objects: rows by object table, in which an object of two networks counts twice.
+        objects: rows by object table, in which an object of two networks counts twice. What was taken down counts until
+            its rows are out of the tables.
         raw_bytes: size of all blobs, stored or not.
         stored_bytes: live Parquet files of all tables, in the current snapshots only.
     """
@@ -96,14 +97,14 @@ def archive_status(archive: Archive) -> ArchiveStatus:
     """
     sealed = tuple(archive.nights())
     spark = archive.spark
-    rows = one_row_a_url(see(spark, "origins").rows()).groupBy("state", "last_status").count().collect()
+    rows = one_row_a_url(current(spark, "origins")).groupBy("state", "last_status").count().collect()
     origins: dict[str, int] = {}
     visits: dict[str, int] = {}
     for row in rows:
         status = row["last_status"] or "never"
         origins[row["state"]] = origins.get(row["state"], 0) + row["count"]
         visits[status] = visits.get(status, 0) + row["count"]
-    raw = spark.table(full_name("blobs")).agg(F.sum("size").alias("raw")).collect()[0]["raw"]
+    raw = current(spark, "blobs").agg(F.sum("size").alias("raw")).collect()[0]["raw"]
     books = {table.name: _summary(archive, table.name) for table in ALL}
     return ArchiveStatus(
         nights=sealed,
@@ -124,7 +125,7 @@ def origin_status(archive: Archive, url: str) -> OriginStatus:
     """
     archive.nights()
     spark = archive.spark
-    found = one_row_a_url(see(spark, "origins").rows().where(F.col("url") == url)).toArrow().to_pylist()
+    found = one_row_a_url(current(spark, "origins").where(F.col("url") == url)).toArrow().to_pylist()
     if not found:
         raise OriginNotFound(url)
     row = found[0]

@@ -1,0 +1,43 @@
+"""Queries that name tables past the views of a night."""
+
+from __future__ import annotations
+
+import re
+
+from pyspark.sql import SparkSession
+
+from pipeline.errors import UsageError
+from pipeline.model.tables import NAMESPACE
+from pipeline.tables.tombstones import hidden_now
+
+_RELATION = re.compile(r"UnresolvedRelation \[([^\]]*)\]")
+
+
+class PastTheViews(UsageError):
+    """A query names a table by its whole name while rows of it were taken down and are still in the files."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} can not be read by its whole name now: something was taken down and is still in files. Use "
+            "the table's name alone, or wait until `pipeline takedown` or `maintain` has removed it"
+        )
+
+
+def check_names(spark: SparkSession, query: str) -> None:
+    """See to it that a query reads the archive's tables through their views only, while that makes a difference.
+
+    Raises:
+        PastTheViews: it does not.
+        ParseException: it is no SQL.
+    """
+    if not hidden_now(spark):
+        return
+    plan = str(spark._jsparkSession.sessionState().sqlParser().parsePlan(query).treeString())
+    for found in _RELATION.findall(plan):
+        parts = [part.strip() for part in found.split(",")]
+        if NAMESPACE in parts[:-1]:
+            raise PastTheViews(".".join(parts))

@@ -1,0 +1,246 @@
+"""Tombstones: what was taken down. Readers pass it by until no file holds it any more, and it never comes back.
+
+The table ``takedowns`` is only ever added to, outside the nights: it holds for all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.model.tables import NAMESPACE, OID, TIME
+from pipeline.model.visit import TAKEN_DOWN
+from pipeline.tables.frames import local_frame
+from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
+from pipeline.tables.rewrite import creating, nothing, overwrite, see, until_committed
+
+TAKEDOWNS = "takedowns"
+MOST_LISTED = 10_000
+"""Ids that are compared with as literals."""
+
+BY_ORIGIN = ("origins", "visits", "refs", "files", "repositories")
+BY_OBJECT = ("contents", "blobs", "trees", "tags", "commits", "head_blobs")
+"""Tables that hold what belongs to an origin, and what belongs to an object."""
+
+_SCHEMA = pa.schema(
+    [
+        ("takedown", pa.string()),
+        ("kind", pa.string()),
+        ("bucket", pa.int32()),
+        ("network", pa.int64()),
+        ("oid", OID),
+        ("url", pa.string()),
+        ("reason", pa.string()),
+        ("by", pa.string()),
+        ("at", TIME),
+    ]
+)
+_CREATE = (
+    f"CREATE TABLE IF NOT EXISTS {full_name(TAKEDOWNS)} (takedown string, kind string, bucket int, network bigint, "
+    "oid binary, url string, reason string, by string, at timestamp) USING iceberg COMMENT 'what was taken down, "
+    "by whom and why' TBLPROPERTIES ('format-version' = '3')"
+)
+_IDS = pa.schema([("network", pa.int64()), ("oid", OID)])
+
+ORIGIN, NETWORK, OBJECT, ANYWHERE = "origin", "network", "object", "anywhere"
+"""Kinds of rows: an origin; a network with all that it has; an object of a network; an object of any network."""
+
+_PENDING = "pending."
+"""Table properties that begin so name takedowns of which files may still hold something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A row of ``takedowns``; which columns it has tells its kind. ``takedown`` names the request."""
+
+    takedown: str
+    kind: str
+    at: datetime
+    bucket: int | None = None
+    network: int | None = None
+    oid: bytes | None = None
+    url: str | None = None
+    reason: str | None = None
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """What readers must pass by. Objects of ``anywhere`` are those of any network."""
+
+    urls: frozenset[str] = frozenset()
+    networks: frozenset[int] = frozenset()
+    objects: frozenset[tuple[int, bytes]] = frozenset()
+    anywhere: frozenset[bytes] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.urls or self.networks or self.objects or self.anywhere)
+
+    def touches(self, table: str) -> bool:
+        """Whether a table may have rows that are to be passed by."""
+        if table in BY_ORIGIN:
+            return bool(self.urls)
+        return table in BY_OBJECT and bool(self.networks or self.objects or self.anywhere)
+
+
+def tombstones(spark: SparkSession, takedowns: Collection[str] | None = None) -> list[Tombstone]:
+    """All of them as of now, or those of some takedowns."""
+    if not takedowns_exist(spark):
+        return []
+    rows = spark.table(full_name(TAKEDOWNS))
+    if takedowns is not None:
+        rows = rows.where(F.col("takedown").isin(sorted(takedowns)))
+    return [Tombstone(**row) for row in rows.toArrow().cast(_SCHEMA).to_pylist()]
+
+
+def add_tombstones(spark: SparkSession, new: Sequence[Tombstone]) -> None:
+    """Add those of one takedown in one commit: all of them hold at once, or none does. Needs no lease."""
+    until_committed(TAKEDOWNS, lambda: _create(spark))
+    (takedown,) = {stone.takedown for stone in new}
+    rows = [tuple(getattr(stone, name) for name in _SCHEMA.names) for stone in new]
+    set_pending(spark, takedown)  # first, so that no reader misses what follows
+    frame = local_frame(spark, rows, _SCHEMA)
+    until_committed(TAKEDOWNS, lambda: overwrite(frame, see(spark, TAKEDOWNS), nothing()))
+
+
+def _create(spark: SparkSession) -> None:
+    if not table_exists(spark, TAKEDOWNS):
+        with creating(spark, NAMESPACE):
+            spark.sql(_CREATE)
+
+
+def tombstone_ids(spark: SparkSession) -> DataFrame | None:
+    """Ids of objects that must not come back: bucket and network, null for all, and oid; None without any takedown."""
+    if not takedowns_exist(spark):
+        return None
+    stones = spark.table(full_name(TAKEDOWNS)).where(F.col("kind").isin(OBJECT, ANYWHERE))
+    return stones.select("bucket", "network", "oid").distinct()
+
+
+def object_tombstones(spark: SparkSession, network: int) -> frozenset[bytes]:
+    """Ids of objects that must not come back into a network."""
+    ids = tombstone_ids(spark)
+    if ids is None:
+        return frozenset()
+    mine = ids.where((F.col("network") == network) | F.col("network").isNull()).select("oid").toArrow()
+    return frozenset(mine.column("oid").to_pylist())
+
+
+def not_taken_down(rows: DataFrame) -> DataFrame:
+    """The rows, which have bucket, network and oid, without those of objects that were ever taken down."""
+    ids = tombstone_ids(rows.sparkSession)
+    if ids is None:
+        return rows
+    somewhere, anywhere = ids.where("bucket IS NOT NULL"), ids.where("bucket IS NULL").select("oid")
+    return rows.join(somewhere, ["bucket", "network", "oid"], "left_anti").join(anywhere, "oid", "left_anti")
+
+
+def taken_down(spark: SparkSession) -> tuple[frozenset[str], frozenset[int]]:
+    """URLs of all origins that were ever taken down, and networks of which nothing was left then."""
+    if not takedowns_exist(spark):
+        return frozenset(), frozenset()
+    rows = spark.table(full_name(TAKEDOWNS)).where(F.col("kind").isin(ORIGIN, NETWORK)).collect()
+    urls = frozenset(row["url"] for row in rows if row["kind"] == ORIGIN)
+    return urls, frozenset(row["network"] for row in rows if row["kind"] == NETWORK)
+
+
+def pending(spark: SparkSession) -> frozenset[str]:
+    """Takedowns of which files may still hold something; from metadata alone."""
+    if not takedowns_exist(spark):
+        return frozenset()
+    properties = spark.sql(f"SHOW TBLPROPERTIES {full_name(TAKEDOWNS)}").collect()
+    keys = (row["key"] for row in properties)
+    return frozenset(key.removeprefix(_PENDING) for key in keys if key.startswith(_PENDING))
+
+
+def set_pending(spark: SparkSession, takedown: str) -> None:
+    """Note that files may hold something of a takedown, so that readers look for it."""
+    statement = f"ALTER TABLE {full_name(TAKEDOWNS)} SET TBLPROPERTIES ('{_PENDING}{takedown}' = 'yes')"
+    until_committed(TAKEDOWNS, lambda: _alter(spark, statement))
+
+
+def _alter(spark: SparkSession, statement: str) -> None:
+    with IcebergTable(spark, TAKEDOWNS).committing():
+        spark.sql(statement)
+
+
+def set_removed(spark: SparkSession, takedowns: Iterable[str]) -> None:
+    """Note that no table has a row of these takedowns any more; readers need not look for them."""
+    keys = ", ".join(f"'{_PENDING}{takedown}'" for takedown in sorted(takedowns))
+    if keys:
+        unset = f"ALTER TABLE {full_name(TAKEDOWNS)} UNSET TBLPROPERTIES IF EXISTS ({keys})"
+        until_committed(TAKEDOWNS, lambda: _alter(spark, unset))
+
+
+def takedowns_exist(spark: SparkSession) -> bool:
+    """Whether anything was ever taken down."""
+    if not table_exists(spark, TAKEDOWNS):
+        return False
+    IcebergTable(spark, TAKEDOWNS)  # the session may remember an older state
+    return True
+
+
+def hidden(found: Iterable[Tombstone]) -> Hidden:
+    """What these say, whether or not files still hold it."""
+    urls, networks, objects, anywhere = set(), set(), set(), set()
+    for stone in found:
+        if stone.kind == ORIGIN and stone.url is not None:
+            urls.add(stone.url)
+        elif stone.kind == NETWORK and stone.network is not None:
+            networks.add(stone.network)
+        elif stone.kind == OBJECT and stone.network is not None and stone.oid is not None:
+            objects.add((stone.network, stone.oid))
+        elif stone.kind == ANYWHERE and stone.oid is not None:
+            anywhere.add(stone.oid)
+    return Hidden(frozenset(urls), frozenset(networks), frozenset(objects), frozenset(anywhere))
+
+
+def hidden_now(spark: SparkSession) -> Hidden:
+    """What a reader has to pass by at this moment. Costs next to nothing while no file holds anything of it."""
+    takedowns = pending(spark)
+    return hidden(tombstones(spark, takedowns)) if takedowns else Hidden()
+
+
+def visible(rows: DataFrame, table: str, gone: Hidden) -> DataFrame:
+    """The rows of a table without what was taken down. Rows stay where they are: what to compare them with is written
+    into the condition, so that joins bucket by bucket stay so; very many ids are broadcast.
+
+    Of a blob that was taken down wherever it is, the row in ``blobs`` stays and says so, as trees name it.
+    """
+    if not gone.touches(table):
+        return rows
+    if table in BY_ORIGIN:
+        return rows.where(~F.col("url" if table == "origins" else "origin").isin(sorted(gone.urls)))
+    if gone.networks:
+        rows = rows.where(~F.col("network").isin(sorted(gone.networks)))
+    spark = rows.sparkSession
+    if len(gone.objects) > MOST_LISTED:
+        ids = local_frame(spark, sorted(gone.objects), _IDS)
+        rows = rows.join(F.broadcast(ids), ["network", "oid"], "left_anti").select(*rows.columns)
+    elif gone.objects:
+        by_network: dict[int, list[bytes]] = {}
+        for network, oid in sorted(gone.objects):
+            by_network.setdefault(network, []).append(oid)
+        for network, oids in by_network.items():
+            rows = rows.where(~((F.col("network") == network) & F.col("oid").isin(list(map(_literal, oids)))))
+    if gone.anywhere:
+        named = F.col("oid").isin([_literal(oid) for oid in sorted(gone.anywhere)])
+        if table == "blobs":
+            rows = rows.withColumn("stored", F.when(named, F.lit(TAKEN_DOWN)).otherwise(F.col("stored")))
+        else:
+            rows = rows.where(~named)
+    return rows
+
+
+def current(spark: SparkSession, table: str) -> DataFrame:
+    """The newest state of a table, as readers see it."""
+    return visible(see(spark, table).rows(), table, hidden_now(spark))
+
+
+def _literal(oid: bytes) -> Column:
+    return F.lit(bytearray(oid))

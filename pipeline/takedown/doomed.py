@@ -1,0 +1,84 @@
+"""What rows of which table a takedown is about. Pure decisions on Arrow batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.model.visit import TAKEN_DOWN
+from pipeline.tables.tombstones import BY_OBJECT, BY_ORIGIN
+
+T = TypeVar("T", str, bytes)
+
+KEY_COLUMNS = {
+    **dict.fromkeys(BY_OBJECT, ("network", "oid")),
+    **dict.fromkeys(BY_ORIGIN, ("network", "origin")),
+    "origins": ("network", "url"),
+    "blobs": ("network", "oid", "stored"),
+}
+"""What of a table tells whether a row is doomed. No reader of it opens content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """Rows that are to be in no file any more.
+
+    Attributes:
+        urls: of origins, by their networks.
+        networks: of which every object goes.
+        objects: ids by network.
+        marked: ids by network, too; of these the row in ``blobs`` stays and says that the bytes were taken down.
+        buckets: that any of it is in.
+    """
+
+    urls: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    networks: frozenset[int] = frozenset()
+    objects: Mapping[int, frozenset[bytes]] = field(default_factory=dict)
+    marked: Mapping[int, frozenset[bytes]] = field(default_factory=dict)
+    buckets: frozenset[int] = frozenset()
+
+    def where(self, table: str) -> frozenset[int]:
+        """Networks that the table may have doomed rows of."""
+        if table in BY_ORIGIN:
+            return frozenset(self.urls)
+        return self.networks | frozenset(self.objects) | frozenset(self.marked)
+
+    def rows(self, table: str, keys: pa.RecordBatch | pa.Table) -> pa.BooleanArray | pa.ChunkedArray:
+        """Which rows go, or in ``blobs`` are to be marked, told by the columns of ``KEY_COLUMNS``; never null."""
+        network, name = (keys.column(column) for column in KEY_COLUMNS[table][:2])
+        if table in BY_ORIGIN:
+            found = _among(network, name, self.urls, pa.string())
+        else:
+            found = _or(
+                pc.is_in(network, value_set=pa.array(sorted(self.networks), network.type)),
+                _or(
+                    _among(network, name, self.objects, pa.binary()),
+                    self.to_mark(table, keys) if table == "blobs" else _among(network, name, self.marked, pa.binary()),
+                ),
+            )
+        return pc.fill_null(found, False)
+
+    def to_mark(self, table: str, keys: pa.RecordBatch | pa.Table) -> pa.BooleanArray | pa.ChunkedArray:
+        """Which rows of ``blobs`` stay with another word in ``stored``; those that have it already are left alone."""
+        network, name = keys.column("network"), keys.column("oid")
+        found = _among(network, name, self.marked, pa.binary())
+        if table != "blobs":
+            return pc.and_(found, False)
+        return pc.fill_null(pc.and_(found, pc.not_equal(keys.column("stored"), TAKEN_DOWN)), False)
+
+
+def _or(left: pa.Array, right: pa.Array) -> pa.Array:
+    return pc.or_kleene(left, right)
+
+
+def _among(network: pa.Array, name: pa.Array, wanted: Mapping[int, frozenset[T]], type_: pa.DataType) -> pa.Array:
+    found = pc.and_(pc.is_null(network), False)
+    for number in wanted.keys() & set(pc.unique(network).to_pylist()):
+        names = wanted[number]
+        mine = pc.is_in(name.cast(type_), value_set=pa.array(sorted(names), type_))
+        found = _or(found, pc.and_kleene(pc.equal(network, number), mine))
+    return found

@@ -1,0 +1,223 @@
+"""Rewrite the data files that hold doomed rows, in the tables and in every night that is kept, each file once.
+
+A file F that holds such rows gets a successor without them, which takes its place in all snapshots that have F: in the
+current one, and in those that nights are tags of, for which new ones are made. So nothing that anybody finds names F
+any more, and it goes with the old snapshots, when ``snapshot_age_s`` has passed.
+
+Deletion vectors count rows of a file, so a snapshot that has one for F gets a successor of its own, which lacks the
+vector's rows as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from pyspark.sql import SparkSession
+
+from pipeline.maintain.deletion_vectors import Positions, read_positions
+from pipeline.maintain.iceberg import FilesChanged, LiveFile, MaintainedTable, NamedSnapshot, SnapshotRewrite
+from pipeline.model.layout import WAREHOUSE
+from pipeline.model.tables import ALL, NAMESPACE, Table
+from pipeline.storage.errors import StorageError
+from pipeline.storage.interface import Storage
+from pipeline.tables.iceberg import JavaObject, NewFile
+from pipeline.takedown.doomed import Doomed
+from pipeline.takedown.rewrite_file import Source, doomed_rows, write_without
+
+log = logging.getLogger(__name__)
+
+PREFIX = "takedown-"
+"""Names of successors begin so."""
+
+ATTEMPTS = 5
+_THREADS = 8
+_NIGHT = re.compile(r"night-\d{4}-\d\d-\d\d")
+_BUCKET = re.compile(r"/bucket=(\d+)/")
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedRows:
+    """What was done to one table.
+
+    Attributes:
+        snapshots: that were made anew, the current one among them.
+        files: that held doomed rows; ``before_bytes`` are theirs.
+        rows: of them that were doomed.
+        written: successors; ``after_bytes`` are theirs.
+        scanned: files whose ids were read.
+    """
+
+    table: str
+    snapshots: int
+    files: int
+    rows: int
+    before_bytes: int
+    written: int
+    after_bytes: int
+    scanned: int
+
+
+def remove_rows(
+    spark: SparkSession, storage: Storage, doomed: Doomed, *, scratch: Path, check_lease: Callable[[], None]
+) -> list[RemovedRows]:
+    """Take doomed rows out of all tables and nights; tables without any are missing. One commit a table.
+
+    May be called again after a kill at any point, and then does what is left.
+
+    Args:
+        scratch: a local folder, which need not exist.
+        check_lease: raises when this run may not write any more; called before each upload and each commit.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    done = []
+    for table in reversed(ALL):  # what makes a row findable goes first
+        found = _remove(spark, storage, table, doomed, scratch, check_lease)
+        if found is not None:
+            log.info("%s: %d rows taken out of %d files, in %d snapshots", *found_words(found))
+            done.append(found)
+    return done
+
+
+def found_words(found: RemovedRows) -> tuple[str, int, int, int]:
+    """What is told of a table."""
+    return found.table, found.rows, found.files, found.snapshots
+
+
+def _remove(
+    spark: SparkSession,
+    storage: Storage,
+    table: Table,
+    doomed: Doomed,
+    scratch: Path,
+    check_lease: Callable[[], None],
+) -> RemovedRows | None:
+    if not doomed.where(table.name):
+        return None
+    for attempt in range(ATTEMPTS):
+        with tempfile.TemporaryDirectory(prefix="takedown-", dir=scratch) as folder:
+            work = _TableWork(spark, storage, table, doomed, Path(folder), check_lease)
+            try:
+                return work.run()
+            except FilesChanged:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                log.info("%s was changed by somebody else meanwhile; once more", table.name)
+    return None
+
+
+@dataclass(slots=True)
+class _TableWork:
+    spark: SparkSession
+    storage: Storage
+    table: Table
+    doomed: Doomed
+    folder: Path
+    check_lease: Callable[[], None]
+    successors: dict[tuple[str, str], JavaObject | None] = field(default_factory=dict)
+    written: int = 0
+    after_bytes: int = 0
+
+    def run(self) -> RemovedRows | None:
+        iceberg = MaintainedTable(self.spark, self.table.name)
+        live = {
+            snapshot: iceberg.live(snapshot.id, self.doomed.buckets) for snapshot in iceberg.named_snapshots(_NIGHT)
+        }
+        uris = {file.uri: file for files in live.values() for file in files}
+        rows = self._doomed_rows(uris)
+        if not rows:
+            return None
+        rewrites = [
+            rewrite for snapshot, files in live.items() if (rewrite := self._rewrite(iceberg, snapshot, files, rows))
+        ]
+        now = int(time.time())
+        taken = set(iceberg.tags())
+
+        def retired_name(tag: str) -> str:
+            seconds = now
+            while (name := f"retired-{tag.removeprefix('night-')}-{seconds}") in taken:
+                seconds += 1
+            taken.add(name)
+            return name
+
+        self.check_lease()
+        iceberg.rewrite_snapshots(rewrites, retired_name, {"pipeline.takedown": "yes"})
+        before = sum(uris[uri].handle.fileSizeInBytes() for uri in rows)
+        return RemovedRows(
+            self.table.name, len(rewrites), len(rows), sum(rows.values()), before, self.written, self.after_bytes,
+            len(uris),
+        )  # fmt: skip
+
+    def _doomed_rows(self, uris: Iterable[str]) -> dict[str, int]:
+        def look(uri: str) -> tuple[str, int]:
+            return uri, doomed_rows(self.storage, self.table.name, self._path(uri), self.doomed)
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return {uri: count for uri, count in pool.map(look, uris) if count}
+
+    def _rewrite(
+        self, iceberg: MaintainedTable, snapshot: NamedSnapshot, files: Sequence[LiveFile], rows: dict[str, int]
+    ) -> SnapshotRewrite | None:
+        gone = [file for file in files if file.uri in rows]
+        if not gone:
+            return None
+        new = [self._successor(iceberg, file) for file in gone]
+        return SnapshotRewrite(snapshot, tuple(gone), tuple(file for file in new if file is not None))
+
+    def _successor(self, iceberg: MaintainedTable, file: LiveFile) -> JavaObject | None:
+        """Iceberg's record of what stands in a file's place; None if no row of it stays. Written once."""
+        key = (file.uri, ",".join(f"{d.location()}@{d.contentOffset()}" for d in file.deletes))
+        if key not in self.successors:
+            self.successors[key] = self._write(iceberg, file)
+        return self.successors[key]
+
+    def _write(self, iceberg: MaintainedTable, file: LiveFile) -> JavaObject | None:
+        path = self._path(file.uri)
+        first = file.handle.firstRowId()
+        source = Source(path, first, file.handle.fileSequenceNumber(), self._deleted(file))
+        local = self.folder / f"{uuid4().hex}.parquet"
+        if not write_without(self.storage, self.table, source, self.doomed, local, iceberg.field_ids()):
+            return None
+        bucket = bucket_of_path(path)
+        self.check_lease()
+        place = f"{WAREHOUSE}/{NAMESPACE}/{self.table.name}/data/bucket={bucket}/{PREFIX}{local.name}"
+        sent = self.storage.upload(local, place)
+        local.unlink()
+        self.written += 1
+        self.after_bytes += sent.size_bytes
+        return iceberg.registered(NewFile(self.storage.uri(sent.path), bucket))
+
+    def _deleted(self, file: LiveFile) -> Positions:
+        found = [np.empty(0, np.int64)]
+        for delete in file.deletes:
+            found.append(
+                read_positions(
+                    self.storage,
+                    self._path(str(delete.location())),
+                    delete.contentOffset(),
+                    delete.contentSizeInBytes(),
+                )
+            )
+        return np.unique(np.concatenate(found))
+
+    def _path(self, uri: str) -> str:
+        path = self.storage.path_of(uri)
+        if path is None:
+            raise StorageError(uri, f"a file outside the archive at {self.storage.root_uri}")
+        return path
+
+
+def bucket_of_path(path: str) -> int:
+    """The bucket of a data file, which its path names."""
+    match = _BUCKET.search(path)
+    if match is None:
+        raise StorageError(path, "its path does not name a bucket")
+    return int(match[1])

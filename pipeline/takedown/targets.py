@@ -1,0 +1,72 @@
+"""What a takedown is asked for: origins by URL, objects by id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipeline.errors import UsageError
+from pipeline.model.origin import check_url
+from pipeline.model.pattern import before_comment
+
+_OID = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An origin's URL as it is stored, or an object's 20-byte id."""
+
+    url: str | None = None
+    oid: bytes | None = None
+
+    def __str__(self) -> str:
+        return self.url if self.url is not None else (self.oid or b"").hex()
+
+
+class BadTargets(UsageError):
+    """Some of what was asked for can not be taken down; ``problems`` say where it stands and why."""
+
+    def __init__(self, source: str, problems: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(source, problems)
+        self.source, self.problems = source, problems
+
+    def __str__(self) -> str:
+        lines = "".join(f"\n  {where}: {why}" for where, why in self.problems)
+        return f"{self.source}: nothing was taken down:{lines}"
+
+
+def parse_target(text: str) -> Target:
+    """Read an id of 40 hexadecimal digits or a URL.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if _OID.fullmatch(text.lower()):
+        return Target(oid=bytes.fromhex(text))
+    if "://" not in text:
+        raise UsageError("this is neither a URL such as https://host/path nor an id of 40 hexadecimal digits")
+    return Target(url=check_url(text))
+
+
+def parse_targets(source: str, lines: Iterable[str]) -> list[Target]:
+    """Read a list, one a line; blank lines and comments are passed over as in lists of origins.
+
+    Raises:
+        BadTargets: any line is bad, with all bad lines.
+    """
+    found: dict[Target, None] = {}
+    problems = []
+    for number, line in enumerate(lines, 1):
+        words = before_comment(line).split()
+        if not words:
+            continue
+        try:
+            if len(words) > 1:
+                raise UsageError("more than one column")
+            found[parse_target(words[0])] = None
+        except UsageError as error:
+            problems.append((f"line {number}", str(error)))
+    if problems:
+        raise BadTargets(source, tuple(problems))
+    return list(found)

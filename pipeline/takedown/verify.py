@@ -1,0 +1,229 @@
+"""Prove that nothing holds what was taken down, by reading every file of the archive."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+
+from pipeline.maintain.iceberg import MaintainedTable
+from pipeline.model.layout import WAREHOUSE
+from pipeline.model.tables import ALL, BY_NAME, NAMESPACE
+from pipeline.model.visit import TAKEN_DOWN
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.interface import Entry, Storage
+from pipeline.storage.parquet import open_parquet_file
+from pipeline.tables.opt_outs import OPT_OUTS
+from pipeline.tables.tombstones import (
+    ANYWHERE,
+    BY_OBJECT,
+    NETWORK,
+    OBJECT,
+    ORIGIN,
+    TAKEDOWNS,
+    Tombstone,
+)
+
+_THREADS = 8
+_KEY_ROWS, _CONTENT_ROWS = 65_536, 256
+_IN_TABLE = re.compile(rf"{WAREHOUSE}/{NAMESPACE}/(\w+)/data/")
+_LANDED = re.compile(r"runs/[^/]+/(?:landing|quarantine)/.*/(\w+)\.parquet")
+_BODIES = frozenset({"contents", "commits", "trees", "tags"})
+"""Tables whose rows are an object; others only name it."""
+
+
+class Until(StrEnum):
+    """When a file that holds something goes."""
+
+    REMOVED = "`pipeline takedown` or `maintain` has rewritten it"
+    EXPIRED = "`pipeline maintain` runs, once maintain.snapshot_age_s has passed since the removal"
+    SWEPT = "`pipeline maintain` sweeps it"
+    LOADED = "its load is finished"
+    BY_HAND = "somebody deletes it: nothing of the archive will"
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """A file that still holds something: ``rows`` of it, or 0 where a text names it."""
+
+    path: str
+    rows: int
+    what: str
+    until: Until
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked for.
+
+    Attributes:
+        urls: of origins.
+        networks: of which everything was taken down.
+        objects: ids by network.
+        anywhere: ids wherever they are.
+    """
+
+    urls: frozenset[str] = frozenset()
+    networks: frozenset[int] = frozenset()
+    objects: dict[int, frozenset[bytes]] = field(default_factory=dict)
+    anywhere: frozenset[bytes] = frozenset()
+
+    @classmethod
+    def of(cls, stones: Collection[Tombstone]) -> Wanted:
+        """What some tombstones name."""
+        objects: dict[int, set[bytes]] = {}
+        for stone in stones:
+            if stone.kind == OBJECT and stone.network is not None and stone.oid is not None:
+                objects.setdefault(stone.network, set()).add(stone.oid)
+        return cls(
+            frozenset(s.url for s in stones if s.kind == ORIGIN and s.url is not None),
+            frozenset(s.network for s in stones if s.kind == NETWORK and s.network is not None),
+            {network: frozenset(ids) for network, ids in objects.items()},
+            frozenset(s.oid for s in stones if s.kind == ANYWHERE and s.oid is not None),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """How many files and bytes were read, and what still holds something."""
+
+    files: int
+    size_bytes: int
+    holds: tuple[Holds, ...]
+
+
+def verify(spark: SparkSession, storage: Storage, wanted: Wanted) -> Verified:
+    """Search all files of the archive, whether a table knows them or not.
+
+    In the tables' files, landings and quarantine a row counts that is an object or belongs to an origin; so does one of
+    ``contents`` whose bytes have the id, whatever id it says. In other Parquet files, results among them, every text
+    is compared with the URLs, every binary with the ids and by its SHA-1. Texts are searched for the URLs. The tables
+    of takedowns and opt-outs are left out: they must name what they refuse.
+    """
+    referred = _referred(spark, storage)
+    refusing = tuple(f"{WAREHOUSE}/{NAMESPACE}/{table}/" for table in (TAKEDOWNS, OPT_OUTS))
+    found = [entry for entry in storage.walk() if not entry.path.startswith(refusing)]
+
+    def look(entry: Entry) -> Holds | None:
+        what = _look(storage, entry, wanted)
+        return None if what is None else Holds(entry.path, what[0], what[1], _until(entry.path, referred))
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        holds = [held for held in pool.map(look, found) if held is not None]
+    return Verified(len(found), sum(entry.size_bytes for entry in found), tuple(holds))
+
+
+def _referred(spark: SparkSession, storage: Storage) -> dict[str, bool]:
+    """Data files of all snapshots, and whether a reader of the current state or of a night finds them."""
+    files: dict[str, bool] = {}
+    for table in ALL:
+        iceberg = MaintainedTable(spark, table.name)
+        manifests = iceberg.manifests()
+        live = {name: iceberg.live_files(handle) for name, handle in manifests.handles.items()}
+        shown = {snapshot.id for snapshot in iceberg.named_snapshots(re.compile(r"night-.*"))}
+        for snapshot, names in manifests.of.items():
+            for name in names:
+                for uri in live[name]:
+                    path = storage.path_of(uri) or uri
+                    files[path] = files.get(path, False) or snapshot in shown
+    return files
+
+
+def _until(path: str, referred: dict[str, bool]) -> Until:
+    if path in referred:
+        return Until.REMOVED if referred[path] else Until.EXPIRED
+    if path.startswith(f"{WAREHOUSE}/{NAMESPACE}/"):
+        return Until.SWEPT
+    return Until.LOADED if path.startswith("runs/") else Until.BY_HAND
+
+
+def _look(storage: Storage, entry: Entry, wanted: Wanted) -> tuple[int, str] | None:
+    if entry.path.endswith(".parquet"):
+        match = _IN_TABLE.search(entry.path) or _LANDED.fullmatch(entry.path)
+        try:
+            with open_parquet_file(storage, entry.path) as file:
+                known = match is not None and match[1] in BY_NAME
+                rows = sum(_rows_of(match[1], file, wanted) if match and known else _rows(file, wanted))
+        except StoredFileDamaged as error:
+            return 0, f"it cannot be read: {error.problem}"
+        return (rows, "rows") if rows else None
+    if entry.path.endswith((".json", ".txt")) and wanted.urls:
+        text = storage.read(entry.path)
+        if any(json.dumps(url)[1:-1].encode() in text for url in wanted.urls):
+            return 0, "it names the URL"
+    return None
+
+
+def _rows_of(table: str, file: pq.ParquetFile, wanted: Wanted) -> Iterator[int]:
+    """Doomed rows of a table's file, batch by batch."""
+    names = set(file.schema_arrow.names)
+    columns = [name for name in ("network", "oid", "origin", "url", "stored", "size") if name in names]
+    for batch in file.iter_batches(_KEY_ROWS, columns=columns):
+        yield pc.sum(_doomed(table, batch, wanted)).as_py() or 0
+    if table == "contents" and wanted.anywhere:
+        yield from _hashed(file, wanted.anywhere)
+
+
+def _doomed(table: str, batch: pa.RecordBatch, wanted: Wanted) -> pa.Array:
+    network = batch.column("network")
+    none = pc.and_(pc.is_null(network), False)
+    if table not in BY_OBJECT:
+        name = batch.column("url" if table == "origins" else "origin")
+        return pc.fill_null(pc.is_in(name, value_set=pa.array(sorted(wanted.urls), name.type)), False)
+    oid = batch.column("oid").cast(pa.binary())
+    found = pc.or_(none, pc.is_in(network, value_set=pa.array(sorted(wanted.networks), network.type)))
+    for number in wanted.objects.keys() & set(pc.unique(network).to_pylist()):
+        ids = pa.array(sorted(wanted.objects[number]), pa.binary())
+        mine = pc.and_(pc.equal(network, number), pc.is_in(oid, value_set=ids))
+        if table == "blobs":
+            mine = pc.and_(mine, pc.not_equal(batch.column("stored"), TAKEN_DOWN))
+        found = pc.or_(found, mine)
+    anywhere = pc.is_in(oid, value_set=pa.array(sorted(wanted.anywhere), pa.binary()))
+    if table == "blobs":
+        anywhere = pc.and_(anywhere, pc.not_equal(batch.column("stored"), TAKEN_DOWN))
+    return pc.fill_null(pc.or_(found, anywhere), False)
+
+
+def _hashed(file: pq.ParquetFile, ids: frozenset[bytes]) -> Iterator[int]:
+    """Rows whose bytes have one of the ids although they say another."""
+    for batch in file.iter_batches(_CONTENT_ROWS, columns=["oid", "content"]):
+        rows = zip(batch.column("oid"), batch.column("content"), strict=True)
+        yield sum(oid.as_py() not in ids and blob_id(content.as_py() or b"") in ids for oid, content in rows)
+
+
+def blob_id(content: bytes) -> bytes:
+    """What git calls a blob with these bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).digest()
+
+
+def _rows(file: pq.ParquetFile, wanted: Wanted) -> Iterator[int]:
+    """Rows of any other file with a URL, an id, or the bytes of a blob in some column."""
+    schema = file.schema_arrow
+    texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+    binaries = [f.name for f in schema if pa.types.is_binary(f.type) or pa.types.is_large_binary(f.type)]
+    ids: Sequence[bytes] = sorted(wanted.anywhere)
+    if not texts and not binaries:
+        return
+    for batch in file.iter_batches(_CONTENT_ROWS, columns=texts + binaries):
+        found = pa.array([False] * len(batch))
+        for name in texts:
+            column = batch.column(name)
+            found = pc.or_(
+                found, pc.fill_null(pc.is_in(column, value_set=pa.array(sorted(wanted.urls), column.type)), False)
+            )
+        for name in binaries if ids else ():
+            cells = batch.column(name).to_pylist()
+            same = [
+                cell is not None and (cell in wanted.anywhere or blob_id(cell) in wanted.anywhere) for cell in cells
+            ]
+            found = pc.or_(found, pa.array(same))
+        yield pc.sum(found).as_py() or 0

@@ -1,0 +1,57 @@
+"""What goes with an origin: the objects of its network that no other origin ever showed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.fetch.skeleton import Skeleton
+from pipeline.git.pack_format import COMMIT, TAG, TREE, PackedObject
+from pipeline.restore.reachable import reachable
+from pipeline.tables.iceberg import IcebergTable, full_name
+from pipeline.tables.read import Archive
+
+_TYPE = {"commit": COMMIT, "tree": TREE, "tag": TAG}
+_NAMED = ("commits", "trees", "tags", "blobs")
+
+
+def victims(
+    spark: SparkSession, bucket: int, network: int, going: Collection[str], scratch: Path
+) -> frozenset[bytes] | None:
+    """Objects that go when some origins of a network do; None if all of the network goes, as no other origin has it.
+
+    What stays is everything that a ref of another origin has led to on any night, whether the night is kept or not:
+    ``refs`` holds all changes. Everything else goes, also what a server sent and no ref ever named.
+
+    Args:
+        going: URLs of origins that are taken down, now or earlier.
+        scratch: a local folder, for the network's commits, tags and trees meanwhile.
+    """
+    for table in ("origins", "refs", *_NAMED, "contents"):
+        IcebergTable(spark, table)  # the session may remember an older state
+    mine = (F.col("bucket") == bucket) & (F.col("network") == network)
+    origins = spark.table(full_name("origins")).where(mine)
+    if origins.where(~F.col("url").isin(sorted(going))).limit(1).isEmpty():
+        return None
+    refs = spark.table(full_name("refs")).where(mine & ~F.col("origin").isin(sorted(going)))
+    tips = {bytes(row["target"]) for row in refs.where("target IS NOT NULL").select("target").distinct().collect()}
+    scratch.mkdir(parents=True, exist_ok=True)
+    with Skeleton(scratch) as skeleton:
+        for found in Archive(spark).skeleton(network, bucket):
+            skeleton.add(PackedObject(_TYPE[found.kind], found.oid, len(found.body), found.body, None))
+        kept = reachable(skeleton, tips)
+    here = [spark.table(full_name(table)).where(mine).select("oid").toArrow() for table in _NAMED]
+    return frozenset(oid for ids in here for oid in ids.column("oid").to_pylist() if oid not in kept)
+
+
+def find_object(spark: SparkSession, oid: bytes) -> list[tuple[int, int, str]]:
+    """Bucket, network and table of every row that an object has. Reads the ids of all buckets."""
+    places: set[tuple[int, int, str]] = set()
+    for table in _NAMED:
+        IcebergTable(spark, table)
+        rows = spark.table(full_name(table)).where(F.col("oid") == F.lit(bytearray(oid)))
+        places |= {(row["bucket"], row["network"], table) for row in rows.select("bucket", "network").collect()}
+    return sorted(places)

@@ -1,0 +1,45 @@
+"""Real nights of a few repositories, forks among them, from a git daemon; one Spark for all tests here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.archive import Archive, Place
+from tests.support.servers import Peer, git_daemon
+from tests.support.spark import own_spark
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "place" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.spark)
+
+
+@pytest.fixture(scope="package")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with own_spark():
+        yield Place("local", str(tmp_path_factory.mktemp("archives")))
+
+
+@pytest.fixture(scope="module")
+def make_archive(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Archive]:
+    def make(name: str) -> Archive:
+        archive = Archive.at(place, tmp_path_factory.mktemp(name), name, maintain={"snapshot_age_s": 3600})
+        archive.init()
+        return archive
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def daemon(served: Path, place: Place) -> Iterator[Peer]:
+    with git_daemon(served) as server:
+        yield server
