@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -45,6 +46,8 @@ def work(task: Work, channel: Channel, scratch: Path) -> None:
     Args:
         scratch: a folder of this worker alone.
     """
+    for library in ("dulwich", "urllib3"):  # they warn of what a server says: whatever it likes, as much as it likes
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     outbox = Outbox(channel)
     visitor = Visitor(task.plan.bucket, task.night, task.run_id, outbox, task.conditions, scratch)
     known = Known(copy.copy(task.storage), task.plan.files)

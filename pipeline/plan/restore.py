@@ -8,6 +8,8 @@ from typing import Final
 
 from pipeline.plan.fetch import HEAD, Ref, is_ref_name
 
+_LONGEST_PART: Final = 255
+_LONGEST_PATH: Final = 2048
 _NEVER_SHOWN: Final = (b"refs/heads/master", b"refs/heads/main")
 
 
@@ -30,7 +32,8 @@ class Layout:
         head: HEAD.
         left_out: names that git refuses, which a night before this rule may have archived.
         not_stored: names, HEAD's too, of refs on objects that the archive does not keep.
-        plain: names, HEAD's too, of symbolic refs that cannot be so here, since what they name showed another object.
+        plain: names, HEAD's too, of symbolic refs that cannot be so here: what they name showed another object, or
+            is too long a path for git to follow.
     """
 
     refs: dict[bytes, bytes]
@@ -68,14 +71,19 @@ def lay_out(shown: Mapping[bytes, Ref], not_stored: Container[bytes] = frozenset
         target, to = named.get(name), links[name]
         if target is None:
             continue
-        if to not in there and to not in lacking and to != HEAD:
+        if to not in there and to not in lacking and to != HEAD and _is_path(to):
             named.setdefault(to, target)
-        if named.get(to) == target and to not in links:
+        if named.get(to) == target and to not in links and _is_path(to):
             symrefs[name] = to
         else:
             plain.append(name)
     head = _head(shown.get(HEAD), named.pop(HEAD, None), symrefs.pop(HEAD, None), named)
     return Layout(named, symrefs, head, tuple(sorted(left_out)), tuple(sorted(lacking)), tuple(plain))
+
+
+def _is_path(name: bytes) -> bool:
+    """Whether git finds a ref by this name: it looks for a file before it looks into packed refs."""
+    return len(name) <= _LONGEST_PATH and max(map(len, name.split(b"/"))) <= _LONGEST_PART
 
 
 def _is_link(name: bytes) -> bool:
@@ -89,7 +97,12 @@ def _head(shown: Ref | None, oid: bytes | None, symref: bytes | None, refs: Cont
     if oid is not None:
         return Head(oid=oid)
     named = None if shown is None else shown.symref
-    if named is not None and is_ref_name(named) and (named not in refs or shown == Ref(None, named)):
+    if (
+        named is not None
+        and is_ref_name(named)
+        and _is_path(named)
+        and (named not in refs or shown == Ref(None, named))
+    ):
         return Head(ref=named)
     return Head(ref=_unborn(refs))
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-from tests.fetch.archive import Archive
+import pytest
+
+from tests.fetch.archive import Archive, Serve
 from tests.fetch.handmade import handmade
 from tests.git.packs import pack_objects
 from tests.support.repos import build_graph, git, resolve, run_git, set_refs
@@ -46,6 +49,25 @@ def test_refs_are_those_that_git_clones(root: Path, tmp_path: Path) -> None:
         )
 
 
+def test_symbolic_refs_are_archived_as_such(serve: Serve, root: Path, tmp_path: Path) -> None:
+    repo = root / "repo.git"
+    build_graph(repo, [[1], [2, 1]])
+    set_refs(repo, {b"refs/custom/x": resolve(repo, "main^")})
+    git(repo, "symbolic-ref", "HEAD", "refs/custom/x")
+    git(repo, "symbolic-ref", "refs/heads/trunk", "refs/heads/main")
+    git(repo, "symbolic-ref", "refs/heads/of-trunk", "refs/heads/trunk")
+    with serve(root) as server:
+        night = Archive(tmp_path).fetch(url := server.url())
+    found = {name: (row["target"].hex(), row["symref"]) for name, row in night.refs(url).items()}
+    old, tip = resolve(repo, "main^"), resolve(repo, "main")
+    assert found == {
+        b"HEAD": (old, "refs/custom/x"),
+        b"refs/heads/main": (tip, None),
+        b"refs/heads/trunk": (tip, "refs/heads/main"),
+        b"refs/heads/of-trunk": (tip, "refs/heads/main"),
+    }
+
+
 def test_head_on_a_funny_name_is_detached(root: Path, tmp_path: Path) -> None:
     repo = root / "repo.git"
     build_graph(repo, [[1], [2, 1]])
@@ -70,3 +92,20 @@ def test_directory_and_file_of_one_name_and_very_many_refs(root: Path, tmp_path:
         night = Archive(tmp_path).fetch(url := server.url())
     assert set(night.refs(url)) == {name.encode() for name in names}
     assert (night.visit(url)["status"], night.visit(url)["error"]) == ("full", None)
+
+
+def test_a_server_cannot_fill_the_log(root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    repo = root / "repo.git"
+    build_graph(repo, [[1]])
+    tip = resolve(repo, "main")
+    library = logging.getLogger("dulwich")
+    with open(2, "w", closefd=False) as stderr:
+        library.addHandler(handler := logging.StreamHandler(stderr))
+        try:
+            refs = {f"refs/heads/main {'x ' * 100}": tip}
+            with handmade(refs, [pack_objects(repo, "--revs", stdin=b"main\n")]) as (server, _):
+                night = Archive(tmp_path).fetch(url := server.url())
+        finally:
+            library.removeHandler(handler)
+    assert list(night.refs(url)) == [b"refs/heads/main"]
+    assert "unknown part" not in capfd.readouterr().err

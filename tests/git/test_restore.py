@@ -167,6 +167,16 @@ def test_symbolic_refs_that_no_file_can_be_are_plain(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("size", [244, 256, 3000])
+def test_head_is_shown_whatever_the_length_of_the_name_that_it_gives(tmp_path: Path, size: int) -> None:
+    name = b"refs/heads/" + (b"y/" * (size // 2) + b"x" if size > 300 else b"x" * size)
+    layout = lay_out({b"HEAD": Ref(OID, name), name: Ref(OID), b"refs/heads/link": Ref(OID, name)})
+    write_repository(tmp_path / "a.git", BLOB, layout.refs, layout.head, layout.symrefs)
+    shown = [line for line in ls_remote(tmp_path / "a.git") if not line.startswith(b"ref: ")]
+    assert shown == [OID + b"\t" + ref for ref in sorted((b"HEAD", b"refs/heads/link", name))]
+    assert bool(layout.symrefs) == (size == 244)
+
+
 def test_tags_peel_as_git_peels_them(tmp_path: Path) -> None:
     """By the kinds that they give, whether those are true, to what is not there, and along any chain."""
     repo = tmp_path / "a.git"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,6 +73,14 @@ def test_circles_and_chains_become_plain() -> None:
     assert lay_out(circle) == layout({MAIN: A, DEVELOP: A}, Head(oid=A), plain=(HEAD, DEVELOP, MAIN))
     dangling = {HEAD: Ref(A, MAIN), MAIN: Ref(None, OTHER)}
     assert lay_out(dangling) == layout({}, Head(oid=A), plain=(HEAD,))
+
+
+@pytest.mark.parametrize("long", [b"refs/heads/" + b"x" * 256, b"refs/heads/" + b"deep/" * 500 + b"x"])
+def test_links_that_git_could_not_follow_are_plain(long: bytes) -> None:
+    shown = {HEAD: Ref(A, long), long: Ref(A), DEVELOP: Ref(A, long)}
+    assert lay_out(shown) == layout({long: A, DEVELOP: A}, Head(oid=A), plain=(HEAD, DEVELOP))
+    assert lay_out({HEAD: Ref(A, long)}) == layout({}, Head(oid=A), plain=(HEAD,))
+    assert lay_out({HEAD: Ref(None, long)}) == layout({}, MASTER)
 
 
 def test_names_that_git_refuses_are_left_out() -> None:
