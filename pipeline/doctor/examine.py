@@ -15,7 +15,7 @@ from pathlib import Path
 from pipeline.archive import find_archive
 from pipeline.config import Config, FetchSection
 from pipeline.doctor.catalogue import check_archive, check_loads, judge_lease
-from pipeline.doctor.finding import Finding, Level, machine_failure
+from pipeline.doctor.finding import Finding, Level, machine_failure, warning
 from pipeline.doctor.jars import check_jars
 from pipeline.doctor.machine import check_clock, check_memory, check_scratch, heap_bytes, memory_here
 from pipeline.doctor.packages import check_compiled, check_packages, check_python
@@ -27,6 +27,7 @@ from pipeline.doctor.tables import judge_doubles, judge_tables, judge_urls
 from pipeline.errors import PipelineError
 from pipeline.git.compiled import lacking_parts
 from pipeline.redact import one_line
+from pipeline.storage.errors import StorageError
 from pipeline.storage.hdfs_status import hdfs_status
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import read_record
@@ -75,14 +76,27 @@ class Patient:
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
-    """Every check in turn, what needs nothing first and Spark last."""
-    for name, look in _checks(patient):
+    """Every check in turn, what needs nothing first and Spark last.
+
+    A storage that does not answer is asked once: each further question would take as long to fail.
+    """
+    for name, look in _of_this_machine(patient):
+        yield from _guarded(name, look)
+    try:
+        yield from _space(patient)
+    except StorageError as error:
+        yield _failed("hdfs", error)
+        yield warning("storage", "not looked at, nor what lies there", "mend HDFS first")
+        return
+    except OSError as error:
+        yield machine_failure("space", one_line(str(error)), "see that the archive's folder can be read")
+    for name, look in _of_the_archive(patient):
         yield from _guarded(name, look)
     if patient.spark is not None:
         yield from _with_spark(patient, patient.spark)
 
 
-def _checks(patient: Patient) -> list[tuple[str, Callable[[], Iterable[Finding]]]]:
+def _of_this_machine(patient: Patient) -> list[tuple[str, Callable[[], Iterable[Finding]]]]:
     config, storage = patient.config, patient.storage
     conf = session_conf(config.spark, storage.root_uri)
     fetch = config.fetch
@@ -97,7 +111,12 @@ def _checks(patient: Patient) -> list[tuple[str, Callable[[], Iterable[Finding]]
         ("clock", lambda: [check_clock()]),
         ("jars", lambda: check_jars(conf.get("spark.jars"), conf.get("spark.jars.packages"), _ivy(conf))),
         ("luigi", lambda: [check_scheduler(config.luigi.scheduler)]),
-        ("hdfs", lambda: _hdfs(patient)),
+    ]
+
+
+def _of_the_archive(patient: Patient) -> list[tuple[str, Callable[[], Iterable[Finding]]]]:
+    config, storage = patient.config, patient.storage
+    return [
         ("storage", lambda: check_probe(storage)),
         ("archive", lambda: [check_archive(storage)]),
         ("loads", lambda: check_loads(storage, patient.today)),
@@ -106,7 +125,7 @@ def _checks(patient: Patient) -> list[tuple[str, Callable[[], Iterable[Finding]]
     ]
 
 
-def _hdfs(patient: Patient) -> Iterable[Finding]:
+def _space(patient: Patient) -> Iterable[Finding]:
     settings = patient.config.hdfs
     if settings is None or not patient.storage.root_uri.startswith("hdfs://"):
         return [check_local_space(patient.storage.root_uri)]
@@ -133,12 +152,16 @@ def _guarded(name: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Findi
     try:
         yield from look()
     except PipelineError as error:
-        logger.debug("details", exc_info=error)
-        yield Finding(name, Level.FAILURE, one_line(str(error)), "see what it says", error.exit_code)
+        yield _failed(name, error)
     except Exception as error:
         logger.debug("details", exc_info=error)
         what = one_line(f"{type(error).__name__}: {error}")
         yield machine_failure(name, f"could not be looked at: {what}", 'run it again with log.level = "DEBUG"')
+
+
+def _failed(name: str, error: PipelineError) -> Finding:
+    logger.debug("details", exc_info=error)
+    return Finding(name, Level.FAILURE, one_line(str(error)), "see what it says", error.exit_code)
 
 
 def _buckets(storage: Storage) -> int | None:

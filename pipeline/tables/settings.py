@@ -38,7 +38,11 @@ class SparkSettings(BaseModel):
         description="more options for the driver's JVM; -XX:TieredStopAtLevel=1 makes sessions of seconds faster, "
         "and for one of minutes needs -XX:ReservedCodeCacheSize=256m beside it",
     )
-    iceberg: str = Field(ICEBERG, description="Maven coordinate of the Iceberg runtime for this Spark")
+    iceberg: str = Field(
+        ICEBERG,
+        pattern=r"^[^:\s]+:[^:\s]+:[^:\s]+$",
+        description="Maven coordinate of the Iceberg runtime for this Spark",
+    )
     conf: dict[str, str] = Field(
         default_factory=dict, description="more Spark settings, by their full names; they win over ours"
     )

@@ -15,6 +15,7 @@ from pipeline.archive import ArchiveInfo
 from pipeline.config import Config
 from pipeline.doctor import machine
 from pipeline.doctor.catalogue import check_archive, check_loads, judge_lease
+from pipeline.doctor.examine import Patient, examine
 from pipeline.doctor.finding import Finding, Level, exit_code_of, machine_failure, settings_failure, warning
 from pipeline.doctor.finding import damage as damaged
 from pipeline.doctor.jars import check_jars
@@ -28,6 +29,7 @@ from pipeline.doctor.tables import judge_doubles, judge_tables, judge_urls
 from pipeline.errors import ExitCode
 from pipeline.git.compiled import lacking_parts
 from pipeline.model.layout import ARCHIVE, Load
+from pipeline.storage import open_storage
 from pipeline.storage.errors import StorageError, StoredFileDamaged
 from pipeline.storage.hdfs_status import HdfsStatus
 from pipeline.storage.lease_record import LeaseRecord, Owner
@@ -320,3 +322,28 @@ def test_doubled_keys() -> None:
 
 def test_urls_that_may_hold_a_login() -> None:
     assert levels([judge_urls([]), judge_urls([1, 2])]) == [OK, DAMAGE]
+
+
+def test_a_storage_that_does_not_answer_is_asked_once() -> None:
+    with nobody("http") as name_node:
+        hdfs = {"webhdfs_urls": [f"http://127.0.0.1:{name_node.port}"], "attempts": 1}
+        config = Config.model_validate({"hdfs": hdfs, "archive": {"location": "hdfs://127.0.0.1:1/a"}})
+        storage = open_storage(config.archive.location, config.hdfs)
+        found = {f.check: f for f in examine(Patient(config, storage, None, "lease.json", None, TODAY))}
+    assert found["hdfs"].level is Level.FAILURE
+    assert "no NameNode answers" in found["hdfs"].found
+    assert found["storage"].level is Level.WARNING
+    assert not found.keys() & {"archive", "loads", "lease"}
+
+
+def test_a_check_that_cannot_look_is_a_failure_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("https://user:pa/ssS3cr3t@host/x")
+
+    monkeypatch.setattr("pipeline.doctor.examine.check_loads", broken)
+    patient = Patient(Config(), LocalStorage(tmp_path), None, "lease.json", None, TODAY)
+    found = {f.check: f for f in examine(patient)}
+    assert (found["loads"].level, found["loads"].exit_code) == (Level.FAILURE, ExitCode.RUN_FAILED)
+    assert "RuntimeError" in found["loads"].found
+    assert "S3cr3t" not in found["loads"].found
+    assert found["lease"].level is Level.OK
