@@ -340,6 +340,28 @@ def check_sentence(detail: str, says: str) -> None:
         assert leak not in detail
 
 
+def test_a_resolver_that_never_answers_is_one_visit(
+    served: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, real = threading.Event(), socket.getaddrinfo
+
+    def hang(host: str, *rest: object) -> object:
+        if host != "slow.example":
+            return real(host, *rest)  # type: ignore[arg-type]
+        return asked.wait(120)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    archive = Archive(tmp_path, limits=Limits(connect_s=0.5, silence_s=20, total_s=30))
+    with git_daemon(served) as neighbour:
+        good = neighbour.url("good.git")
+        night = archive.fetch("git://slow.example/a.git", "http://slow.example/b.git", good)
+    asked.set()
+    for url in ("git://slow.example/a.git", "http://slow.example/b.git"):
+        assert night.visit(url)["error"] == "timeout"
+        assert night.visit(url)["detail"] == "the host slow.example was not resolved within 0.5 s"
+    assert night.line(good).status == "full"
+
+
 @pytest.mark.parametrize(
     "kind", [ADVERTISEMENT_TYPE.title(), f"{ADVERTISEMENT_TYPE};charset=utf-8", f" {ADVERTISEMENT_TYPE.upper()} ; x=y"]
 )
