@@ -56,5 +56,5 @@ def judge_urls(networks: Sequence[int]) -> Finding:
     return damage(
         "origins",
         f"{len(networks)} or more URLs may hold a login, such as those of networks {shown}",
-        "change that login at its server, take the origin down and add it without: see docs/operations.md",
+        "change that login at its server at once: tables and their snapshots have it, and add the origin without",
     )
