@@ -140,11 +140,14 @@ class Landing:
         run.held_bytes = run.raw_bytes = 0
         if safe:
             self._write(run, safe, safe_raw)
-        run.mark = _Mark(0, 0, 0, run.groups, run.written_rows, run.written_bytes) if safe else _emptied(mark)
+            run.mark = _Mark(0, 0, 0, run.groups, run.written_rows, run.written_bytes)
+        else:
+            run.mark = _emptied(mark)
         if unsafe:
             self._write(run, unsafe, unsafe_raw)
 
     def _write(self, run: _Run, batches: list[pa.RecordBatch], raw_bytes: int) -> None:
+        """Write the batches, which are let go: the list is empty afterwards."""
         if run.writer is None:
             run.writer = open_parquet(run.table, run.path, ZSTD_LEVEL, PAGE_BYTES)
         run.written_rows += sum(map(len, batches))

@@ -143,7 +143,18 @@ GENERATORS: Final[dict[str, st.SearchStrategy[bytes]]] = {
     "parquet_files": st.binary(min_size=4, max_size=16),
 }
 
+_WHO = b"A U Thor <a@b> 1 +0100\n"
+COMMIT_BODY: Final = (
+    b"tree " + b"1" * 40 + b"\nparent " + b"2" * 40 + b"\nauthor " + _WHO + b"committer " + _WHO
+    + b"encoding UTF-7\ngpgsig -----BEGIN\n \n -----END\nmergetag object " + b"3" * 40 + b"\n type tag\n\nsubject\n\xff\n"
+)  # fmt: skip
+TAG_BODY: Final = b"object " + b"1" * 40 + b"\ntype commit\ntag v1\ntagger " + _WHO + b"\nmessage\n\xff"
+TREE_BODY: Final = b"100644 a\0" + b"\1" * 20 + b"00000000040000 b\0" + b"\2" * 20 + b"160000 c/..\0" + b"\3" * 20
+
 SEEDS: Final[dict[str, list[bytes]]] = {
+    "commits": [COMMIT_BODY, COMMIT_BODY.replace(b"parent", b"parent ", 1), COMMIT_BODY.replace(b"UTF-7", b"latin1")],
+    "tags": [TAG_BODY, TAG_BODY[:-1]],
+    "trees": [TREE_BODY, TREE_BODY[:-1], TREE_BODY.replace(b"100644", b"0" * 30 + b"100644")],
     "packs": [b"\1" + PACK[:-20]],
     "git_answers": [_SIMPLE],
     "http_answers": [ADVERTISEMENT, *(whole for _, whole in BODIES.values() if len(whole) < 4000)],

@@ -53,7 +53,7 @@ class Watch:
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
-            with suppress(OSError, IndexError, ValueError):  # gone meanwhile
+            with suppress(OSError, LookupError, ValueError):  # gone meanwhile
                 if _session(entry) != self.session:
                     continue
                 status = _status(entry)

@@ -1,0 +1,72 @@
+"""Whatever visits append and drop, in whatever order runs are written: the files hold what a list would."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.fetch.landing import Landing
+from pipeline.model import tables
+from pipeline.model.tables import Table
+
+TABLES = {"trees": tables.TREES, "tags": tables.TAGS}
+
+Rows = tuple[str, int, int]
+"""A table, how many rows, and how large each is in bytes."""
+
+ROWS = st.tuples(st.sampled_from(sorted(TABLES)), st.integers(1, 30), st.sampled_from([1, 100, 3000]))
+VISITS = st.lists(st.tuples(st.lists(ROWS, max_size=6), st.booleans()), max_size=12)
+
+
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@given(VISITS, st.sampled_from([2_000, 20_000, 200_000]))
+def test_files_hold_what_was_kept(visits: Sequence[tuple[Sequence[Rows], bool]], run_bytes: int) -> None:
+    folder = Path(tempfile.mkdtemp())
+    try:
+        landing, kept, number = Landing(folder, run_bytes), {name: [] for name in TABLES}, 0
+        for rows, is_kept in visits:
+            landing.begin()
+            mine: dict[str, list[bytes]] = {name: [] for name in TABLES}
+            for name, count, size in rows:
+                ids = [(number + at).to_bytes(20, "big") for at in range(count)]
+                number += count
+                landing.append(TABLES[name], batch_of(TABLES[name], ids, size), count * size)
+                mine[name] += ids
+            if is_kept:
+                for name, ids in mine.items():
+                    kept[name] += ids
+            else:
+                landing.drop()
+        files = {file.table: file for file in landing.finish()}
+        for name, ids in kept.items():
+            found = pq.read_table(files[name].path, columns=["oid"])["oid"].to_pylist() if name in files else []
+            assert sorted(found) == sorted(ids), name
+            assert not ids or files[name].rows == len(ids)
+    finally:
+        shutil.rmtree(folder)
+
+
+def batch_of(table: Table, ids: Sequence[bytes], size: int) -> pa.RecordBatch:
+    """Rows with these ids, some of them at HEAD, one large value in each, and nothing else."""
+    arrays = []
+    for column in table.columns:
+        match column.name:
+            case "oid":
+                values: list[object] = list(ids)
+            case "bucket" | "network":
+                values = [oid[-1] % 3 for oid in ids]
+            case "at_head":
+                values = [oid[-1] % 2 == 0 for oid in ids]
+            case "content" | "raw":
+                values = [oid[-1:] * size for oid in ids]
+            case _:
+                values = [None for _ in ids]
+        arrays.append(pa.array(values, column.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=table.arrow_schema)
