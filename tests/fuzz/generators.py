@@ -146,7 +146,8 @@ GENERATORS: Final[dict[str, st.SearchStrategy[bytes]]] = {
 _WHO = b"A U Thor <a@b> 1 +0100\n"
 COMMIT_BODY: Final = (
     b"tree " + b"1" * 40 + b"\nparent " + b"2" * 40 + b"\nauthor " + _WHO + b"committer " + _WHO
-    + b"encoding UTF-7\ngpgsig -----BEGIN\n \n -----END\nmergetag object " + b"3" * 40 + b"\n type tag\n\nsubject\n\xff\n"
+    + b"encoding UTF-7\ngpgsig -----BEGIN\n \n -----END\nmergetag object " + b"3" * 40 + b"\n type tag\n"
+    + b"\nsubject\n\xff\n"
 )  # fmt: skip
 TAG_BODY: Final = b"object " + b"1" * 40 + b"\ntype commit\ntag v1\ntagger " + _WHO + b"\nmessage\n\xff"
 TREE_BODY: Final = b"100644 a\0" + b"\1" * 20 + b"00000000040000 b\0" + b"\2" * 20 + b"160000 c/..\0" + b"\3" * 20
