@@ -82,7 +82,7 @@ def test_a_change_is_made_again_when_another_writer_was_faster(
     turn = count()
     write = origin_states._write
 
-    def interrupted(spark: SparkSession, *arguments: object) -> None:
+    def interrupted(*arguments: object) -> None:
         if next(turn) == 0:
             visited = spark.table(full_name("origins")).collect()
             bucket = next(row["bucket"] for row in visited if row["url"] == URLS[0])
@@ -93,7 +93,7 @@ def test_a_change_is_made_again_when_another_writer_was_faster(
             ]
             frame = spark.createDataFrame(rows, spark.table(full_name("origins")).schema)
             frame.writeTo(full_name("origins")).overwrite(in_buckets([bucket]))
-        write(spark, *arguments)  # type: ignore[arg-type]
+        write(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(origin_states, "_write", interrupted)
     assert run(opt_out, spark, URLS[0]).changed == 1
