@@ -98,7 +98,7 @@ def test_unfinished_uploads_go_everywhere_once_they_are_old(storage: Storage, ro
 
 
 def test_plans_of_complete_loads_go_after_the_retention(storage: Storage) -> None:
-    batch = Load(LOAD.night, f"{LOAD.name}-batch-1")
+    batch = Load.of_batch(LOAD.night, 1)
     for load in (LOAD, batch):
         put(storage, load.plan)
         put(storage, f"{load.plan_origins}/bucket=1/part-0.parquet")
