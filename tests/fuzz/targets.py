@@ -105,7 +105,7 @@ def trees(data: bytes) -> None:
         assert mode >= 0
         assert len(oid) == 20
         rest = data.index(name + b"\0" + oid, end)
-        assert int(data[end:rest].rstrip(b" ") or b"0", 8) == mode
+        assert int(data[end:rest].rstrip(b" ") or b"0", 8) % (1 << 32) == mode  # as git's unsigned number
         end = rest + len(name) + 21
     try:
         assert list(iter_entries(data)) == found
