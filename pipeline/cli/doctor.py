@@ -16,6 +16,7 @@ from pipeline.cli.common import Context, command_options, today
 from pipeline.doctor.examine import Patient, Spark, examine
 from pipeline.doctor.finding import Finding, Level, exit_code_of
 from pipeline.errors import UsageError
+from pipeline.fsck.record import keep_record
 from pipeline.maintain.retire import retire_nights
 from pipeline.model.layout import newest_possible
 from pipeline.tables.doubles import find_doubles, mend_doubles
@@ -87,6 +88,7 @@ def _mend(context: Context) -> Mended:
         rows = mend_doubles(spark, run.check_lease)
         gone = tuple(night for night in nights(spark) if night > newest_possible(today()))
         retire_nights(spark, gone, time.time(), run.check_lease)
+        keep_record(context.storage)
         return Mended(rows, gone)
 
 
