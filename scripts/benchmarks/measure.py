@@ -23,7 +23,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """User and system time of a process and of all that it started; ``peak_bytes`` is the process's own memory."""
+    """User and system time of a process and of all that it started.
+
+    ``peak_bytes`` is the process's own memory at its highest and, added, that of the largest child that has ended; what a
+    child shares with it counts twice.
+    """
 
     cpu_s: float
     wall_s: float
@@ -70,8 +74,9 @@ def command(words: Sequence[str | Path]) -> str:
 
 
 def _peak_bytes() -> int:
-    """Resident memory at its highest; ``getrusage`` also remembers the process that started this one (Linux)."""
-    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
+    """Resident memory at its highest; for itself ``getrusage`` would remember the process that started this one (Linux)."""
+    own = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+    return (own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024
 
 
 def _cpu_s() -> float:
