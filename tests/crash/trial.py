@@ -138,9 +138,9 @@ class Trial:
         """Go on in a new session, whose catalog remembers no table, and without frames that any session has cached."""
         old = self.archive.spark
         old.catalog.clearCache()
-        warehouse = old.conf.get(session._WAREHOUSE)
+        warehouse = old.conf.get(session.WAREHOUSE_SETTING)
         session._SESSIONS[warehouse] = old.newSession()
-        session._SESSIONS[warehouse].conf.set(session._WAREHOUSE, warehouse)
+        session._SESSIONS[warehouse].conf.set(session.WAREHOUSE_SETTING, warehouse)
 
     def _copy(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Copy files within HDFS, several at once: each one costs little but waiting."""
