@@ -25,8 +25,8 @@ T = TypeVar("T")
 class Cost:
     """User and system time of a process and of all that it started.
 
-    ``peak_bytes`` is the process's own memory at its highest and, added, that of the largest child that has ended; what a
-    child shares with it counts twice.
+    ``peak_bytes`` is the process's own memory at its highest and, added, that of the largest child that has ended; what
+    both share counts twice.
     """
 
     cpu_s: float
@@ -74,7 +74,7 @@ def command(words: Sequence[str | Path]) -> str:
 
 
 def _peak_bytes() -> int:
-    """Resident memory at its highest; for itself ``getrusage`` would remember the process that started this one (Linux)."""
+    """Resident memory at its highest; of itself ``getrusage`` would remember who started it (Linux)."""
     own = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
     return (own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024
 
