@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -24,7 +24,7 @@ from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
 
 SCHEMA = pa.schema([("path", pa.string()), ("size", pa.int64()), ("sha256", pa.binary()), ("copy", pa.binary())])
-_NAME = re.compile(r"\d{8}T\d{12}-([0-9a-f]{64})\.parquet")
+_NAME = re.compile(r"\d{8}T\d{12}-([0-9a-f]{64})\.parquet$")
 _STATE = b"pipeline.state"
 BATCH_ROWS = 65_536
 MERGED_BYTES = 8 << 20
@@ -136,22 +136,50 @@ def add_recording(storage: Storage, rows: Iterable[Recorded], state: Mapping[str
     return path
 
 
-def merge_recordings(storage: Storage, live: set[str]) -> None:
-    """Make one of the small recordings, without files that are gone. A reader finds the old ones, the new one or both.
+def tidy(storage: Storage, live: Container[str], most: int) -> int:
+    """Drop files that are gone from recordings, with their copies, and make one of many small recordings.
+
+    A reader finds the old ones, the new ones or both, which say the same. How many recordings were replaced.
 
     Args:
         live: paths that are kept.
+        most: small recordings that are left alone.
     """
-    ledger, state = read_ledger(storage), last_state(storage)
-    small = [e.path for e in storage.list(CHECKSUMS) if e.path in ledger.names and e.size_bytes < MERGED_BYTES]
-    if ledger.findings or len(small) < 2:
-        return
-    mine = {path for name in small for batch in _batches(storage, name, ["path"]) for path in batch["path"].to_pylist()}
-    mine &= live
-    kept = copies(storage, mine)
-    add_recording(storage, [Recorded(path, *ledger.entries[path], kept.get(path)) for path in mine], state or None)
-    for path in small:
+    ledger = read_ledger(storage)
+    if ledger.findings:
+        return 0
+    replaced = [path for path in ledger.names if any(name not in live for name in _paths(storage, path))]
+    for path in replaced:
+        _replace(storage, ledger, [path], live)
+    small = [e.path for e in storage.list(CHECKSUMS) if _NAME.search(e.path) and e.size_bytes < MERGED_BYTES]
+    if len(small) > most:
+        _replace(storage, ledger, small, live)
+        replaced += small
+    return len(replaced)
+
+
+def _replace(storage: Storage, ledger: Ledger, recordings_: Sequence[str], live: Container[str]) -> None:
+    """Put one recording in the place of some, with what the ledger as a whole says of their files."""
+    kept: dict[str, Recorded] = {}
+    for path in recordings_:
+        with open_parquet_file(storage, path) as file:
+            for batch in file.iter_batches(64):
+                for row in batch.to_pylist():
+                    name = row["path"]
+                    if name in live and ledger.entries[name] == (row["size"], row["sha256"]):
+                        known = kept.get(name)
+                        copy = row["copy"] if known is None or known.copy is None else known.copy
+                        kept[name] = Recorded(name, row["size"], row["sha256"], copy)
+    state = last_state(storage)
+    if kept or state:
+        add_recording(storage, kept.values(), state or None)
+    for path in recordings_:
         storage.delete(path)
+
+
+def _paths(storage: Storage, recording: str) -> Iterator[str]:
+    for batch in _batches(storage, recording, ["path"]):
+        yield from batch["path"].to_pylist()
 
 
 def _parts(rows: Iterable[Recorded]) -> Iterator[list[Recorded]]:

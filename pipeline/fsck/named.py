@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pipeline.errors import CheckFailed
 from pipeline.fsck.avro import AvroDamaged, read_avro
+from pipeline.fsck.bytes import hash_file, side_path
 from pipeline.fsck.finding import Finding, Kind
 from pipeline.model.layout import WAREHOUSE
 from pipeline.storage.errors import FileMissing
@@ -210,15 +211,18 @@ def _metadata(storage: Storage, table: TableFiles, data: bytes) -> bool:
 
 
 def _check_hint(storage: Storage, table: TableFiles, version: int) -> None:
-    """Iceberg goes on from the hint to newer versions; one that names no version stops it."""
+    """Iceberg goes on from the hint, which is written after a commit, to newer versions; garbage may stop it."""
     path = f"{table.folder}/metadata/{HINT}"
     try:
         said = storage.read(path)
     except FileMissing:
         said = b""
-    if said.strip() not in (b"%d" % version, b"%d" % (version - 1)):
+    if said.strip() != b"%d" % version:
         problem = f"it says {said[:20]!r}, the newest version is {version}"
         table.findings.append(Finding(Kind.VERSION_HINT, problem, path, table.name))
+    elif (hashed := hash_file(storage, path, with_side=True)) is not None and hashed.side is False:
+        problem = "Hadoop's checksum file beside it is wrong"
+        table.findings.append(Finding(Kind.SIDE_CHECKSUM, problem, side_path(path), table.name))
 
 
 def _manifests(

@@ -18,6 +18,9 @@ from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
 
+MAY_PASS = (Kind.FILE_MISSING, Kind.FILE_SIZE, Kind.VERSION_HINT)
+"""What is also seen where somebody commits, or housekeeping deletes, while the check looks."""
+
 
 @dataclass(slots=True)
 class Inventory:
@@ -85,7 +88,7 @@ def _nights(tables: dict[str, TableFiles]) -> Iterator[Finding]:
     known = tables.get("code.origins")
     nights = [tag for tag in known.tags if tag.startswith(NIGHT_TAG)] if known is not None else []
     for name, table in tables.items():
-        if not name.startswith("code.") or not table.snapshots:
+        if name not in {f"code.{of_nights.name}" for of_nights in ALL} or not table.snapshots:
             continue
         for tag in nights:
             if tag not in table.tags:
@@ -212,15 +215,20 @@ def _first_seen(storage: Storage, found: Hashed, *, copy: bool) -> Iterator[Reco
 def still_true(storage: Storage, inventory: Inventory, findings: Collection[Finding]) -> list[Finding]:
     """Findings about files without those that nothing names any more: housekeeping may have run meanwhile."""
     fresh: dict[str, set[str]] = {}
+    hints: set[str] = set()
 
     def named(finding: Finding) -> bool:
-        if finding.kind not in (Kind.FILE_MISSING, Kind.FILE_SIZE) or finding.table not in inventory.tables:
+        if finding.kind not in MAY_PASS or finding.table not in inventory.tables:
             return True
         if finding.table not in fresh:
             table = read_table(storage, finding.table, inventory.tables[finding.table].folder)
+            hints.update(f.path for f in table.findings if f.kind is Kind.VERSION_HINT)
+            table.findings = [f for f in table.findings if f.kind is not Kind.VERSION_HINT]
             fresh[finding.table] = set() if table.findings else {file.path for file in table.files()}
             if table.findings:
                 return True
+        if finding.kind is Kind.VERSION_HINT:
+            return finding.path in hints
         return not fresh[finding.table] or finding.path in fresh[finding.table]
 
     return [finding for finding in findings if named(finding)]

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.fsck.bytes import hash_file, in_threads
-from pipeline.fsck.ledger import Recorded, add_recording, last_state, merge_recordings, recordings
+from pipeline.fsck.ledger import Recorded, add_recording, last_state, tidy
 from pipeline.fsck.loads import LoadFiles, read_loads, result_documents
 from pipeline.fsck.named import NIGHT_TAG, NamedFile, Role, TableFiles, read_table, table_folders
 from pipeline.model.layout import ARCHIVE
@@ -19,14 +19,14 @@ from pipeline.storage.interface import Storage
 
 logger = logging.getLogger(__name__)
 
-COPIED_TABLES = frozenset({"code.refs", "code.visits", "code.origins", "results.runs"})
+COPIED_TABLES = frozenset({"code.refs", "code.visits", "code.origins", "results.runs", "code.takedowns"})
 """What their data files say is said nowhere else, and no origin will say it again."""
 
 MOST_COPIED_BYTES = 8 << 20
 """Iceberg's own size of a manifest. A larger file has no copy."""
 
 MOST_RECORDINGS = 32
-"""Recordings that are left alone."""
+"""Small recordings that are left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,16 +154,16 @@ def _documents(storage: Storage, loads: Iterable[LoadFiles], *, first: bool) -> 
         yield ARCHIVE
 
 
-def tidy_recordings(storage: Storage) -> bool:
-    """Make one of many small recordings, without files that are gone; whether that was done."""
-    if len(recordings(storage)) <= MOST_RECORDINGS:
-        return False
+def tidy_recordings(storage: Storage) -> int:
+    """Drop what is gone from the recordings, and make one of many small ones; how many were replaced.
+
+    Files of runs that do not exist any more are of no use to anybody, and a copy of what was taken down must not stay.
+    """
     live = {ARCHIVE, *result_documents(storage)}
     for name, folder in table_folders(storage).items():
         table = read_table(storage, name, folder)
         if table.findings:
-            return False
+            return 0
         live.update(file.path for file in table.files())
     live.update(path for load in read_loads(storage) for path in load.paths)
-    merge_recordings(storage, live)
-    return True
+    return tidy(storage, live, MOST_RECORDINGS)

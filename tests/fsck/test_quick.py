@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -187,12 +188,21 @@ def test_recordings_are_made_one(intact: Story, monkeypatch: pytest.MonkeyPatch)
     before = read_ledger(storage)
     kept = copies(storage, before.entries)
     monkeypatch.setattr("pipeline.fsck.record.MOST_RECORDINGS", 1)
-    assert tidy_recordings(storage)
+    assert tidy_recordings(storage) == 3
     after = read_ledger(storage)
     assert (len(before.names), len(after.names)) == (3, 1)
     assert after.entries == before.entries
     assert copies(storage, after.entries) == kept
     assert record_changes(storage).files == 0, "how far recording had come is kept too"
+
+
+def test_copies_of_what_is_gone_go(intact: Story) -> None:
+    storage = intact.archive.storage
+    assert tidy_recordings(storage) == 0
+    shutil.rmtree(intact.root / "runs/2026-11-03/plan")
+    assert tidy_recordings(storage) >= 1
+    assert not [path for path in read_ledger(storage).entries if path.startswith("runs/2026-11-03/plan")]
+    assert record_changes(storage).files == 0
 
 
 def test_every_bit_of_a_recording_counts(intact: Story, tmp_path: Path) -> None:
