@@ -12,7 +12,7 @@ from pipeline.fsck.ledger import Ledger, Recorded, add_recording, copies, read_l
 from pipeline.fsck.loads import LoadFiles, check_documents, check_unpublished, read_loads, result_documents
 from pipeline.fsck.named import NIGHT_TAG, NamedFile, TableFiles, read_table, table_folders
 from pipeline.fsck.record import MOST_COPIED_BYTES, keeps_copy
-from pipeline.model.layout import ARCHIVE, WAREHOUSE
+from pipeline.model.layout import ARCHIVE, RESULTS, WAREHOUSE
 from pipeline.model.tables import ALL, NAMESPACE
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
@@ -108,21 +108,18 @@ def check_loads(storage: Storage, inventory: Inventory) -> Checked:
         elif not load.published:
             done.findings += check_unpublished(storage, load)
     _hash_documents(storage, inventory.ledger, [ARCHIVE], done)
-    _hash_documents(storage, inventory.ledger, result_documents(storage), done, replaced_by_reruns=True)
-    known = {path for load in inventory.loads for path in load.paths}
+    results = result_documents(storage)
+    _hash_documents(storage, inventory.ledger, results, done, replaced_by_reruns=True)
+    known = {*results, *(path for load in inventory.loads for path in load.paths)}
     for path in inventory.ledger.entries:
-        if path.startswith("runs/") and path not in known and _load_is_there(path, inventory) and _is_needed(path):
+        if path not in known and (path.startswith(f"{RESULTS}/") or _is_of_a_load(path, inventory)):
             done.findings.append(Finding(Kind.FILE_MISSING, "the file is gone", path))
     return done
 
 
-def _load_is_there(path: str, inventory: Inventory) -> bool:
-    return any(path.startswith(f"{load.load.root}/") for load in inventory.loads)
-
-
-def _is_needed(path: str) -> bool:
-    """Housekeeping deletes plans of nights that are over."""
-    return "/plan/" not in path
+def _is_of_a_load(path: str, inventory: Inventory) -> bool:
+    """Whether a file belongs to a load that is there. Housekeeping deletes plans of nights that are over."""
+    return "/plan/" not in path and any(path.startswith(f"{load.load.root}/") for load in inventory.loads)
 
 
 def _hash_documents(

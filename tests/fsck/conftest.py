@@ -47,6 +47,11 @@ class Story:
         for table in ALL:  # Spark would go on from versions that are no more
             spark.sql(f"REFRESH TABLE {full_name(table.name)}")
 
+    def restore(self, name: str, day: int, to: Path) -> Path:
+        """A repository as of a night; the third lacks a blob over the limit, which ``restore`` says."""
+        partial = name == self.repositories[2].name
+        return self.archive.restore(self.daemon.url(name), to, day=day, code=1 if partial else 0)
+
     def files(self, pattern: str) -> list[Path]:
         found = sorted(path for path in self.root.glob(pattern) if path.is_file())
         assert found, pattern
@@ -100,7 +105,7 @@ def before(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Restored:
     """Every repository as of every night, restored from the archive as the nights left it."""
     folder = tmp_path_factory.mktemp("before")
     return {
-        (repo.name, day): story.archive.restore(story.daemon.url(repo.name), folder / f"{repo.name}-{day}", day=day)
+        (repo.name, day): story.restore(repo.name, day, folder / f"{repo.name}-{day}")
         for repo in story.repositories
         for day in NIGHTS
     }

@@ -44,7 +44,7 @@ def round_of_flips(story: Story, before: Restored, folder: Path, seed: int, coun
         past = finding["table"] in DERIVED and "2026-11-04" not in finding["nights"]
         assert past or finding["table"].startswith("results."), (seed, finding)
     for (name, day), old in before.items():
-        new = story.archive.restore(story.daemon.url(name), folder / f"{seed}-{name}-{day}", day=day)
+        new = story.restore(name, day, folder / f"{seed}-{name}-{day}")
         assert compare(old, new) == [], (seed, name, day)
     lasting = {finding["path"] for finding in left_over}
     fates = Counter({f"{name}: {'stays' if path in lasting else 'healed'}": 0 for path, name in chosen.items()})

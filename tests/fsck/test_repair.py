@@ -12,7 +12,7 @@ from tests.support.repos import compare
 
 def same_as(before: Restored, story: Story, folder: Path) -> None:
     for (name, day), old in before.items():
-        new = story.archive.restore(story.daemon.url(name), folder / f"{name}-{day}", day=day)
+        new = story.restore(name, day, folder / f"{name}-{day}")
         assert compare(old, new) == [], (name, day)
 
 
