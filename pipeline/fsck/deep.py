@@ -207,7 +207,8 @@ def _missing(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
 
 
 def _doubled(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
-    doubles = live.groupBy("table", *KEY).count().where("count > 1").groupBy("table", "bucket", "network")
+    rows = live.groupBy("table", *KEY).agg(F.count("*").alias("n"), F.max("path").alias("path"))
+    doubles = rows.where("n > 1").groupBy("table", "bucket", "network", "path")
     for row in doubles.agg(*_example()).limit(MOST_FINDINGS).collect():
         yield _of(row, Kind.OBJECT_DOUBLED, f"{row['count']} objects are there more than once")
 
@@ -216,7 +217,10 @@ def _contents(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
     """``blobs`` against ``contents``."""
     blobs = live.where(F.col("fact") == OBJECT).where("`table` = 'blobs'")
     said = blobs.groupBy(*KEY).agg(
-        F.first("sha256").alias("s"), F.first("size").alias("n"), F.max("text").alias("stored")
+        F.first("sha256").alias("s"),
+        F.first("size").alias("n"),
+        F.max("text").alias("stored"),
+        F.max("path").alias("path"),
     )
     held = live.where(F.col("fact") == CONTENT).groupBy(*KEY)
     found = held.agg(F.first("sha256").alias("sha256"), F.first("size").alias("size"))
@@ -228,8 +232,11 @@ def _contents(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
             (F.col("s") != F.col("sha256")) | (F.col("n") != F.col("size")), F.lit("{} blobs have other bytes or size")
         )
     )
+    wrong = F.col("stored").isNotNull() & F.col("sha256").isNotNull()  # the bytes hash to their id
     rows = said.join(found, KEY, "full_outer").withColumn("problem", problem).where("problem IS NOT NULL")
-    grouped = rows.withColumn("table", F.lit("contents")).groupBy("table", "bucket", "network", "problem")
+    rows = rows.withColumn("table", F.when(wrong, F.lit("blobs")).otherwise(F.lit("contents")))
+    rows = rows.withColumn("path", F.when(wrong, F.col("path"))).withColumn("which", F.when(wrong, F.col("oid")))
+    grouped = rows.groupBy("table", "bucket", "network", "path", "problem", "which")
     for row in grouped.agg(*_example()).limit(MOST_FINDINGS).collect():
         yield _of(row, Kind.CONTENT_DISAGREES, row["problem"].format(row["count"]))
 
@@ -256,6 +263,7 @@ def _example() -> tuple[Column, Column]:
 def _of(row: object, kind: Kind, problem: str) -> Finding:
     place = row.asDict()  # type: ignore[attr-defined]
     oid = bytes(place["oid"]).hex()
+    path = place.get("path") or ""
     return Finding(
-        kind, problem, "", f"code.{place['table']}", place["bucket"], place["network"], oid, count=place["count"]
+        kind, problem, path, f"code.{place['table']}", place["bucket"], place["network"], oid, count=place["count"]
     )

@@ -115,6 +115,13 @@ class TableFiles:
             if path in self.manifests:
                 yield from self.manifests[path].files
 
+    def tags_at(self) -> dict[int, list[str]]:
+        """Snapshots that have tags, with these."""
+        found: dict[int, list[str]] = {}
+        for tag, snapshot in self.tags.items():
+            found.setdefault(snapshot, []).append(tag)
+        return found
+
     def nights_of(self, path: str) -> tuple[str, ...]:
         """Nights, by name, that cannot be read without a file."""
         nights = {tag.removeprefix(NIGHT_TAG): at for tag, at in self.tags.items() if tag.startswith(NIGHT_TAG)}

@@ -17,6 +17,7 @@ from pipeline.fsck.named import read_table, table_folders
 from pipeline.fsck.record import keep_record
 from pipeline.fsck.repair_derived import DERIVED, rebuild
 from pipeline.fsck.repair_objects import BucketRepair, at_fault, forget_states_with
+from pipeline.fsck.salvage import Ids
 from pipeline.storage.interface import Storage
 from pipeline.tables.failures import told_plainly
 from pipeline.tables.iceberg import LOAD_PROPERTY
@@ -47,8 +48,9 @@ class Repairer:
             for bucket, files in sorted(at_fault(findings).items()):
                 logger.info("bucket %d: repairing %s", bucket, ", ".join(files) or "what is missing")
                 done += BucketRepair(
-                    self.spark(), self.storage, self.config, bucket, files, self.scratch, self.check_lease
-                ).run()
+                    self.spark(), self.storage, self.config, bucket, files, _wrong_blobs(findings, bucket),
+                    self.scratch, self.check_lease,
+                ).run()  # fmt: skip
                 for table, paths in files.items():
                     bad.setdefault(table, set()).update(paths)
             derived = [f for f in findings if f.table.removeprefix("code.") in DERIVED and f.bucket is not None]
@@ -77,3 +79,14 @@ class Repairer:
             paths,
             lambda id_: branched.snapshot(id_).summary.get(LOAD_PROPERTY) in unfinished,
         )
+
+
+def _wrong_blobs(findings: Collection[Finding], bucket: int) -> Ids:
+    return {
+        (finding.network, bytes.fromhex(finding.oid))
+        for finding in findings
+        if finding.bucket == bucket
+        and finding.kind is Kind.CONTENT_DISAGREES
+        and finding.table == "code.blobs"
+        and finding.network is not None
+    }

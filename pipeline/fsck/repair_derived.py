@@ -62,10 +62,7 @@ def _heal_nights(
     after = _read(storage, name)
     replaced = _files(before, before.current, bucket)
     new = [NewFile(storage.uri(path), bucket) for path in sorted(_files(after, after.current, bucket))]
-    at: dict[int, list[str]] = {}
-    for tag, snapshot in before.tags.items():
-        at.setdefault(snapshot, []).append(tag)
-    for snapshot, tags in at.items():
+    for snapshot, tags in before.tags_at().items():
         mine = _files(before, snapshot, bucket)
         if bad.isdisjoint(mine):
             continue

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from pyspark.sql import SparkSession
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.config import Config
@@ -24,13 +25,14 @@ from pipeline.model.layout import WAREHOUSE
 from pipeline.model.manifest import Manifest
 from pipeline.model.tables import BY_NAME, NAMESPACE, OBJECT_TABLES
 from pipeline.storage.interface import Storage
-from pipeline.tables.iceberg import IcebergTable, NewFile, full_name
-from pipeline.tables.recall import reopen_bucket
+from pipeline.tables.frames import local_frame
+from pipeline.tables.iceberg import NewFile, full_name
 from pipeline.tables.session import split_freely
 
 logger = logging.getLogger(__name__)
 
 TABLES = tuple(table.name for table in OBJECT_TABLES)
+_IDS = pa.schema([("network", pa.int64()), ("oid", pa.binary())])
 LACKING = (Kind.OBJECT_MISSING, Kind.OBJECT_DAMAGED, Kind.CONTENT_DISAGREES)
 OF_OBJECTS = (*(f"code.{name}" for name in TABLES), "code.refs")
 PREFIX = "repaired-"
@@ -42,9 +44,12 @@ class BucketRepair:
 
     Attributes:
         bad: paths of files at fault, by table.
+        refused: blobs whose rows are wrong.
         states: the snapshots that the branches of the tables have.
         live: ids that each table has in that state.
         new: files that were added, by table.
+        added: ids of rows that were fetched again, by table.
+        doubled: tables in which files at fault had rows that others have too.
         done: what was done, one sentence each.
     """
 
@@ -53,12 +58,15 @@ class BucketRepair:
     config: Config
     bucket: int
     bad: Mapping[str, Collection[str]]
+    refused: Ids
     scratch: Path
     check_lease: Callable[[], None]
     states: dict[str, int] = field(default_factory=dict)
     live: dict[str, Ids] = field(default_factory=dict)
     new: dict[str, list[NewFile]] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
+    doubled: set[str] = field(default_factory=set)
+    added: dict[str, Ids] = field(default_factory=dict)
 
     def run(self) -> list[str]:
         """Repair; what was done. What no origin serves any more stays missing, and the next check says so.
@@ -67,7 +75,6 @@ class BucketRepair:
             FilesChanged: somebody else committed meanwhile; run it again.
             LeaseLost: likewise.
         """
-        reopen_bucket(self.spark, self.bucket)
         before = self._tables()
         current = {name: table.current for name, table in before.items()}
         for name in TABLES:
@@ -88,8 +95,11 @@ class BucketRepair:
                     self._table(name).become_current()
                 else:
                     self._table(name).drop_branch()
-        for name in self.bad:
-            self._heal_nights(name, before[f"code.{name}"])
+        for name in TABLES:
+            if self.bad.get(name):
+                self._heal_nights(name, before[f"code.{name}"])
+            elif self.new.get(name):
+                self._complete_nights(name, before[f"code.{name}"])
         return self.done
 
     def _table(self, name: str) -> BranchedTable:
@@ -103,9 +113,11 @@ class BucketRepair:
         }
 
     def _ids(self, name: str) -> Ids:
-        rows = self.spark.read.option("branch", BRANCH).table(full_name(name)).where(F.col("bucket") == self.bucket)
+        return self._ids_of(self.spark.read.option("branch", BRANCH).table(full_name(name)))
+
+    def _ids_of(self, rows: DataFrame) -> Ids:
         with split_freely(self.spark):
-            found = rows.select("network", "oid").toArrow()
+            found = rows.where(F.col("bucket") == self.bucket).select("network", "oid").toArrow()
         return set(zip(found["network"].to_pylist(), found["oid"].to_pylist(), strict=True))
 
     def _salvage(self, name: str, table: TableFiles) -> None:
@@ -121,9 +133,15 @@ class BucketRepair:
             if file.bucket == self.bucket and file.role is Role.DATA and file.path not in current
         }
         with self._row_file(name) as rows:
-            salvage(self.storage, name, [*sorted(bad), *sorted(past - bad)], self.live[name], rows)
+            if salvage(self.storage, name, sorted(bad), self.live[name], rows, self._refused(name)):
+                self.doubled.add(name)
+            salvage(self.storage, name, sorted(past - bad), self.live[name], rows, self._refused(name))
         if rows.rows:
             self.done.append(f"bucket {self.bucket}: {rows.rows} rows of {name} were still readable")
+
+    def _refused(self, name: str) -> Ids:
+        """A blob's row cannot be held against its id; what ``contents`` say otherwise of is not taken over."""
+        return self.refused if name == "blobs" else set()
 
     def _lacking(self) -> set[int]:
         """Networks of which something is missing now."""
@@ -158,8 +176,10 @@ class BucketRepair:
     def _take(self, landed: Manifest) -> None:
         for name in self.states:
             paths = [file.path for file in landed.files if file.table == name and file.rows]
+            had = set(self.live[name])
             with self._row_file(name) as rows:
                 only_new(self.storage, name, paths, self.live[name], rows)
+            self.added[name] = self.live[name] - had
             if rows.rows:
                 self.done.append(f"bucket {self.bucket}: {rows.rows} rows of {name} fetched again")
 
@@ -192,11 +212,9 @@ class BucketRepair:
     def _heal_nights(self, name: str, before: TableFiles) -> None:
         """Let past nights have the rows that the files at fault had, from where they are now."""
         bad = set(self.bad[name])
-        at: dict[int, list[str]] = {}
-        for tag, snapshot in before.tags.items():
-            at.setdefault(snapshot, []).append(tag)
-        in_current = before.current is not None and bad <= {file.path for file in before.live(before.current)}
-        for snapshot, tags in at.items():
+        current = set() if before.current is None else {file.path for file in before.live(before.current)}
+        in_current = bad <= current and name not in self.doubled
+        for snapshot, tags in before.tags_at().items():
             mine = {file.path: file for file in before.live(snapshot) if file.bucket == self.bucket}
             if bad.isdisjoint(mine):
                 continue
@@ -211,15 +229,38 @@ class BucketRepair:
             table.become_tags(tags)
             self.done.append(f"bucket {self.bucket}: {name} of {', '.join(sorted(tags))} has its rows again")
 
-    def _insert_missing(self, name: str) -> None:
+    def _complete_nights(self, name: str, before: TableFiles) -> None:
+        """Rows that were nowhere go to those nights too that have others of their network and not them."""
+        for snapshot, tags in before.tags_at().items():
+            rows = self.spark.read.option("snapshot-id", snapshot).table(full_name(name))
+            have = self._ids_of(rows)
+            networks = {network for network, _ in have}
+            lacking = {key for key in self.added[name] if key not in have and key[0] in networks}
+            if not lacking:
+                continue
+            self.check_lease()
+            table = self._table(name)
+            table.begin(self.storage, snapshot, self.bucket, ())
+            if lacking == self.added[name]:
+                table.add(self.new[name])
+            else:
+                view = f"lacking_{name}"
+                F.broadcast(local_frame(self.spark, sorted(lacking), _IDS)).createOrReplaceTempView(view)
+                wanted = f"(network, oid) IN (SELECT network, oid FROM {view})"  # noqa: S608 - names of ours
+                self._insert_missing(name, wanted)
+            table.become_tags(tags)
+            self.done.append(f"bucket {self.bucket}: {len(lacking)} rows of {name} added to {', '.join(sorted(tags))}")
+
+    def _insert_missing(self, name: str, wanted: str = "true") -> None:
         """Rows that the current state has and the branch lacks: all that the files had, and what came later."""
         columns = ", ".join(BY_NAME[name].column_names)
         full = full_name(name)
-        with IcebergTable(self.spark, name).committing():
-            self.spark.sql(
-                f"INSERT INTO {full}.branch_{BRANCH} SELECT {columns} FROM {full} WHERE bucket = {self.bucket} AND "  # noqa: S608 - names of ours
-                f"(network, oid) NOT IN (SELECT network, oid FROM {full}.branch_{BRANCH} WHERE bucket = {self.bucket})"
-            )
+        self.spark.sql(f"REFRESH TABLE {full}")
+        there = f"SELECT network, oid FROM {full}.branch_{BRANCH} WHERE bucket = {self.bucket}"  # noqa: S608 - names of ours
+        self.spark.sql(
+            f"INSERT INTO {full}.branch_{BRANCH} SELECT {columns} FROM {full} "  # noqa: S608 - names of ours
+            f"WHERE bucket = {self.bucket} AND {wanted} AND (network, oid) NOT IN ({there})"
+        )
 
 
 def forget_states_with(
@@ -248,7 +289,7 @@ def at_fault(findings: Collection[Finding]) -> dict[int, dict[str, set[str]]]:
     for finding in findings:
         if finding.bucket is None or finding.table not in OF_OBJECTS:
             continue
-        if finding.kind is Kind.OBJECT_DOUBLED or finding.kind is Kind.SIDE_CHECKSUM:
+        if finding.kind is Kind.SIDE_CHECKSUM:
             continue
         name = finding.table.removeprefix("code.")
         files = found.setdefault(finding.bucket, {})

@@ -62,35 +62,39 @@ class RowFile:
             self._held.clear()
 
 
-def salvage(storage: Storage, table: str, paths: Iterable[str], live: Ids, into: RowFile) -> None:
+def salvage(storage: Storage, table: str, paths: Iterable[str], live: Ids, into: RowFile, refused: Ids) -> bool:
     """Copy rows whose objects are whole and not live; each becomes live. What cannot be read is passed by.
 
     Args:
         live: ids that the table has; grows.
+        refused: ids whose rows are wrong, where the row itself does not tell.
+
+    Returns:
+        Whether there were rows that are live without these files.
     """
+    doubled = False
     for path in paths:
         with suppress(StoredFileDamaged), open_parquet_file(storage, path) as file:
             for group in range(file.num_row_groups):
                 with suppress(OSError, UnicodeDecodeError, pa.ArrowException):
-                    for batch in _group(file, group, BY_NAME[table], live):
+                    doubled |= not live.isdisjoint(_ids(file.read_row_group(group, ["network", "oid"])))
+                    for batch in _group(file, group, BY_NAME[table], live, refused):
                         into.add(batch)
-                        live.update(_ids(batch))
+    return doubled
 
 
-def _group(file: pq.ParquetFile, group: int, table: Table, live: Ids) -> Iterator[pa.RecordBatch]:
+def _group(file: pq.ParquetFile, group: int, table: Table, live: Ids, refused: Ids) -> Iterator[pa.RecordBatch]:
     ids = file.read_row_group(group, ["network", "oid"])
     if live.issuperset(_ids(ids)):
         return
-    taken: Ids = set()
     for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(table.column_names)):
         rows = batch.select(list(table.column_names))
-        whole = [
-            key not in live and key not in taken and (table.name == "blobs" or _is_whole(table.name, row))
-            for key, row in zip(_ids(batch), _bodies(table.name, batch), strict=True)
-        ]
-        kept = rows.filter(pa.array(whole, pa.bool_()))
-        taken.update(_ids(kept))
-        yield _at_head(kept, table)
+        whole = []
+        for key, row in zip(_ids(batch), _bodies(table.name, batch), strict=True):
+            whole.append(key not in live and key not in refused and _is_whole(table.name, row))
+            if whole[-1]:
+                live.add(key)
+        yield _at_head(rows.filter(pa.array(whole, pa.bool_())), table)
 
 
 def only_new(storage: Storage, table: str, paths: Iterable[str], live: Ids, into: RowFile) -> None:
@@ -115,6 +119,8 @@ def _bodies(table: str, batch: pa.RecordBatch) -> list[Mapping[str, object]]:
 
 
 def _is_whole(table: str, row: Mapping[str, object]) -> bool:
+    if table == "blobs":
+        return True
     try:
         return object_oid(TYPE_OF[table], BODY[table](dict(row))) == row["oid"]
     except (AssertionError, CheckFailed, TypeError, ValueError, AttributeError):

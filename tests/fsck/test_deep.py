@@ -77,7 +77,7 @@ def test_every_kind_of_finding(intact: Story, monkeypatch: pytest.MonkeyPatch) -
         ("object_missing", "commits", 1),
         ("object_doubled", "commits", 1),
         ("content_disagrees", "contents", 1),
-        ("content_disagrees", "contents", 3),
+        ("content_disagrees", "blobs", 3),
     }
     assert any(table == "files" and bucket == 3 for _, table, bucket in found)
     assert {bucket for kind, _, bucket in found if kind == "object_missing"} == {1}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.fsck.conftest import NIGHTS, Restored, Story
 from tests.fsck.flips import flip
+from tests.fsck.test_deep import doubled, forget_sizes, lost, other_bytes, other_message, other_sum, rewrite
 from tests.support.git import git
 from tests.support.repos import compare
 
@@ -104,3 +107,18 @@ def test_what_nobody_serves_any_more_stays_a_finding(intact: Story, before: Rest
     healed = intact.archive.ask("fsck", "--repair", "--deep")
     assert healed["findings"] == []
     assert git(intact.archive.restore(intact.daemon.url(a.name), before[a.name, 2].parent / "again"), "fsck") == b""
+
+
+def test_what_writers_did_wrong_is_put_right(
+    intact: Story, before: Restored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows with other bytes, of no object, twice or missing, in files that are whole."""
+    forget_sizes(intact, monkeypatch)
+    rewrite(intact, "contents", 0, other_bytes)
+    rewrite(intact, "commits", 0, other_message)
+    rewrite(intact, "trees", 1, lost)
+    rewrite(intact, "commits", 1, doubled)
+    rewrite(intact, "blobs", 3, other_sum)
+    said = intact.archive.ask("fsck", "--repair", "--deep")
+    assert said["findings"] == []
+    same_as(before, intact, tmp_path)
