@@ -26,7 +26,7 @@ from pipeline.model.manifest import Manifest
 from pipeline.model.tables import BY_NAME, NAMESPACE, OBJECT_TABLES
 from pipeline.storage.interface import Storage
 from pipeline.tables.frames import local_frame
-from pipeline.tables.iceberg import NewFile, full_name
+from pipeline.tables.iceberg import IcebergTable, NewFile, full_name
 from pipeline.tables.session import split_freely
 
 logger = logging.getLogger(__name__)
@@ -255,12 +255,12 @@ class BucketRepair:
         """Rows that the current state has and the branch lacks: all that the files had, and what came later."""
         columns = ", ".join(BY_NAME[name].column_names)
         full = full_name(name)
-        self.spark.sql(f"REFRESH TABLE {full}")
         there = f"SELECT network, oid FROM {full}.branch_{BRANCH} WHERE bucket = {self.bucket}"  # noqa: S608 - names of ours
-        self.spark.sql(
-            f"INSERT INTO {full}.branch_{BRANCH} SELECT {columns} FROM {full} "  # noqa: S608 - names of ours
-            f"WHERE bucket = {self.bucket} AND {wanted} AND (network, oid) NOT IN ({there})"
-        )
+        with IcebergTable(self.spark, name).committing():
+            self.spark.sql(
+                f"INSERT INTO {full}.branch_{BRANCH} SELECT {columns} FROM {full} "  # noqa: S608 - names of ours
+                f"WHERE bucket = {self.bucket} AND {wanted} AND (network, oid) NOT IN ({there})"
+            )
 
 
 def forget_states_with(
