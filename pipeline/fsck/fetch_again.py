@@ -23,6 +23,7 @@ from pipeline.model.manifest import Manifest
 from pipeline.plan.origins import LOOKED_AT
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import full_name
+from pipeline.tables.plan import plan_tombstones
 
 _REF = pa.struct([("name", pa.binary()), ("target", pa.binary()), ("peeled", pa.binary()), ("symref", pa.binary())])
 _ORIGINS = pa.schema(
@@ -83,6 +84,7 @@ def fetch_again(
         _write(storage, path, mine, _IDS)
         files.append((table, storage.uri(path), len(mine)))
     _write(storage, f"{load.plan_files}/bucket={bucket}/files.parquet", files, _FILES)
+    plan_tombstones(spark, storage, load, [bucket])
     settings = config.fetch
     return fetch_bucket(
         storage,

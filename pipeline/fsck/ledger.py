@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -158,7 +158,33 @@ def tidy(storage: Storage, live: Container[str], most: int) -> int:
     return len(replaced)
 
 
-def _replace(storage: Storage, ledger: Ledger, recordings_: Sequence[str], live: Container[str]) -> None:
+def forget(storage: Storage, gone: Callable[[str], bool], uncopied: Callable[[str], bool]) -> None:
+    """Drop files from all recordings, and of others the copies: what was taken down must not come back from here."""
+    ledger = read_ledger(storage)
+    for path in ledger.names:
+        if any(gone(name) or uncopied(name) for name in _paths(storage, path)):
+            _replace(storage, ledger, [path], _Kept(gone), uncopied)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    gone: Callable[[str], bool]
+
+    def __contains__(self, path: object) -> bool:
+        return not self.gone(str(path))
+
+
+def _keep_all(path: str) -> bool:
+    return False
+
+
+def _replace(
+    storage: Storage,
+    ledger: Ledger,
+    recordings_: Sequence[str],
+    live: Container[str],
+    uncopied: Callable[[str], bool] = _keep_all,
+) -> None:
     """Put one recording in the place of some, with what the ledger as a whole says of their files."""
     kept: dict[str, Recorded] = {}
     for path in recordings_:
@@ -166,10 +192,10 @@ def _replace(storage: Storage, ledger: Ledger, recordings_: Sequence[str], live:
             for batch in file.iter_batches(64):
                 for row in batch.to_pylist():
                     name = row["path"]
-                    if name in live and ledger.entries[name] == (row["size"], row["sha256"]):
+                    if name in live and ledger.entries.get(name) == (row["size"], row["sha256"]):
                         known = kept.get(name)
                         copy = row["copy"] if known is None or known.copy is None else known.copy
-                        kept[name] = Recorded(name, row["size"], row["sha256"], copy)
+                        kept[name] = Recorded(name, row["size"], row["sha256"], None if uncopied(name) else copy)
     state = last_state(storage)
     if kept or state:
         add_recording(storage, kept.values(), state or None)

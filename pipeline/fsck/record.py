@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.fsck.bytes import hash_file, in_threads
-from pipeline.fsck.ledger import Recorded, add_recording, last_state, tidy
+from pipeline.fsck.ledger import Recorded, add_recording, forget, last_state, tidy
 from pipeline.fsck.loads import LoadFiles, read_loads, result_documents
 from pipeline.fsck.named import NIGHT_TAG, NamedFile, Role, TableFiles, read_table, table_folders
-from pipeline.model.layout import ARCHIVE
+from pipeline.model.layout import ARCHIVE, WAREHOUSE
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
 
@@ -167,3 +167,25 @@ def tidy_recordings(storage: Storage) -> int:
         live.update(file.path for file in table.files())
     live.update(path for load in read_loads(storage) for path in load.paths)
     return tidy(storage, live, MOST_RECORDINGS)
+
+
+def record_takedown(storage: Storage, scrubbed: Sequence[str], buckets: Collection[int]) -> None:
+    """Take what was taken down out of the recordings, so that no repair brings it back; record what stands there now.
+
+    Args:
+        scrubbed: files and folders of ``runs/`` that were changed or deleted.
+        buckets: whose data files of ``origins``, ``visits`` and ``refs`` held something of it.
+    """
+    folders = tuple(f"{path}/" for path in scrubbed)
+    places = tuple(f"/bucket={bucket}/" for bucket in buckets)
+
+    def gone(path: str) -> bool:
+        return path in scrubbed or path.startswith(folders)
+
+    def uncopied(path: str) -> bool:
+        return path.startswith(f"{WAREHOUSE}/") and "/data/" in path and any(place in path for place in places)
+
+    forget(storage, gone, uncopied)
+    changed = [path for path in scrubbed if (entry := storage.stat(path)) is not None and not entry.is_dir]
+    add_recording(storage, recorded(storage, [Wanted(path, keep_copy=True) for path in changed]))
+    keep_record(storage)

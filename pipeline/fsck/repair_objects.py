@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from pipeline.fsck.deep import examine_states
 from pipeline.fsck.fetch_again import fetch_again, repair_load
 from pipeline.fsck.finding import Finding, Kind
 from pipeline.fsck.named import Role, TableFiles, read_table
-from pipeline.fsck.salvage import Ids, RowFile, only_new, salvage
+from pipeline.fsck.salvage import Ids, Key, RowFile, only_new, salvage
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.manifest import Manifest
 from pipeline.model.tables import BY_NAME, NAMESPACE, OBJECT_TABLES
@@ -28,6 +28,7 @@ from pipeline.storage.interface import Storage
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable, NewFile, full_name
 from pipeline.tables.session import split_freely
+from pipeline.tables.tombstones import tombstone_ids
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,17 @@ _IDS = pa.schema([("network", pa.int64()), ("oid", pa.binary())])
 LACKING = (Kind.OBJECT_MISSING, Kind.OBJECT_DAMAGED, Kind.CONTENT_DISAGREES)
 OF_OBJECTS = (*(f"code.{name}" for name in TABLES), "code.refs")
 PREFIX = "repaired-"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Rows that are not taken over: of some networks, or of any."""
+
+    ids: Ids
+    anywhere: frozenset[bytes]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.ids or (isinstance(key, tuple) and key[1] in self.anywhere)
 
 
 @dataclass(slots=True)
@@ -139,9 +151,17 @@ class BucketRepair:
         if rows.rows:
             self.done.append(f"bucket {self.bucket}: {rows.rows} rows of {name} were still readable")
 
-    def _refused(self, name: str) -> Ids:
-        """A blob's row cannot be held against its id; what ``contents`` say otherwise of is not taken over."""
-        return self.refused if name == "blobs" else set()
+    def _refused(self, name: str) -> Container[Key]:
+        """A blob's row cannot be held against its id; what ``contents`` say otherwise of is not taken over.
+
+        Nor is what was taken down. Of a blob that was taken down wherever it is, the row in ``blobs`` stays.
+        """
+        stones = tombstone_ids(self.spark)
+        ids = set() if stones is None else {(r["network"], bytes(r["oid"])) for r in stones.collect()}
+        anywhere = frozenset(oid for network, oid in ids if network is None)
+        if name == "blobs":
+            return Refused(ids | self.refused, frozenset())
+        return Refused(ids, anywhere)
 
     def _lacking(self) -> set[int]:
         """Networks of which something is missing now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,8 @@ from pipeline.storage.parquet import open_parquet_file
 BATCH_ROWS = 64
 GROUP_BYTES = 128 << 20
 
-Ids = set[tuple[int, bytes]]
+Key = tuple[int, bytes]
+Ids = set[Key]
 """Network and id of rows."""
 
 
@@ -62,12 +63,14 @@ class RowFile:
             self._held.clear()
 
 
-def salvage(storage: Storage, table: str, paths: Iterable[str], live: Ids, into: RowFile, refused: Ids) -> bool:
+def salvage(
+    storage: Storage, table: str, paths: Iterable[str], live: Ids, into: RowFile, refused: Container[Key]
+) -> bool:
     """Copy rows whose objects are whole and not live; each becomes live. What cannot be read is passed by.
 
     Args:
         live: ids that the table has; grows.
-        refused: ids whose rows are wrong, where the row itself does not tell.
+        refused: rows that are wrong, where the row itself does not tell, or were taken down.
 
     Returns:
         Whether there were rows that are live without these files.
@@ -83,7 +86,9 @@ def salvage(storage: Storage, table: str, paths: Iterable[str], live: Ids, into:
     return doubled
 
 
-def _group(file: pq.ParquetFile, group: int, table: Table, live: Ids, refused: Ids) -> Iterator[pa.RecordBatch]:
+def _group(
+    file: pq.ParquetFile, group: int, table: Table, live: Ids, refused: Container[Key]
+) -> Iterator[pa.RecordBatch]:
     ids = file.read_row_group(group, ["network", "oid"])
     if live.issuperset(_ids(ids)):
         return

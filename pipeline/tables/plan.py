@@ -92,7 +92,7 @@ def write_plan(
         check_lease()
         _write(_plan_files(spark, counts), storage.uri(load.plan_files))
         check_lease()
-        _plan_tombstones(spark, storage, load, counts)
+        plan_tombstones(spark, storage, load, counts)
     summary = PlanSummary(sum(counts.values()), counts)
     document = {
         "load": load.name,
@@ -186,8 +186,8 @@ def _plan_files(spark: SparkSession, buckets: Collection[int]) -> DataFrame:
     return reduce(DataFrame.unionByName, per_table).where(in_buckets(buckets))
 
 
-def _plan_tombstones(spark: SparkSession, storage: Storage, load: Load, buckets: Collection[int]) -> None:
-    """Those of objects of any network go to every bucket; they are few."""
+def plan_tombstones(spark: SparkSession, storage: Storage, load: Load, buckets: Collection[int]) -> None:
+    """Write the ids of objects that must not come back. Those of any network go to every bucket; they are few."""
     storage.delete(load.plan_tombstones, recursive=True)  # of an earlier attempt
     ids = tombstone_ids(spark)
     if ids is None:

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from pipeline.archive import begun_loads
 from pipeline.config import Config
 from pipeline.errors import ArchiveHeld
+from pipeline.fsck.record import record_takedown
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.frames import local_frame
@@ -191,6 +192,7 @@ def finish_takedowns(
     tables = remove_rows(spark, storage, doomed, scratch=scratch, check_lease=check_lease)
     check_lease()
     scrubbed = scrub_runs(storage, doomed, check_lease)
+    record_takedown(storage, scrubbed, doomed.buckets)
     unfinished = tuple(load.name for load, finished in begun_loads(storage).items() if not finished)
     if not unfinished:
         set_removed(spark, {stone.takedown for stone in stones})
