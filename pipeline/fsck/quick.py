@@ -118,8 +118,12 @@ def check_loads(storage: Storage, inventory: Inventory) -> Checked:
 
 
 def _is_of_a_load(path: str, inventory: Inventory) -> bool:
-    """Whether a file belongs to a load that is there. Housekeeping deletes plans of nights that are over."""
-    return "/plan/" not in path and any(path.startswith(f"{load.load.root}/") for load in inventory.loads)
+    """Whether a file belongs to a load that is there. Housekeeping deletes whole plans of nights that are over."""
+    load = next((load for load in inventory.loads if path.startswith(f"{load.load.root}/")), None)
+    if load is None:
+        return False
+    plan = f"{load.load.root}/plan/"
+    return not path.startswith(plan) or any(other.startswith(plan) for other in load.paths)
 
 
 def _hash_documents(
