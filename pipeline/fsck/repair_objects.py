@@ -252,7 +252,7 @@ class BucketRepair:
     def _complete_nights(self, name: str, before: TableFiles) -> None:
         """Rows that were nowhere go to those nights too that have others of their network and not them."""
         for snapshot, tags in before.tags_at().items():
-            rows = self.spark.read.option("snapshot-id", snapshot).table(full_name(name))
+            rows = self.spark.read.option("versionAsOf", snapshot).table(full_name(name))
             have = self._ids_of(rows)
             networks = {network for network, _ in have}
             lacking = {key for key in self.added[name] if key not in have and key[0] in networks}

@@ -15,7 +15,7 @@ from pipeline.model.tables import ALL
 from pipeline.tables.iceberg import full_name
 from tests.e2e.archive import Archive, Place
 from tests.support.git import put, put_commit, put_tag, put_tree, resolve, set_refs
-from tests.support.repos import add_commits, build_graph, fork_of
+from tests.support.repos import add_commits, build_graph, compare, fork_of
 from tests.support.servers import Peer, git_daemon
 from tests.support.spark import own_spark
 
@@ -45,12 +45,17 @@ class Story:
         shutil.copytree(self.pristine, self.root)
         spark = self.archive.spark
         for table in ALL:  # Spark would go on from versions that are no more
-            spark.sql(f"REFRESH TABLE {full_name(table.name)}")
+            spark.catalog.refreshTable(full_name(table.name))
 
     def restore(self, name: str, day: int, to: Path) -> Path:
         """A repository as of a night; the third lacks a blob over the limit, which ``restore`` says."""
         partial = name == self.repositories[2].name
         return self.archive.restore(self.daemon.url(name), to, day=day, code=1 if partial else 0)
+
+    def differences(self, name: str, old: Path, new: Path) -> list[str]:
+        """What git sees between two restored repositories; what leads to the blob over the limit it cannot walk."""
+        partial = name == self.repositories[2].name
+        return compare(old, new, namespaces=("refs/heads/main", "refs/tags/") if partial else ("refs/",))
 
     def files(self, pattern: str) -> list[Path]:
         found = sorted(path for path in self.root.glob(pattern) if path.is_file())

@@ -24,10 +24,17 @@ def rewrite(story: Story, table: str, bucket: int, change: Change) -> str:
     with pq.ParquetFile(path) as file:
         groups = [file.read_row_group(group).to_pylist() for group in range(file.num_row_groups)]
     change(groups[0])
-    columns = BY_NAME[table].arrow_schema
-    with pq.ParquetWriter(path, columns, compression="zstd", write_page_checksum=True) as writer:
-        for rows in groups:
-            writer.write_table(pa.Table.from_pylist(rows, columns))
+    size, padding = path.stat().st_size, 0
+    for _ in range(20):  # to the size that the manifest says, without which Spark does not read it
+        columns = BY_NAME[table].arrow_schema.with_metadata({"padding": "x" * padding})
+        with pq.ParquetWriter(
+            path, columns, compression="zstd", write_page_checksum=True, store_schema=False
+        ) as writer:
+            for rows in groups:
+                writer.write_table(pa.Table.from_pylist(rows, columns))
+        if path.stat().st_size >= size:
+            break
+        padding += size - path.stat().st_size
     return path.relative_to(story.root).as_posix()
 
 

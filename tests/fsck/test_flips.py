@@ -11,7 +11,6 @@ import pytest
 
 from tests.fsck.conftest import NIGHTS, Restored, Story
 from tests.fsck.flips import any_bit, flip
-from tests.support.repos import compare
 
 CLASSES = MappingProxyType(
     {
@@ -45,7 +44,7 @@ def round_of_flips(story: Story, before: Restored, folder: Path, seed: int, coun
         assert past or finding["table"].startswith("results."), (seed, finding)
     for (name, day), old in before.items():
         new = story.restore(name, day, folder / f"{seed}-{name}-{day}")
-        assert compare(old, new) == [], (seed, name, day)
+        assert story.differences(name, old, new) == [], (seed, name, day)
     lasting = {finding["path"] for finding in left_over}
     fates = Counter({f"{name}: {'stays' if path in lasting else 'healed'}": 0 for path, name in chosen.items()})
     fates.update(f"{name}: {'stays' if path in lasting else 'healed'}" for path, name in chosen.items())

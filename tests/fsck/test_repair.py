@@ -10,13 +10,12 @@ from tests.fsck.conftest import NIGHTS, Restored, Story
 from tests.fsck.flips import flip
 from tests.fsck.test_deep import doubled, forget_sizes, lost, other_bytes, other_message, other_sum, rewrite
 from tests.support.git import git
-from tests.support.repos import compare
 
 
 def same_as(before: Restored, story: Story, folder: Path) -> None:
     for (name, day), old in before.items():
         new = story.restore(name, day, folder / f"{name}-{day}")
-        assert compare(old, new) == [], (name, day)
+        assert story.differences(name, old, new) == [], (name, day)
 
 
 def rows_of(story: Story, table: str) -> dict[int, list[str]]:
