@@ -26,12 +26,12 @@ def rewrite(story: Story, table: str, bucket: int, change: Change) -> str:
     change(groups[0])
     size, padding = path.stat().st_size, 0
     for _ in range(20):  # to the size that the manifest says, without which Spark does not read it
-        columns = BY_NAME[table].arrow_schema.with_metadata({"padding": "x" * padding})
+        schema = BY_NAME[table].arrow_schema.with_metadata({"padding": "x" * padding})
         with pq.ParquetWriter(
             path, columns, compression="zstd", write_page_checksum=True, store_schema=False
         ) as writer:
             for rows in groups:
-                writer.write_table(pa.Table.from_pylist(rows, columns))
+                writer.write_table(pa.Table.from_pylist(rows, schema))
         if path.stat().st_size >= size:
             break
         padding += size - path.stat().st_size
