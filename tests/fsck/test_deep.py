@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.fetch.parquet import PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.fsck import deep as module
 from pipeline.model.tables import BY_NAME
 from tests.fsck.conftest import Story
@@ -26,12 +27,10 @@ def rewrite(story: Story, table: str, bucket: int, change: Change) -> str:
     change(groups[0])
     size, padding = path.stat().st_size, 0
     for _ in range(20):  # to the size that the manifest says, without which Spark does not read it
-        schema = BY_NAME[table].arrow_schema.with_metadata({"padding": "x" * padding})
-        with pq.ParquetWriter(
-            path, columns, compression="zstd", write_page_checksum=True, store_schema=False
-        ) as writer:
+        with open_parquet(BY_NAME[table], path, ZSTD_LEVEL, PAGE_BYTES) as writer:
             for rows in groups:
-                writer.write_table(pa.Table.from_pylist(rows, schema))
+                writer.write_table(pa.Table.from_pylist(rows, BY_NAME[table].arrow_schema))
+            writer.add_key_value_metadata({"padding": "x" * padding})
         if path.stat().st_size >= size:
             break
         padding += size - path.stat().st_size
