@@ -9,17 +9,19 @@ from dataclasses import replace
 from typing import ClassVar, TypeVar
 
 import luigi
+from pydantic import BaseModel
 
 from pipeline.fetch.bucket import fetch_bucket, read_manifests
 from pipeline.model.layout import Load
-from pipeline.model.manifest import VisitLine
+from pipeline.model.manifest import Manifest, VisitLine
 from pipeline.redact import without_secrets
-from pipeline.tables.derive import derive
-from pipeline.tables.plan import read_plan, write_plan
-from pipeline.tables.publish import publish
+from pipeline.storage.errors import FileMissing, StoredFileDamaged
+from pipeline.tables.derive import DeriveSummary, derive
+from pipeline.tables.plan import read_plan, restore_plan_summary, write_plan
+from pipeline.tables.publish import PublishSummary, publish
 from pipeline.workflows.backfill_batch import plan_batch
 from pipeline.workflows.run import RunParameter
-from pipeline.workflows.target import StorageTarget
+from pipeline.workflows.target import RecordTarget, StorageTarget
 from pipeline.workflows.tell import VisitTeller
 
 logger = logging.getLogger(__name__)
@@ -58,6 +60,10 @@ class LoadTask(luigi.Task):
     def target(self, path: str) -> StorageTarget:
         """A file of the archive as a target."""
         return StorageTarget(self.run_object.storage, path)
+
+    def record(self, path: str, kind: type[BaseModel]) -> StorageTarget:
+        """The same of a file that later steps read: one that is damaged is written anew."""
+        return RecordTarget(self.run_object.storage, path, kind)
 
     def run(self) -> Iterator[luigi.DynamicRequirements] | None:
         """Do the stage's work, again if its error says that this may help."""
@@ -104,9 +110,23 @@ class Plan(LoadTask):
         """The plan's marker."""
         return self.target(self.load.plan)
 
+    def complete(self) -> bool:
+        """Whether the plan is there and can be read."""
+        try:
+            read_plan(self.run_object.storage, self.load)
+        except FileMissing:
+            return False
+        except StoredFileDamaged as error:
+            logger.error("%s; it is made anew", error)
+            return False
+        return True
+
     def work(self) -> None:
-        """Write the plan."""
+        """Write the plan; once buckets are fetched that follow it, only what is damaged of it."""
         run = self.run_object
+        if run.storage.list(self.load.manifests):
+            restore_plan_summary(run.storage, self.load)
+            return
         if not self.load.is_night:
             plan_batch(run, self.load)
             return
@@ -188,14 +208,24 @@ class Publish(LoadTask):
 
     def output(self) -> StorageTarget:
         """Publish's marker."""
-        return self.target(self.load.published)
+        return self.record(self.load.published, PublishSummary)
+
+    def run(self) -> Iterator[luigi.DynamicRequirements]:
+        """Publish, after fetching again what has no manifest that can be read."""
+        self._manifests, lost = self.run_object.retrying(self._look)
+        if lost:
+            logger.error("%s: buckets %s have no readable manifest; they are fetched again", self.name, lost)
+            yield luigi.DynamicRequirements([Fetch(bucket=bucket, **self.same_load) for bucket in lost])
+        super().run()
+
+    def _look(self) -> tuple[list[Manifest], list[int]]:
+        storage = self.run_object.storage
+        return read_manifests(storage, self.load, sorted(read_plan(storage, self.load).buckets))
 
     def work(self) -> None:
         """Audit and publish."""
         run = self.run_object
-        buckets = sorted(read_plan(run.storage, self.load).buckets)
-        manifests = read_manifests(run.storage, self.load, buckets)
-        publish(run.spark(), run.storage, self.load, manifests, run.run_id, run.check_lease)
+        publish(run.spark(), run.storage, self.load, self._manifests, run.run_id, run.check_lease, run.scratch)
 
 
 class Derive(LoadTask):
@@ -209,7 +239,7 @@ class Derive(LoadTask):
 
     def output(self) -> StorageTarget:
         """Derive's marker."""
-        return self.target(self.load.derived)
+        return self.record(self.load.derived, DeriveSummary)
 
     def work(self) -> None:
         """Derive."""
