@@ -7,20 +7,21 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import ClassVar, TypeVar
+from weakref import WeakKeyDictionary
 
 import luigi
 from pydantic import BaseModel
 
 from pipeline.fetch.bucket import fetch_bucket, read_manifests
 from pipeline.model.layout import Load
-from pipeline.model.manifest import Manifest, VisitLine
+from pipeline.model.manifest import VisitLine
 from pipeline.redact import without_secrets
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.tables.derive import DeriveSummary, derive
 from pipeline.tables.plan import read_plan, restore_plan_summary, write_plan
 from pipeline.tables.publish import PublishSummary, publish
 from pipeline.workflows.backfill_batch import plan_batch
-from pipeline.workflows.run import RunParameter
+from pipeline.workflows.run import Run, RunParameter
 from pipeline.workflows.target import RecordTarget, StorageTarget
 from pipeline.workflows.tell import VisitTeller
 
@@ -172,6 +173,10 @@ class Fetch(LoadTask):
         )
 
 
+_MANIFESTS_READ: WeakKeyDictionary[Run, set[str]] = WeakKeyDictionary()
+"""By run, manifests that have been read, which need not be read again each time somebody asks whether all are there."""
+
+
 class FetchAll(LoadTask):
     """The fetch tasks of all buckets that the plan names; they are only known once it is there."""
 
@@ -182,12 +187,22 @@ class FetchAll(LoadTask):
         return Plan(**self.same_load)
 
     def complete(self) -> bool:
-        """Whether every planned bucket has its manifest."""
+        """Whether every planned bucket has a manifest that can be read; one that cannot is fetched again."""
         storage = self.run_object.storage
         if not self.requires().complete():
             return False
         done = {entry.path for entry in storage.list(self.load.manifests)}
-        return all(self.load.manifest(bucket) in done for bucket in read_plan(storage, self.load).buckets)
+        buckets = read_plan(storage, self.load).buckets
+        if not all(self.load.manifest(bucket) in done for bucket in buckets):
+            return False
+        read = _MANIFESTS_READ.setdefault(self.run_object, set())
+        unread = [bucket for bucket in sorted(buckets) if self.load.manifest(bucket) not in read]
+        _, lost = read_manifests(storage, self.load, unread)
+        if lost:
+            logger.error("%s: the manifests of buckets %s cannot be read; they are fetched again", self.name, lost)
+            return False
+        read.update(map(self.load.manifest, unread))
+        return True
 
     def run(self) -> Iterator[luigi.DynamicRequirements]:
         """Hand all of them to Luigi at once."""
@@ -210,22 +225,16 @@ class Publish(LoadTask):
         """Publish's marker."""
         return self.record(self.load.published, PublishSummary)
 
-    def run(self) -> Iterator[luigi.DynamicRequirements]:
-        """Publish, after fetching again what has no manifest that can be read."""
-        self._manifests, lost = self.run_object.retrying(self._look)
-        if lost:
-            logger.error("%s: buckets %s have no readable manifest; they are fetched again", self.name, lost)
-            yield luigi.DynamicRequirements([Fetch(bucket=bucket, **self.same_load) for bucket in lost])
-        super().run()
-
-    def _look(self) -> tuple[list[Manifest], list[int]]:
-        storage = self.run_object.storage
-        return read_manifests(storage, self.load, sorted(read_plan(storage, self.load).buckets))
-
     def work(self) -> None:
         """Audit and publish."""
         run = self.run_object
-        publish(run.spark(), run.storage, self.load, self._manifests, run.run_id, run.check_lease, run.scratch)
+        buckets = sorted(read_plan(run.storage, self.load).buckets)
+        manifests, lost = read_manifests(run.storage, self.load, buckets)
+        if lost:
+            raise StoredFileDamaged(
+                self.load.manifest(lost[0]), "it was lost during the run; the next one fetches anew"
+            )
+        publish(run.spark(), run.storage, self.load, manifests, run.run_id, run.check_lease, run.scratch)
 
 
 class Derive(LoadTask):

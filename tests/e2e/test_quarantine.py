@@ -101,15 +101,12 @@ def test_every_night_is_complete_but_for_what_is_broken(
 
     with monkeypatch.context() as patch:  # the origin is healthy; its manifest is lost, and the plan's summary
 
-        def lose_manifest(storage: Storage, load: Load) -> None:
+        def lose(storage: Storage, load: Load) -> None:
             storage.replace(load.manifest(1), b'{"load": ')
-
-        def lose_plan(storage: Storage, load: Load) -> None:
             storage.replace(load.plan, b"{")
             raise RuntimeError("the run ends here")
 
-        before("read_manifests", lose_manifest, patch)
-        before("publish", lose_plan, patch)
+        before("publish", lose, patch)
         archive.nightly(2, code=5)
         summary = archive.nightly(2)
     assert summary["origins"] == {"full": 1, "unchanged": 1}
