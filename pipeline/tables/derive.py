@@ -17,6 +17,7 @@ from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import damaged_file
+from pipeline.tables.failures import SparkFailed, told_plainly
 from pipeline.tables.head_blobs import replace_head_blobs
 from pipeline.tables.head_files import replace_files
 from pipeline.tables.heads import moved_heads
@@ -114,8 +115,12 @@ def _derive(
     Returns:
         What was derived, and of a bucket with networks that were not, the first failure.
     """
-    if len(buckets) > 1:
-        return derive_buckets(spark, load, buckets, check_lease), {}
+    try:
+        with told_plainly(where):
+            return derive_buckets(spark, load, buckets, check_lease), {}
+    except SparkFailed:
+        if len(buckets) > 1:
+            raise
     networks = set(moved_heads(spark, load, buckets)["network"].to_pylist())
 
     def work(some: list[int]) -> DeriveSummary:
