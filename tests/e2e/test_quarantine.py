@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import pipeline.workflows.load
-from pipeline.model.layout import WAREHOUSE, Load
+from pipeline.model.layout import Load
 from pipeline.model.origin import bucket_of, network_id
 from pipeline.storage import Storage
-from tests.e2e.archive import Archive, Place, night
+from tests.e2e.archive import Archive, Place
 from tests.support.repos import add_commits, build_graph, compare
 from tests.support.servers import git_daemon
 
@@ -27,10 +27,6 @@ class Two:
     archive: Archive
     repos: dict[str, Path]
     urls: dict[str, str]
-
-    def push(self) -> None:
-        for number, repo in enumerate(self.repos.values()):
-            add_commits(repo, 2, label=f"{repo.stem}-{number}-{len(list(repo.rglob('*')))}")
 
     def exact(self, name: str, to: Path) -> bool:
         return compare(self.repos[name], self.archive.restore(self.urls[name], to / f"{name}.git")) == []
@@ -79,11 +75,10 @@ def before(name: str, harm: Callable[[Storage, Load], object], patch: pytest.Mon
     patch.setattr(pipeline.workflows.load, name, harmed)
 
 
-def test_every_night_is_complete_but_for_what_is_broken(
+def test_a_damaged_landing_costs_its_bucket_one_night(
     two: Two, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     archive, sick = two.archive, two.urls["sick"]
-    storage = archive.storage
 
     with monkeypatch.context() as patch:  # a landed file is damaged before it is published
 
@@ -98,34 +93,3 @@ def test_every_night_is_complete_but_for_what_is_broken(
     assert archive.status()["last_visits"] == {"failed": 1, "full": 1}
     assert archive.sql(f"SELECT * FROM refs WHERE origin = '{sick}'") == []
     assert two.exact("well", tmp_path / "1")
-
-    with monkeypatch.context() as patch:  # the origin is healthy; its manifest is lost, and the plan's summary
-
-        def lose(storage: Storage, load: Load) -> None:
-            storage.replace(load.manifest(1), b'{"load": ')
-            storage.replace(load.plan, b"{")
-            raise RuntimeError("the run ends here")
-
-        before("publish", lose, patch)
-        archive.nightly(2, code=5)
-        summary = archive.nightly(2)
-    assert summary["origins"] == {"full": 1, "unchanged": 1}
-    assert two.exact("sick", tmp_path / "2")
-
-    two.push()  # a file of the archive is damaged
-    (path,) = [e.path for e in storage.walk(f"{WAREHOUSE}/code/commits/data") if "/bucket=1/" in e.path]
-    whole = zero(storage, path)
-    said = archive.run("nightly", "--night", str(night(3)), "--output", "json", code=3)
-    summary = said.json
-    assert summary["damaged"] == [path]
-    assert path in said.stderr
-    assert [(f["origin"], f["error"]) for f in summary["failed"]] == [(sick, "damaged")]
-    assert summary["origins"] == {"failed": 1, "full": 1}
-    assert two.exact("well", tmp_path / "3")
-
-    storage.replace(path, whole)  # it was brought back
-    for marker in ("published", "derived", "night_summary"):
-        storage.replace(getattr(Load.of_night(night(3)), marker), b"{")
-    archive.nightly(3, code=3)
-    assert archive.nightly(4)["origins"] == {"full": 1, "unchanged": 1}
-    assert two.exact("sick", tmp_path / "4")

@@ -12,22 +12,11 @@ from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
 from pipeline.errors import ExitCode, UsageError
-from pipeline.model.layout import WAREHOUSE
 from pipeline.storage import StorageUnavailable
 from pipeline.storage.errors import StoredFileDamaged
-from pipeline.storage.local import LocalStorage
-from pipeline.tables import session as session_module
-from pipeline.tables.create import create_tables
 from pipeline.tables.failures import SparkFailed, named_file, told_plainly
-from pipeline.tables.head_files import mark_at_head
-from pipeline.tables.publish import publish
-from pipeline.tables.session import open_session
-from pipeline.tables.settings import SparkSettings
 from tests.support.nobody import nobody
 from tests.support.sockets import listening
-from tests.support.spark import QUICK_SPARK
-from tests.tables.conftest import add, lease_held, night
-from tests.tables.landing import BUCKETS, Landing
 
 ROOT = "hdfs://namenode:8020/archive"
 
@@ -63,68 +52,6 @@ def test_a_missing_file_is_damage_where_it_belongs_to_the_archive(session: Spark
         rows.collect()
     with pytest.raises(SparkFailed), told_plainly((tmp_path / "elsewhere").as_uri()):
         rows.collect()
-
-
-ODD = "my archive (old), 100%"
-
-
-@pytest.fixture(scope="module")
-def odd(session: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> LocalStorage:
-    """An archive in a folder with everything in its name, that has rows, deletes and no checksums of Hadoop's."""
-    storage = LocalStorage(tmp_path_factory.mktemp("archives") / ODD)
-    spark = fresh(storage)
-    create_tables(spark, BUCKETS)
-    landing = Landing(storage, night(2))
-    (origin,) = add(spark, "https://example.org/odd")
-    landing.push(origin, landing.commit(origin.network, landing.tree(origin.network, {b"f": b"x\n"}, at_head=False)))
-    publish(spark, storage, landing.load, landing.write(), "run1", lease_held)
-    mark_at_head(spark, "trees", spark.table("trees"), range(BUCKETS), lease_held)
-    for entry in storage.walk():
-        if entry.path.endswith(".crc"):
-            storage.delete(entry.path)
-    return storage
-
-
-def fresh(storage: LocalStorage) -> SparkSession:
-    """A session that remembers nothing of the archive."""
-    settings = SparkSettings(**QUICK_SPARK)
-    again = open_session(settings, storage.root_uri, "tests").newSession()
-    again.conf.set(session_module._WAREHOUSE, f"{storage.root_uri}/{WAREHOUSE}")
-    return again
-
-
-FILES = {
-    "data": r"/data/.*\.parquet",
-    "deletes": r"/data/.*\.puffin",
-    "manifest": r"/metadata/[^/]*-m0\.avro",
-    "manifest list": r"/metadata/snap-.*\.avro",
-    "metadata": r"/metadata/v.*\.json",
-    "version": r"/metadata/version-hint\.text",
-}
-
-
-@pytest.mark.parametrize("kind", FILES)
-def test_flipped_bytes_of_any_file_are_damage_or_nothing(odd: LocalStorage, kind: str) -> None:
-    rows = sorted(fresh(odd).table("trees").collect(), key=str)
-    found = sorted(
-        entry.path for entry in odd.walk(f"{WAREHOUSE}/code/trees") if re.search(FILES[kind] + "$", entry.path)
-    )
-    path = max(found, key=lambda name: (odd.stat(name).modified_at, len(name), name))
-    whole = odd.read(path)
-    told = []
-    try:
-        for at in sorted({0, 5, *(len(whole) * n // 7 for n in range(1, 7)), len(whole) - 7, len(whole) - 1}):
-            if 0 <= at < len(whole):
-                odd.replace(path, whole[:at] + bytes([whole[at] ^ 0x14]) + whole[at + 1 :])
-                try:
-                    with told_plainly(odd.root_uri):
-                        assert sorted(fresh(odd).table("trees").collect(), key=str) == rows
-                except StoredFileDamaged as error:
-                    told.append(odd.path_of(error.path) if error.path else None)
-    finally:
-        odd.replace(path, whole)
-    assert told
-    assert set(told) <= {path, None}
 
 
 @pytest.mark.parametrize(
