@@ -68,7 +68,7 @@ BELOW = MappingProxyType(
         "storage": ("errors", "redact"),
         "git": ("errors", "model", "plan", "redact"),
         "fetch": ("errors", "git", "model", "plan", "storage"),
-        "tables": ("errors", "model", "plan", "redact", "storage"),
+        "tables": ("errors", "fetch", "model", "plan", "redact", "storage"),
         "restore": ("errors", "fetch", "git", "model", "plan", "tables"),
         "submit": ("errors", "model", "plan", "redact", "storage", "tables"),
         "config": ("errors", "git", "plan", "storage", "tables"),

@@ -8,9 +8,8 @@ from pathlib import Path
 import click
 
 from pipeline.cli.common import Context, Night, command_options, today
-from pipeline.cli.output import Output, size
+from pipeline.cli.output import Output, size, tell_damage
 from pipeline.cli.progress import show_backfill
-from pipeline.errors import ExitCode
 from pipeline.workflows.backfill_job import JobBackfill, backfill_job
 from pipeline.workflows.backfill_origins import BackfillSummary, backfill_origins
 
@@ -51,7 +50,8 @@ def origins(context: Context, source: Path, batch: int, retry: str | None, worke
         )
     if not context.output.result({**summary.model_dump(), "failures": summary.failures}):
         _show_origins(context.output, summary, source)
-    return ExitCode.SOME_ORIGINS_FAILED if summary.failures else ExitCode.DONE
+    tell_damage(context.output, summary.damaged)
+    return summary.exit_code
 
 
 def _show_origins(output: Output, summary: BackfillSummary, source: Path) -> None:

@@ -9,7 +9,8 @@ from dataclasses import asdict
 import click
 
 from pipeline.cli.common import Context, command_options
-from pipeline.cli.output import Output, size
+from pipeline.cli.output import Output, size, tell_damage
+from pipeline.errors import ExitCode
 from pipeline.maintain.choose import gain_bytes
 from pipeline.maintain.compact import Compacted
 from pipeline.maintain.run_compact import run_compact
@@ -20,12 +21,14 @@ from pipeline.plan.budget import Budget
 @click.command()
 @click.option("--dry-run", is_flag=True, help="List what would go and change nothing.")
 @command_options
-def maintain(context: Context, dry_run: bool) -> None:
+def maintain(context: Context, dry_run: bool) -> int:
     """Let go of old nights, delete what nothing needs, make few files of many small ones, and compact within bounds."""
     context.archive()
     report = run_maintain(context.config, context.storage, context.spark, dry_run=dry_run)
     if not context.output.result({**asdict(report), "freed_bytes": report.freed_bytes}):
         show_report(context.output, report)
+    tell_damage(context.output, report.damaged)
+    return ExitCode.CHECK_FAILED if report.damaged else ExitCode.DONE
 
 
 def show_report(output: Output, report: MaintainReport) -> None:
@@ -100,16 +103,22 @@ def show_compacted(output: Output, done: Sequence[Compacted]) -> None:
 @click.option("--budget", metavar="SIZE|TIME", help="Begin no further bucket after, say, 10GB rewritten or 30m.")
 @click.option("--bucket", "buckets", type=click.IntRange(min=0), multiple=True, help="Only this one; may be repeated.")
 @command_options
-def compact(context: Context, budget: str | None, buckets: tuple[int, ...]) -> None:
+def compact(context: Context, budget: str | None, buckets: tuple[int, ...]) -> int:
     """Sort and compress contents and trees again, whole buckets, those that gain most first."""
     context.archive()
     limit = Budget() if budget is None else parse_budget(budget)
-    done = run_compact(context.config, context.storage, context.spark, limit, buckets=buckets)
-    if context.output.result(done):
-        return
+    damaged: list[str] = []
+    done = run_compact(context.config, context.storage, context.spark, limit, buckets=buckets, on_damage=damaged.append)
+    if not context.output.result(done):
+        _show_gain(context.output, done)
+    tell_damage(context.output, damaged)
+    return ExitCode.CHECK_FAILED if damaged else ExitCode.DONE
+
+
+def _show_gain(output: Output, done: Sequence[Compacted]) -> None:
     if not done:
-        context.output.say("Nothing to gain")
+        output.say("Nothing to gain")
         return
-    show_compacted(context.output, done)
+    show_compacted(output, done)
     saved = sum(c.before_bytes - c.after_bytes for c in done)
-    context.output.say(f"{size(saved)} less; `pipeline maintain` frees them when no night and no snapshot needs them")
+    output.say(f"{size(saved)} less; `pipeline maintain` frees them when no night and no snapshot needs them")

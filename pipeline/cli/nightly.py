@@ -7,7 +7,7 @@ from datetime import date
 import click
 
 from pipeline.cli.common import Context, Night, command_options, today
-from pipeline.cli.output import Output, size
+from pipeline.cli.output import Output, size, tell_damage
 from pipeline.errors import ExitCode
 from pipeline.workflows.run_night import run_night
 from pipeline.workflows.summary import NightSummary
@@ -26,7 +26,8 @@ def nightly(context: Context, night: date | None, workers: int | None) -> int:
         show_summary(context.output, result.summary)
     if result.already:
         return ExitCode.DONE
-    return ExitCode.SOME_ORIGINS_FAILED if result.summary.some_failed else ExitCode.DONE
+    tell_damage(context.output, result.summary.damaged)
+    return result.summary.exit_code
 
 
 def show_summary(output: Output, summary: NightSummary) -> None:
@@ -53,3 +54,5 @@ def show_summary(output: Output, summary: NightSummary) -> None:
             ["origin", "status", "error", "what happened"],
             [(f.origin, f.status.value, f.error, f.detail) for f in summary.failed],
         )
+    if summary.left_out:
+        output.table("Buckets that were not derived", ["bucket", "why"], list(summary.left_out.items()))

@@ -88,6 +88,15 @@ def size(count: int) -> str:
     return decimal(count)
 
 
+def tell_damage(output: Output, damaged: Sequence[str]) -> None:
+    """Name the files of the archive that could not be read, if any."""
+    if damaged:
+        output.complain(
+            f"error: damaged: {', '.join(damaged)}. What depends on them was left out, all else is complete; bring "
+            "them back from a copy"
+        )
+
+
 def harmless(text: str) -> str:
     """Text as a terminal may show it, whoever wrote it; what would command the terminal is spelled out."""
     return _UNSEEN.sub(lambda found: _spelled(ord(found[0])), text)

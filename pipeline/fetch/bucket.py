@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from pipeline.fetch.batches import Batches
 from pipeline.fetch.crew import Crew
 from pipeline.fetch.landing import RUN_BYTES, Landing, LocalFile
 from pipeline.fetch.messages import Outcome
-from pipeline.fetch.plan import read_bucket_plan
+from pipeline.fetch.plan import BucketPlan, read_bucket_plan
 from pipeline.fetch.scratch import scratch_folder
 from pipeline.fetch.worker import Work
 from pipeline.git.exchange import Conditions
@@ -22,8 +23,10 @@ from pipeline.model import tables
 from pipeline.model.layout import Load
 from pipeline.model.manifest import LandedFile, Manifest, VisitLine
 from pipeline.storage.documents import read_document
-from pipeline.storage.errors import AlreadyThere
+from pipeline.storage.errors import AlreadyThere, FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
+
+log = logging.getLogger(__name__)
 
 
 def fetch_bucket(
@@ -57,7 +60,7 @@ def fetch_bucket(
     """
     began = time.monotonic()
     attempt = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:12]}"
-    plan = read_bucket_plan(storage, load, bucket)
+    plan, damaged = _read_plan(storage, load, bucket)
     with scratch_folder(scratch, str(bucket)) as folder:
         landing = Landing(folder / "landing", run_bytes)
         outcomes = []
@@ -78,8 +81,18 @@ def fetch_bucket(
         fetch_s=round(time.monotonic() - began, 3),
         files=files,
         visits=tuple(map(_line, outcomes)),
+        damaged=damaged,
     )
     return _write_manifest(storage, load, manifest)
+
+
+def _read_plan(storage: Storage, load: Load, bucket: int) -> tuple[BucketPlan, tuple[str, ...]]:
+    """The plan of a bucket; where it is damaged, an empty one and the damaged file: its origins stay due."""
+    try:
+        return read_bucket_plan(storage, load, bucket), ()
+    except StoredFileDamaged as error:
+        log.error("bucket %d: no origin is visited in this load: %s", bucket, error)
+        return BucketPlan(bucket, (), {}), (error.path,)
 
 
 def read_manifest(storage: Storage, load: Load, bucket: int) -> Manifest:
@@ -139,10 +152,23 @@ def _write_manifest(storage: Storage, load: Load, manifest: Manifest) -> Manifes
     return manifest
 
 
-def read_manifests(storage: Storage, load: Load, buckets: Sequence[int]) -> list[Manifest]:
-    """The manifests of finished tasks, in the order of the buckets.
+def read_manifests(storage: Storage, load: Load, buckets: Sequence[int]) -> tuple[list[Manifest], list[int]]:
+    """The manifests of finished tasks, and the buckets that have none.
 
-    Raises:
-        FileMissing: one of the tasks never happened.
+    A manifest that is damaged is moved to the quarantine: its task never happened.
     """
-    return [read_manifest(storage, load, bucket) for bucket in buckets]
+    manifests, lost = [], []
+    for bucket in buckets:
+        try:
+            manifest = read_manifest(storage, load, bucket)
+        except FileMissing:
+            lost.append(bucket)
+            continue
+        except StoredFileDamaged:
+            manifest = None
+        if manifest is None or (manifest.load, manifest.bucket) != (load.name, bucket):
+            storage.rename(load.manifest(bucket), f"{load.quarantine}/bucket={bucket}/manifest-{uuid4().hex}.json")
+            lost.append(bucket)
+        else:
+            manifests.append(manifest)
+    return manifests, lost

@@ -29,12 +29,10 @@ from pipeline.git.pack_format import BLOB, COMMIT, TREE, PackedObject
 from pipeline.model import tables
 from pipeline.model.text import text_and_raw
 from pipeline.model.visit import TAKEN_DOWN, Visit, VisitStatus
+from pipeline.model.visit_counts import DAMAGED
 from pipeline.plan.fetch import HEAD, Ref, changed_refs, tell_left_out
 from pipeline.plan.walk import MOST_PATH_BYTES, MOST_PATHS, count_paths
 from pipeline.storage.errors import StoredFileDamaged
-
-DAMAGED = "damaged"
-"""Error code of a visit that met a stored file which cannot be read; its detail names the file."""
 
 
 class _Bounds(NamedTuple):

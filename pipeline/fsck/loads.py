@@ -20,13 +20,17 @@ from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
 from pipeline.storage.paths import is_temporary
 from pipeline.tables.landed import final_path
+from pipeline.tables.quarantine import standing_manifests
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class LoadFiles:
-    """A load that was begun: its files, landings apart, and those manifests that can be read."""
+    """A load that was begun: its files, landings and quarantine apart, and those manifests that can be read.
+
+    Where the audit came to a verdict on a bucket, its manifest is the one that stands.
+    """
 
     load: Load
     finished: bool
@@ -55,7 +59,7 @@ def read_load(storage: Storage, load: Load) -> LoadFiles:
         entry.path
         for folder in storage.list(load.root)
         for entry in ([folder] if not folder.is_dir else storage.walk(folder.path))
-        if not entry.path.startswith(f"{load.root}/landing/") and not _is_side(entry.path)
+        if not entry.path.startswith((f"{load.root}/landing/", f"{load.quarantine}/")) and not _is_side(entry.path)
     ]
     findings: list[Finding] = []
     manifests: list[Manifest] = []
@@ -69,6 +73,7 @@ def read_load(storage: Storage, load: Load) -> LoadFiles:
                     findings.append(Finding(Kind.LOAD_DISAGREES, problem, path))
         elif path.endswith(".json"):
             _parsed(findings, path, lambda p: json.loads(storage.read(p)))
+    manifests = standing_manifests(storage, load, manifests)
     there = set(paths)
     if load.plan in there:
         findings += _against_plan(storage, load, {m.bucket for m in manifests}, load.published in there)

@@ -23,7 +23,10 @@ from pipeline.maintain.sorted_rows import fetch, in_order, key_names, parts, rea
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.tables import CONTENTS, FILES, NAMESPACE, TREES, Table
 from pipeline.plan.budget import Budget
+from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.tables.damage import damaged_file
+from pipeline.tables.failures import told_plainly
 from pipeline.tables.iceberg import NewFile, full_name
 from pipeline.tables.rewrite import Seen, see
 
@@ -79,16 +82,19 @@ def compact(
     scratch: Path,
     renew: bool,
     check_lease: Callable[[], None],
+    on_damage: Callable[[str], None] = lambda path: None,
 ) -> Iterator[Compacted]:
     """Compact bucket after bucket until the budget is spent. One commit a bucket.
 
-    A bucket whose rows somebody else deleted or replaced meanwhile is left as it is, with a warning, for the next run.
+    A bucket whose rows somebody else deleted or replaced meanwhile is left as it is, with a warning, for the next run;
+    so is one of which a file is damaged.
 
     Args:
         chosen: the buckets, in order.
         scratch: a local folder, which need not exist.
         renew: set ``at_head`` of contents as ``files`` has it now; only while every load is finished.
         check_lease: raises when this run may not write any more; called before each commit.
+        on_damage: is given each damaged file, which is logged in any case.
     """
     began, spent = time.monotonic(), 0
     scratch.mkdir(parents=True, exist_ok=True)
@@ -96,11 +102,16 @@ def compact(
         if budget.spent(spent, time.monotonic() - began):
             return
         try:
-            done = compact_bucket(
-                spark, storage, stats, settings, scratch=scratch, renew=renew, check_lease=check_lease
-            )
+            with told_plainly(storage.root_uri):
+                done = compact_bucket(
+                    spark, storage, stats, settings, scratch=scratch, renew=renew, check_lease=check_lease
+                )
         except FilesChanged as error:
             log.warning("bucket %d: %s", stats.bucket, error)
+            continue
+        except StoredFileDamaged as error:
+            log.error("%s, bucket %d is left as it is: %s", stats.table, stats.bucket, error)
+            on_damage(damaged_file(storage, stats.bucket, error))
             continue
         spent += done.before_bytes
         log.info("%s, bucket %d: %d bytes became %d", done.table, done.bucket, done.before_bytes, done.after_bytes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,7 +13,7 @@ from pipeline.archive import named_loads
 from pipeline.maintain.rubbish import Rubbish, Why
 from pipeline.model.layout import Load
 from pipeline.storage.documents import read_document
-from pipeline.storage.errors import FileMissing
+from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Entry, Storage
 from pipeline.storage.paths import is_temporary
 
@@ -38,6 +39,11 @@ class LoadState:
     def plan(self) -> str:
         """The folder of its plan, which need not exist."""
         return f"{self.load.root}/plan"
+
+    @property
+    def quarantine(self) -> str:
+        """The folder of what an audit left out, which need not exist."""
+        return self.load.quarantine
 
 
 def load_states(storage: Storage) -> list[LoadState]:
@@ -78,7 +84,7 @@ def find_rubbish(
 
     Args:
         untouched_since: seconds since 1970 UTC; what changed later may belong to somebody who is still at it.
-        plans_before: plans of complete loads of earlier nights go; None to keep all.
+        plans_before: plans of complete loads of earlier nights go, and what audits left out; None to keep all.
     """
     found: list[Rubbish] = []
     for state in states:
@@ -86,8 +92,9 @@ def find_rubbish(
             found.append(_folder(storage, state.landing, Why.LANDING))
         elif state.landing in state.folders:
             found.extend(_attempts(storage, state, untouched_since))
-        if state.complete and plans_before and state.load.night < plans_before and state.plan in state.folders:
-            found.append(_folder(storage, state.plan, Why.PLAN))
+        if state.complete and plans_before and state.load.night < plans_before:
+            old = {state.plan: Why.PLAN, state.quarantine: Why.EVIDENCE}
+            found.extend(_folder(storage, path, why) for path, why in old.items() if path in state.folders)
     gone = [f"{rubbish.path}/" for rubbish in found]
     for entry in _files(storage, states):
         if is_temporary(entry.path) and entry.modified_at < untouched_since and not entry.path.startswith(tuple(gone)):
@@ -97,7 +104,7 @@ def find_rubbish(
 
 def remove(storage: Storage, rubbish: Rubbish) -> None:
     """Delete it; what is gone already does no harm."""
-    storage.delete(rubbish.path, recursive=rubbish.why in (Why.LANDING, Why.ATTEMPT, Why.PLAN))
+    storage.delete(rubbish.path, recursive=rubbish.why in (Why.LANDING, Why.ATTEMPT, Why.PLAN, Why.EVIDENCE))
 
 
 def _attempts(storage: Storage, state: LoadState, untouched_since: float) -> Iterator[Rubbish]:
@@ -106,9 +113,9 @@ def _attempts(storage: Storage, state: LoadState, untouched_since: float) -> Ite
             continue
         # Attempts first: one whose manifest appears between the two calls is then known to be named.
         attempts = storage.list(bucket.path)
-        named = _named_attempt(storage, state.load, bucket)
+        named = _named_attempts(storage, state.load, bucket)
         for attempt in attempts:
-            if attempt.is_dir and attempt.path != named:
+            if attempt.is_dir and attempt.path not in named:
                 files = list(storage.walk(attempt.path))
                 newest = max([attempt.modified_at, *(file.modified_at for file in files)])
                 if newest < untouched_since:
@@ -116,13 +123,17 @@ def _attempts(storage: Storage, state: LoadState, untouched_since: float) -> Ite
                     yield Rubbish(attempt.path, Why.ATTEMPT, len(files), size_bytes)
 
 
-def _named_attempt(storage: Storage, load: Load, bucket_folder: Entry) -> str | None:
+def _named_attempts(storage: Storage, load: Load, bucket_folder: Entry) -> set[str]:
+    """The folders that the bucket's manifest names, or a verdict in its place."""
     bucket = int(bucket_folder.path.rpartition("=")[2])
-    try:
-        run_id = read_document(storage, load.manifest(bucket), lambda data: str(json.loads(data)["run_id"]))
-    except FileMissing:
-        return None
-    return load.landing(bucket, run_id)
+    own = f"{load.audits}/{bucket}-"
+    verdicts = [entry.path for entry in storage.list(load.audits) if entry.path.startswith(own)]
+    named = set()
+    for path in (load.manifest(bucket), *verdicts):
+        with suppress(FileMissing, StoredFileDamaged):  # a damaged one names nothing, and is made anew
+            document = read_document(storage, path, json.loads)
+            named.add(load.landing(bucket, str(document.get("manifest", document)["run_id"])))
+    return named
 
 
 def _folder(storage: Storage, path: str, why: Why) -> Rubbish:

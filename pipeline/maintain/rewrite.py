@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pyspark.sql import Row, SparkSession
 
 from pipeline.maintain.iceberg import MaintainedTable
 from pipeline.model.tables import ALL, CONTENTS, TREES
+from pipeline.storage.interface import Storage
+from pipeline.tables.damage import damaged_file
 from pipeline.tables.iceberg import IcebergTable, full_name
+from pipeline.tables.isolate import isolate_buckets
 from pipeline.tables.rewrite import is_conflict
 
 log = logging.getLogger(__name__)
@@ -71,7 +75,13 @@ def plan_small_files(spark: SparkSession, *, small_bytes: int, most: int) -> lis
 
 
 def apply_small_files(
-    spark: SparkSession, found: Iterable[SmallFiles], *, small_bytes: int, check_lease: Callable[[], None]
+    spark: SparkSession,
+    storage: Storage,
+    found: Iterable[SmallFiles],
+    *,
+    small_bytes: int,
+    check_lease: Callable[[], None],
+    on_damage: Callable[[str], None],
 ) -> None:
     """Rewrite the small files of these buckets, each into as few as can be, keeping every row's id and age.
 
@@ -80,22 +90,28 @@ def apply_small_files(
 
     Args:
         check_lease: raises when this run may not write any more; called before each commit's work.
+        on_damage: is given each file that cannot be read; its bucket is left as it is.
     """
     by_table: dict[str, list[int]] = {}
     for small in found:
         by_table.setdefault(small.table, []).append(small.bucket)
     for table, buckets in by_table.items():
+        work = partial(_rewrite, spark, table, small_bytes, check_lease)
         for at in range(0, len(buckets), BUCKETS_AT_ONCE):
-            check_lease()
-            statement = rewrite_statement(table, buckets[at : at + BUCKETS_AT_ONCE], small_bytes)
-            result = _unless_others_did(spark, table, statement)
-            if result is not None:
-                log.info(
-                    "%s: %d small files became %d",
-                    table,
-                    result["rewritten_data_files_count"],
-                    result["added_data_files_count"],
-                )
+            rewritten = isolate_buckets(spark, storage, buckets[at : at + BUCKETS_AT_ONCE], work)
+            for bucket, error in rewritten.failed.items():
+                log.error("%s, bucket %d is left as it is: %s", table, bucket, error)
+                on_damage(damaged_file(storage, bucket, error))
+
+
+def _rewrite(
+    spark: SparkSession, table: str, small_bytes: int, check_lease: Callable[[], None], buckets: list[int]
+) -> None:
+    check_lease()
+    result = _unless_others_did(spark, table, rewrite_statement(table, buckets, small_bytes))
+    if result is not None:
+        before, after = result["rewritten_data_files_count"], result["added_data_files_count"]
+        log.info("%s: %d small files became %d", table, before, after)
 
 
 def rewrite_statement(table: str, buckets: Sequence[int], small_bytes: int) -> str:

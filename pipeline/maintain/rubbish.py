@@ -24,6 +24,7 @@ class Why(StrEnum):
     ATTEMPT = "attempt that no manifest names"
     UPLOAD = "upload that was never finished"
     PLAN = "plan of a complete load, beyond the retention"
+    EVIDENCE = "what an audit left out of a load, beyond the retention"
     UNREFERENCED = "no snapshot refers to it"
     EXPIRED = "only expired snapshots refer to it"
 

@@ -23,12 +23,14 @@ def run_compact(
     spark: Callable[[], SparkSession],
     budget: Budget,
     *,
+    on_damage: Callable[[str], None],
     buckets: Collection[int] = (),
 ) -> list[Compacted]:
     """Compact the buckets that gain most until the budget is spent. A killed run is resumed by the next: buckets that
     are done are passed by.
 
     Args:
+        on_damage: is given each file that cannot be read; its bucket is passed by.
         buckets: only these; none for all.
 
     Raises:
@@ -46,6 +48,7 @@ def run_compact(
             scratch=config.fetch.scratch_folder,
             renew=may_renew(load_states(storage)),
             check_lease=lease.check,
+            on_damage=on_damage,
         )
         compacted = list(done)
         keep_record(storage)

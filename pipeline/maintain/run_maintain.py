@@ -53,6 +53,7 @@ class MaintainReport:
         compacted: likewise rewritten.
         takedowns: what of them was still in files of the tables, and was taken out; of a dry run empty.
         unfinished: loads that are planned and not published; snapshots since their plans stay for them.
+        damaged: files that cannot be read; their buckets were left as they are.
     """
 
     dry_run: bool
@@ -65,6 +66,7 @@ class MaintainReport:
     compacted: tuple[Compacted, ...]
     takedowns: tuple[RemovedRows, ...]
     unfinished: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
 
     @property
     def freed_bytes(self) -> int:
@@ -141,10 +143,18 @@ def maintain(
     if check_lease is not None:
         apply_unreferenced(spark, storage, unreferenced, check_lease)
 
+    damaged: list[str] = []
     small = plan_small_files(spark, small_bytes=settings.small_file_bytes, most=settings.small_files)
     manifests = plan_manifests(spark, most=settings.small_manifests)
     if check_lease is not None:
-        apply_small_files(spark, small, small_bytes=settings.small_file_bytes, check_lease=check_lease)
+        apply_small_files(
+            spark,
+            storage,
+            small,
+            small_bytes=settings.small_file_bytes,
+            check_lease=check_lease,
+            on_damage=damaged.append,
+        )
         apply_manifests(spark, manifests, check_lease)
 
     late = [stats for stats in by_gain(bucket_stats(spark)) if overdue(stats, most_files=settings.small_files)]
@@ -161,6 +171,7 @@ def maintain(
             scratch=scratch,
             renew=may_renew(states),
             check_lease=check_lease,
+            on_damage=damaged.append,
         )
 
     return MaintainReport(
@@ -174,4 +185,5 @@ def maintain(
         compacted=tuple(compacted),
         takedowns=() if removal is None else removal.tables,
         unfinished=tuple(state.load.name for state in unfinished),
+        damaged=tuple(sorted(set(damaged))),
     )

@@ -8,10 +8,14 @@
 ``runs/LOAD/plan/tombstones/bucket=N/`` ids of objects that must not come back
 ``runs/LOAD/landing/bucket=N/RUN/``     Parquet files of one fetch task and one attempt
 ``runs/LOAD/manifests/N.json``          written last by a fetch task: its files and visits
+``runs/LOAD/audit/N-K.json``            the K-th verdict on a bucket; the last one stands in place of its manifest
+``runs/LOAD/quarantine/bucket=N/RUN/``  what a fetch task landed before the audit found something in it
+``runs/LOAD/publishing.json``           the files that are published, written before the first is moved
 ``runs/LOAD/published.json``            all tables have the load
 ``runs/LOAD/derived.json``              the derived tables follow it
 ``runs/LOAD/sealed.json``               every table has the night's tag
 ``runs/LOAD/night.json``                the night is complete and tagged; its summary
+``runs/underived.json``                 buckets that the derived tables do not follow, until a later load derives them
 ``results/JOB/NIGHT.json``              lineage of a finished job
 ``checksums/``                          what every file's bytes are, and copies of small ones
 ``fsck/``                               reports of checks, and how far one that was killed had come
@@ -33,6 +37,7 @@ RUNS = "runs"
 RESULTS = "results"
 CHECKSUMS = "checksums"
 FSCK = "fsck"
+UNDERIVED = f"{RUNS}/underived.json"
 _BATCH = "-backfill-"
 _TAG = "night-"
 _NIGHT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -165,6 +170,25 @@ class Load:
     def manifests(self) -> str:
         """Folder of the manifests."""
         return f"{self.root}/manifests"
+
+    @property
+    def audits(self) -> str:
+        """Folder of the verdicts."""
+        return f"{self.root}/audit"
+
+    def verdict(self, bucket: int, number: int) -> str:
+        """A verdict on one bucket; numbers count from 1."""
+        return f"{self.audits}/{bucket}-{number}.json"
+
+    @property
+    def quarantine(self) -> str:
+        """Folder of files in which the audit found something."""
+        return f"{self.root}/quarantine"
+
+    @property
+    def publishing(self) -> str:
+        """What is published of the load, see ``Decision``."""
+        return f"{self.root}/publishing.json"
 
     @property
     def published(self) -> str:

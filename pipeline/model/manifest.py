@@ -40,7 +40,10 @@ class VisitLine(_Record):
 
 
 class Manifest(_Record):
-    """Written last by a fetch task. No manifest: the task never happened."""
+    """Written last by a fetch task. No manifest: the task never happened.
+
+    ``damaged`` are files of the archive that could not be read, on account of which origins were not archived.
+    """
 
     load: str
     night: date
@@ -51,3 +54,4 @@ class Manifest(_Record):
     fetch_s: float
     files: tuple[LandedFile, ...]
     visits: tuple[VisitLine, ...]
+    damaged: tuple[str, ...] = ()

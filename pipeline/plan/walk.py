@@ -39,19 +39,35 @@ class Entry:
         return self.path.rpartition(b"/")[2]
 
 
-def walk(root: bytes, trees: Mapping[bytes, bytes], *, most_paths: int = MOST_PATHS) -> Iterator[Entry]:
+@dataclass(slots=True)
+class Budget:
+    """What may still be met: paths, directories counted too, and bytes of them. ``spent`` once it did not suffice."""
+
+    paths: int = MOST_PATHS
+    size_bytes: int = MOST_PATH_BYTES
+    spent: bool = False
+
+    def take(self, path: bytes) -> bool:
+        """Take a path from what is left; False if too little is."""
+        if self.paths < 1 or self.size_bytes < len(path):
+            self.spent = True
+            return False
+        self.paths -= 1
+        self.size_bytes -= len(path)
+        return True
+
+
+def walk(root: bytes, trees: Mapping[bytes, bytes], budget: Budget) -> Iterator[Entry]:
     """Every path below a root tree that is no directory, in no particular order.
 
     Entries come as written, names twice or with odd modes included. A malformed tree gives the entries before the
-    damage; the walk ends without a word after ``most_paths``, and does not follow paths longer than
-    ``LONGEST_PATH_BYTES``.
+    damage. The walk ends when the budget is spent, and does not follow paths longer than ``LONGEST_PATH_BYTES``.
 
     Args:
         root: id of the root tree.
         trees: bodies of trees by id.
-        most_paths: where the walk ends, directories counted too.
+        budget: for this walk; what was met is taken from it.
     """
-    left = most_paths
     stack = [(b"", root)]
     while stack:
         folder, oid = stack.pop()
@@ -60,10 +76,9 @@ def walk(root: bytes, trees: Mapping[bytes, bytes], *, most_paths: int = MOST_PA
             yield Entry(folder.rstrip(b"/"), 0, MISSING, oid)
             continue
         for mode, name, child in entries_before_damage(body):
-            if not left:
-                return
-            left -= 1
             path = folder + name
+            if not budget.take(path):
+                return
             kind = kind_of(mode)
             if len(path) > LONGEST_PATH_BYTES:
                 continue

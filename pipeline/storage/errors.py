@@ -82,8 +82,5 @@ class StoredFileDamaged(CheckFailed):
         self.path, self.problem = path, one_line(problem)
 
     def __str__(self) -> str:
-        return (
-            f"{self.path or 'a stored file, named in the log,'} can not be read: {self.problem}. If it is a landed "
-            "file, delete the manifest of its bucket and run the load again; if it belongs to a table, run "
-            "`pipeline fsck --repair`"
-        )
+        name = self.path or "a stored file, named in the log,"
+        return f"{name} cannot be read: {self.problem}. Bring it back with `pipeline fsck --repair`"

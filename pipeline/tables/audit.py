@@ -3,74 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.errors import CheckFailed
 from pipeline.model.tables import BY_NAME, OBJECT_TABLES
+from pipeline.tables.finding import Finding
 from pipeline.tables.frames import join_ids, local_frame, read_parquet
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.tombstones import not_taken_down
 
-SHOWN = 5
-"""Examples of each finding that are reported."""
-
 _KEY = ("bucket", "network", "oid")
+_FOUND = ("problem", "table", "bucket", "network", "oid")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is wrong with objects of one bucket; ``oids`` are hexadecimal, at most ``SHOWN``."""
+def audit(spark: SparkSession, files: Mapping[str, Sequence[str]], counts: Mapping[int, int]) -> list[Finding]:
+    """Check files of a load that are not in the tables yet.
 
-    problem: str
-    table: str
-    bucket: int
-    oids: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.table}, bucket {self.bucket}: {self.problem}: {', '.join(self.oids)}"
-
-
-class AuditFailed(CheckFailed):
-    """A load is incomplete or contradicts itself or the archive; nothing of it was published."""
-
-    def __init__(self, load: str, findings: Sequence[Finding]) -> None:
-        super().__init__(load, tuple(findings))
-        self.load, self.findings = load, tuple(findings)
-
-    def __str__(self) -> str:
-        listed = "; ".join(str(finding) for finding in self.findings)
-        buckets = ", ".join(str(bucket) for bucket in sorted({finding.bucket for finding in self.findings}))
-        return (
-            f"load {self.load} was not published. {listed}. Delete the manifests of bucket {buckets} and run the load "
-            "again, so that they are fetched anew; if it repeats, the server's repository or the fetch is at fault"
-        )
-
-
-def audit(spark: SparkSession, load: str, files: Mapping[str, Sequence[str]], counts: Mapping[int, int]) -> None:
-    """Check a load that is not in the tables yet.
+    Found are: an object that a new ref, commit or tag names and that is neither in the archive nor in the load; an
+    object that is twice in the load for one network; an id that has two contents, of which what the archive has counts,
+    else none; a blob said to be stored that has no bytes or the other way round. At most one finding for each network,
+    table and problem.
 
     Args:
-        load: its name, for the error.
-        files: URIs of its Parquet files by table; tables without files are missing.
-        counts: its number of rows by bucket; the archive is read in these buckets only.
-
-    Raises:
-        AuditFailed: an object that a new ref, commit or tag names is neither in the archive nor in the load; an object
-            is twice in the load for one network; an id has two contents, archive included; a blob said to be stored
-            has no bytes or the other way round.
+        files: URIs of the Parquet files by table; tables without files are missing.
+        counts: number of rows by bucket; the archive is read in these buckets only.
     """
     landing = _Landing(spark, files)
     try:
         checks = [df for df in (_missing(landing), _doubles(landing), _two_contents(landing, counts)) if df is not None]
-        rows = _union(checks).collect() if checks else []
+        if not checks:
+            return []
+        found = (
+            _union(checks).groupBy(*_FOUND[:-1]).agg(F.min("oid").alias("oid"), F.count_distinct("oid").alias("count"))
+        )
+        rows = found.collect()
     finally:
         landing.forget()
-    if rows:
-        raise AuditFailed(load, _findings([(r["problem"], r["table"], r["bucket"], bytes(r["oid"])) for r in rows]))
+    return sorted(map(_finding, rows), key=lambda f: (f.bucket, f.network or 0, f.problem))
+
+
+def _finding(row: Row) -> Finding:
+    more = f" and {row['count'] - 1} more" if row["count"] > 1 else ""
+    oid = "no id" if row["oid"] is None else bytes(row["oid"]).hex()
+    return Finding(row["bucket"], row["network"], f"{row['table']}: {row['problem']}: {oid}{more}")
 
 
 class _Landing:
@@ -126,7 +103,7 @@ def _missing(landing: _Landing) -> DataFrame | None:
     archive = _union(landing.spark.table(full_name(t)).select(*_KEY) for t in ("commits", "trees", "tags", "blobs"))
     found = join_ids(archive, missing.select(*_KEY), list(_KEY), "left_semi", counts)
     nowhere = not_taken_down(missing.join(found, list(_KEY), "left_anti"))
-    return nowhere.select("problem", "table", "bucket", "oid").distinct().limit(100)
+    return nowhere.select(*_FOUND)
 
 
 def _need(df: DataFrame, table: str, column: str, problem: str) -> DataFrame:
@@ -157,8 +134,7 @@ def _doubles(landing: _Landing) -> DataFrame | None:
         .groupBy(*_KEY)
         .agg(problem.alias("problem"), table.alias("table"))
         .where("problem IS NOT NULL")
-        .select("problem", "table", "bucket", "oid")
-        .limit(100)
+        .select(*_FOUND)
     )
 
 
@@ -166,26 +142,21 @@ def _two_contents(landing: _Landing, counts: Mapping[int, int]) -> DataFrame | N
     """Ids with more than one SHA-256 or size: a forged SHA-1, or rows that were mixed up."""
     if not landing.has("blobs"):
         return None
-    columns = ("bucket", "oid", "sha256", "size")
-    new = landing.table("blobs", *columns)
-    archived = landing.spark.table(full_name("blobs")).select(*columns)
-    archived = join_ids(archived, new.select("bucket", "oid"), ["bucket", "oid"], "left_semi", counts)
-    return (
-        new.unionByName(archived)
-        .groupBy("bucket", "oid")
-        .agg(F.min("sha256").alias("a"), F.max("sha256").alias("b"), F.min("size").alias("c"), F.max("size").alias("d"))
-        .where("a <> b OR c <> d")
-        .select(F.lit("an id has two contents").alias("problem"), F.lit("blobs").alias("table"), "bucket", "oid")
-        .limit(100)
+    key, fact = ["bucket", "oid"], F.struct("sha256", "size").alias("fact")
+    new = landing.table("blobs", *_KEY, "sha256", "size").select(*_KEY, fact)
+    archived = landing.spark.table(full_name("blobs")).select(*key, fact)
+    archived = join_ids(archived, new.select(*key), key, "left_semi", counts)
+    conflicts = (
+        new.select(*key, "fact", F.lit(None).cast("struct<sha256: binary, size: bigint>").alias("old"))
+        .unionByName(archived.select(*key, "fact", F.col("fact").alias("old")))
+        .groupBy(*key)
+        .agg(*(f(c).alias(f"{name}_{c}") for name, f in (("least", F.min), ("most", F.max)) for c in ("fact", "old")))
+        .where("least_fact <> most_fact")
     )
+    as_archived = F.col("fact").eqNullSafe(F.col("least_old")) | F.col("fact").eqNullSafe(F.col("most_old"))
+    problem = F.lit("an id has two contents").alias("problem")
+    return new.join(conflicts, key).where(~as_archived).select(problem, F.lit("blobs").alias("table"), *_KEY)
 
 
 def _union(frames: Iterable[DataFrame]) -> DataFrame:
     return reduce(DataFrame.unionByName, frames)
-
-
-def _findings(rows: Sequence[tuple[str, str, int, bytes]]) -> list[Finding]:
-    grouped: dict[tuple[str, str, int], list[str]] = {}
-    for problem, table, bucket, oid in rows:
-        grouped.setdefault((problem, table, bucket), []).append(oid.hex())
-    return [Finding(*key, tuple(sorted(oids)[:SHOWN])) for key, oids in sorted(grouped.items())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from urllib.parse import quote
 
 from pyspark.errors import PythonException
 
@@ -34,11 +35,24 @@ _DAMAGED = {
 _DAMAGED_WORDS = ("is not a Parquet file", "could not read page", "don't know what type")
 """Of exceptions without a class of their own."""
 
-_FILE = re.compile(r"(?:hdfs|file):/[^\s,]*\.(?:parquet|avro|json)\b")
+_READERS = re.compile(
+    r"^org\.apache\.(?:(?:iceberg|parquet)\.|spark\.sql\.execution\.datasources\.parquet\.|.*\.avro\.)"
+    r".*(?:Reader|Decoder|Decompressor|Parser|DataFileStream|Dictionary|Puffin|PositionDelete|DeleteLoader|Bitmap)"
+)
+"""Classes that decode files. What is raised inside of them is about what they read, whatever its name."""
 
+_NOT_OF_A_FILE = {"OutOfMemoryError", "InterruptedException", "InterruptedIOException", "ClosedByInterruptException"}
+
+_BELOW_ROOT = r"/[^\s,;'\"<>]*\.(?:parquet|avro|json|puffin|text)\b"
+"""A file's path below the archive's root, as we and Iceberg make them: nothing in it need be quoted."""
+
+
+_AUTHORITY = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?")
+_JAVA_QUOTES = re.compile(r"[^\w/\-!.~'()*,;:$&+=@]")
+"""What a Java URI spells with percent signs; letters of all alphabets are none of it."""
 
 _RAISED = re.compile(r"^([A-Za-z_][\w.]*): (.+)$", re.MULTILINE)
-_UNREADABLE = re.compile(r"(?P<path>\S+) can not be read: (?P<problem>.*?)\. If it is a landed")
+_UNREADABLE = re.compile(r"(?P<path>.+?) cannot be read: (?P<problem>.*)\. Bring it back")
 
 
 class SparkFailed(PipelineError):
@@ -127,14 +141,31 @@ def _is_damaged(cause: JavaObject, own_file: str) -> bool:
     name, message = _simple(str(cause.getClass().getName())), str(cause.getMessage())
     if name in _GONE:
         return bool(own_file)
-    return name in _DAMAGED or any(words in message for words in _DAMAGED_WORDS)
+    if name in _DAMAGED or any(words in message for words in _DAMAGED_WORDS):
+        return True
+    return name not in _NOT_OF_A_FILE and any(
+        _READERS.match(str(frame.getClassName())) for frame in cause.getStackTrace()
+    )
 
 
 def _own_file(chain: Iterable[JavaObject], where: str) -> str:
-    """The first file of the archive that the messages name; "" for none. Java writes file:/x for file:///x."""
-    root = where.replace("file:///", "file:/")
-    named = _FILE.findall("\n".join(str(cause.getMessage()) for cause in chain))
-    return next((path for path in named if path.replace("file:///", "file:/").startswith(root)), "")
+    return named_file("\n".join(str(cause.getMessage()) for cause in chain), where)
+
+
+def named_file(text: str, where: str) -> str:
+    """The URI of the first file of the archive that a text names; "" for none.
+
+    It is found by the archive's root, which may have any characters in it. Java writes file:/x, file:///x and /x for
+    the same file, with or without percent signs for what is odd.
+
+    Args:
+        where: the archive's root as storage has it, without percent signs of our own.
+    """
+    root = _AUTHORITY.sub("", where)
+    spelled = {root, _JAVA_QUOTES.sub(lambda odd: quote(odd[0]), root), quote(root)}
+    roots = "|".join(re.escape(text) for text in sorted(spelled))
+    found = re.search(rf"(?<![\w/.-])(?:(?:file|hdfs):(?://[^/\s]*)?)?(?:{roots})({_BELOW_ROOT})", text)
+    return "" if found is None else f"{where}{found[1]}"
 
 
 def _simple(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import pyarrow as pa
@@ -16,6 +17,8 @@ from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets
 from pipeline.tables.language import count_lines, language_of
 from pipeline.tables.rewrite import Seen, overwrite
 from pipeline.tables.session import split_freely
+
+log = logging.getLogger(__name__)
 
 KEY = ["bucket", "network", "oid"]
 
@@ -110,7 +113,16 @@ def look_at(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for name, cell in zip(batch["name"].to_pylist(), batch["content"], strict=True):
             content = cell.as_py()
             binary = b"\0" in content[:8000]
-            language.append(None if binary else language_of(name, content))
+            language.append(None if binary else _language(name, content))
             lines.append(None if binary else count_lines(content))
         columns = [*(batch[key] for key in KEY), pa.array(language, pa.string()), pa.array(lines, pa.int64())]
         yield pa.RecordBatch.from_arrays(columns, schema=_LOOKED)
+
+
+def _language(name: str, content: bytes) -> str | None:
+    """As ``language_of``; None where whoever wrote the content found a way to make the lexers fail."""
+    try:
+        return language_of(name, content)
+    except Exception as error:
+        log.warning("no language for %r: %s: %s", name[:100], type(error).__name__, str(error)[:200])
+        return None

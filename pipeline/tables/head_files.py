@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,10 +13,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.model.layout import Load
-from pipeline.model.tables import FILES, OID, extension, spark_type
-from pipeline.model.text import text_and_raw, text_of
-from pipeline.plan.walk import MISSING, Entry, subtrees, walk
+from pipeline.model.tables import FILES, OID, spark_type
+from pipeline.plan.walk import MISSING, subtrees
 from pipeline.tables.frames import local_frame
+from pipeline.tables.head_walk import CUT, NETWORK_PATH_BYTES, NETWORK_PATHS, WALKED, walker
 from pipeline.tables.iceberg import LOAD_PROPERTY, IcebergTable, full_name, in_buckets
 from pipeline.tables.rewrite import Seen, overwrite, until_committed
 from pipeline.tables.session import split_freely
@@ -24,8 +25,25 @@ log = logging.getLogger(__name__)
 
 OBJECT = pa.schema([("bucket", pa.int32()), ("network", pa.int64()), ("oid", OID)])
 
-_ROOTS = ("bucket", "network", "origin", "tree")
-_BODIES = pa.schema([("bucket", pa.int32()), ("network", pa.int64()), ("oid", OID), ("content", pa.binary())])
+Place = tuple[int, int, bytes]
+"""Bucket, network and id of a tree."""
+
+TURNS = 4
+MOST_LEVELS = 128
+"""Levels of trees that HEAD may reach anew in one turn: real ones have some twenty."""
+
+MOST_IDS = 1_000_000
+"""Ids of trees that this process holds at once, 200 bytes each."""
+
+MOST_CHILDREN = 100_000
+"""Trees directly in one tree that are looked up."""
+
+_SAID = 20
+
+_ROOTS = ["network", "origin", "tree"]
+_BODIES = ("bucket", "network", "oid", "content")
+_LEVEL = OBJECT.append(pa.field("child", OID))
+_LEVEL_TYPES = "bucket int, network bigint, oid binary, child binary"
 _FILES_TYPES = ", ".join(f"{column.name} {spark_type(column.type)}" for column in FILES.columns)
 
 
@@ -40,7 +58,7 @@ def replace_files(
 
     Trees that a HEAD reaches only now (a merged branch) are found among the others and marked ``at_head`` first. A tree
     that is nowhere is left out with a warning: the audit holds a load's commits and their trees against the archive,
-    but not what is below.
+    but not what is below. What does not fit the limits of a walk is left out with a warning, too.
 
     Args:
         heads: moved origins, as ``HEADS``, whose ``head_moved`` is true.
@@ -66,110 +84,89 @@ def _walked(
     spark: SparkSession, heads: pa.Table, buckets: Collection[int], check_lease: Callable[[], None]
 ) -> Iterator[DataFrame]:
     """Rows of ``files`` for the heads, cached while the context lasts."""
-    rows = _walk(spark, heads, buckets, None).persist()
+    rows = _walk(spark, heads, buckets)
     try:
-        missing = rows.where(F.col("kind") == MISSING).select(*OBJECT.names).distinct().toArrow().cast(OBJECT)
-        if missing.num_rows:
+        for _ in range(TURNS):
+            missing = _missing(rows, heads)
+            hidden = _hidden(spark, missing, buckets) if missing else set()
+            if not hidden:
+                break
             rows.unpersist()
-            found, hidden = _look_up(spark, missing, buckets)
-            if hidden.num_rows:
-                promote_trees(spark, hidden, check_lease)
-            rows = _walk(spark, heads, buckets, found).persist()
-            for lost in rows.where(F.col("kind") == MISSING).limit(5).collect():
-                log.warning("network %d: tree %s is at HEAD but nowhere", lost["network"], bytes(lost["oid"]).hex())
-        yield rows.where(F.col("kind") != MISSING)
+            promote_trees(spark, _table(sorted(hidden), OBJECT), check_lease)
+            rows = _walk(spark, heads, buckets)
+        _warn(rows, heads)
+        yield rows.where(~F.col("kind").isin(MISSING, WALKED, CUT))
     finally:
         rows.unpersist()
 
 
-def _walk(spark: SparkSession, heads: pa.Table, buckets: Collection[int], more: pa.Table | None) -> DataFrame:
-    roots = local_frame_of(spark, heads.filter(pc.is_valid(heads["tree"])).select(_ROOTS))
-    bodies = (
+def _walk(spark: SparkSession, heads: pa.Table, buckets: Collection[int]) -> DataFrame:
+    """The rows of ``walker``, cached."""
+    roots: dict[int, dict[bytes, list[str]]] = {}
+    for row in heads.filter(pc.is_valid(heads["tree"])).select(_ROOTS).to_pylist():
+        roots.setdefault(row["network"], {}).setdefault(row["tree"], []).append(row["origin"])
+    walk = walker({n: list(trees.items()) for n, trees in roots.items()}, NETWORK_PATHS, NETWORK_PATH_BYTES)
+    networks = local_frame_of(spark, heads.select(["bucket", "network"])).distinct()
+    return (
         spark.table(full_name("trees"))
         .where(in_buckets(buckets) & F.col("at_head"))
-        .join(F.broadcast(roots.select("bucket", "network").distinct()), ["bucket", "network"], "left_semi")
-        .select(*_BODIES.names)
-    )
-    if more is not None:
-        bodies = bodies.unionByName(local_frame_of(spark, more))
-    return (
-        bodies.groupBy("bucket", "network")
-        .cogroup(roots.groupBy("bucket", "network"))
-        .applyInArrow(walk_network, _FILES_TYPES)
+        .join(F.broadcast(networks), ["bucket", "network"], "left_semi")
+        .select(*_BODIES)
+        .groupBy("bucket", "network")
+        .applyInArrow(walk, _FILES_TYPES)
+        .persist()
     )
 
 
-def walk_network(bodies: pa.Table, roots: pa.Table) -> pa.Table:
-    """Rows of ``files`` of all origins of one network; origins with one tree share the walk."""
-    if not roots.num_rows:
-        return FILES.arrow_schema.empty_table()
-    trees = dict(zip(bodies["oid"].to_pylist(), bodies["content"].to_pylist(), strict=True))
-    origins: dict[bytes, list[str]] = {}
-    for origin, tree in zip(roots["origin"].to_pylist(), roots["tree"].to_pylist(), strict=True):
-        origins.setdefault(tree, []).append(origin)
-    bucket, network = roots["bucket"][0].as_py(), roots["network"][0].as_py()
-    parts = [
-        _rows(bucket, network, origin, paths)
-        for tree, urls in origins.items()
-        for paths in [_paths(tree, trees)]
-        for origin in urls
-    ]
-    return pa.concat_tables(parts)
+def _missing(rows: DataFrame, heads: pa.Table) -> set[Place]:
+    """Trees that a walk did not have, roots among them; at most ``MOST_IDS``, of the others there is another turn."""
+    told = rows.where(F.col("kind") == MISSING).select(*OBJECT.names).distinct().limit(MOST_IDS).toArrow()
+    walked = rows.where(F.col("kind").isin(WALKED, CUT)).select("origin").toArrow()
+    done = pc.is_in(heads["origin"], value_set=walked["origin"].combine_chunks())
+    without = heads.filter(pc.and_(pc.is_valid(heads["tree"]), pc.invert(done)))
+    roots = without.select(["bucket", "network", "tree"])
+    return {tuple(row.values()) for row in [*told.to_pylist(), *roots.to_pylist()]}
 
 
-_PATHS = pa.schema(
-    [FILES.arrow_schema.field(name) for name in ("path", "path_raw", "name", "ext", "mode", "kind", "oid")]
-)
+def _warn(rows: DataFrame, heads: pa.Table) -> None:
+    """Say which origins have not all of their files."""
+    for lost in rows.where(F.col("kind") == MISSING).limit(_SAID).collect():
+        log.warning("%s: tree %s is at HEAD but nowhere", lost["origin"], bytes(lost["oid"]).hex())
+    for cut in rows.where(F.col("kind") == CUT).limit(_SAID).collect():
+        log.warning("%s: HEAD has too many paths; files has only the first of them", cut["origin"])
 
 
-def _paths(root: bytes, trees: dict[bytes, bytes]) -> pa.Table:
-    columns: list[list[object]] = [[] for _ in _PATHS]
-    for entry in walk(root, trees):
-        for column, value in zip(columns, _cells(entry), strict=True):
-            column.append(value)
-    arrays = [pa.array(values, field.type) for values, field in zip(columns, _PATHS, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=_PATHS)
+def _hidden(spark: SparkSession, missing: set[Place], buckets: Collection[int]) -> set[Place]:
+    """Those of some trees, and of the trees below them, that are archived and not marked ``at_head``.
 
-
-def _cells(entry: Entry) -> tuple[str, bytes | None, str, str, int, str, bytes]:
-    path, raw = text_and_raw(entry.path)
-    name = text_of(entry.name)
-    return path, raw, name, extension(name), entry.mode & 0x7FFFFFFF, entry.kind, entry.oid
-
-
-def _rows(bucket: int, network: int, origin: str, paths: pa.Table) -> pa.Table:
-    places = ((bucket, pa.int32()), (network, pa.int64()), (origin, pa.string()))
-    constants = [pa.repeat(pa.scalar(value, type_), paths.num_rows) for value, type_ in places]
-    return pa.Table.from_arrays([*constants, *paths.columns], schema=FILES.arrow_schema)
-
-
-def _look_up(spark: SparkSession, missing: pa.Table, buckets: Collection[int]) -> tuple[pa.Table, pa.Table]:
-    """Read trees by id, and those below them that are not marked either, level by level.
-
-    Returns:
-        The trees that were found, and the ids of those among them that are not marked ``at_head``.
+    Only ids come to this process, a level of the trees at a time.
     """
-    trees = spark.table(full_name("trees")).where(in_buckets(buckets))
-    key = ["bucket", "network", "oid"]
-    bodies: dict[tuple[int, int, bytes], bytes] = {}
-    hidden: set[tuple[int, int, bytes]] = set()
-    wanted = {tuple(row.values()) for row in missing.to_pylist()}
-    while wanted:
+    trees = spark.table(full_name("trees")).where(in_buckets(buckets) & ~F.col("at_head"))
+    hidden: set[Place] = set()
+    wanted = missing
+    for _ in range(MOST_LEVELS):
         ids = F.broadcast(local_frame(spark, sorted(wanted), OBJECT))
-        level = trees.join(ids, key, "left_semi").select(*key, "content", "at_head").collect()
-        below: set[tuple[int, int, bytes]] = set()
-        for row in level:
-            place = (row["bucket"], row["network"], bytes(row["oid"]))
-            bodies[place] = bytes(row["content"])
-            if not row["at_head"]:
-                hidden.add(place)
-                below |= {(*place[:2], child) for child in subtrees(bodies[place])}
-        wanted = below - bodies.keys()
-    found = [(*place, body) for place, body in bodies.items()]
-    return _table(found, _BODIES), _table(sorted(hidden), OBJECT)
+        found = trees.join(ids, OBJECT.names, "left_semi").select(*_BODIES)
+        level = found.mapInArrow(children, _LEVEL_TYPES).distinct().limit(MOST_IDS).toArrow().to_pylist()
+        hidden |= {(row["bucket"], row["network"], row["oid"]) for row in level}
+        below = {(row["bucket"], row["network"], row["child"]) for row in level if row["child"] is not None}
+        wanted = below - hidden
+        if not wanted or len(hidden) >= MOST_IDS:
+            break
+    return hidden
 
 
-def _table(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
+def children(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Trees, each with the trees that it contains, one a row; and once with none."""
+    for batch in batches:
+        for row in batch.to_pylist():
+            inside = [None, *islice(subtrees(row["content"]), MOST_CHILDREN)]
+            places = [[row[name]] * len(inside) for name in OBJECT.names]
+            arrays = [pa.array(values, field.type) for values, field in zip([*places, inside], _LEVEL, strict=True)]
+            yield pa.RecordBatch.from_arrays(arrays, schema=_LEVEL)
+
+
+def _table(rows: Sequence[Place], schema: pa.Schema) -> pa.Table:
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)
     arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)

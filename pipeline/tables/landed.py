@@ -8,29 +8,27 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from pipeline.errors import CheckFailed
+from pipeline.errors import PipelineError
 from pipeline.model.layout import Load, table_data
 from pipeline.model.manifest import LandedFile, Manifest
-from pipeline.model.tables import BY_NAME, LANDED
+from pipeline.model.tables import BY_NAME, LANDED, REFS, VISITS
+from pipeline.model.verdict import PublishedBucket
 from pipeline.storage.errors import AlreadyThere, FileMissing, StoredFileDamaged
-from pipeline.storage.interface import Storage
+from pipeline.storage.interface import Entry, Storage
 from pipeline.storage.parquet import open_parquet_file
+from pipeline.tables.finding import Finding
 
 _THREADS = 16
+_BATCH_ROWS = 4096
+_READ_WHOLE = (REFS.name, VISITS.name)
+"""Small tables that decide where origins stand: every page of them is checked before anything is published."""
+
+Landed = Manifest | PublishedBucket
+"""The files of one bucket and one attempt."""
 
 
-class BadLanding(CheckFailed):
+class _Unfit(Exception):
     """A landed file is not what its manifest says."""
-
-    def __init__(self, path: str, problem: str) -> None:
-        super().__init__(path, problem)
-        self.path, self.problem = path, problem
-
-    def __str__(self) -> str:
-        return (
-            f"{self.path}: {self.problem}. Nothing was published; delete the manifest of its bucket and run the load "
-            "again, so that the bucket is fetched anew"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +46,28 @@ class MovingFile:
         return self.landed.table
 
 
-def locate(storage: Storage, load: Load, manifests: Sequence[Manifest]) -> list[MovingFile]:
-    """Find every file of the manifests that has rows, in the landing or where an earlier attempt moved it to.
+def locate(storage: Storage, load: Load, landed: Sequence[Landed]) -> tuple[list[MovingFile], list[Finding]]:
+    """Find every file that has rows, in the landing or where an earlier attempt moved it to.
 
-    Raises:
-        BadLanding: a file is in neither place, or has another size, number of rows or schema than it must have.
+    A file that is in neither place, or has another size, number of rows or schema than it must have, is a finding about
+    its bucket.
     """
-    wanted = [(manifest, file) for manifest in manifests for file in manifest.files if file.rows]
+    wanted = [(bucket, file) for bucket in landed for file in bucket.files if file.rows]
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(lambda pair: _locate(storage, load, *pair), wanted))
+        found = list(pool.map(lambda pair: _located(storage, load, *pair), wanted))
+    files = [file for file in found if isinstance(file, MovingFile)]
+    return files, [finding for finding in found if isinstance(finding, Finding)]
 
 
-def final_path(load: Load, manifest: Manifest, file: LandedFile) -> str:
+def find(storage: Storage, load: Load, landed: Landed, file: LandedFile) -> Entry | None:
+    """A file in the landing or where an earlier attempt moved it to; None if it is in neither place."""
+    return storage.stat(file.path) or storage.stat(final_path(load, landed, file))
+
+
+def final_path(load: Load, landed: Landed, file: LandedFile) -> str:
     """Where Publish moves a file: its run's name keeps attempts apart, its own name the files of a run."""
     name = file.path.rpartition("/")[2]
-    return f"{table_data(file.table, load.name)}/bucket={manifest.bucket}/{manifest.run_id}-{name}"
+    return f"{table_data(file.table, load.name)}/bucket={landed.bucket}/{landed.run_id}-{name}"
 
 
 def digest(files: Sequence[MovingFile]) -> str:
@@ -88,31 +93,42 @@ def _move(storage: Storage, file: MovingFile) -> None:
             raise
 
 
-def _locate(storage: Storage, load: Load, manifest: Manifest, file: LandedFile) -> MovingFile:
+def _located(storage: Storage, load: Load, landed: Landed, file: LandedFile) -> MovingFile | Finding:
+    try:
+        return _locate(storage, load, landed, file)
+    except _Unfit as error:
+        return Finding(landed.bucket, None, f"{file.path}: {error}")
+    except PipelineError as error:
+        if error.retryable:
+            raise
+        return Finding(landed.bucket, None, str(error))
+
+
+def _locate(storage: Storage, load: Load, landed: Landed, file: LandedFile) -> MovingFile:
     if file.table not in {table.name for table in LANDED}:
-        raise BadLanding(file.path, f"fetch tasks do not write the table {file.table}")
-    folder = load.landing(manifest.bucket, manifest.run_id)
-    if manifest.load != load.name or not file.path.startswith(f"{folder}/"):
-        raise BadLanding(file.path, f"it does not belong to {folder}")
-    final = final_path(load, manifest, file)
-    for path in (file.path, final):
-        entry = storage.stat(path)
-        if entry is not None:
-            if entry.size_bytes != file.size_bytes:
-                raise BadLanding(path, f"{entry.size_bytes} bytes instead of {file.size_bytes}")
-            _check_footer(storage, path, file)
-            return MovingFile(file, manifest.bucket, final, path)
-    raise BadLanding(file.path, "the file is missing")
+        raise _Unfit(f"fetch tasks do not write the table {file.table}")
+    folder = load.landing(landed.bucket, landed.run_id)
+    if not file.path.startswith(f"{folder}/"):
+        raise _Unfit(f"it does not belong to {folder}")
+    entry = find(storage, load, landed, file)
+    if entry is None:
+        raise _Unfit("the file is missing")
+    if entry.size_bytes != file.size_bytes:
+        raise _Unfit(f"{entry.size_bytes} bytes instead of {file.size_bytes}")
+    _check(storage, entry.path, file)
+    return MovingFile(file, landed.bucket, final_path(load, landed, file), entry.path)
 
 
-def _check_footer(storage: Storage, path: str, file: LandedFile) -> None:
+def _check(storage: Storage, path: str, file: LandedFile) -> None:
     try:
         with open_parquet_file(storage, path) as parquet:
             rows, schema = parquet.metadata.num_rows, parquet.schema_arrow
+            if file.table in _READ_WHOLE:
+                for _ in parquet.iter_batches(_BATCH_ROWS):
+                    pass
     except StoredFileDamaged as error:
-        raise BadLanding(path, error.problem) from error
+        raise _Unfit(error.problem) from error
     if rows != file.rows:
-        raise BadLanding(path, f"{rows} rows instead of {file.rows}")
-    expected = BY_NAME[file.table].arrow_schema
-    if not schema.equals(expected, check_metadata=False):
-        raise BadLanding(path, f"its columns are not those of {file.table}: {', '.join(schema.names)}")
+        raise _Unfit(f"{rows} rows instead of {file.rows}")
+    if not schema.equals(BY_NAME[file.table].arrow_schema, check_metadata=False):
+        raise _Unfit(f"its columns are not those of {file.table}: {', '.join(schema.names)}"[:300])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,20 +19,30 @@ from pipeline.model.tables import OBJECT_TABLES
 from pipeline.model.visit import VisitStatus
 from pipeline.plan.origins import FARTHEST_DUE_DAYS, LOOKED_AT
 from pipeline.storage.documents import read_document
+from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.storage.parquet import open_parquet_file
+from pipeline.tables.damage import damaged_file
 from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name, in_buckets
+from pipeline.tables.isolate import isolate_buckets
 from pipeline.tables.refs import current_refs, exact
 from pipeline.tables.tombstones import current, tombstone_ids
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class PlanSummary:
-    """What a load will look at; ``buckets`` maps each bucket with work to its number of due origins."""
+    """What a load will look at; ``buckets`` maps each bucket with work to its number of due origins.
+
+    ``damaged`` are files of the archive that cannot be read; the origins of their buckets are not looked at.
+    """
 
     origins_due: int
     buckets: dict[int, int]
+    damaged: tuple[str, ...] = ()
 
 
 _URLS = pa.schema([("url", pa.string())])
@@ -76,7 +87,8 @@ def write_plan(
     refs tell. ``load.plan_files/bucket=N`` gets the live data files of the object tables: table, uri, rows.
     ``load.plan_tombstones/bucket=N`` gets the ids of objects that must not come back: network, null for all, oid. No
     folder exists when there is nothing in it. ``load.plan`` is written last. An origin whose next date is farther away
-    than any visit could have put it is due: its last visit was dated wrongly.
+    than any visit could have put it is due: its last visit was dated wrongly. A bucket of
+    which something cannot be read is passed by.
 
     Args:
         buckets: number of buckets of the archive.
@@ -84,26 +96,33 @@ def write_plan(
             passed by. None for all that are due.
         check_lease: raises when this run may not write any more; called before each write.
     """
-    origins = _with_due(spark, load, None if only is None else _frame(spark, only))
-    counts = {row["bucket"]: row["count"] for row in origins.where("due").groupBy("bucket").count().collect()}
+    frame = None if only is None else _frame(spark, only)
+    check_lease()
+    for folder in (load.plan_origins, load.plan_files):
+        storage.delete(folder, recursive=True)
+
+    def work(some: list[int]) -> dict[int, int]:
+        origins = _with_due(spark, load, frame)
+        if len(some) < buckets:
+            origins = origins.where(in_buckets(some))
+        counts = {row["bucket"]: row["count"] for row in origins.where("due").groupBy("bucket").count().collect()}
+        if counts:
+            check_lease()
+            _write(_plan_origins(spark, origins, counts), storage.uri(load.plan_origins))
+        return counts
+
+    planned = isolate_buckets(spark, storage, range(buckets), work)
+    for bucket, error in planned.failed.items():
+        log.error("load %s: no origin of bucket %d is visited: %s", load.name, bucket, error)
+    counts = {bucket: due for part in planned.done for bucket, due in part.items()}
     if counts:
-        check_lease()
-        _write(_plan_origins(spark, origins, counts), storage.uri(load.plan_origins))
         check_lease()
         _write(_plan_files(spark, counts), storage.uri(load.plan_files))
         check_lease()
         plan_tombstones(spark, storage, load, counts)
-    summary = PlanSummary(sum(counts.values()), counts)
-    document = {
-        "load": load.name,
-        "night": load.night.isoformat(),
-        "of_buckets": buckets,
-        "origins_due": summary.origins_due,
-        "buckets": {str(bucket): due for bucket, due in sorted(counts.items())},
-    }
+    damaged = {damaged_file(storage, bucket, error) for bucket, error in planned.failed.items()}
     check_lease()
-    storage.replace(load.plan, json.dumps(document, indent=1).encode())
-    return summary
+    return _write_summary(storage, load, PlanSummary(sum(counts.values()), counts, tuple(sorted(damaged))))
 
 
 def read_plan(storage: Storage, load: Load) -> PlanSummary:
@@ -111,13 +130,50 @@ def read_plan(storage: Storage, load: Load) -> PlanSummary:
 
     Raises:
         FileMissing: there is no plan yet.
+        StoredFileDamaged: nobody can tell what it said.
     """
     return read_document(storage, load.plan, _summary)
 
 
 def _summary(data: bytes) -> PlanSummary:
     document = json.loads(data)
-    return PlanSummary(document["origins_due"], {int(bucket): due for bucket, due in document["buckets"].items()})
+    counts = {int(bucket): int(due) for bucket, due in document["buckets"].items()}
+    return PlanSummary(int(document["origins_due"]), counts, tuple(map(str, document.get("damaged", ()))))
+
+
+def restore_plan_summary(storage: Storage, load: Load) -> PlanSummary:
+    """Write the summary of a plan again from the rest of the plan, after it was damaged."""
+    counts = {}
+    for folder in storage.list(load.plan_origins):
+        bucket = folder.path.rpartition("/bucket=")[2]
+        if bucket.isdecimal():
+            counts[int(bucket)] = _due(storage, folder.path)
+    return _write_summary(storage, load, PlanSummary(sum(counts.values()), counts))
+
+
+def _due(storage: Storage, folder: str) -> int:
+    """Due origins of a bucket's plan; 1 if it cannot be read, which its fetch task will find out."""
+    due = 0
+    try:
+        for entry in storage.list(folder):
+            if entry.path.endswith(".parquet"):
+                with open_parquet_file(storage, entry.path) as file:
+                    due += sum(sum(batch["due"].to_pylist()) for batch in file.iter_batches(columns=["due"]))
+    except StoredFileDamaged:
+        return 1
+    return due
+
+
+def _write_summary(storage: Storage, load: Load, summary: PlanSummary) -> PlanSummary:
+    document = {
+        "load": load.name,
+        "night": load.night.isoformat(),
+        "origins_due": summary.origins_due,
+        "buckets": {str(bucket): due for bucket, due in sorted(summary.buckets.items())},
+        "damaged": summary.damaged,
+    }
+    storage.replace(load.plan, json.dumps(document, indent=1).encode())
+    return summary
 
 
 def _frame(spark: SparkSession, urls: Collection[str]) -> DataFrame:
@@ -200,4 +256,4 @@ def plan_tombstones(spark: SparkSession, storage: Storage, load: Load, buckets: 
 
 def _write(df: DataFrame, uri: str) -> None:
     """One task, so one file, for a bucket; Spark makes few tasks of many small buckets."""
-    df.repartition("bucket").write.mode("overwrite").partitionBy("bucket").parquet(uri)
+    df.repartition("bucket").write.mode("append").partitionBy("bucket").parquet(uri)

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict
 from pyspark.sql import SparkSession
 
-from pipeline.errors import CheckFailed
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
-from pipeline.model.tables import LANDED
+from pipeline.model.tables import LANDED, VISITS
+from pipeline.model.verdict import Decision
+from pipeline.model.visit_counts import VisitCounts
 from pipeline.storage.documents import read_document
 from pipeline.storage.interface import Storage
-from pipeline.tables.audit import audit
+from pipeline.tables.damage import damaged_file
+from pipeline.tables.decide import decide, read_decision
 from pipeline.tables.iceberg import DIGEST_PROPERTY, LOAD_PROPERTY, IcebergTable, NewFile
-from pipeline.tables.landed import MovingFile, digest, locate, move
+from pipeline.tables.isolate import isolate_buckets
+from pipeline.tables.landed import Landed, MovingFile, digest, move
 from pipeline.tables.origins import apply_visits
+from pipeline.tables.quarantine import Standing
 from pipeline.tables.recall import reopen_takedowns
 from pipeline.tables.rewrite import see, until_committed
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class TableCounts:
+class TableCounts(BaseModel):
     """What a load brought to one table, and the buckets that it went to."""
+
+    model_config = ConfigDict(frozen=True)
 
     files: int
     rows: int
@@ -37,26 +43,14 @@ class TableCounts:
     buckets: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PublishSummary:
+class PublishSummary(BaseModel):
     """What a load brought; tables that got nothing are missing. ``buckets`` are those with any file."""
 
-    tables: Mapping[str, TableCounts]
+    model_config = ConfigDict(frozen=True)
+
+    tables: dict[str, TableCounts]
     buckets: tuple[int, ...]
-
-
-class LoadChanged(CheckFailed):
-    """A table has the load already, made of other files."""
-
-    def __init__(self, load: str, table: str) -> None:
-        super().__init__(load, table)
-        self.load, self.table = load, table
-
-    def __str__(self) -> str:
-        return (
-            f"{self.table} has the load {self.load} already, made of other files than the manifests name: they were "
-            "rewritten after publishing began. Nothing was changed; put the old manifests back"
-        )
+    visits: VisitCounts = VisitCounts()
 
 
 def publish(
@@ -66,30 +60,32 @@ def publish(
     manifests: Sequence[Manifest],
     run_id: str,
     check_lease: Callable[[], None],
+    scratch: Path | None = None,
 ) -> PublishSummary:
-    """Audit a load, move its files to their tables' folders and register them; then bring ``origins`` up to date.
+    """Decide what of a load is published, move its files to their tables' folders and register them; then ``origins``.
 
     May be called again after a crash at any point, and then does what is left. Each table takes the load in one commit
-    that carries the load's name and a digest of all its files, by which a rerun knows it; the audit precedes the first
-    of them, so a rerun that finds one need not repeat it. Only files that a manifest names are ever moved or
-    registered. ``load.published`` is written last.
+    that carries the load's name, by which a rerun knows it. Only files that the decision names are ever moved or
+    registered; what the audit found at fault is in quarantine by then. ``load.published`` is written last.
 
     Args:
         run_id: of the run that publishes, for the marker and the log.
         check_lease: raises when this run may not write any more; called before each commit.
+        scratch: a local folder for what is landed anew; none: the system's.
 
     Raises:
-        BadLanding: a file is not what its manifest says.
-        AuditFailed: see ``audit``.
-        LoadChanged: an earlier attempt published other files under this name.
+        CheckFailed: a table's metadata is damaged, or the load is at fault in a way that no bucket is to blame for.
     """
-    files = locate(storage, load, manifests)
-    summary = _summary(files)
+    standing = Standing(storage, load, manifests, scratch or Path(tempfile.gettempdir()))
+    before = read_decision(storage, load)
+    landed: list[Landed] = [*standing.manifests().values(), *(before.buckets if before else ())]
+    named = {file.table for each in landed for file in each.files}
+    tables = {table.name: IcebergTable(spark, table.name) for table in LANDED if table.name in named}
+    registered = {name for name, table in tables.items() if _has_load(table, load)}
+    decision, files = decide(spark, storage, load, standing, before, check_lease, begun=bool(registered))
+    summary = _summary(files, decision)
     load_digest = digest(files)
-    tables = {name: IcebergTable(spark, name) for name in summary.tables}
-    registered = {name for name, table in tables.items() if _has_load(table, load, load_digest)}
     if not registered:
-        audit(spark, load.name, _uris(storage, files), _rows_by_bucket(files))
         reopen_takedowns(spark, _uris(storage, files))
     check_lease()
     move(storage, files)
@@ -97,13 +93,37 @@ def publish(
         if table.name in summary.tables and table.name not in registered:
             mine = [NewFile(storage.uri(file.final), file.bucket) for file in files if file.table == table.name]
             _register(spark, table.name, mine, load, load_digest, check_lease)
-    visits = [storage.uri(file.final) for file in files if file.table == "visits"]
-    if visits:
-        apply_visits(spark, visits, summary.buckets, load, check_lease)
-    storage.replace(load.published, json.dumps({"run_id": run_id, **asdict(summary)}, indent=1).encode())
+    summary = _with_damage(summary, _apply_visits(spark, storage, load, files, check_lease))
+    document = {"run_id": run_id, **summary.model_dump(mode="json")}
+    storage.replace(load.published, json.dumps(document, indent=1).encode())
     rows = sum(counts.rows for counts in summary.tables.values())
     log.info("load %s: %d rows in %d files published by %s", load.name, rows, len(files), run_id)
     return summary
+
+
+def _apply_visits(
+    spark: SparkSession, storage: Storage, load: Load, files: Sequence[MovingFile], check_lease: Callable[[], None]
+) -> list[str]:
+    """Bring ``origins`` up to date; origins of a bucket of which something cannot be read stay due as they were.
+
+    Returns:
+        The damaged files.
+    """
+    visits = [file for file in files if file.table == VISITS.name]
+
+    def work(buckets: list[int]) -> None:
+        uris = [storage.uri(file.final) for file in visits if file.bucket in buckets]
+        apply_visits(spark, uris, buckets, load, check_lease)
+
+    applied = isolate_buckets(spark, storage, {file.bucket for file in visits}, work)
+    for bucket, error in applied.failed.items():
+        log.error("load %s: the origins of bucket %d stay due as they were: %s", load.name, bucket, error)
+    return [damaged_file(storage, bucket, error) for bucket, error in applied.failed.items()]
+
+
+def _with_damage(summary: PublishSummary, damaged: Sequence[str]) -> PublishSummary:
+    all_damaged = tuple(sorted({*summary.visits.damaged, *damaged}))
+    return summary.model_copy(update={"visits": summary.visits.model_copy(update={"damaged": all_damaged})})
 
 
 def read_published(storage: Storage, load: Load) -> PublishSummary:
@@ -112,16 +132,7 @@ def read_published(storage: Storage, load: Load) -> PublishSummary:
     Raises:
         FileMissing: it was not.
     """
-    return read_document(storage, load.published, _parsed)
-
-
-def _parsed(data: bytes) -> PublishSummary:
-    document = json.loads(data)
-    tables = {
-        name: TableCounts(**{**counts, "buckets": tuple(counts["buckets"])})
-        for name, counts in document["tables"].items()
-    }
-    return PublishSummary(tables, tuple(document["buckets"]))
+    return read_document(storage, load.published, PublishSummary.model_validate_json)
 
 
 def _register(
@@ -136,7 +147,7 @@ def _register(
 
     def attempt() -> None:
         seen = see(spark, table)
-        if _has_load(seen.iceberg, load, load_digest):
+        if _has_load(seen.iceberg, load):
             return
         check_lease()
         seen.iceberg.append_files(files, {LOAD_PROPERTY: load.name, DIGEST_PROPERTY: load_digest}, seen.snapshot)
@@ -144,11 +155,8 @@ def _register(
     until_committed(table, attempt)
 
 
-def _has_load(table: IcebergTable, load: Load, load_digest: str) -> bool:
-    digests = {snapshot.summary[DIGEST_PROPERTY] for snapshot in table.snapshots_with(LOAD_PROPERTY, load.name)}
-    if digests and digests != {load_digest}:
-        raise LoadChanged(load.name, table.name)
-    return bool(digests)
+def _has_load(table: IcebergTable, load: Load) -> bool:
+    return bool(table.snapshots_with(LOAD_PROPERTY, load.name))
 
 
 def _uris(storage: Storage, files: Sequence[MovingFile]) -> dict[str, list[str]]:
@@ -158,24 +166,18 @@ def _uris(storage: Storage, files: Sequence[MovingFile]) -> dict[str, list[str]]
     return uris
 
 
-def _rows_by_bucket(files: Sequence[MovingFile]) -> dict[int, int]:
-    counts: Counter[int] = Counter()
-    for file in files:
-        counts[file.bucket] += file.landed.rows
-    return dict(counts)
-
-
-def _summary(files: Sequence[MovingFile]) -> PublishSummary:
+def _summary(files: Sequence[MovingFile], decision: Decision) -> PublishSummary:
     tables = {}
     for table in LANDED:
         mine = [file for file in files if file.table == table.name]
         landed = [file.landed for file in mine]
         if mine:
             tables[table.name] = TableCounts(
-                len(landed),
-                sum(f.rows for f in landed),
-                sum(f.size_bytes for f in landed),
-                sum(f.raw_bytes for f in landed),
-                tuple(sorted({file.bucket for file in mine})),
+                files=len(landed),
+                rows=sum(f.rows for f in landed),
+                size_bytes=sum(f.size_bytes for f in landed),
+                raw_bytes=sum(f.raw_bytes for f in landed),
+                buckets=tuple(sorted({file.bucket for file in mine})),
             )
-    return PublishSummary(tables, tuple(sorted({file.bucket for file in files})))
+    buckets = tuple(sorted({file.bucket for file in files}))
+    return PublishSummary(tables=tables, buckets=buckets, visits=decision.visits)

@@ -19,8 +19,10 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.errors import ExitCode
 from pipeline.model.origin import Origin, OriginState
 from pipeline.model.visit import VisitStatus
+from pipeline.model.visit_counts import FAILURES_SHOWN, FailedVisit
 from pipeline.tables.iceberg import see_newest
 from pipeline.tables.opt_outs import admitted
 from pipeline.tables.plan import last_visits
@@ -29,7 +31,7 @@ from pipeline.workflows.backfill_choice import Choice, choose, in_batches
 from pipeline.workflows.backfill_list import OriginFile
 from pipeline.workflows.events import EventLog
 from pipeline.workflows.held import BACKFILL, TURN_S, Workplace, anybody, hold, nobody
-from pipeline.workflows.summary import FAILURES_SHOWN, FailedVisit, NightSummary, summarize
+from pipeline.workflows.summary import NightSummary, summarize
 
 
 class Progress(Protocol):
@@ -52,7 +54,8 @@ class BackfillSummary(BaseModel):
     """What a backfill did, from its start or from where it was taken up again.
 
     ``total``: origins in the list; ``visited``: in this run, by status; ``passed``: of the list, without a visit in
-    this run, by state or by status of their last visit; ``failed``: visits with an error code, the first 100.
+    this run, by state or by status of their last visit; ``failed``: visits with an error code, the first 100;
+    ``damaged``: files of the archive that could not be read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +68,14 @@ class BackfillSummary(BaseModel):
     wire_bytes: int = 0
     stored_bytes: int = 0
     failed: tuple[FailedVisit, ...] = ()
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Damage counts for more than origins that failed."""
+        if self.damaged:
+            return ExitCode.CHECK_FAILED
+        return ExitCode.SOME_ORIGINS_FAILED if self.failures else ExitCode.DONE
 
     @property
     def failures(self) -> int:
@@ -85,6 +96,7 @@ class BackfillSummary(BaseModel):
                 "wire_bytes": self.wire_bytes + batch.wire_bytes,
                 "stored_bytes": self.stored_bytes + batch.stored_bytes,
                 "failed": (*self.failed, *batch.failed)[:FAILURES_SHOWN],
+                "damaged": tuple(sorted({*self.damaged, *batch.damaged})),
             }
         )
 

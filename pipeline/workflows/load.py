@@ -7,19 +7,22 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import ClassVar, TypeVar
+from weakref import WeakKeyDictionary
 
 import luigi
+from pydantic import BaseModel
 
 from pipeline.fetch.bucket import fetch_bucket, read_manifests
 from pipeline.model.layout import Load
 from pipeline.model.manifest import VisitLine
 from pipeline.redact import without_secrets
-from pipeline.tables.derive import derive
-from pipeline.tables.plan import read_plan, write_plan
-from pipeline.tables.publish import publish
+from pipeline.storage.errors import FileMissing, StoredFileDamaged
+from pipeline.tables.derive import DeriveSummary, derive
+from pipeline.tables.plan import read_plan, restore_plan_summary, write_plan
+from pipeline.tables.publish import PublishSummary, publish
 from pipeline.workflows.backfill_batch import plan_batch
-from pipeline.workflows.run import RunParameter
-from pipeline.workflows.target import StorageTarget
+from pipeline.workflows.run import Run, RunParameter
+from pipeline.workflows.target import RecordTarget, StorageTarget
 from pipeline.workflows.tell import VisitTeller
 
 logger = logging.getLogger(__name__)
@@ -58,6 +61,10 @@ class LoadTask(luigi.Task):
     def target(self, path: str) -> StorageTarget:
         """A file of the archive as a target."""
         return StorageTarget(self.run_object.storage, path)
+
+    def record(self, path: str, kind: type[BaseModel]) -> StorageTarget:
+        """The same of a file that later steps read: one that is damaged is written anew."""
+        return RecordTarget(self.run_object.storage, path, kind)
 
     def run(self) -> Iterator[luigi.DynamicRequirements] | None:
         """Do the stage's work, again if its error says that this may help."""
@@ -104,9 +111,23 @@ class Plan(LoadTask):
         """The plan's marker."""
         return self.target(self.load.plan)
 
+    def complete(self) -> bool:
+        """Whether the plan is there and can be read."""
+        try:
+            read_plan(self.run_object.storage, self.load)
+        except FileMissing:
+            return False
+        except StoredFileDamaged as error:
+            logger.error("%s; it is made anew", error)
+            return False
+        return True
+
     def work(self) -> None:
-        """Write the plan."""
+        """Write the plan; once buckets are fetched that follow it, only what is damaged of it."""
         run = self.run_object
+        if run.storage.list(self.load.manifests):
+            restore_plan_summary(run.storage, self.load)
+            return
         if not self.load.is_night:
             plan_batch(run, self.load)
             return
@@ -152,6 +173,10 @@ class Fetch(LoadTask):
         )
 
 
+_MANIFESTS_READ: WeakKeyDictionary[Run, set[str]] = WeakKeyDictionary()
+"""By run, manifests that have been read, which need not be read again each time somebody asks whether all are there."""
+
+
 class FetchAll(LoadTask):
     """The fetch tasks of all buckets that the plan names; they are only known once it is there."""
 
@@ -162,12 +187,22 @@ class FetchAll(LoadTask):
         return Plan(**self.same_load)
 
     def complete(self) -> bool:
-        """Whether every planned bucket has its manifest."""
+        """Whether every planned bucket has a manifest that can be read; one that cannot is fetched again."""
         storage = self.run_object.storage
         if not self.requires().complete():
             return False
         done = {entry.path for entry in storage.list(self.load.manifests)}
-        return all(self.load.manifest(bucket) in done for bucket in read_plan(storage, self.load).buckets)
+        buckets = read_plan(storage, self.load).buckets
+        if not all(self.load.manifest(bucket) in done for bucket in buckets):
+            return False
+        read = _MANIFESTS_READ.setdefault(self.run_object, set())
+        unread = [bucket for bucket in sorted(buckets) if self.load.manifest(bucket) not in read]
+        _, lost = read_manifests(storage, self.load, unread)
+        if lost:
+            logger.error("%s: the manifests of buckets %s cannot be read; they are fetched again", self.name, lost)
+            return False
+        read.update(map(self.load.manifest, unread))
+        return True
 
     def run(self) -> Iterator[luigi.DynamicRequirements]:
         """Hand all of them to Luigi at once."""
@@ -188,14 +223,18 @@ class Publish(LoadTask):
 
     def output(self) -> StorageTarget:
         """Publish's marker."""
-        return self.target(self.load.published)
+        return self.record(self.load.published, PublishSummary)
 
     def work(self) -> None:
         """Audit and publish."""
         run = self.run_object
         buckets = sorted(read_plan(run.storage, self.load).buckets)
-        manifests = read_manifests(run.storage, self.load, buckets)
-        publish(run.spark(), run.storage, self.load, manifests, run.run_id, run.check_lease)
+        manifests, lost = read_manifests(run.storage, self.load, buckets)
+        if lost:
+            raise StoredFileDamaged(
+                self.load.manifest(lost[0]), "it was lost during the run; the next one fetches anew"
+            )
+        publish(run.spark(), run.storage, self.load, manifests, run.run_id, run.check_lease, run.scratch)
 
 
 class Derive(LoadTask):
@@ -209,7 +248,7 @@ class Derive(LoadTask):
 
     def output(self) -> StorageTarget:
         """Derive's marker."""
-        return self.target(self.load.derived)
+        return self.record(self.load.derived, DeriveSummary)
 
     def work(self) -> None:
         """Derive."""

@@ -10,8 +10,8 @@ from pipeline.fsck.record import keep_record
 from pipeline.submit.run_job import run_job
 from pipeline.tables.results import result_path
 from pipeline.tables.seal import seal
-from pipeline.workflows.load import Derive, LoadTask
-from pipeline.workflows.summary import summarize
+from pipeline.workflows.load import Derive, LoadTask, Publish
+from pipeline.workflows.summary import NightSummary, summarize
 from pipeline.workflows.target import StorageTarget
 
 
@@ -61,13 +61,14 @@ class Nightly(LoadTask):
     stage = "nightly"
 
     def requires(self) -> list[LoadTask]:
-        """The sealed night and its jobs."""
+        """The sealed night and its jobs, and what the summary is made from, should that be damaged."""
         jobs = self.run_object.config.nightly.jobs
-        return [Seal(**self.same_load), *(RunJob(job=job, **self.same_load) for job in jobs)]
+        steps: list[LoadTask] = [Publish(**self.same_load), Derive(**self.same_load), Seal(**self.same_load)]
+        return [*steps, *(RunJob(job=job, **self.same_load) for job in jobs)]
 
     def output(self) -> StorageTarget:
         """The summary."""
-        return self.target(self.load.night_summary)
+        return self.record(self.load.night_summary, NightSummary)
 
     def work(self) -> None:
         """Write the summary."""

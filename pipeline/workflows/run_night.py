@@ -11,6 +11,7 @@ from pipeline.archive import begun_loads
 from pipeline.errors import ArchiveHeld, UsageError
 from pipeline.model.layout import Load, newest_possible
 from pipeline.storage.documents import read_document
+from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import read_record
 from pipeline.tables.plan import read_plan
@@ -80,7 +81,11 @@ def run_night(place: Workplace, night: date) -> NightResult:
 def _finished(storage: Storage, load: Load) -> NightSummary | None:
     if storage.stat(load.finished) is None:
         return None
-    return read_document(storage, load.finished, NightSummary.model_validate_json)
+    try:
+        return read_document(storage, load.finished, NightSummary.model_validate_json)
+    except StoredFileDamaged as error:
+        logger.error("%s; it is made anew", error)
+        return None
 
 
 def _purpose(place: Workplace, load: Load) -> str:

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import date
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.fetch.bucket import read_manifests
+from pipeline.errors import ExitCode
 from pipeline.model.layout import Load
 from pipeline.model.visit import VisitStatus
+from pipeline.model.visit_counts import FailedVisit
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.tables.derive import read_derived
 from pipeline.tables.plan import read_plan
+from pipeline.tables.publish import read_published
 from pipeline.workflows.run import Run
-
-FAILURES_SHOWN = 100
-
-
-class FailedVisit(BaseModel):
-    """A visit whose origin is not archived, or not whole."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    origin: str
-    status: VisitStatus
-    error: str | None
-    detail: str | None
 
 
 class NightSummary(BaseModel):
     """Numbers of one night.
 
     ``raw_bytes``: of new blobs and trees; ``wire_bytes``: of packs received; ``stored_bytes``: of landed files;
-    ``seconds``: wall time by stage, on the machine that finished the night; ``failed``: the first 100.
+    ``seconds``: wall time by stage, on the machine that finished the night; ``failed``: the first 100; ``damaged``:
+    files of the archive that could not be read, on account of which something was left out; ``left_out``: by bucket,
+    why the derived tables do not follow it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,31 +38,40 @@ class NightSummary(BaseModel):
     files: int
     seconds: dict[str, float]
     failed: tuple[FailedVisit, ...]
+    damaged: tuple[str, ...] = ()
+    left_out: dict[int, str] = {}
 
     @property
-    def some_failed(self) -> bool:
-        """Whether an origin could not be archived for a reason that is not the origin's own state."""
-        return self.origins.get(VisitStatus.FAILED, 0) > 0
+    def exit_code(self) -> ExitCode:
+        """Damage counts for more than origins that could not be archived for a reason that is not their own state."""
+        if self.damaged:
+            return ExitCode.CHECK_FAILED
+        failed = self.origins.get(VisitStatus.FAILED, 0) or self.left_out
+        return ExitCode.SOME_ORIGINS_FAILED if failed else ExitCode.DONE
 
 
 def summarize(run: Run, load: Load) -> NightSummary:
-    """Count what the manifests of a load say."""
-    manifests = read_manifests(run.storage, load, sorted(read_plan(run.storage, load).buckets))
-    visits = [line for manifest in manifests for line in manifest.visits]
-    files = [file for manifest in manifests for file in manifest.files]
-    bad = [line for line in visits if line.status not in (VisitStatus.FULL, VisitStatus.UNCHANGED)]
+    """Count what was published of a load, and name what was not."""
+    published, derived = read_published(run.storage, load), read_derived(run.storage, load)
+    tables, visits = published.tables.values(), published.visits
     return NightSummary(
         night=load.night,
         run_id=run.run_id,
-        origins=dict(sorted(Counter(line.status for line in visits).items())),
-        objects=sum(line.objects for line in visits),
-        raw_bytes=sum(file.raw_bytes for file in files),
-        wire_bytes=sum(line.pack_bytes for line in visits),
-        stored_bytes=sum(file.size_bytes for file in files),
-        files=len(files),
+        origins=visits.origins,
+        objects=visits.objects,
+        raw_bytes=sum(table.raw_bytes for table in tables),
+        wire_bytes=visits.wire_bytes,
+        stored_bytes=sum(table.size_bytes for table in tables),
+        files=sum(table.files for table in tables),
         seconds=run.events.seconds_by_stage(),
-        failed=tuple(
-            FailedVisit(origin=line.origin, status=line.status, error=line.error, detail=line.detail)
-            for line in bad[:FAILURES_SHOWN]
-        ),
+        failed=visits.failed,
+        damaged=tuple(sorted({*_damage_of_plan(run, load), *visits.damaged, *derived.damaged})),
+        left_out=derived.left_out,
     )
+
+
+def _damage_of_plan(run: Run, load: Load) -> tuple[str, ...]:
+    try:
+        return read_plan(run.storage, load).damaged
+    except StoredFileDamaged as error:  # after it was of use
+        return (error.path,)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import luigi
+import logging
 
+import luigi
+from pydantic import BaseModel
+
+from pipeline.storage.documents import read_document
+from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
+
+logger = logging.getLogger(__name__)
 
 
 class StorageTarget(luigi.Target):
@@ -20,3 +27,22 @@ class StorageTarget(luigi.Target):
             StorageUnavailable: nobody knows.
         """
         return self.storage.stat(self.path) is not None
+
+
+class RecordTarget(StorageTarget):
+    """A file whose content counts, too: one that is damaged is taken for missing, so that its task writes it anew."""
+
+    def __init__(self, storage: Storage, path: str, kind: type[BaseModel]) -> None:
+        super().__init__(storage, path)
+        self._kind = kind
+
+    def exists(self) -> bool:
+        """Whether the file is there and can be read."""
+        try:
+            read_document(self.storage, self.path, self._kind.model_validate_json)
+        except FileMissing:
+            return False
+        except StoredFileDamaged as error:
+            logger.error("%s; it is made anew", error)
+            return False
+        return True

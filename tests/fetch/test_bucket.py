@@ -80,7 +80,7 @@ def test_the_manifest_says_what_is_in_the_files(serve: Serve, root: Path, graph:
     load = archive.plan(url)
     archive.nights -= 1
     assert read_manifest(archive.storage, archive.next_load(), BUCKET) == manifest
-    assert read_manifests(archive.storage, archive.next_load(), [BUCKET]) == [manifest]
+    assert read_manifests(archive.storage, archive.next_load(), [BUCKET]) == ([manifest], [])
     with pytest.raises(FileMissing):
         read_manifest(archive.storage, load, BUCKET)
 

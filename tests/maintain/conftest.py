@@ -87,7 +87,8 @@ def publish_unchecked(spark: SparkSession, storage: Storage, landing: Landing) -
     load = landing.load
     for manifest in manifests:
         storage.create(load.manifest(manifest.bucket), manifest.model_dump_json().encode())
-    files = locate(storage, load, manifests)
+    files, findings = locate(storage, load, manifests)
+    assert findings == []
     move(storage, files)
     for table in {file.table for file in files}:
         mine = [NewFile(storage.uri(file.final), file.bucket) for file in files if file.table == table]

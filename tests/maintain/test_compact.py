@@ -165,3 +165,25 @@ def test_small_parts_make_the_same_rows(
     run(spark, storage, tmp_path, renew=False, settings=MaintainSection().model_copy(update={"compact_bytes": 10}))
     assert rows(spark) == before
     assert len(groups(spark, storage)) == 4
+
+
+def test_a_damaged_bucket_is_passed_by_and_named(spark: SparkSession, storage: Storage, tmp_path: Path) -> None:
+    add_nights(spark, storage, 2, 3)
+    path = next(e.path for e in storage.walk("tables/code/contents/data") if e.path.endswith(".parquet"))
+    whole = storage.read(path)
+    storage.replace(path, whole[:100] + bytes(len(whole) - 200) + whole[-100:])
+    damaged: list[str] = []
+    chosen = by_gain(bucket_stats(spark))
+    done = compact(
+        spark,
+        storage,
+        MaintainSection(),
+        chosen,
+        Budget(),
+        scratch=tmp_path,
+        renew=True,
+        check_lease=held,
+        on_damage=damaged.append,
+    )
+    assert [bucket.table for bucket in done] == ["trees"]
+    assert damaged == [path]

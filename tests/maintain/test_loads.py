@@ -69,6 +69,15 @@ def test_an_attempt_goes_when_no_manifest_names_it_and_nobody_is_at_it(storage: 
     assert found(storage) == [(killed, Why.ATTEMPT, 2, 10), (alone, Why.ATTEMPT, 1, 5)]
 
 
+def test_what_a_verdict_names_stays_until_the_load_is_published(storage: Storage, root: Path) -> None:
+    attempt(storage, 1, "won-audit-1", "commits.parquet")
+    other = attempt(storage, 11, "won-audit-1", "commits.parquet")
+    put(storage, LOAD.verdict(1, 1), b'{"manifest": {"run_id": "won-audit-1"}}')
+    put(storage, LOAD.verdict(1, 2), b"not JSON")
+    age(root, 2 * HOUR)
+    assert found(storage) == [(other, Why.ATTEMPT, 1, 5)]
+
+
 def test_one_fresh_file_keeps_an_attempt(storage: Storage, root: Path) -> None:
     folder = attempt(storage, 1, "slow", "contents.parquet")
     age(root, 2 * HOUR)
@@ -102,13 +111,18 @@ def test_plans_of_complete_loads_go_after_the_retention(storage: Storage) -> Non
     for load in (LOAD, batch):
         put(storage, load.plan)
         put(storage, f"{load.plan_origins}/bucket=1/part-0.parquet")
+        put(storage, f"{load.quarantine}/bucket=1/won/commits.parquet")
         put(storage, load.published)
     assert found(storage, plans_before=LATER) == []
     put(storage, LOAD.night_summary)
     put(storage, batch.derived)
     assert found(storage, plans_before=LOAD.night) == []
     assert found(storage) == []
-    expected = [(f"{load.root}/plan", Why.PLAN, 2, 10) for load in (batch, LOAD)]
+    expected = [
+        gone
+        for load in (batch, LOAD)
+        for gone in ((f"{load.root}/plan", Why.PLAN, 2, 10), (load.quarantine, Why.EVIDENCE, 1, 5))
+    ]
     assert found(storage, plans_before=LATER) == expected
 
 

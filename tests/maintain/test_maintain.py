@@ -85,10 +85,9 @@ def let_go(
     return plan
 
 
-def compact(spark: SparkSession) -> None:
-    apply_small_files(
-        spark, plan_small_files(spark, small_bytes=1 << 20, most=1), small_bytes=1 << 20, check_lease=held
-    )
+def compact(spark: SparkSession, storage: Storage) -> None:
+    small = plan_small_files(spark, small_bytes=1 << 20, most=1)
+    apply_small_files(spark, storage, small, small_bytes=1 << 20, check_lease=held, on_damage=pytest.fail)
 
 
 def rows_of_night(spark: SparkSession, day: int) -> dict[str, int]:
@@ -163,7 +162,7 @@ def test_files_of_a_load_go_when_no_live_snapshot_needs_them_and_not_before(
     folder = "tables/code/refs/data/2026-11-02"
     changes = lineage(spark, "refs")
     state = last_changes(spark.table(full_name("refs"))).collect()
-    compact(spark)
+    compact(spark, storage)
     let_go(spark, storage, dailies=2)  # both nights stay, and need the small files
     assert len(spark.table(f"{full_name('refs')}.files").collect()) == 1
     assert list(storage.walk(folder))
@@ -196,7 +195,7 @@ def test_rewriting_keeps_the_ids_and_ages_of_rows(spark: SparkSession, storage: 
     before = {table: lineage(spark, table) for table in tables}
     small = plan_small_files(spark, small_bytes=1 << 20, most=2)
     assert {(s.table, s.files) for s in small} == {(table, 3) for table in tables}
-    apply_small_files(spark, small, small_bytes=1 << 20, check_lease=held)
+    apply_small_files(spark, storage, small, small_bytes=1 << 20, check_lease=held, on_damage=pytest.fail)
     assert {table: lineage(spark, table) for table in tables} == before
     assert plan_small_files(spark, small_bytes=1 << 20, most=1) == []
 

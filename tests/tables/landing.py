@@ -116,6 +116,7 @@ class Landing:
 
     def visit(self, origin: Origin, status: VisitStatus = VisitStatus.FULL, error: str | None = None) -> None:
         self.clock += timedelta(seconds=1)
+        numbers: dict[str, Any] = {"duration_s": 0.5, "pack_bytes": 100, "objects": 3}
         self.row(
             "visits",
             origin.network,
@@ -125,10 +126,10 @@ class Landing:
             status=str(status),
             error=error,
             started_at=self.clock,
-            duration_s=0.5,
-            pack_bytes=100,
-            objects=3,
+            **numbers,
         )
+        line = {"network": origin.network, "status": status, "error": error, "detail": None, **numbers}
+        self.visits.append(VisitLine(origin=origin.url, head_moved=True, refs_changed=1, **line))
 
     def push(self, origin: Origin, commit: bytes, branch: str = "main") -> None:
         """A full visit that found HEAD at a branch, and the branch at a commit."""
@@ -155,7 +156,7 @@ class Landing:
             written_at=self.clock,
             fetch_s=1.0,
             files=tuple(files),
-            visits=(),
+            visits=tuple(line for line in self.visits if bucket_of(line.network, BUCKETS) == bucket),
         )
 
     def _write_file(self, bucket: int, table: str, rows: list[dict[str, Any]]) -> LandedFile:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
+from pipeline.model.layout import WAREHOUSE
 from pipeline.model.origin import Origin
+from pipeline.model.visit import VisitStatus
 from pipeline.storage import Storage
-from pipeline.tables.derive import derive
+from pipeline.tables import head_files
+from pipeline.tables.derive import derive, read_derived
 from pipeline.tables.frames import MOST_BROADCAST
 from pipeline.tables.head_blobs import contents_to_read
 from pipeline.tables.head_files import mark_statement
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.publish import publish
 from tests.tables.conftest import add, lease_held, night
-from tests.tables.landing import Landing, Tree
+from tests.tables.landing import BUCKETS, Landing, Tree
 
 URL = "https://example.org/a"
 FORK = "https://example.org/fork"
@@ -235,3 +238,69 @@ def exchanges_of_content(plan: str) -> list[str]:
 def test_the_check_for_exchanges_finds_one(spark: SparkSession) -> None:
     shuffled = spark.table("contents").repartition(3, "oid")
     assert exchanges_of_content(shuffled._jdf.queryExecution().executedPlan().toString())
+
+
+def test_hostile_trees_are_cut_and_the_rest_of_the_night_is_right(
+    spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bomb, and a branch of trees in trees that becomes HEAD; neither fits the limits."""
+    monkeypatch.setattr(head_files, "NETWORK_PATHS", 2000)
+    monkeypatch.setattr(head_files, "MOST_LEVELS", 5)
+    monkeypatch.setattr(head_files, "TURNS", 1)
+    bomber, good, deep = add(spark, "https://example.org/bomb", URL, "https://example.org/deep")
+    landing = night_of(storage, 2)
+    inner = landing.raw_tree(bomber.network, b"100644 f\0" + landing.blob(bomber.network, b"boom\n"))
+    for _ in range(6):
+        inner = landing.raw_tree(bomber.network, b"".join(b"40000 %d\0" % k + inner for k in range(10)))
+    landing.push(bomber, landing.commit(bomber.network, inner))
+    push_tree(landing, good, {b"src": {b"a.py": b"print(1)\n"}})
+    main = push_tree(landing, deep, {b"README": b"x\n"})
+    chain: Tree = {b"end": b"y\n"}
+    for _ in range(9):
+        chain = {b"d": chain}
+    topic = landing.commit(deep.network, landing.tree(deep.network, chain, at_head=False), main)
+    landing.ref(deep, "refs/heads/topic", topic)
+    finish(spark, storage, landing)
+    second = night_of(storage, 3)
+    second.push(deep, topic)
+    finish(spark, storage, second)
+    assert paths(spark) == {"src/a.py": "file"}
+    assert 0 < len(paths(spark, bomber.url)) < 2000
+    assert paths(spark, deep.url) == {}
+    assert {row.origin: row.files for row in spark.table("repositories").collect()}[URL] == 1
+    assert f"{bomber.url}: HEAD has too many paths" in caplog.text
+    assert f"{deep.url}: tree" in caplog.text
+
+
+def test_a_damaged_bucket_is_derived_once_it_is_readable(spark: SparkSession, storage: Storage) -> None:
+    names = [f"{URL}-{number}" for number in range(99)]
+    here, there = add(spark, *(next(n for n in names if Origin(n).network % BUCKETS == bucket) for bucket in (1, 2)))
+    commits = {}
+    for day in (2, 3, 4):
+        landing = night_of(storage, day)
+        for origin in (here, there):
+            if day < 4:
+                parents = [commits[origin]] if origin in commits else []
+                commits[origin] = push_tree(landing, origin, {f"day{day}".encode(): origin.url.encode()}, *parents)
+            else:
+                landing.visit(origin, VisitStatus.UNCHANGED)
+        if day == 3:
+            (path,) = [e.path for e in storage.walk(f"{WAREHOUSE}/code/files/data") if parquet_of(e.path, bucket=1)]
+            whole = storage.read(path)
+            storage.replace(path, whole[:200] + bytes(len(whole) - 400) + whole[-200:])
+        if day == 4:
+            storage.replace(path, whole)
+        summary = finish(spark, storage, landing)
+        assert {row.path for row in spark.table("files").where("bucket = 2").collect()} == {f"day{min(day, 3)}"}
+        if day == 3:
+            assert summary.damaged == (path,)
+            assert list(summary.left_out) == [1]
+            assert summary.moved == 1
+            assert read_derived(storage, landing.load) == summary
+        else:
+            assert (summary.damaged, summary.left_out) == ((), {})
+            assert set(paths(spark, here.url)) == {f"day{min(day, 3)}"}
+
+
+def parquet_of(path: str, bucket: int) -> bool:
+    return f"/bucket={bucket}/" in path and path.endswith(".parquet")

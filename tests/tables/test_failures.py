@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from py4j.protocol import Py4JNetworkError
+from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
 from pipeline.errors import ExitCode, UsageError
 from pipeline.storage import StorageUnavailable
 from pipeline.storage.errors import StoredFileDamaged
-from pipeline.tables.failures import SparkFailed, told_plainly
+from pipeline.tables.failures import SparkFailed, named_file, told_plainly
 from tests.support.nobody import nobody
 from tests.support.sockets import listening
 
@@ -51,6 +52,36 @@ def test_a_missing_file_is_damage_where_it_belongs_to_the_archive(session: Spark
         rows.collect()
     with pytest.raises(SparkFailed), told_plainly((tmp_path / "elsewhere").as_uri()):
         rows.collect()
+
+
+@pytest.mark.parametrize(
+    ("where", "text", "path"),
+    [
+        ("file:///a b/c%20d, (é)", "reading file:/a b/c%20d, (é)/tables/x/1.parquet: no", "tables/x/1.parquet"),
+        ("file:///a b/c%20d, (é)", "reading file:///a%20b/c%2520d,%20(é)/tables/x/1.avro", "tables/x/1.avro"),
+        ("file:///a b/c%20d, (é)", "reading '/a b/c%20d, (é)/tables/x/1.puffin'", "tables/x/1.puffin"),
+        ("file:///a", "reading file:/b/a/tables/1.parquet", ""),
+        ("file:///a", "no file /a/tables/v1.metadata.json, nor /a/tables/1.parquet", "tables/v1.metadata.json"),
+        (
+            "hdfs://n:8020/a b",
+            "blk_1 of hdfs://n:8020/a b/tables/bucket=3/1.parquet is bad",
+            "tables/bucket=3/1.parquet",
+        ),
+        ("hdfs://n:8020/a b", "BP-1 /a%20b/tables/version-hint.text", "tables/version-hint.text"),
+        ("hdfs://n:8020/a", "hdfs://n:8020/b/a/tables/1.parquet", ""),
+    ],
+)
+def test_files_are_told_by_the_root_of_the_archive(where: str, text: str, path: str) -> None:
+    assert named_file(text, where) == (f"{where}/{path}" if path else "")
+
+
+@pytest.mark.parametrize("path", ["file:///a b/tables/1.parquet", "hdfs://n/a, b/c cannot d/2.parquet"])
+def test_a_worker_names_files_with_blanks(path: str) -> None:
+    with pytest.raises(StoredFileDamaged) as caught, told_plainly(ROOT):
+        raise PythonException(
+            f"Traceback:\n  x\npipeline.storage.errors.StoredFileDamaged: {StoredFileDamaged(path, 'why. x')}"
+        )
+    assert (caught.value.path, caught.value.problem) == (path, "why. x")
 
 
 def test_java_that_ended_is_one_line() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 
 import pyarrow.parquet as pq
@@ -9,17 +10,15 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.model.layout import WAREHOUSE
+from pipeline.model.origin import Origin, bucket_of, network_id
 from pipeline.model.visit import VisitStatus
 from pipeline.storage import Storage
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.tables import publish as publish_module
-from pipeline.tables.audit import AuditFailed
 from pipeline.tables.failures import told_plainly
-from pipeline.tables.iceberg import IcebergTable
-from pipeline.tables.landed import BadLanding
-from pipeline.tables.publish import LoadChanged, publish, read_published
+from pipeline.tables.publish import publish, read_published
 from tests.tables.conftest import add, lease_held, night
-from tests.tables.landing import Landing
+from tests.tables.landing import BUCKETS, Landing
 
 URL = "https://example.org/a"
 
@@ -141,72 +140,115 @@ def break_tag(landing: Landing, network: int) -> None:
     landing.tag(network, b"\3" * 20)
 
 
+def break_tip(landing: Landing, network: int) -> None:
+    next(row for row in landing.rows["refs"] if row["network"] == network)["target"] = b"\4" * 20
+
+
 def double_commit(landing: Landing, network: int) -> None:
-    landing.rows["commits"].append(landing.rows["commits"][0])
-
-
-def two_contents(landing: Landing, network: int) -> None:
-    landing.rows["blobs"].append({**landing.rows["blobs"][0], "network": network + 4, "sha256": b"\0" * 32})
-    landing.rows["contents"].append({**landing.rows["contents"][0], "network": network + 4})
+    landing.rows["commits"].append(next(row for row in landing.rows["commits"] if row["network"] == network))
 
 
 def lost_content(landing: Landing, network: int) -> None:
-    landing.rows["contents"].pop()
+    landing.rows["contents"].remove(next(row for row in landing.rows["contents"] if row["network"] == network))
 
 
 def content_against_its_word(landing: Landing, network: int) -> None:
-    landing.rows["blobs"][0]["stored"] = "too_large"
+    next(row for row in landing.rows["blobs"] if row["network"] == network)["stored"] = "too_large"
 
 
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (break_parent, "commits, bucket .: the parent of a commit is missing: 0101"),
-        (break_tree, "commits, bucket .: the tree of a commit is missing: 0202"),
-        (break_tag, "tags, bucket .: the object that a tag points at is missing: 0303"),
-        (double_commit, "commits, bucket .: an object is there twice"),
-        (two_contents, "blobs, bucket .: an id has two contents"),
-        (lost_content, "blobs, bucket .: 'stored' does not tell"),
-        (content_against_its_word, "blobs, bucket .: 'stored' does not tell"),
-    ],
-)
-def test_a_bad_load_publishes_nothing(spark: SparkSession, storage: Storage, damage, words: str) -> None:
+GOOD = "https://example.org/good"
+
+
+def beside_a_good_one(storage: Storage, spark: SparkSession) -> tuple[Landing, Origin]:
+    """A night of an origin that is to be broken and of a good one in the same bucket."""
     landing = small(storage, spark)
-    damage(landing, landing.rows["visits"][0]["network"])
-    with pytest.raises(AuditFailed, match=words):
-        publish(spark, storage, landing.load, landing.write(), "run1", lease_held)
-    assert counts(spark) == NONE
-    assert all(not tags for tags in (IcebergTable(spark, "origins").tags(),))
+    network = landing.rows["visits"][0]["network"]
+    name = next(n for n in range(1000) if bucket_of(network_id(f"{GOOD}{n}"), BUCKETS) == bucket_of(network, BUCKETS))
+    (good,) = add(spark, f"{GOOD}{name}")
+    tree = landing.tree(good.network, {b"LICENSE": b"free\n"})
+    landing.push(good, landing.commit(good.network, tree, message="good"))
+    return landing, good
 
 
-def test_a_tip_that_is_nowhere(spark: SparkSession, storage: Storage) -> None:
-    (origin,) = add(spark, URL)
-    landing = Landing(storage, night(2))
-    landing.push(origin, b"\4" * 20)
-    with pytest.raises(AuditFailed, match=r"refs, bucket .: the object that a ref points at is missing: 0404"):
-        publish(spark, storage, landing.load, landing.write(), "run1", lease_held)
+def visits_of(spark: SparkSession) -> dict[str, tuple[str, str | None, str | None]]:
+    return {r.origin: (r.status, r.error, r.detail) for r in spark.table("visits").collect()}
+
+
+ALL_BAD = {
+    break_parent: "commits: the parent of a commit is missing: 0101",
+    break_tree: "commits: the tree of a commit is missing: 0202",
+    break_tag: "tags: the object that a tag points at is missing: 0303",
+    break_tip: "refs: the object that a ref points at is missing: 0404",
+    double_commit: "commits: an object is there twice",
+    lost_content: "blobs: 'stored' does not tell",
+    content_against_its_word: "blobs: 'stored' does not tell",
+}
+
+
+def test_networks_at_fault_are_left_out_and_the_others_are_not(spark: SparkSession, storage: Storage) -> None:
+    landing, good = beside_a_good_one(storage, spark)
+    break_parent(landing, Origin(URL).network)
+    words = {URL: ALL_BAD[break_parent]}
+    for damage, said in ALL_BAD.items():
+        (origin,) = add(spark, f"https://example.org/{damage.__name__}")
+        tree = landing.tree(origin.network, {b"f": damage.__name__.encode()})
+        landing.push(origin, landing.commit(origin.network, tree))
+        damage(landing, origin.network)
+        words[origin.url] = said
+    manifests = landing.write()
+    summary = publish(spark, storage, landing.load, manifests, "run1", lease_held)
+    assert counts(spark) == {"contents": 1, "blobs": 1, "trees": 1, "commits": 1, "refs": 2, "visits": 9}
+    for table in ("contents", "trees", "commits", "refs"):
+        assert {row.network for row in spark.table(table).collect()} == {good.network}
+    visits = visits_of(spark)
+    assert visits.pop(good.url) == ("full", None, None)
+    assert {url: visit[:2] for url, visit in visits.items()} == dict.fromkeys(words, ("failed", "audit"))
+    assert {url: said for url, said in words.items() if not visits[url][2].startswith(said)} == {}
+    after = {r.url: (r.last_status, r.failures) for r in spark.table("origins").collect()}
+    assert after == dict.fromkeys(words, ("failed", 1)) | {good.url: ("full", 0)}
+    assert summary.visits.origins == {"failed": 8, "full": 1}
+    assert {(f.origin, f.error) for f in summary.visits.failed} == {(url, "audit") for url in words}
+    kept = sorted(entry.path.rpartition("/")[2] for entry in storage.walk(landing.load.quarantine))
+    assert kept == sorted(file.path.rpartition("/")[2] for manifest in manifests for file in manifest.files)
+    assert publish(spark, storage, landing.load, manifests, "run2", lease_held) == summary
+    assert counts(spark)["visits"] == 9
+
+
+def test_an_origin_that_was_left_out_is_archived_once_it_is_healthy(spark: SparkSession, storage: Storage) -> None:
+    bad = small(storage, spark)
+    bad.rows["trees"].clear()
+    publish(spark, storage, bad.load, bad.write(), "run1", lease_held)
+    assert counts(spark) == NONE | {"visits": 1}
+    good = small(storage, spark, day=3)
+    publish(spark, storage, good.load, good.write(), "run2", lease_held)
+    assert counts(spark) == ALL | {"visits": 2}
+    assert spark.table("origins").first().last_status == "full"
+
+
+def test_two_new_networks_that_contradict_each_other(spark: SparkSession, storage: Storage) -> None:
+    landing, good = beside_a_good_one(storage, spark)
+    network = landing.rows["visits"][0]["network"]
+    liar = next(n for n in range(network + 1, network + 99) if bucket_of(n, BUCKETS) == bucket_of(network, BUCKETS))
+    landing.rows["blobs"].append({**landing.rows["blobs"][0], "network": liar, "sha256": b"\0" * 32})
+    landing.rows["contents"].append({**landing.rows["contents"][0], "network": liar})
+    publish(spark, storage, landing.load, landing.write(), "run1", lease_held)
+    assert {r.network for t in ("contents", "commits", "refs") for r in spark.table(t).collect()} == {good.network}
+    assert visits_of(spark)[URL][2].startswith("blobs: an id has two contents")
 
 
 def test_contents_that_differ_from_the_archive(spark: SparkSession, storage: Storage) -> None:
+    """What was there first counts: a network that agrees with it is not at fault because another one does not."""
     first = small(storage, spark)
     publish(spark, storage, first.load, first.write(), "run1", lease_held)
     second = small(storage, spark, day=3)
+    network = second.rows["visits"][0]["network"]
+    honest = next(n for n in range(network + 1, network + 99) if bucket_of(n, BUCKETS) == bucket_of(network, BUCKETS))
+    for table in ("blobs", "contents"):
+        second.rows[table].append({**second.rows[table][0], "network": honest})
     second.rows["blobs"][0]["size"] += 1
-    with pytest.raises(AuditFailed, match="two contents"):
-        publish(spark, storage, second.load, second.write(), "run2", lease_held)
-    assert counts(spark) == ALL
-
-
-def test_a_torn_file_is_found(spark: SparkSession, storage: Storage) -> None:
-    landing = small(storage, spark)
-    manifests = landing.write()
-    path = manifests[0].files[0].path
-    storage.replace(path, storage.read(path)[:-10])
-    with pytest.raises(BadLanding, match="bytes instead of"):
-        publish(spark, storage, landing.load, manifests, "run1", lease_held)
-    storage.delete(path)
-    with pytest.raises(BadLanding, match="missing"):
-        publish(spark, storage, landing.load, manifests, "run1", lease_held)
+    publish(spark, storage, second.load, second.write(), "run2", lease_held)
+    assert counts(spark) == ALL | {"visits": 2, "blobs": 3, "contents": 3}
+    assert {r.network for r in spark.table("blobs").collect()} == {network, honest}
 
 
 def flip_a_bit(storage: Storage, path: str, column: str) -> None:
@@ -218,17 +260,57 @@ def flip_a_bit(storage: Storage, path: str, column: str) -> None:
     storage.replace(path, bytes(data))
 
 
-@pytest.mark.parametrize(("table", "column"), [("commits", "oid"), ("blobs", "sha256"), ("refs", "target")])
-def test_a_flipped_bit_in_what_the_audit_reads_publishes_nothing(
-    spark: SparkSession, storage: Storage, table: str, column: str
+def cut(storage: Storage, path: str) -> None:
+    storage.replace(path, storage.read(path)[:-10])
+
+
+def lose(storage: Storage, path: str) -> None:
+    storage.delete(path)
+
+
+def flip(column: str) -> Callable[[Storage, str], None]:
+    return lambda storage, path: flip_a_bit(storage, path, column)
+
+
+def no_parquet(storage: Storage, path: str) -> None:
+    storage.replace(path, b"PAR1" + bytes(storage.stat(path).size_bytes - 8) + b"PAR1")
+
+
+@pytest.mark.parametrize(
+    "damages",
+    [
+        [("trees", cut, "bytes instead of"), ("visits", lose, "missing"), ("blobs", no_parquet, "blobs-0.parquet: ")],
+        [
+            ("commits", flip("oid"), "CRC checksum verification failed"),
+            ("refs", lose, "the file is missing"),
+            ("visits", flip("origin"), "checksum"),
+        ],
+    ],
+    ids=["files", "bits"],
+)
+def test_buckets_with_a_damaged_landing_are_left_out_whole(
+    spark: SparkSession, storage: Storage, damages: list[tuple[str, Callable[[Storage, str], None], str]]
 ) -> None:
-    landing = small(storage, spark)
+    landing = Landing(storage, night(2))
+    numbered = [f"{URL}-{number}" for number in range(99)]
+    urls = [next(url for url in numbered if Origin(url).network % BUCKETS == bucket) for bucket in range(BUCKETS)]
+    for origin in add(spark, *urls):
+        landing.push(origin, landing.commit(origin.network, landing.tree(origin.network, {b"a": origin.url.encode()})))
     manifests = landing.write()
-    (path,) = [file.path for manifest in manifests for file in manifest.files if file.table == table]
-    flip_a_bit(storage, path, column)
-    with pytest.raises(StoredFileDamaged, match=path), told_plainly(storage.root_uri):
-        publish(spark, storage, landing.load, manifests, "run1", lease_held)
-    assert counts(spark) == NONE
+    paths = {}
+    for manifest, (table, damage, _) in zip(manifests[1:], damages, strict=True):
+        (paths[manifest.bucket],) = [file.path for file in manifest.files if file.table == table]
+        damage(storage, paths[manifest.bucket])
+    summary = publish(spark, storage, landing.load, manifests, "run1", lease_held)
+    assert counts(spark) == {"contents": 1, "blobs": 1, "trees": 1, "commits": 1, "refs": 2, "visits": 4}
+    visits = visits_of(spark)
+    assert visits[urls[0]] == ("full", None, None)
+    for bucket, (_, _, words) in enumerate(damages, start=1):
+        assert visits[urls[bucket]][:2] == ("failed", "audit")
+        assert paths[bucket] in visits[urls[bucket]][2]
+        assert words in visits[urls[bucket]][2]
+    assert summary.visits.origins == {"failed": 3, "full": 1}
+    assert summary.visits.damaged == ()
 
 
 def test_a_flipped_bit_in_a_table_is_an_error_and_no_other_data(spark: SparkSession, storage: Storage) -> None:
@@ -240,11 +322,106 @@ def test_a_flipped_bit_in_a_table_is_an_error_and_no_other_data(spark: SparkSess
         spark.table("contents").collect()
 
 
-def test_manifests_may_not_change_once_published(spark: SparkSession, storage: Storage) -> None:
-    landing = small(storage, spark)
+def archived(storage: Storage, table: str, bucket: int) -> str:
+    """The one data file of a bucket of a table."""
+    (path,) = [
+        entry.path
+        for entry in storage.walk(f"{WAREHOUSE}/code/{table}/data")
+        if f"/bucket={bucket}/" in entry.path and entry.path.endswith(".parquet")
+    ]
+    return path
+
+
+def test_an_archived_file_that_is_damaged_holds_up_its_bucket_only(spark: SparkSession, storage: Storage) -> None:
+    landing, good = beside_a_good_one(storage, spark)
+    bucket = bucket_of(good.network, BUCKETS)
+    name = next(n for n in range(1000) if bucket_of(network_id(f"{GOOD}{n}"), BUCKETS) != bucket)
+    (elsewhere,) = add(spark, f"{GOOD}{name}")
+    commit = landing.commit(elsewhere.network, landing.tree(elsewhere.network, {b"a": b"b\n"}))
+    landing.push(elsewhere, commit)
     publish(spark, storage, landing.load, landing.write(), "run1", lease_held)
+    path = archived(storage, "commits", bucket)
+    flip_a_bit(storage, path, "oid")
+
+    second = Landing(storage, night(3), "run2")
+    parent = next(bytes(r.target) for r in spark.table("refs").where(f"origin = '{good.url}'").collect())
+    second.push(good, second.commit(good.network, second.tree(good.network, {b"n": b"1\n"}), parent))
+    second.push(elsewhere, second.commit(elsewhere.network, second.tree(elsewhere.network, {b"n": b"2\n"}), commit))
+    second.visit(Origin(URL), VisitStatus.UNCHANGED)
+    before = spark.table("refs").count()
+    summary = publish(spark, storage, second.load, second.write(), "run2", lease_held)
+    assert summary.visits.damaged == (path,)
+    assert summary.visits.origins == {"failed": 1, "full": 1, "unchanged": 1}
+    assert [(f.origin, f.error) for f in summary.visits.failed] == [(good.url, "damaged")]
+    assert path in summary.visits.failed[0].detail
+    assert spark.table("refs").count() == before + 2
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["quarantine.Standing._write", "quarantine.Standing._keep_evidence", "publish.move", "publish.apply_visits"],
+)
+def test_a_kill_around_a_verdict(
+    spark: SparkSession, storage: Storage, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landing, _ = beside_a_good_one(storage, spark)
+    double_commit(landing, Origin(URL).network)
+    manifests = landing.write()
+    module, _, name = point.partition(".")
+
+    def crash(*arguments: object) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"pipeline.tables.{module}.{name}", crash)
+        with pytest.raises(Crash):
+            publish(spark, storage, landing.load, manifests, "run1", lease_held)
+    publish(spark, storage, landing.load, manifests, "run2", lease_held)
+    assert counts(spark) == {"contents": 1, "blobs": 1, "trees": 1, "commits": 1, "refs": 2, "visits": 2}
+    assert visits_of(spark)[URL][:2] == ("failed", "audit")
+    assert len(list(storage.walk(landing.load.quarantine))) == 6
+    assert [e.path for e in storage.walk(landing.load.audits)] == [landing.load.verdict(manifests[0].bucket, 1)]
+
+
+def test_a_manifest_that_is_written_again_changes_nothing_once_publishing_began(
+    spark: SparkSession, storage: Storage
+) -> None:
+    landing = small(storage, spark)
+    manifests = landing.write()
+    left = [3]
+
+    def lease_that_crashes() -> None:
+        if left[0] == 0:
+            raise Crash
+        left[0] -= 1
+
+    with pytest.raises(Crash):
+        publish(spark, storage, landing.load, manifests, "run1", lease_that_crashes)
+    assert counts(spark)["contents"] == 2
     again = small(storage, spark)
     again.run_id = "run9"
-    with pytest.raises(LoadChanged):
-        publish(spark, storage, again.load, again.write(), "run9", lease_held)
+    publish(spark, storage, again.load, again.write(), "run9", lease_held)
     assert counts(spark) == ALL
+
+
+@pytest.mark.parametrize("table", ["commits", "visits"])
+def test_what_is_lost_once_publishing_began_leaves_out_the_rest_of_its_bucket(
+    spark: SparkSession, storage: Storage, table: str
+) -> None:
+    landing = small(storage, spark)
+    manifests = landing.write()
+    left = [3]
+
+    def lease_that_crashes() -> None:
+        if left[0] == 0:
+            raise Crash
+        left[0] -= 1
+
+    with pytest.raises(Crash):
+        publish(spark, storage, landing.load, manifests, "run1", lease_that_crashes)
+    path = next(e.path for e in storage.walk(f"{WAREHOUSE}/code/{table}/data") if e.path.endswith(".parquet"))
+    storage.delete(path)
+    for run in ("run2", "run3"):
+        publish(spark, storage, landing.load, manifests, run, lease_held)
+        assert counts(spark) == NONE | {"contents": 2, "visits": 1}
+        assert visits_of(spark)[URL][:2] == ("failed", "audit")

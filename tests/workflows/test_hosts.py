@@ -39,7 +39,7 @@ def hosts_of(archive: Archive, day: int) -> dict[int, str]:
     storage = archive.storage
     load = Load.of_night(night(day))
     buckets = [int(entry.path.rpartition("/")[2].removesuffix(".json")) for entry in storage.list(load.manifests)]
-    return {manifest.bucket: manifest.host for manifest in read_manifests(storage, load, buckets)}
+    return {manifest.bucket: manifest.host for manifest in read_manifests(storage, load, buckets)[0]}
 
 
 def test_workers_fetch_buckets_at_once(make_archive: MakeArchive, served: Path, daemon: Peer) -> None:

@@ -1,0 +1,124 @@
+"""Work on many things of which some may not be fit for it: the others are done all the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from pyspark.sql import SparkSession
+
+from pipeline.errors import PipelineError
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.interface import Storage
+from pipeline.tables.damage import find_damaged
+from pipeline.tables.failures import SparkFailed, told_plainly
+
+T = TypeVar("T")
+
+_OF_BUCKET = re.compile(r"/bucket=([0-9]+)/")
+
+
+@dataclass(slots=True)
+class Isolated(Generic[T]):
+    """Results of the work, which may have been done in parts; and why it was not done on some items."""
+
+    done: list[T] = field(default_factory=list)
+    failed: dict[int, PipelineError] = field(default_factory=dict)
+
+
+def isolate_buckets(
+    spark: SparkSession,
+    storage: Storage,
+    buckets: Collection[int],
+    work: Callable[[list[int]], T],
+    suspects: Collection[int] = (),
+) -> Isolated[T]:
+    """Do work on all buckets at once; if it fails, on those that are not to blame.
+
+    Who is to blame is told by the name of the damaged file, else found out by halves, and then the file by reading.
+    Work may be done on a bucket again after it failed on it and others.
+
+    Args:
+        suspects: those of the buckets that each get a turn of their own.
+
+    Raises:
+        StoredFileDamaged: a damaged file belongs to no bucket, such as the metadata of a table.
+        SparkFailed: Spark itself fails, or the work fails on all of several buckets: no data is to blame for that.
+        PipelineError: what else the work raises.
+    """
+    parts = [sorted(set(buckets) - set(suspects)), *([bucket] for bucket in sorted(set(suspects) & set(buckets)))]
+
+    def blame(error: PipelineError, some: list[int]) -> int | None:
+        if not isinstance(error, StoredFileDamaged) or not error.path:
+            return None
+        found = _OF_BUCKET.search(error.path)
+        if found is None or int(found[1]) not in some:
+            raise error
+        return int(found[1])
+
+    result = _isolate(spark, storage.root_uri, parts, work, blame)
+    strange = [error for error in result.failed.values() if isinstance(error, SparkFailed)]
+    if len(strange) > 1 and not result.done:
+        raise strange[0]
+    for bucket, error in result.failed.items():
+        if isinstance(error, StoredFileDamaged) and not error.path:
+            result.failed[bucket] = find_damaged(spark, storage, [bucket]) or error
+    return result
+
+
+def isolate_networks(
+    spark: SparkSession, where: str, networks: Collection[int], work: Callable[[list[int]], T]
+) -> Isolated[T]:
+    """The same for networks of one bucket, whose damaged files are not the fault of any network.
+
+    Raises:
+        StoredFileDamaged: a file is damaged.
+        SparkFailed, PipelineError: as above.
+    """
+
+    def blame(error: PipelineError, some: list[int]) -> int | None:
+        if isinstance(error, StoredFileDamaged):
+            raise error
+        return None
+
+    return _isolate(spark, where, [sorted(networks)], work, blame)
+
+
+def _isolate(
+    spark: SparkSession,
+    where: str,
+    parts: list[list[int]],
+    work: Callable[[list[int]], T],
+    blame: Callable[[PipelineError, list[int]], int | None],
+) -> Isolated[T]:
+    result: Isolated[T] = Isolated()
+    waiting = [part for part in parts if part]
+    while waiting:
+        some = waiting.pop(0)
+        try:
+            with told_plainly(where):
+                result.done.append(work(some))
+        except (StoredFileDamaged, SparkFailed) as error:
+            blamed = blame(error, some)
+            if blamed is None and len(some) == 1:
+                _check(spark, where)
+                blamed = some[0]
+            if blamed is None:
+                halves = [some[: len(some) // 2], some[len(some) // 2 :]]
+            else:
+                result.failed[blamed] = error
+                halves = [[item for item in some if item != blamed]]
+            waiting += [half for half in halves if half]
+    return result
+
+
+def _check(spark: SparkSession, where: str) -> None:
+    """See that Spark does what anybody can do.
+
+    Raises:
+        PipelineError: it does not, so no item is to blame.
+    """
+    with told_plainly(where):
+        spark.range(1).count()
