@@ -392,8 +392,10 @@ def http_that_waits_before_the_pack() -> Served:
     return web(answer=head(RESULT_TYPE))
 
 
-@server(TIMEOUT, limits=SHORT)
+@server(TIMEOUT, PROTOCOL, limits=SHORT)
 def http_with_headers_that_trickle() -> Served:
+    """A header now and then, until the time is up or there are too many."""
+
     def handle(line: Line) -> None:
         line.read_head()
         line.send(b"HTTP/1.1 200 OK\r\n")
