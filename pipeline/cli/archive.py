@@ -112,7 +112,7 @@ def restore(context: Context, url: str, directory: Path, night: date | None) -> 
         )
         if restored.not_stored:
             context.output.say(
-                f"{restored.not_stored:,} objects are missing that the archive does not keep, such as blobs over the "
+                f"{restored.not_stored:,} objects are missing that the archive does not keep, taken down or over the "
                 f"size limit, and {restored.refs_not_stored:,} refs on them"
             )
         if restored.refs_left_out:

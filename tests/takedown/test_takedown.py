@@ -172,9 +172,7 @@ def test_gone_for_readers_at_once_whoever_holds_the_archive(story: Story, tmp_pa
     for query in ("SELECT * FROM archive.code.contents", "SELECT 1 WHERE EXISTS (SELECT 1 FROM code.refs.tag_x)"):
         archive.ask("sql", query, code=2)
     holds = archive.ask("takedown", "--verify", code=3)["holds"]
-    assert {held["until"] for held in holds if "/data/" in held["path"]} == {
-        "`pipeline takedown` or `maintain` has rewritten it"
-    }
+    assert "`pipeline takedown` or `maintain` has rewritten it" in {held["until"] for held in holds}
     (first, *_) = archive.ask("takedown", "--list")
     assert (first["reason"], first["in_files"]) == ("asked by letter", True)
 
