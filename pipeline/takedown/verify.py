@@ -37,8 +37,7 @@ _THREADS = 8
 _KEY_ROWS, _CONTENT_ROWS = 65_536, 256
 _IN_TABLE = re.compile(rf"{WAREHOUSE}/{NAMESPACE}/(\w+)/data/")
 _LANDED = re.compile(r"runs/[^/]+/(?:landing|quarantine)/.*/(\w+)\.parquet")
-_BODIES = frozenset({"contents", "commits", "trees", "tags"})
-"""Tables whose rows are an object; others only name it."""
+_TOMBSTONES = re.compile(r"runs/[^/]+/plan/tombstones/")
 
 
 class Until(StrEnum):
@@ -107,11 +106,11 @@ def verify(spark: SparkSession, storage: Storage, wanted: Wanted) -> Verified:
     In the tables' files, landings and quarantine a row counts that is an object or belongs to an origin; so does one of
     ``contents`` whose bytes have the id, whatever id it says. In other Parquet files, results among them, every text
     is compared with the URLs, every binary with the ids and by its SHA-1. Texts are searched for the URLs. The tables
-    of takedowns and opt-outs are left out: they must name what they refuse.
+    of takedowns and opt-outs are left out, and so are the tombstones in plans: they must name what they refuse.
     """
     referred = _referred(spark, storage)
     refusing = tuple(f"{WAREHOUSE}/{NAMESPACE}/{table}/" for table in (TAKEDOWNS, OPT_OUTS))
-    found = [entry for entry in storage.walk() if not entry.path.startswith(refusing)]
+    found = [e for e in storage.walk() if not e.path.startswith(refusing) and not _TOMBSTONES.match(e.path)]
 
     def look(entry: Entry) -> Holds | None:
         what = _look(storage, entry, wanted)
