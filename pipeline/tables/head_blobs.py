@@ -17,6 +17,7 @@ from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets
 from pipeline.tables.language import count_lines, language_of
 from pipeline.tables.rewrite import Seen, overwrite
 from pipeline.tables.session import split_freely
+from pipeline.tables.tombstones import not_taken_down
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def replace_head_blobs(
     buckets = set(heads["bucket"].to_pylist())
     networks = F.broadcast(local_frame_of(spark, heads.select(["bucket", "network"])).distinct())
     old = seen.rows().where(in_buckets(buckets)).select(*HEAD_BLOBS.column_names)
-    now = blobs_at_head(spark.table(full_name("files")).where(in_buckets(buckets)), networks)
+    now = not_taken_down(blobs_at_head(spark.table(full_name("files")).where(in_buckets(buckets)), networks))
     fresh = now.join(old, [*KEY, "name"], "left_anti").persist()
     try:
         counts = {row["bucket"]: row["count"] for row in fresh.groupBy("bucket").count().collect()}

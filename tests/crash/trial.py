@@ -19,12 +19,12 @@ from pipeline.model.origin import bucket_of, network_id
 from pipeline.model.tables import ALL, NAMESPACE, OBJECT_TABLES
 from pipeline.storage.interface import Entry
 from pipeline.storage.paths import is_temporary
-from pipeline.tables import session
 from tests.crash.program import Program
 from tests.e2e.archive import Archive, Place, night
 from tests.support.git import git, put_tag, resolve, set_refs
 from tests.support.repos import add_commits, build_graph, compare, force_push, fork_of
 from tests.support.servers import Peer
+from tests.support.spark import forget_tables
 
 WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_bytes")
 """Columns that differ between any two runs; git may also pack the same objects into a byte more or less."""
@@ -121,7 +121,7 @@ class Trial:
         self._copy([(f"{storage.root_uri}-{name}/{path}", f"{storage.root_uri}/{path}") for path in lost])
         for path in lost:
             self._hadoop.setTimes(self._path(storage.uri(path)), round(saved[path].modified_at * 1000), -1)
-        self._forget()
+        forget_tables(self.archive.spark)
 
     def _keep(self, saved: Mapping[str, Entry], folders: Collection[str], folder: str) -> Iterator[str]:
         """Delete what is not as it was; yield what is."""
@@ -133,14 +133,6 @@ class Trial:
                 yield entry.path
             else:
                 storage.delete(entry.path, recursive=True)
-
-    def _forget(self) -> None:
-        """Go on in a new session, whose catalog remembers no table, and without frames that any session has cached."""
-        old = self.archive.spark
-        old.catalog.clearCache()
-        warehouse = old.conf.get(session.WAREHOUSE_SETTING)
-        session._SESSIONS[warehouse] = old.newSession()
-        session._SESSIONS[warehouse].conf.set(session.WAREHOUSE_SETTING, warehouse)
 
     def _copy(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Copy files within HDFS, several at once: each one costs little but waiting."""

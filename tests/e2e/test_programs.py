@@ -111,7 +111,7 @@ def test_a_second_nightly_names_who_holds_the_archive(make_archive: MakeArchive)
     assert archive.nightly(1)["already"] is False
 
 
-def test_damaged_files_are_told_and_nothing_is_published(
+def test_a_damaged_landing_costs_its_bucket_one_night_and_damage_is_told(
     make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path
 ) -> None:
     build_graph(served / "damaged.git", [[1], [2, 1]])
@@ -126,19 +126,18 @@ def test_damaged_files_are_told_and_nothing_is_published(
     (landed,) = [file for file in manifest.files if file.table == "commits"]
     whole = archive.storage.read(landed.path)
     archive.storage.replace(landed.path, whole[:-1])
-    said = archive.run("nightly", "--night", str(night(1)), code=3)
+    said = archive.run("nightly", "--night", str(night(1)), code=1)
     assert f"{landed.path}: {len(whole) - 1} bytes instead of {len(whole)}" in said.stderr
-    assert archive.read().nights() == []
+    assert archive.visit(url, 1)["error"] == "audit"
     assert archive.rows("commits") == []
-    archive.storage.replace(landed.path, whole)
-    archive.nightly(1)
+    archive.nightly(2)
     lost = resolve(served / "damaged.git", "main:1.txt")
     archive.spark.sql(f"DELETE FROM archive.code.contents WHERE oid = X'{lost}'")
-    archive.nightly(2)
+    archive.nightly(3)
     said = archive.run("restore", url, tmp_path / "r.git", code=3)
     assert f"needs 1 objects that the archive lacks, one of them is {lost}" in said.stderr
     assert not (tmp_path / "r.git").exists()
-    assert compare(served / "damaged.git", archive.restore(url, tmp_path / "one.git", day=1)) == []
+    assert compare(served / "damaged.git", archive.restore(url, tmp_path / "two.git", day=2)) == []
 
 
 def run(*words: str, code: int, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -11,13 +11,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.model.origin import Origin
-from pipeline.model.tables import ALL
-from pipeline.tables.iceberg import full_name
 from tests.e2e.archive import Archive, Place
 from tests.support.git import put, put_commit, put_tag, put_tree, resolve, set_refs
 from tests.support.repos import add_commits, build_graph, compare, fork_of
 from tests.support.servers import Peer, git_daemon
-from tests.support.spark import own_spark
+from tests.support.spark import forget_tables, own_spark
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,9 +41,7 @@ class Story:
         """Everything as the last night left it, times of change included."""
         shutil.rmtree(self.root)
         shutil.copytree(self.pristine, self.root)
-        spark = self.archive.spark
-        for table in ALL:  # Spark would go on from versions that are no more
-            spark.catalog.refreshTable(full_name(table.name))
+        forget_tables(self.archive.spark)
 
     def restore(self, name: str, day: int, to: Path) -> Path:
         """A repository as of a night; the third lacks a blob over the limit, which ``restore`` says."""

@@ -9,6 +9,8 @@ from typing import Any
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
+from pipeline.tables import session
+
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
 """With one tier the code cache is 48 MB, which a few nights fill; from then on Java only interprets."""
 
@@ -32,3 +34,14 @@ def own_spark() -> Iterator[None]:
 def _stop() -> None:
     if SparkContext._active_spark_context is not None:
         SparkSession.builder.getOrCreate().stop()
+
+
+def forget_tables(spark: SparkSession) -> None:
+    """Let what follows use a new session for the archive, whose catalog remembers no table, nor any cached frame.
+
+    For tests that put an archive's files back: a catalog that has seen newer versions would go on from those.
+    """
+    spark.catalog.clearCache()
+    warehouse = str(spark.conf.get(session.WAREHOUSE_SETTING))
+    session._SESSIONS[warehouse] = spark.newSession()
+    session._SESSIONS[warehouse].conf.set(session.WAREHOUSE_SETTING, warehouse)
