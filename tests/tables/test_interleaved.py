@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from unittest.mock import patch
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
@@ -143,7 +144,9 @@ class World:
     def rewrite(self, writer: Writer, spark: SparkSession) -> None:
         for table in ("origins", "visits"):
             small = [SmallFiles(table, bucket, 2, 0) for bucket in range(BUCKETS)]
-            apply_small_files(spark, small, small_bytes=1 << 20, check_lease=lease_held)
+            apply_small_files(
+                spark, self.storage, small, small_bytes=1 << 20, check_lease=lease_held, on_damage=pytest.fail
+            )
 
     def _landing(self) -> Landing:
         number = next(loads)
