@@ -62,7 +62,7 @@ def test_a_sample(intact: Story, before: Restored, tmp_path: Path) -> None:
     assert all(fates[f"{name}: stays"] == 0 for name in ("metadata", "manifests", "plans")), fates
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_two_hundred(story: Story, before: Restored, tmp_path: Path) -> None:
     """Ten rounds of twenty. ``pytest -s`` shows the figures of decision 19."""
