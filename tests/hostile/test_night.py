@@ -29,7 +29,7 @@ from tests.support.repos import (
 from tests.support.servers import Peer, git_daemon, http_backend
 from tests.support.spark import own_spark
 
-pytestmark = [pytest.mark.slow, pytest.mark.spark, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.timeout(1800)]
 
 QUARANTINED: Outcome = ("failed", "audit")
 NIGHT_LIMIT_S = 1200

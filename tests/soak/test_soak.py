@@ -10,7 +10,7 @@ from tests.e2e.archive import Place
 from tests.soak.run import soaking
 from tests.support.spark import own_spark
 
-pytestmark = [pytest.mark.slow, pytest.mark.spark]
+pytestmark = [pytest.mark.long, pytest.mark.spark]
 
 
 def test_a_short_soak(tmp_path: Path) -> None:
