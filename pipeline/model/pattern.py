@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pipeline.errors import UsageError
 from pipeline.model.origin import check_url
+
+T = TypeVar("T")
 
 BEFORE_HOST = r"^[a-z][a-z0-9+.-]*://(?:[^/@]*@)?"
 """Of a stored URL: what does not tell which repository it is. Java's regular expressions read it alike."""
@@ -95,7 +98,19 @@ def parse_patterns(source: str, lines: Iterable[str]) -> list[Pattern]:
     Raises:
         BadPatternList: any line is bad, with all bad lines.
     """
-    found: dict[Pattern, None] = {}
+    found, problems = read_column(lines, parse_pattern)
+    if problems:
+        raise BadPatternList(source, tuple(problems))
+    return found
+
+
+def read_column(lines: Iterable[str], parse: Callable[[str], T]) -> tuple[list[T], list[tuple[int, str]]]:
+    """What a list of one column says, each once and in order, and the numbers of bad lines with what is wrong there.
+
+    Args:
+        parse: a word; raises ``UsageError`` for a bad one.
+    """
+    found: dict[T, None] = {}
     problems = []
     for number, line in enumerate(lines, 1):
         words = before_comment(line).split()
@@ -104,12 +119,10 @@ def parse_patterns(source: str, lines: Iterable[str]) -> list[Pattern]:
         try:
             if len(words) > 1:
                 raise UsageError("more than one column")
-            found[parse_pattern(words[0])] = None
+            found[parse(words[0])] = None
         except UsageError as error:
             problems.append((number, str(error)))
-    if problems:
-        raise BadPatternList(source, tuple(problems))
-    return list(found)
+    return list(found), problems
 
 
 def before_comment(line: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import UsageError
 from pipeline.model.origin import check_url
-from pipeline.model.pattern import before_comment
+from pipeline.model.pattern import read_column
 
 _OID = re.compile(r"[0-9a-f]{40}")
 
@@ -55,18 +55,7 @@ def parse_targets(source: str, lines: Iterable[str]) -> list[Target]:
     Raises:
         BadTargets: any line is bad, with all bad lines.
     """
-    found: dict[Target, None] = {}
-    problems = []
-    for number, line in enumerate(lines, 1):
-        words = before_comment(line).split()
-        if not words:
-            continue
-        try:
-            if len(words) > 1:
-                raise UsageError("more than one column")
-            found[parse_target(words[0])] = None
-        except UsageError as error:
-            problems.append((f"line {number}", str(error)))
+    found, problems = read_column(lines, parse_target)
     if problems:
-        raise BadTargets(source, tuple(problems))
-    return list(found)
+        raise BadTargets(source, tuple((f"line {number}", why) for number, why in problems))
+    return found
