@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, IncompleteRead
-from socket import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -14,8 +13,6 @@ import urllib3
 from dulwich.client import TCPGitClient, Urllib3HttpGitClient
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.protocol import Protocol, pkt_line
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from pipeline.errors import PipelineError
 from pipeline.git.errors import (
@@ -31,6 +28,7 @@ from pipeline.git.errors import (
     SchemeRefused,
     ServerError,
 )
+from pipeline.git.http_pool import REDIRECTS, open_pool
 from pipeline.git.network import Dialer
 from pipeline.model.origin import is_fetched
 from pipeline.redact import one_line
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
     from dulwich.client import HTTPResponse
 
 GIT_PORT = 9418
-REDIRECTS = 5
 FETCH_VERSION = 2
 FILE_TYPES = ("text/plain", "application/octet-stream", "binary/octet-stream")
 ADVERTISEMENT = "application/x-git-upload-pack-advertisement"
@@ -48,9 +45,6 @@ FETCH_COMMAND, OFS_DELTA = b"command=fetch\n", b"ofs-delta\n"
 SPACE = 0x20
 SIDE_BAND_FATAL = b"\3"
 _QUOTE = re.compile(r"\bb?['\"]|['\"(:]|\bhttps?\b")
-LONGEST_LOCATION = 2_048
-"""Characters of an address that a server redirects to."""
-
 SHOWN_OF_MESSAGE = 200
 """Characters of what a server says, in our sentence about it."""
 
@@ -228,58 +222,13 @@ def open_client(
         if any(byte < SPACE for byte in decoded):
             raise SchemeRefused(url, "the URL's path has a control character")
         return _TcpClient(parts.hostname, port or GIT_PORT, dialer, meter), decoded
-    pool = _pool(dialer, user_agent)
+    pool = open_pool(dialer, user_agent)
     return _HttpClient(f"{parts.scheme}://{parts.netloc}", pool, meter), path
 
 
 def _scheme_refused(origin: str, scheme: str) -> SchemeRefused:
     found = f"{scheme}:// is not fetched from" if scheme else "a path is not fetched from"
     return SchemeRefused(origin, f"{found}, only git, http and https are")
-
-
-def _pool(dialer: Dialer, user_agent: str) -> urllib3.PoolManager:
-    class Plain(HTTPConnection):
-        def _new_conn(self) -> socket:
-            return dialer.connect(self.host, self.port)
-
-        def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
-            return _undrained(_checked_redirect(dialer.origin, super().getresponse()))
-
-    class Tls(HTTPSConnection):
-        def _new_conn(self) -> socket:
-            return dialer.connect(self.host, self.port)
-
-        def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]
-            return _undrained(_checked_redirect(dialer.origin, super().getresponse()))
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class TlsPool(HTTPSConnectionPool):
-        ConnectionCls = Tls
-
-    pool = urllib3.PoolManager(
-        headers={"User-Agent": user_agent},
-        timeout=urllib3.Timeout(connect=dialer.connect_s, read=dialer.silence_s),
-        retries=urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=REDIRECTS),
-    )
-    pool.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
-    return pool
-
-
-def _checked_redirect(origin: str, response: urllib3.HTTPResponse) -> urllib3.HTTPResponse:
-    """Refuse to follow what is no address, before anybody takes it apart."""
-    location = response.get_redirect_location()
-    if location and (len(location) > LONGEST_LOCATION or not location.isprintable()):
-        response.close()
-        raise ProtocolError(origin, f"the server redirects to {len(location):,} characters that are no address")
-    return response
-
-
-def _undrained(response: urllib3.HTTPResponse) -> urllib3.HTTPResponse:
-    """Hang up on the rest of a redirect, which urllib3 would read to an end that may never come."""
-    response.drain_conn = response.close  # type: ignore[method-assign]
-    return response
 
 
 @contextmanager

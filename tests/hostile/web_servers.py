@@ -364,6 +364,34 @@ def http_that_closes_after_every_answer() -> Served:
     return listening(handle, "http")
 
 
+@server(EXACT)
+def http_that_hears_every_second_request_and_hangs_up() -> Served:
+    """Keeps the connection until it has heard another request, and answers only the first of each."""
+
+    def handle(line: Line) -> None:
+        request = line.read_head()
+        if request.startswith(b"GET"):
+            line.send(whole(ADVERTISEMENT_TYPE, ADVERTISEMENT))
+        elif request:
+            body = read_body(line, request)
+            line.send(whole(RESULT_TYPE, SENT_PACK if b"command=fetch" in body else LISTING + FLUSH))
+        read_body(line, line.read_head())
+
+    return listening(handle, "http")
+
+
+@server(LOST)
+def http_that_never_answers_a_post() -> Served:
+    """Asked again, once, it hangs up again."""
+
+    def handle(line: Line) -> None:
+        while (request := line.read_head()).startswith(b"GET"):
+            line.send(whole(ADVERTISEMENT_TYPE, ADVERTISEMENT))
+        read_body(line, request)
+
+    return listening(handle, "http")
+
+
 @server(PROTOCOL, EXACT, LOST, SERVER_ERROR, ("failed", "pack_incomplete"))
 def http_that_shows_other_refs_to_the_second_question() -> Served:
     """The list of refs is another each time; the pack fits neither."""

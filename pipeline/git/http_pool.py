@@ -1,0 +1,98 @@
+"""urllib3's connections, opened by our dialer: what they may be redirected to, and when a request is sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from socket import socket
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from pipeline.git.errors import ProtocolError
+from pipeline.git.network import Dialer
+
+REDIRECTS = 5
+LONGEST_LOCATION = 2_048
+"""Characters of an address that a server redirects to."""
+
+
+def open_pool(dialer: Dialer, user_agent: str) -> urllib3.PoolManager:
+    """A pool for the conversations of one visit."""
+
+    class Plain(_Conversation, HTTPConnection):  # type: ignore[misc]
+        def _new_conn(self) -> socket:
+            return dialer.connect(self.host, self.port)
+
+    class Tls(_Conversation, HTTPSConnection):  # type: ignore[misc]
+        def _new_conn(self) -> socket:
+            return dialer.connect(self.host, self.port)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class TlsPool(HTTPSConnectionPool):
+        ConnectionCls = Tls
+
+    pool = urllib3.PoolManager(
+        headers={"User-Agent": user_agent},
+        timeout=urllib3.Timeout(connect=dialer.connect_s, read=dialer.silence_s),
+        retries=urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=REDIRECTS),
+    )
+    Plain.origin = Tls.origin = dialer.origin
+    pool.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
+    return pool
+
+
+class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignore[misc]
+    """Requests on one connection.
+
+    A server may close a connection that it promised to keep, and we may learn of it only after we have sent the next
+    request. Such a request was not answered, and asks for nothing but reading: it is sent once more, on a new
+    connection, as curl does for git.
+    """
+
+    origin: str
+    _again: Callable[[], None] | None = None
+
+    def request(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - they are handed on
+        send = partial(super().request, *arguments, **options)
+        self._again = None if self.sock is None else send
+        try:
+            send()
+        except ConnectionError:
+            self._send_again()
+
+    def getresponse(self) -> urllib3.HTTPResponse:
+        try:
+            response = super().getresponse()
+        except ConnectionError:  # RemoteDisconnected is one
+            self._send_again()
+            response = super().getresponse()
+        self._again = None
+        return _undrained(_checked_redirect(self.origin, response))
+
+    def _send_again(self) -> None:
+        """Repeat the request on a new connection, or raise what is being handled."""
+        again, self._again = self._again, None
+        if again is None:
+            raise  # noqa: PLE0704 - called by handlers only
+        self.close()
+        again()
+
+
+def _checked_redirect(origin: str, response: urllib3.HTTPResponse) -> urllib3.HTTPResponse:
+    """Refuse to follow what is no address, before anybody takes it apart."""
+    location = response.get_redirect_location()
+    if location and (len(location) > LONGEST_LOCATION or not location.isprintable()):
+        response.close()
+        raise ProtocolError(origin, f"the server redirects to {len(location):,} characters that are no address")
+    return response
+
+
+def _undrained(response: urllib3.HTTPResponse) -> urllib3.HTTPResponse:
+    """Hang up on the rest of a redirect, which urllib3 would read to an end that may never come."""
+    response.drain_conn = response.close  # type: ignore[method-assign]
+    return response
