@@ -17,6 +17,7 @@ from pipeline.model.layout import Load
 from pipeline.model.manifest import VisitLine
 from pipeline.redact import without_secrets
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
+from pipeline.storage.paths import is_temporary
 from pipeline.tables.derive import DeriveSummary, derive
 from pipeline.tables.plan import read_plan, restore_plan_summary, write_plan
 from pipeline.tables.publish import PublishSummary, publish
@@ -125,7 +126,7 @@ class Plan(LoadTask):
     def work(self) -> None:
         """Write the plan; once buckets are fetched that follow it, only what is damaged of it."""
         run = self.run_object
-        if run.storage.list(self.load.manifests):
+        if any(not is_temporary(entry.path) for entry in run.storage.list(self.load.manifests)):
             restore_plan_summary(run.storage, self.load)
             return
         if not self.load.is_night:
