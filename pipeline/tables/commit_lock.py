@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import unquote, urlsplit
+
+_LOCAL = re.compile(r"(?:file:(?://[^/]*)?)?(?=/)")
 
 
 @contextmanager
@@ -22,13 +24,13 @@ def one_at_a_time(folder: str) -> Iterator[None]:
     nested. A network file system that cannot lock folders goes without.
 
     Args:
-        folder: URI of a folder that exists.
+        folder: of a folder that exists, as Hadoop's ``Path`` takes it: its characters stand for themselves.
     """
-    place = urlsplit(folder)
-    if place.scheme not in ("", "file"):
+    local = _LOCAL.match(folder)
+    if local is None:
         yield
         return
-    handle = os.open(unquote(place.path), os.O_RDONLY | os.O_CLOEXEC)
+    handle = os.open(folder[local.end() :], os.O_RDONLY | os.O_CLOEXEC)
     try:
         locked = _lock(handle)
         try:

@@ -17,6 +17,9 @@ from tests.support.repos import add_commits, build_graph, compare, fork_of
 from tests.support.servers import Peer, git_daemon
 from tests.support.spark import forget_tables, own_spark
 
+ODD = "it's odd, 100%25 (#1 + more)"
+"""The archive's folder: what errors say of files must be understood wherever they are."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
@@ -67,7 +70,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     with own_spark(), git_daemon(served) as daemon:
         place = Place("local", str(folder))
         settings = {"nightly": {"jobs": ["language_census"]}, "fetch__limits": {"blob_bytes": 100_000}}
-        archive = Archive.at(place, folder / "conf", "archive", **settings)
+        archive = Archive.at(place, folder / "conf", ODD, **settings)
         archive.init()
         a, b, c = (served / name_in(daemon, bucket) for bucket in (0, 1, 3))
         for repo in (a, b, c):
