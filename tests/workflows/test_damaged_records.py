@@ -18,7 +18,7 @@ from tests.support.repos import add_commits, build_graph, compare
 from tests.support.servers import Peer
 from tests.workflows.conftest import MakeArchive, spread
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.slow, pytest.mark.spark]
 
 STOPS = {
     "publish": (pipeline.workflows.load, "publish"),
