@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.errors import UsageError
-from pipeline.tables.read import Archive
+from pipeline.read.archive import Archive
 
 
 def census(head_blobs: DataFrame, files: DataFrame) -> DataFrame:

@@ -16,7 +16,7 @@ from pipeline.errors import UsageError
 from pipeline.git.exchange import Conditions
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy
-from pipeline.plan.budget import Budget
+from pipeline.rules.budget import Budget
 from pipeline.storage.settings import HdfsSettings
 from pipeline.tables.settings import SparkSettings
 

@@ -13,11 +13,11 @@ from pipeline.cli.output import Output, size
 from pipeline.errors import ExitCode
 from pipeline.model.layout import ARCHIVE
 from pipeline.model.origin import check_url
-from pipeline.restore.repository import restore_repository
+from pipeline.read.archive import Archive
+from pipeline.read.restore import restore_repository
+from pipeline.read.status import ArchiveStatus, OriginStatus, archive_status, origin_status
 from pipeline.storage.errors import AlreadyThere
 from pipeline.tables.create import create_tables
-from pipeline.tables.read import Archive
-from pipeline.tables.status import ArchiveStatus, OriginStatus, archive_status, origin_status
 
 
 @click.command()

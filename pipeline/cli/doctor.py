@@ -15,14 +15,14 @@ from pyspark.sql import SparkSession
 from pipeline.cli.common import Context, command_options, today
 from pipeline.doctor.examine import Patient, Spark, examine
 from pipeline.doctor.finding import Finding, Level, exit_code_of
+from pipeline.doctor.health import refused_urls, table_problems
 from pipeline.errors import UsageError
 from pipeline.fsck.record import keep_record
 from pipeline.maintain.retire import retire_nights
 from pipeline.model.layout import newest_possible
+from pipeline.night.seal import nights
 from pipeline.tables.doubles import find_doubles, mend_doubles
 from pipeline.tables.failures import told_plainly
-from pipeline.tables.health import refused_urls, table_problems
-from pipeline.tables.seal import nights
 from pipeline.workflows.held import LEASE, hold
 
 T = TypeVar("T")

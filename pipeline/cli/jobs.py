@@ -12,14 +12,14 @@ from pipeline.cli.common import Context, Night, command_options
 from pipeline.cli.output import size
 from pipeline.config import Config
 from pipeline.errors import UsageError
-from pipeline.plan.cluster import running_threads
+from pipeline.read.archive import Archive
+from pipeline.rules.cluster import running_threads
 from pipeline.submit.dry_run import dry_run
+from pipeline.submit.qualified import check_names
+from pipeline.submit.read_only import check_read_only
 from pipeline.submit.run_job import list_jobs, run_job
 from pipeline.tables.content_plan import content_stays
 from pipeline.tables.failures import SparkFailed, told_plainly
-from pipeline.tables.qualified import check_names
-from pipeline.tables.read import Archive
-from pipeline.tables.read_only import check_read_only
 from pipeline.tables.session import session_conf
 
 night_option = click.option("--night", type=Night(), default=None, help="Which night; default: the newest.")

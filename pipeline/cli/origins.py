@@ -16,10 +16,10 @@ from pipeline.errors import ExitCode, UsageError
 from pipeline.model.origin import FETCHED_SCHEMES, Origin, check_url, is_fetched
 from pipeline.model.origin_list import parse_origin_list
 from pipeline.model.pattern import Pattern, parse_pattern, parse_patterns
+from pipeline.night.origins import add_origins
+from pipeline.origins.opt_outs import admitted
+from pipeline.origins.states import StateChange, opt_out, pause, resume
 from pipeline.tables.doubles import one_row_a_url
-from pipeline.tables.opt_outs import admitted
-from pipeline.tables.origin_states import StateChange, opt_out, pause, resume
-from pipeline.tables.origins import add_origins
 from pipeline.tables.tombstones import current
 
 log = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ from pipeline.archive import find_archive
 from pipeline.config import Config, FetchSection
 from pipeline.doctor.catalogue import check_archive, check_loads, judge_lease
 from pipeline.doctor.finding import Finding, Level, machine_failure, warning
+from pipeline.doctor.health import TableProblem
 from pipeline.doctor.jars import check_jars
 from pipeline.doctor.machine import check_clock, check_memory, check_scratch, heap_bytes, memory_here
 from pipeline.doctor.packages import check_compiled, check_packages, check_python
@@ -33,7 +34,6 @@ from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import read_record
 from pipeline.submit.run_job import list_jobs
 from pipeline.tables.doubles import Doubles
-from pipeline.tables.health import TableProblem
 from pipeline.tables.session import session_conf
 
 logger = logging.getLogger(__name__)

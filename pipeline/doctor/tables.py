@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
 from pipeline.doctor.finding import Finding, damage, ok, warning
+from pipeline.doctor.health import TableProblem
 from pipeline.model.layout import newest_possible
 from pipeline.tables.doubles import Doubles
-from pipeline.tables.health import TableProblem
 
 
 def judge_tables(problems: Sequence[TableProblem], nights: Sequence[date], today: date) -> Iterator[Finding]:

@@ -12,10 +12,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from pipeline.fetch.batches import Batches
+from pipeline.fetch.bucket_plan import BucketPlan, read_bucket_plan
 from pipeline.fetch.crew import Crew
 from pipeline.fetch.landing import RUN_BYTES, Landing, LocalFile
 from pipeline.fetch.messages import Outcome
-from pipeline.fetch.plan import BucketPlan, read_bucket_plan
 from pipeline.fetch.scratch import scratch_folder
 from pipeline.fetch.worker import Work
 from pipeline.git.exchange import Conditions

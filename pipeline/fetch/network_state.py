@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from pipeline.fetch.bucket_plan import PlannedOrigin, offers_for
 from pipeline.fetch.known import Known
-from pipeline.fetch.plan import PlannedOrigin, offers_for
-from pipeline.plan.fetch import FetchPlan, Ref, plan_fetch
+from pipeline.rules.negotiation import FetchPlan, Ref, plan_fetch
 
 
 @dataclass(slots=True)

@@ -30,8 +30,8 @@ from pipeline.model import tables
 from pipeline.model.text import text_and_raw
 from pipeline.model.visit import TAKEN_DOWN, Visit, VisitStatus
 from pipeline.model.visit_counts import DAMAGED
-from pipeline.plan.fetch import HEAD, Ref, changed_refs, tell_left_out
-from pipeline.plan.walk import MOST_PATH_BYTES, MOST_PATHS, count_paths
+from pipeline.rules.negotiation import HEAD, Ref, changed_refs, tell_left_out
+from pipeline.rules.walk import MOST_PATH_BYTES, MOST_PATHS, count_paths
 from pipeline.storage.errors import StoredFileDamaged
 
 

@@ -10,13 +10,13 @@ from datetime import date
 from pathlib import Path
 
 from pipeline.errors import PipelineError
+from pipeline.fetch.bucket_plan import BucketPlan, PlannedOrigin
 from pipeline.fetch.channel import Channel
 from pipeline.fetch.confine import Confinement
 from pipeline.fetch.known import Known
 from pipeline.fetch.messages import Assignment, OurFailure
 from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.outbox import Outbox
-from pipeline.fetch.plan import BucketPlan, PlannedOrigin
 from pipeline.fetch.visit import Visitor
 from pipeline.git.exchange import Conditions
 from pipeline.model.links import OID_BYTES

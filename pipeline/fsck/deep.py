@@ -31,7 +31,7 @@ from pipeline.fsck.examine import (
 from pipeline.fsck.finding import Finding, Kind
 from pipeline.fsck.named import NamedFile, Role, TableFiles
 from pipeline.fsck.state import Progress, digest_of
-from pipeline.plan.slices import bucket_slices
+from pipeline.rules.slices import bucket_slices
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.tables.failures import told_plainly

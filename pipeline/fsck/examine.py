@@ -18,7 +18,7 @@ from pipeline.errors import CheckFailed
 from pipeline.fetch.known import BODY, BODY_COLUMNS, TYPE_OF
 from pipeline.fsck.finding import Kind
 from pipeline.git.pack_format import object_oid
-from pipeline.restore.reachable import links
+from pipeline.read.reachable import links
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file

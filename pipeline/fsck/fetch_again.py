@@ -20,10 +20,10 @@ from pipeline.fetch.bucket import fetch_bucket
 from pipeline.fsck.salvage import Ids
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
-from pipeline.plan.origins import LOOKED_AT
+from pipeline.night.plan import plan_tombstones
+from pipeline.rules.origins import LOOKED_AT
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import full_name
-from pipeline.tables.plan import plan_tombstones
 
 _REF = pa.struct([("name", pa.binary()), ("target", pa.binary()), ("peeled", pa.binary()), ("symref", pa.binary())])
 _ORIGINS = pa.schema(

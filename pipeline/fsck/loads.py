@@ -15,12 +15,12 @@ from pipeline.fsck.bytes import hash_file, in_threads
 from pipeline.fsck.finding import Finding, Kind
 from pipeline.model.layout import ARCHIVE, RESULTS, RUNS, Load
 from pipeline.model.manifest import LandedFile, Manifest
+from pipeline.night.landed import final_path
+from pipeline.night.quarantine import standing_manifests
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
 from pipeline.storage.paths import is_temporary
-from pipeline.tables.landed import final_path
-from pipeline.tables.quarantine import standing_manifests
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from pipeline.fsck.branches import BranchedTable
 from pipeline.fsck.named import TableFiles, read_table
 from pipeline.model.layout import WAREHOUSE, Load
 from pipeline.model.tables import FILES, HEAD_BLOBS, NAMESPACE, REPOSITORIES
+from pipeline.night.derive import derive_buckets
 from pipeline.storage.interface import Storage
-from pipeline.tables.derive import derive_buckets
 from pipeline.tables.iceberg import IcebergTable, NewFile, full_name
 
 DERIVED = (FILES.name, HEAD_BLOBS.name, REPOSITORIES.name)

@@ -23,7 +23,7 @@ from pipeline.git.errors import (
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy, Deadline, Dialer
 from pipeline.git.transport import Meter, open_client, origin_errors
-from pipeline.plan.fetch import BadAdvertisement, FetchPlan, Ref, Shown, shown_refs, wanted_refs
+from pipeline.rules.negotiation import BadAdvertisement, FetchPlan, Ref, Shown, shown_refs, wanted_refs
 
 if TYPE_CHECKING:
     from dulwich.client import DetermineWantsFunc

@@ -17,8 +17,8 @@ from typing import Final
 from pipeline.errors import CheckFailed, UsageError
 from pipeline.git.pack_writer import PackWriter, object_id
 from pipeline.model.links import parse_oid
-from pipeline.plan.fetch import HEAD, is_ref_name
-from pipeline.plan.restore import Head
+from pipeline.rules.negotiation import HEAD, is_ref_name
+from pipeline.rules.restore import Head
 
 __all__ = ["Head", "PackWriter", "Restored", "object_id", "write_repository"]
 

@@ -17,12 +17,12 @@ from pyspark.sql import functions as F
 
 from pipeline.config import MaintainSection
 from pipeline.fetch.parquet import MIB, open_parquet
-from pipeline.maintain.choose import BucketStats
 from pipeline.maintain.iceberg import FilesChanged, MaintainedTable
 from pipeline.maintain.sorted_rows import fetch, in_order, key_names, parts, read_at_head, read_keys
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.tables import CONTENTS, FILES, NAMESPACE, TREES, Table
-from pipeline.plan.budget import Budget
+from pipeline.rules.budget import Budget
+from pipeline.rules.compaction import BucketStats
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import damaged_file

@@ -8,10 +8,10 @@ from pyspark.sql import SparkSession
 
 from pipeline.config import Config
 from pipeline.fsck.record import keep_record
-from pipeline.maintain.choose import by_gain
 from pipeline.maintain.compact import Compacted, bucket_stats, compact
 from pipeline.maintain.loads import load_states, may_renew
-from pipeline.plan.budget import Budget
+from pipeline.rules.budget import Budget
+from pipeline.rules.compaction import by_gain
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
 from pipeline.workflows.run import new_run_id

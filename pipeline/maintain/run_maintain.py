@@ -13,11 +13,9 @@ from pyspark.sql import SparkSession
 
 from pipeline.config import Config, MaintainSection
 from pipeline.fsck.record import keep_record, tidy_recordings
-from pipeline.maintain.choose import BucketStats, by_gain, overdue, within
 from pipeline.maintain.compact import Compacted, bucket_stats, compact
 from pipeline.maintain.loads import find_rubbish, load_states, may_renew, remove
 from pipeline.maintain.nights import apply_nights, plan_nights
-from pipeline.maintain.retention import keep_since, oldest_daily
 from pipeline.maintain.rewrite import (
     SmallFiles,
     SmallManifests,
@@ -28,10 +26,12 @@ from pipeline.maintain.rewrite import (
 )
 from pipeline.maintain.rubbish import Rubbish
 from pipeline.maintain.unreferenced import apply_unreferenced, plan_unreferenced
-from pipeline.plan.budget import Budget
+from pipeline.night.seal import nights
+from pipeline.rules.budget import Budget
+from pipeline.rules.compaction import BucketStats, by_gain, overdue, within
+from pipeline.rules.retention import keep_since, oldest_daily
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
-from pipeline.tables.seal import nights
 from pipeline.takedown.remove import RemovedRows
 from pipeline.takedown.run_takedown import finish_takedowns
 from pipeline.workflows.run import new_run_id

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import date
 
 from pipeline.model.tables import ALL
-from pipeline.plan.cluster import SHUFFLE_PARTITIONS, Cluster, fitted_partitions
-from pipeline.plan.partitioning import Partitioning, partition
+from pipeline.read.archive import MOST_ROWS, Archive
 from pipeline.redact import is_secret_name, without_secrets
+from pipeline.rules.cluster import SHUFFLE_PARTITIONS, Cluster, fitted_partitions
+from pipeline.rules.partitioning import Partitioning, partition
 from pipeline.submit.run_job import NoNightYet, find_job
-from pipeline.tables.read import MOST_ROWS, Archive
 
 _ALL = frozenset(table.name for table in ALL)
 _IN_SQL = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)", re.IGNORECASE)

@@ -16,12 +16,12 @@ from pyspark.sql import functions as F
 
 import jobs
 from pipeline.errors import UsageError
+from pipeline.read.archive import Archive
 from pipeline.redact import arguments_without_secrets
 from pipeline.storage.interface import Storage
+from pipeline.submit.results import NAMESPACE, Lineage, write_result
 from pipeline.tables.content_plan import content_stays
 from pipeline.tables.iceberg import full_name
-from pipeline.tables.read import Archive
-from pipeline.tables.results import NAMESPACE, Lineage, write_result
 
 
 class NoSuchJob(UsageError):

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.model.tables import Table, spark_type
-from pipeline.plan.slices import bucket_slices
+from pipeline.rules.slices import bucket_slices
 from pipeline.tables.iceberg import in_buckets
 
 MOST_BROADCAST = 2_000_000

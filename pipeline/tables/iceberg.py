@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from pipeline.errors import CheckFailed
 from pipeline.model.tables import ALL, NAMESPACE
-from pipeline.plan.partitioning import raw_ratio, split_of
+from pipeline.rules.partitioning import raw_ratio, split_of
 from pipeline.tables.commit_lock import one_at_a_time
 from pipeline.tables.session import CATALOG
 

@@ -14,8 +14,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.tables import NAMESPACE
-from pipeline.plan.cluster import session_settings
 from pipeline.redact import carries_secret
+from pipeline.rules.cluster import session_settings
 from pipeline.tables.settings import SparkSettings
 
 CATALOG = "archive"

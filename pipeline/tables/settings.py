@@ -7,8 +7,8 @@ import re
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.plan.cluster import Cluster
 from pipeline.redact import carries_secret, without_secrets
+from pipeline.rules.cluster import Cluster
 
 ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0"
 

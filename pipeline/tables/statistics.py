@@ -8,7 +8,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from pipeline.model.tables import BY_NAME, OID, Table
-from pipeline.plan.partitioning import TYPICAL_RATIO, TableStats
+from pipeline.rules.partitioning import TYPICAL_RATIO, TableStats
 from pipeline.tables.iceberg import DATA_FILES, DELETE_FILES, RATIO_PROPERTY, RECORDS, STORED_BYTES, IcebergTable
 
 BUCKETS_PROPERTY = "pipeline.buckets"

@@ -19,10 +19,10 @@ from pipeline.maintain.iceberg import MaintainedTable
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.tables import ALL, BY_NAME, NAMESPACE
 from pipeline.model.visit import TAKEN_DOWN
+from pipeline.origins.opt_outs import OPT_OUTS
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Entry, Storage
 from pipeline.storage.parquet import open_parquet_file
-from pipeline.tables.opt_outs import OPT_OUTS
 from pipeline.tables.tombstones import (
     ANYWHERE,
     BY_OBJECT,

@@ -10,9 +10,9 @@ from pyspark.sql import functions as F
 
 from pipeline.fetch.skeleton import Skeleton
 from pipeline.git.pack_format import COMMIT, TAG, TREE, PackedObject
-from pipeline.restore.reachable import reachable
+from pipeline.read.archive import Archive
+from pipeline.read.reachable import reachable
 from pipeline.tables.iceberg import IcebergTable, full_name
-from pipeline.tables.read import Archive
 
 _TYPE = {"commit": COMMIT, "tree": TREE, "tag": TAG}
 _NAMED = ("commits", "trees", "tags", "blobs")

@@ -8,11 +8,11 @@ from datetime import UTC, date, datetime
 from pipeline.model.layout import RUNS, Load, table_data
 from pipeline.model.origin import Origin
 from pipeline.model.origin_list import parse_origin_list
+from pipeline.night.origins import add_origins
+from pipeline.night.plan import last_visits, write_plan
+from pipeline.origins.opt_outs import admitted
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
-from pipeline.tables.opt_outs import admitted
-from pipeline.tables.origins import add_origins
-from pipeline.tables.plan import last_visits, write_plan
 from pipeline.workflows.run import Run
 
 

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from pipeline.model.origin import Origin
 from pipeline.model.visit import VisitStatus
-from pipeline.plan.origins import LOOKED_AT
-from pipeline.tables.plan import LastVisit
+from pipeline.night.plan import LastVisit
+from pipeline.rules.origins import LOOKED_AT
 
 T = TypeVar("T")
 

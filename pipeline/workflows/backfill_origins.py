@@ -23,9 +23,9 @@ from pipeline.errors import ExitCode
 from pipeline.model.origin import Origin, OriginState
 from pipeline.model.visit import VisitStatus
 from pipeline.model.visit_counts import FAILURES_SHOWN, FailedVisit
+from pipeline.night.plan import last_visits
+from pipeline.origins.opt_outs import admitted
 from pipeline.tables.iceberg import see_newest
-from pipeline.tables.opt_outs import admitted
-from pipeline.tables.plan import last_visits
 from pipeline.workflows.backfill_batch import begin_batch
 from pipeline.workflows.backfill_choice import Choice, choose, in_batches
 from pipeline.workflows.backfill_list import OriginFile

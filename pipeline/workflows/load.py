@@ -15,12 +15,12 @@ from pydantic import BaseModel
 from pipeline.fetch.bucket import fetch_bucket, read_manifests
 from pipeline.model.layout import Load
 from pipeline.model.manifest import VisitLine
+from pipeline.night.derive import DeriveSummary, derive
+from pipeline.night.plan import read_plan, restore_plan_summary, write_plan
+from pipeline.night.publish import PublishSummary, publish
 from pipeline.redact import without_secrets
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.paths import is_temporary
-from pipeline.tables.derive import DeriveSummary, derive
-from pipeline.tables.plan import read_plan, restore_plan_summary, write_plan
-from pipeline.tables.publish import PublishSummary, publish
 from pipeline.workflows.backfill_batch import plan_batch
 from pipeline.workflows.run import Run, RunParameter
 from pipeline.workflows.target import RecordTarget, StorageTarget

@@ -7,9 +7,9 @@ import json
 import luigi
 
 from pipeline.fsck.record import keep_record
+from pipeline.night.seal import seal
+from pipeline.submit.results import result_path
 from pipeline.submit.run_job import run_job
-from pipeline.tables.results import result_path
-from pipeline.tables.seal import seal
 from pipeline.workflows.load import Derive, LoadTask, Publish
 from pipeline.workflows.summary import NightSummary, summarize
 from pipeline.workflows.target import StorageTarget

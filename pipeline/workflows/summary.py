@@ -10,10 +10,10 @@ from pipeline.errors import ExitCode
 from pipeline.model.layout import Load
 from pipeline.model.visit import VisitStatus
 from pipeline.model.visit_counts import FailedVisit
+from pipeline.night.derive import read_derived
+from pipeline.night.plan import read_plan
+from pipeline.night.publish import read_published
 from pipeline.storage.errors import StoredFileDamaged
-from pipeline.tables.derive import read_derived
-from pipeline.tables.plan import read_plan
-from pipeline.tables.publish import read_published
 from pipeline.workflows.run import Run
 
 

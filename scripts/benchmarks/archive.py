@@ -28,12 +28,12 @@ from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
 from pipeline.model.origin import bucket_of, network_id
 from pipeline.model.tables import ALL
-from pipeline.plan.budget import Budget
+from pipeline.night.plan import read_plan, write_plan
+from pipeline.rules.budget import Budget
 from pipeline.storage.factory import open_storage
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.iceberg import full_name
-from pipeline.tables.plan import read_plan, write_plan
 from pipeline.tables.session import open_session
 
 prepare_process()  # as the process has from which a night's fetch tasks are forked

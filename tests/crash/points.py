@@ -85,7 +85,7 @@ APPEND = "pipeline.tables.iceberg:IcebergTable.append_files"
 TAG = "pipeline.tables.iceberg:IcebergTable.create_tag"
 
 NIGHTLY = {
-    "plan: one of its two folders is written": Point("pipeline.tables.plan:_write", after=True),
+    "plan: one of its two folders is written": Point("pipeline.night.plan:_write", after=True),
     "plan: complete": Point("pipeline.workflows.load:write_plan", after=True),
     "fetch: while a pack arrives": Point("pipeline.git.exchange:_Spool.write", after=True),
     "fetch: decoded, nothing is uploaded": Point("pipeline.fetch.bucket:_upload"),
@@ -94,23 +94,23 @@ NIGHTLY = {
     "fetch: before the manifest": Point("pipeline.fetch.bucket:_write_manifest"),
     "fetch: the manifest is written, not renamed": Point(LAND, when=path_has("/manifests/")),
     "fetch: after the first bucket's manifest": Point("pipeline.fetch.bucket:_write_manifest", after=True),
-    "publish: it is decided what is published": Point("pipeline.tables.publish:decide", after=True),
-    "publish: some files are moved": Point("pipeline.tables.landed:_move", calls=3),
-    "publish: all files are moved": Point("pipeline.tables.publish:move", after=True),
+    "publish: it is decided what is published": Point("pipeline.night.publish:decide", after=True),
+    "publish: some files are moved": Point("pipeline.night.landed:_move", calls=3),
+    "publish: all files are moved": Point("pipeline.night.publish:move", after=True),
     "publish: after the commit of contents": Point(APPEND, after=True, when=table_is("contents")),
     "publish: after the commit of commits": Point(APPEND, after=True, when=table_is("commits")),
     "publish: after the commit of refs": Point(APPEND, after=True, when=table_is("refs")),
     "publish: after the commit of visits": Point(APPEND, after=True, when=table_is("visits")),
-    "publish: after the commit of origins": Point("pipeline.tables.publish:apply_visits", after=True),
-    "derive: trees are marked": Point("pipeline.tables.head_files:promote_trees", after=True),
-    "derive: after the commit of files": Point("pipeline.tables.derive:replace_files", after=True),
-    "derive: contents are marked": Point("pipeline.tables.head_blobs:_promote_contents", after=True),
-    "derive: after the commit of head_blobs": Point("pipeline.tables.derive:replace_head_blobs", after=True),
-    "derive: after the commit of repositories": Point("pipeline.tables.derive:replace_repositories", after=True),
+    "publish: after the commit of origins": Point("pipeline.night.publish:apply_visits", after=True),
+    "derive: trees are marked": Point("pipeline.night.files:promote_trees", after=True),
+    "derive: after the commit of files": Point("pipeline.night.derive:replace_files", after=True),
+    "derive: contents are marked": Point("pipeline.night.blobs:_promote_contents", after=True),
+    "derive: after the commit of head_blobs": Point("pipeline.night.derive:replace_head_blobs", after=True),
+    "derive: after the commit of repositories": Point("pipeline.night.derive:replace_repositories", after=True),
     "seal: some tables have their tag": Point(TAG, calls=5),
     "seal: all but origins have their tag": Point(TAG, when=table_is("origins")),
     "jobs: sealed, no job has run": Point("pipeline.workflows.nightly:run_job"),
-    "jobs: the result is stored, its lineage is not": Point("pipeline.tables.results:_record"),
+    "jobs: the result is stored, its lineage is not": Point("pipeline.submit.results:_record"),
     "the night lacks nothing but its summary": Point("pipeline.workflows.nightly:summarize"),
 }
 """In the order in which a night meets them."""
@@ -139,9 +139,9 @@ COMPACT = {
 }
 
 HELD = {
-    "publish: before the first move": Point("pipeline.tables.publish:move"),
+    "publish: before the first move": Point("pipeline.night.publish:move"),
     "publish: before the commit of refs": Point(APPEND, when=table_is("refs")),
-    "derive: before the commit of files": Point("pipeline.tables.head_files:overwrite"),
+    "derive: before the commit of files": Point("pipeline.night.files:overwrite"),
 }
 """Where something else is to die."""
 

@@ -18,6 +18,7 @@ from pipeline.doctor.catalogue import check_archive, check_loads, judge_lease
 from pipeline.doctor.examine import Patient, examine
 from pipeline.doctor.finding import Finding, Level, exit_code_of, machine_failure, settings_failure, warning
 from pipeline.doctor.finding import damage as damaged
+from pipeline.doctor.health import TableProblem
 from pipeline.doctor.jars import check_jars
 from pipeline.doctor.machine import GIB, Memory, check_clock, check_memory, check_scratch, heap_bytes, memory_here
 from pipeline.doctor.packages import check_compiled, check_packages, check_python, fits
@@ -35,7 +36,6 @@ from pipeline.storage.hdfs_status import HdfsStatus
 from pipeline.storage.lease_record import LeaseRecord, Owner
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.doubles import Doubles
-from pipeline.tables.health import TableProblem
 from tests.support.bad_servers import http_status
 from tests.support.nobody import nobody
 

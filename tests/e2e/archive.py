@@ -19,8 +19,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.cli.main import cli
 from pipeline.config import Config, load_config
+from pipeline.read import archive as read
 from pipeline.storage import Storage, open_storage
-from pipeline.tables import read
 from pipeline.tables.session import open_session
 from tests.support.spark import QUICK_SPARK, UNCOMPILED
 

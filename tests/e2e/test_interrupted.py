@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import pipeline.fetch.bucket
-import pipeline.tables.derive
-import pipeline.tables.publish
-import pipeline.tables.seal
+import pipeline.night.derive
+import pipeline.night.publish
+import pipeline.night.seal
 import pipeline.workflows.load
 import pipeline.workflows.nightly
 from pipeline.model.layout import Load
@@ -62,12 +62,12 @@ KNIVES = (
     Knife(pipeline.workflows.load, "write_plan"),
     Knife(pipeline.workflows.load, "fetch_bucket", calls=1),
     Knife(pipeline.workflows.load, "fetch_bucket", after=True),
-    Knife(pipeline.tables.publish, "move", after=True),
-    Knife(pipeline.tables.publish, "apply_visits"),
-    Knife(pipeline.tables.publish, "apply_visits", after=True),
+    Knife(pipeline.night.publish, "move", after=True),
+    Knife(pipeline.night.publish, "apply_visits"),
+    Knife(pipeline.night.publish, "apply_visits", after=True),
     Knife(pipeline.workflows.load, "publish", after=True),
-    Knife(pipeline.tables.derive, "replace_files", after=True),
-    Knife(pipeline.tables.derive, "replace_head_blobs", after=True),
+    Knife(pipeline.night.derive, "replace_files", after=True),
+    Knife(pipeline.night.derive, "replace_head_blobs", after=True),
     Knife(pipeline.workflows.load, "derive", after=True),
     Knife(pipeline.workflows.nightly, "seal", after=True),
     Knife(pipeline.workflows.nightly, "summarize"),

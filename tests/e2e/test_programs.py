@@ -66,7 +66,7 @@ def test_a_night_by_cron(place: Place, tmp_path: Path, served: Path, daemon: Pee
         archive.add(daemon.url("good.git"), daemon.url("other.git"), refuses.url())
         done = archive.program("nightly", "--night", str(night(1)), "--workers", "3", "--output", "json", code=1)
     assert done.json["origins"] == {"failed": 1, "full": 2}
-    assert "INFO pipeline.tables.publish: load 2026-11-01" in done.stderr
+    assert "INFO pipeline.night.publish: load 2026-11-01" in done.stderr
     assert "Traceback" not in done.stderr
     assert "WARN" not in done.stderr.replace("WARNING: Using incubator modules", "")
     again = archive.program("nightly", "--night", str(night(1)))

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.fetch.bucket import fetch_bucket
+from pipeline.fetch.bucket_plan import relative_path
 from pipeline.fetch.known import TYPE_OF, Known
 from pipeline.fetch.landing import RUN_BYTES
-from pipeline.fetch.plan import relative_path
 from pipeline.git.exchange import Conditions
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy
@@ -24,7 +24,7 @@ from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest, VisitLine
 from pipeline.model.origin import Origin
 from pipeline.model.tables import BY_NAME, OBJECT_TABLES
-from pipeline.plan.fetch import DEFAULT_PREFIXES, Ref
+from pipeline.rules.negotiation import DEFAULT_PREFIXES, Ref
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 from tests.support.git import git, run_git

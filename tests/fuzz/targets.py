@@ -33,7 +33,7 @@ from pipeline.model.links import commit_links, tag_link
 from pipeline.model.manifest import Manifest
 from pipeline.model.tag import build_tag, parse_tag
 from pipeline.model.tree import MalformedTree, entries_before_damage, iter_entries, kind_of
-from pipeline.plan.fetch import (
+from pipeline.rules.negotiation import (
     DEFAULT_PREFIXES,
     HEAD,
     BadAdvertisement,

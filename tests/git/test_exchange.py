@@ -21,7 +21,7 @@ from pipeline.git.errors import (
 from pipeline.git.exchange import Conditions, Received, exchange
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import AddressPolicy, Deadline
-from pipeline.plan.fetch import DEFAULT_PREFIXES, FetchPlan, Ref
+from pipeline.rules.negotiation import DEFAULT_PREFIXES, FetchPlan, Ref
 from tests.fetch.handmade import handmade
 from tests.git.packs import BLOB, full, pack_of
 from tests.support.bad_servers import ADVERTISEMENT_TYPE, FLUSH, RESULT_TYPE, pkt

@@ -16,8 +16,8 @@ from pipeline.git.pack_writer import PackWriter, object_id
 from pipeline.git.restore import Restored, write_repository
 from pipeline.model.commit import build_commit, parse_commit
 from pipeline.model.tag import build_tag, parse_tag
-from pipeline.plan.fetch import Ref
-from pipeline.plan.restore import Head, lay_out
+from pipeline.rules.negotiation import Ref
+from pipeline.rules.restore import Head, lay_out
 from tests.support.compare import ls_remote
 from tests.support.repos import (
     build_graph,

@@ -7,7 +7,7 @@ from pyspark.sql import SparkSession
 
 from jobs.language_census import census, main
 from pipeline.errors import UsageError
-from pipeline.tables.read import Archive
+from pipeline.read.archive import Archive
 
 BLOBS = "bucket int, network bigint, oid binary, size bigint, language string"
 FILES = "bucket int, network bigint, origin string, oid binary"

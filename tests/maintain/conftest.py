@@ -11,12 +11,12 @@ from pyspark.sql import SparkSession
 
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.origin import Origin
+from pipeline.night.landed import locate, move
+from pipeline.night.seal import seal
 from pipeline.storage import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.create import create_tables
 from pipeline.tables.iceberg import LOAD_PROPERTY, IcebergTable, NewFile
-from pipeline.tables.landed import locate, move
-from pipeline.tables.seal import seal
 from pipeline.tables.session import open_session
 from pipeline.tables.settings import SparkSettings
 from tests.support.spark import QUICK_SPARK, own_spark

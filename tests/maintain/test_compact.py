@@ -12,10 +12,10 @@ from pyspark.sql import Row, SparkSession
 
 from pipeline.config import MaintainSection
 from pipeline.maintain import compact as module
-from pipeline.maintain.choose import by_gain
 from pipeline.maintain.compact import Compacted, _Writer, bucket_stats, compact
 from pipeline.model.tables import CONTENTS, FILES
-from pipeline.plan.budget import Budget
+from pipeline.rules.budget import Budget
+from pipeline.rules.compaction import by_gain
 from pipeline.storage import Storage
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name

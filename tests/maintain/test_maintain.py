@@ -28,10 +28,10 @@ from pipeline.maintain.run_maintain import MaintainReport, maintain
 from pipeline.maintain.unreferenced import apply_unreferenced, plan_unreferenced
 from pipeline.model.layout import Load, tag_of
 from pipeline.model.tables import ALL, BLOBS, REFS, VISITS
+from pipeline.night.seal import nights
 from pipeline.storage import Lease, Owner, Storage
 from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.refs import last_changes
-from pipeline.tables.seal import nights
 from tests.maintain.conftest import BUCKET, ORIGIN, add_nights, files_in, land, night
 
 DAY = 86_400.0

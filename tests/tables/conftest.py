@@ -12,10 +12,10 @@ from pyspark.sql import SparkSession
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.origin import Origin
 from pipeline.model.tables import ALL
+from pipeline.night.origins import add_origins
 from pipeline.storage import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.create import create_tables
-from pipeline.tables.origins import add_origins
 from pipeline.tables.session import open_session
 from pipeline.tables.settings import SparkSettings
 from tests.support.spark import QUICK_SPARK, own_spark

@@ -8,14 +8,14 @@ from pyspark.sql import SparkSession
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.origin import Origin
 from pipeline.model.visit import VisitStatus
+from pipeline.night import files as head_files
+from pipeline.night.blobs import contents_to_read
+from pipeline.night.derive import derive, read_derived
+from pipeline.night.files import mark_statement
+from pipeline.night.publish import publish
 from pipeline.storage import Storage
-from pipeline.tables import head_files
-from pipeline.tables.derive import derive, read_derived
 from pipeline.tables.frames import MOST_BROADCAST
-from pipeline.tables.head_blobs import contents_to_read
-from pipeline.tables.head_files import mark_statement
 from pipeline.tables.iceberg import IcebergTable
-from pipeline.tables.publish import publish
 from tests.tables.conftest import add, lease_held, night
 from tests.tables.landing import BUCKETS, Landing, Tree
 

@@ -11,13 +11,13 @@ import pytest
 from pyspark.sql import DataFrame
 
 from pipeline.model import tables
+from pipeline.read.archive import Archive
 from pipeline.storage import Storage
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.direct import WHOLE_FILE, Reader
 from pipeline.tables.failures import told_plainly
 from pipeline.tables.iceberg import IcebergTable, NewFile, full_name
-from pipeline.tables.read import Archive
 from tests.tables.test_content_plan import BUCKETS, HEAD_ROWS, ROWS, landed
 
 __all__ = ["landed"]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pytest
 
-from pipeline.plan.walk import MISSING
-from pipeline.tables import head_blobs
-from pipeline.tables.head_walk import CHUNK_BYTES, CHUNK_ROWS, CUT, WALKED, Bodies, walk_network, walker
-from tests.plan.test_walk import entry
+from pipeline.night import blobs as head_blobs
+from pipeline.night.walk import CHUNK_BYTES, CHUNK_ROWS, CUT, WALKED, Bodies, walk_network, walker
+from pipeline.rules.walk import MISSING
+from tests.rules.test_walk import entry
 
 PLENTY = 1 << 40
 

@@ -23,14 +23,14 @@ from pipeline.maintain.rewrite import SmallFiles, apply_small_files
 from pipeline.model.origin import Origin, OriginState
 from pipeline.model.pattern import Pattern
 from pipeline.model.visit import VisitStatus
+from pipeline.night.derive import derive
+from pipeline.night.origins import add_origins
+from pipeline.night.publish import publish
+from pipeline.origins.states import pause, resume
 from pipeline.storage import Storage
-from pipeline.tables.derive import derive
+from pipeline.submit.results import Lineage, result_path, write_result
 from pipeline.tables.doubles import find_doubles
 from pipeline.tables.iceberg import IcebergTable
-from pipeline.tables.origin_states import pause, resume
-from pipeline.tables.origins import add_origins
-from pipeline.tables.publish import publish
-from pipeline.tables.results import Lineage, result_path, write_result
 from pipeline.tables.rewrite import see
 from pipeline.tables.session import configured
 from tests.support.spark import UNCOMPILED

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pygments import util
 
-from pipeline.tables import language_guess
-from pipeline.tables.language import count_lines, language_of
-from pipeline.tables.language_guess import CACHED, LONGEST_GAP, LONGEST_LINE, LOOKED_AT_BYTES, best_of
+from pipeline.night import language_guess
+from pipeline.night.language import count_lines, language_of
+from pipeline.night.language_guess import CACHED, LONGEST_GAP, LONGEST_LINE, LOOKED_AT_BYTES, best_of
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,17 @@ from pipeline.model.layout import Load
 from pipeline.model.origin import Origin
 from pipeline.model.pattern import Pattern
 from pipeline.model.visit import VisitStatus
+from pipeline.night.derive import derive
+from pipeline.night.plan import PlanSummary, read_plan, write_plan
+from pipeline.night.publish import publish
+from pipeline.night.seal import seal
+from pipeline.origins.states import pause
+from pipeline.read.archive import Archive, NightNotFound, NoSuchTable, NotAnArchive
+from pipeline.read.status import OriginNotFound, archive_status, origin_status
 from pipeline.storage import Storage
+from pipeline.submit.results import BadResult, Lineage, result_path, write_result
 from pipeline.tables.create import create_tables
-from pipeline.tables.derive import derive
 from pipeline.tables.iceberg import IcebergTable
-from pipeline.tables.origin_states import pause
-from pipeline.tables.plan import PlanSummary, read_plan, write_plan
-from pipeline.tables.publish import publish
-from pipeline.tables.read import Archive, NightNotFound, NoSuchTable, NotAnArchive
-from pipeline.tables.results import BadResult, Lineage, result_path, write_result
-from pipeline.tables.seal import seal
-from pipeline.tables.status import OriginNotFound, archive_status, origin_status
 from tests.tables.conftest import add, lease_held, night
 from tests.tables.landing import BUCKETS, Landing, oid_of
 

@@ -11,12 +11,12 @@ from pyspark.sql import Row, SparkSession
 from pipeline.model.layout import Load
 from pipeline.model.origin import Origin
 from pipeline.model.pattern import parse_pattern
+from pipeline.night.plan import write_plan
+from pipeline.origins import states as origin_states
+from pipeline.origins.opt_outs import admitted, opt_outs
+from pipeline.origins.states import StateChange, StillOptedOut, opt_out, pause, resume
 from pipeline.storage import Storage
-from pipeline.tables import origin_states
 from pipeline.tables.iceberg import IcebergTable, full_name, in_buckets
-from pipeline.tables.opt_outs import admitted, opt_outs
-from pipeline.tables.origin_states import StateChange, StillOptedOut, opt_out, pause, resume
-from pipeline.tables.plan import write_plan
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS
 

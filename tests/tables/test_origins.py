@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 from pyspark.sql import SparkSession
 
 from pipeline.model.origin import Origin
+from pipeline.night.origins import add_origins
 from pipeline.tables.iceberg import full_name
-from pipeline.tables.origins import add_origins
 from tests.tables.landing import BUCKETS
 
 WHEN = datetime(2026, 11, 2, tzinfo=UTC)

@@ -12,11 +12,11 @@ from pyspark.sql import SparkSession
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.origin import Origin, bucket_of, network_id
 from pipeline.model.visit import VisitStatus
+from pipeline.night import publish as publish_module
+from pipeline.night.publish import publish, read_published
 from pipeline.storage import Storage
 from pipeline.storage.errors import StoredFileDamaged
-from pipeline.tables import publish as publish_module
 from pipeline.tables.failures import told_plainly
-from pipeline.tables.publish import publish, read_published
 from tests.tables.conftest import add, lease_held, night
 from tests.tables.landing import BUCKETS, Landing
 

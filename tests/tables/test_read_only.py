@@ -6,7 +6,7 @@ import pytest
 from pyspark.errors import ParseException
 from pyspark.sql import SparkSession
 
-from pipeline.tables.read_only import NotReadOnly, check_read_only
+from pipeline.submit.read_only import NotReadOnly, check_read_only
 
 READS = """
 SELECT 1

@@ -7,7 +7,7 @@ import os
 import pytest
 from pydantic import ValidationError
 
-from pipeline.plan.cluster import Cluster
+from pipeline.rules.cluster import Cluster
 from pipeline.tables.session import session_conf
 from pipeline.tables.settings import ClusterSettings, SparkSettings
 

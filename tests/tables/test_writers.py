@@ -15,20 +15,20 @@ from pipeline.model.layout import Load
 from pipeline.model.origin import Origin, OriginState
 from pipeline.model.pattern import Pattern
 from pipeline.model.tables import ORIGINS
+from pipeline.night.derive import derive
+from pipeline.night.origins import add_origins
+from pipeline.night.plan import last_visits, write_plan
+from pipeline.night.publish import publish
+from pipeline.night.seal import seal
+from pipeline.origins.states import pause
+from pipeline.read.archive import Archive
 from pipeline.storage import Storage
-from pipeline.tables.derive import derive
+from pipeline.submit.results import Lineage, result_path, write_result
 from pipeline.tables.doubles import find_doubles, mend_doubles
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable, full_name
-from pipeline.tables.origin_states import pause
-from pipeline.tables.origins import add_origins
-from pipeline.tables.plan import last_visits, write_plan
-from pipeline.tables.publish import publish
-from pipeline.tables.read import Archive
 from pipeline.tables.refs import current_refs
-from pipeline.tables.results import Lineage, result_path, write_result
 from pipeline.tables.rewrite import TableBusy, is_conflict, nothing, overwrite, see, until_committed
-from pipeline.tables.seal import seal
 from pipeline.tables.session import configured
 from tests.support.spark import UNCOMPILED
 from tests.tables.conftest import ADDED, add, lease_held, night

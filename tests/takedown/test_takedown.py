@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 
-from pipeline.restore.repository import restore_repository
+from pipeline.read.restore import restore_repository
+from pipeline.read.status import OriginNotFound
 from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.content_plan import content_stays, exchanges_of_content
-from pipeline.tables.status import OriginNotFound
 from pipeline.tables.tombstones import hidden_now
 from tests.e2e.archive import Archive
 from tests.support.git import git, put, set_refs

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pipeline.model.origin import Origin, OriginState
 from pipeline.model.visit import VisitStatus
-from pipeline.tables.plan import LastVisit
+from pipeline.night.plan import LastVisit
 from pipeline.workflows.backfill_choice import choose, in_batches
 
 ACTIVE = OriginState.ACTIVE

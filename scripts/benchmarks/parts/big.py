@@ -17,7 +17,7 @@ from benchmarks.parts import store
 from benchmarks.parts.fetch import clone
 from benchmarks.parts.scan import WARM
 from benchmarks.results import Figure, Found, Table
-from pipeline.tables.read import Archive
+from pipeline.read.archive import Archive
 
 NAME = "big"
 WORD = b"return"

@@ -13,7 +13,7 @@ from benchmarks.archive import Bed
 from benchmarks.bench import Bench, say
 from benchmarks.measure import MB, Cost, cost_of, in_child, repeated
 from benchmarks.results import Figure, Found, Table
-from pipeline.tables.read import Archive
+from pipeline.read.archive import Archive
 from pipeline.tables.session import split_freely
 
 NAME = "wide"

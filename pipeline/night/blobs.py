@@ -1,0 +1,129 @@
+"""``head_blobs``: each distinct blob at HEAD of a network once, with its language and lines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.model.layout import Load
+from pipeline.model.tables import HEAD_BLOBS, OID
+from pipeline.night.files import local_frame_of, mark_at_head
+from pipeline.night.language import count_lines, language_of
+from pipeline.tables.frames import join_ids
+from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets
+from pipeline.tables.rewrite import Seen, overwrite
+from pipeline.tables.session import split_freely
+from pipeline.tables.tombstones import not_taken_down
+
+log = logging.getLogger(__name__)
+
+KEY = ["bucket", "network", "oid"]
+
+_LOOKED = pa.schema(
+    [("bucket", pa.int32()), ("network", pa.int64()), ("oid", OID), ("language", pa.string()), ("lines", pa.int64())]
+)
+_LOOKED_TYPES = "bucket int, network bigint, oid binary, language string, lines bigint"
+
+
+def replace_head_blobs(
+    spark: SparkSession, load: Load, heads: pa.Table, seen: Seen, check_lease: Callable[[], None]
+) -> None:
+    """Bring the networks of moved origins up to date after ``files``; only blobs with a new id or name are read.
+
+    Blobs that reach HEAD only now are marked ``at_head`` in ``contents`` first. The touched buckets are rewritten in
+    one commit, for the reasons given at ``replace_files``.
+
+    Args:
+        heads: moved origins, as ``HEADS``, whose ``head_moved`` is true.
+        seen: the table as it was before ``heads`` were found.
+        check_lease: called before each commit.
+    """
+    buckets = set(heads["bucket"].to_pylist())
+    networks = F.broadcast(local_frame_of(spark, heads.select(["bucket", "network"])).distinct())
+    old = seen.rows().where(in_buckets(buckets)).select(*HEAD_BLOBS.column_names)
+    now = not_taken_down(blobs_at_head(spark.table(full_name("files")).where(in_buckets(buckets)), networks))
+    fresh = now.join(old, [*KEY, "name"], "left_anti").persist()
+    try:
+        counts = {row["bucket"]: row["count"] for row in fresh.groupBy("bucket").count().collect()}
+        if counts:
+            _promote_contents(spark, fresh, counts, check_lease)
+        others = old.join(networks, ["bucket", "network"], "left_anti")
+        kept = old.join(now.select(*KEY, "name"), [*KEY, "name"], "left_semi")
+        rows = others.unionByName(kept)
+        if counts:
+            rows = rows.unionByName(_described(spark, fresh, counts))
+        check_lease()
+        with split_freely(spark):
+            overwrite(rows, seen, in_buckets(buckets), {LOAD_PROPERTY: load.name})
+    finally:
+        # unpersist() would not find it: Spark caches a frame anew when a table that it reads from was written.
+        spark.catalog.clearCache()
+
+
+def blobs_at_head(files: DataFrame, networks: DataFrame) -> DataFrame:
+    """Distinct blobs of some networks with the first of their names; ``is_link`` if nothing but symlinks has them."""
+    regular = F.col("kind") == "file"
+    return (
+        files.where(F.col("kind").isin("file", "symlink"))
+        .join(networks, ["bucket", "network"], "left_semi")
+        .groupBy(*KEY)
+        .agg(
+            F.coalesce(F.min(F.when(regular, F.struct("name", "ext"))), F.min(F.struct("name", "ext"))).alias("first"),
+            (~F.max(regular)).alias("is_link"),
+        )
+        .select(*KEY, "first.name", "first.ext", "is_link")
+    )
+
+
+def contents_to_read(spark: SparkSession, fresh: DataFrame, counts: Mapping[int, int]) -> DataFrame:
+    """The bytes of fresh blobs, with the names they have at HEAD. Content is not shuffled, whatever the counts."""
+    contents = spark.table(full_name("contents")).where("at_head").select(*KEY, "content")
+    wanted = fresh.where(~F.col("is_link")).select(*KEY, "name")
+    return join_ids(contents, wanted, KEY, "inner", counts).select(*KEY, "name", "content")
+
+
+def _promote_contents(
+    spark: SparkSession, fresh: DataFrame, counts: Mapping[int, int], check_lease: Callable[[], None]
+) -> None:
+    history = spark.table(full_name("contents")).where(~F.col("at_head")).select(*KEY)
+    newly = join_ids(history, fresh.select(*KEY), KEY, "left_semi", counts).persist()
+    try:
+        touched = [row["bucket"] for row in newly.select("bucket").distinct().collect()]
+        if touched:
+            mark_at_head(spark, "contents", newly, touched, check_lease)
+    finally:
+        newly.unpersist()
+
+
+def _described(spark: SparkSession, fresh: DataFrame, counts: Mapping[int, int]) -> DataFrame:
+    blobs = spark.table(full_name("blobs")).select(*KEY, "size", "is_binary")
+    facts = join_ids(blobs, fresh.select(*KEY), KEY, "left_semi", counts).dropDuplicates(KEY)
+    read = contents_to_read(spark, fresh, counts).mapInArrow(look_at, _LOOKED_TYPES).dropDuplicates(KEY)
+    return fresh.join(facts, KEY, "left").join(read, KEY, "left").select(*HEAD_BLOBS.column_names)
+
+
+def look_at(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Language and lines of each row of ``contents_to_read``; neither for binaries."""
+    for batch in batches:
+        language: list[str | None] = []
+        lines: list[int | None] = []
+        for name, cell in zip(batch["name"].to_pylist(), batch["content"], strict=True):
+            content = cell.as_py()
+            binary = b"\0" in content[:8000]
+            language.append(None if binary else _language(name, content))
+            lines.append(None if binary else count_lines(content))
+        columns = [*(batch[key] for key in KEY), pa.array(language, pa.string()), pa.array(lines, pa.int64())]
+        yield pa.RecordBatch.from_arrays(columns, schema=_LOOKED)
+
+
+def _language(name: str, content: bytes) -> str | None:
+    """As ``language_of``; None where whoever wrote the content found a way to make the lexers fail."""
+    try:
+        return language_of(name, content)
+    except Exception as error:
+        log.warning("no language for %r: %s: %s", name[:100], type(error).__name__, str(error)[:200])
+        return None

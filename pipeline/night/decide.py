@@ -1,0 +1,139 @@
+"""Decide what of a load is published: all that passes the audit. Nothing is moved before that is written down."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from pyspark.sql import SparkSession
+
+from pipeline.errors import CheckFailed, PipelineError
+from pipeline.model.layout import RUNS, Load
+from pipeline.model.manifest import Manifest
+from pipeline.model.verdict import Decision, PublishedBucket
+from pipeline.model.visit_counts import DAMAGED, count_visits
+from pipeline.night.audit import audit
+from pipeline.night.finding import Finding
+from pipeline.night.landed import Landed, MovingFile, locate
+from pipeline.night.quarantine import Standing
+from pipeline.storage.documents import read_document
+from pipeline.storage.errors import FileMissing, StoredFileDamaged
+from pipeline.storage.interface import Storage
+from pipeline.tables.damage import damaged_file
+from pipeline.tables.isolate import isolate_buckets
+
+log = logging.getLogger(__name__)
+
+
+class Unpublishable(CheckFailed):
+    """A bucket is at fault although nothing is left of it."""
+
+    def __init__(self, load: str, bucket: int, problem: str) -> None:
+        super().__init__(load, bucket, problem)
+        self.load, self.bucket, self.problem = load, bucket, problem
+
+    def __str__(self) -> str:
+        return f"load {self.load}, bucket {self.bucket}: not even its visits can be published: {self.problem}"
+
+
+def decide(
+    spark: SparkSession,
+    storage: Storage,
+    load: Load,
+    standing: Standing,
+    before: Decision | None,
+    check_lease: Callable[[], None],
+    *,
+    begun: bool,
+) -> tuple[Decision, list[MovingFile]]:
+    """The decision on a load, and its files as they lie now.
+
+    What the audit finds at fault is quarantined, then what is left is audited again: every round leaves less, so there
+    is a last one. A decision that was written holds. Should a file of it be lost or damaged since, it is decided again;
+    once a table has the load, by leaving out the rest of that file's bucket.
+
+    Args:
+        before: the decision of an earlier attempt.
+        begun: some table has the load, so the audit is over.
+
+    Raises:
+        CheckFailed: no bucket is to blame for what cannot be read, or nothing is left to leave out.
+    """
+    landed: dict[int, Landed] = {}
+    if before is not None:
+        landed |= {bucket.bucket: bucket for bucket in before.buckets}
+        files, findings = locate(storage, load, list(landed.values()))
+        if not findings:
+            return before, files
+        log.error("load %s: what was to be published is not what it was; it is decided again", load.name)
+    if before is None or not begun:
+        landed |= standing.manifests()
+    while True:
+        files, findings = locate(storage, load, list(landed.values()))
+        if not findings and not begun:
+            findings = _audit(spark, storage, files)
+        if not findings:
+            break
+        landed |= _quarantine(load, standing, findings, check_lease, late=begun)
+    decision = _decision(list(landed.values()), standing)
+    check_lease()
+    storage.replace(load.publishing, decision.model_dump_json(indent=1).encode())
+    return decision, files
+
+
+def read_decision(storage: Storage, load: Load) -> Decision | None:
+    """What an earlier attempt decided; None if none came so far."""
+    try:
+        return read_document(storage, load.publishing, Decision.model_validate_json)
+    except FileMissing:
+        return None
+    except StoredFileDamaged as error:
+        log.error("%s; what is published is decided again", error)
+        return None
+
+
+def _decision(landed: Sequence[Landed], standing: Standing) -> Decision:
+    buckets = (PublishedBucket(bucket=each.bucket, run_id=each.run_id, files=each.files) for each in landed)
+    return Decision(buckets=tuple(buckets), visits=count_visits(standing.manifests().values()))
+
+
+def _quarantine(
+    load: Load, standing: Standing, findings: Iterable[Finding], check_lease: Callable[[], None], *, late: bool
+) -> dict[int, Manifest]:
+    """Leave out what is at fault; what stands for the buckets that it is in."""
+    by_bucket: dict[int, list[Finding]] = {}
+    for finding in findings:
+        by_bucket.setdefault(finding.bucket, []).append(finding)
+    for bucket, mine in sorted(by_bucket.items()):
+        if standing.is_out(bucket):
+            raise Unpublishable(load.name, bucket, mine[0].problem)
+        check_lease()
+        standing.quarantine(bucket, mine, late=late)
+    return {bucket: standing.manifest(bucket) for bucket in by_bucket}
+
+
+def _audit(spark: SparkSession, storage: Storage, files: Sequence[MovingFile]) -> list[Finding]:
+    """Findings about all buckets; a bucket of which the audit cannot read something is one as a whole."""
+
+    def look(buckets: list[int]) -> list[Finding]:
+        mine = [file for file in files if file.bucket in buckets]
+        uris: dict[str, list[str]] = {}
+        counts: Counter[int] = Counter()
+        for file in mine:
+            uris.setdefault(file.table, []).append(storage.uri(file.path))
+            counts[file.bucket] += file.landed.rows
+        return audit(spark, uris, counts)
+
+    looked = isolate_buckets(spark, storage, {file.bucket for file in files}, look)
+    unreadable = [_unreadable(storage, bucket, error) for bucket, error in looked.failed.items()]
+    return [*(finding for findings in looked.done for finding in findings), *unreadable]
+
+
+def _unreadable(storage: Storage, bucket: int, error: PipelineError) -> Finding:
+    if not isinstance(error, StoredFileDamaged):
+        return Finding(bucket, None, str(error))
+    path = damaged_file(storage, bucket, error)
+    if path.startswith(f"{RUNS}/"):
+        return Finding(bucket, None, f"{path}: {error.problem}")
+    return Finding(bucket, None, f"{path} cannot be read: {error.problem}", DAMAGED, path)

@@ -1,0 +1,176 @@
+"""Derive: what people look at first, for the origins that a load moved."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+from pyspark.sql import SparkSession
+
+from pipeline.errors import PipelineError
+from pipeline.model.layout import UNDERIVED, Load
+from pipeline.model.tables import FILES, HEAD_BLOBS, REPOSITORIES
+from pipeline.night.blobs import replace_head_blobs
+from pipeline.night.files import replace_files
+from pipeline.night.heads import moved_heads
+from pipeline.night.publish import read_published
+from pipeline.night.repositories import replace_repositories
+from pipeline.storage.documents import read_document
+from pipeline.storage.errors import FileMissing, StoredFileDamaged
+from pipeline.storage.interface import Storage
+from pipeline.tables.damage import damaged_file
+from pipeline.tables.failures import SparkFailed, told_plainly
+from pipeline.tables.iceberg import see_newest
+from pipeline.tables.isolate import isolate_buckets, isolate_networks
+from pipeline.tables.rewrite import see, until_committed
+
+log = logging.getLogger(__name__)
+
+
+class DeriveSummary(BaseModel):
+    """What was derived.
+
+    ``moved``: origins whose refs moved, ``heads_moved``: those of them whose HEAD did; ``left_out``: by bucket, why
+    some or all of it was not; ``damaged``: files that could not be read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    moved: int = 0
+    heads_moved: int = 0
+    left_out: dict[int, str] = {}
+    damaged: tuple[str, ...] = ()
+
+
+class _Underived(BaseModel):
+    """Buckets that an earlier load left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    buckets: dict[int, str] = {}
+
+
+def derive(spark: SparkSession, storage: Storage, load: Load, check_lease: Callable[[], None]) -> DeriveSummary:
+    """Bring ``files``, ``head_blobs`` and ``repositories`` up to date with a published load.
+
+    Each table changes in one commit; ``repositories`` comes last and is what tells which origins are done, so after a
+    crash the same is derived again. A load that moved no ref touches no table. ``load.derived`` is written last.
+
+    All three tables are looked at before the refs are, and change only if nobody else has changed them since: whoever
+    derives from older refs, having been paused, is refused and starts again from the refs as they are then.
+
+    A bucket of which a file cannot be read is left out, and so is a network that Spark cannot derive; they are derived
+    with a later load, which tries them again.
+
+    Args:
+        check_lease: raises when this run may not write any more; called before each commit.
+
+    Raises:
+        FileMissing: the load is not published.
+        StoredFileDamaged: a file that belongs to no bucket, such as the metadata of a table.
+    """
+    refs = read_published(storage, load).tables.get("refs")
+    owed = _read_underived(storage)
+    touched = {*(refs.buckets if refs is not None else ()), *owed}
+
+    def work(buckets: list[int]) -> tuple[DeriveSummary, dict[int, PipelineError]]:
+        return _derive(spark, storage.root_uri, load, buckets, check_lease)
+
+    derived = isolate_buckets(spark, storage, touched, work, suspects=owed)
+    failed = dict(derived.failed)
+    for _, networks in derived.done:
+        failed |= networks
+    for bucket, error in sorted(failed.items()):
+        log.error("load %s, bucket %d is not derived, a later load tries it again: %s", load.name, bucket, error)
+    damaged = {damaged_file(storage, b, error) for b, error in failed.items() if isinstance(error, StoredFileDamaged)}
+    left_out = {bucket: str(error) for bucket, error in sorted(failed.items())}
+    summary = _sum(part for part, _ in derived.done).model_copy(
+        update={"left_out": left_out, "damaged": tuple(sorted(damaged))}
+    )
+    if summary.left_out != owed:
+        check_lease()
+        storage.replace(UNDERIVED, _Underived(buckets=summary.left_out).model_dump_json(indent=1).encode())
+    storage.replace(load.derived, summary.model_dump_json(indent=1).encode())
+    log.info("load %s: derived %d origins, %d with another HEAD", load.name, summary.moved, summary.heads_moved)
+    return summary
+
+
+def read_derived(storage: Storage, load: Load) -> DeriveSummary:
+    """The summary of a load that was derived.
+
+    Raises:
+        FileMissing: it was not.
+    """
+    return read_document(storage, load.derived, DeriveSummary.model_validate_json)
+
+
+def _derive(
+    spark: SparkSession, where: str, load: Load, buckets: list[int], check_lease: Callable[[], None]
+) -> tuple[DeriveSummary, dict[int, PipelineError]]:
+    """Derive some buckets; of one alone, what networks are fit for it.
+
+    Returns:
+        What was derived, and of a bucket with networks that were not, the first failure.
+    """
+    try:
+        with told_plainly(where):
+            return derive_buckets(spark, load, buckets, check_lease), {}
+    except SparkFailed:
+        if len(buckets) > 1:
+            raise
+    networks = set(moved_heads(spark, load, buckets)["network"].to_pylist())
+
+    def work(some: list[int]) -> DeriveSummary:
+        return derive_buckets(spark, load, buckets, check_lease, networks=some)
+
+    isolated = isolate_networks(spark, where, networks, work)
+    first = next(iter(isolated.failed.values()), None)
+    return _sum(isolated.done), {} if first is None else {buckets[0]: first}
+
+
+def derive_buckets(
+    spark: SparkSession,
+    load: Load,
+    buckets: Collection[int],
+    check_lease: Callable[[], None],
+    networks: Collection[int] | None = None,
+) -> DeriveSummary:
+    """Bring the derived tables of some buckets up to date with ``refs``; see ``derive``.
+
+    Args:
+        networks: only these; None for all.
+    """
+
+    def attempt() -> DeriveSummary:
+        see_newest(spark)
+        files, blobs, repositories = (see(spark, table.name) for table in (FILES, HEAD_BLOBS, REPOSITORIES))
+        heads = moved_heads(spark, load, buckets)
+        if networks is not None:
+            heads = heads.filter(pc.is_in(heads["network"], value_set=pa.array(sorted(networks), pa.int64())))
+        elsewhere = heads.filter(heads["head_moved"])
+        if elsewhere.num_rows:
+            replace_files(spark, load, elsewhere, files, check_lease)
+            replace_head_blobs(spark, load, elsewhere, blobs, check_lease)
+        if heads.num_rows:
+            replace_repositories(spark, load, heads, repositories, check_lease)
+        return DeriveSummary(moved=heads.num_rows, heads_moved=elsewhere.num_rows)
+
+    return until_committed("what is derived", attempt)
+
+
+def _sum(parts: Iterable[DeriveSummary]) -> DeriveSummary:
+    parts = list(parts)
+    return DeriveSummary(moved=sum(p.moved for p in parts), heads_moved=sum(p.heads_moved for p in parts))
+
+
+def _read_underived(storage: Storage) -> dict[int, str]:
+    try:
+        return read_document(storage, UNDERIVED, _Underived.model_validate_json).buckets
+    except FileMissing:
+        return {}
+    except StoredFileDamaged as error:
+        log.error("%s; what it named is derived when it moves next", error)
+        return {}

@@ -1,0 +1,135 @@
+"""The ``origins`` table: adding origins, and what visits do to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import astuple
+from datetime import datetime
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.model.layout import Load
+from pipeline.model.origin import Origin, OriginState, bucket_of
+from pipeline.model.tables import ORIGINS, VISITS
+from pipeline.rules.origins import FAILURES_THAT_MATTER, rules
+from pipeline.tables.doubles import one_row_a_url
+from pipeline.tables.frames import local_frame, read_parquet
+from pipeline.tables.iceberg import LOAD_PROPERTY, in_buckets
+from pipeline.tables.rewrite import nothing, overwrite, see, until_committed
+
+_RULE_SCHEMA = pa.schema(
+    [
+        ("state", pa.string()),
+        ("counted", pa.int32()),
+        ("was_not_found", pa.bool_()),
+        ("status", pa.string()),
+        ("new_state", pa.string()),
+        ("wait_days", pa.int32()),
+        ("ok", pa.bool_()),
+    ]
+)
+
+_URLS = pa.schema([("url", pa.string())])
+
+
+def apply_visits(
+    spark: SparkSession, visits: Sequence[str], buckets: Collection[int], load: Load, check_lease: Callable[[], None]
+) -> None:
+    """Set last visit, failures, state and next date of every origin that a load visited.
+
+    The touched buckets of ``origins``, a small table, are rewritten in one commit that names the load; where there is
+    one already, nothing is done, so a second call changes nothing, however late it comes.
+
+    Args:
+        visits: URIs of the load's ``visits`` files.
+        buckets: the buckets that they are in.
+        check_lease: called before the commit.
+    """
+
+    def attempt() -> None:
+        seen = see(spark, ORIGINS.name)
+        if seen.iceberg.snapshots_with(LOAD_PROPERTY, load.name):
+            return
+        origins = one_row_a_url(seen.rows().where(in_buckets(buckets)), "bucket")
+        after = origins_after(spark, origins, read_parquet(spark, VISITS, visits))
+        check_lease()
+        overwrite(after, seen, in_buckets(buckets), {LOAD_PROPERTY: load.name})
+
+    until_committed(ORIGINS.name, attempt)
+
+
+def origins_after(spark: SparkSession, origins: DataFrame, visits: DataFrame) -> DataFrame:
+    """All given origins as they are after the visits, the last of each origin counting; columns of ``origins``.
+
+    The visits are of a load that is published now, so they count whatever time an earlier load's clock showed.
+    """
+    rule = F.broadcast(local_frame(spark, [astuple(rule) for rule in rules()], _RULE_SCHEMA))
+    last = visits.groupBy(F.col("bucket"), F.col("origin").alias("url")).agg(
+        F.max_by(F.struct("started_at", "night", "status", "error"), "started_at").alias("visit")
+    )
+    failures = F.coalesce("failures", F.lit(0))
+    joined = (
+        origins.join(F.broadcast(last), ["bucket", "url"], "left")
+        .withColumn("status", F.col("visit.status"))
+        .withColumn("counted", F.least(failures, F.lit(FAILURES_THAT_MATTER)))
+        .withColumn("was_not_found", F.coalesce(F.col("last_status") == "not_found", F.lit(False)))
+        .join(rule, ["state", "counted", "was_not_found", "status"], "left")
+    )
+    visited = F.col("visit").isNotNull() & ~F.col("last_visit").eqNullSafe(F.col("visit.started_at"))
+    changes = {
+        "state": F.col("new_state"),
+        "next_due": F.date_add(F.col("visit.night"), F.col("wait_days")),
+        "last_visit": F.col("visit.started_at"),
+        "last_status": F.col("visit.status"),
+        "last_error": F.col("visit.error"),
+        "failures": F.when(F.col("ok"), F.lit(0)).otherwise(failures + 1),
+    }
+    return joined.select(
+        *(
+            F.when(visited, changes[name]).otherwise(F.col(name)).alias(name) if name in changes else name
+            for name in ORIGINS.column_names
+        )
+    )
+
+
+def add_origins(spark: SparkSession, origins: Iterable[Origin], buckets: int, added_at: datetime) -> int:
+    """Add origins that are not there yet, due at once; a known URL keeps its network whatever it is now a fork of.
+
+    Needs no lease, and writes the added rows alone. Should others add rows to the table after the look for known URLs,
+    there is another look, so that each URL is there once.
+
+    Args:
+        buckets: number of buckets of the archive.
+        added_at: with time zone.
+
+    Returns:
+        How many were new.
+    """
+    empty = (None,) * 4  # next_due and the last visit
+    rows = {
+        o.url: (
+            bucket_of(o.network, buckets),
+            o.network,
+            o.url,
+            o.fork_of,
+            str(OriginState.ACTIVE),
+            added_at,
+            *empty,
+            0,
+        )
+        for o in origins
+    }
+    wanted = local_frame(spark, [(url,) for url in rows], _URLS)
+
+    def attempt() -> int:
+        seen = see(spark, ORIGINS.name)
+        found = seen.rows().join(F.broadcast(wanted), "url", "left_semi").select("url").collect()
+        known = {row["url"] for row in found}
+        new = [row for url, row in rows.items() if url not in known]
+        if new:
+            overwrite(local_frame(spark, new, ORIGINS.arrow_schema), seen, nothing())
+        return len(new)
+
+    return until_committed(ORIGINS.name, attempt) if rows else 0

@@ -1,0 +1,259 @@
+"""Plan: which origins a load looks at, and what is known about them, as one plan folder a bucket."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import reduce
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from pipeline.model.layout import Load
+from pipeline.model.origin import OriginState
+from pipeline.model.tables import OBJECT_TABLES
+from pipeline.model.visit import VisitStatus
+from pipeline.rules.origins import FARTHEST_DUE_DAYS, LOOKED_AT
+from pipeline.storage.documents import read_document
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.interface import Storage
+from pipeline.storage.parquet import open_parquet_file
+from pipeline.tables.damage import damaged_file
+from pipeline.tables.doubles import one_row_a_url
+from pipeline.tables.frames import local_frame
+from pipeline.tables.iceberg import full_name, in_buckets
+from pipeline.tables.isolate import isolate_buckets
+from pipeline.tables.refs import current_refs, exact
+from pipeline.tables.tombstones import current, tombstone_ids
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """What a load will look at; ``buckets`` maps each bucket with work to its number of due origins.
+
+    ``damaged`` are files of the archive that cannot be read; the origins of their buckets are not looked at.
+    """
+
+    origins_due: int
+    buckets: dict[int, int]
+    damaged: tuple[str, ...] = ()
+
+
+_URLS = pa.schema([("url", pa.string())])
+_BUCKETS = pa.schema([("bucket", pa.int32())])
+
+
+@dataclass(frozen=True, slots=True)
+class LastVisit:
+    """An origin that is in the table: its state, and how its last visit ended, None before the first."""
+
+    state: OriginState
+    status: VisitStatus | None
+
+
+def last_visits(spark: SparkSession, urls: Collection[str]) -> dict[str, LastVisit]:
+    """What the table knows of these origins, by URL; those that it does not have are left out."""
+    if not urls:
+        return {}
+    known = current(spark, "origins").join(F.broadcast(_frame(spark, urls)), "url", "left_semi")
+    return {
+        row["url"]: LastVisit(
+            OriginState(row["state"]), None if row["last_status"] is None else VisitStatus(row["last_status"])
+        )
+        for row in one_row_a_url(known).select("url", "state", "last_status").collect()
+    }
+
+
+def write_plan(
+    spark: SparkSession,
+    storage: Storage,
+    load: Load,
+    buckets: int,
+    *,
+    only: Collection[str] | None = None,
+    check_lease: Callable[[], None] = lambda: None,
+) -> PlanSummary:
+    """Write the plan of a load; a later attempt overwrites what an earlier one left.
+
+    ``load.plan_origins/bucket=N`` gets every due origin, and the other origins of its network with ``due`` false, since
+    their refs are common ground: url, fork_of, network, due, first_visit, refs (list of struct of name, target, peeled,
+    symref; exact bytes). ``first_visit`` is true when no visit has ended well as far as the origin's last status and
+    refs tell. ``load.plan_files/bucket=N`` gets the live data files of the object tables: table, uri, rows.
+    ``load.plan_tombstones/bucket=N`` gets the ids of objects that must not come back: network, null for all, oid. No
+    folder exists when there is nothing in it. ``load.plan`` is written last. An origin whose next date is farther away
+    than any visit could have put it is due: its last visit was dated wrongly. A bucket of
+    which something cannot be read is passed by.
+
+    Args:
+        buckets: number of buckets of the archive.
+        only: URLs to look at and no others, whenever they are due; what the table does not have, or people paused, is
+            passed by. None for all that are due.
+        check_lease: raises when this run may not write any more; called before each write.
+    """
+    frame = None if only is None else _frame(spark, only)
+    check_lease()
+    for folder in (load.plan_origins, load.plan_files):
+        storage.delete(folder, recursive=True)
+
+    def work(some: list[int]) -> dict[int, int]:
+        origins = _with_due(spark, load, frame)
+        if len(some) < buckets:
+            origins = origins.where(in_buckets(some))
+        counts = {row["bucket"]: row["count"] for row in origins.where("due").groupBy("bucket").count().collect()}
+        if counts:
+            check_lease()
+            _write(_plan_origins(spark, origins, counts), storage.uri(load.plan_origins))
+        return counts
+
+    planned = isolate_buckets(spark, storage, range(buckets), work)
+    for bucket, error in planned.failed.items():
+        log.error("load %s: no origin of bucket %d is visited: %s", load.name, bucket, error)
+    counts = {bucket: due for part in planned.done for bucket, due in part.items()}
+    if counts:
+        check_lease()
+        _write(_plan_files(spark, counts), storage.uri(load.plan_files))
+        check_lease()
+        plan_tombstones(spark, storage, load, counts)
+    damaged = {damaged_file(storage, bucket, error) for bucket, error in planned.failed.items()}
+    check_lease()
+    return _write_summary(storage, load, PlanSummary(sum(counts.values()), counts, tuple(sorted(damaged))))
+
+
+def read_plan(storage: Storage, load: Load) -> PlanSummary:
+    """The summary of a plan that was written.
+
+    Raises:
+        FileMissing: there is no plan yet.
+        StoredFileDamaged: nobody can tell what it said.
+    """
+    return read_document(storage, load.plan, _summary)
+
+
+def _summary(data: bytes) -> PlanSummary:
+    document = json.loads(data)
+    counts = {int(bucket): int(due) for bucket, due in document["buckets"].items()}
+    return PlanSummary(int(document["origins_due"]), counts, tuple(map(str, document.get("damaged", ()))))
+
+
+def restore_plan_summary(storage: Storage, load: Load) -> PlanSummary:
+    """Write the summary of a plan again from the rest of the plan, after it was damaged."""
+    counts = {}
+    for folder in storage.list(load.plan_origins):
+        bucket = folder.path.rpartition("/bucket=")[2]
+        if bucket.isdecimal():
+            counts[int(bucket)] = _due(storage, folder.path)
+    return _write_summary(storage, load, PlanSummary(sum(counts.values()), counts))
+
+
+def _due(storage: Storage, folder: str) -> int:
+    """Due origins of a bucket's plan; 1 if it cannot be read, which its fetch task will find out."""
+    due = 0
+    try:
+        for entry in storage.list(folder):
+            if entry.path.endswith(".parquet"):
+                with open_parquet_file(storage, entry.path) as file:
+                    due += sum(sum(batch["due"].to_pylist()) for batch in file.iter_batches(columns=["due"]))
+    except StoredFileDamaged:
+        return 1
+    return due
+
+
+def _write_summary(storage: Storage, load: Load, summary: PlanSummary) -> PlanSummary:
+    document = {
+        "load": load.name,
+        "night": load.night.isoformat(),
+        "origins_due": summary.origins_due,
+        "buckets": {str(bucket): due for bucket, due in sorted(summary.buckets.items())},
+        "damaged": summary.damaged,
+    }
+    storage.replace(load.plan, json.dumps(document, indent=1).encode())
+    return summary
+
+
+def _frame(spark: SparkSession, urls: Collection[str]) -> DataFrame:
+    return local_frame(spark, [(url,) for url in urls], _URLS)
+
+
+def _with_due(spark: SparkSession, load: Load, only: DataFrame | None) -> DataFrame:
+    """All origins, and whether the load looks at them."""
+    table = one_row_a_url(current(spark, "origins"))
+    looked_at = F.col("state").isin([str(state) for state in LOOKED_AT])
+    if only is None:
+        soonest, farthest = (F.lit(load.night + timedelta(days=days)) for days in (1, FARTHEST_DUE_DAYS))
+        waited = F.coalesce(~F.col("next_due").between(soonest, farthest), F.lit(True))
+        return table.withColumn("due", looked_at & waited)
+    listed = F.broadcast(only.withColumn("listed", F.lit(True)))
+    return table.join(listed, "url", "left").withColumn("due", looked_at & F.coalesce("listed", F.lit(False)))
+
+
+def _plan_origins(spark: SparkSession, origins: DataFrame, buckets: Collection[int]) -> DataFrame:
+    network = Window.partitionBy("bucket", "network")
+    wanted = (
+        origins.where(in_buckets(buckets))
+        .select("bucket", "network", "url", "fork_of", "last_status", "due")
+        .withColumn("wanted", F.max("due").over(network))
+        .where("wanted")
+    )
+    ref = F.struct(
+        exact("name").alias("name"),
+        "target",
+        "peeled",
+        F.when(F.col("symref").isNotNull(), exact("symref")).alias("symref"),
+    )
+    refs = (
+        current_refs(spark.table(full_name("refs")).where(in_buckets(buckets)))
+        .groupBy("bucket", "network", F.col("origin").alias("url"))
+        .agg(F.collect_list(ref).alias("refs"))
+    )
+    never = (
+        F.coalesce(~F.col("last_status").isin([str(s) for s in VisitStatus if s.ok]), F.lit(True))
+        & F.col("refs").isNull()
+    )
+    none = F.array().cast("array<struct<name:binary,target:binary,peeled:binary,symref:binary>>")
+    return wanted.join(refs, ["bucket", "network", "url"], "left").select(
+        "bucket",
+        "url",
+        "fork_of",
+        "network",
+        "due",
+        never.alias("first_visit"),
+        F.coalesce("refs", none).alias("refs"),
+    )
+
+
+def _plan_files(spark: SparkSession, buckets: Collection[int]) -> DataFrame:
+    per_table = (
+        spark.table(f"{full_name(table.name)}.files")
+        .where("content = 0")
+        .select(
+            F.col("partition.bucket").alias("bucket"),
+            F.lit(table.name).alias("table"),
+            F.col("file_path").alias("uri"),
+            F.col("record_count").alias("rows"),
+        )
+        for table in OBJECT_TABLES
+    )
+    return reduce(DataFrame.unionByName, per_table).where(in_buckets(buckets))
+
+
+def plan_tombstones(spark: SparkSession, storage: Storage, load: Load, buckets: Collection[int]) -> None:
+    """Write the ids of objects that must not come back. Those of any network go to every bucket; they are few."""
+    storage.delete(load.plan_tombstones, recursive=True)  # of an earlier attempt
+    ids = tombstone_ids(spark)
+    if ids is None:
+        return
+    of_buckets = local_frame(spark, [(bucket,) for bucket in buckets], _BUCKETS)
+    somewhere = ids.where(in_buckets(buckets)).select("bucket", "network", "oid")
+    anywhere = ids.where("bucket IS NULL").select("network", "oid").crossJoin(F.broadcast(of_buckets))
+    _write(somewhere.unionByName(anywhere), storage.uri(load.plan_tombstones))
+
+
+def _write(df: DataFrame, uri: str) -> None:
+    """One task, so one file, for a bucket; Spark makes few tasks of many small buckets."""
+    df.repartition("bucket").write.mode("append").partitionBy("bucket").parquet(uri)

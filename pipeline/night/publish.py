@@ -1,0 +1,183 @@
+"""Publish: make a load's landed files part of the tables, all or nothing that a reader of nights can see."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+from pyspark.sql import SparkSession
+
+from pipeline.model.layout import Load
+from pipeline.model.manifest import Manifest
+from pipeline.model.tables import LANDED, VISITS
+from pipeline.model.verdict import Decision
+from pipeline.model.visit_counts import VisitCounts
+from pipeline.night.decide import decide, read_decision
+from pipeline.night.landed import Landed, MovingFile, digest, move
+from pipeline.night.origins import apply_visits
+from pipeline.night.quarantine import Standing
+from pipeline.night.recall import reopen_takedowns
+from pipeline.storage.documents import read_document
+from pipeline.storage.interface import Storage
+from pipeline.tables.damage import damaged_file
+from pipeline.tables.iceberg import DIGEST_PROPERTY, LOAD_PROPERTY, IcebergTable, NewFile
+from pipeline.tables.isolate import isolate_buckets
+from pipeline.tables.rewrite import see, until_committed
+
+log = logging.getLogger(__name__)
+
+
+class TableCounts(BaseModel):
+    """What a load brought to one table, and the buckets that it went to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    files: int
+    rows: int
+    size_bytes: int
+    raw_bytes: int
+    buckets: tuple[int, ...]
+
+
+class PublishSummary(BaseModel):
+    """What a load brought; tables that got nothing are missing. ``buckets`` are those with any file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tables: dict[str, TableCounts]
+    buckets: tuple[int, ...]
+    visits: VisitCounts = VisitCounts()
+
+
+def publish(
+    spark: SparkSession,
+    storage: Storage,
+    load: Load,
+    manifests: Sequence[Manifest],
+    run_id: str,
+    check_lease: Callable[[], None],
+    scratch: Path | None = None,
+) -> PublishSummary:
+    """Decide what of a load is published, move its files to their tables' folders and register them; then ``origins``.
+
+    May be called again after a crash at any point, and then does what is left. Each table takes the load in one commit
+    that carries the load's name, by which a rerun knows it. Only files that the decision names are ever moved or
+    registered; what the audit found at fault is in quarantine by then. ``load.published`` is written last.
+
+    Args:
+        run_id: of the run that publishes, for the marker and the log.
+        check_lease: raises when this run may not write any more; called before each commit.
+        scratch: a local folder for what is landed anew; none: the system's.
+
+    Raises:
+        CheckFailed: a table's metadata is damaged, or the load is at fault in a way that no bucket is to blame for.
+    """
+    standing = Standing(storage, load, manifests, scratch or Path(tempfile.gettempdir()))
+    before = read_decision(storage, load)
+    landed: list[Landed] = [*standing.manifests().values(), *(before.buckets if before else ())]
+    named = {file.table for each in landed for file in each.files}
+    tables = {table.name: IcebergTable(spark, table.name) for table in LANDED if table.name in named}
+    registered = {name for name, table in tables.items() if _has_load(table, load)}
+    decision, files = decide(spark, storage, load, standing, before, check_lease, begun=bool(registered))
+    summary = _summary(files, decision)
+    load_digest = digest(files)
+    if not registered:
+        reopen_takedowns(spark, _uris(storage, files))
+    check_lease()
+    move(storage, files)
+    for table in LANDED:
+        if table.name in summary.tables and table.name not in registered:
+            mine = [NewFile(storage.uri(file.final), file.bucket) for file in files if file.table == table.name]
+            _register(spark, table.name, mine, load, load_digest, check_lease)
+    summary = _with_damage(summary, _apply_visits(spark, storage, load, files, check_lease))
+    document = {"run_id": run_id, **summary.model_dump(mode="json")}
+    storage.replace(load.published, json.dumps(document, indent=1).encode())
+    rows = sum(counts.rows for counts in summary.tables.values())
+    log.info("load %s: %d rows in %d files published by %s", load.name, rows, len(files), run_id)
+    return summary
+
+
+def _apply_visits(
+    spark: SparkSession, storage: Storage, load: Load, files: Sequence[MovingFile], check_lease: Callable[[], None]
+) -> list[str]:
+    """Bring ``origins`` up to date; origins of a bucket of which something cannot be read stay due as they were.
+
+    Returns:
+        The damaged files.
+    """
+    visits = [file for file in files if file.table == VISITS.name]
+
+    def work(buckets: list[int]) -> None:
+        uris = [storage.uri(file.final) for file in visits if file.bucket in buckets]
+        apply_visits(spark, uris, buckets, load, check_lease)
+
+    applied = isolate_buckets(spark, storage, {file.bucket for file in visits}, work)
+    for bucket, error in applied.failed.items():
+        log.error("load %s: the origins of bucket %d stay due as they were: %s", load.name, bucket, error)
+    return [damaged_file(storage, bucket, error) for bucket, error in applied.failed.items()]
+
+
+def _with_damage(summary: PublishSummary, damaged: Sequence[str]) -> PublishSummary:
+    all_damaged = tuple(sorted({*summary.visits.damaged, *damaged}))
+    return summary.model_copy(update={"visits": summary.visits.model_copy(update={"damaged": all_damaged})})
+
+
+def read_published(storage: Storage, load: Load) -> PublishSummary:
+    """The summary of a load that was published.
+
+    Raises:
+        FileMissing: it was not.
+    """
+    return read_document(storage, load.published, PublishSummary.model_validate_json)
+
+
+def _register(
+    spark: SparkSession,
+    table: str,
+    files: Sequence[NewFile],
+    load: Load,
+    load_digest: str,
+    check_lease: Callable[[], None],
+) -> None:
+    """Make files part of a table, unless somebody else who publishes the load does so first."""
+
+    def attempt() -> None:
+        seen = see(spark, table)
+        if _has_load(seen.iceberg, load):
+            return
+        check_lease()
+        seen.iceberg.append_files(files, {LOAD_PROPERTY: load.name, DIGEST_PROPERTY: load_digest}, seen.snapshot)
+
+    until_committed(table, attempt)
+
+
+def _has_load(table: IcebergTable, load: Load) -> bool:
+    return bool(table.snapshots_with(LOAD_PROPERTY, load.name))
+
+
+def _uris(storage: Storage, files: Sequence[MovingFile]) -> dict[str, list[str]]:
+    uris: dict[str, list[str]] = {}
+    for file in files:
+        uris.setdefault(file.table, []).append(storage.uri(file.path))
+    return uris
+
+
+def _summary(files: Sequence[MovingFile], decision: Decision) -> PublishSummary:
+    tables = {}
+    for table in LANDED:
+        mine = [file for file in files if file.table == table.name]
+        landed = [file.landed for file in mine]
+        if mine:
+            tables[table.name] = TableCounts(
+                files=len(landed),
+                rows=sum(f.rows for f in landed),
+                size_bytes=sum(f.size_bytes for f in landed),
+                raw_bytes=sum(f.raw_bytes for f in landed),
+                buckets=tuple(sorted({file.bucket for file in mine})),
+            )
+    buckets = tuple(sorted({file.bucket for file in files}))
+    return PublishSummary(tables=tables, buckets=buckets, visits=decision.visits)

@@ -1,0 +1,254 @@
+"""Quarantine: what a network landed is left out of a load, and kept beside it for whoever wants to look into it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.fetch.parquet import PAGE_BYTES, ZSTD_LEVEL, open_parquet
+from pipeline.fetch.scratch import scratch_folder
+from pipeline.model.layout import Load
+from pipeline.model.manifest import LandedFile, Manifest, VisitLine
+from pipeline.model.tables import BY_NAME, VISITS, Table
+from pipeline.model.verdict import Verdict
+from pipeline.model.visit import VisitStatus
+from pipeline.night.finding import Finding
+from pipeline.night.landed import final_path, find
+from pipeline.storage.documents import read_document
+from pipeline.storage.errors import AlreadyThere, FileMissing, StoredFileDamaged
+from pipeline.storage.interface import Storage
+from pipeline.storage.parquet import open_parquet_file
+
+log = logging.getLogger(__name__)
+
+_Parts = Iterable[pa.Table]
+
+_UNREADABLE = (StoredFileDamaged, ValueError, OverflowError, pa.ArrowException)
+"""What reading a file with anything in it may end with."""
+
+_LONGEST_DETAIL = 500
+
+
+class Standing:
+    """What stands of a load: its manifests, and verdicts in place of some of them.
+
+    Args:
+        manifests: of all buckets that were fetched.
+        scratch: a local folder.
+    """
+
+    def __init__(self, storage: Storage, load: Load, manifests: Sequence[Manifest], scratch: Path) -> None:
+        self._storage, self._load, self._scratch = storage, load, scratch
+        self._originals = {manifest.bucket: manifest for manifest in manifests}
+        self._numbers, verdicts = read_verdicts(storage, load)
+        self._verdicts = {b: verdict for b, verdict in verdicts.items() if self._is_about(b, verdict)}
+        for bucket in self._verdicts:
+            self._keep_evidence(bucket)
+
+    def _is_about(self, bucket: int, verdict: Verdict) -> bool:
+        """Not about an earlier fetch task, whose manifest somebody deleted."""
+        return bucket in self._originals and verdict.of == self._originals[bucket].run_id
+
+    def manifests(self) -> dict[int, Manifest]:
+        """One for each bucket, in their order."""
+        return {bucket: self.manifest(bucket) for bucket in sorted(self._originals)}
+
+    def manifest(self, bucket: int) -> Manifest:
+        """The manifest that stands for a bucket."""
+        return self._verdicts[bucket].manifest if bucket in self._verdicts else self._originals[bucket]
+
+    def is_out(self, bucket: int) -> bool:
+        """Whether nothing of a bucket but its visits is left."""
+        return bucket in self._verdicts and self._verdicts[bucket].whole
+
+    def quarantine(self, bucket: int, findings: Sequence[Finding], *, late: bool) -> None:
+        """Leave out what networks of a bucket landed, or all of it if a finding names no network. Their visits fail.
+
+        Everything is landed anew under another name, then the verdict is written in one step: a rerun finds it, or
+        comes to the same one. What the fetch task landed is moved to the quarantine.
+
+        Args:
+            late: some table has the load, so files stay where they are.
+        """
+        before = self._verdicts.get(bucket)
+        gone = before.networks if before else ()
+        at_fault = {f.network: f for f in reversed(findings) if f.network is not None}
+        whole = next((f for f in findings if f.network is None), None)
+        if whole is None and not at_fault.keys().isdisjoint(gone):
+            whole = Finding(bucket, None, "a network is there again that was left out already")
+        manifest = None
+        if whole is None:
+            try:
+                manifest = self._land(bucket, at_fault, self._all_but(bucket, at_fault))
+            except _UNREADABLE as error:
+                whole = Finding(bucket, None, str(error))
+        if manifest is None:
+            assert whole is not None
+            faults = {line.network: whole for line in self.manifest(bucket).visits}
+            manifest = self._land(bucket, faults, iter([(VISITS, self._visits(bucket))]))
+        verdict = Verdict(
+            of=self._originals[bucket].run_id,
+            whole=whole is not None,
+            late=late,
+            networks=tuple(sorted({*gone, *at_fault})),
+            findings=(*(before.findings if before else ()), *map(_said, findings)),
+            manifest=manifest,
+        )
+        for sentence in map(_said, findings):
+            log.error("load %s, bucket %d: left out: %s", self._load.name, bucket, sentence)
+        self._write(bucket, verdict)
+        self._keep_evidence(bucket)
+
+    def _land(self, bucket: int, faults: Mapping[int, Finding], tables: Iterator[tuple[Table, _Parts]]) -> Manifest:
+        """Land tables, with the visits of the networks at fault as failed ones; the manifest to stand for it."""
+        manifest = self.manifest(bucket)
+        run_id = f"{self._originals[bucket].run_id}-audit-{uuid4().hex[:8]}"
+        files = []
+        with scratch_folder(self._scratch, f"quarantine-{bucket}") as folder:
+            for table, parts in tables:
+                path = folder / f"{table.name}.parquet"
+                after = (_failed(part, faults) for part in parts) if table is VISITS else parts
+                rows, raw_bytes = _write_parquet(table, path, after)
+                if rows:
+                    sent = self._storage.upload(path, f"{self._load.landing(bucket, run_id)}/{path.name}")
+                    files.append(
+                        LandedFile(
+                            table=table.name,
+                            path=sent.path,
+                            rows=rows,
+                            size_bytes=sent.size_bytes,
+                            raw_bytes=raw_bytes,
+                            sha256=sent.sha256,
+                        )
+                    )
+                path.unlink()
+        damaged = {*manifest.damaged, *(fault.damaged for fault in faults.values() if fault.damaged)}
+        visits = tuple(
+            _failed_line(line, faults[line.network]) if line.network in faults else line for line in manifest.visits
+        )
+        changes = {"run_id": run_id, "files": tuple(files), "visits": visits, "damaged": tuple(sorted(damaged))}
+        return manifest.model_copy(update=changes)
+
+    def _all_but(self, bucket: int, at_fault: Mapping[int, Finding]) -> Iterator[tuple[Table, _Parts]]:
+        """The tables of a bucket without the rows of networks at fault, a row group at a time; all visits."""
+        gone = pa.array(sorted(at_fault), pa.int64())
+        for file in self.manifest(bucket).files:
+            parts = self._row_groups(bucket, file)
+            if file.table != VISITS.name:
+                parts = (part.filter(pc.invert(pc.is_in(part["network"], value_set=gone))) for part in parts)
+            yield BY_NAME[file.table], parts
+
+    def _visits(self, bucket: int) -> _Parts:
+        """Rows of ``visits`` of a bucket; where their file cannot be read, as far as the manifest tells."""
+        manifest = self.manifest(bucket)
+        files = [file for file in manifest.files if file.table == VISITS.name]
+        try:
+            rows = [row for file in files for part in self._row_groups(bucket, file) for row in part.to_pylist()]
+        except _UNREADABLE as error:
+            log.error("bucket %d: %s; its visits are taken from the manifest", bucket, error)
+            rows = [_row(manifest, line) for line in manifest.visits]
+        return [pa.Table.from_pylist(rows, VISITS.arrow_schema)]
+
+    def _row_groups(self, bucket: int, file: LandedFile) -> Iterator[pa.Table]:
+        entry = find(self._storage, self._load, self.manifest(bucket), file)
+        with open_parquet_file(self._storage, file.path if entry is None else entry.path) as parquet:
+            for group in range(parquet.num_row_groups):
+                yield parquet.read_row_group(group)
+
+    def _write(self, bucket: int, verdict: Verdict) -> None:
+        number = self._numbers.get(bucket, 0) + 1
+        path = self._load.verdict(bucket, number)
+        try:
+            self._storage.create(path, verdict.model_dump_json(indent=1).encode())
+        except AlreadyThere:  # by a run that has lost the archive to this one, and found the same
+            verdict = Verdict.model_validate_json(self._storage.read(path))
+        self._numbers[bucket], self._verdicts[bucket] = number, verdict
+
+    def _keep_evidence(self, bucket: int) -> None:
+        """Move what the fetch task landed, from wherever an earlier attempt of Publish left it."""
+        if self._verdicts[bucket].late:
+            return
+        original = self._originals[bucket]
+        folder = f"{self._load.quarantine}/bucket={bucket}/{original.run_id}"
+        for file in original.files:
+            for path in (file.path, final_path(self._load, original, file)):
+                try:
+                    self._storage.rename(path, f"{folder}/{file.path.rpartition('/')[2]}")
+                except (FileMissing, AlreadyThere):
+                    continue
+
+
+def standing_manifests(storage: Storage, load: Load, manifests: Sequence[Manifest]) -> list[Manifest]:
+    """The same manifests; where there is a verdict on what one names, the one in its place."""
+    _, verdicts = read_verdicts(storage, load)
+    found = ((manifest, verdicts.get(manifest.bucket)) for manifest in manifests)
+    return [verdict.manifest if verdict and verdict.of == manifest.run_id else manifest for manifest, verdict in found]
+
+
+def read_verdicts(storage: Storage, load: Load) -> tuple[dict[int, int], dict[int, Verdict]]:
+    """The number of the last verdict on each bucket, and the last one that can be read."""
+    numbers: dict[int, int] = {}
+    verdicts: dict[int, Verdict] = {}
+    names = (entry.path.rpartition("/")[2].removesuffix(".json").partition("-") for entry in storage.list(load.audits))
+    for bucket, number in sorted((int(b), int(n)) for b, _, n in names if b.isdecimal() and n.isdecimal()):
+        numbers[bucket] = number
+        try:
+            verdicts[bucket] = read_document(storage, load.verdict(bucket, number), Verdict.model_validate_json)
+        except StoredFileDamaged as error:
+            log.error("%s; the bucket is audited again", error)
+    return numbers, verdicts
+
+
+def _row(manifest: Manifest, line: VisitLine) -> dict[str, object]:
+    known = line.model_dump(include=set(VISITS.column_names))
+    place = {"bucket": manifest.bucket, "night": manifest.night, "run_id": manifest.run_id}
+    return {**known, **place, "started_at": manifest.written_at}
+
+
+def _write_parquet(table: Table, path: Path, parts: _Parts) -> tuple[int, int]:
+    """Write parts as row groups of a local file; rows, and bytes of ``content``."""
+    rows = raw_bytes = 0
+    with open_parquet(table, path, ZSTD_LEVEL, PAGE_BYTES) as writer:
+        for part in parts:
+            if part.num_rows:
+                writer.write_table(part.cast(table.arrow_schema), row_group_size=part.num_rows)
+                rows += part.num_rows
+                if "content" in part.column_names:
+                    raw_bytes += pc.sum(pc.binary_length(part["content"])).as_py() or 0
+    return rows, raw_bytes
+
+
+def _failed(visits: pa.Table, faults: Mapping[int, Finding]) -> pa.Table:
+    rows = visits.to_pylist()
+    for row in rows:
+        fault = faults.get(row["network"])
+        if fault is not None and _brought(row["status"]):
+            row.update(status=str(VisitStatus.FAILED), error=fault.error, detail=_detail(fault), objects=0)
+    return pa.Table.from_pylist(rows, VISITS.arrow_schema)
+
+
+def _failed_line(line: VisitLine, fault: Finding) -> VisitLine:
+    if not _brought(line.status):
+        return line
+    nothing = {"head_moved": False, "refs_changed": 0, "objects": 0}
+    return line.model_copy(
+        update={"status": VisitStatus.FAILED, "error": fault.error, "detail": _detail(fault), **nothing}
+    )
+
+
+def _brought(status: str) -> bool:
+    """Whether a visit may have landed anything."""
+    return status in (VisitStatus.FULL, VisitStatus.PARTIAL)
+
+
+def _said(finding: Finding) -> str:
+    return finding.problem if finding.network is None else f"network {finding.network}: {finding.problem}"
+
+
+def _detail(fault: Finding) -> str:
+    return fault.problem[:_LONGEST_DETAIL]

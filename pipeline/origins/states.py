@@ -1,0 +1,157 @@
+"""What people make of origins: pause them, opt them out, resume them. Needs no lease and may run beside a night."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.errors import UsageError
+from pipeline.model.origin import OriginState
+from pipeline.model.pattern import OptOuts, Pattern
+from pipeline.model.tables import ORIGINS
+from pipeline.origins.opt_outs import add_opt_outs, opt_outs, place_column, remove_opt_outs
+from pipeline.tables.frames import local_frame
+from pipeline.tables.iceberg import in_buckets
+from pipeline.tables.rewrite import Seen, overwrite, see, until_committed
+from pipeline.tables.tombstones import taken_down
+
+_GIVEN = pa.schema([("given", pa.string()), ("key", pa.string()), ("below", pa.bool_())])
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """What became of the named origins.
+
+    Attributes:
+        changed: origins that have another state now, or of a resume are due now.
+        already: origins that were named and stood as they should.
+        unknown: patterns that name no origin of the archive.
+        rules: opt-outs that hold now, or of a resume hold no longer, also for origins that may be added later.
+    """
+
+    state: OriginState
+    changed: int
+    already: int
+    unknown: tuple[str, ...]
+    rules: int = 0
+
+
+class StillOptedOut(UsageError):
+    """An origin can not be resumed while a wider opt-out holds."""
+
+    def __init__(self, pattern: str, rule: str) -> None:
+        super().__init__(pattern, rule)
+        self.pattern, self.rule = pattern, rule
+
+    def __str__(self) -> str:
+        return f"{self.pattern} falls under the opt-out {self.rule}; nothing was changed. Resume {self.rule} first"
+
+
+def pause(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
+    """Look at origins no more until they are resumed. Those that are opted out stay so."""
+    may = F.col("state") != str(OriginState.OPTED_OUT)
+    return _change(spark, patterns, OriginState.PAUSED, may & (F.col("state") != str(OriginState.PAUSED)), _as_given)
+
+
+def opt_out(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
+    """Never look at origins again, whatever the scheme of their URLs; those that are added later included.
+
+    What is archived of them stays; a takedown removes it.
+    """
+    # The rule first: whoever adds an origin looks at the rules again after that, so one of us sees the other.
+    rules = add_opt_outs(spark, patterns)
+    others = F.col("state") != str(OriginState.OPTED_OUT)
+    return replace(_change(spark, patterns, OriginState.OPTED_OUT, others, _by_place), rules=rules)
+
+
+def resume(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
+    """Look at origins again, at once; opt-outs with exactly these patterns hold no longer.
+
+    Raises:
+        StillOptedOut: as it says.
+        UsageError: an origin was taken down.
+    """
+    rules = opt_outs(spark)
+    gone = OptOuts(map(Pattern, taken_down(spark)[0]))
+    for pattern in patterns:
+        if gone.rule_for(pattern.url) is not None:
+            raise UsageError(f"{pattern} was taken down; that is for ever, and nothing was changed")
+        rule = rules.rule_for(pattern.url)
+        if rule is not None and not any(rule.place == other.place for other in patterns):
+            raise StillOptedOut(str(pattern), str(rule))
+    removed = remove_opt_outs(spark, patterns)
+    waiting = (F.col("state") != str(OriginState.ACTIVE)) | F.col("next_due").isNotNull()
+    return replace(_change(spark, patterns, OriginState.ACTIVE, waiting, _as_given_or_opted_out), rules=removed)
+
+
+def _as_given(origins: DataFrame, patterns: Sequence[Pattern]) -> DataFrame:
+    return _named(origins, [(str(pattern), pattern.url, pattern.below) for pattern in patterns], F.col("url"))
+
+
+def _by_place(origins: DataFrame, patterns: Sequence[Pattern]) -> DataFrame:
+    return _named(origins, [(str(pattern), pattern.place, pattern.below) for pattern in patterns], place_column())
+
+
+def _as_given_or_opted_out(origins: DataFrame, patterns: Sequence[Pattern]) -> DataFrame:
+    gone = F.col("state") == str(OriginState.OPTED_OUT)
+    return _as_given(origins.where(~gone), patterns).unionByName(_by_place(origins.where(gone), patterns))
+
+
+def _named(origins: DataFrame, given: Sequence[tuple[str, str, bool]], key: Column) -> DataFrame:
+    """The origins that are named, once for each pattern that names them: the columns of ``origins`` and ``given``."""
+    rows = origins.withColumn("named", key)
+    names = local_frame(origins.sparkSession, given, _GIVEN)
+    exact, prefixes = F.broadcast(names.where("NOT below")), F.broadcast(names.where("below"))
+    found = rows.join(exact, rows["named"] == exact["key"])
+    if any(below for _, _, below in given):
+        found = found.unionByName(rows.join(prefixes, F.startswith(rows["named"], prefixes["key"])))
+    return found.drop("named", "key", "below")
+
+
+def _change(
+    spark: SparkSession,
+    patterns: Sequence[Pattern],
+    state: OriginState,
+    wanted: Column,
+    select: Callable[[DataFrame, Sequence[Pattern]], DataFrame],
+) -> StateChange:
+    """Give the selected origins a state, due at once, in one commit of their buckets.
+
+    Args:
+        wanted: which of the selected origins are to change; null counts as no.
+    """
+
+    def change() -> StateChange:
+        seen = see(spark, ORIGINS.name)
+        chosen = select(seen.rows(), patterns).withColumn("wanted", F.coalesce(wanted, F.lit(False))).persist()
+        try:
+            known = {row["given"] for row in chosen.select("given").distinct().collect()}
+            each = chosen.select("bucket", "url", "wanted").distinct()
+            counts = each.groupBy("bucket").agg(F.count("*").alias("all"), F.count_if("wanted").alias("new")).collect()
+            touched = [row["bucket"] for row in counts if row["new"]]
+            if touched:
+                _write(seen, each.where("wanted"), touched, state)
+        finally:
+            chosen.unpersist()
+        new = sum(row["new"] for row in counts)
+        unknown = tuple(str(pattern) for pattern in patterns if str(pattern) not in known)
+        return StateChange(state, new, sum(row["all"] for row in counts) - new, unknown)
+
+    return until_committed(ORIGINS.name, change)
+
+
+def _write(seen: Seen, chosen: DataFrame, buckets: Sequence[int], state: OriginState) -> None:
+    urls = F.broadcast(chosen.select("bucket", "url", F.lit(True).alias("chosen")))
+    joined = seen.rows().where(in_buckets(buckets)).join(urls, ["bucket", "url"], "left")
+    changes = {"state": F.lit(str(state)), "next_due": F.lit(None).cast("date")}
+    after = joined.select(
+        *(
+            F.when(F.col("chosen"), changes[name]).otherwise(F.col(name)).alias(name) if name in changes else name
+            for name in ORIGINS.column_names
+        )
+    )
+    overwrite(after, seen, in_buckets(buckets))

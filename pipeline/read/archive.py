@@ -1,0 +1,305 @@
+"""Reading the archive: a night's tables as data frames and views, and the objects of a repository."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
+
+from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.errors import UsageError
+from pipeline.model.commit import Commit, build_commit
+from pipeline.model.layout import newest_possible, tag_of
+from pipeline.model.tables import ALL, BY_NAME
+from pipeline.model.tag import Tag, build_tag
+from pipeline.night.seal import nights
+from pipeline.rules.cluster import SHUFFLE_PARTITIONS, fitted_partitions
+from pipeline.rules.partitioning import TableStats
+from pipeline.storage.interface import Storage
+from pipeline.tables.direct import OnBatches, Reader, row_groups
+from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
+from pipeline.tables.refs import current_refs
+from pipeline.tables.session import split_freely
+from pipeline.tables.statistics import has_deleted_rows, table_stats
+from pipeline.tables.tombstones import Hidden, hidden_now, object_tombstones, visible
+
+MOST_ROWS = ("blobs", "trees")
+"""One of them has more rows than any other table that is aggregated by id."""
+
+DIRECT_TASK_BYTES = 256 << 20
+"""Raw bytes of a task of ``map_contents``, a row group of the usual size."""
+
+_SPLIT_BYTES = 2 << 20
+"""Of compressed file a task when objects are streamed: what the driver holds at a time is its raw bytes."""
+
+
+class NightNotFound(UsageError):
+    """There is no such sealed night."""
+
+    def __init__(self, night: date, known: Sequence[date]) -> None:
+        super().__init__(night, tuple(known))
+        self.night, self.known = night, tuple(known)
+
+    def __str__(self) -> str:
+        if not self.known:
+            return f"there is no night {self.night}: no night has been completed yet"
+        shown = ", ".join(str(night) for night in self.known[-10:])
+        return f"there is no night {self.night}; the archive has {len(self.known)}, the latest being {shown}"
+
+
+class NoSuchTable(UsageError):
+    """The archive has no table of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"there is no table {self.name!r}; there are {', '.join(sorted(BY_NAME))}"
+
+
+class NotAnArchive(UsageError):
+    """There are no tables at this place."""
+
+    def __str__(self) -> str:
+        return "there are no tables here yet: create the archive first, or check its location"
+
+
+class GitObject(NamedTuple):
+    """An object: ``kind`` is commit, tree, blob or tag, ``body`` what git hashes behind its header."""
+
+    kind: str
+    oid: bytes
+    body: bytes
+
+
+class Archive:
+    """The archive as it was on one night.
+
+    Args:
+        spark: a session of ``open_session``.
+        night: what is read where a method is given none; None means the newest sealed night, or the current state
+            of an archive that has none. A night after tomorrow, which an earlier version may have sealed, is read only
+            where it is named.
+        storage: where the data files are, for ``map_contents``.
+
+    Raises:
+        NightNotFound: on the first read, if the night is not sealed.
+    """
+
+    def __init__(self, spark: SparkSession, night: date | None = None, storage: Storage | None = None) -> None:
+        self.spark, self._night, self._storage = spark, night, storage
+
+    def nights(self) -> list[date]:
+        """The sealed nights, oldest first.
+
+        Raises:
+            NotAnArchive: there are no tables.
+        """
+        if not table_exists(self.spark, "origins"):
+            raise NotAnArchive
+        return nights(self.spark)
+
+    def night(self, night: date | None = None) -> date | None:
+        """The night that a read with this argument shows; None for the current state.
+
+        Raises:
+            NightNotFound: it is not sealed.
+        """
+        wanted = night or self._night
+        known = self.nights()
+        if wanted is None:
+            newest = newest_possible(datetime.now(UTC).date())
+            return max((night for night in known if night <= newest), default=None)
+        if wanted not in known:
+            raise NightNotFound(wanted, known)
+        return wanted
+
+    def table(self, name: str, night: date | None = None) -> DataFrame:
+        """One table on a night.
+
+        Raises:
+            NoSuchTable: its name is not one of ``model.tables``.
+            NightNotFound: the night is not sealed.
+        """
+        if name not in BY_NAME:
+            raise NoSuchTable(name)
+        return self._at(name, self.night(night))
+
+    def _at(self, name: str, night: date | None, gone: Hidden | None = None) -> DataFrame:
+        return visible(self._stored(name, night), name, hidden_now(self.spark) if gone is None else gone)
+
+    def _stored(self, name: str, night: date | None, part: str = "") -> DataFrame:
+        reader = self.spark.read
+        if night is not None:
+            reader = reader.option("versionAsOf", tag_of(night))
+        return reader.table(f"{full_name(name)}{part}")
+
+    def map_contents(
+        self,
+        function: OnBatches,
+        schema: str,
+        *,
+        columns: Sequence[str] = ("content",),
+        head_only: bool = False,
+        night: date | None = None,
+    ) -> DataFrame:
+        """Give contents to a Python function, as ``mapInArrow`` on the table ``contents``, for less CPU (decision 11).
+
+        Workers open the data files themselves. Without a storage, or where rows of the table are deleted or were taken
+        down and are still in the files, Spark reads.
+
+        Args:
+            function: from an iterator of record batches with ``columns`` to an iterable of such; called once a task.
+            schema: of what it returns, as ``mapInArrow`` takes it.
+            columns: of ``contents``, in the order that the function is given.
+            head_only: only what is at HEAD of some repository.
+        """
+        shown = self.night(night)
+        snapshot = self._snapshot("contents", shown)
+        hides = hidden_now(self.spark).touches("contents")
+        if self._storage is None or hides or has_deleted_rows(self.spark, "contents", snapshot):
+            table = self._at("contents", shown)
+            rows = table.where("at_head") if head_only else table
+            return rows.select(*columns).mapInArrow(function, schema)
+        stats = table_stats(self.spark, "contents", snapshot)
+        tasks = max(self.spark.sparkContext.defaultParallelism, -(-stats.raw_bytes // DIRECT_TASK_BYTES))
+        places = row_groups(self._stored("contents", shown, part=".files")).repartition(tasks)
+        reader = Reader(self._storage, tuple(columns), head_only, function)
+        return places.mapInArrow(reader.__call__, schema)
+
+    def register_views(self, night: date | None = None) -> date | None:
+        """Make every table's bare name mean that night, in SQL too, and fit shuffles to its size; return the night."""
+        shown = self.night(night)
+        self._fit_shuffles(shown)
+        gone = hidden_now(self.spark)
+        for table in ALL:
+            self._at(table.name, shown, gone).createOrReplaceTempView(table.name)
+        return shown
+
+    def _fit_shuffles(self, night: date | None) -> None:
+        """Give aggregations of the whole archive as many reduce tasks as its rows need, never less than there are."""
+        rows = max(table.rows for table in self.stats(MOST_ROWS, night))
+        partitions = int(self.spark.conf.get(SHUFFLE_PARTITIONS) or 0)
+        self.spark.conf.set(SHUFFLE_PARTITIONS, str(fitted_partitions(partitions, rows)))
+
+    def snapshots(self, night: date | None = None) -> dict[str, int]:
+        """The Iceberg snapshot of each table that a read of this night sees, for lineage."""
+        shown = self.night(night)
+        found = {table.name: self._snapshot(table.name, shown) for table in ALL}
+        return {name: id_ for name, id_ in found.items() if id_ is not None}
+
+    def _snapshot(self, name: str, night: date | None) -> int | None:
+        iceberg = IcebergTable(self.spark, name)
+        if night is not None:
+            return iceberg.tags()[tag_of(night)]
+        current = iceberg.current()
+        return None if current is None else current.id
+
+    def stats(self, names: Iterable[str], night: date | None = None) -> list[TableStats]:
+        """The sizes of some tables on a night, from their metadata alone."""
+        shown = self.night(night)
+        return [table_stats(self.spark, name, self._snapshot(name, shown)) for name in names]
+
+    def refs(self, night: date | None = None) -> DataFrame:
+        """The refs that origins had on a night: columns of ``refs``, the ``night`` of a row that of its last change."""
+        return current_refs(self.table("refs", night))
+
+    def refs_at(self, origin: str, night: date | None = None, network: int | None = None) -> list[Row]:
+        """The refs of one origin, sorted by name; rows of ``refs``.
+
+        Args:
+            network: that the origin is in; none for an origin that never was in two.
+        """
+        mine = F.col("origin") == origin
+        if network is not None:
+            mine &= F.col("network") == network
+        changes = self.table("refs", night).where(mine)
+        return current_refs(changes).orderBy("name").collect()
+
+    def objects(self, network: int, bucket: int, night: date | None = None) -> Iterator[GitObject]:
+        """Every object of a network, commits first, blobs last, bodies exact.
+
+        Streamed: the driver holds one task's rows at a time. An object that was landed twice comes twice. Blobs whose
+        bytes are not stored do not come. Which of them an origin of the network reaches is for the caller to tell: with
+        commits, tags and trees before blobs, the closure of its refs is known when the first blob arrives.
+
+        Args:
+            bucket: of the network.
+        """
+        yield from self._objects((*_SKELETON, _BLOBS), network, bucket, self.night(night))
+
+    def taken_down(self, network: int) -> frozenset[bytes]:
+        """Ids of a network's objects that were ever taken down one by one; trees and commits may go on naming them."""
+        return object_tombstones(self.spark, network)
+
+    def skeleton(self, network: int, bucket: int) -> Iterator[GitObject]:
+        """As ``objects``, without blobs, and of the current state, which may be ahead of the newest night."""
+        yield from self._objects(_SKELETON, network, bucket, None)
+
+    def _objects(
+        self, streams: Sequence[_Stream], network: int, bucket: int, night: date | None
+    ) -> Iterator[GitObject]:
+        for kind, table, columns, body in streams:
+            yield from self._stream(kind, table, columns, body, (bucket, network), night)
+
+    def _stream(
+        self,
+        kind: str,
+        table: str,
+        columns: tuple[str, ...],
+        body: Callable[[Row], bytes],
+        place: tuple[int, int],
+        night: date | None,
+    ) -> Iterator[GitObject]:
+        reader = self.spark.read.option("split-size", str(_SPLIT_BYTES)).option("file-open-cost", "65536")
+        if night is not None:
+            reader = reader.option("versionAsOf", tag_of(night))
+        bucket, network = place
+        rows = reader.table(full_name(table)).where((F.col("bucket") == bucket) & (F.col("network") == network))
+        rows = visible(rows, table, hidden_now(self.spark))
+        with split_freely(self.spark):
+            stream = rows.select("oid", *(_cell(name) for name in columns)).toLocalIterator()
+        for row in stream:
+            yield GitObject(kind, bytes(row["oid"]), body(row))
+
+
+def _cell(name: str) -> Column:
+    return F.unix_seconds(name).alias(name) if name.endswith("_time") else F.col(name)
+
+
+def _content(row: Row) -> bytes:
+    return bytes(row["content"])
+
+
+def _commit_body(row: Row) -> bytes:
+    return build_commit(Commit(**{f.name: _plain(row[f.name]) for f in fields(Commit)}))
+
+
+def _tag_body(row: Row) -> bytes:
+    return build_tag(Tag(**{f.name: _plain(row[f.name]) for f in fields(Tag)}))
+
+
+_Stream = tuple[str, str, tuple[str, ...], Callable[[Row], bytes]]
+"""Kind, table, columns that are needed, and the body that they make."""
+
+_SKELETON: tuple[_Stream, ...] = (
+    ("commit", "commits", tuple(f.name for f in fields(Commit)), _commit_body),
+    ("tag", "tags", tuple(f.name for f in fields(Tag)), _tag_body),
+    ("tree", "trees", ("content",), _content),
+)
+_BLOBS: _Stream = ("blob", "contents", ("content",), _content)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - the codecs' own field types differ as much
+    """A cell as the codecs want it: bytes and pairs."""
+    match value:
+        case bytearray():
+            return bytes(value)
+        case list():
+            return [(item["key"], item["value"]) if isinstance(item, Row) else bytes(item) for item in value]
+        case _:
+            return value

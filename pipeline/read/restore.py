@@ -1,0 +1,184 @@
+"""Give a repository back from the tables: the refs of a night, and exactly the objects that they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from pyspark.sql import Row
+from pyspark.sql import functions as F
+
+from pipeline.errors import CheckFailed, UsageError
+from pipeline.fetch.skeleton import Skeleton
+from pipeline.git.pack_format import BLOB, COMMIT, KIND, TAG, TREE, PackedObject
+from pipeline.git.restore import write_repository
+from pipeline.model.visit import VisitStatus
+from pipeline.read.archive import Archive, GitObject
+from pipeline.read.reachable import reachable
+from pipeline.read.status import OriginNotFound
+from pipeline.rules.negotiation import Ref
+from pipeline.rules.restore import lay_out
+from pipeline.tables.doubles import one_row_a_url
+
+TYPE_NUMBER = {"commit": COMMIT, "tree": TREE, "tag": TAG}
+
+
+class ObjectsMissing(CheckFailed):
+    """The archive lacks objects that a repository needs."""
+
+    def __init__(self, url: str, count: int, example: str) -> None:
+        super().__init__(url, count, example)
+        self.url, self.count, self.example = url, count, example
+
+    def __str__(self) -> str:
+        return f"{self.url} needs {self.count} objects that the archive lacks, one of them is {self.example}"
+
+
+class NeverArchived(UsageError):
+    """No visit of the origin ended well by that night, so nothing is known of its content."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
+
+    def __str__(self) -> str:
+        return f"{self.url} was never archived: no visit ended well; `pipeline status {self.url}` shows why"
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredRepository:
+    """What was written.
+
+    Attributes:
+        not_stored: objects that the archive knows and does not keep, such as blobs over the size limit.
+        refs_not_stored: refs on them, which are left out.
+        refs_left_out: names of refs that git refuses, left out.
+        refs_plain: symbolic refs written as plain ones; see ``plan.restore.Layout``.
+    """
+
+    url: str
+    night: date | None
+    directory: Path
+    refs: int
+    objects: int
+    not_stored: int
+    refs_not_stored: int
+    refs_left_out: int
+    refs_plain: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Nothing is lacking that the archive does not keep."""
+        return not self.not_stored
+
+
+def restore_repository(archive: Archive, url: str, directory: Path, scratch: Path) -> RestoredRepository:
+    """Write a bare repository as of the archive's night.
+
+    Args:
+        directory: must not exist, or be empty.
+        scratch: local folder for the network's commits, tags and trees meanwhile.
+
+    Raises:
+        OriginNotFound: on that night the archive had not visited such an origin.
+        NeverArchived: it had, and nothing came of it.
+        NightNotFound: there is no such night.
+        ObjectsMissing: the archive is damaged; nothing is written.
+        UsageError: the directory is in use.
+    """
+    network, bucket = _place(archive, url)
+    rows = archive.refs_at(url, network=network)
+    if not rows and not _ever_ended_well(archive, url, bucket):
+        raise NeverArchived(url)
+    absent = _not_stored(archive, network, bucket)
+    shown = _refs(rows)
+    layout = lay_out(shown, absent)
+    scratch.mkdir(parents=True, exist_ok=True)
+    tips = _ids(layout.refs.values())
+    if layout.head.oid is not None:
+        tips |= _ids([layout.head.oid])
+    with Skeleton(scratch) as skeleton:
+        blobs = _fill(skeleton, archive.objects(network, bucket))
+        wanted = reachable(skeleton, tips)
+        lacking = set(wanted)
+        not_stored = absent & (wanted | _ids(ref.target for ref in shown.values() if ref.target is not None))
+
+        def objects() -> Iterator[tuple[str, bytes, bytes]]:
+            for type_num, oid, data in skeleton.objects():
+                if oid in wanted:
+                    lacking.discard(oid)
+                    yield KIND[type_num].decode(), data, oid
+            for found in blobs:
+                if found.oid in wanted:
+                    lacking.discard(found.oid)
+                    yield found.kind, found.body, found.oid
+            lacking.difference_update(not_stored)
+            if lacking:
+                raise ObjectsMissing(url, len(lacking), min(lacking).hex())
+
+        written = write_repository(directory, objects(), layout.refs, layout.head, layout.symrefs)
+    return RestoredRepository(
+        url,
+        archive.night(),
+        directory,
+        written.refs,
+        written.objects,
+        len(not_stored),
+        len(layout.not_stored),
+        len(layout.left_out),
+        len(layout.plain) + len(written.plain),
+    )
+
+
+def _ids(digits: Iterable[bytes]) -> set[bytes]:
+    return {bytes.fromhex(found.decode()) for found in digits}
+
+
+def _place(archive: Archive, url: str) -> tuple[int, int]:
+    """The network and bucket of an origin that some visit has seen by the archive's night."""
+    origins = archive.table("origins").where((F.col("url") == url) & F.col("last_visit").isNotNull())
+    found = one_row_a_url(origins).collect()
+    if not found:
+        raise OriginNotFound(url)
+    return found[0]["network"], found[0]["bucket"]
+
+
+def _ever_ended_well(archive: Archive, url: str, bucket: int) -> bool:
+    good = F.col("status").isin([str(status) for status in VisitStatus if status.ok])
+    mine = (F.col("bucket") == bucket) & (F.col("origin") == url)
+    return not archive.table("visits").where(mine & good).limit(1).isEmpty()
+
+
+def _not_stored(archive: Archive, network: int, bucket: int) -> set[bytes]:
+    mine = (F.col("bucket") == bucket) & (F.col("network") == network) & (F.col("stored") != "yes")
+    too_large = {bytes(row["oid"]) for row in archive.table("blobs").where(mine).select("oid").collect()}
+    return too_large | archive.taken_down(network)
+
+
+def _fill(skeleton: Skeleton, stream: Iterator[GitObject]) -> Iterator[GitObject]:
+    """Put everything before the first blob into the skeleton; give back the blobs."""
+    for found in stream:
+        if found.kind == KIND[BLOB].decode():
+            return _chain(found, stream)
+        skeleton.add(PackedObject(TYPE_NUMBER[found.kind], found.oid, len(found.body), found.body, None))
+    return iter(())
+
+
+def _chain(first: GitObject, rest: Iterator[GitObject]) -> Iterator[GitObject]:
+    yield first
+    yield from rest
+
+
+def _refs(rows: list[Row]) -> dict[bytes, Ref]:
+    refs = {}
+    for row in rows:
+        name = bytes(row["name_raw"]) if row["name_raw"] is not None else row["name"].encode()
+        target = None if row["target"] is None else bytes(row["target"]).hex().encode()
+        refs[name] = Ref(target, None if row["symref"] is None else _symref(row))
+    return refs
+
+
+def _symref(row: Row) -> bytes:
+    return bytes(row["symref_raw"]) if row["symref_raw"] is not None else str(row["symref"]).encode()

@@ -1,0 +1,85 @@
+"""Which buckets are compacted, in which order, and how far a budget reaches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import click
+import pytest
+
+from pipeline.cli.maintain import parse_budget
+from pipeline.rules.budget import Budget
+from pipeline.rules.compaction import BucketStats, by_gain, overdue, within
+
+IDLE = BucketStats("contents", 0, 1, 1000, 100, 0, 0, 0, "")
+
+
+def test_a_bucket_without_news_is_left_alone() -> None:
+    assert by_gain([IDLE]) == []
+
+
+def test_most_gain_for_the_effort_comes_first() -> None:
+    landed = replace(IDLE, bucket=1, landed_files=3, landed_bytes=1000, oldest_night="2026-11-02")
+    deleted = replace(IDLE, bucket=2, deleted_rows=50)
+    a_little = replace(IDLE, bucket=3, landed_files=1, landed_bytes=10, oldest_night="2026-11-01")
+    older = replace(landed, bucket=4, oldest_night="2026-11-01")
+    larger = replace(older, bucket=5, size_bytes=2000, landed_bytes=2000)
+    order = by_gain([IDLE, a_little, landed, deleted, older, larger])
+    assert [stats.bucket for stats in order] == [2, 5, 4, 1, 3]
+
+
+def test_housekeeping_waits_until_a_bucket_is_worth_it() -> None:
+    assert not overdue(IDLE, most_files=16)
+    assert not overdue(replace(IDLE, landed_files=16, landed_bytes=199), most_files=16)
+    assert overdue(replace(IDLE, landed_files=1, landed_bytes=200), most_files=16)
+    assert overdue(replace(IDLE, deleted_rows=5), most_files=16)
+    assert overdue(replace(IDLE, landed_files=17, landed_bytes=17), most_files=16)
+
+
+@pytest.mark.parametrize(
+    ("budget", "reached"),
+    [
+        (Budget(), [0, 1, 2]),
+        (Budget(duration_s=1), [0, 1, 2]),
+        (Budget(size_bytes=1), [0]),
+        (Budget(size_bytes=1001), [0, 1]),
+        (Budget(size_bytes=0), []),
+        (Budget(duration_s=0), []),
+    ],
+)
+def test_how_far_a_budget_reaches(budget: Budget, reached: list[int]) -> None:
+    assert [stats.bucket for stats in within(budget, (replace(IDLE, bucket=n) for n in range(3)))] == reached
+
+
+@pytest.mark.parametrize(
+    ("budget", "spent"),
+    [
+        (Budget(), False),
+        (Budget(size_bytes=101), False),
+        (Budget(size_bytes=100), True),
+        (Budget(duration_s=6), False),
+        (Budget(duration_s=5), True),
+        (Budget(size_bytes=1000, duration_s=5), True),
+    ],
+)
+def test_a_budget(budget: Budget, spent: bool) -> None:
+    assert budget.spent(100, 5.0) is spent
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("10GB", Budget(size_bytes=10**10)),
+        ("1.5MB", Budget(size_bytes=1_500_000)),
+        ("30m", Budget(duration_s=1800)),
+        ("45s", Budget(duration_s=45)),
+    ],
+)
+def test_a_budget_as_people_write_it(text: str, budget: Budget) -> None:
+    assert parse_budget(text) == budget
+
+
+@pytest.mark.parametrize("text", ["", "10", "GB", "-3m", "10 GB", "3d"])
+def test_what_is_no_budget(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="neither a size"):
+        parse_budget(text)
