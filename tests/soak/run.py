@@ -135,11 +135,11 @@ class Soak:
     # Nights
 
     def one_night(self, night: date, *, kill: bool) -> None:
+        late = self.late() if self.happens(ADD_MEANWHILE) else []
         shown = self.world.states()
         words = ("nightly", "--night", str(night), "--output", "json")
         if kill:
             self.kill(words)
-        late = self.late() if self.happens(ADD_MEANWHILE) else []
         with self.adding(late) if late else nullcontext():
             self.archive.run(*words)  # an origin that is gone is its own affair: 0
         self.figures["nights"] += 1
@@ -147,7 +147,6 @@ class Soak:
         visits = {row["origin"].rpartition("/")[2]: row["status"] for row in rows}
         self.expect(len(visits) == len(rows), f"{night}: an origin was visited twice")
         for name in late:  # the night may have seen them, or not
-            shown[name] = state_of(self.world.repo(name))
             if name in visits:
                 self.model.add(name)
         for problem in self.model.finish(night, shown, visits):
@@ -156,6 +155,7 @@ class Soak:
             if name not in visits:
                 self.model.add(name)
         self.figures["visits"] += len(rows)
+        self.check_refs(night)
 
     def kill(self, words: tuple[str, ...]) -> None:
         """Start the night as a program of its own and end it with SIGKILL at some moment, if it is not done before."""
@@ -200,6 +200,15 @@ class Soak:
             self.figures["nights checked"] += 1
         for name in self.model.taken:
             self.archive.restore(self.url(name), self.folder / "taken.git", code=2)
+
+    def check_refs(self, night: date) -> None:
+        """Branches and tags of all origins are those of the model."""
+        found: dict[str, dict[str, str]] = {name: {} for name in self.model.nights[night]}
+        for row in self.archive.read().refs().where("name <> 'HEAD' AND target IS NOT NULL").collect():
+            found.setdefault(row["origin"].rpartition("/")[2], {})[row["name"]] = bytes(row["target"]).hex()
+        for name, state in self.model.nights[night].items():
+            expected = {ref: oid for ref, oid, *_ in map(str.split, state[1:])}
+            self.expect(found[name] == expected, f"{name} as of {night} has {found[name]}, not {expected}")
 
     def check_restored(self, night: date, name: str, expected: State) -> None:
         to = self.folder / "restored.git"

@@ -16,7 +16,7 @@ class Watch:
     """Watches all processes of one session. Use as a context manager around waiting for its end.
 
     Attributes:
-        peaks: process id to its command and the most that it had in memory, in bytes.
+        peaks: process id to its program and the most that it had in memory, in bytes.
         together_bytes: the most that processes other than Java's had in memory at one moment, shared pages counted
             once for each.
         disk_bytes: the most that lay in ``folder``, in files without a name, too.
@@ -57,7 +57,7 @@ class Watch:
                 if _session(entry) != self.session:
                     continue
                 status = _status(entry)
-                command = (entry / "comm").read_text().strip()
+                command = (entry / "exe").readlink().name  # a thread of Java's that forks has a name of its own
                 self.peaks[int(entry.name)] = command, status["VmHWM"]
                 if "java" not in command:
                     together += status["VmRSS"]
