@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 SILENCE_GRACE_S = 2 * CPU_GRACE_S
 """Beyond the time limit of a visit: a worker that says nothing for longer is killed."""
 
-GROWN_BYTES = 256 << 20
+GROWN_BYTES = 64 << 20
 """A worker that holds so much more than when it began is replaced before its next network."""
 
 CRASHED = "crashed"

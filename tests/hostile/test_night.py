@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.fetch.crew import GROWN_BYTES
 from pipeline.git.limits import MIB
 from tests.e2e.archive import Archive, Place, night
 from tests.git.packs import everything
@@ -40,8 +41,8 @@ NIGHT_LIMITS = LIMITS.model_copy(update={"silence_s": 2, "total_s": 20, "pack_by
 PYTHON_BYTES = 300 * MIB
 """Of a process that fetches, before anything happens: 260 were seen, forked from a run that has opened Spark."""
 
-LARGEST_BYTES = PYTHON_BYTES + max(3 * RUN_BYTES, NIGHT_LIMITS.memory_bytes)
-"""Of one process: the one that collects rows, and one that decodes."""
+LARGEST_BYTES = PYTHON_BYTES + max(3 * RUN_BYTES, GROWN_BYTES + NIGHT_LIMITS.memory_bytes + NIGHT_LIMITS.pack_bytes)
+"""Of one process: the one that collects rows, and one that decodes, with the pack that it has mapped."""
 
 TOGETHER_BYTES = WORKERS * (LARGEST_BYTES + PYTHON_BYTES + 3 * RUN_BYTES + CONCURRENCY * (PYTHON_BYTES + 12 * MIB))
 """Of all of them: in each task one collects, one decodes, the others hold refs."""
