@@ -1,21 +1,36 @@
-"""The process on an executor from which Spark forks its Python workers: Spark's own, but for one thing (decision 13).
+"""The process on an executor from which Spark forks its Python workers: Spark's own, but for two things.
 
 A worker of PySpark 4.1 drops all import caches before each task. Python before 3.13 then reads the whole directory of
 each jar and zip on its path again, and of a zip once more for every package that came from it. What lies there does not
-change while a worker lives, so they keep what they have read.
+change while a worker lives, so they keep what they have read (decision 13).
+
+A worker whose task was cancelled, or did not need all its rows, finds its socket closed. PySpark prints a traceback for
+each; nobody can do anything about it, so they end without a word.
 """
 
 from __future__ import annotations
 
+from socket import socket
 from zipimport import zipimporter
 
-from pyspark.daemon import manager
+from pyspark import daemon
 
 
 def _keep(importer: zipimporter) -> None:
-    """In the place of reading the directory again."""
+    """Does nothing: keeps the cached directory."""
+
+
+_work = daemon.worker
+
+
+def _work_quietly(sock: socket, authenticated: bool) -> int:
+    try:
+        return int(_work(sock, authenticated))  # type: ignore[no-untyped-call]  # PySpark's daemon has no types
+    except (BrokenPipeError, ConnectionResetError):
+        return 1
 
 
 if __name__ == "__main__":
     zipimporter.invalidate_caches = _keep  # type: ignore[method-assign, assignment]  # to replace it is the purpose
-    manager()  # type: ignore[no-untyped-call]  # PySpark's daemon has no types
+    daemon.worker = _work_quietly
+    daemon.manager()  # type: ignore[no-untyped-call]

@@ -16,6 +16,7 @@ from pipeline.model.layout import WAREHOUSE
 from pipeline.model.tables import NAMESPACE
 from pipeline.redact import carries_secret
 from pipeline.rules.cluster import session_settings
+from pipeline.tables.java_noise import without_noise
 from pipeline.tables.settings import SparkSettings
 
 CATALOG = "archive"
@@ -109,7 +110,8 @@ def _start(master: str, conf: Mapping[str, str], app: str) -> SparkSession:
             builder = builder.config(key, value)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    session = builder.getOrCreate()
+    with without_noise():
+        session = builder.getOrCreate()
     hadoop = session.sparkContext._jsc.hadoopConfiguration()
     for key, value in later.items():  # not with the others: those stand on Java's command line, for all to see
         hadoop.set(key.removeprefix(_HADOOP), value)

@@ -145,6 +145,8 @@ class Archive:
             finally:
                 process.kill()
         assert process.returncode == code, f"{arguments} ended with {process.returncode}\n{stdout}\n{stderr}"
+        noise = [line for line in stderr.splitlines() if line.startswith(("Traceback", "WARNING: Using"))]
+        assert noise == [], stderr
         return Said(process.returncode, stdout, stderr)
 
     def ask(self, *arguments: str | Path, code: int = 0) -> Any:
