@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import unquote
 
 from pipeline.errors import UsageError
 from pipeline.model.origin import check_url
 
 T = TypeVar("T")
 
-BEFORE_HOST = r"^[a-z][a-z0-9+.-]*://(?:[^/@]*@)?"
-"""Of a stored URL: what does not tell which repository it is. Java's regular expressions read it alike."""
-
-DEFAULT_PORT = r"^(\[[^/\]]*\]|[^/:]*):(?:443|80|9418|22)(?=/)"
-"""The host in front of a port that goes without saying."""
-
-END = r"(?:\.git)?/*$"
+_BEFORE_HOST = re.compile(r"^[a-z][a-z0-9+.-]*://(?:[^/@]*@)?")
+_USUAL_PORT = re.compile(r":(?:443|80|9418|22)$")
+_SUFFIX = ".git"
 
 _EVERYTHING_BELOW = "/*"
 
@@ -46,16 +44,38 @@ class BadPatternList(UsageError):
 
 
 def place_of(url: str) -> str:
-    """Host and path of a stored URL: the same for every scheme, the scheme's own port, and with or without ``.git``.
+    """Where a stored URL leads: host and path, the same for all spellings that a server may take for one repository.
 
-    >>> place_of("https://host/a/b.git") == place_of("git://host:9418/a/b") == "host/a/b"
+    Neither scheme, its usual port, the case of letters, percent signs, what stands behind ``?`` or ``;``, empty or dot
+    segments nor ``.git`` make a difference. For deciding what is refused, where too much is better than too little; no
+    visit is made to it.
+
+    >>> place_of("https://host/a/b.git") == place_of("git://host.:9418/A//%62/.git") == "host/a/b"
     True
     """
-    return re.sub(END, "", _after_scheme(url))
+    host, segments = _host_and_segments(url)
+    while segments and segments[-1].endswith(_SUFFIX):
+        last = segments.pop().removesuffix(_SUFFIX)
+        segments += [last] if last else []
+    return "/".join([host, *segments])
 
 
-def _after_scheme(url: str) -> str:
-    return re.sub(DEFAULT_PORT, r"\1", re.sub(BEFORE_HOST, "", url))
+def _host_and_segments(url: str) -> tuple[str, list[str]]:
+    authority, _, path = _BEFORE_HOST.sub("", url).partition("/")
+    segments: list[str] = []
+    for segment in re.split(r"[?;#]", _plain(path), maxsplit=1)[0].split("/"):
+        if segment == "..":
+            del segments[-1:]
+        elif segment not in ("", "."):
+            segments.append(segment)
+    return _USUAL_PORT.sub("", authority).rstrip("."), segments
+
+
+def _plain(path: str) -> str:
+    """Decoded however often it was encoded, in one case and one form of its letters."""
+    while (once := unquote(path)) != path:
+        path = once
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +91,10 @@ class Pattern:
     @property
     def place(self) -> str:
         """As ``place_of``; with a slash at its end for everything below."""
-        return _after_scheme(self.url) if self.below else place_of(self.url)
+        if not self.below:
+            return place_of(self.url)
+        host, segments = _host_and_segments(self.url)
+        return "/".join([host, *segments, ""])
 
 
 def parse_pattern(text: str) -> Pattern:
@@ -131,7 +154,7 @@ def before_comment(line: str) -> str:
 
 
 class OptOuts:
-    """Patterns of repositories that are not to be archived; they hold for every scheme, with and without ``.git``."""
+    """Patterns of repositories that are not to be archived; they hold for every spelling, see ``place_of``."""
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         self._by_place = {pattern.place: pattern for pattern in patterns}

@@ -11,7 +11,7 @@ from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.model.origin import Origin
-from pipeline.model.pattern import BEFORE_HOST, DEFAULT_PORT, END, OptOuts, Pattern, parse_pattern
+from pipeline.model.pattern import OptOuts, Pattern, parse_pattern, place_of
 from pipeline.model.tables import NAMESPACE, TIME
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name, table_exists
@@ -110,5 +110,4 @@ def admitted(spark: SparkSession, origins: Iterable[Origin]) -> tuple[list[Origi
 
 def place_column(url: str = "url") -> Column:
     """``place_of`` of a column of stored URLs."""
-    after = F.regexp_replace(F.regexp_replace(F.col(url), BEFORE_HOST, ""), DEFAULT_PORT, "$1")
-    return F.regexp_replace(after, END, "")
+    return F.udf(place_of, "string", useArrow=False)(F.col(url))

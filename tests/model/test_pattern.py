@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
 from pipeline.model.pattern import BadPatternList, OptOuts, Pattern, parse_pattern, parse_patterns, place_of
@@ -40,7 +42,16 @@ def test_other_stars_are_refused_and_not_repeated(text: str) -> None:
         ("http://[::1]:8080/x", "[::1]:8080/x"),
         ("ssh://git@host:22/x", "host/x"),
         ("https://host80/x", "host80/x"),
-        ("https://host/443/x.git.git", "host/443/x.git"),
+        ("https://host/443/x.git.git", "host/443/x"),
+        ("https://host/a/b?x=1", "host/a/b"),
+        ("https://host/a/b;x", "host/a/b"),
+        ("https://host/a/b/.git", "host/a/b"),
+        ("https://host/A/./z/../%62", "host/a/b"),
+        ("https://host./%2561//b", "host/a/b"),
+        ("https://host/../../b", "host/b"),
+        ("https://host/caf\u00c9", "host/caf\u00e9"),
+        ("https://host/cafe\u0301", "host/caf\u00e9"),
+        ("https://host/.git/..", "host"),
     ],
 )
 def test_the_place_of_a_repository_is_its_host_and_path(url: str, place: str) -> None:
@@ -54,6 +65,11 @@ def test_an_opt_out_holds_for_every_scheme_and_for_nothing_beside_it() -> None:
         "git://host/foo.git",
         "https://host/owner/x",
         "http://host/owner/x/y.git",
+        "https://host/%6fwner/x",
+        "https://host//owner/x",
+        "https://host/./owner/x",
+        "https://host/z/../Owner/x",
+        "https://host./foo;x?y",
         "https://whole.example/a",
     ):
         assert rules.rule_for(inside) is not None, inside
@@ -68,6 +84,13 @@ def test_an_opt_out_holds_for_every_scheme_and_for_nothing_beside_it() -> None:
         assert rules.rule_for(outside) is None, outside
     assert rules
     assert not OptOuts([])
+
+
+@given(st.text(st.sampled_from("aA/.%25;?gitb"), max_size=30))
+def test_a_place_is_its_own_place(path: str) -> None:
+    place = place_of(f"https://host/{path}")
+    assert place_of(f"https://{place}") == place
+    assert place_of(f"https://{place}.git") == place or place == "host"
 
 
 def test_a_list_is_checked_as_a_whole() -> None:
