@@ -105,7 +105,7 @@ def command_options(function: Callable[Concatenate[Context, P], int | None]) -> 
             output.messages.print("interrupted; run the same command again and it goes on where it stopped")
             raise SystemExit(int(ExitCode.RUN_FAILED)) from None
         except Exception:
-            logger.exception("the run failed in a way that nobody foresaw")
+            logger.exception("unexpected error")
             raise SystemExit(int(ExitCode.RUN_FAILED)) from None
         raise SystemExit(int(code or ExitCode.DONE))
 

@@ -1,4 +1,4 @@
-"""Git objects as rows of the landed tables: plain dictionaries of column lists, in table order without the content."""
+"""Git objects as rows of the landed tables: tuples in the order of the table's columns."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class OriginNotFound(UsageError):
 
 
 def archive_status(archive: Archive) -> ArchiveStatus:
-    """Look at the current state of all tables. Counts come from Iceberg's own books, without a scan.
+    """Look at the current state of all tables. ``origins`` is scanned; the other counts come from Iceberg's metadata.
 
     Raises:
         NotAnArchive: there are no tables.

@@ -94,7 +94,7 @@ def write_result(spark: SparkSession, storage: Storage, lineage: Lineage, df: Da
     if not _NAME.fullmatch(job) or job == RUNS:
         raise BadResult(job, "its name must be lower-case letters, digits and underscores, and not 'runs'")
     if "night" in df.columns:
-        raise BadResult(job, "'night' is added by the runner; name the column otherwise")
+        raise BadResult(job, "'night' is added by the runner; rename the column")
     rows = df.withColumn("night", F.lit(night))
     attempt_id = uuid4().hex
     properties = {

@@ -34,7 +34,7 @@ def row_groups(files: DataFrame) -> DataFrame:
 
     A group counts from 0; it is ``WHOLE_FILE`` where the metadata do not tell how many a file has.
     """
-    # Iceberg has no offsets for who does not ask for the file's size as well, which it compares them with.
+    # Iceberg returns null offsets unless file_size_in_bytes is also selected.
     known = (F.col("file_size_in_bytes") > 0) & (F.size("split_offsets") > 0)
     groups = F.when(known, F.sequence(F.lit(0), F.size("split_offsets") - 1)).otherwise(F.array(F.lit(WHOLE_FILE)))
     return files.where("content = 0").select(F.col("file_path").alias("path"), F.explode(groups).alias("group"))

@@ -1,4 +1,4 @@
-"""Iceberg's Java API, for what SQL says slower or not at all. The only module that reaches into the JVM.
+"""Iceberg's Java API, for operations that are slow or impossible in SQL.
 
 Measured on a laptop with a warm session: registering two files takes 0.1 s here and 1.8 s through ``add_files``,
 setting a tag 0.05 s here and 0.3 s through SQL.

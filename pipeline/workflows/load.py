@@ -100,7 +100,7 @@ class LoadTask(luigi.Task):
 
 @LoadTask.event_handler(luigi.Event.PROCESS_FAILURE)  # type: ignore[untyped-decorator] # Luigi has no types here
 def _note_killed(task: LoadTask, message: str) -> None:
-    task.run_object.events.error(str(task.task_id), RuntimeError(f"{message}, killed for want of memory or by hand"))
+    task.run_object.events.error(str(task.task_id), RuntimeError(f"{message}, killed (out of memory, or manually)"))
 
 
 class Plan(LoadTask):
