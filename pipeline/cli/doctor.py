@@ -19,11 +19,11 @@ from pipeline.doctor.health import refused_urls, table_problems
 from pipeline.errors import UsageError
 from pipeline.fsck.record import keep_record
 from pipeline.maintain.retire import retire_nights
-from pipeline.model.layout import newest_possible
+from pipeline.model.layout import LEASE, newest_possible
 from pipeline.night.seal import nights
 from pipeline.tables.doubles import find_doubles, mend_doubles
 from pipeline.tables.failures import told_plainly
-from pipeline.workflows.held import LEASE, hold
+from pipeline.workflows.held import hold
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from datetime import date
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.model.layout import tag_of
+from pipeline.model.layout import NIGHT_TAG, tag_of
 from pipeline.model.origin import BadOriginUrl, check_url
 from pipeline.model.tables import ALL, ORIGINS, Table, spark_type
 from pipeline.night.seal import nights
@@ -110,7 +110,7 @@ def _untagged(tags: Mapping[str, set[str]], known: Iterable[date]) -> Iterator[T
         lost = sorted(sealed - its)
         if lost:
             yield TableProblem(table, f"lacks the tags of {_some(lost)}", damaged=True)
-        more = sorted(tag for tag in its - sealed if tag.startswith("night-"))
+        more = sorted(tag for tag in its - sealed if tag.startswith(NIGHT_TAG))
         if more:
             yield TableProblem(table, f"has tags of nights that are not sealed: {_some(more)}", damaged=False)
 

@@ -14,7 +14,7 @@ from pipeline.errors import CheckFailed
 from pipeline.fsck.avro import AvroDamaged, read_avro
 from pipeline.fsck.bytes import hash_file, side_path
 from pipeline.fsck.finding import Finding, Kind
-from pipeline.model.layout import WAREHOUSE
+from pipeline.model.layout import NIGHT_TAG, WAREHOUSE
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
 
@@ -22,8 +22,6 @@ _VERSION = re.compile(r"v(\d+)\.metadata\.json")
 HINT = "version-hint.text"
 _DELETED = 2
 """Status of a manifest's entry that says that a file is there no more."""
-
-NIGHT_TAG = "night-"
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from pipeline.fsck.bytes import Hashed, hash_file, in_threads, side_path
 from pipeline.fsck.finding import Finding, Kind
 from pipeline.fsck.ledger import Ledger, Recorded, add_recording, copies, read_ledger
 from pipeline.fsck.loads import LoadFiles, check_documents, check_unpublished, read_loads, result_documents
-from pipeline.fsck.named import NIGHT_TAG, NamedFile, TableFiles, read_table, table_folders
+from pipeline.fsck.named import NamedFile, TableFiles, read_table, table_folders
 from pipeline.fsck.record import MOST_COPIED_BYTES, keeps_copy
-from pipeline.model.layout import ARCHIVE, RESULTS, WAREHOUSE
+from pipeline.model.layout import ARCHIVE, NIGHT_TAG, RESULTS, WAREHOUSE
 from pipeline.model.tables import ALL, NAMESPACE
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage

@@ -12,8 +12,8 @@ from pipeline.errors import PipelineError
 from pipeline.fsck.bytes import hash_file, in_threads
 from pipeline.fsck.ledger import Recorded, add_recording, forget, last_state, tidy
 from pipeline.fsck.loads import LoadFiles, read_loads, result_documents
-from pipeline.fsck.named import NIGHT_TAG, NamedFile, Role, TableFiles, read_table, table_folders
-from pipeline.model.layout import ARCHIVE, WAREHOUSE
+from pipeline.fsck.named import NamedFile, Role, TableFiles, read_table, table_folders
+from pipeline.model.layout import ARCHIVE, NIGHT_TAG, WAREHOUSE
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
 

@@ -11,7 +11,7 @@ from datetime import date
 
 from pipeline.archive import named_loads
 from pipeline.maintain.rubbish import Rubbish, Why
-from pipeline.model.layout import Load
+from pipeline.model.layout import RESULTS, Load
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Entry, Storage
@@ -144,6 +144,6 @@ def _folder(storage: Storage, path: str, why: Why) -> Rubbish:
 def _files(storage: Storage, states: Sequence[LoadState]) -> Iterator[Entry]:
     """Every place where we upload."""
     yield from (entry for entry in storage.list() if not entry.is_dir)
-    yield from storage.walk("results")
+    yield from storage.walk(RESULTS)
     for state in states:
         yield from storage.walk(state.load.root)

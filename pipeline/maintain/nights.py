@@ -11,7 +11,6 @@ with the next sweep.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -20,14 +19,12 @@ from pyspark.sql import SparkSession
 
 from pipeline.maintain.iceberg import MaintainedTable, Manifests
 from pipeline.maintain.rubbish import Rubbish, Why, measured, remove_empty
-from pipeline.model.layout import night_of, tag_of
+from pipeline.model.layout import night_of, retired_at, retired_tag, tag_of
 from pipeline.model.tables import ALL
 from pipeline.night.seal import nights
 from pipeline.rules.retention import files_to_delete, nights_to_drop, snapshots_to_expire, tags_to_drop
 from pipeline.storage.interface import Storage
 from pipeline.storage.paths import parent_of
-
-_RETIRED = re.compile(r"retired-\d{4}-\d\d-\d\d-(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +75,10 @@ def plan_nights(
         iceberg = MaintainedTable(spark, table.name)
         tags = iceberg.tags()
         going = tags_to_drop(_nights_of(tags), existing, dropped)
-        retire = {tag_of(night): f"retired-{night}-{int(now)}" for night in going}
+        retire = {tag_of(night): retired_tag(night, int(now)) for night in going}
         after = {name: id_ for name, id_ in tags.items() if name not in retire}
         after |= {new: tags[old] for old, new in retire.items()}
-        forget = tuple(name for name in after if _retired_at(name, retired_before))
+        forget = tuple(name for name in after if _is_over(name, retired_before))
         named = {id_ for name, id_ in after.items() if name not in forget} | set(iceberg.branches().values())
         expired = snapshots_to_expire(iceberg.history(), named, since)
         paths = {path: uri for uri in _files_of(iceberg, expired) if (path := storage.path_of(uri)) is not None}
@@ -116,9 +113,9 @@ def _nights_of(tags: Mapping[str, int]) -> set[date]:
     return {night for night in map(night_of, tags) if night is not None}
 
 
-def _retired_at(name: str, before: float) -> bool:
-    match = _RETIRED.fullmatch(name)
-    return match is not None and int(match[1]) <= before
+def _is_over(tag: str, before: float) -> bool:
+    retired = retired_at(tag)
+    return retired is not None and retired <= before
 
 
 def _files_of(iceberg: MaintainedTable, expired: Collection[int]) -> list[str]:

@@ -8,7 +8,7 @@ from datetime import date
 from pyspark.sql import SparkSession
 
 from pipeline.maintain.iceberg import MaintainedTable
-from pipeline.model.layout import tag_of
+from pipeline.model.layout import retired_tag, tag_of
 from pipeline.model.tables import ALL
 
 
@@ -22,7 +22,7 @@ def retire_nights(spark: SparkSession, gone: Collection[date], now: float, check
     for table in reversed(ALL):
         iceberg = MaintainedTable(spark, table.name)
         tags = iceberg.tags()
-        pairs = tuple((tag_of(night), f"retired-{night}-{int(now)}") for night in gone if tag_of(night) in tags)
+        pairs = tuple((tag_of(night), retired_tag(night, int(now))) for night in gone if tag_of(night) in tags)
         if pairs:
             check_lease()
             iceberg.rename_tags(pairs)

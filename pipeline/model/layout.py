@@ -32,6 +32,7 @@ from datetime import date, timedelta
 from pipeline.model.tables import NAMESPACE
 
 ARCHIVE = "archive.json"
+LEASE = "lease.json"
 WAREHOUSE = "tables"
 RUNS = "runs"
 RESULTS = "results"
@@ -39,8 +40,11 @@ CHECKSUMS = "checksums"
 FSCK = "fsck"
 UNDERIVED = f"{RUNS}/underived.json"
 _BATCH = "-backfill-"
-_TAG = "night-"
+NIGHT_TAG = "night-"
+"""How tags of nights begin."""
+
 _NIGHT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_RETIRED = re.compile(r"retired-\d{4}-\d\d-\d\d-(\d+)")
 
 
 def parse_night(text: str) -> date | None:
@@ -64,12 +68,32 @@ def newest_possible(today: date) -> date:
 
 def tag_of(night: date) -> str:
     """The Iceberg tag of a night."""
-    return f"{_TAG}{night.isoformat()}"
+    return f"{NIGHT_TAG}{night.isoformat()}"
 
 
 def night_of(tag: str) -> date | None:
     """The night that a tag names; None for any other tag."""
-    return parse_night(tag.removeprefix(_TAG)) if tag.startswith(_TAG) else None
+    return parse_night(tag.removeprefix(NIGHT_TAG)) if tag.startswith(NIGHT_TAG) else None
+
+
+def retired_tag(night: date, seconds: int) -> str:
+    """The tag that takes a night's place when the night goes, for whoever reads it at that moment.
+
+    Args:
+        seconds: when it goes, since 1970 UTC.
+    """
+    return f"retired-{night.isoformat()}-{seconds}"
+
+
+def retired_at(tag: str) -> int | None:
+    """When a night went that a tag took the place of, in seconds since 1970 UTC; None for any other tag."""
+    match = _RETIRED.fullmatch(tag)
+    return None if match is None else int(match[1])
+
+
+def result_path(job: str, night: date) -> str:
+    """Marker and lineage of a finished job."""
+    return f"{RESULTS}/{job}/{night.isoformat()}.json"
 
 
 def table_data(table: str, load: str) -> str:

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StructField
 
 from pipeline.errors import UsageError
+from pipeline.model.layout import result_path
 from pipeline.model.tables import TIME
 from pipeline.storage.interface import Storage
 from pipeline.tables.frames import local_frame
@@ -71,11 +72,6 @@ class ResultSummary:
     table: str
     rows: int
     snapshot: int
-
-
-def result_path(job: str, night: date) -> str:
-    """Marker and lineage of a finished job."""
-    return f"results/{job}/{night.isoformat()}.json"
 
 
 def write_result(spark: SparkSession, storage: Storage, lineage: Lineage, df: DataFrame) -> ResultSummary:

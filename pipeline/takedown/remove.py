@@ -25,7 +25,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.maintain.deletion_vectors import Positions, read_positions
 from pipeline.maintain.iceberg import FilesChanged, LiveFile, MaintainedTable, NamedSnapshot, SnapshotRewrite
-from pipeline.model.layout import WAREHOUSE
+from pipeline.model.layout import NIGHT_TAG, WAREHOUSE, night_of, retired_tag
 from pipeline.model.tables import ALL, NAMESPACE, Table
 from pipeline.storage.errors import StorageError
 from pipeline.storage.interface import Storage
@@ -40,7 +40,7 @@ PREFIX = "takedown-"
 
 ATTEMPTS = 5
 _THREADS = 8
-_NIGHT = re.compile(r"night-\d{4}-\d\d-\d\d")
+_NIGHT = re.compile(rf"{NIGHT_TAG}\d{{4}}-\d\d-\d\d")
 _BUCKET = re.compile(r"/bucket=(\d+)/")
 
 
@@ -142,8 +142,9 @@ class _TableWork:
         taken = set(iceberg.tags())
 
         def retired_name(tag: str) -> str:
-            seconds = now
-            while (name := f"retired-{tag.removeprefix('night-')}-{seconds}") in taken:
+            seconds, night = now, night_of(tag)
+            assert night is not None
+            while (name := retired_tag(night, seconds)) in taken:
                 seconds += 1
             taken.add(name)
             return name

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from pipeline.maintain.iceberg import MaintainedTable
-from pipeline.model.layout import WAREHOUSE
+from pipeline.model.layout import NIGHT_TAG, WAREHOUSE
 from pipeline.model.tables import ALL, BY_NAME, NAMESPACE
 from pipeline.model.visit import TAKEN_DOWN
 from pipeline.origins.opt_outs import OPT_OUTS
@@ -128,7 +128,7 @@ def _referred(spark: SparkSession, storage: Storage) -> dict[str, bool]:
         iceberg = MaintainedTable(spark, table.name)
         manifests = iceberg.manifests()
         live = {name: iceberg.live_files(handle) for name, handle in manifests.handles.items()}
-        shown = {snapshot.id for snapshot in iceberg.named_snapshots(re.compile(r"night-.*"))}
+        shown = {snapshot.id for snapshot in iceberg.named_snapshots(re.compile(f"{NIGHT_TAG}.*"))}
         for snapshot, names in manifests.of.items():
             for name in names:
                 for uri in live[name]:

@@ -16,11 +16,11 @@ import luigi
 from luigi.tools.range import RangeDaily
 
 from pipeline.errors import UsageError
+from pipeline.model.layout import result_path
 from pipeline.read.archive import Archive
 from pipeline.redact import arguments_without_secrets, without_secrets
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
-from pipeline.submit.results import result_path
 from pipeline.submit.run_job import NoSuchJob, list_jobs, run_job
 from pipeline.tables.failures import SparkFailed
 from pipeline.workflows.engine import run_tasks

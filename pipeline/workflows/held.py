@@ -16,7 +16,7 @@ from pipeline.archive import ArchiveInfo, begun_loads
 from pipeline.config import Config
 from pipeline.errors import ArchiveHeld, ExitCode, PipelineError
 from pipeline.fetch.scratch import scratch_folder as locked_folder
-from pipeline.model.layout import Load
+from pipeline.model.layout import LEASE, Load
 from pipeline.storage.errors import LeaseLost
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
@@ -30,7 +30,6 @@ from pipeline.workflows.run import Run, new_run_id
 
 logger = logging.getLogger(__name__)
 
-LEASE = "lease.json"
 BACKFILL = "backfill of origins"
 """What its lease is taken for, and how a nightly tells that its turn will come."""
 

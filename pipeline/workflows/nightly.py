@@ -7,8 +7,8 @@ import json
 import luigi
 
 from pipeline.fsck.record import keep_record
+from pipeline.model.layout import result_path
 from pipeline.night.seal import seal
-from pipeline.submit.results import result_path
 from pipeline.submit.run_job import run_job
 from pipeline.workflows.load import Derive, LoadTask, Publish
 from pipeline.workflows.summary import NightSummary, summarize

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 
 from pipeline.archive import begun_loads
 from pipeline.errors import ArchiveHeld, UsageError
-from pipeline.model.layout import Load, newest_possible
+from pipeline.model.layout import LEASE, Load, newest_possible
 from pipeline.night.plan import read_plan
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import StoredFileDamaged
@@ -18,7 +18,6 @@ from pipeline.storage.lease_record import read_record
 from pipeline.workflows.engine import run_tasks
 from pipeline.workflows.events import EventLog
 from pipeline.workflows.held import (
-    LEASE,
     LOOK_EVERY_S,
     RunFailed,
     Workplace,

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from pipeline.maintain.rewrite import SmallFiles, apply_small_files
+from pipeline.model.layout import result_path
 from pipeline.model.origin import Origin, OriginState
 from pipeline.model.pattern import Pattern
 from pipeline.model.visit import VisitStatus
@@ -28,7 +29,7 @@ from pipeline.night.origins import add_origins
 from pipeline.night.publish import publish
 from pipeline.origins.states import pause, resume
 from pipeline.storage import Storage
-from pipeline.submit.results import Lineage, result_path, write_result
+from pipeline.submit.results import Lineage, write_result
 from pipeline.tables.doubles import find_doubles
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.rewrite import see

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
-from pipeline.model.layout import Load
+from pipeline.model.layout import Load, result_path
 from pipeline.model.origin import Origin
 from pipeline.model.pattern import Pattern
 from pipeline.model.visit import VisitStatus
@@ -21,7 +21,7 @@ from pipeline.origins.states import pause
 from pipeline.read.archive import Archive, NightNotFound, NoSuchTable, NotAnArchive
 from pipeline.read.status import OriginNotFound, archive_status, origin_status
 from pipeline.storage import Storage
-from pipeline.submit.results import BadResult, Lineage, result_path, write_result
+from pipeline.submit.results import BadResult, Lineage, write_result
 from pipeline.tables.create import create_tables
 from pipeline.tables.iceberg import IcebergTable
 from tests.tables.conftest import add, lease_held, night

@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.model.layout import Load
+from pipeline.model.layout import Load, result_path
 from pipeline.model.origin import Origin, OriginState
 from pipeline.model.pattern import Pattern
 from pipeline.model.tables import ORIGINS
@@ -23,7 +23,7 @@ from pipeline.night.seal import seal
 from pipeline.origins.states import pause
 from pipeline.read.archive import Archive
 from pipeline.storage import Storage
-from pipeline.submit.results import Lineage, result_path, write_result
+from pipeline.submit.results import Lineage, write_result
 from pipeline.tables.doubles import find_doubles, mend_doubles
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable, full_name

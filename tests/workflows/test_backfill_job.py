@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.model.layout import Load
+from pipeline.model.layout import Load, result_path
 from pipeline.night.seal import seal
 from pipeline.storage.interface import Storage
 from pipeline.storage.paths import is_temporary
-from pipeline.submit.results import result_path
 from pipeline.workflows.backfill_job import has_result
 from tests.e2e.archive import Archive
 from tests.support.repos import many_small
