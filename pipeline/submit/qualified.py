@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
 from pipeline.model.tables import NAMESPACE
+from pipeline.submit.parsed import parts, strings
 from pipeline.tables.tombstones import hidden_now
-
-_RELATION = re.compile(r"UnresolvedRelation \[([^\]]*)\]")
 
 
 class PastTheViews(UsageError):
@@ -32,12 +29,13 @@ def check_names(spark: SparkSession, query: str) -> None:
 
     Raises:
         PastTheViews: it does not.
+        NotUnderstood: whether it does is not known.
         ParseException: it is no SQL.
     """
     if not hidden_now(spark):
         return
-    plan = str(spark._jsparkSession.sessionState().sqlParser().parsePlan(query).treeString())
-    for found in _RELATION.findall(plan):
-        parts = [part.strip() for part in found.split(",")]
-        if NAMESPACE in parts[:-1]:
-            raise PastTheViews(".".join(parts))
+    for part in parts(spark, query):
+        if part.kind == "UnresolvedRelation":
+            name = strings(part.java.multipartIdentifier())
+            if NAMESPACE in (above.lower() for above in name[:-1]):
+                raise PastTheViews(".".join(name))

@@ -5,15 +5,15 @@ What is not known to read is refused, so a statement that a later Spark brings i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NoReturn
+import re
 
 from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
 from pipeline.model.tables import NAMESPACE
+from pipeline.submit.functions import ALLOWED, PLACES, WITHOUT_OPTIONS
+from pipeline.submit.parsed import Part, parts, strings
 from pipeline.submit.results import NAMESPACE as RESULTS
-from pipeline.tables.iceberg import JavaObject
 from pipeline.tables.session import CATALOG
 
 
@@ -31,21 +31,29 @@ _QUERY = _words("""
 """Parts of the plan of a query."""
 
 _SHOW = _words("""
-    DescribeColumn DescribeFunction DescribeNamespace DescribeProcedureCommand DescribeRelation
-    DescribeRelationJsonCommand ShowCatalogsCommand ShowColumns ShowCreateTable ShowCurrentNamespaceCommand
-    ShowFunctions ShowIcebergViews ShowNamespacesCommand ShowPartitions ShowProceduresCommand ShowTableProperties
-    ShowTables ShowTablesExtended ShowViews
+    CurrentNamespace DescribeColumn DescribeFunction DescribeNamespace DescribeProcedureCommand DescribeQueryCommand
+    DescribeRelation DescribeRelationJsonCommand ExplainCommand ResolvedNamespace ShowCatalogsCommand ShowColumns
+    ShowCreateTable ShowCurrentNamespaceCommand ShowFunctions ShowIcebergViews ShowNamespacesCommand ShowPartitions
+    ShowProceduresCommand ShowTableProperties ShowTables ShowTablesExtended ShowViews UnresolvedFunctionName
+    UnresolvedIdentifier UnresolvedNamespace UnresolvedTable UnresolvedTableOrView
 """)
-_NAMED = _words("""
-    CurrentNamespace ResolvedNamespace UnresolvedFunctionName UnresolvedIdentifier UnresolvedNamespace UnresolvedTable
-    UnresolvedTableOrView
-""")
-"""What a SHOW or DESCRIBE is about."""
+"""Parts of the plan of SHOW, DESCRIBE and EXPLAIN."""
 
-_AROUND_A_QUERY = {"DescribeQueryCommand": "plan", "ExplainCommand": "logicalPlan"}
-"""Statements that hold another one, and the method that tells it."""
+_READ = _QUERY | _SHOW
 
-_CALLS_JAVA = frozenset({"java_method", "reflect", "try_reflect"})
+_NAMES = {
+    "ResolvedNamespace": "namespace",
+    "UnresolvedIdentifier": "nameParts",
+    "UnresolvedNamespace": "multipartIdentifier",
+    "UnresolvedRelation": "multipartIdentifier",
+    "UnresolvedTable": "multipartIdentifier",
+    "UnresolvedTableOrView": "multipartIdentifier",
+}
+"""Parts that name something of a catalog, and the method that tells its name."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+"""What a name is made of, ``tag_night-2026-11-01`` too: with dots and slashes it would be a path out of the archive."""
+
 _SOURCES = frozenset({CATALOG, NAMESPACE, RESULTS})
 
 
@@ -68,84 +76,43 @@ def check_read_only(spark: SparkSession, statement: str) -> None:
 
     Raises:
         NotReadOnly: it writes, changes settings, starts programs or Java methods, or reads what is not in the archive.
+        NotUnderstood: what it does is not known.
         pyspark.errors.ParseException: it is no SQL.
     """
-    _check(spark._jsparkSession.sessionState().sqlParser().parsePlan(statement))
+    for part in parts(spark, statement):
+        _check(part)
 
 
-def _check(plan: JavaObject) -> None:
-    kind = _kind(plan)
-    if kind in _AROUND_A_QUERY:
-        _check(getattr(plan, _AROUND_A_QUERY[kind])())
-    elif kind in _SHOW:
-        for child in _each(plan.children()):
-            if _kind(child) not in _NAMED:
-                _refuse(child)
-    else:
-        _check_query(plan)
-
-
-def _check_query(plan: JavaObject) -> None:
-    kind = _kind(plan)
-    if kind not in _QUERY:
-        _refuse(plan)
-    if kind == "RelationTimeTravel":
-        _check_query(plan.relation())
-        for expression in _each(plan.timestamp().toList()):
-            _check_expression(expression)
-    if kind == "UnresolvedRelation":
-        _check_source([*_each(plan.multipartIdentifier())])
-    if kind == "UnresolvedTableValuedFunction":
-        _check_function([*_each(plan.name())])
-    for expression in _each(plan.expressions()):
-        _check_expression(expression)
-    for below in (*_each(plan.children()), *_each(plan.innerChildren())):
-        _check_query(below)
-
-
-def _check_expression(expression: JavaObject) -> None:
-    kind = _kind(expression)
-    if kind == "ExpressionWithUnresolvedIdentifier":
-        _refuse(expression)
-    if kind in ("UnresolvedFunction", "UnresolvedGenerator"):
-        of_function = kind == "UnresolvedFunction"
-        _check_function([*_each(expression.nameParts())] if of_function else [expression.name().funcName()])
-    if kind in ("CallMethodViaReflection", "TryReflect"):
-        _refuse(expression)
-    if _holds_a_plan(expression):
-        _check_query(expression.plan())
-    for child in _each(expression.children()):
-        _check_expression(child)
+def _check(part: Part) -> None:
+    if (part.is_plan and part.kind not in _READ) or part.kind == "ExpressionWithUnresolvedIdentifier":
+        raise NotReadOnly(part.kind)
+    if part.kind in _NAMES:
+        _check_source(strings(getattr(part.java, _NAMES[part.kind])()))
+    if part.kind == "UnresolvedFunction":
+        _check_function(strings(part.java.nameParts()), part.java.arguments().size())
+    if part.kind == "UnresolvedTableValuedFunction":
+        _check_function(strings(part.java.name()), part.java.functionArgs().size())
+    if part.kind == "UnresolvedGenerator":
+        _check_function([part.java.name().unquotedString()], part.java.children().size())
+    if part.kind == "UnresolvedFunctionName":
+        _check_place(strings(part.java.multipartIdentifier()))
 
 
 def _check_source(name: list[str]) -> None:
-    inside = len(name) == 1 or name[0].lower() in _SOURCES
-    if not inside or any("/" in part for part in name):
+    inside = len(name) < 2 or name[0].lower() in _SOURCES
+    if not inside or not all(_PLAIN.fullmatch(part) for part in name):
         raise NotReadOnly(f"a table outside of it, {'.'.join(name)}")
 
 
-def _check_function(name: list[str]) -> None:
-    if name[-1].lower() in _CALLS_JAVA:
-        raise NotReadOnly(f"the function {name[-1]}, which calls Java methods")
+def _check_function(name: list[str], arguments: int) -> None:
+    _check_place(name)
+    function = name[-1].lower()
+    if function not in ALLOWED:
+        raise NotReadOnly(f"the function {function}, which is not known to compute from its arguments alone")
+    if arguments > WITHOUT_OPTIONS.get(function, arguments):
+        raise NotReadOnly(f"options of the function {function}, which can name files and Java classes")
 
 
-def _holds_a_plan(expression: JavaObject) -> bool:
-    class_ = expression.getClass()
-    while class_ is not None:
-        if class_.getSimpleName() == "PlanExpression":
-            return True
-        class_ = class_.getSuperclass()
-    return False
-
-
-def _refuse(node: JavaObject) -> NoReturn:
-    raise NotReadOnly(_kind(node))
-
-
-def _kind(node: JavaObject) -> str:
-    return str(node.getClass().getSimpleName()).rstrip("$")
-
-
-def _each(sequence: JavaObject) -> Iterator[JavaObject]:
-    for index in range(sequence.size()):
-        yield sequence.apply(index)
+def _check_place(name: list[str]) -> None:
+    if tuple(part.lower() for part in name[:-1]) not in PLACES:
+        raise NotReadOnly(f"a function that is not Spark's own, {'.'.join(name)}")

@@ -229,7 +229,7 @@ class IcebergTable:
 
     def _class(self, name: str, package: str = "org.apache.iceberg") -> JavaObject:
         """A Java class, asked for by its whole name: at each dot of one py4j would look for a class in every jar."""
-        return getattr(_jvm(self._spark), f"{package}.{name}")
+        return getattr(jvm_of(self._spark), f"{package}.{name}")
 
     def set_properties(self, properties: Mapping[str, str]) -> None:
         """Set table properties."""
@@ -256,7 +256,8 @@ def in_buckets(buckets: Iterable[int]) -> Column:
     return F.col("bucket").isin(sorted(buckets))
 
 
-def _jvm(spark: SparkSession) -> JavaObject:
+def jvm_of(spark: SparkSession) -> JavaObject:
+    """The JVM behind a session; ask it for a class by its whole name with ``getattr``."""
     jvm = spark._jvm
     if jvm is None:
         raise CheckFailed("the Spark session has no JVM behind it; Spark Connect is not supported here")

@@ -1,0 +1,114 @@
+"""The plan that Spark's own parser makes of a statement, part by part, wherever in it a part is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from py4j.java_gateway import JavaObject as Held  # type: ignore[import-untyped]  # py4j has no types
+from pyspark.sql import SparkSession
+
+from pipeline.errors import UsageError
+from pipeline.tables.iceberg import JavaObject, jvm_of
+
+
+class NotUnderstood(UsageError):
+    """A statement's plan holds something of which it is not known whether it holds another part."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"the statement is not run, because its plan holds what is not known here: {self.what}"
+
+
+class _Sort(Enum):
+    """What an object in a plan is, in the order in which that is asked."""
+
+    PLAN = ("org.apache.spark.sql.catalyst.plans.logical.LogicalPlan",)
+    EXPRESSION = ("org.apache.spark.sql.catalyst.expressions.Expression",)
+    HOLDS_NO_PART = (
+        "java.util.UUID",
+        "org.apache.spark.sql.catalyst.InternalRow",
+        "org.apache.spark.sql.connector.catalog.CatalogPlugin",
+        "org.apache.spark.sql.types.DataType",
+        "org.apache.spark.sql.types.Metadata",
+        "org.apache.spark.sql.util.CaseInsensitiveStringMap",
+        "org.apache.spark.unsafe.types.UTF8String",
+        "scala.Enumeration$Value",
+    )
+    COLLECTION = ("scala.collection.Iterable",)
+    PRODUCT = ("scala.Product",)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An operator of the plan or an expression; ``kind`` is the name of its class, without its package."""
+
+    kind: str
+    is_plan: bool
+    java: JavaObject
+
+
+def parts(spark: SparkSession, statement: str) -> Iterator[Part]:
+    """All operators and expressions of a statement, none of which is run, each before what it holds.
+
+    Raises:
+        NotUnderstood: one holds an object of a class that this walk does not know.
+        pyspark.errors.ParseException: it is no SQL.
+    """
+    return parts_of(spark, spark._jsparkSession.sessionState().sqlParser().parsePlan(statement))
+
+
+def parts_of(spark: SparkSession, root: JavaObject) -> Iterator[Part]:
+    """As ``parts``, of what a Java object holds."""
+    seen = getattr(jvm_of(spark), "java.util.IdentityHashMap")()
+    sort_of = _sorting(spark)
+    waiting = [root]
+    while waiting:
+        thing = waiting.pop()
+        if not isinstance(thing, Held) or seen.put(thing, True):
+            continue
+        sort = sort_of(thing)
+        if sort is _Sort.COLLECTION:
+            waiting += _all(thing.iterator())
+        elif sort is _Sort.PRODUCT:
+            waiting += _all(thing.productIterator())
+        elif sort is not _Sort.HOLDS_NO_PART:
+            part = Part(_short(thing), sort is _Sort.PLAN, thing)
+            yield part
+            if part.kind != "Literal":
+                waiting += (thing.children(), thing.innerChildren(), *_all(thing.productIterator()))
+
+
+def strings(sequence: JavaObject) -> list[str]:
+    """A Scala sequence of strings as a list."""
+    return [str(element) for element in _all(sequence.iterator())]
+
+
+def _sorting(spark: SparkSession) -> Callable[[JavaObject], _Sort]:
+    """A function that tells an object's sort, and asks once a class."""
+    is_a = getattr(jvm_of(spark), "py4j.reflection.TypeUtil").isInstanceOf
+    known: dict[str, _Sort] = {}
+
+    def sort_of(thing: JavaObject) -> _Sort:
+        name = str(thing.getClass().getName())
+        if name not in known:
+            sorts = [sort for sort in _Sort if any(is_a(class_, thing) for class_ in sort.value)]
+            if not sorts:
+                raise NotUnderstood(name)
+            known[name] = sorts[0]
+        return known[name]
+
+    return sort_of
+
+
+def _short(thing: JavaObject) -> str:
+    return str(thing.getClass().getSimpleName()).rstrip("$")
+
+
+def _all(iterator: JavaObject) -> Iterator[JavaObject]:
+    while iterator.hasNext():
+        yield iterator.next()

@@ -1,0 +1,51 @@
+"""While something is hidden, tables are read through their views, however their names are written."""
+
+from __future__ import annotations
+
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline.submit import qualified
+from pipeline.submit.qualified import PastTheViews, check_names
+from pipeline.tables.tombstones import Hidden
+
+PAST = """
+SELECT * FROM archive.code.origins
+SELECT * FROM code.origins
+SELECT * FROM Code.origins.files
+SELECT * FROM archive.code.origins VERSION AS OF 1
+SELECT * FROM archive.`x]`.`..`.code.origins
+SELECT * FROM archive.`..`.`tables]x`.`..`.tables.code.origins
+SELECT 1 WHERE EXISTS (SELECT 1 FROM code.refs.tag_x)
+SELECT count(*) OVER w FROM range(1) WINDOW w AS (PARTITION BY (SELECT max(url) FROM archive.code.origins))
+WITH q AS (SELECT url FROM archive.code.origins) SELECT * FROM q
+VALUES ((SELECT max(url) FROM archive.code.origins))
+SELECT * FROM range(1), LATERAL (SELECT url FROM archive.code.origins)
+SELECT * FROM explode((SELECT collect_list(url) FROM archive.code.origins))
+SELECT * FROM commits TIMESTAMP AS OF (SELECT max(url) FROM archive.code.origins)
+"""
+
+THROUGH = """
+SELECT * FROM origins
+SELECT * FROM archive.results.language_census
+SELECT 'FROM archive.code.origins', code.origins FROM refs AS code
+"""
+
+
+@pytest.mark.parametrize("query", PAST.strip().splitlines())
+def test_past_the_views(session: SparkSession, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
+    monkeypatch.setattr(qualified, "hidden_now", lambda spark: Hidden(urls=frozenset(["https://h/gone"])))
+    with pytest.raises(PastTheViews):
+        check_names(session, query)
+
+
+@pytest.mark.parametrize("query", THROUGH.strip().splitlines())
+def test_through_the_views(session: SparkSession, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
+    monkeypatch.setattr(qualified, "hidden_now", lambda spark: Hidden(urls=frozenset(["https://h/gone"])))
+    check_names(session, query)
+
+
+def test_while_nothing_is_hidden_any_name_will_do(session: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qualified, "hidden_now", lambda spark: Hidden())
+    for query in PAST.strip().splitlines():
+        check_names(session, query)
