@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from py4j.java_gateway import JavaObject as Held  # type: ignore[import-untyped]  # py4j has no types
 from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
-from pipeline.tables.iceberg import JavaObject, jvm_of
+from pipeline.tables.iceberg import JavaObject, is_java, jvm_of
 
 
 class NotUnderstood(UsageError):
@@ -69,7 +68,7 @@ def parts_of(spark: SparkSession, root: JavaObject) -> Iterator[Part]:
     waiting = [root]
     while waiting:
         thing = waiting.pop()
-        if not isinstance(thing, Held) or seen.put(thing, True):
+        if not is_java(thing) or seen.put(thing, True):
             continue
         sort = sort_of(thing)
         if sort is _Sort.COLLECTION:

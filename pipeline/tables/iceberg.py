@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from py4j.java_gateway import JavaObject as Held  # type: ignore[import-untyped]
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
@@ -254,6 +255,11 @@ def see_newest(spark: SparkSession) -> None:
 def in_buckets(buckets: Iterable[int]) -> Column:
     """The condition that prunes a scan or an overwrite to some buckets."""
     return F.col("bucket").isin(sorted(buckets))
+
+
+def is_java(thing: object) -> bool:
+    """Whether py4j left something in the JVM; numbers, strings and null it makes into Python's."""
+    return isinstance(thing, Held)
 
 
 def jvm_of(spark: SparkSession) -> JavaObject:
