@@ -118,15 +118,15 @@ class Visitor:
     ) -> Outcome:
         spool = self._scratch / "received.pack"
         try:
+            before = state.refs_before(url)
             decide = partial(state.decide, url, alone=alone)
             received = exchange(url, decide, spool, self._conditions, bounds.deadline, bounds.quota.take)
-            before = state.origins[url]
-            if dict(received.refs) == dict(before.refs) and not before.first_visit:
+            if dict(received.refs) == before and (before or not state.origins[url].first_visit):
                 return Outcome(finish(VisitStatus.UNCHANGED, *_remark(received)))
             bounds.confinement.map_file(received.pack_bytes)
             with self._outbox.turn(bounds.deadline):
                 absorbed = self._absorb(state, url, received, spool, bounds)
-                changed = changed_refs(received.refs, before.refs)
+                changed = changed_refs(received.refs, before)
                 peeled = self._peel(state, changed.values(), absorbed, bounds.deadline)
                 self._land_refs(state.network, url, changed, peeled)
             state.finished(url, received.refs, absorbed.fresh, absorbed.tag_targets)

@@ -5,6 +5,7 @@
 ``tables/code/TABLE/``                  Iceberg tables; landed files end up in ``data/LOAD/bucket=N/``
 ``runs/LOAD/plan/``                     the plan of a load
 ``runs/LOAD/plan/origins.txt``          a batch: what it adds and visits, as a list of origins; with it a batch begins
+``runs/LOAD/plan/refs/bucket=N/``       refs of the plan's origins, one a row
 ``runs/LOAD/plan/tombstones/bucket=N/`` ids of objects that must not come back
 ``runs/LOAD/landing/bucket=N/RUN/``     Parquet files of one fetch task and one attempt
 ``runs/LOAD/manifests/N.json``          written last by a fetch task: its files and visits
@@ -147,6 +148,11 @@ class Load:
     def plan_origins(self) -> str:
         """Parquet folder, ``bucket=N`` below."""
         return f"{self.root}/plan/origins"
+
+    @property
+    def plan_refs(self) -> str:
+        """Parquet folder, ``bucket=N`` below; missing in plans of earlier versions."""
+        return f"{self.root}/plan/refs"
 
     @property
     def plan_files(self) -> str:

@@ -40,7 +40,8 @@ def scrub_runs(storage: Storage, doomed: Doomed, check_lease: Callable[[], None]
 
 def _delete(storage: Storage, load: Load, doomed: Doomed) -> Iterator[str]:
     for bucket in sorted(doomed.buckets):
-        for folder in (f"{load.root}/landing/bucket={bucket}", f"{load.plan_origins}/bucket={bucket}"):
+        for held in (f"{load.root}/landing", load.plan_origins, load.plan_refs):
+            folder = f"{held}/bucket={bucket}"
             if storage.delete(folder, recursive=True):
                 yield folder
         for attempt in storage.list(f"{load.root}/quarantine/bucket={bucket}"):
