@@ -82,8 +82,8 @@ class Landing:
 
     Args:
         folder: empty folder on scratch, on the same machine.
-        run_bytes: bytes of rows that are held at most; then the largest run is written. With pages and compression,
-            memory is two to three times as much.
+        run_bytes: bytes of rows that are held at most, but for one larger batch; then the largest run is written. With
+            pages and compression, memory is two to three times as much.
     """
 
     def __init__(self, folder: Path, run_bytes: int = RUN_BYTES) -> None:
@@ -99,13 +99,18 @@ class Landing:
 
     def append(self, table: Table, batch: pa.RecordBatch, raw_bytes: int) -> None:
         """Take rows; ``raw_bytes`` is the size of their large values."""
+        while self._held and self._held + batch.nbytes > self._run_bytes:
+            self._flush(self._largest())
         run = self._runs[table.name]
         run.batches.append(batch)
         run.raw_bytes += raw_bytes
         run.held_bytes += batch.nbytes
         self._held += batch.nbytes
         if self._held >= self._run_bytes:
-            self._flush(max(self._runs.values(), key=attrgetter("held_bytes")))
+            self._flush(self._largest())
+
+    def _largest(self) -> _Run:
+        return max(self._runs.values(), key=attrgetter("held_bytes"))
 
     def drop(self) -> None:
         """Forget all rows since ``begin``."""
@@ -167,9 +172,11 @@ def _sorted_parts(table: Table, batches: list[pa.RecordBatch]) -> Iterator[pa.Ta
     contents = [batch.column("content") for batch in batches] if bulk else []
     others = pa.Table.from_batches([batch.drop_columns(["content"]) if bulk else batch for batch in batches])
     batches.clear()
-    others = others.combine_chunks()
     keys = [(name, "ascending") for name in _ORDER.get(table.name, _NETWORK)]
     order = pc.sort_indices(others, sort_keys=keys)  # stable: what is alike stays in order of arrival
+    in_order = order.equals(pa.array(range(len(order)), order.type))
+    if not in_order:
+        others = others.combine_chunks()
     halves = [order]
     if table.name in _HALVED:
         at_head = others["at_head"].combine_chunks().take(order)
@@ -177,7 +184,7 @@ def _sorted_parts(table: Table, batches: list[pa.RecordBatch]) -> Iterator[pa.Ta
     gather = _Gather(contents)
     for half in halves:
         if len(half):
-            part = others.take(half)
+            part = others if in_order and len(half) == len(others) else others.take(half)
             yield part.append_column("content", gather.take(half)).select(table.column_names) if bulk else part
 
 

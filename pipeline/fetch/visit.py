@@ -19,7 +19,7 @@ from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.outbox import Outbox
 from pipeline.fetch.quota import ScratchQuota
 from pipeline.fetch.rows import blob_names, commit_row, is_binary, tag_row
-from pipeline.fetch.skeleton import Skeleton
+from pipeline.fetch.skeleton import MOST_OBJECT_BYTES, Skeleton
 from pipeline.git.errors import BasesMissing, LimitExceeded, OriginError, PackIncomplete
 from pipeline.git.exchange import Conditions, Received, exchange
 from pipeline.git.limits import Limits
@@ -154,6 +154,8 @@ class Visitor:
                 check()
                 if found.type_num == BLOB:
                     task.blob(found)
+                elif found.size > MOST_OBJECT_BYTES:
+                    raise LimitExceeded(url, f"a commit, tag or tree has more than {MOST_OBJECT_BYTES} bytes")
                 else:
                     skeleton.add(found)
                     if skeleton.named > MAX_OBJECTS:

@@ -53,6 +53,21 @@ def test_files_hold_what_was_kept(visits: Sequence[tuple[Sequence[Rows], bool]],
         shutil.rmtree(folder)
 
 
+def test_a_large_row_is_written_without_copies_of_it(tmp_path: Path) -> None:
+    """Beside the row there is memory for its page, and for what that is compressed to."""
+    size = 32 << 20
+    landing, batch = Landing(tmp_path, 1000), batch_of(tables.TAGS, [b"x" * 20], size)
+    usual = pa.default_memory_pool()
+    pa.set_memory_pool(counting := pa.proxy_memory_pool(usual))
+    try:
+        landing.append(tables.TAGS, batch, size)
+        (file,) = landing.finish()
+    finally:
+        pa.set_memory_pool(usual)
+    assert counting.max_memory() < 2.5 * size
+    assert file.rows == 1
+
+
 def batch_of(table: Table, ids: Sequence[bytes], size: int) -> pa.RecordBatch:
     """Rows with these ids, some of them at HEAD, one large value in each, and nothing else."""
     arrays = []
