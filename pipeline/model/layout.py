@@ -78,6 +78,24 @@ def table_data(table: str, load: str) -> str:
     return f"{WAREHOUSE}/{NAMESPACE}/{table}/data/{load}"
 
 
+def landed_name(table: str, number: int) -> str:
+    """The name of the file of a table that a fetch task begins after so many others of that table.
+
+    >>> landed_name("trees", 0), landed_name("trees", 1)
+    ('trees.parquet', 'trees-1.parquet')
+    """
+    return f"{table}-{number}.parquet" if number else f"{table}.parquet"
+
+
+def landed_table(path: str) -> str:
+    """The table that a path ending in ``landed_name`` is of.
+
+    >>> landed_table("x/trees.parquet"), landed_table("x/trees-1.parquet")
+    ('trees', 'trees')
+    """
+    return path.rpartition("/")[2].removesuffix(".parquet").partition("-")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """One unit of publishing. ``name`` is the night's date for a nightly, else a name that begins with it."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from pipeline.archive import begun_loads
-from pipeline.model.layout import Load
+from pipeline.model.layout import Load, landed_table
 from pipeline.model.tables import BY_NAME
 from pipeline.storage.interface import Storage
 from pipeline.takedown.doomed import Doomed
@@ -52,7 +52,7 @@ def _delete(storage: Storage, load: Load, doomed: Doomed) -> Iterator[str]:
 
 
 def _is_doomed(storage: Storage, path: str, doomed: Doomed) -> bool:
-    table = path.rpartition("/")[2].removesuffix(".parquet")
+    table = landed_table(path)
     return table in BY_NAME and doomed_rows(storage, table, path, doomed) > 0
 
 
