@@ -128,7 +128,7 @@ def _line(outcome: Outcome) -> VisitLine:
 
 
 def _upload(storage: Storage, load: Load, bucket: int, attempt: str, file: LocalFile) -> LandedFile:
-    sent = storage.upload(file.path, f"{load.landing(bucket, attempt)}/{file.table}.parquet")
+    sent = storage.upload(file.path, f"{load.landing(bucket, attempt)}/{file.path.name}")
     file.path.unlink()
     return LandedFile(
         table=file.table,

@@ -5,34 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
+from pipeline.fetch.planned_refs import BATCH_ROWS, NESTED
 from pipeline.model.layout import Load
-from pipeline.rules.negotiation import HEAD, Ref
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedOrigin:
-    """An origin of a network with a visit due. ``refs`` are those of its last good visit; ids in 40 digits."""
+    """An origin of a network with a visit due. ``first_visit``: unless it has refs, no visit has ended well."""
 
     url: str
     fork_of: str | None
     network: int
     due: bool
     first_visit: bool
-    refs: Mapping[bytes, Ref]
-    peeled: Mapping[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class BucketPlan:
-    """Everything a fetch task needs to know of the archive. ``tombstones`` are ids by network, None for any network."""
+    """What a fetch task needs to know of the archive.
+
+    Attributes:
+        files: paths of the live data files, by table.
+        tombstones: ids by network, None for any network.
+        refs: paths of what ``PlannedRefs`` reads.
+    """
 
     bucket: int
     origins: tuple[PlannedOrigin, ...]
     files: Mapping[str, Sequence[str]]
     tombstones: Mapping[int | None, frozenset[bytes]] = field(default_factory=dict)
+    refs: tuple[str, ...] = ()
 
     def taken_down(self, network: int) -> frozenset[bytes]:
         """Ids of objects that must not come back into a network."""
@@ -45,55 +51,42 @@ class BucketPlan:
             yield network, list(origins)
 
 
-def offers_for(origin: PlannedOrigin, network: Sequence[PlannedOrigin]) -> Iterator[bytes]:
-    """Ids to name as common ground: the origin's own HEAD and branches first, then the network's, tags last."""
-    ranked = sorted(network, key=lambda other: (other.url != origin.url, other.fork_of is not None, other.url))
-    for tags in (False, True):
-        for other in ranked:
-            if not tags and HEAD in other.refs:
-                yield from _target(other.refs[HEAD])
-            for name, ref in other.refs.items():
-                if name != HEAD and name.startswith(b"refs/tags/") is tags:
-                    yield from _target(ref)
-
-
-def _target(ref: Ref) -> Iterator[bytes]:
-    if ref.target is not None:
-        yield ref.target
-
-
 def read_bucket_plan(storage: Storage, load: Load, bucket: int) -> BucketPlan:
-    """Read what the plan step wrote for one bucket.
+    """Read what the plan step wrote for one bucket; of its refs, only where they are.
 
     Raises:
         StorageError: the plan can not be read.
     """
-    origins = []
-    for row in _rows(storage, f"{load.plan_origins}/bucket={bucket}"):
-        refs, peeled = {}, {}
-        for r in row["refs"] or ():
-            target = None if r["target"] is None else r["target"].hex().encode()
-            refs[r["name"]] = Ref(target, r["symref"])
-            if r["peeled"] is not None and r["target"] is not None:
-                peeled[r["target"]] = r["peeled"]
-        origins.append(
-            PlannedOrigin(row["url"], row["fork_of"], row["network"], row["due"], row["first_visit"], refs, peeled)
-        )
+    origins, refs = [], _parquet_files(storage, f"{load.plan_refs}/bucket={bucket}")
+    for path in _parquet_files(storage, f"{load.plan_origins}/bucket={bucket}"):
+        origins += [PlannedOrigin(**row) for row in _rows(storage, path, list(PlannedOrigin.__dataclass_fields__))]
+        if _has_refs(storage, path):
+            refs.append(path)
     files: dict[str, list[str]] = {}
-    for row in _rows(storage, f"{load.plan_files}/bucket={bucket}"):
-        files.setdefault(row["table"], []).append(relative_path(storage, row["uri"]))
+    for path in _parquet_files(storage, f"{load.plan_files}/bucket={bucket}"):
+        for row in _rows(storage, path, ["table", "uri"]):
+            files.setdefault(row["table"], []).append(relative_path(storage, row["uri"]))
     tombstones: dict[int | None, set[bytes]] = {}
-    for row in _rows(storage, f"{load.plan_tombstones}/bucket={bucket}"):
-        tombstones.setdefault(row["network"], set()).add(row["oid"])
-    return BucketPlan(bucket, tuple(origins), files, {at: frozenset(oids) for at, oids in tombstones.items()})
+    for path in _parquet_files(storage, f"{load.plan_tombstones}/bucket={bucket}"):
+        for row in _rows(storage, path, ["network", "oid"]):
+            tombstones.setdefault(row["network"], set()).add(row["oid"])
+    taken_down = {network: frozenset(oids) for network, oids in tombstones.items()}
+    return BucketPlan(bucket, tuple(origins), files, taken_down, tuple(refs))
 
 
-def _rows(storage: Storage, folder: str) -> Iterator[dict]:  # type: ignore[type-arg]
-    for entry in storage.list(folder):
-        if entry.path.endswith(".parquet"):
-            with open_parquet_file(storage, entry.path) as file:
-                for batch in file.iter_batches(1024):
-                    yield from batch.to_pylist()
+def _parquet_files(storage: Storage, folder: str) -> list[str]:
+    return [entry.path for entry in storage.list(folder) if entry.path.endswith(".parquet")]
+
+
+def _rows(storage: Storage, path: str, columns: list[str]) -> Iterator[dict[str, Any]]:
+    with open_parquet_file(storage, path) as file:
+        for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+            yield from batch.to_pylist()
+
+
+def _has_refs(storage: Storage, path: str) -> bool:
+    with open_parquet_file(storage, path) as file:
+        return NESTED in file.schema_arrow.names
 
 
 def relative_path(storage: Storage, uri: str) -> str:

@@ -18,7 +18,7 @@ from pipeline.model.tables import OBJECT_TABLES
 from pipeline.model.tag import Tag, build_tag
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
-from pipeline.storage.parquet import open_parquet_file
+from pipeline.storage.parquet import may_hold, open_parquet_file
 
 BATCH_ROWS = 65_536
 CONTENT_BATCH_ROWS = 256
@@ -81,7 +81,7 @@ class Known:
     ) -> Iterator[tuple[str, pa.RecordBatch]]:
         for path in self._files[table]:
             with open_parquet_file(self._storage, path) as file:
-                groups = [g for g in range(file.num_row_groups) if _may_hold(file, g, network)]
+                groups = [g for g in range(file.num_row_groups) if may_hold(file, g, "network", network)]
                 narrow = [g for g in groups if _has_any(file, g, network, wanted)] if columns != ["oid"] else groups
                 if not narrow:
                     continue
@@ -102,13 +102,6 @@ def _match(batch: pa.RecordBatch, network: int, wanted: pa.Array) -> pa.Array:
 def _has_any(file: pq.ParquetFile, group: int, network: int, wanted: pa.Array) -> bool:
     ids = file.iter_batches(BATCH_ROWS, row_groups=[group], columns=["network", "oid"])
     return any(pc.any(_match(batch, network, wanted)).as_py() for batch in ids)
-
-
-def _may_hold(file: pq.ParquetFile, group: int, network: int) -> bool:
-    meta = file.metadata.row_group(group)
-    column = meta.column(file.schema_arrow.get_field_index("network"))
-    stats = column.statistics
-    return stats is None or not stats.has_min_max or stats.min <= network <= stats.max
 
 
 def _seconds(row: Mapping[str, object], role: str) -> int | None:

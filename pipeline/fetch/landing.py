@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from pipeline.fetch.batches import BATCH_ROWS
 from pipeline.fetch.parquet import MIB, PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.model import tables
+from pipeline.model.layout import landed_name
 from pipeline.model.tables import Table
 
 RUN_BYTES = 256 * MIB
@@ -34,40 +35,6 @@ _HALVED = (tables.CONTENTS.name, tables.TREES.name)
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark:
-    """How a run stood when the origin at hand began."""
-
-    batches: int = 0
-    held_bytes: int = 0
-    raw_bytes: int = 0
-    groups: int = 0
-    written_rows: int = 0
-    written_bytes: int = 0
-
-
-@dataclass(slots=True)
-class _Run:
-    """One table's batches that are not written yet, and its file once there is one."""
-
-    table: Table
-    path: Path
-    batches: list[pa.RecordBatch] = field(default_factory=list)
-    held_bytes: int = 0
-    raw_bytes: int = 0
-    writer: pq.ParquetWriter | None = None
-    groups: int = 0
-    written_rows: int = 0
-    written_bytes: int = 0
-    mark: _Mark = field(default_factory=_Mark)
-
-    def note(self) -> None:
-        """Remember how things stand."""
-        self.mark = _Mark(
-            len(self.batches), self.held_bytes, self.raw_bytes, self.groups, self.written_rows, self.written_bytes
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class LocalFile:
     """A finished Parquet file on scratch."""
 
@@ -77,20 +44,87 @@ class LocalFile:
     raw_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """How a run stood when the origin at hand began."""
+
+    batches: int = 0
+    held_bytes: int = 0
+    raw_bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Open:
+    """A file that is being written. ``unsafe``: all of it is of the origin at hand, which may yet fail."""
+
+    path: Path
+    writer: pq.ParquetWriter
+    unsafe: bool
+    rows: int = 0
+    raw_bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Run:
+    """One table's batches that are not written yet, and its files: those that are done, and one to write on."""
+
+    table: Table
+    folder: Path
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+    held_bytes: int = 0
+    raw_bytes: int = 0
+    mark: _Mark = field(default_factory=_Mark)
+    begun: int = 0
+    open: _Open | None = None
+    done: list[LocalFile] = field(default_factory=list)
+
+    def note(self) -> None:
+        """Remember how things stand: what was written is safe."""
+        self.mark = _Mark(len(self.batches), self.held_bytes, self.raw_bytes)
+        if self.open is not None:
+            self.open.unsafe = False
+
+    def writable(self, *, unsafe: bool) -> _Open:
+        """A file to write on. What may yet be dropped does not share a file with what may not."""
+        if self.open is not None and unsafe > self.open.unsafe:
+            self.close()
+        if self.open is None:
+            path = self.folder / landed_name(self.table.name, self.begun)
+            self.begun += 1
+            self.open = _Open(path, open_parquet(self.table, path, ZSTD_LEVEL, PAGE_BYTES), unsafe)
+        return self.open
+
+    def close(self) -> None:
+        """The file is done; the next rows begin another."""
+        if self.open is not None:
+            self.open.writer.close()
+            self.done.append(LocalFile(self.table.name, self.open.path, self.open.rows, self.open.raw_bytes))
+            self.open = None
+
+    def drop(self) -> None:
+        """Forget what came since the mark."""
+        del self.batches[self.mark.batches :]
+        self.held_bytes, self.raw_bytes = self.mark.held_bytes, self.mark.raw_bytes
+        if self.open is not None and self.open.unsafe:
+            self.open.writer.close()
+            self.open.path.unlink()
+            self.open = None
+
+
 class Landing:
     """Writers for all landed tables of one bucket. Not thread-safe: one origin at a time.
 
     Args:
         folder: empty folder on scratch, on the same machine.
-        run_bytes: bytes of rows that are held at most; then the largest run is written. With pages and compression,
-            memory is two to three times as much.
+        run_bytes: bytes of rows that are held at most, but for one larger batch; then the largest run is written. With
+            pages and compression, memory is two to three times as much.
     """
 
     def __init__(self, folder: Path, run_bytes: int = RUN_BYTES) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._run_bytes = run_bytes
         self._held = 0
-        self._runs = {t.name: _Run(t, folder / f"{t.name}.parquet") for t in tables.LANDED}
+        self._runs = {t.name: _Run(t, folder) for t in tables.LANDED}
 
     def begin(self) -> None:
         """An origin begins: what follows can be dropped."""
@@ -99,66 +133,52 @@ class Landing:
 
     def append(self, table: Table, batch: pa.RecordBatch, raw_bytes: int) -> None:
         """Take rows; ``raw_bytes`` is the size of their large values."""
+        while self._held and self._held + batch.nbytes > self._run_bytes:
+            self._flush(self._largest())
         run = self._runs[table.name]
         run.batches.append(batch)
         run.raw_bytes += raw_bytes
         run.held_bytes += batch.nbytes
         self._held += batch.nbytes
         if self._held >= self._run_bytes:
-            self._flush(max(self._runs.values(), key=attrgetter("held_bytes")))
+            self._flush(self._largest())
+
+    def _largest(self) -> _Run:
+        return max(self._runs.values(), key=attrgetter("held_bytes"))
 
     def drop(self) -> None:
         """Forget all rows since ``begin``."""
         for run in self._runs.values():
-            mark = run.mark
-            self._held -= run.held_bytes - mark.held_bytes
-            del run.batches[mark.batches :]
-            run.held_bytes, run.raw_bytes = mark.held_bytes, mark.raw_bytes
-            if run.groups > mark.groups and run.writer is not None:
-                run.writer.close()
-                run.writer = _first_groups(run.table, run.path, mark.groups)
-                run.groups = mark.groups
-            run.written_rows, run.written_bytes = mark.written_rows, mark.written_bytes
+            self._held -= run.held_bytes - run.mark.held_bytes
+            run.drop()
 
     def finish(self) -> list[LocalFile]:
         """Write what is left and close; tables without rows have no file. In publishing order."""
         self.begin()
-        files = []
         for run in self._runs.values():
             self._flush(run)
-            if run.writer is not None:
-                run.writer.close()
-                files.append(LocalFile(run.table.name, run.path, run.written_rows, run.written_bytes))
-        return files
+            run.close()
+        return [file for run in self._runs.values() for file in run.done]
 
     def _flush(self, run: _Run) -> None:
-        """Rows of earlier origins become row groups apart from those of the one at hand, which may yet fail."""
-        mark = run.mark
+        """Rows of earlier origins go into another file than those of the one at hand, which may yet fail."""
+        mark, run.mark = run.mark, _Mark()
         safe, unsafe, run.batches = run.batches[: mark.batches], run.batches[mark.batches :], []
+        raw_bytes = run.raw_bytes
         self._held -= run.held_bytes
-        safe_raw, unsafe_raw = mark.raw_bytes, run.raw_bytes - mark.raw_bytes
         run.held_bytes = run.raw_bytes = 0
         if safe:
-            self._write(run, safe, safe_raw)
-            run.mark = _Mark(0, 0, 0, run.groups, run.written_rows, run.written_bytes)
-        else:
-            run.mark = _emptied(mark)
+            _write(run.table, run.writable(unsafe=False), safe, mark.raw_bytes)
         if unsafe:
-            self._write(run, unsafe, unsafe_raw)
-
-    def _write(self, run: _Run, batches: list[pa.RecordBatch], raw_bytes: int) -> None:
-        """Write the batches, which are let go: the list is empty afterwards."""
-        if run.writer is None:
-            run.writer = open_parquet(run.table, run.path, ZSTD_LEVEL, PAGE_BYTES)
-        run.written_rows += sum(map(len, batches))
-        run.written_bytes += raw_bytes
-        for part in _sorted_parts(run.table, batches):
-            run.writer.write_table(part, row_group_size=len(part))
-            run.groups += 1
+            _write(run.table, run.writable(unsafe=True), unsafe, raw_bytes - mark.raw_bytes)
 
 
-def _emptied(mark: _Mark) -> _Mark:
-    return _Mark(0, 0, 0, mark.groups, mark.written_rows, mark.written_bytes)
+def _write(table: Table, file: _Open, batches: list[pa.RecordBatch], raw_bytes: int) -> None:
+    """Write the batches, which are let go: the list is empty afterwards."""
+    file.rows += sum(map(len, batches))
+    file.raw_bytes += raw_bytes
+    for part in _sorted_parts(table, batches):
+        file.writer.write_table(part, row_group_size=len(part))
 
 
 def _sorted_parts(table: Table, batches: list[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -167,9 +187,11 @@ def _sorted_parts(table: Table, batches: list[pa.RecordBatch]) -> Iterator[pa.Ta
     contents = [batch.column("content") for batch in batches] if bulk else []
     others = pa.Table.from_batches([batch.drop_columns(["content"]) if bulk else batch for batch in batches])
     batches.clear()
-    others = others.combine_chunks()
     keys = [(name, "ascending") for name in _ORDER.get(table.name, _NETWORK)]
     order = pc.sort_indices(others, sort_keys=keys)  # stable: what is alike stays in order of arrival
+    in_order = order.equals(pa.array(range(len(order)), order.type))
+    if not in_order:
+        others = others.combine_chunks()
     halves = [order]
     if table.name in _HALVED:
         at_head = others["at_head"].combine_chunks().take(order)
@@ -177,7 +199,7 @@ def _sorted_parts(table: Table, batches: list[pa.RecordBatch]) -> Iterator[pa.Ta
     gather = _Gather(contents)
     for half in halves:
         if len(half):
-            part = others.take(half)
+            part = others if in_order and len(half) == len(others) else others.take(half)
             yield part.append_column("content", gather.take(half)).select(table.column_names) if bulk else part
 
 
@@ -204,19 +226,3 @@ class _Gather:
         offsets = array("i", accumulate(map(len, values), initial=0))
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
         return pa.BinaryArray.from_buffers(pa.binary(), len(values), buffers)
-
-
-def _first_groups(table: Table, path: Path, count: int) -> pq.ParquetWriter | None:
-    """Rewrite a closed file so that only its first row groups remain; None, and no file, for no groups."""
-    if count == 0:
-        path.unlink()
-        return None
-    old = path.with_suffix(".old")
-    path.rename(old)
-    writer = open_parquet(table, path, ZSTD_LEVEL, PAGE_BYTES)
-    with pq.ParquetFile(old, page_checksum_verification=True) as file:
-        for group in range(count):
-            part = file.read_row_group(group).cast(table.arrow_schema)
-            writer.write_table(part, row_group_size=part.num_rows)
-    old.unlink()
-    return writer

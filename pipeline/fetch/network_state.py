@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from pipeline.fetch.bucket_plan import PlannedOrigin, offers_for
+from pipeline.fetch.bucket_plan import PlannedOrigin
+from pipeline.fetch.common_ground import CommonGround
 from pipeline.fetch.known import Known
+from pipeline.fetch.planned_refs import PlannedRefs
 from pipeline.rules.negotiation import FetchPlan, Ref, plan_fetch
+from pipeline.storage.errors import StoredFileDamaged
 
 
 @dataclass(slots=True)
@@ -15,33 +18,47 @@ class NetworkState:
     """Archived objects of the network, those of this task included.
 
     Attributes:
+        planned: refs as the plan knows them.
+        taken_down: ids that must not be landed; they count as archived.
         landed: ids that this task has landed for the network.
         tags: annotated tags to what they point at: those that refs of earlier nights showed finally, others one step.
-        taken_down: ids that must not be landed; they count as archived.
     """
 
     network: int
-    origins: dict[str, PlannedOrigin]
+    origins: Mapping[str, PlannedOrigin]
     known: Known
+    planned: PlannedRefs
+    taken_down: frozenset[bytes] = frozenset()
     landed: set[bytes] = field(default_factory=set)
     tags: dict[bytes, bytes] = field(default_factory=dict)
-    taken_down: frozenset[bytes] = frozenset()
+    _ground: CommonGround | None = None
 
-    @classmethod
-    def begin(
-        cls, network: int, origins: Iterable[PlannedOrigin], known: Known, taken_down: frozenset[bytes] = frozenset()
-    ) -> NetworkState:
-        """The state before the first visit of the task."""
-        state = cls(network, {o.url: o for o in origins}, known, taken_down=taken_down)
-        for origin in state.origins.values():
-            state.tags.update(origin.peeled)
-        return state
+    def refs_before(self, url: str) -> dict[bytes, Ref]:
+        """The refs of an origin's last good visit. The first call reads those of the whole network, and what they show.
+
+        Raises:
+            StoredFileDamaged: they cannot be read.
+        """
+        ground, is_planned, found = CommonGround(), False, {}
+        for row in self.planned.of(self.network, None if self._ground is None else url):
+            is_planned |= row.url == url
+            if row.name is None:
+                continue
+            ground.note(row.url, row.name, row.ref)
+            if row.peeled is not None and row.ref.target is not None:
+                self.tags[bytes.fromhex(row.ref.target.decode())] = row.peeled
+            if row.url == url:
+                found[row.name] = row.ref
+        if not is_planned:
+            raise StoredFileDamaged(", ".join(self.planned.paths) or "the plan", f"it has no refs of {url}")
+        self._ground = self._ground or ground
+        return found
 
     def decide(self, url: str, advertised: Mapping[bytes, bytes], *, alone: bool) -> FetchPlan:
         """What to ask an origin for; ``alone`` asks for a pack that needs nothing from outside."""
-        tips = {ref.target for o in self.origins.values() for ref in o.refs.values() if ref.target is not None}
-        offers = () if alone else offers_for(self.origins[url], list(self.origins.values()))
-        return plan_fetch(advertised, tips, offers)
+        ground = self._ground or CommonGround()
+        offers = () if alone else ground.offers_for(self.origins[url], self.origins.values())
+        return plan_fetch(advertised, ground.tips, offers)
 
     def which_archived(self, oids: Iterable[bytes]) -> set[bytes]:
         """Those of the ids that need not be landed again."""
@@ -58,6 +75,9 @@ class NetworkState:
             fresh: ids landed for it.
             tags: the annotated tags among them and what they point at, one step.
         """
-        self.origins[url] = replace(self.origins[url], refs=refs)
+        if self._ground is not None:
+            self._ground.forget(url)
+            for name, ref in sorted(refs.items()):
+                self._ground.note(url, name, ref)
         self.landed |= fresh
         self.tags.update(tags)

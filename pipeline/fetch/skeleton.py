@@ -21,6 +21,9 @@ BLOB_FORMATS = (FILE_FORMAT, SYMLINK_FORMAT)
 
 LONGEST_NAME_BYTES = 4096
 
+MOST_OBJECT_BYTES = 128 << 20
+"""Of one commit, tag or tree: a fetch task holds its row, a page of it and what that is compressed to."""
+
 
 class Skeleton:
     """Everything of a pack but its blobs. Use as a context manager: the scratch file goes with it.

@@ -19,7 +19,7 @@ from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.outbox import Outbox
 from pipeline.fetch.quota import ScratchQuota
 from pipeline.fetch.rows import blob_names, commit_row, is_binary, tag_row
-from pipeline.fetch.skeleton import Skeleton
+from pipeline.fetch.skeleton import MOST_OBJECT_BYTES, Skeleton
 from pipeline.git.errors import BasesMissing, LimitExceeded, OriginError, PackIncomplete
 from pipeline.git.exchange import Conditions, Received, exchange
 from pipeline.git.limits import Limits
@@ -118,15 +118,15 @@ class Visitor:
     ) -> Outcome:
         spool = self._scratch / "received.pack"
         try:
+            before = state.refs_before(url)
             decide = partial(state.decide, url, alone=alone)
             received = exchange(url, decide, spool, self._conditions, bounds.deadline, bounds.quota.take)
-            before = state.origins[url]
-            if dict(received.refs) == dict(before.refs) and not before.first_visit:
+            if dict(received.refs) == before and (before or not state.origins[url].first_visit):
                 return Outcome(finish(VisitStatus.UNCHANGED, *_remark(received)))
             bounds.confinement.map_file(received.pack_bytes)
             with self._outbox.turn(bounds.deadline):
                 absorbed = self._absorb(state, url, received, spool, bounds)
-                changed = changed_refs(received.refs, before.refs)
+                changed = changed_refs(received.refs, before)
                 peeled = self._peel(state, changed.values(), absorbed, bounds.deadline)
                 self._land_refs(state.network, url, changed, peeled)
             state.finished(url, received.refs, absorbed.fresh, absorbed.tag_targets)
@@ -154,6 +154,8 @@ class Visitor:
                 check()
                 if found.type_num == BLOB:
                     task.blob(found)
+                elif found.size > MOST_OBJECT_BYTES:
+                    raise LimitExceeded(url, f"a commit, tag or tree has more than {MOST_OBJECT_BYTES} bytes")
                 else:
                     skeleton.add(found)
                     if skeleton.named > MAX_OBJECTS:

@@ -17,6 +17,7 @@ from pipeline.fetch.known import Known
 from pipeline.fetch.messages import Assignment, OurFailure
 from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.outbox import Outbox
+from pipeline.fetch.planned_refs import PlannedRefs
 from pipeline.fetch.visit import Visitor
 from pipeline.git.exchange import Conditions
 from pipeline.model.links import OID_BYTES
@@ -50,20 +51,24 @@ def work(task: Work, channel: Channel, scratch: Path) -> None:
         logging.getLogger(library).setLevel(logging.CRITICAL)
     outbox = Outbox(channel)
     visitor = Visitor(task.plan.bucket, task.night, task.run_id, outbox, task.conditions, scratch)
-    known = Known(copy.copy(task.storage), task.plan.files)
+    storage = copy.copy(task.storage)
+    known, planned = Known(storage, task.plan.files), PlannedRefs(storage, task.plan.refs)
     try:
         while True:
             assigned, _ = channel.receive()
-            _visit_network(task, assigned, known, visitor, channel)
+            _visit_network(task, assigned, known, planned, visitor, channel)
     except EOFError:
         return
     except (PipelineError, OSError) as error:
         channel.send(OurFailure(error))
 
 
-def _visit_network(task: Work, assigned: Assignment, known: Known, visitor: Visitor, channel: Channel) -> None:
+def _visit_network(
+    task: Work, assigned: Assignment, known: Known, planned: PlannedRefs, visitor: Visitor, channel: Channel
+) -> None:
     network, origins = task.networks[assigned.network]
-    state = NetworkState.begin(network, origins, known, task.plan.taken_down(network))
+    named = {origin.url: origin for origin in origins}
+    state = NetworkState(network, named, known, planned, task.plan.taken_down(network))
     state.landed.update(assigned.landed[at : at + OID_BYTES] for at in range(0, len(assigned.landed), OID_BYTES))
     for origin in [origin for origin in origins if origin.due][assigned.skip :]:
         channel.send(visitor.visit(state, origin.url, Confinement(task.conditions.limits)))

@@ -25,7 +25,6 @@ from pipeline.rules.origins import LOOKED_AT
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import full_name
 
-_REF = pa.struct([("name", pa.binary()), ("target", pa.binary()), ("peeled", pa.binary()), ("symref", pa.binary())])
 _ORIGINS = pa.schema(
     [
         ("url", pa.string()),
@@ -33,7 +32,16 @@ _ORIGINS = pa.schema(
         ("network", pa.int64()),
         ("due", pa.bool_()),
         ("first_visit", pa.bool_()),
-        ("refs", pa.list_(_REF)),
+    ]
+)
+_REFS = pa.schema(
+    [
+        ("network", pa.int64()),
+        ("url", pa.string()),
+        ("name", pa.binary()),
+        ("target", pa.binary()),
+        ("peeled", pa.binary()),
+        ("symref", pa.binary()),
     ]
 )
 _FILES = pa.schema([("table", pa.string()), ("uri", pa.string()), ("rows", pa.int64())])
@@ -75,8 +83,10 @@ def fetch_again(
     )
     if not rows:
         return None
-    origins: list[tuple[object, ...]] = [(row["url"], row["fork_of"], row["network"], True, True, []) for row in rows]
+    origins: list[tuple[object, ...]] = [(row["url"], row["fork_of"], row["network"], True, True) for row in rows]
     _write(storage, f"{load.plan_origins}/bucket={bucket}/origins.parquet", origins, _ORIGINS)
+    no_refs = [(row["network"], row["url"], None, None, None, None) for row in rows]
+    _write(storage, f"{load.plan_refs}/bucket={bucket}/refs.parquet", no_refs, _REFS)
     files = []
     for table, ids in known.items():
         mine = [(*key, None) for key in sorted(ids) if key[0] in networks]

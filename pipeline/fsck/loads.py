@@ -24,6 +24,8 @@ from pipeline.storage.paths import is_temporary
 
 T = TypeVar("T")
 
+_BATCH_ROWS = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class LoadFiles:
@@ -126,7 +128,8 @@ def check_unpublished(storage: Storage, found: LoadFiles) -> Iterator[Finding]:
         elif path.endswith(".parquet"):
             try:
                 with open_parquet_file(storage, path) as file:
-                    file.read()
+                    for _ in file.iter_batches(_BATCH_ROWS):
+                        pass
             except StoredFileDamaged as error:
                 yield Finding(Kind.FILE_UNREADABLE, error.problem, path)
     yield from (

@@ -34,7 +34,7 @@ class Commit:
         extra: all other headers (``mergetag``, ``gpgsig-sha256``, ...) in order, unfolded.
         raw: None when the other columns rebuild the object exactly, else the whole body. Then the other columns are
             what could be read, for people: "" or None where nothing could. Of very long headers, only the first lines
-            are read.
+            are read, and of a very long message its beginning.
     """
 
     tree: bytes | None

@@ -17,6 +17,10 @@ MOST_HEADER_LINES: Final = 4096
 MOST_HEADER_BYTES: Final = 4 << 20
 """Beyond these only the first lines are read: a few bytes of pack can become millions of lines."""
 
+MOST_TEXT_BYTES: Final = 1 << 20
+"""Of a longer message, and of the first lines of long headers, only so much is read: text may take three times its
+bytes, beside ``raw``."""
+
 _FIRST_LINES: Final = 4
 
 
@@ -41,7 +45,7 @@ class Body(NamedTuple):
     Attributes:
         head: header lines without the last line end.
         message: what follows the blank line.
-        whole: there is such a line, and the header lines are few enough to be all in ``head``.
+        whole: there is such a line, and nothing of the body is left out of ``head`` and ``message``.
     """
 
     head: bytes
@@ -64,7 +68,9 @@ def split_body(raw: bytes, at: int) -> Body:
             if found < 0:
                 break
             last = found + 1
-        end = max(last - 1, at)
+        end = min(max(last - 1, at), at + MOST_TEXT_BYTES)
+    if len(message) > MOST_TEXT_BYTES:
+        whole, message = False, message[:MOST_TEXT_BYTES]
     return Body(raw[at:end], message, whole)
 
 

@@ -5,6 +5,7 @@
 ``tables/code/TABLE/``                  Iceberg tables; landed files end up in ``data/LOAD/bucket=N/``
 ``runs/LOAD/plan/``                     the plan of a load
 ``runs/LOAD/plan/origins.txt``          a batch: what it adds and visits, as a list of origins; with it a batch begins
+``runs/LOAD/plan/refs/bucket=N/``       refs of the plan's origins, one a row
 ``runs/LOAD/plan/tombstones/bucket=N/`` ids of objects that must not come back
 ``runs/LOAD/landing/bucket=N/RUN/``     Parquet files of one fetch task and one attempt
 ``runs/LOAD/manifests/N.json``          written last by a fetch task: its files and visits
@@ -101,6 +102,24 @@ def table_data(table: str, load: str) -> str:
     return f"{WAREHOUSE}/{NAMESPACE}/{table}/data/{load}"
 
 
+def landed_name(table: str, number: int) -> str:
+    """The name of the file of a table that a fetch task begins after so many others of that table.
+
+    >>> landed_name("trees", 0), landed_name("trees", 1)
+    ('trees.parquet', 'trees-1.parquet')
+    """
+    return f"{table}-{number}.parquet" if number else f"{table}.parquet"
+
+
+def landed_table(path: str) -> str:
+    """The table that a path ending in ``landed_name`` is of.
+
+    >>> landed_table("x/trees.parquet"), landed_table("x/trees-1.parquet")
+    ('trees', 'trees')
+    """
+    return path.rpartition("/")[2].removesuffix(".parquet").partition("-")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """One unit of publishing. ``name`` is the night's date for a nightly, else a name that begins with it."""
@@ -171,6 +190,11 @@ class Load:
     def plan_origins(self) -> str:
         """Parquet folder, ``bucket=N`` below."""
         return f"{self.root}/plan/origins"
+
+    @property
+    def plan_refs(self) -> str:
+        """Parquet folder, ``bucket=N`` below; missing in plans of earlier versions."""
+        return f"{self.root}/plan/refs"
 
     @property
     def plan_files(self) -> str:

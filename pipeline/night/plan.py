@@ -45,6 +45,7 @@ class PlanSummary:
     damaged: tuple[str, ...] = ()
 
 
+_REFS_GROUP_BYTES = 1 << 20
 _URLS = pa.schema([("url", pa.string())])
 _BUCKETS = pa.schema([("bucket", pa.int32())])
 
@@ -82,9 +83,11 @@ def write_plan(
     """Write the plan of a load; a later attempt overwrites what an earlier one left.
 
     ``load.plan_origins/bucket=N`` gets every due origin, and the other origins of its network with ``due`` false, since
-    their refs are common ground: url, fork_of, network, due, first_visit, refs (list of struct of name, target, peeled,
-    symref; exact bytes). ``first_visit`` is true when no visit has ended well as far as the origin's last status and
-    refs tell. ``load.plan_files/bucket=N`` gets the live data files of the object tables: table, uri, rows.
+    their refs are common ground: url, fork_of, network, due, first_visit. ``first_visit`` is true when no visit has
+    ended well as far as the origin's last status tells. ``load.plan_refs/bucket=N`` gets the refs of the same origins,
+    one a row, sorted by network, url and name: network, url, name, target, peeled, symref; exact bytes. An origin
+    without refs has one row without a name. ``load.plan_files/bucket=N`` gets the live data files of the object tables:
+    table, uri, rows.
     ``load.plan_tombstones/bucket=N`` gets the ids of objects that must not come back: network, null for all, oid. No
     folder exists when there is nothing in it. ``load.plan`` is written last. An origin whose next date is farther away
     than any visit could have put it is due: its last visit was dated wrongly. A bucket of
@@ -98,7 +101,7 @@ def write_plan(
     """
     frame = None if only is None else _frame(spark, only)
     check_lease()
-    for folder in (load.plan_origins, load.plan_files):
+    for folder in (load.plan_origins, load.plan_refs, load.plan_files):
         storage.delete(folder, recursive=True)
 
     def work(some: list[int]) -> dict[int, int]:
@@ -107,8 +110,11 @@ def write_plan(
             origins = origins.where(in_buckets(some))
         counts = {row["bucket"]: row["count"] for row in origins.where("due").groupBy("bucket").count().collect()}
         if counts:
+            wanted = _wanted(origins, counts)
             check_lease()
-            _write(_plan_origins(spark, origins, counts), storage.uri(load.plan_origins))
+            _write_refs(_plan_refs(spark, wanted, counts), storage.uri(load.plan_refs))
+            check_lease()
+            _write(_plan_origins(wanted), storage.uri(load.plan_origins))
         return counts
 
     planned = isolate_buckets(spark, storage, range(buckets), work)
@@ -192,39 +198,33 @@ def _with_due(spark: SparkSession, load: Load, only: DataFrame | None) -> DataFr
     return table.join(listed, "url", "left").withColumn("due", looked_at & F.coalesce("listed", F.lit(False)))
 
 
-def _plan_origins(spark: SparkSession, origins: DataFrame, buckets: Collection[int]) -> DataFrame:
+def _wanted(origins: DataFrame, buckets: Collection[int]) -> DataFrame:
     network = Window.partitionBy("bucket", "network")
-    wanted = (
+    return (
         origins.where(in_buckets(buckets))
         .select("bucket", "network", "url", "fork_of", "last_status", "due")
         .withColumn("wanted", F.max("due").over(network))
         .where("wanted")
     )
-    ref = F.struct(
+
+
+def _plan_origins(wanted: DataFrame) -> DataFrame:
+    well = F.col("last_status").isin([str(status) for status in VisitStatus if status.ok])
+    never = F.coalesce(~well, F.lit(True))
+    return wanted.select("bucket", "url", "fork_of", "network", "due", never.alias("first_visit"))
+
+
+def _plan_refs(spark: SparkSession, wanted: DataFrame, buckets: Collection[int]) -> DataFrame:
+    refs = current_refs(spark.table(full_name("refs")).where(in_buckets(buckets))).select(
+        "bucket",
+        "network",
+        F.col("origin").alias("url"),
         exact("name").alias("name"),
         "target",
         "peeled",
         F.when(F.col("symref").isNotNull(), exact("symref")).alias("symref"),
     )
-    refs = (
-        current_refs(spark.table(full_name("refs")).where(in_buckets(buckets)))
-        .groupBy("bucket", "network", F.col("origin").alias("url"))
-        .agg(F.collect_list(ref).alias("refs"))
-    )
-    never = (
-        F.coalesce(~F.col("last_status").isin([str(s) for s in VisitStatus if s.ok]), F.lit(True))
-        & F.col("refs").isNull()
-    )
-    none = F.array().cast("array<struct<name:binary,target:binary,peeled:binary,symref:binary>>")
-    return wanted.join(refs, ["bucket", "network", "url"], "left").select(
-        "bucket",
-        "url",
-        "fork_of",
-        "network",
-        "due",
-        never.alias("first_visit"),
-        F.coalesce("refs", none).alias("refs"),
-    )
+    return wanted.select("bucket", "network", "url").join(refs, ["bucket", "network", "url"], "left")
 
 
 def _plan_files(spark: SparkSession, buckets: Collection[int]) -> DataFrame:
@@ -257,3 +257,10 @@ def plan_tombstones(spark: SparkSession, storage: Storage, load: Load, buckets: 
 def _write(df: DataFrame, uri: str) -> None:
     """One task, so one file, for a bucket; Spark makes few tasks of many small buckets."""
     df.repartition("bucket").write.mode("append").partitionBy("bucket").parquet(uri)
+
+
+def _write_refs(df: DataFrame, uri: str) -> None:
+    """The same in order, in small row groups, of which a network needs few. Buckets that were there are replaced."""
+    ordered = df.repartition("bucket").sortWithinPartitions("bucket", "network", "url", "name")
+    replacing = ordered.write.mode("overwrite").option("partitionOverwriteMode", "dynamic")
+    replacing.option("parquet.block.size", _REFS_GROUP_BYTES).partitionBy("bucket").parquet(uri)

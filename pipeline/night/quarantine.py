@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from pipeline.fetch.parquet import PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.fetch.scratch import scratch_folder
-from pipeline.model.layout import Load
+from pipeline.model.layout import Load, landed_name
 from pipeline.model.manifest import LandedFile, Manifest, VisitLine
 from pipeline.model.tables import BY_NAME, VISITS, Table
 from pipeline.model.verdict import Verdict
@@ -108,10 +108,10 @@ class Standing:
         """Land tables, with the visits of the networks at fault as failed ones; the manifest to stand for it."""
         manifest = self.manifest(bucket)
         run_id = f"{self._originals[bucket].run_id}-audit-{uuid4().hex[:8]}"
-        files = []
+        files: list[LandedFile] = []
         with scratch_folder(self._scratch, f"quarantine-{bucket}") as folder:
             for table, parts in tables:
-                path = folder / f"{table.name}.parquet"
+                path = folder / landed_name(table.name, sum(file.table == table.name for file in files))
                 after = (_failed(part, faults) for part in parts) if table is VISITS else parts
                 rows, raw_bytes = _write_parquet(table, path, after)
                 if rows:

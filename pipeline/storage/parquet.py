@@ -19,12 +19,15 @@ def open_parquet_file(storage: Storage, path: str) -> Iterator[pq.ParquetFile]:
     Raises:
         StoredFileDamaged: the file is gone, is no Parquet, or a page does not match its checksum.
         StorageUnavailable: it cannot be read now.
+        MemoryError: there is not enough.
     """
     try:
         with storage.open(path) as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
             yield file
     except FileMissing as error:
         raise StoredFileDamaged(path, "the file is gone") from error
+    except MemoryError:  # Arrow has an error of its own that is both
+        raise
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise StoredFileDamaged(path, str(error).partition("\n")[0]) from error
 
@@ -47,3 +50,9 @@ def open_data_file(storage: Storage, uri: str) -> Iterator[pq.ParquetFile]:
         if error.path != path:
             raise
         raise StoredFileDamaged(uri, error.problem) from error
+
+
+def may_hold(file: pq.ParquetFile, group: int, column: str, value: object) -> bool:
+    """Whether a row group may have a value in a column that stands before any nested one, by its statistics."""
+    stats = file.metadata.row_group(group).column(file.schema_arrow.get_field_index(column)).statistics
+    return stats is None or not stats.has_min_max or stats.min <= value <= stats.max

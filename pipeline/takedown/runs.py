@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from pipeline.archive import begun_loads
-from pipeline.model.layout import Load
+from pipeline.model.layout import Load, landed_table
 from pipeline.model.tables import BY_NAME
 from pipeline.storage.interface import Storage
 from pipeline.takedown.doomed import Doomed
@@ -40,7 +40,8 @@ def scrub_runs(storage: Storage, doomed: Doomed, check_lease: Callable[[], None]
 
 def _delete(storage: Storage, load: Load, doomed: Doomed) -> Iterator[str]:
     for bucket in sorted(doomed.buckets):
-        for folder in (f"{load.root}/landing/bucket={bucket}", f"{load.plan_origins}/bucket={bucket}"):
+        for held in (f"{load.root}/landing", load.plan_origins, load.plan_refs):
+            folder = f"{held}/bucket={bucket}"
             if storage.delete(folder, recursive=True):
                 yield folder
         for attempt in storage.list(f"{load.root}/quarantine/bucket={bucket}"):
@@ -51,7 +52,7 @@ def _delete(storage: Storage, load: Load, doomed: Doomed) -> Iterator[str]:
 
 
 def _is_doomed(storage: Storage, path: str, doomed: Doomed) -> bool:
-    table = path.rpartition("/")[2].removesuffix(".parquet")
+    table = landed_table(path)
     return table in BY_NAME and doomed_rows(storage, table, path, doomed) > 0
 
 

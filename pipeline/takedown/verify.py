@@ -36,7 +36,7 @@ from pipeline.tables.tombstones import (
 _THREADS = 8
 _KEY_ROWS, _CONTENT_ROWS = 65_536, 256
 _IN_TABLE = re.compile(rf"{WAREHOUSE}/{NAMESPACE}/(\w+)/data/")
-_LANDED = re.compile(r"runs/[^/]+/(?:landing|quarantine)/.*/(\w+)\.parquet")
+_LANDED = re.compile(r"runs/[^/]+/(?:landing|quarantine)/.*/(\w+)(?:-\d+)?\.parquet")
 _TOMBSTONES = re.compile(r"runs/[^/]+/plan/tombstones/")
 
 

@@ -36,7 +36,6 @@ BUCKET = 0
 NOBODY = 1
 """A network to which no row belongs."""
 
-REF = pa.struct([("name", pa.binary()), ("target", pa.binary()), ("peeled", pa.binary()), ("symref", pa.binary())])
 ORIGIN_COLUMNS = pa.schema(
     [
         ("url", pa.string()),
@@ -44,7 +43,16 @@ ORIGIN_COLUMNS = pa.schema(
         ("network", pa.int64()),
         ("due", pa.bool_()),
         ("first_visit", pa.bool_()),
-        ("refs", pa.list_(REF)),
+    ]
+)
+REF_COLUMNS = pa.schema(
+    [
+        ("network", pa.int64()),
+        ("url", pa.string()),
+        ("name", pa.binary()),
+        ("target", pa.binary()),
+        ("peeled", pa.binary()),
+        ("symref", pa.binary()),
     ]
 )
 FILE_COLUMNS = pa.schema([("table", pa.string()), ("uri", pa.string()), ("rows", pa.int64())])
@@ -140,22 +148,19 @@ class Archive:
     def plan(self, *origins: str | tuple[str, str], due: Sequence[str] | None = None) -> Load:
         """Write the plan of the next night."""
         load = self.next_load()
-        rows = []
+        rows, ref_rows = [], []
         for item in origins:
             origin = Origin(item) if isinstance(item, str) else Origin(*item)
             refs = [
-                {
-                    "name": name,
-                    "target": None if ref.target is None else bytes.fromhex(ref.target.decode()),
-                    "peeled": peeled,
-                    "symref": ref.symref,
-                }
-                for name, (ref, peeled) in self.refs.get(origin.url, {}).items()
+                (name, None if ref.target is None else bytes.fromhex(ref.target.decode()), peeled, ref.symref)
+                for name, (ref, peeled) in sorted(self.refs.get(origin.url, {}).items())
             ]
+            ref_rows += [(origin.network, origin.url, *ref) for ref in refs or [(None,) * 4]]
             is_due = due is None or origin.url in due
-            first = origin.url not in self.good and not refs
-            rows.append((origin.url, origin.fork_of, origin.network, is_due, first, refs))
+            rows.append((origin.url, origin.fork_of, origin.network, is_due, origin.url not in self.good))
         self._write(f"{load.plan_origins}/bucket={BUCKET}", ORIGIN_COLUMNS, rows)
+        ref_rows.sort(key=lambda row: (row[0], row[1]))
+        self._write(f"{load.plan_refs}/bucket={BUCKET}", REF_COLUMNS, ref_rows)
         files = [(row["table"], row["uri"], row["rows"]) for row in self.files]
         self._write(f"{load.plan_files}/bucket={BUCKET}", FILE_COLUMNS, files)
         return load

@@ -25,11 +25,14 @@ from pipeline.fetch.messages import TurnGranted, TurnWanted
 from pipeline.fetch.outbox import Outbox
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import Deadline
+from pipeline.model.layout import Load, landed_table
 from pipeline.model.manifest import Manifest, VisitLine
 from pipeline.model.tables import BY_NAME, LANDED
+from pipeline.night.finding import Finding
+from pipeline.night.quarantine import Standing
 from pipeline.storage.errors import AlreadyThere, FileMissing, StorageUnavailable
 from pipeline.storage.local import LocalStorage
-from tests.fetch.archive import BUCKET, Archive, Serve, reachable
+from tests.fetch.archive import BUCKET, Archive, Night, Serve, reachable
 from tests.fetch.handmade import handmade
 from tests.git.packs import (
     BLOB,
@@ -121,9 +124,28 @@ def test_a_failing_origin_leaves_no_rows_and_takes_none(run_bytes: int, root: Pa
     assert night.objects() == {oid.hex(): found for oid, found in expected.items()}
     for f in night.manifest.files:
         assert f.rows == night.file(f.path).metadata.num_rows
-    raw = {f.table: f.raw_bytes for f in night.manifest.files}
-    assert raw["contents"] == sum(len(data) for kind, data in expected.values() if kind == BLOB)
+    assert sum(f.raw_bytes for f in night.manifest.files if f.table == "contents") == sum(
+        len(data) for kind, data in expected.values() if kind == BLOB
+    )
     assert archive.left_in_scratch() == []
+
+
+def test_several_files_of_a_table_are_one_bucket_to_the_audit(root: Path, tmp_path: Path) -> None:
+    """Visits that overflow a run leave a file each; what the audit leaves out is left out of all of them."""
+    repos = many_small(root, 3)
+    archive = Archive(tmp_path, run_bytes=1)
+    with git_daemon(root) as server:
+        night = archive.fetch(*(server.url(repo.name) for repo in repos))
+    load, fault = Load.named(night.manifest.load), night.manifest.visits[0].network
+    assert load is not None
+    assert [landed_table(f.path) for f in night.manifest.files] == [f.table for f in night.manifest.files]
+    assert night.tables().count("commits") > 1
+    kept = {row["oid"] for row in night.rows("commits") if row["network"] != fault}
+    quarantine = Standing(archive.storage, load, [night.manifest], tmp_path / "audit")
+    quarantine.quarantine(BUCKET, [Finding(BUCKET, fault, "for a test")], late=False)
+    assert not quarantine.is_out(BUCKET)
+    after = Night(archive.storage, quarantine.manifest(BUCKET))
+    assert {row["oid"] for row in after.rows("commits")} == kept != set()
 
 
 def test_many_networks_at_once(serve: Serve, root: Path, tmp_path: Path) -> None:

@@ -208,6 +208,14 @@ def test_paths_are_limited(tmp_path: Path) -> None:
     assert error_of(night) == "limit_exceeded"
 
 
+def test_a_commit_tag_or_tree_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row is held by the task, which has no limit of the kernel's."""
+    monkeypatch.setattr(visit, "MOST_OBJECT_BYTES", 1000)
+    tip = commit_of(oid_of(TREE, b"")) + b"x" * 1000
+    night = fetch_pack(tmp_path, [full(COMMIT, tip), full(TREE, b"")], oid_of(COMMIT, tip))
+    assert error_of(night) == "limit_exceeded"
+
+
 # What no origin is to blame for.
 
 

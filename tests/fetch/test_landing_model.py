@@ -44,13 +44,55 @@ def test_files_hold_what_was_kept(visits: Sequence[tuple[Sequence[Rows], bool]],
                     kept[name] += ids
             else:
                 landing.drop()
-        files = {file.table: file for file in landing.finish()}
+        files = landing.finish()
+        assert {file.path for file in files} == set(folder.iterdir())
         for name, ids in kept.items():
-            found = pq.read_table(files[name].path, columns=["oid"])["oid"].to_pylist() if name in files else []
+            found = []
+            for file in files:
+                if file.table == name:
+                    rows = pq.read_table(file.path, columns=["oid"])["oid"].to_pylist()
+                    assert file.rows == len(rows) > 0
+                    found += rows
             assert sorted(found) == sorted(ids), name
-            assert not ids or files[name].rows == len(ids)
     finally:
         shutil.rmtree(folder)
+
+
+def test_a_visit_that_fails_costs_what_it_wrote(tmp_path: Path) -> None:
+    """What others landed is neither read nor written again, and visits that end well share a file."""
+    landing, folder = Landing(tmp_path, 1000), tmp_path
+    for number in range(6):
+        landing.begin()
+        landing.append(tables.TREES, batch_of(tables.TREES, [bytes([number]) * 20], 400), 400)
+    before = {path: (path.stat().st_ino, path.stat().st_size) for path in folder.iterdir()}
+    assert len(before) == 1
+    for number in range(20):
+        landing.begin()
+        for _ in range(3):
+            landing.append(tables.TREES, batch_of(tables.TREES, [bytes([number]) * 20], 2000), 2000)
+        landing.drop()
+    after = {path: path.stat() for path in folder.iterdir()}
+    (path,) = before
+    assert list(after) == [path]
+    assert after[path].st_ino == before[path][0]
+    landing.begin()
+    landing.append(tables.TREES, batch_of(tables.TREES, [b"z" * 20], 400), 400)
+    assert [file.rows for file in landing.finish()] == [6, 1]
+
+
+def test_a_large_row_is_written_without_copies_of_it(tmp_path: Path) -> None:
+    """Beside it there is its page, which Parquet takes from another pool."""
+    size = 32 << 20
+    landing, batch = Landing(tmp_path, 1000), batch_of(tables.TAGS, [b"x" * 20], size)
+    usual = pa.default_memory_pool()
+    pa.set_memory_pool(counting := pa.proxy_memory_pool(usual))
+    try:
+        landing.append(tables.TAGS, batch, size)
+        (file,) = landing.finish()
+    finally:
+        pa.set_memory_pool(usual)
+    assert counting.max_memory() < size / 2
+    assert file.rows == 1
 
 
 def batch_of(table: Table, ids: Sequence[bytes], size: int) -> pa.RecordBatch:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.model.commit import build_commit, parse_commit
-from pipeline.model.headers import MOST_HEADER_LINES
+from pipeline.model.headers import MOST_HEADER_BYTES, MOST_HEADER_LINES, MOST_TEXT_BYTES
 from pipeline.model.tag import build_tag, parse_tag
 from pipeline.model.text import CODECS
 from pipeline.model.tree import entries_before_damage
@@ -18,6 +18,7 @@ MIB = 1 << 20
 TREE = b"tree " + b"a" * 40 + b"\n"
 PEOPLE = b"author A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n"
 HEAD = TREE + PEOPLE
+TAG = b"object " + b"a" * 40 + b"\ntype commit\ntag x\ntagger A <a@b> 1 +0000\n"
 
 BODIES: dict[str, Callable[[int], bytes]] = {
     "empty lines of headers": lambda n: HEAD + b"x\n" * (n // 2) + b"\nm",
@@ -107,3 +108,23 @@ def grows(work: Callable[[bytes], object], body: Callable[[int], bytes], size: i
         return min(took)
 
     return best(body(16 * size)) / max(best(body(size)), 0.0005)
+
+
+@pytest.mark.parametrize("shape", BODIES)
+def test_text_beside_raw_is_bounded(shape: str) -> None:
+    """However long a body is, what is read of it for people is not; each byte may become three."""
+    raw = BODIES[shape](16 * MIB)
+    for parse in (parse_commit, parse_tag):
+        found = parse(raw)
+        if found.raw is not None:
+            named = [getattr(found, name) for name in found.__slots__]
+            texts = [text for text in named if isinstance(text, str)] + [text for pair in found.extra for text in pair]
+            assert sum(len(text.encode()) for text in texts) < 3 * (MOST_HEADER_BYTES + MOST_TEXT_BYTES)
+
+
+def test_a_message_is_text_up_to_its_limit() -> None:
+    for parse in (parse_commit, parse_tag):
+        start = HEAD if parse is parse_commit else TAG
+        assert parse(start + b"\n" + b"m" * MOST_TEXT_BYTES).raw is None
+        longer = start + b"\n" + b"m" * (MOST_TEXT_BYTES + 1)
+        assert (parse(longer).raw, parse(longer).message) == (longer, "m" * MOST_TEXT_BYTES)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.fetch.bucket_plan import BucketPlan, PlannedOrigin, offers_for
+from pipeline.fetch.bucket_plan import BucketPlan, PlannedOrigin
+from pipeline.fetch.common_ground import CommonGround
 from pipeline.rules.negotiation import (
     DEFAULT_PREFIXES,
     HEAD,
@@ -179,38 +180,55 @@ def test_changes_lead_from_one_night_to_the_next(seen: dict[bytes, Ref], last: d
     assert changed_refs(seen, seen) == {}
 
 
-def origin(url: str, refs: dict[bytes, Ref], fork_of: str | None = None, network: int = 1) -> PlannedOrigin:
-    return PlannedOrigin(url, fork_of, network, True, False, refs, {})
+def origin(url: str, fork_of: str | None = None, network: int = 1) -> PlannedOrigin:
+    return PlannedOrigin(url, fork_of, network, True, False)
+
+
+def ground_of(shown: dict[str, dict[bytes, Ref]]) -> CommonGround:
+    ground = CommonGround()
+    for url, refs in shown.items():
+        for name, ref in sorted(refs.items()):
+            ground.note(url, name, ref)
+    return ground
 
 
 def test_offers_begin_with_the_origin_itself_and_end_with_tags() -> None:
     ids = iter(b"%040d" % n for n in range(100))
-    shapes = {"root": None, "fork": "root", "other": "root"}
-    made = {
-        url: origin(
-            url, {b"refs/tags/t": Ref(next(ids)), b"refs/heads/b": Ref(next(ids)), HEAD: Ref(next(ids))}, fork_of
-        )
-        for url, fork_of in shapes.items()
-    }
-    made["fork"] = origin("fork", {**made["fork"].refs, b"refs/heads/gone": Ref(None, b"x")}, "root")
+    network = [origin("root"), origin("fork", "root"), origin("other", "root")]
+    names = [b"refs/tags/t", b"refs/heads/b", HEAD]
+    shown = {o.url: {name: Ref(next(ids)) for name in names} for o in network}
+    shown["fork"][b"refs/heads/gone"] = Ref(None, b"x")
     order = [
-        made[url].refs[name].target
-        for names in ([HEAD, b"refs/heads/b"], [b"refs/tags/t"])
+        shown[url][name].target
+        for kind in ([HEAD, b"refs/heads/b"], [b"refs/tags/t"])
         for url in ("fork", "root", "other")
-        for name in names
+        for name in kind
     ]
-    assert list(offers_for(made["fork"], list(made.values()))) == order
+    ground = ground_of(shown)
+    assert list(ground.offers_for(network[1], network)) == order
+    ground.forget("root")
+    assert set(order) - set(ground.offers_for(network[1], network)) == {ref.target for ref in shown["root"].values()}
+    assert ground.tips == set(order), "it is archived all the same"
 
 
 @given(refs=st.lists(REFS, min_size=1, max_size=4))
 def test_offers_are_the_networks_targets(refs: list[dict[bytes, Ref]]) -> None:
-    network = [origin(f"o{n}", found, None if n == 0 else "o0") for n, found in enumerate(refs)]
-    expected = {ref.target for found in refs for ref in found.values()}
-    assert set(offers_for(network[-1], network)) == expected
+    network = [origin(f"o{n}", None if n == 0 else "o0") for n in range(len(refs))]
+    ground = ground_of({o.url: found for o, found in zip(network, refs, strict=True)})
+    expected = {ref.target for found in refs for ref in found.values()} - {None}
+    assert set(ground.offers_for(network[-1], network)) == ground.tips == expected
+
+
+def test_what_is_kept_to_offer_is_enough_and_no_more() -> None:
+    shown = {url: {b"refs/heads/%04d" % n: Ref(b"%s%039d" % (url.encode(), n)) for n in range(1000)} for url in "ab"}
+    ground = ground_of(shown)
+    offers = list(ground.offers_for(origin("b"), [origin("a"), origin("b")]))
+    assert offers[:MAX_OFFERS] == [ref.target for ref in shown["b"].values()][:MAX_OFFERS]
+    assert len(offers) == 2 * MAX_OFFERS
 
 
 def test_networks_come_with_their_root_first() -> None:
-    origins = [origin("b", {}, "z"), origin("y", {}, None, 2), origin("a", {}, "z"), origin("z", {})]
+    origins = [origin("b", "z"), origin("y", None, 2), origin("a", "z"), origin("z")]
     plan = BucketPlan(0, tuple(origins), {})
     assert [(network, [o.url for o in found]) for network, found in plan.networks()] == [
         (1, ["z", "a", "b"]),

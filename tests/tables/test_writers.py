@@ -301,8 +301,8 @@ def test_a_load_dated_before_the_newest_night_counts_by_when_it_is_published(
 
     tenth = Load.of_night(night(10))
     assert write_plan(spark, storage, tenth, BUCKETS).origins_due == 1
-    (planned,) = spark.read.parquet(storage.uri(tenth.plan_origins)).select("refs").collect()
-    assert {bytes(ref.name).decode(): bytes(ref.target) for ref in planned.refs} == now
+    planned = spark.read.parquet(storage.uri(tenth.plan_refs)).collect()
+    assert {bytes(ref["name"]).decode(): bytes(ref.target) for ref in planned} == now
     seal(spark, tenth, lease_held)
     assert {row.name: bytes(row.target) for row in Archive(spark).refs_at(A)} == now
 

@@ -1,0 +1,78 @@
+"""The refs that a plan knows of origins, read a network at a time: those of a bucket need not fit in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+
+from pipeline.rules.negotiation import Ref
+from pipeline.storage.interface import Storage
+from pipeline.storage.parquet import may_hold, open_parquet_file
+
+BATCH_ROWS = 1024
+COLUMNS = ["network", "url", "name", "target", "peeled", "symref"]
+
+NESTED = "refs"
+"""A column of ``plan/origins`` in plans of earlier versions, which had all refs of an origin in one row."""
+
+
+class PlannedRef(NamedTuple):
+    """A ref of an origin as it stood after the last good visit; ``peeled`` is 20 bytes.
+
+    Attributes:
+        name: None in the one row of an origin without refs.
+    """
+
+    url: str
+    name: bytes | None
+    ref: Ref
+    peeled: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRefs:
+    """The refs of one bucket. Every origin of its plan has a row, so that what is lost is noticed.
+
+    Attributes:
+        paths: of the plan's files that have refs, sorted by network, URL and name.
+    """
+
+    storage: Storage
+    paths: Sequence[str]
+
+    def of(self, network: int, url: str | None = None) -> Iterator[PlannedRef]:
+        """Rows of a network, or of one origin in it.
+
+        Raises:
+            StoredFileDamaged: a file cannot be read.
+        """
+        for path in self.paths:
+            with open_parquet_file(self.storage, path) as file:
+                for row in _rows(file, network, url):
+                    if row["network"] == network and url in (None, row["url"]):
+                        yield _planned(row)
+
+
+def _rows(file: pq.ParquetFile, network: int, url: str | None) -> Iterator[dict[str, Any]]:
+    groups = [
+        group
+        for group in range(file.num_row_groups)
+        if may_hold(file, group, "network", network) and (url is None or may_hold(file, group, "url", url))
+    ]
+    if NESTED not in file.schema_arrow.names:
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=COLUMNS):
+            yield from batch.to_pylist()
+        return
+    for batch in file.iter_batches(1, row_groups=groups, columns=["network", "url", NESTED]):
+        (origin,) = batch.to_pylist()
+        none = {"name": None, "target": None, "peeled": None, "symref": None}
+        for ref in origin[NESTED] or [none]:
+            yield {"network": origin["network"], "url": origin["url"], **ref}
+
+
+def _planned(row: dict[str, Any]) -> PlannedRef:
+    target = None if row["target"] is None else row["target"].hex().encode()
+    return PlannedRef(row["url"], row["name"], Ref(target, row["symref"]), row["peeled"])

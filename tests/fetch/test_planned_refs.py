@@ -1,0 +1,126 @@
+"""The refs of a plan: read a network at a time, from plans of earlier versions too, and missed when they are lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.fetch.bucket_plan import read_bucket_plan
+from pipeline.fetch.planned_refs import BATCH_ROWS, PlannedRef, PlannedRefs
+from pipeline.model.layout import Load
+from pipeline.rules.negotiation import Ref
+from pipeline.storage import parquet
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.local import LocalStorage
+from tests.fetch.archive import BUCKET, ORIGIN_COLUMNS, REF_COLUMNS, Archive, reachable
+from tests.support.repos import add_commits, fork_of, many_small
+from tests.support.servers import git_daemon
+
+ROWS = [
+    (network, f"git://h/{network}/{fork}", b"refs/heads/%d" % n, bytes([network] * 20), None, None)
+    for network in range(1, 6)
+    for fork in range(3)
+    for n in range(50 * network)
+]
+
+
+def test_a_network_is_read_and_no_other(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    table = pa.Table.from_pylist([dict(zip(REF_COLUMNS.names, row, strict=True)) for row in ROWS], REF_COLUMNS)
+    pq.write_table(table, tmp_path / "refs.parquet", row_group_size=64)
+    planned = PlannedRefs(storage, ["refs.parquet"])
+    for network in range(7):
+        mine = [PlannedRef(r[1], r[2], Ref(r[3].hex().encode()), None) for r in ROWS if r[0] == network]
+        assert list(planned.of(network)) == mine
+        url = f"git://h/{network}/1"
+        assert list(planned.of(network, url)) == [ref for ref in mine if ref.url == url]
+
+
+def test_memory_is_that_of_a_batch_however_many_refs_there_are(tmp_path: Path) -> None:
+    """Names of 64 MiB, of which Arrow holds a few MiB at a time."""
+    rows = 64 * BATCH_ROWS
+    names = [b"refs/heads/%01000d" % n for n in range(BATCH_ROWS)] * 64
+    columns = [[1] * rows, ["git://h/r"] * rows, names, [b"x" * 20] * rows, [None] * rows, [None] * rows]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, REF_COLUMNS, strict=True)]
+    table = pa.Table.from_arrays(arrays, schema=REF_COLUMNS)
+    pq.write_table(table, tmp_path / "refs.parquet", row_group_size=BATCH_ROWS, use_dictionary=False)
+    del names, columns, arrays, table
+    before, peak = pa.total_allocated_bytes(), 0
+    for at, _ in enumerate(PlannedRefs(LocalStorage(tmp_path), ["refs.parquet"]).of(1), 1):
+        peak = max(peak, pa.total_allocated_bytes() - before) if at % 100 == 0 else peak
+    assert at == rows
+    assert peak < 16 << 20
+
+
+@pytest.fixture
+def nights(tmp_path: Path) -> Iterator[tuple[Archive, str, str, Load]]:
+    """An origin, its fork and a plan to visit both again; the fork has a new commit."""
+    served = tmp_path / "served"
+    (repo,) = many_small(served, 1)
+    fork = fork_of(repo, served / "fork.git")
+    archive = Archive(tmp_path)
+    with git_daemon(served) as server:
+        url, forked = server.url(repo.name), server.url(fork.name)
+        archive.fetch(url, (forked, url))
+        add_commits(fork, 1)
+        yield archive, url, forked, archive.plan(url, (forked, url))
+
+
+def test_a_plan_of_an_earlier_version_is_followed(nights: tuple[Archive, str, str, Load]) -> None:
+    """Its origins hold their refs in a list; such a load may be under way when a new version is installed."""
+    archive, url, forked, load = nights
+    folder = archive.root / "archive"
+    (path,) = (folder / load.plan_origins).rglob("*.parquet")
+    (refs_path,) = (folder / load.plan_refs).rglob("*.parquet")
+    refs = pq.read_table(refs_path).to_pylist()
+    names = ("name", "target", "peeled", "symref")
+    nested = [
+        {**row, "refs": [{name: ref[name] for name in names} for ref in refs if ref["url"] == row["url"]]}
+        for row in pq.read_table(path).to_pylist()
+    ]
+    ref = pa.struct([(name, pa.binary()) for name in names])
+    pq.write_table(pa.Table.from_pylist(nested, ORIGIN_COLUMNS.append(pa.field("refs", pa.list_(ref)))), path)
+    refs_path.unlink()
+    night = archive.fetch_only(load)
+    assert (night.line(url).status, night.line(forked).status) == ("unchanged", "full")
+    all_ids = {bytes.fromhex(oid) for oid in reachable(archive.root / "served" / "fork.git")}
+    known = archive.known().which(night.line(forked).network, all_ids)
+    assert set(night.new_ids()) == {oid.hex() for oid in all_ids - known}
+    assert known
+
+
+def test_refs_that_are_lost_or_damaged_fail_the_visit(nights: tuple[Archive, str, str, Load]) -> None:
+    """Without them, refs that are gone would not be noticed. The origins stay due."""
+    archive, url, _, load = nights
+    (path,) = (archive.root / "archive" / load.plan_refs).rglob("*.parquet")
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(data)
+    night = archive.fetch_only(load)
+    assert {line.error for line in night.manifest.visits} == {"damaged"}
+    assert path.name in str(night.line(url).detail)
+    archive.storage.delete(load.manifest(BUCKET))
+    path.unlink()
+    night = archive.fetch_only(load)
+    assert {line.error for line in night.manifest.visits} == {"damaged"}
+
+
+def test_a_plan_is_read_without_its_refs(nights: tuple[Archive, str, str, Load]) -> None:
+    archive, url, forked, load = nights
+    plan = read_bucket_plan(archive.storage, load, BUCKET)
+    assert {origin.url for origin in plan.origins} == {url, forked}
+    assert list(plan.refs) == [entry.path for entry in archive.storage.list(f"{load.plan_refs}/bucket={BUCKET}")]
+
+
+def test_memory_that_runs_out_is_no_damage(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "x.parquet")
+    with (
+        pytest.raises(MemoryError) as caught,
+        parquet.open_parquet_file(LocalStorage(tmp_path), "x.parquet"),
+    ):
+        raise pa.ArrowMemoryError("no memory")
+    assert not isinstance(caught.value, StoredFileDamaged)
