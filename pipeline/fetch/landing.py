@@ -22,6 +22,7 @@ from pipeline.fetch.batches import BATCH_ROWS
 from pipeline.fetch.parquet import MIB, PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.model import tables
 from pipeline.model.tables import Table
+from pipeline.storage.parquet import SealedWriter
 
 RUN_BYTES = 256 * MIB
 
@@ -54,7 +55,7 @@ class _Run:
     batches: list[pa.RecordBatch] = field(default_factory=list)
     held_bytes: int = 0
     raw_bytes: int = 0
-    writer: pq.ParquetWriter | None = None
+    writer: SealedWriter | None = None
     groups: int = 0
     written_rows: int = 0
     written_bytes: int = 0
@@ -206,7 +207,7 @@ class _Gather:
         return pa.BinaryArray.from_buffers(pa.binary(), len(values), buffers)
 
 
-def _first_groups(table: Table, path: Path, count: int) -> pq.ParquetWriter | None:
+def _first_groups(table: Table, path: Path, count: int) -> SealedWriter | None:
     """Rewrite a closed file so that only its first row groups remain; None, and no file, for no groups."""
     if count == 0:
         path.unlink()

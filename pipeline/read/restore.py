@@ -23,6 +23,7 @@ from pipeline.rules.restore import lay_out
 from pipeline.tables.doubles import one_row_a_url
 
 TYPE_NUMBER = {"commit": COMMIT, "tree": TREE, "tag": TAG}
+_READ = ("origins", "visits", "refs", "blobs", "commits", "tags", "trees", "contents")
 
 
 class ObjectsMissing(CheckFailed):
@@ -85,10 +86,12 @@ def restore_repository(archive: Archive, url: str, directory: Path, scratch: Pat
         OriginNotFound: on that night the archive had not visited such an origin.
         NeverArchived: it had, and nothing came of it.
         NightNotFound: there is no such night.
+        StoredFileDamaged: a file of its bucket is damaged.
         ObjectsMissing: the archive is damaged; nothing is written.
         UsageError: the directory is in use.
     """
     network, bucket = _place(archive, url)
+    archive.check_footers(_READ, bucket)
     rows = archive.refs_at(url, network=network)
     if not rows and not _ever_ended_well(archive, url, bucket):
         raise NeverArchived(url)
@@ -141,6 +144,7 @@ def _place(archive: Archive, url: str) -> tuple[int, int]:
     origins = archive.table("origins").where((F.col("url") == url) & F.col("last_visit").isNotNull())
     found = one_row_a_url(origins).collect()
     if not found:
+        archive.check_footers(["origins"])
         raise OriginNotFound(url)
     return found[0]["network"], found[0]["bucket"]
 
