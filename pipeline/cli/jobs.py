@@ -95,7 +95,7 @@ def jobs(context: Context) -> None:
 def sql(context: Context, query: str, night: date | None, limit: int) -> None:
     """Ask the tables of a night a question: SELECT ... FROM commits, files, blobs, ... It reads and never writes."""
     context.archive()
-    archive = Archive(context.spark())
+    archive = Archive(context.spark(), storage=context.storage)
     archive.register_views(night)
     try:
         check_read_only(context.spark(), query)

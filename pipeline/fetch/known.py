@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.git.pack_format import BLOB, COMMIT, TAG, TREE, object_oid
 from pipeline.model.commit import Commit, build_commit
@@ -18,7 +17,7 @@ from pipeline.model.tables import OBJECT_TABLES
 from pipeline.model.tag import Tag, build_tag
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
-from pipeline.storage.parquet import may_hold, open_parquet_file
+from pipeline.storage.parquet import ArchiveFile, open_parquet_file
 
 BATCH_ROWS = 65_536
 CONTENT_BATCH_ROWS = 256
@@ -81,7 +80,7 @@ class Known:
     ) -> Iterator[tuple[str, pa.RecordBatch]]:
         for path in self._files[table]:
             with open_parquet_file(self._storage, path) as file:
-                groups = [g for g in range(file.num_row_groups) if may_hold(file, g, "network", network)]
+                groups = [g for g in range(file.num_row_groups) if _may_hold(file, g, network)]
                 narrow = [g for g in groups if _has_any(file, g, network, wanted)] if columns != ["oid"] else groups
                 if not narrow:
                     continue
@@ -99,9 +98,14 @@ def _match(batch: pa.RecordBatch, network: int, wanted: pa.Array) -> pa.Array:
     return pc.and_(pc.equal(batch.column("network"), network), pc.is_in(batch.column("oid"), value_set=wanted))
 
 
-def _has_any(file: pq.ParquetFile, group: int, network: int, wanted: pa.Array) -> bool:
+def _has_any(file: ArchiveFile, group: int, network: int, wanted: pa.Array) -> bool:
     ids = file.iter_batches(BATCH_ROWS, row_groups=[group], columns=["network", "oid"])
     return any(pc.any(_match(batch, network, wanted)).as_py() for batch in ids)
+
+
+def _may_hold(file: ArchiveFile, group: int, network: int) -> bool:
+    bounds = file.bounds(group, "network")
+    return bounds is None or bounds[0] <= network <= bounds[1]
 
 
 def _seconds(row: Mapping[str, object], role: str) -> int | None:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.fetch.batches import BATCH_ROWS
 from pipeline.fetch.parquet import MIB, PAGE_BYTES, ZSTD_LEVEL, open_parquet
@@ -58,7 +57,7 @@ class _Open:
     """A file that is being written. ``unsafe``: all of it is of the origin at hand, which may yet fail."""
 
     path: Path
-    writer: pq.ParquetWriter
+    writer: SealedWriter
     unsafe: bool
     rows: int = 0
     raw_bytes: int = 0

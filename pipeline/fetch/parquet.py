@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from pipeline.model.tables import Table
+from pipeline.storage.parquet import SealedWriter
 
 MIB = 1 << 20
 PAGE_BYTES = 32 * MIB
@@ -27,15 +26,15 @@ _REPEATING = frozenset(
 )
 
 
-def open_parquet(table: Table, path: Path, level: int, page_bytes: int) -> pq.ParquetWriter:
-    """A new file for rows of a table, with statistics for what is searched and a checksum for each page.
+def open_parquet(table: Table, path: Path, level: int, page_bytes: int) -> SealedWriter:
+    """A new file for rows of a table, with statistics for what is searched and checksums for pages and footer.
 
     Args:
         level: of zstd.
         page_bytes: raw bytes after which a page ends.
     """
     bulk = any(c.name == "content" for c in table.columns)
-    return pq.ParquetWriter(
+    return SealedWriter(
         path,
         table.arrow_schema,
         compression="zstd",
@@ -44,6 +43,5 @@ def open_parquet(table: Table, path: Path, level: int, page_bytes: int) -> pq.Pa
         write_statistics=[c.name for c in table.columns if c.name not in _BULK],
         data_page_size=page_bytes,
         write_batch_size=VALUES_PER_CHECK if bulk else 1024,
-        write_page_checksum=True,
         store_schema=False,
     )

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
-from pipeline.storage.paths import join, parent_of
+from pipeline.storage.paths import side_path
 
 CHUNK_BYTES = 1 << 20
 THREADS = 8
@@ -29,11 +29,6 @@ class Hashed:
     size_bytes: int
     sha256: bytes
     side: bool | None
-
-
-def side_path(path: str) -> str:
-    """Where Hadoop's local file system keeps the checksums of a file."""
-    return join(parent_of(path), f".{path.rpartition('/')[2]}.crc")
 
 
 def hash_file(storage: Storage, path: str, *, with_side: bool) -> Hashed | None:

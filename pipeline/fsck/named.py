@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 
 from pipeline.errors import CheckFailed
 from pipeline.fsck.avro import AvroDamaged, read_avro
-from pipeline.fsck.bytes import hash_file, side_path
+from pipeline.fsck.bytes import hash_file
 from pipeline.fsck.finding import Finding, Kind
 from pipeline.model.layout import NIGHT_TAG, WAREHOUSE
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
+from pipeline.storage.paths import side_path
 
 _VERSION = re.compile(r"v(\d+)\.metadata\.json")
 HINT = "version-hint.text"

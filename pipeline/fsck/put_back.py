@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from pipeline.fsck.bytes import has_sides, side_path
+from pipeline.fsck.bytes import has_sides
 from pipeline.fsck.finding import Finding, Kind
 from pipeline.fsck.ledger import copies
 from pipeline.fsck.named import newest_metadata
 from pipeline.model.layout import CHECKSUMS, FSCK
 from pipeline.storage.interface import Storage
+from pipeline.storage.paths import side_path
 
 OF_FILES = (Kind.FILE_MISSING, Kind.FILE_SIZE, Kind.FILE_CHECKSUM, Kind.FILE_UNREADABLE)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from pipeline.fsck.bytes import Hashed, hash_file, in_threads, side_path
+from pipeline.fsck.bytes import Hashed, hash_file, in_threads
 from pipeline.fsck.finding import Finding, Kind
 from pipeline.fsck.ledger import Ledger, Recorded, add_recording, copies, read_ledger
 from pipeline.fsck.loads import LoadFiles, check_documents, check_unpublished, read_loads, result_documents
@@ -17,6 +17,7 @@ from pipeline.model.tables import ALL, NAMESPACE
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
+from pipeline.storage.paths import side_path
 
 MAY_PASS = (Kind.FILE_MISSING, Kind.FILE_SIZE, Kind.VERSION_HINT)
 """What is also seen where somebody commits, or housekeeping deletes, while the check looks."""

@@ -18,7 +18,7 @@ from pipeline.git.pack_format import object_oid
 from pipeline.model.tables import BY_NAME, Table
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
-from pipeline.storage.parquet import open_parquet_file
+from pipeline.storage.parquet import SealedWriter, open_parquet_file
 
 BATCH_ROWS = 64
 GROUP_BYTES = 128 << 20
@@ -36,7 +36,7 @@ class RowFile:
     path: Path
     rows: int = 0
     _held: list[pa.RecordBatch] = field(default_factory=list)
-    _writer: pq.ParquetWriter | None = None
+    _writer: SealedWriter | None = None
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take rows of the table."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -25,6 +24,7 @@ from pipeline.rules.budget import Budget
 from pipeline.rules.compaction import BucketStats
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.storage.parquet import SealedWriter
 from pipeline.tables.damage import damaged_file
 from pipeline.tables.failures import told_plainly
 from pipeline.tables.iceberg import NewFile, full_name
@@ -185,7 +185,7 @@ class _Writer:
     folder: Path
     level: int
     paths: list[Path] = field(default_factory=list)
-    writer: pq.ParquetWriter | None = None
+    writer: SealedWriter | None = None
 
     def write(self, rows: pa.Table) -> None:
         """One row group."""

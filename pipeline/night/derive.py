@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.errors import PipelineError
 from pipeline.model.layout import UNDERIVED, Load
-from pipeline.model.tables import FILES, HEAD_BLOBS, REPOSITORIES
+from pipeline.model.tables import FILES, HEAD_BLOBS, LANDED, REPOSITORIES
 from pipeline.night.blobs import replace_head_blobs
 from pipeline.night.files import replace_files
 from pipeline.night.heads import moved_heads
@@ -21,7 +21,7 @@ from pipeline.night.repositories import replace_repositories
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
-from pipeline.tables.damage import damaged_file
+from pipeline.tables.damage import check_footers, damaged_file
 from pipeline.tables.failures import SparkFailed, told_plainly
 from pipeline.tables.iceberg import see_newest
 from pipeline.tables.isolate import isolate_buckets, isolate_networks
@@ -77,6 +77,7 @@ def derive(spark: SparkSession, storage: Storage, load: Load, check_lease: Calla
     touched = {*(refs.buckets if refs is not None else ()), *owed}
 
     def work(buckets: list[int]) -> tuple[DeriveSummary, dict[int, PipelineError]]:
+        check_footers(spark, storage, [table.name for table in LANDED], buckets)
         return _derive(spark, storage.root_uri, load, buckets, check_lease)
 
     derived = isolate_buckets(spark, storage, touched, work, suspects=owed)

@@ -22,7 +22,7 @@ from pipeline.storage.documents import read_document
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
-from pipeline.tables.damage import damaged_file
+from pipeline.tables.damage import check_footers, damaged_file
 from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name, in_buckets
@@ -110,6 +110,7 @@ def write_plan(
             origins = origins.where(in_buckets(some))
         counts = {row["bucket"]: row["count"] for row in origins.where("due").groupBy("bucket").count().collect()}
         if counts:
+            check_footers(spark, storage, ["refs", "origins"], counts)
             wanted = _wanted(origins, counts)
             check_lease()
             _write_refs(_plan_refs(spark, wanted, counts), storage.uri(load.plan_refs))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import fields
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from pipeline.night.seal import nights
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, fitted_partitions
 from pipeline.rules.partitioning import TableStats
 from pipeline.storage.interface import Storage
+from pipeline.tables.damage import check_footers
 from pipeline.tables.direct import OnBatches, Reader, row_groups
 from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
 from pipeline.tables.refs import current_refs
@@ -84,7 +85,7 @@ class Archive:
         night: what is read where a method is given none; None means the newest sealed night, or the current state
             of an archive that has none. A night after tomorrow, which an earlier version may have sealed, is read only
             where it is named.
-        storage: where the data files are, for ``map_contents``.
+        storage: where the data files are, for ``map_contents`` and ``check_footers``.
 
     Raises:
         NightNotFound: on the first read, if the night is not sealed.
@@ -172,8 +173,13 @@ class Archive:
         return places.mapInArrow(reader.__call__, schema)
 
     def register_views(self, night: date | None = None) -> date | None:
-        """Make every table's bare name mean that night, in SQL too, and fit shuffles to its size; return the night."""
+        """Make every table's bare name mean that night, in SQL too, and fit shuffles to its size; return the night.
+
+        Raises:
+            StoredFileDamaged: a footer is damaged, by which queries would pass rows by.
+        """
         shown = self.night(night)
+        self.check_footers([table.name for table in ALL], night=shown)
         self._fit_shuffles(shown)
         gone = hidden_now(self.spark)
         for table in ALL:
@@ -203,6 +209,20 @@ class Archive:
         """The sizes of some tables on a night, from their metadata alone."""
         shown = self.night(night)
         return [table_stats(self.spark, name, self._snapshot(name, shown)) for name in names]
+
+    def check_footers(self, names: Collection[str], bucket: int | None = None, night: date | None = None) -> None:
+        """See that footers of data files are whole before rows are chosen by them. Needs a storage.
+
+        Args:
+            bucket: only its files; None for all.
+
+        Raises:
+            StoredFileDamaged: one is not.
+        """
+        if self._storage is not None:
+            shown = self.night(night)
+            tag = None if shown is None else tag_of(shown)
+            check_footers(self.spark, self._storage, names, None if bucket is None else [bucket], tag)
 
     def refs(self, night: date | None = None) -> DataFrame:
         """The refs that origins had on a night: columns of ``refs``, the ``night`` of a row that of its last change."""

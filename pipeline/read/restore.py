@@ -23,6 +23,7 @@ from pipeline.rules.restore import lay_out
 from pipeline.tables.doubles import one_row_a_url
 
 TYPE_NUMBER = {"commit": COMMIT, "tree": TREE, "tag": TAG}
+_OBJECTS = ("blobs", "commits", "tags", "trees", "contents")
 
 
 class ObjectsMissing(CheckFailed):
@@ -85,12 +86,15 @@ def restore_repository(archive: Archive, url: str, directory: Path, scratch: Pat
         OriginNotFound: on that night the archive had not visited such an origin.
         NeverArchived: it had, and nothing came of it.
         NightNotFound: there is no such night.
+        StoredFileDamaged: a file is damaged, of its refs or by which something seemed to be lacking.
         ObjectsMissing: the archive is damaged; nothing is written.
         UsageError: the directory is in use.
     """
     network, bucket = _place(archive, url)
+    archive.check_footers(["refs"], bucket)
     rows = archive.refs_at(url, network=network)
     if not rows and not _ever_ended_well(archive, url, bucket):
+        archive.check_footers(["visits"], bucket)
         raise NeverArchived(url)
     absent = _not_stored(archive, network, bucket)
     shown = _refs(rows)
@@ -116,6 +120,7 @@ def restore_repository(archive: Archive, url: str, directory: Path, scratch: Pat
                     yield found.kind, found.body, found.oid
             lacking.difference_update(not_stored)
             if lacking:
+                archive.check_footers(_OBJECTS, bucket)
                 raise ObjectsMissing(url, len(lacking), min(lacking).hex())
 
         written = write_repository(directory, objects(), layout.refs, layout.head, layout.symrefs)
@@ -141,6 +146,7 @@ def _place(archive: Archive, url: str) -> tuple[int, int]:
     origins = archive.table("origins").where((F.col("url") == url) & F.col("last_visit").isNotNull())
     found = one_row_a_url(origins).collect()
     if not found:
+        archive.check_footers(["origins"])
         raise OriginNotFound(url)
     return found[0]["network"], found[0]["bucket"]
 

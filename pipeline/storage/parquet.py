@@ -1,29 +1,86 @@
-"""Parquet files of the archive, opened in one way: pages are checked as they are read, and damage names its file."""
+"""Parquet files of the archive, written and opened in one way: footers and pages are checked, damage names its file.
+
+Pages have checksums of Parquet's own. A footer has none, and a bit of it decides which row groups a reader passes by:
+what we write has a seal before the footer, in bytes that other readers do not look at (decision 23).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+import zlib
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.storage.errors import FileMissing, StorageError, StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.storage.paths import side_path
+
+_MAGIC = b"PAR1"
+_SEAL = b"FOOTSEAL"
+_SEAL_BYTES = len(_SEAL) + 4
+_END_BYTES = 8
+"""Length of the footer, and Parquet's magic."""
+
+_TAIL_BYTES = 64 << 10
+"""Read at once from a file's end: as a rule the whole footer."""
+
+
+class SealedWriter(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no types
+    """Writes a local Parquet file, and puts a CRC-32 of its footer before the footer when it is closed."""
+
+    def __init__(self, path: Path, schema: pa.Schema, **options: Any) -> None:  # noqa: ANN401 - Arrow's own
+        super().__init__(path, schema, write_page_checksum=True, **options)
+        self._path = path
+
+    def close(self) -> None:
+        """Write the footer and the seal; again, nothing."""
+        was_open = self.is_open
+        super().close()
+        if was_open:
+            _seal(self._path)
+
+
+class ArchiveFile(pq.ParquetFile):  # type: ignore[misc]
+    """An open file of the archive. ``sealed`` tells whether its footer was checked."""
+
+    def __init__(self, stream: BinaryIO, metadata: pq.FileMetaData | None, *, sealed: bool) -> None:
+        super().__init__(stream, metadata=metadata, page_checksum_verification=True)
+        self.sealed = sealed
+
+    def bounds(self, group: int, column: str) -> tuple[Any, Any] | None:
+        """The least and the greatest value of a column in a row group; None if nothing that was checked tells."""
+        said = self.statistics(group, column) if self.sealed else None
+        return (said.min, said.max) if said is not None and said.has_min_max else None
+
+    def statistics(self, group: int, column: str) -> pq.Statistics | None:
+        """What the footer says of a column in a row group, whether it was checked or not."""
+        return self.metadata.row_group(group).column(self.schema_arrow.get_field_index(column)).statistics
 
 
 @contextmanager
-def open_parquet_file(storage: Storage, path: str) -> Iterator[pq.ParquetFile]:
+def open_parquet_file(storage: Storage, path: str) -> Iterator[ArchiveFile]:
     """The Parquet file at a path below the root. Whatever Arrow raises while the block reads from it is damage.
 
     Raises:
-        StoredFileDamaged: the file is gone, is no Parquet, or a page does not match its checksum.
+        StoredFileDamaged: the file is gone, is no Parquet, or its footer or a page does not match its checksum.
         StorageUnavailable: it cannot be read now.
         MemoryError: there is not enough.
     """
     try:
-        with storage.open(path) as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
-            yield file
+        with storage.open(path) as stream:
+            end = _read_end(stream)
+            sealed = _is_sealed(end)
+            if sealed and _crc(end[_SEAL_BYTES:]) != end[len(_SEAL) : _SEAL_BYTES]:
+                raise StoredFileDamaged(path, "its footer does not match its checksum")
+            metadata = pq.read_metadata(pa.BufferReader(_MAGIC + end[_SEAL_BYTES:])) if end else None
+            with ArchiveFile(stream, metadata, sealed=sealed) as file:
+                yield file
     except FileMissing as error:
         raise StoredFileDamaged(path, "the file is gone") from error
     except MemoryError:  # Arrow has an error of its own that is both
@@ -33,7 +90,7 @@ def open_parquet_file(storage: Storage, path: str) -> Iterator[pq.ParquetFile]:
 
 
 @contextmanager
-def open_data_file(storage: Storage, uri: str) -> Iterator[pq.ParquetFile]:
+def open_data_file(storage: Storage, uri: str) -> Iterator[ArchiveFile]:
     """The same for a URI as Iceberg has it; damage names that URI.
 
     Raises:
@@ -52,7 +109,84 @@ def open_data_file(storage: Storage, uri: str) -> Iterator[pq.ParquetFile]:
         raise StoredFileDamaged(uri, error.problem) from error
 
 
-def may_hold(file: pq.ParquetFile, group: int, column: str, value: object) -> bool:
-    """Whether a row group may have a value in a column that stands before any nested one, by its statistics."""
-    stats = file.metadata.row_group(group).column(file.schema_arrow.get_field_index(column)).statistics
-    return stats is None or not stats.has_min_max or stats.min <= value <= stats.max
+def may_hold(file: ArchiveFile, group: int, column: str, value: object) -> bool:
+    """Whether a row group may have a value in a column that stands before any nested one, as its footer says.
+
+    For files of which a missing row is noticed: the footer may be damaged. Elsewhere see ``ArchiveFile.bounds``.
+    """
+    said = file.statistics(group, column)
+    return said is None or not said.has_min_max or said.min <= value <= said.max
+
+
+def check_bounds(storage: Storage, uri: str, columns: Collection[str]) -> None:
+    """Look at a data file before Spark passes by its row groups for what its footer says.
+
+    A seal tells at once. Hadoop checks the bytes of what has a checksum file of its own beside it. In what is older
+    than seals, the columns are read and compared with what the footer says of them.
+
+    Args:
+        columns: by which Spark filters; those that the file does not have are passed by.
+
+    Raises:
+        StoredFileDamaged: the footer is damaged.
+    """
+    with open_data_file(storage, uri) as file:
+        if file.sealed or _has_sums(storage, uri):
+            return
+        for group in range(file.num_row_groups):
+            for column in set(columns) & set(file.schema_arrow.names):
+                said = file.statistics(group, column)
+                if said is not None and not _is_true(said, file.read_row_group(group, [column]).column(column)):
+                    raise StoredFileDamaged(uri, f"its footer is wrong about {column}")
+
+
+def _has_sums(storage: Storage, uri: str) -> bool:
+    path = storage.path_of(uri)
+    return path is not None and storage.stat(side_path(path)) is not None
+
+
+def _is_true(said: pq.Statistics, values: pa.ChunkedArray) -> bool:
+    if said.has_null_count and said.null_count != values.null_count:
+        return False
+    bounds = pc.min_max(values).as_py()
+    return not said.has_min_max or (said.min, said.max) == (bounds["min"], bounds["max"])
+
+
+def _seal(path: Path) -> None:
+    """Move the footer of a closed file behind its seal. Offsets in it count from the file's beginning."""
+    with path.open("r+b") as file:
+        footer = _footer_bytes(_tail(file, _END_BYTES))
+        file.seek(-footer, io.SEEK_END)
+        end = file.read()
+        file.seek(-footer, io.SEEK_END)
+        file.write(_SEAL + _crc(end) + end)
+
+
+def _crc(end: bytes) -> bytes:
+    return zlib.crc32(end).to_bytes(4, "big")
+
+
+def _is_sealed(end: bytes) -> bool:
+    return end.startswith(_SEAL)
+
+
+def _read_end(stream: BinaryIO) -> bytes:
+    """The footer up to the file's end, and what stands where its seal would be; empty for what is no Parquet."""
+    tail = _tail(stream, _TAIL_BYTES)
+    if len(tail) < _END_BYTES or not tail.endswith(_MAGIC):
+        return b""
+    wanted = _footer_bytes(tail) + _SEAL_BYTES
+    if wanted > len(tail):
+        tail = _tail(stream, wanted)
+    return tail[-wanted:] if len(tail) >= wanted else b""
+
+
+def _footer_bytes(tail: bytes) -> int:
+    """Of the footer with its length and magic."""
+    return int.from_bytes(tail[-_END_BYTES : -len(_MAGIC)], "little") + _END_BYTES
+
+
+def _tail(stream: BinaryIO, size_bytes: int) -> bytes:
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(max(size - size_bytes, 0))
+    return stream.read(size_bytes)

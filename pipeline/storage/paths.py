@@ -47,3 +47,8 @@ def is_temporary(path: str) -> bool:
     """Whether a path is one that ``temporary_name`` makes: rubbish once its writer is gone."""
     name = path.rpartition("/")[2]
     return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)
+
+
+def side_path(path: str) -> str:
+    """Where Hadoop's local file system keeps the checksums of a file."""
+    return join(parent_of(path), f".{path.rpartition('/')[2]}.crc")

@@ -3,18 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from pipeline.errors import PipelineError
 from pipeline.model.tables import ALL
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
-from pipeline.storage.parquet import open_data_file
+from pipeline.storage.parquet import check_bounds, open_data_file
 from pipeline.tables.iceberg import full_name
 
 _BULK = "content"
 _BATCH_ROWS = 256
+_THREADS = 8
+_FILTERED = ("network", "origin", "url", "oid", "target", "at_head", "stored", "last_visit", "status")
+"""Columns by which row groups are passed by."""
+
+
+def check_footers(
+    spark: SparkSession,
+    storage: Storage,
+    tables: Collection[str],
+    buckets: Collection[int] | None,
+    tag: str | None = None,
+) -> None:
+    """Look at the footers of some buckets' files before Spark filters by them; it would believe a flipped bit.
+
+    HDFS checks every byte itself, so this does nothing there.
+
+    Args:
+        buckets: None for all.
+        tag: of the snapshot that will be read; None for the current one.
+
+    Raises:
+        StoredFileDamaged: the first file whose footer is damaged.
+    """
+    if not storage.root_uri.startswith("file:"):
+        return
+    reader = spark.read if tag is None else spark.read.option("versionAsOf", tag)
+    files = reduce(
+        DataFrame.unionByName,
+        (reader.table(f"{full_name(name)}.files").select("content", "partition", "file_path") for name in tables),
+    )
+    if buckets is not None:
+        files = files.where(F.col("partition.bucket").isin(sorted(buckets)))
+    uris = [row["file_path"] for row in files.where("content = 0").select("file_path").collect()]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(lambda uri: check_bounds(storage, uri, _FILTERED), uris))
 
 
 def find_damaged(spark: SparkSession, storage: Storage, buckets: Collection[int]) -> StoredFileDamaged | None:

@@ -13,12 +13,11 @@ from itertools import groupby
 from operator import itemgetter
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.storage.interface import Storage
-from pipeline.storage.parquet import open_data_file
+from pipeline.storage.parquet import ArchiveFile, open_data_file
 
 BATCH_ROWS = 256
 """Of a batch that a function is given: what a worker holds is their content, and the pages it comes from."""
@@ -72,7 +71,7 @@ class Reader:
                     for group in whole if place["group"] == WHOLE_FILE else (place["group"],):
                         yield from self._rows(file, group)
 
-    def _rows(self, file: pq.ParquetFile, group: int) -> Iterator[pa.RecordBatch]:
+    def _rows(self, file: ArchiveFile, group: int) -> Iterator[pa.RecordBatch]:
         some, all_ = _at_head(file, group) if self.head_only else (True, True)
         if not some:
             return
@@ -82,10 +81,7 @@ class Reader:
             yield rows.select(list(self.columns))
 
 
-def _at_head(file: pq.ParquetFile, group: int) -> tuple[bool, bool]:
-    """Whether some rows of a row group are at HEAD, and whether all are, as far as its statistics tell."""
-    column = file.schema_arrow.get_field_index("at_head")
-    statistics = file.metadata.row_group(group).column(column).statistics
-    if statistics is None or not statistics.has_min_max:
-        return True, False
-    return statistics.max, statistics.min
+def _at_head(file: ArchiveFile, group: int) -> tuple[bool, bool]:
+    """Whether some rows of a row group are at HEAD, and whether all are, as far as checked statistics tell."""
+    bounds = file.bounds(group, "at_head")
+    return (True, False) if bounds is None else (bounds[1], bounds[0])

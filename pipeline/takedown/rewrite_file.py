@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.fetch.parquet import PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.maintain.deletion_vectors import Positions
 from pipeline.model.tables import REFS, Table
 from pipeline.model.visit import TAKEN_DOWN
 from pipeline.storage.interface import Storage
-from pipeline.storage.parquet import open_parquet_file
+from pipeline.storage.parquet import ArchiveFile, SealedWriter, open_parquet_file
 from pipeline.takedown.doomed import KEY_COLUMNS, Doomed
 
 KEY_ROWS, CONTENT_ROWS = 65_536, 256
@@ -75,7 +74,7 @@ def write_without(
         How many rows that is; with none there is no file.
     """
     rows = 0
-    writer: pq.ParquetWriter | None = None
+    writer: SealedWriter | None = None
     try:
         with open_parquet_file(storage, source.path) as file:
             for group in _groups(file, table, source, doomed):
@@ -90,17 +89,15 @@ def write_without(
     return rows
 
 
-def _open(table: Table, target: Path, ids: dict[str, int]) -> pq.ParquetWriter:
+def _open(table: Table, target: Path, ids: dict[str, int]) -> SealedWriter:
     if table is not REFS:
         return open_parquet(table, target, ZSTD_LEVEL, PAGE_BYTES)
     fields = [field.with_metadata({"PARQUET:field_id": str(ids[field.name])}) for field in table.arrow_schema]
     schema = pa.schema([*fields, _ROW_ID, _SEQUENCE])
-    return pq.ParquetWriter(
-        target, schema, compression="zstd", compression_level=ZSTD_LEVEL, write_page_checksum=True, store_schema=False
-    )
+    return SealedWriter(target, schema, compression="zstd", compression_level=ZSTD_LEVEL, store_schema=False)
 
 
-def _groups(file: pq.ParquetFile, table: Table, source: Source, doomed: Doomed) -> Iterator[pa.Table]:
+def _groups(file: ArchiveFile, table: Table, source: Source, doomed: Doomed) -> Iterator[pa.Table]:
     """What stays of each row group."""
     columns = [*table.column_names]
     if table is REFS:
@@ -145,9 +142,6 @@ def _with_row_ids(rows: pa.Table, positions: Positions, source: Source) -> pa.Ta
     return rows
 
 
-def _may_hold(file: pq.ParquetFile, group: int, networks: frozenset[int]) -> bool:
-    column = file.metadata.row_group(group).column(file.schema_arrow.get_field_index("network"))
-    known = column.statistics
-    if known is None or not known.has_min_max:
-        return True
-    return any(known.min <= network <= known.max for network in networks)
+def _may_hold(file: ArchiveFile, group: int, networks: frozenset[int]) -> bool:
+    bounds = file.bounds(group, "network")
+    return bounds is None or any(bounds[0] <= network <= bounds[1] for network in networks)

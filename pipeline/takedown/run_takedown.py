@@ -20,6 +20,7 @@ from pipeline.errors import ArchiveHeld
 from pipeline.fsck.record import record_takedown
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
+from pipeline.tables.damage import check_footers
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.tombstones import (
@@ -99,7 +100,7 @@ def run_takedown(
         LeaseLost: the lease was lost on the way; what was done until then is whole.
     """
     scratch = config.fetch.scratch_folder
-    taken = take_down(spark, targets, buckets, reason=reason, by=by, scratch=scratch)
+    taken = take_down(spark, storage, targets, buckets, reason=reason, by=by, scratch=scratch)
     if not pending(spark):
         return TakedownReport(taken, None, None)
     try:
@@ -111,7 +112,14 @@ def run_takedown(
 
 
 def take_down(
-    spark: SparkSession, targets: Sequence[Target], buckets: int, *, reason: str, by: str, scratch: Path
+    spark: SparkSession,
+    storage: Storage,
+    targets: Sequence[Target],
+    buckets: int,
+    *,
+    reason: str,
+    by: str,
+    scratch: Path,
 ) -> tuple[Taken, ...]:
     """Write the tombstones of targets that have none: from then on readers do not see them. Needs no lease.
 
@@ -125,6 +133,7 @@ def take_down(
     places = _places(spark, [target.url for target in new if target.url is not None])
     strange = [t.url for t in new if t.url is not None and t.url not in places]
     if strange:
+        check_footers(spark, storage, ["origins"], None)
         why = "no origin of this archive; `pipeline origins opt-out` keeps away what is not here yet"
         raise BadTargets("takedown", tuple((url, why) for url in strange))
     going = {url for url in urls if url is not None} | places.keys()
@@ -135,7 +144,7 @@ def take_down(
         if target.url is not None:
             bucket, network = places[target.url]
             stones = [replace(base, kind=ORIGIN, bucket=bucket, network=network, url=target.url, reason=reason, by=by)]
-            more = _of_network(spark, base, bucket, network, going, scratch, known=frozenset())
+            more = _of_network(spark, storage, base, bucket, network, going, scratch, known=frozenset())
             stones += more
             objects = None if any(stone.kind == NETWORK for stone in more) else len(more)
         else:
@@ -159,6 +168,7 @@ def _places(spark: SparkSession, urls: Sequence[str]) -> Mapping[str, tuple[int,
 
 def _of_network(
     spark: SparkSession,
+    storage: Storage,
     base: Tombstone,
     bucket: int,
     network: int,
@@ -168,7 +178,7 @@ def _of_network(
     known: frozenset[bytes],
 ) -> list[Tombstone]:
     """Tombstones of what goes with origins of a network, beside those that are known."""
-    found = victims(spark, bucket, network, going, scratch)
+    found = victims(spark, storage, bucket, network, going, scratch)
     if found is None:
         return [replace(base, kind=NETWORK, bucket=bucket, network=network)]
     return [replace(base, kind=OBJECT, bucket=bucket, network=network, oid=oid) for oid in sorted(found - known)]
@@ -186,9 +196,9 @@ def finish_takedowns(
     if not open_:
         return None
     stones = tombstones(spark, open_)
-    for stone in _late(spark, stones, scratch):
+    for stone in _late(spark, storage, stones, scratch):
         stones.extend(stone)
-    doomed = resolve(spark, stones)
+    doomed = resolve(spark, storage, stones)
     tables = remove_rows(spark, storage, doomed, scratch=scratch, check_lease=check_lease)
     check_lease()
     scrubbed = scrub_runs(storage, doomed, check_lease)
@@ -199,7 +209,9 @@ def finish_takedowns(
     return Removal(tuple(tables), tuple(scrubbed), unfinished, round(time.monotonic() - began, 3))
 
 
-def _late(spark: SparkSession, stones: Sequence[Tombstone], scratch: Path) -> Iterable[list[Tombstone]]:
+def _late(
+    spark: SparkSession, storage: Storage, stones: Sequence[Tombstone], scratch: Path
+) -> Iterable[list[Tombstone]]:
     """Tombstones, added now, of what came in with origins between their takedown and now."""
     going = {stone.url for stone in tombstones(spark) if stone.url is not None}
     whole = {stone.network for stone in stones if stone.kind == NETWORK}
@@ -209,13 +221,13 @@ def _late(spark: SparkSession, stones: Sequence[Tombstone], scratch: Path) -> It
         assert network is not None
         known = frozenset(s.oid for s in stones if s.kind == OBJECT and s.network == network and s.oid is not None)
         base = Tombstone(takedown, "", datetime.now(UTC))
-        more = _of_network(spark, base, bucket, network, going, scratch, known=known)
+        more = _of_network(spark, storage, base, bucket, network, going, scratch, known=known)
         if more:
             add_tombstones(spark, more)
             yield more
 
 
-def resolve(spark: SparkSession, stones: Iterable[Tombstone]) -> Doomed:
+def resolve(spark: SparkSession, storage: Storage, stones: Iterable[Tombstone]) -> Doomed:
     """What tombstones mean for the tables as they are now: where each object is that goes wherever it is."""
     urls: dict[int, set[str]] = {}
     objects: dict[int, set[bytes]] = {}
@@ -232,7 +244,7 @@ def resolve(spark: SparkSession, stones: Iterable[Tombstone]) -> Doomed:
         elif stone.kind == OBJECT and stone.network is not None and stone.oid is not None:
             objects.setdefault(stone.network, set()).add(stone.oid)
         elif stone.kind == ANYWHERE and stone.oid is not None:
-            for bucket, network, _ in find_object(spark, stone.oid):
+            for bucket, network, _ in find_object(spark, storage, stone.oid):
                 buckets.add(bucket)
                 marked.setdefault(network, set()).add(stone.oid)
     return Doomed(

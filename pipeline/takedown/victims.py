@@ -12,6 +12,8 @@ from pipeline.fetch.skeleton import Skeleton
 from pipeline.git.pack_format import COMMIT, TAG, TREE, PackedObject
 from pipeline.read.archive import Archive
 from pipeline.read.reachable import reachable
+from pipeline.storage.interface import Storage
+from pipeline.tables.damage import check_footers
 from pipeline.tables.iceberg import IcebergTable, full_name
 
 _TYPE = {"commit": COMMIT, "tree": TREE, "tag": TAG}
@@ -19,7 +21,7 @@ _NAMED = ("commits", "trees", "tags", "blobs")
 
 
 def victims(
-    spark: SparkSession, bucket: int, network: int, going: Collection[str], scratch: Path
+    spark: SparkSession, storage: Storage, bucket: int, network: int, going: Collection[str], scratch: Path
 ) -> frozenset[bytes] | None:
     """Objects that go when some origins of a network do; None if all of the network goes, as no other origin has it.
 
@@ -30,8 +32,10 @@ def victims(
         going: URLs of origins that are taken down, now or earlier.
         scratch: a local folder, for the network's commits, tags and trees meanwhile.
     """
-    for table in ("origins", "refs", *_NAMED, "contents"):
+    tables = ("origins", "refs", *_NAMED, "contents")
+    for table in tables:
         IcebergTable(spark, table)  # the session may remember an older state
+    check_footers(spark, storage, tables, [bucket])
     mine = (F.col("bucket") == bucket) & (F.col("network") == network)
     origins = spark.table(full_name("origins")).where(mine)
     if origins.where(~F.col("url").isin(sorted(going))).limit(1).isEmpty():
@@ -47,8 +51,9 @@ def victims(
     return frozenset(oid for ids in here for oid in ids.column("oid").to_pylist() if oid not in kept)
 
 
-def find_object(spark: SparkSession, oid: bytes) -> list[tuple[int, int, str]]:
+def find_object(spark: SparkSession, storage: Storage, oid: bytes) -> list[tuple[int, int, str]]:
     """Bucket, network and table of every row that an object has. Reads the ids of all buckets."""
+    check_footers(spark, storage, _NAMED, None)
     places: set[tuple[int, int, str]] = set()
     for table in _NAMED:
         IcebergTable(spark, table)

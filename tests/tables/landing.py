@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.model.commit import parse_commit
 from pipeline.model.layout import Load
@@ -19,6 +19,7 @@ from pipeline.model.tables import BY_NAME, LANDED, extension
 from pipeline.model.tag import parse_tag
 from pipeline.model.visit import VisitStatus
 from pipeline.storage import Storage
+from pipeline.storage.parquet import SealedWriter
 
 BUCKETS = 4
 Tree = Mapping[bytes, "bytes | Tree"]
@@ -164,10 +165,13 @@ class Landing:
         data = pa.Table.from_pylist(
             [{name: row.get(name) for name in columns} for row in rows], BY_NAME[table].arrow_schema
         )
-        sink = BytesIO()
-        pq.write_table(data, sink, compression="zstd", write_page_checksum=True)
+        with TemporaryDirectory() as folder:
+            local = Path(folder) / "rows.parquet"
+            with SealedWriter(local, data.schema, compression="zstd") as writer:
+                writer.write_table(data)
+            written = local.read_bytes()
         path = f"{self.load.landing(bucket, self.run_id)}/{table}-0.parquet"
-        self.storage.replace(path, sink.getvalue())
+        self.storage.replace(path, written)
         raw = sum(len(row.get("content") or b"") for row in rows)
-        sha256 = hashlib.sha256(sink.getvalue()).hexdigest()
-        return LandedFile(table=table, path=path, rows=len(rows), size_bytes=sink.tell(), raw_bytes=raw, sha256=sha256)
+        sha256 = hashlib.sha256(written).hexdigest()
+        return LandedFile(table=table, path=path, rows=len(rows), size_bytes=len(written), raw_bytes=raw, sha256=sha256)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
-from pipeline.model.layout import Load, result_path
+from pipeline.model.layout import WAREHOUSE, Load, result_path
 from pipeline.model.origin import Origin
 from pipeline.model.pattern import Pattern
 from pipeline.model.visit import VisitStatus
@@ -19,11 +20,14 @@ from pipeline.night.publish import publish
 from pipeline.night.seal import seal
 from pipeline.origins.states import pause
 from pipeline.read.archive import Archive, NightNotFound, NoSuchTable, NotAnArchive
+from pipeline.read.restore import restore_repository
 from pipeline.read.status import OriginNotFound, archive_status, origin_status
 from pipeline.storage import Storage
+from pipeline.storage.errors import StoredFileDamaged
 from pipeline.submit.results import BadResult, Lineage, write_result
 from pipeline.tables.create import create_tables
 from pipeline.tables.iceberg import IcebergTable
+from pipeline.takedown.victims import victims
 from tests.tables.conftest import add, lease_held, night
 from tests.tables.landing import BUCKETS, Landing, oid_of
 
@@ -85,6 +89,37 @@ def test_nights_read_back_as_they_were(spark: SparkSession, storage: Storage) ->
         archive.table("commits", night(9))
     with pytest.raises(NoSuchTable, match="there are blobs, commits"):
         archive.table("packs")
+
+
+def flip_statistics(storage: Storage, path: str, value: bytes) -> None:
+    """A bit of the least value that a footer has, wherever it stands."""
+    data = bytearray(storage.read(path))
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    for at in range(footer, len(data)):
+        if data.startswith(value, at):
+            data[at] ^= 64
+    storage.replace(path, bytes(data))
+
+
+def test_flipped_statistics_stop_a_restore_a_plan_and_a_takedown(
+    spark: SparkSession, storage: Storage, tmp_path: Path
+) -> None:
+    origin, _, _ = two_nights(spark, storage)
+    whole = Archive(spark, storage=storage)
+    assert restore_repository(whole, URL, tmp_path / "whole", tmp_path / "scratch").refs == 2
+    for path in sorted(e.path for e in storage.walk(f"{WAREHOUSE}/code/refs/data") if e.path.endswith(".parquet")):
+        flip_statistics(storage, path, origin.network.to_bytes(8, "little", signed=True))
+    assert Archive(spark).refs_at(URL, network=origin.network) == [], "what Spark makes of it"
+    with pytest.raises(StoredFileDamaged, match=r"/refs/data/.*its footer does not match its checksum"):
+        restore_repository(whole, URL, tmp_path / "damaged", tmp_path / "scratch")
+    with pytest.raises(StoredFileDamaged, match="/refs/data/"):
+        whole.register_views()
+    bucket = origin.network % BUCKETS
+    with pytest.raises(StoredFileDamaged, match="/refs/data/"):
+        victims(spark, storage, bucket, origin.network, [], tmp_path / "scratch")
+    plan = write_plan(spark, storage, Load.of_night(night(20)), BUCKETS)
+    assert (plan.origins_due, len(plan.damaged)) == (0, 1)
+    assert "/refs/data/" in plan.damaged[0]
 
 
 def test_objects_come_back_exactly(spark: SparkSession, storage: Storage) -> None:

@@ -1,0 +1,113 @@
+"""Footers of the Parquet files that we write: whatever bit of one flips, it is told or does no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.fetch.known import Known
+from pipeline.model.tables import BLOBS, REFS, Table
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.local import LocalStorage
+from pipeline.storage.parquet import SealedWriter, check_bounds, open_parquet_file
+from pipeline.takedown.doomed import Doomed
+from pipeline.takedown.rewrite_file import doomed_rows
+
+NETWORK, URL, OID = 0x1122334455, "https://host/a", b"o" * 20
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(tmp_path)
+
+
+def write(storage: LocalStorage, table: Table, **values: object) -> Path:
+    """A file of one row, ``t.parquet``."""
+    columns = {field.name: pa.nulls(1, field.type) for field in table.arrow_schema}
+    given = {"bucket": 1, "network": NETWORK, **values}
+    columns |= {name: pa.array([value], table.arrow_schema.field(name).type) for name, value in given.items()}
+    path = Path(storage.root_uri.removeprefix("file://")) / "t.parquet"
+    with SealedWriter(path, table.arrow_schema, compression="zstd", store_schema=False) as writer:
+        writer.write_table(pa.table(columns, table.arrow_schema))
+    return path
+
+
+def flips(path: Path, begin: int, end: int) -> Iterator[None]:
+    """The file with each bit of these bytes flipped, one at a time."""
+    whole = path.read_bytes()
+    with path.open("r+b", buffering=0) as file:
+        for bit in range(8 * begin, 8 * end):
+            for value in (whole[bit // 8] ^ 1 << bit % 8, whole[bit // 8]):
+                file.seek(bit // 8)
+                file.write(bytes([value]))
+                if value != whole[bit // 8]:
+                    yield
+
+
+def footer_of(path: Path) -> range:
+    """Where the footer is, with its length and magic."""
+    data = path.read_bytes()
+    return range(len(data) - 8 - int.from_bytes(data[-8:-4], "little"), len(data))
+
+
+def test_any_reader_reads_a_sealed_file(storage: LocalStorage) -> None:
+    path = write(storage, REFS, origin=URL, name="HEAD", target=OID)
+    assert pq.read_table(path)["origin"].to_pylist() == [URL]
+    with open_parquet_file(storage, path.name) as file:
+        assert file.sealed
+        assert file.bounds(0, "network") == (NETWORK, NETWORK)
+        assert file.read().equals(pq.read_table(path))
+
+
+def test_a_flipped_bit_of_a_footer_is_told_or_does_no_harm(storage: LocalStorage) -> None:
+    path = write(storage, REFS, origin=URL, name="HEAD", target=OID)
+    footer, right, told = footer_of(path), pq.read_table(path), 0
+    for _ in flips(path, footer.start - 12, footer.stop):
+        try:
+            with open_parquet_file(storage, path.name) as file:
+                assert file.bounds(0, "network") in (None, (NETWORK, NETWORK))
+                assert file.read().equals(right)
+        except StoredFileDamaged:
+            told += 1
+    assert told >= 8 * len(footer)
+
+
+def statistics_of(path: Path, value: bytes) -> list[int]:
+    """Where a value stands in the footer."""
+    data, found = path.read_bytes(), []
+    at = data.find(value, footer_of(path).start)
+    while at >= 0:
+        found.append(at)
+        at = data.find(value, at + 1)
+    return found
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_nobody_acts_on_flipped_statistics(storage: LocalStorage, sealed: bool) -> None:
+    path = write(storage, BLOBS, oid=OID, stored="yes")
+    if not sealed:
+        pq.write_table(pq.read_table(path), path, write_page_checksum=True, store_schema=False)
+    doomed = Doomed(networks=frozenset({NETWORK}))
+    places = statistics_of(path, NETWORK.to_bytes(8, "little"))
+    assert len(places) >= 2
+    told = refused = 0
+    for place in places:
+        for _ in flips(path, place, place + 8):
+            try:
+                check_bounds(storage, storage.uri(path.name), ["network"])
+            except StoredFileDamaged:
+                refused += 1
+            else:
+                assert pq.read_table(path, filters=[("network", "=", NETWORK)]).num_rows == 1
+            try:
+                assert doomed_rows(storage, "blobs", path.name, doomed) == 1
+                assert Known(storage, {"blobs": [path.name]}).which(NETWORK, [OID]) == {OID}
+            except StoredFileDamaged:
+                told += 1
+    assert refused >= 128
+    assert told == (64 * len(places) if sealed else 0)
+    check_bounds(storage, storage.uri(path.name), ["network"])
