@@ -22,6 +22,7 @@ from pipeline.fetch.parquet import MIB, PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.model import tables
 from pipeline.model.layout import landed_name
 from pipeline.model.tables import Table
+from pipeline.storage.parquet import SealedWriter
 
 RUN_BYTES = 256 * MIB
 
