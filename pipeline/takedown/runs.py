@@ -6,12 +6,17 @@ import json
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+import pyarrow.compute as pc
+
 from pipeline.archive import begun_loads
+from pipeline.fsck.ledger import copies
 from pipeline.model.layout import Load
 from pipeline.model.tables import BY_NAME
+from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
-from pipeline.takedown.doomed import Doomed
-from pipeline.takedown.rewrite_file import doomed_rows
+from pipeline.storage.parquet import open_parquet_file
+from pipeline.takedown.doomed import KEY_COLUMNS, Doomed
+from pipeline.takedown.rewrite_file import KEY_ROWS
 
 _NAMING = ("origin", "url")
 """Keys of JSON records that name the origin they are about."""
@@ -20,9 +25,10 @@ _NAMING = ("origin", "url")
 def scrub_runs(storage: Storage, doomed: Doomed, check_lease: Callable[[], None]) -> list[str]:
     """Take doomed rows and records out of the folders of finished loads; the paths that were changed or deleted.
 
-    Of the touched buckets go what is left of landings, plans of origins, and what is quarantined with doomed rows.
-    Records of visits go out of manifests, verdicts and summaries. An unfinished load needs what it has; whoever
-    finishes it leaves out what was taken down.
+    Of the touched buckets go what is left of landings, plans of origins, and what is quarantined with doomed rows or
+    cannot be read. Records of visits go out of manifests, verdicts and summaries; one of these that is damaged is put
+    back from its copy first, and goes if there is none and it names an origin. An unfinished load needs what it has;
+    whoever finishes it leaves out what was taken down.
 
     Args:
         check_lease: called before each load.
@@ -43,16 +49,27 @@ def _delete(storage: Storage, load: Load, doomed: Doomed) -> Iterator[str]:
         for folder in (f"{load.root}/landing/bucket={bucket}", f"{load.plan_origins}/bucket={bucket}"):
             if storage.delete(folder, recursive=True):
                 yield folder
-        for attempt in storage.list(f"{load.root}/quarantine/bucket={bucket}"):
-            if any(_is_doomed(storage, file.path, doomed) for file in storage.walk(attempt.path)):
+        for attempt in storage.list(f"{load.quarantine}/bucket={bucket}"):
+            files = storage.walk(attempt.path) if attempt.is_dir else [attempt]
+            if any(_is_doomed(storage, file.path, doomed) for file in files):
                 # All of it: it may hold objects of the origin that no table ever had, so no tombstone names them.
                 storage.delete(attempt.path, recursive=True)
                 yield attempt.path
 
 
 def _is_doomed(storage: Storage, path: str, doomed: Doomed) -> bool:
+    """Whether evidence holds doomed rows, or nobody can tell: damaged files are put there."""
+    if path.endswith(".json"):
+        return _parsed(storage.read(path)) is None
     table = path.rpartition("/")[2].removesuffix(".parquet")
-    return table in BY_NAME and doomed_rows(storage, table, path, doomed) > 0
+    if table not in BY_NAME:
+        return True
+    try:
+        with open_parquet_file(storage, path) as file:
+            batches = file.iter_batches(KEY_ROWS, columns=list(KEY_COLUMNS[table]))
+            return any(pc.any(doomed.rows(table, batch)).as_py() for batch in batches)
+    except (StoredFileDamaged, LookupError, TypeError, ValueError, ArithmeticError):
+        return True
 
 
 def _scrub(storage: Storage, load: Load, urls: Collection[str]) -> Iterator[str]:
@@ -60,20 +77,46 @@ def _scrub(storage: Storage, load: Load, urls: Collection[str]) -> Iterator[str]
     for file in list(storage.walk(load.root)):
         if not file.path.endswith((".json", ".txt")):
             continue
-        text = storage.read(file.path)
-        if not any(needle in text for needle in needles):
-            continue
-        if file.path.endswith(".json"):
-            after = json.dumps(without(json.loads(text), urls), indent=1).encode()
-        else:
-            after = b"".join(line for line in text.splitlines(keepends=True) if _first_word(line) not in urls)
-        if after != text:
+        before = storage.read(file.path)
+        after = _without(storage, file.path, before, urls, needles)
+        if after is None:
+            storage.delete(file.path)
+        elif after != before:
             storage.replace(file.path, after)
-            yield file.path
+        else:
+            continue
+        yield file.path
+
+
+def _without(
+    storage: Storage, path: str, text: bytes, urls: Collection[str], needles: Collection[bytes]
+) -> bytes | None:
+    """What a file is to say, made from its copy if it is damaged; None if nothing can be made of it."""
+
+    def named(said: bytes) -> bool:
+        return any(needle in said for needle in needles)
+
+    if path.endswith(".txt"):
+        return b"".join(line for line in text.splitlines(keepends=True) if _first_word(line) not in urls)
+    document = _parsed(text)
+    if document is None:
+        copy = copies(storage, [path]).get(path)
+        if copy is None:
+            return None if named(text) else text
+        text, document = copy, _parsed(copy)
+    return json.dumps(without(document, urls), indent=1).encode() if named(text) else text
+
+
+def _parsed(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """A JSON document; None for what is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _first_word(line: bytes) -> str:
-    return line.decode().partition(" ")[0].strip()
+    return line.decode(errors="replace").partition(" ")[0].strip()
 
 
 def without(value: Any, urls: Collection[str]) -> Any:  # noqa: ANN401 - any JSON value
