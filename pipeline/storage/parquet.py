@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,10 +22,22 @@ def open_parquet_file(storage: Storage, path: str) -> Iterator[pq.ParquetFile]:
         StorageUnavailable: it cannot be read now.
     """
     try:
-        with storage.open(path) as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
+        with storage.open(path) as stream, parquet_in(stream, path) as file:
             yield file
     except FileMissing as error:
         raise StoredFileDamaged(path, "the file is gone") from error
+
+
+@contextmanager
+def parquet_in(stream: BinaryIO, path: str) -> Iterator[pq.ParquetFile]:
+    """The same for a stream; damage names the path.
+
+    Raises:
+        StoredFileDamaged: as above.
+    """
+    try:
+        with pq.ParquetFile(stream, page_checksum_verification=True) as file:
+            yield file
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise StoredFileDamaged(path, str(error).partition("\n")[0]) from error
 
