@@ -9,39 +9,74 @@ from typing import Any
 import pyarrow.compute as pc
 
 from pipeline.archive import begun_loads
-from pipeline.fsck.ledger import copies
-from pipeline.model.layout import Load
+from pipeline.fsck.ledger import copies_where
+from pipeline.model.layout import FSCK, Load
 from pipeline.model.tables import BY_NAME
-from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
 from pipeline.takedown.doomed import KEY_COLUMNS, Doomed
-from pipeline.takedown.rewrite_file import KEY_ROWS
+from pipeline.takedown.rewrite_file import KEY_ROWS, UNREADABLE
 
 _NAMING = ("origin", "url")
 """Keys of JSON records that name the origin they are about."""
+
+_TEXTS = (".json", ".txt")
 
 
 def scrub_runs(storage: Storage, doomed: Doomed, check_lease: Callable[[], None]) -> list[str]:
     """Take doomed rows and records out of the folders of finished loads; the paths that were changed or deleted.
 
     Of the touched buckets go what is left of landings, plans of origins, and what is quarantined with doomed rows or
-    cannot be read. Records of visits go out of manifests, verdicts and summaries; one of these that is damaged is put
-    back from its copy first, and goes if there is none and it names an origin. An unfinished load needs what it has;
-    whoever finishes it leaves out what was taken down.
+    cannot be read. Records of visits go out of manifests, verdicts and summaries; one of these that is damaged or lost
+    is put back from its copy first, and goes if there is none and it names an origin. Reports of checks that name one
+    go. An unfinished load needs what it has; whoever finishes it leaves out what was taken down.
 
     Args:
         check_lease: called before each load.
     """
     urls = {url for named in doomed.urls.values() for url in named}
+    needles = needles_of(urls)
+    finished = [load for load, is_finished in begun_loads(storage).items() if is_finished]
+    check_lease()
+    _put_back(storage, finished, needles)
     changed: list[str] = []
-    for load, finished in begun_loads(storage).items():
-        if finished:
-            check_lease()
-            changed.extend(_delete(storage, load, doomed))
-            if urls:
-                changed.extend(_scrub(storage, load, urls))
+    for load in finished:
+        check_lease()
+        changed.extend(_delete(storage, load, doomed))
+        changed.extend(_scrub(storage, load, urls, needles))
+    changed.extend(_delete_reports(storage, needles))
     return changed
+
+
+def needles_of(urls: Collection[str]) -> list[bytes]:
+    """What a text that names one of some URLs has in it, JSON or not."""
+    return sorted({form for url in urls for form in (url.encode(), json.dumps(url)[1:-1].encode())})
+
+
+def names_any(text: bytes, needles: Collection[bytes]) -> bool:
+    """Whether a text has any of these in it."""
+    return any(needle in text for needle in needles)
+
+
+def _put_back(storage: Storage, loads: Collection[Load], needles: Collection[bytes]) -> None:
+    """Let records be what their copies say if these name an origin: else a damaged or lost one is not scrubbed now, and
+    names it again after a repair.
+    """
+    folders = tuple(f"{load.root}/" for load in loads)
+
+    def wanted(path: str, copy: bytes) -> bool:
+        return path.startswith(folders) and path.endswith(_TEXTS) and names_any(copy, needles)
+
+    for path, copy in copies_where(storage, wanted).items() if needles else ():
+        if storage.stat(path) is None or storage.read(path) != copy:
+            storage.replace(path, copy)
+
+
+def _delete_reports(storage: Storage, needles: Collection[bytes]) -> Iterator[str]:
+    for file in list(storage.walk(FSCK)):
+        if names_any(storage.read(file.path), needles):
+            storage.delete(file.path)
+            yield file.path
 
 
 def _delete(storage: Storage, load: Load, doomed: Doomed) -> Iterator[str]:
@@ -68,17 +103,16 @@ def _is_doomed(storage: Storage, path: str, doomed: Doomed) -> bool:
         with open_parquet_file(storage, path) as file:
             batches = file.iter_batches(KEY_ROWS, columns=list(KEY_COLUMNS[table]))
             return any(pc.any(doomed.rows(table, batch)).as_py() for batch in batches)
-    except (StoredFileDamaged, LookupError, TypeError, ValueError, ArithmeticError):
+    except UNREADABLE:
         return True
 
 
-def _scrub(storage: Storage, load: Load, urls: Collection[str]) -> Iterator[str]:
-    needles = [json.dumps(url)[1:-1].encode() for url in urls]
+def _scrub(storage: Storage, load: Load, urls: Collection[str], needles: Collection[bytes]) -> Iterator[str]:
     for file in list(storage.walk(load.root)):
-        if not file.path.endswith((".json", ".txt")):
+        if not file.path.endswith(_TEXTS):
             continue
         before = storage.read(file.path)
-        after = _without(storage, file.path, before, urls, needles)
+        after = _without(file.path, before, urls) if names_any(before, needles) else before
         if after is None:
             storage.delete(file.path)
         elif after != before:
@@ -88,23 +122,12 @@ def _scrub(storage: Storage, load: Load, urls: Collection[str]) -> Iterator[str]
         yield file.path
 
 
-def _without(
-    storage: Storage, path: str, text: bytes, urls: Collection[str], needles: Collection[bytes]
-) -> bytes | None:
-    """What a file is to say, made from its copy if it is damaged; None if nothing can be made of it."""
-
-    def named(said: bytes) -> bool:
-        return any(needle in said for needle in needles)
-
+def _without(path: str, text: bytes, urls: Collection[str]) -> bytes | None:
+    """What a file is to say; None if nothing can be made of it."""
     if path.endswith(".txt"):
         return b"".join(line for line in text.splitlines(keepends=True) if _first_word(line) not in urls)
     document = _parsed(text)
-    if document is None:
-        copy = copies(storage, [path]).get(path)
-        if copy is None:
-            return None if named(text) else text
-        text, document = copy, _parsed(copy)
-    return json.dumps(without(document, urls), indent=1).encode() if named(text) else text
+    return None if document is None else json.dumps(without(document, urls), indent=1).encode()
 
 
 def _parsed(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
