@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -138,6 +138,9 @@ class OptOuts:
 
     def __bool__(self) -> bool:
         return bool(self._by_place)
+
+    def __iter__(self) -> Iterator[Pattern]:
+        return iter(self._by_place.values())
 
     def rule_for(self, url: str) -> Pattern | None:
         """The pattern that a stored URL falls under, the widest first; None if there is none."""
