@@ -98,9 +98,7 @@ def copies_where(storage: Storage, wanted: Callable[[str, bytes], bool]) -> dict
         row.path: row.copy
         for recording in recordings(storage)
         for row in _readable(storage, recording)
-        if row.copy is not None
-        and entries.get(row.path) == (row.size_bytes, row.sha256)
-        and wanted(row.path, row.copy)
+        if row.copy is not None and entries.get(row.path) == (row.size_bytes, row.sha256) and wanted(row.path, row.copy)
     }
 
 
