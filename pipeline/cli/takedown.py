@@ -11,6 +11,7 @@ import click
 from pipeline.cli.common import Context, command_options
 from pipeline.cli.output import Output, size
 from pipeline.errors import ExitCode, UsageError
+from pipeline.fsck.record import keep_record, record_told
 from pipeline.tables.tombstones import Tombstone, pending, tombstones
 from pipeline.takedown.run_takedown import TakedownReport, run_takedown
 from pipeline.takedown.targets import Target, parse_target, parse_targets
@@ -58,6 +59,7 @@ def takedown(
     report = run_takedown(
         context.config, context.storage, context.spark(), info.buckets, targets, reason or "", getpass.getuser()
     )
+    keep_record(context.storage, record_told)
     found = _verified(context, targets) if only_verify else None
     if not context.output.result({**asdict(report), "verified": found}):
         _show(context.output, report)

@@ -6,6 +6,7 @@ import json
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pipeline.errors import CheckFailed
@@ -78,29 +79,58 @@ def read_avro(data: bytes) -> list[dict[str, Any]]:
     Raises:
         AvroDamaged: it cannot be read.
     """
-    try:
+    with _damage():
         return list(_records(data))
+
+
+def avro_blocks(data: bytes) -> list[bytes]:
+    """The bytes of a file as its writer saw them, texts as UTF-8: for a search that need not know its records.
+
+    Raises:
+        AvroDamaged: it cannot be read.
+    """
+    with _damage():
+        cursor = _Cursor(data)
+        header = _header(cursor)
+        return [*header.values(), *(block for _, block in _blocks(cursor, header))]
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    try:
+        yield
     except (IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError, zlib.error) as error:
         raise AvroDamaged(str(error) or type(error).__name__) from error
 
 
 def _records(data: bytes) -> Iterator[dict[str, Any]]:
     cursor = _Cursor(data)
-    if cursor.take(len(MAGIC)) != MAGIC:
-        raise AvroDamaged("it does not begin as one")
-    header = _map(_PLAIN["bytes"])(cursor)
-    sync = cursor.take(SYNC_BYTES)
-    codec = header.get("avro.codec", b"null")
+    header = _header(cursor)
     read = _reader(json.loads(header["avro.schema"]), {})
-    while cursor.at < len(data):
-        count, block = cursor.long(), cursor.bytes()
-        if cursor.take(SYNC_BYTES) != sync:
-            raise AvroDamaged("a block does not end where it must")
-        inner = _Cursor(_inflated(codec, block))
+    for count, block in _blocks(cursor, header):
+        inner = _Cursor(block)
         for _ in range(count):
             yield read(inner)
         if inner.at != len(inner.data):
             raise AvroDamaged("bytes are left over in a block")
+
+
+def _header(cursor: _Cursor) -> dict[str, bytes]:
+    if cursor.take(len(MAGIC)) != MAGIC:
+        raise AvroDamaged("it does not begin as one")
+    header: dict[str, bytes] = _map(_PLAIN["bytes"])(cursor)
+    return header
+
+
+def _blocks(cursor: _Cursor, header: dict[str, bytes]) -> Iterator[tuple[int, bytes]]:
+    """Number of records and inflated bytes of each block."""
+    sync = cursor.take(SYNC_BYTES)
+    codec = header.get("avro.codec", b"null")
+    while cursor.at < len(cursor.data):
+        count, block = cursor.long(), cursor.bytes()
+        if cursor.take(SYNC_BYTES) != sync:
+            raise AvroDamaged("a block does not end where it must")
+        yield count, _inflated(codec, block)
 
 
 def _inflated(codec: bytes, block: bytes) -> bytes:

@@ -88,13 +88,76 @@ def copies(storage: Storage, paths: Iterable[str]) -> dict[str, bytes]:
     return found
 
 
+def copies_where(storage: Storage, wanted: Callable[[str, bytes], bool]) -> dict[str, bytes]:
+    """The copies, by path, of which path and bytes are as wanted and that the ledger as a whole agrees with.
+
+    Reads all copies.
+    """
+    entries = read_ledger(storage).entries
+    return {
+        row.path: row.copy
+        for recording in recordings(storage)
+        for row in _readable(storage, recording)
+        if row.copy is not None and entries.get(row.path) == (row.size_bytes, row.sha256) and wanted(row.path, row.copy)
+    }
+
+
 def _copied(storage: Storage, recording: str, wanted: set[str]) -> Iterator[Recorded]:
     with open_parquet_file(storage, recording) as file:
-        for batch in file.iter_batches(64):
-            for row in batch.to_pylist():
-                copy = row["copy"]
-                if row["path"] in wanted and copy is not None and hashlib.sha256(copy).digest() == row["sha256"]:
-                    yield Recorded(row["path"], row["size"], row["sha256"], copy)
+        yield from (row for row in rows_of(file) if row.copy is not None and row.path in wanted)
+
+
+def rows_of(file: pq.ParquetFile, groups: Sequence[int] | None = None, *, copied: bool = True) -> Iterator[Recorded]:
+    """The rows of a recording; a copy that is not what its checksum says is left out.
+
+    Args:
+        groups: of rows; None for all.
+        copied: with copies.
+    """
+    for batch in file.iter_batches(64, row_groups=groups, columns=SCHEMA.names if copied else SCHEMA.names[:-1]):
+        for row in batch.to_pylist():
+            copy = row.get("copy")
+            true = copy is not None and hashlib.sha256(copy).digest() == row["sha256"]
+            yield Recorded(row["path"], row["size"], row["sha256"], copy if true else None)
+
+
+def mend_recordings(storage: Storage) -> list[str]:
+    """Record anew what can still be read of damaged recordings and no later one speaks of, and delete these; which.
+
+    What nothing could be read of is recorded by the next check, as it then is.
+    """
+    damaged = {finding.path for finding in read_ledger(storage).findings}
+    for path in sorted(damaged, reverse=True):
+        later = {name for other in recordings(storage) if other > path for name in _paths_if_whole(storage, other)}
+        add_recording(storage, {row.path: row for row in _readable(storage, path) if row.path not in later}.values())
+        storage.delete(path)
+    return sorted(damaged)
+
+
+def _paths_if_whole(storage: Storage, recording: str) -> list[str]:
+    try:
+        _check_name(storage, recording)
+        return list(_paths(storage, recording))
+    except StoredFileDamaged:
+        return []
+
+
+def _readable(storage: Storage, recording: str) -> Iterator[Recorded]:
+    """Rows of the row groups that can be read, if need be without copies: pages have checksums of their own."""
+    try:
+        with open_parquet_file(storage, recording) as file:
+            groups = file.num_row_groups
+    except StoredFileDamaged:
+        return
+    for group in range(groups):
+        for copied in (True, False):
+            try:
+                with open_parquet_file(storage, recording) as file:
+                    rows = list(rows_of(file, [group], copied=copied))
+            except (StoredFileDamaged, LookupError, TypeError, ValueError):
+                continue
+            yield from rows
+            break
 
 
 def last_state(storage: Storage) -> dict[str, object]:
@@ -160,6 +223,7 @@ def tidy(storage: Storage, live: Container[str], most: int) -> int:
 
 def forget(storage: Storage, gone: Callable[[str], bool], uncopied: Callable[[str], bool]) -> None:
     """Drop files from all recordings, and of others the copies: what was taken down must not come back from here."""
+    mend_recordings(storage)
     ledger = read_ledger(storage)
     for path in ledger.names:
         if any(gone(name) or uncopied(name) for name in _paths(storage, path)):

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 
 from pipeline.fsck.bytes import has_sides
 from pipeline.fsck.finding import Finding, Kind
-from pipeline.fsck.ledger import copies
+from pipeline.fsck.ledger import copies, mend_recordings
 from pipeline.fsck.named import newest_metadata
-from pipeline.model.layout import CHECKSUMS, FSCK
+from pipeline.model.layout import CHECKSUMS
 from pipeline.storage.interface import Storage
 from pipeline.storage.paths import side_path
 
@@ -18,7 +18,7 @@ OF_FILES = (Kind.FILE_MISSING, Kind.FILE_SIZE, Kind.FILE_CHECKSUM, Kind.FILE_UNR
 def put_back(storage: Storage, findings: Iterable[Finding], check_lease: Callable[[], None]) -> list[str]:
     """Do what can be done without Spark or origins; what was done, one sentence each.
 
-    A recording that is damaged is put aside: what only it knew is recorded anew by the next check, as it then is.
+    Of a recording that is damaged, what can be read is recorded anew, and it is deleted.
     """
     listed = list(findings)
     done = []
@@ -29,10 +29,9 @@ def put_back(storage: Storage, findings: Iterable[Finding], check_lease: Callabl
             done.append(f"{finding.path}: removed, the file beside it is right")
         elif finding.kind is Kind.VERSION_HINT:
             done.append(_hint(storage, finding.path))
-        elif finding.path.startswith(f"{CHECKSUMS}/"):
-            aside = f"{FSCK}/damaged/{finding.path.rpartition('/')[2]}"
-            storage.rename(finding.path, aside)
-            done.append(f"{finding.path}: put aside as {aside}")
+    if any(finding.path.startswith(f"{CHECKSUMS}/") for finding in listed):
+        check_lease()
+        done += [f"{path}: what can be read of it is recorded anew" for path in mend_recordings(storage)]
     damaged = [finding.path for finding in listed if finding.kind in OF_FILES]
     for path, data in sorted(copies(storage, damaged).items()):
         check_lease()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +13,19 @@ from pipeline.fsck.bytes import hash_file, in_threads
 from pipeline.fsck.ledger import Recorded, add_recording, forget, last_state, tidy
 from pipeline.fsck.loads import LoadFiles, read_loads, result_documents
 from pipeline.fsck.named import NamedFile, Role, TableFiles, read_table, table_folders
-from pipeline.model.layout import ARCHIVE, NIGHT_TAG, WAREHOUSE
+from pipeline.model.layout import ARCHIVE, NIGHT_TAG, RUNS, WAREHOUSE
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
 
 logger = logging.getLogger(__name__)
 
-COPIED_TABLES = frozenset({"code.refs", "code.visits", "code.origins", "results.runs", "code.takedowns"})
+COPIED_TABLES = frozenset(
+    {"code.refs", "code.visits", "code.origins", "results.runs", "code.takedowns", "code.opt_outs"}
+)
 """What their data files say is said nowhere else, and no origin will say it again."""
+
+TOLD_TABLES = frozenset({"code.origins", "code.takedowns", "code.opt_outs"})
+"""What people tell us, beside nights."""
 
 MOST_COPIED_BYTES = 8 << 20
 """Iceberg's own size of a manifest. A larger file has no copy."""
@@ -65,15 +70,7 @@ def record_changes(storage: Storage) -> Recording:
     if not state:
         loads = loads[-1:]
     landed = {path: (said.size_bytes, bytes.fromhex(said.sha256)) for load in loads for path, said, _ in load.landed()}
-    wanted: dict[str, Wanted] = {}
-    tables_now = {}
-    for name, folder in table_folders(storage).items():
-        before = tables_before.get(name)
-        table = _changed(storage, name, folder, before)
-        sequence = max((s.sequence for s in table.snapshots.values()), default=0)
-        tables_now[name] = {"sequence": sequence, "metadata": table.metadata}
-        for file in _new_files(table, before):
-            wanted[file.path] = Wanted(file.path, keeps_copy(file), landed.get(file.path))
+    wanted, tables_now = _of_tables(storage, table_folders(storage), tables_before, landed)
     for path in _documents(storage, loads, first=not state):
         wanted[path] = Wanted(path, keep_copy=True)
     if not wanted:
@@ -87,12 +84,43 @@ def record_changes(storage: Storage) -> Recording:
     return done
 
 
-def keep_record(storage: Storage) -> None:
-    """``record_changes`` after work that is done: a failure here undoes nothing, the next time does the rest."""
+def record_told(storage: Storage) -> None:
+    """The same of the tables that people change at any time, and of nothing else.
+
+    Needs no lease, and reads back no file that a running night has landed.
+    """
+    state = last_state(storage)
+    before: Mapping[str, Any] = state.get("tables", {})  # type: ignore[assignment]
+    folders = {name: folder for name, folder in table_folders(storage).items() if name in TOLD_TABLES}
+    wanted, now = _of_tables(storage, folders, before, {})
+    if wanted:
+        rows = list(recorded(storage, wanted.values()))
+        add_recording(storage, rows, {**state, "tables": {**before, **now}} if state else None)
+
+
+def keep_record(storage: Storage, record: Callable[[Storage], object] = record_changes) -> None:
+    """Record after work that is done: a failure here undoes nothing, the next time does the rest."""
     try:
-        record_changes(storage)
+        record(storage)
     except PipelineError as error:
         logger.warning("checksums were not recorded: %s", error)
+
+
+def _of_tables(
+    storage: Storage,
+    folders: Mapping[str, str],
+    before: Mapping[str, Any],
+    landed: Mapping[str, tuple[int, bytes]],
+) -> tuple[dict[str, Wanted], dict[str, Any]]:
+    """What tables have got since they were as ``before``, by path; and how they are now."""
+    wanted, now = {}, {}
+    for name, folder in folders.items():
+        table = _changed(storage, name, folder, before.get(name))
+        sequence = max((s.sequence for s in table.snapshots.values()), default=0)
+        now[name] = {"sequence": sequence, "metadata": table.metadata}
+        for file in _new_files(table, before.get(name)):
+            wanted[file.path] = Wanted(file.path, keeps_copy(file), landed.get(file.path))
+    return wanted, now
 
 
 def recorded(storage: Storage, wanted: Iterable[Wanted]) -> Iterator[Recorded]:
@@ -173,14 +201,16 @@ def record_takedown(storage: Storage, scrubbed: Sequence[str], buckets: Collecti
     """Take what was taken down out of the recordings, so that no repair brings it back; record what stands there now.
 
     Args:
-        scrubbed: files and folders of ``runs/`` that were changed or deleted.
-        buckets: whose data files of ``origins``, ``visits`` and ``refs`` held something of it.
+        scrubbed: files and folders of ``runs/`` that were changed or deleted, or some of them after a kill.
+        buckets: whose plans of origins are gone, and whose data files of ``origins``, ``visits`` and ``refs`` held
+            something of it.
     """
     folders = tuple(f"{path}/" for path in scrubbed)
     places = tuple(f"/bucket={bucket}/" for bucket in buckets)
 
     def gone(path: str) -> bool:
-        return path in scrubbed or path.startswith(folders)
+        is_plan = path.startswith(f"{RUNS}/") and any(f"/plan/origins{place}" in path for place in places)
+        return is_plan or path in scrubbed or path.startswith(folders)
 
     def uncopied(path: str) -> bool:
         return path.startswith(f"{WAREHOUSE}/") and "/data/" in path and any(place in path for place in places)

@@ -11,7 +11,7 @@ from pipeline.fsck.branches import BranchedTable
 from pipeline.fsck.named import TableFiles, read_table
 from pipeline.model.layout import WAREHOUSE, Load
 from pipeline.model.tables import FILES, HEAD_BLOBS, NAMESPACE, REPOSITORIES
-from pipeline.night.derive import derive_buckets
+from pipeline.night.derive import derive_all_fit, owe
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import IcebergTable, NewFile, full_name
 
@@ -23,19 +23,24 @@ def rebuild(
 ) -> list[str]:
     """Empty a bucket of the derived tables and derive it anew; what was done.
 
-    Killed on the way, the bucket's origins have no row in ``repositories``, which the deep check finds. Past nights
-    whose files of the bucket are those that were replaced get the new ones; of others the report names the file.
+    Killed on the way, or with a network that Spark cannot derive, the bucket is derived with the next load. Past nights
+    whose files of the bucket are those that were replaced get the new ones, unless something of it could not be
+    derived; of others the report names the file.
 
     Args:
         bad: files at fault, by path.
     """
     before = {name: _read(storage, name) for name in DERIVED}
+    check_lease()
+    owe(storage, bucket, "a repair has emptied it")
     for name in DERIVED:
         check_lease()
         with IcebergTable(spark, name).committing():
             spark.sql(f"DELETE FROM {full_name(name)} WHERE bucket = {bucket}")  # noqa: S608 - names of ours
-    moved = derive_buckets(spark, Load(date.max, "repair"), [bucket], check_lease).moved
-    done = [f"bucket {bucket}: {', '.join(DERIVED)} derived anew for {moved} origins"]
+    derived = derive_all_fit(spark, storage, Load(date.max, "repair"), [bucket], check_lease)
+    done = [f"bucket {bucket}: {', '.join(DERIVED)} derived anew for {derived.moved} origins"]
+    if bucket in derived.left_out:
+        return [*done, f"bucket {bucket}: not all of it, a later load tries it again: {derived.left_out[bucket]}"]
     for name in DERIVED:
         done += _heal_nights(spark, storage, name, before[name], bucket, set(bad), check_lease)
     return done

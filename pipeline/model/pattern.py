@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import unquote
@@ -161,6 +161,9 @@ class OptOuts:
 
     def __bool__(self) -> bool:
         return bool(self._by_place)
+
+    def __iter__(self) -> Iterator[Pattern]:
+        return iter(self._by_place.values())
 
     def rule_for(self, url: str) -> Pattern | None:
         """The pattern that a stored URL falls under, the widest first; None if there is none."""

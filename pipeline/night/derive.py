@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -62,9 +62,6 @@ def derive(spark: SparkSession, storage: Storage, load: Load, check_lease: Calla
     All three tables are looked at before the refs are, and change only if nobody else has changed them since: whoever
     derives from older refs, having been paused, is refused and starts again from the refs as they are then.
 
-    A bucket of which a file cannot be read is left out, and so is a network that Spark cannot derive; they are derived
-    with a later load, which tries them again.
-
     Args:
         check_lease: raises when this run may not write any more; called before each commit.
 
@@ -73,14 +70,30 @@ def derive(spark: SparkSession, storage: Storage, load: Load, check_lease: Calla
         StoredFileDamaged: a file that belongs to no bucket, such as the metadata of a table.
     """
     refs = read_published(storage, load).tables.get("refs")
+    summary = derive_all_fit(spark, storage, load, refs.buckets if refs is not None else (), check_lease)
+    storage.replace(load.derived, summary.model_dump_json(indent=1).encode())
+    log.info("load %s: derived %d origins, %d with another HEAD", load.name, summary.moved, summary.heads_moved)
+    return summary
+
+
+def derive_all_fit(
+    spark: SparkSession, storage: Storage, load: Load, buckets: Collection[int], check_lease: Callable[[], None]
+) -> DeriveSummary:
+    """Derive buckets, and those that are owed.
+
+    A bucket of which a file cannot be read is left out, and so is a network that Spark cannot derive: it is owed, and
+    derived with a later load, which tries it again.
+
+    Raises:
+        StoredFileDamaged: as above.
+    """
     owed = _read_underived(storage)
-    touched = {*(refs.buckets if refs is not None else ()), *owed}
 
     def work(buckets: list[int]) -> tuple[DeriveSummary, dict[int, PipelineError]]:
         check_footers(spark, storage, [table.name for table in LANDED], buckets)
         return _derive(spark, storage.root_uri, load, buckets, check_lease)
 
-    derived = isolate_buckets(spark, storage, touched, work, suspects=owed)
+    derived = isolate_buckets(spark, storage, {*buckets, *owed}, work, suspects=owed)
     failed = dict(derived.failed)
     for _, networks in derived.done:
         failed |= networks
@@ -93,10 +106,13 @@ def derive(spark: SparkSession, storage: Storage, load: Load, check_lease: Calla
     )
     if summary.left_out != owed:
         check_lease()
-        storage.replace(UNDERIVED, _Underived(buckets=summary.left_out).model_dump_json(indent=1).encode())
-    storage.replace(load.derived, summary.model_dump_json(indent=1).encode())
-    log.info("load %s: derived %d origins, %d with another HEAD", load.name, summary.moved, summary.heads_moved)
+        _write_underived(storage, summary.left_out)
     return summary
+
+
+def owe(storage: Storage, bucket: int, why: str) -> None:
+    """Let the next load, or whoever derives before it, derive a bucket, whether it brings something to it or not."""
+    _write_underived(storage, {**_read_underived(storage), bucket: why})
 
 
 def read_derived(storage: Storage, load: Load) -> DeriveSummary:
@@ -165,6 +181,10 @@ def derive_buckets(
 def _sum(parts: Iterable[DeriveSummary]) -> DeriveSummary:
     parts = list(parts)
     return DeriveSummary(moved=sum(p.moved for p in parts), heads_moved=sum(p.heads_moved for p in parts))
+
+
+def _write_underived(storage: Storage, buckets: Mapping[int, str]) -> None:
+    storage.replace(UNDERIVED, _Underived(buckets=dict(buckets)).model_dump_json(indent=1).encode())
 
 
 def _read_underived(storage: Storage) -> dict[int, str]:

@@ -16,7 +16,7 @@ from pipeline.model.tables import ORIGINS
 from pipeline.origins.opt_outs import add_opt_outs, opt_outs, place_column, remove_opt_outs
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import in_buckets
-from pipeline.tables.rewrite import Seen, overwrite, see, until_committed
+from pipeline.tables.rewrite import ATTEMPTS, Seen, TableBusy, overwrite, see, until_committed
 from pipeline.tables.tombstones import taken_down
 
 _GIVEN = pa.schema([("given", pa.string()), ("key", pa.string()), ("below", pa.bool_())])
@@ -62,18 +62,49 @@ def opt_out(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
 
     What is archived of them stays; a takedown removes it.
     """
-    # The rule first: whoever adds an origin looks at the rules again after that, so one of us sees the other.
-    rules = add_opt_outs(spark, patterns)
     others = F.col("state") != str(OriginState.OPTED_OUT)
-    return replace(_change(spark, patterns, OriginState.OPTED_OUT, others, _by_place), rules=rules)
+
+    def turn() -> tuple[StateChange, bool]:
+        # The rule first: whoever adds an origin looks at the rules again after that, so one of us sees the other.
+        rules = add_opt_outs(spark, patterns)
+        found = replace(_change(spark, patterns, OriginState.OPTED_OUT, others, _by_place), rules=rules)
+        return found, bool(found.changed or rules)
+
+    return _until_it_holds(turn)
 
 
 def resume(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
     """Look at origins again, at once; opt-outs with exactly these patterns hold no longer.
 
+    Origins that fall under another opt-out stay out: a narrower one, or one that somebody adds meanwhile.
+
     Raises:
         StillOptedOut: as it says.
         UsageError: an origin was taken down.
+    """
+    _check_free(spark, patterns)
+    out, waiting = F.col("state") == str(OriginState.OPTED_OUT), F.col("next_due").isNotNull()
+    waiting = waiting | (F.col("state") != str(OriginState.ACTIVE))
+
+    def turn() -> tuple[StateChange, bool]:
+        removed = remove_opt_outs(spark, patterns)
+        rules = list(opt_outs(spark))
+
+        def select(origins: DataFrame, given: Sequence[Pattern]) -> DataFrame:
+            return _as_given_or_opted_out(_with_ruled(origins, rules), given)
+
+        found = _change(spark, patterns, OriginState.ACTIVE, waiting & ~F.col("ruled"), select)
+        ruled = _change(spark, patterns, OriginState.OPTED_OUT, ~out & F.col("ruled"), select) if rules else found
+        return replace(found, rules=removed), bool(removed or found.changed or ruled.changed)
+
+    return _until_it_holds(turn)
+
+
+def _check_free(spark: SparkSession, patterns: Sequence[Pattern]) -> None:
+    """Nothing that may not be resumed is among some patterns.
+
+    Raises:
+        StillOptedOut, UsageError: as ``resume``.
     """
     rules = opt_outs(spark)
     gone = OptOuts(map(Pattern, taken_down(spark)[0]))
@@ -83,9 +114,36 @@ def resume(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
         rule = rules.rule_for(pattern.url)
         if rule is not None and not any(rule.place == other.place for other in patterns):
             raise StillOptedOut(str(pattern), str(rule))
-    removed = remove_opt_outs(spark, patterns)
-    waiting = (F.col("state") != str(OriginState.ACTIVE)) | F.col("next_due").isNotNull()
-    return replace(_change(spark, patterns, OriginState.ACTIVE, waiting, _as_given_or_opted_out), rules=removed)
+
+
+def _until_it_holds(turn: Callable[[], tuple[StateChange, bool]]) -> StateChange:
+    """Take turns until one finds nothing to do; what all of them did.
+
+    Rules and states are in two tables: somebody who wants the contrary may change one while we change the other. Both
+    of us go on, and whoever changes something last has seen, after that, that all is as it wants.
+
+    Args:
+        turn: changes what is not as it must be; what it found, and whether it changed anything.
+
+    Raises:
+        TableBusy: others changed it back every time.
+    """
+    first, busy = turn()
+    changed, rules = first.changed, first.rules
+    for _ in range(ATTEMPTS):
+        if not busy:
+            return replace(first, changed=changed, rules=rules)
+        found, busy = turn()
+        changed, rules = changed + found.changed, rules + found.rules
+    raise TableBusy(ORIGINS.name, ATTEMPTS, "somebody opts out what is resumed here, or the reverse")
+
+
+def _with_ruled(origins: DataFrame, rules: Sequence[Pattern]) -> DataFrame:
+    """The rows with another column, ``ruled``: whether they fall under one of some opt-outs."""
+    ruled = _by_place(origins, rules).select("bucket", "url").distinct().withColumn("ruled", F.lit(True))
+    return origins.join(F.broadcast(ruled), ["bucket", "url"], "left").withColumn(
+        "ruled", F.coalesce("ruled", F.lit(False))
+    )
 
 
 def _as_given(origins: DataFrame, patterns: Sequence[Pattern]) -> DataFrame:

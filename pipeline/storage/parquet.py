@@ -73,16 +73,29 @@ def open_parquet_file(storage: Storage, path: str) -> Iterator[ArchiveFile]:
         MemoryError: there is not enough.
     """
     try:
-        with storage.open(path) as stream:
-            end = _read_end(stream)
-            sealed = _is_sealed(end)
-            if sealed and _crc(end[_SEAL_BYTES:]) != end[len(_SEAL) : _SEAL_BYTES]:
-                raise StoredFileDamaged(path, "its footer does not match its checksum")
-            metadata = pq.read_metadata(pa.BufferReader(_MAGIC + end[_SEAL_BYTES:])) if end else None
-            with ArchiveFile(stream, metadata, sealed=sealed) as file:
-                yield file
+        with storage.open(path) as stream, parquet_in(stream, path) as file:
+            yield file
     except FileMissing as error:
         raise StoredFileDamaged(path, "the file is gone") from error
+    except OSError as error:
+        raise StoredFileDamaged(path, str(error).partition("\n")[0]) from error
+
+
+@contextmanager
+def parquet_in(stream: BinaryIO, path: str) -> Iterator[ArchiveFile]:
+    """The same for a stream; damage names the path.
+
+    Raises:
+        StoredFileDamaged, MemoryError: as above.
+    """
+    try:
+        end = _read_end(stream)
+        sealed = _is_sealed(end)
+        if sealed and _crc(end[_SEAL_BYTES:]) != end[len(_SEAL) : _SEAL_BYTES]:
+            raise StoredFileDamaged(path, "its footer does not match its checksum")
+        metadata = pq.read_metadata(pa.BufferReader(_MAGIC + end[_SEAL_BYTES:])) if end else None
+        with ArchiveFile(stream, metadata, sealed=sealed) as file:
+            yield file
     except MemoryError:  # Arrow has an error of its own that is both
         raise
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.errors import CheckFailed
 from pipeline.fetch.parquet import PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.maintain.deletion_vectors import Positions
 from pipeline.model.tables import REFS, Table
@@ -20,6 +21,9 @@ from pipeline.takedown.doomed import KEY_COLUMNS, Doomed
 
 KEY_ROWS, CONTENT_ROWS = 65_536, 256
 """Rows of a batch, of ids alone and with their bytes."""
+
+UNREADABLE = (CheckFailed, LookupError, TypeError, ValueError, ArithmeticError)
+"""What reading a file with anything in it may end with; not that storage gives no answer."""
 
 _ROW_ID = pa.field("_row_id", pa.int64(), metadata={"PARQUET:field_id": "2147483540"})
 _SEQUENCE = pa.field("_last_updated_sequence_number", pa.int64(), metadata={"PARQUET:field_id": "2147483539"})

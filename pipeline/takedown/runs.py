@@ -6,36 +6,77 @@ import json
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+import pyarrow.compute as pc
+
 from pipeline.archive import begun_loads
-from pipeline.model.layout import Load, landed_table
+from pipeline.fsck.ledger import copies_where
+from pipeline.model.layout import FSCK, Load, landed_table
 from pipeline.model.tables import BY_NAME
 from pipeline.storage.interface import Storage
-from pipeline.takedown.doomed import Doomed
-from pipeline.takedown.rewrite_file import doomed_rows
+from pipeline.storage.parquet import open_parquet_file
+from pipeline.takedown.doomed import KEY_COLUMNS, Doomed
+from pipeline.takedown.rewrite_file import KEY_ROWS, UNREADABLE
 
 _NAMING = ("origin", "url")
 """Keys of JSON records that name the origin they are about."""
+
+_TEXTS = (".json", ".txt")
 
 
 def scrub_runs(storage: Storage, doomed: Doomed, check_lease: Callable[[], None]) -> list[str]:
     """Take doomed rows and records out of the folders of finished loads; the paths that were changed or deleted.
 
-    Of the touched buckets go what is left of landings, plans of origins, and what is quarantined with doomed rows.
-    Records of visits go out of manifests, verdicts and summaries. An unfinished load needs what it has; whoever
-    finishes it leaves out what was taken down.
+    Of the touched buckets go what is left of landings, plans of origins, and what is quarantined with doomed rows or
+    cannot be read. Records of visits go out of manifests, verdicts and summaries; one of these that is damaged or lost
+    is put back from its copy first, and goes if there is none and it names an origin. Reports of checks that name one
+    go. An unfinished load needs what it has; whoever finishes it leaves out what was taken down.
 
     Args:
         check_lease: called before each load.
     """
     urls = {url for named in doomed.urls.values() for url in named}
+    needles = needles_of(urls)
+    finished = [load for load, is_finished in begun_loads(storage).items() if is_finished]
+    check_lease()
+    _put_back(storage, finished, needles)
     changed: list[str] = []
-    for load, finished in begun_loads(storage).items():
-        if finished:
-            check_lease()
-            changed.extend(_delete(storage, load, doomed))
-            if urls:
-                changed.extend(_scrub(storage, load, urls))
+    for load in finished:
+        check_lease()
+        changed.extend(_delete(storage, load, doomed))
+        changed.extend(_scrub(storage, load, urls, needles))
+    changed.extend(_delete_reports(storage, needles))
     return changed
+
+
+def needles_of(urls: Collection[str]) -> list[bytes]:
+    """What a text that names one of some URLs has in it, JSON or not."""
+    return sorted({form for url in urls for form in (url.encode(), json.dumps(url)[1:-1].encode())})
+
+
+def names_any(text: bytes, needles: Collection[bytes]) -> bool:
+    """Whether a text has any of these in it."""
+    return any(needle in text for needle in needles)
+
+
+def _put_back(storage: Storage, loads: Collection[Load], needles: Collection[bytes]) -> None:
+    """Let records be what their copies say if these name an origin: else a damaged or lost one is not scrubbed now, and
+    names it again after a repair.
+    """
+    folders = tuple(f"{load.root}/" for load in loads)
+
+    def wanted(path: str, copy: bytes) -> bool:
+        return path.startswith(folders) and path.endswith(_TEXTS) and names_any(copy, needles)
+
+    for path, copy in copies_where(storage, wanted).items() if needles else ():
+        if storage.stat(path) is None or storage.read(path) != copy:
+            storage.replace(path, copy)
+
+
+def _delete_reports(storage: Storage, needles: Collection[bytes]) -> Iterator[str]:
+    for file in list(storage.walk(FSCK)):
+        if names_any(storage.read(file.path), needles):
+            storage.delete(file.path)
+            yield file.path
 
 
 def _delete(storage: Storage, load: Load, doomed: Doomed) -> Iterator[str]:
@@ -44,37 +85,62 @@ def _delete(storage: Storage, load: Load, doomed: Doomed) -> Iterator[str]:
             folder = f"{held}/bucket={bucket}"
             if storage.delete(folder, recursive=True):
                 yield folder
-        for attempt in storage.list(f"{load.root}/quarantine/bucket={bucket}"):
-            if any(_is_doomed(storage, file.path, doomed) for file in storage.walk(attempt.path)):
+        for attempt in storage.list(f"{load.quarantine}/bucket={bucket}"):
+            files = storage.walk(attempt.path) if attempt.is_dir else [attempt]
+            if any(_is_doomed(storage, file.path, doomed) for file in files):
                 # All of it: it may hold objects of the origin that no table ever had, so no tombstone names them.
                 storage.delete(attempt.path, recursive=True)
                 yield attempt.path
 
 
 def _is_doomed(storage: Storage, path: str, doomed: Doomed) -> bool:
+    """Whether evidence holds doomed rows, or nobody can tell: damaged files are put there."""
+    if path.endswith(".json"):
+        return _parsed(storage.read(path)) is None
     table = landed_table(path)
-    return table in BY_NAME and doomed_rows(storage, table, path, doomed) > 0
+    if table not in BY_NAME:
+        return True
+    try:
+        with open_parquet_file(storage, path) as file:
+            batches = file.iter_batches(KEY_ROWS, columns=list(KEY_COLUMNS[table]))
+            return any(pc.any(doomed.rows(table, batch)).as_py() for batch in batches)
+    except UNREADABLE:
+        return True
 
 
-def _scrub(storage: Storage, load: Load, urls: Collection[str]) -> Iterator[str]:
-    needles = [json.dumps(url)[1:-1].encode() for url in urls]
+def _scrub(storage: Storage, load: Load, urls: Collection[str], needles: Collection[bytes]) -> Iterator[str]:
     for file in list(storage.walk(load.root)):
-        if not file.path.endswith((".json", ".txt")):
+        if not file.path.endswith(_TEXTS):
             continue
-        text = storage.read(file.path)
-        if not any(needle in text for needle in needles):
-            continue
-        if file.path.endswith(".json"):
-            after = json.dumps(without(json.loads(text), urls), indent=1).encode()
-        else:
-            after = b"".join(line for line in text.splitlines(keepends=True) if _first_word(line) not in urls)
-        if after != text:
+        before = storage.read(file.path)
+        after = _without(file.path, before, urls) if names_any(before, needles) else before
+        if after is None:
+            storage.delete(file.path)
+        elif after != before:
             storage.replace(file.path, after)
-            yield file.path
+        else:
+            continue
+        yield file.path
+
+
+def _without(path: str, text: bytes, urls: Collection[str]) -> bytes | None:
+    """What a file is to say; None if nothing can be made of it."""
+    if path.endswith(".txt"):
+        return b"".join(line for line in text.splitlines(keepends=True) if _first_word(line) not in urls)
+    document = _parsed(text)
+    return None if document is None else json.dumps(without(document, urls), indent=1).encode()
+
+
+def _parsed(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """A JSON document; None for what is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _first_word(line: bytes) -> str:
-    return line.decode().partition(" ")[0].strip()
+    return line.decode(errors="replace").partition(" ")[0].strip()
 
 
 def without(value: Any, urls: Collection[str]) -> Any:  # noqa: ANN401 - any JSON value

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
+from io import BytesIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
+from pipeline.fsck.avro import avro_blocks
 from pipeline.maintain.iceberg import MaintainedTable
-from pipeline.model.layout import NIGHT_TAG, WAREHOUSE
+from pipeline.model.layout import CHECKSUMS, NIGHT_TAG, WAREHOUSE
 from pipeline.model.tables import ALL, BY_NAME, NAMESPACE
 from pipeline.model.visit import TAKEN_DOWN
 from pipeline.origins.opt_outs import OPT_OUTS
-from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Entry, Storage
-from pipeline.storage.parquet import open_parquet_file
+from pipeline.storage.parquet import open_parquet_file, parquet_in
+from pipeline.storage.paths import is_temporary
 from pipeline.tables.tombstones import (
     ANYWHERE,
     BY_OBJECT,
@@ -32,12 +34,15 @@ from pipeline.tables.tombstones import (
     TAKEDOWNS,
     Tombstone,
 )
+from pipeline.takedown.rewrite_file import UNREADABLE
+from pipeline.takedown.runs import names_any, needles_of
 
 _THREADS = 8
 _KEY_ROWS, _CONTENT_ROWS = 65_536, 256
 _IN_TABLE = re.compile(rf"{WAREHOUSE}/{NAMESPACE}/(\w+)/data/")
 _LANDED = re.compile(r"runs/[^/]+/(?:landing|quarantine)/.*/(\w+)(?:-\d+)?\.parquet")
-_TOMBSTONES = re.compile(r"runs/[^/]+/plan/tombstones/")
+_REFUSING = re.compile(rf"{WAREHOUSE}/{NAMESPACE}/(?:{TAKEDOWNS}|{OPT_OUTS})/|runs/[^/]+/plan/tombstones/")
+_EVIDENCE = re.compile(r"runs/[^/]+/quarantine/")
 
 
 class Until(StrEnum):
@@ -47,6 +52,7 @@ class Until(StrEnum):
     EXPIRED = "`pipeline maintain` runs, once maintain.snapshot_age_s has passed since the removal"
     SWEPT = "`pipeline maintain` sweeps it"
     LOADED = "its load is finished"
+    EVIDENCE = "`pipeline maintain` lets go of what audits left out, with the plan of its load"
     BY_HAND = "somebody deletes it: nothing of the archive will"
 
 
@@ -69,12 +75,14 @@ class Wanted:
         networks: of which everything was taken down.
         objects: ids by network.
         anywhere: ids wherever they are.
+        needles: what a text has in it that names one of the URLs.
     """
 
     urls: frozenset[str] = frozenset()
     networks: frozenset[int] = frozenset()
     objects: dict[int, frozenset[bytes]] = field(default_factory=dict)
     anywhere: frozenset[bytes] = frozenset()
+    needles: tuple[bytes, ...] = ()
 
     @classmethod
     def of(cls, stones: Collection[Tombstone]) -> Wanted:
@@ -83,11 +91,13 @@ class Wanted:
         for stone in stones:
             if stone.kind == OBJECT and stone.network is not None and stone.oid is not None:
                 objects.setdefault(stone.network, set()).add(stone.oid)
+        urls = frozenset(s.url for s in stones if s.kind == ORIGIN and s.url is not None)
         return cls(
-            frozenset(s.url for s in stones if s.kind == ORIGIN and s.url is not None),
+            urls,
             frozenset(s.network for s in stones if s.kind == NETWORK and s.network is not None),
             {network: frozenset(ids) for network, ids in objects.items()},
             frozenset(s.oid for s in stones if s.kind == ANYWHERE and s.oid is not None),
+            tuple(needles_of(urls)),
         )
 
 
@@ -105,15 +115,15 @@ def verify(spark: SparkSession, storage: Storage, wanted: Wanted) -> Verified:
 
     In the tables' files, landings and quarantine a row counts that is an object or belongs to an origin; so does one of
     ``contents`` whose bytes have the id, whatever id it says. In other Parquet files, results among them, every text
-    is compared with the URLs, every binary with the ids and by its SHA-1. Texts are searched for the URLs. The tables
-    of takedowns and opt-outs are left out, and so are the tombstones in plans: they must name what they refuse.
+    is compared with the URLs, every binary with the ids and by its SHA-1. All else, Avro inflated, is searched for the
+    URLs, and so is each copy that a recording of checksums keeps. What cannot be read counts as holding something. The
+    tables of takedowns and opt-outs are left out, and so are the tombstones in plans: they must name what they refuse.
     """
     referred = _referred(spark, storage)
-    refusing = tuple(f"{WAREHOUSE}/{NAMESPACE}/{table}/" for table in (TAKEDOWNS, OPT_OUTS))
-    found = [e for e in storage.walk() if not e.path.startswith(refusing) and not _TOMBSTONES.match(e.path)]
+    found = [entry for entry in storage.walk() if not _REFUSING.match(entry.path)]
 
     def look(entry: Entry) -> Holds | None:
-        what = _look(storage, entry, wanted)
+        what = _look(storage, entry.path, wanted)
         return None if what is None else Holds(entry.path, what[0], what[1], _until(entry.path, referred))
 
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -140,26 +150,70 @@ def _referred(spark: SparkSession, storage: Storage) -> dict[str, bool]:
 def _until(path: str, referred: dict[str, bool]) -> Until:
     if path in referred:
         return Until.REMOVED if referred[path] else Until.EXPIRED
-    if path.startswith(f"{WAREHOUSE}/{NAMESPACE}/"):
+    if is_temporary(path) or path.startswith(f"{WAREHOUSE}/{NAMESPACE}/"):
         return Until.SWEPT
+    if path.startswith(f"{CHECKSUMS}/"):
+        return Until.REMOVED
+    if _EVIDENCE.match(path):
+        return Until.EVIDENCE
     return Until.LOADED if path.startswith("runs/") else Until.BY_HAND
 
 
-def _look(storage: Storage, entry: Entry, wanted: Wanted) -> tuple[int, str] | None:
-    if entry.path.endswith(".parquet"):
-        match = _IN_TABLE.search(entry.path) or _LANDED.fullmatch(entry.path)
-        try:
-            with open_parquet_file(storage, entry.path) as file:
-                known = match is not None and match[1] in BY_NAME
-                rows = sum(_rows_of(match[1], file, wanted) if match and known else _rows(file, wanted))
-        except StoredFileDamaged as error:
-            return 0, f"it cannot be read: {error.problem}"
-        return (rows, "rows") if rows else None
-    if entry.path.endswith((".json", ".txt")) and wanted.urls:
-        text = storage.read(entry.path)
-        if any(json.dumps(url)[1:-1].encode() in text for url in wanted.urls):
-            return 0, "it names the URL"
-    return None
+def _look(storage: Storage, path: str, wanted: Wanted) -> tuple[int, str] | None:
+    """How many rows of a file hold something, and in which words; None if none does."""
+    if is_temporary(path):
+        return 0, "it cannot be read: its upload was not finished"
+    try:
+        if path.startswith(f"{CHECKSUMS}/"):
+            with open_parquet_file(storage, path) as recording:
+                return _in_copies(recording, wanted)
+        if path.endswith(".parquet"):
+            with open_parquet_file(storage, path) as file:
+                return _in_parquet(path, file, wanted)
+        return _in_text(path, storage.read(path), wanted)
+    except FileMissing:
+        return None
+    except UNREADABLE as error:
+        return None if storage.stat(path) is None else (0, f"it cannot be read: {_why(error)}")
+
+
+def _in_copies(recording: pq.ParquetFile, wanted: Wanted) -> tuple[int, str] | None:
+    """The same of the copies in a recording."""
+    found = [
+        (rows, f"the copy of {path}: {what}")
+        for batch in recording.iter_batches(64, columns=["path", "copy"])
+        for path, copy in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        if copy is not None and not _REFUSING.match(path)
+        for rows, what in [_in_copy(path, copy, wanted)]
+        if what
+    ]
+    return (sum(rows for rows, _ in found), "; ".join(what for _, what in found)) if found else None
+
+
+def _in_copy(path: str, copy: bytes, wanted: Wanted) -> tuple[int, str]:
+    try:
+        if not path.endswith(".parquet"):
+            return _in_text(path, copy, wanted) or (0, "")
+        with parquet_in(BytesIO(copy), path) as file:
+            return _in_parquet(path, file, wanted) or (0, "")
+    except UNREADABLE as error:
+        return 0, f"it cannot be read: {_why(error)}"
+
+
+def _why(error: Exception) -> str:
+    return error.problem if isinstance(error, StoredFileDamaged) else str(error)
+
+
+def _in_parquet(path: str, file: pq.ParquetFile, wanted: Wanted) -> tuple[int, str] | None:
+    match = _IN_TABLE.match(path) or _LANDED.fullmatch(path)
+    table = match[1] if match and match[1] in BY_NAME else None
+    rows = sum(_rows(file, wanted) if table is None else _rows_of(table, file, wanted))
+    return (rows, "rows") if rows else None
+
+
+def _in_text(path: str, text: bytes, wanted: Wanted) -> tuple[int, str] | None:
+    parts = avro_blocks(text) if path.endswith(".avro") and wanted.needles else [text]
+    return (0, "it names the URL") if any(names_any(part, wanted.needles) for part in parts) else None
 
 
 def _rows_of(table: str, file: pq.ParquetFile, wanted: Wanted) -> Iterator[int]:

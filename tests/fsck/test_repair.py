@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.storage.lease import Lease, Owner
 from tests.fsck.conftest import NIGHTS, Restored, Story
 from tests.fsck.flips import flip
 from tests.fsck.test_deep import doubled, forget_sizes, lost, other_bytes, other_message, other_sum, rewrite
@@ -120,3 +121,26 @@ def test_what_writers_did_wrong_is_put_right(
     said = intact.archive.ask("fsck", "--repair", "--deep")
     assert said["findings"] == []
     same_as(before, intact, tmp_path)
+
+
+def test_what_people_told_us_is_put_back(intact: Story) -> None:
+    """Tombstones, opt-outs and states are on record as soon as the command ends, whoever holds the archive."""
+    archive, url = intact.archive, intact.daemon.url(intact.repositories[0].name)
+    with Lease.acquire(archive.storage, Owner.here("other", "test")):
+        archive.ask("origins", "opt-out", "https://elsewhere.example/*")
+        archive.ask("origins", "pause", url)
+        archive.ask("takedown", "--object", "0" * 40, "--reason", "asked")
+    tables = [f"tables/code/{name}" for name in ("opt_outs", "takedowns", "origins")]
+    damaged = [max(intact.files(f"{table}/data/**/[!.]*.parquet"), key=written) for table in tables]
+    damaged += [max(intact.files(f"{table}/metadata/v*.metadata.json"), key=written) for table in tables]
+    before = {path: path.read_bytes() for path in damaged}
+    for path in damaged:
+        flip(path, 8 * (len(before[path]) // 2))
+    archive.ask("fsck", "--repair")
+    assert {path: path.read_bytes() for path in damaged} == before
+    rules = archive.ask("origins", "opt-out", "https://elsewhere.example/*")["rules"]
+    assert (rules, len(archive.ask("takedown", "--list"))) == (0, 1)
+
+
+def written(path: Path) -> int:
+    return path.stat().st_mtime_ns

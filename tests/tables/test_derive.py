@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import count, islice
+from typing import Any
+
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.model.layout import WAREHOUSE
-from pipeline.model.origin import Origin
+from pipeline.fsck.repair_derived import rebuild
+from pipeline.model.layout import WAREHOUSE, Load
+from pipeline.model.origin import Origin, bucket_of, network_id
 from pipeline.model.visit import VisitStatus
+from pipeline.night import derive as derive_module
 from pipeline.night import files as head_files
 from pipeline.night.blobs import contents_to_read
 from pipeline.night.derive import derive, read_derived
 from pipeline.night.files import mark_statement
 from pipeline.night.publish import publish
 from pipeline.storage import Storage
+from pipeline.tables.failures import SparkFailed
 from pipeline.tables.frames import MOST_BROADCAST
 from pipeline.tables.iceberg import IcebergTable
 from tests.tables.conftest import add, lease_held, night
@@ -304,3 +311,33 @@ def test_a_damaged_bucket_is_derived_once_it_is_readable(spark: SparkSession, st
 
 def parquet_of(path: str, bucket: int) -> bool:
     return f"/bucket={bucket}/" in path and path.endswith(".parquet")
+
+
+def test_a_repair_leaves_out_a_network_that_spark_cannot_derive(
+    spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others of the bucket have their rows again, and a later load derives it."""
+    urls = (f"https://example.org/{number}" for number in count())
+    sick, well = add(spark, *islice((url for url in urls if bucket_of(network_id(url), BUCKETS) == 1), 2))
+    landing = night_of(storage, 2)
+    for origin in (sick, well):
+        push_tree(landing, origin, {b"a.py": origin.url.encode()})
+    finish(spark, storage, landing)
+    before = state(spark)
+    real = derive_module.replace_files
+
+    def refuse(spark: SparkSession, load: Load, heads: pa.Table, *others: Any) -> None:
+        if sick.network in heads["network"].to_pylist():
+            raise SparkFailed("RuntimeException", "odd data")
+        real(spark, load, heads, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(derive_module, "replace_files", refuse)
+        done = rebuild(spark, storage, 1, (), lease_held)
+    assert "derived anew for 1 origins" in done[0]
+    assert "odd data" in done[1]
+    assert (paths(spark, well.url), paths(spark, sick.url)) == ({"a.py": "file"}, {})
+    later = night_of(storage, 3)
+    later.visit(well)
+    assert finish(spark, storage, later).left_out == {}
+    assert state(spark) == before

@@ -27,7 +27,8 @@ from pipeline.model.visit import VisitStatus
 from pipeline.night.derive import derive
 from pipeline.night.origins import add_origins
 from pipeline.night.publish import publish
-from pipeline.origins.states import pause, resume
+from pipeline.origins.opt_outs import opt_outs
+from pipeline.origins.states import opt_out, pause, resume
 from pipeline.storage import Storage
 from pipeline.submit.results import Lineage, write_result
 from pipeline.tables.doubles import find_doubles
@@ -92,16 +93,26 @@ class World:
             self.states.setdefault(self.url(member), OriginState.ACTIVE)
 
     def pause(self, writer: Writer, spark: SparkSession) -> None:
-        self._set(pause, writer, spark, OriginState.PAUSED)
+        self._set(pause, writer, spark, OriginState.PAUSED, stays=OriginState.OPTED_OUT)
+
+    def opt_out(self, writer: Writer, spark: SparkSession) -> None:
+        self._set(opt_out, writer, spark, OriginState.OPTED_OUT)
 
     def resume(self, writer: Writer, spark: SparkSession) -> None:
         self._set(resume, writer, spark, OriginState.ACTIVE)
 
-    def _set(self, change: Callable[..., object], writer: Writer, spark: SparkSession, state: OriginState) -> None:
+    def _set(
+        self,
+        change: Callable[..., object],
+        writer: Writer,
+        spark: SparkSession,
+        state: OriginState,
+        stays: OriginState | None = None,
+    ) -> None:
         named = self.known(writer)  # the others may be added before the commit, or after it
         if named:
             change(spark, [Pattern(url) for url in named])
-        self.states |= dict.fromkeys(named, state)
+        self.states |= {url: state for url in named if self.states[url] != stays}
 
     def fail(self, writer: Writer, spark: SparkSession) -> None:
         """A load in which visits failed."""
@@ -159,6 +170,9 @@ class World:
         assert sorted((row.url, row.state, row.last_status) for row in rows) == sorted(
             (url, str(state), self.visited.get(url)) for url, state in self.states.items()
         )
+        rules = opt_outs(self.spark)
+        ruled = {url for url in self.states if rules.rule_for(url) is not None}
+        assert ruled == {url for url, state in self.states.items() if state == OriginState.OPTED_OUT}
         theirs = mine.replace("url", "origin")
         found = see(self.spark, "repositories").rows().where(theirs).collect()
         assert sorted((row.origin, row.bytes) for row in found) == sorted(
@@ -198,7 +212,7 @@ def before_commit(number: int, act: Callable[[], None]) -> Iterator[Callable[[],
 
 writers = st.builds(
     Writer,
-    st.sampled_from(["add", "pause", "resume", "fail", "fetch", "submit", "rewrite"]),
+    st.sampled_from(["add", "pause", "resume", "opt_out", "fail", "fetch", "submit", "rewrite"]),
     st.frozensets(st.integers(0, MEMBERS - 1), min_size=1),
     st.integers(0, 9),
 )
@@ -212,6 +226,7 @@ ALL = frozenset(range(MEMBERS))
 @example(drawn=[Writer("fail", ALL, 1), Writer("add", ALL, 0), Writer("rewrite", ALL, 0)])
 @example(drawn=[Writer("fetch", frozenset({0}), 7), Writer("pause", ALL, 0), Writer("resume", ALL, 0)])
 @example(drawn=[Writer("fetch", frozenset({0}), 6), Writer("fetch", frozenset({0, 1}), 0)])
+@example(drawn=[Writer("opt_out", ALL, 1), Writer("resume", ALL, 1), Writer("opt_out", ALL, 0)])
 @given(drawn=st.lists(writers, min_size=2, max_size=4))
 def test_writers_end_as_if_they_had_taken_turns(drawn: list[Writer], spark: SparkSession, storage: Storage) -> None:
     with configured(spark, UNCOMPILED):

@@ -19,6 +19,7 @@ from pipeline.storage import Storage
 from pipeline.tables.iceberg import IcebergTable, full_name, in_buckets
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS
+from tests.tables.test_interleaved import before_commit
 
 HOST = "https://example.org"
 URLS = [f"{HOST}/{path}" for path in ("foo", "foobar", "owner/a", "owner/b.git", "owners/c")]
@@ -100,3 +101,34 @@ def test_a_change_is_made_again_when_another_writer_was_faster(
     assert run(opt_out, spark, URLS[0]).changed == 1
     (row,) = spark.table(full_name("origins")).where(f"url = '{URLS[0]}'").collect()
     assert (row["state"], row["last_visit"] is None, next(turn)) == ("opted_out", False, 2)
+
+
+@pytest.mark.parametrize("commit", [0, 1])
+@pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
+def test_of_opt_out_and_resume_at_once_the_last_one_holds(spark: SparkSession, *, known: bool, commit: int) -> None:
+    """Rule and states agree, also where the rule was there already and so nobody's commit of it conflicts."""
+    url = URLS[0]
+    for outer, inner, out in ((opt_out, resume, True), (resume, opt_out, False)):
+        if known:
+            run(opt_out, spark, url)
+        else:
+            run(resume, spark, url)
+        add(spark, *URLS)
+        if known and outer is opt_out:
+            set_active(spark)
+        with before_commit(commit, lambda: run(inner, spark, url)):  # noqa: B023 - called within
+            run(outer, spark, url)
+        assert (opt_outs(spark).rule_for(url) is not None, states(spark)[url] == "opted_out") == (out, out)
+
+
+def set_active(spark: SparkSession) -> None:
+    spark.sql(f"UPDATE {full_name('origins')} SET state = 'active'")
+
+
+def test_what_falls_under_a_narrower_opt_out_is_not_resumed(spark: SparkSession) -> None:
+    add(spark, *URLS)
+    run(opt_out, spark, f"{HOST}/*")
+    run(opt_out, spark, f"{HOST}/owner/*")
+    assert run(resume, spark, f"{HOST}/*").changed == 3
+    assert {url for url, state in states(spark).items() if state == "opted_out"} == {URLS[2], URLS[3]}
+    assert run(resume, spark, f"{HOST}/owner/*").changed == 2

@@ -1,0 +1,76 @@
+"""A load that was planned before its origin was taken down or opted out, and is published after that."""
+
+from __future__ import annotations
+
+from pyspark.sql import SparkSession
+
+from pipeline.model.origin import bucket_of
+from pipeline.model.pattern import Pattern
+from pipeline.night.derive import derive
+from pipeline.night.publish import publish
+from pipeline.origins.states import opt_out, pause
+from pipeline.storage import Storage
+from pipeline.tables.tombstones import (
+    BY_OBJECT,
+    BY_ORIGIN,
+    NETWORK,
+    OBJECT,
+    ORIGIN,
+    Tombstone,
+    add_tombstones,
+    current,
+    hidden_now,
+    set_removed,
+)
+from tests.tables.conftest import ADDED, add, lease_held, night
+from tests.tables.landing import BUCKETS, Landing, oid_of
+
+GONE, ALONE, FORK, OTHER = (f"https://example.org/{name}" for name in ("gone", "alone", "fork", "other"))
+
+
+def test_what_was_taken_down_after_the_plan_stays_hidden(spark: SparkSession, storage: Storage) -> None:
+    """Of an origin with a fork what only it has, of one alone its network; also if the removal was over by then."""
+    gone, alone, fork, other = add(spark, GONE, ALONE, (FORK, GONE), OTHER)
+    landing = Landing(storage, night(2))
+    shared = landing.tree(gone.network, {b"a": b"shared\n"})
+    mine = landing.tree(gone.network, {b"b": b"mine\n"})
+    going = landing.commit(gone.network, mine, message="going")
+    landing.push(gone, going)
+    landing.push(fork, landing.commit(gone.network, shared, message="staying"))
+    for origin in (alone, other):
+        landing.push(origin, landing.commit(origin.network, landing.tree(origin.network, {b"x": origin.url.encode()})))
+    objects = {going, mine, oid_of(b"blob", b"mine\n")}
+    places = {o.url: {"bucket": bucket_of(o.network, BUCKETS), "network": o.network} for o in (gone, alone)}
+    stones = [Tombstone("t1", OBJECT, ADDED, oid=oid, **places[GONE]) for oid in sorted(objects)]
+    add_tombstones(spark, [Tombstone("t1", ORIGIN, ADDED, url=GONE, **places[GONE]), *stones])
+    whole = Tombstone("t2", NETWORK, ADDED, **places[ALONE])
+    add_tombstones(spark, [Tombstone("t2", ORIGIN, ADDED, url=ALONE, **places[ALONE]), whole])
+    set_removed(spark, ["t1", "t2"])
+    assert not hidden_now(spark)
+
+    publish(spark, storage, landing.load, landing.write(), "run1", lease_held)
+    derive(spark, storage, landing.load, lease_held)
+    for table in BY_ORIGIN:
+        column = "url" if table == "origins" else "origin"
+        assert {row[column] for row in current(spark, table).collect()} == {FORK, OTHER}, table
+    for table in BY_OBJECT:
+        rows = current(spark, table).collect()
+        assert not {bytes(row.oid) for row in rows} & objects, table
+        assert {row.network for row in rows} <= {gone.network, other.network}, table
+    assert {row.name for row in current(spark, "head_blobs").collect()} == {"a", "x"}
+
+
+def test_what_was_opted_out_or_paused_after_the_plan_stays_so(spark: SparkSession, storage: Storage) -> None:
+    out, still = add(spark, GONE, OTHER)
+    landing = Landing(storage, night(2))
+    for origin in (out, still):
+        landing.push(origin, landing.commit(origin.network, landing.tree(origin.network, {b"x": b"x"})))
+    manifests = landing.write()
+    opt_out(spark, [Pattern(GONE)])
+    pause(spark, [Pattern(OTHER)])
+    publish(spark, storage, landing.load, manifests, "run1", lease_held)
+    rows = current(spark, "origins").collect()
+    assert {(row.url, row.state, row.last_status) for row in rows} == {
+        (GONE, "opted_out", "full"),
+        (OTHER, "paused", "full"),
+    }
