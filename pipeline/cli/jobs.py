@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 
 import click
@@ -15,7 +17,7 @@ from pipeline.errors import UsageError
 from pipeline.read.archive import Archive
 from pipeline.rules.cluster import running_threads
 from pipeline.submit.dry_run import dry_run
-from pipeline.submit.qualified import check_names
+from pipeline.submit.qualified import check_names, tables_read
 from pipeline.submit.read_only import check_read_only
 from pipeline.submit.run_job import list_jobs, run_job
 from pipeline.tables.content_plan import content_stays
@@ -95,14 +97,14 @@ def jobs(context: Context) -> None:
 def sql(context: Context, query: str, night: date | None, limit: int) -> None:
     """Ask the tables of a night a question: SELECT ... FROM commits, files, blobs, ... It reads and never writes."""
     context.archive()
-    archive = Archive(context.spark(), storage=context.storage)
-    archive.register_views(night)
-    try:
-        check_read_only(context.spark(), query)
-        check_names(context.spark(), query)
-        result = context.spark().sql(query)
-    except PySparkException as error:
-        raise UsageError(str(error).partition("\n\nJVM stacktrace")[0].strip()) from None
+    spark = context.spark()
+    with _querys_own_fault():
+        check_read_only(spark, query)
+        check_names(spark, query)
+        read = tables_read(spark, query)
+    Archive(spark, storage=context.storage).register_views(night, read)
+    with _querys_own_fault():
+        result = spark.sql(query)
     try:
         with told_plainly(context.storage.root_uri):
             _show(context, result, limit)
@@ -111,6 +113,14 @@ def sql(context: Context, query: str, night: date | None, limit: int) -> None:
         if isinstance(cause, PySparkException) and cause.getCondition():
             raise UsageError(f"the query failed: {error}") from None
         raise
+
+
+@contextmanager
+def _querys_own_fault() -> Iterator[None]:
+    try:
+        yield
+    except PySparkException as error:
+        raise UsageError(str(error).partition("\n\nJVM stacktrace")[0].strip()) from None
 
 
 def _show(context: Context, result: DataFrame, limit: int) -> None:

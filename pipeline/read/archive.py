@@ -172,14 +172,17 @@ class Archive:
         reader = Reader(self._storage, tuple(columns), head_only, function)
         return places.mapInArrow(reader.__call__, schema)
 
-    def register_views(self, night: date | None = None) -> date | None:
+    def register_views(self, night: date | None = None, read: Collection[str] | None = None) -> date | None:
         """Make every table's bare name mean that night, in SQL too, and fit shuffles to its size; return the night.
 
+        Args:
+            read: tables that will be read; None for all.
+
         Raises:
-            StoredFileDamaged: a footer is damaged, by which queries would pass rows by.
+            StoredFileDamaged: a footer of theirs is damaged, by which rows would be passed by.
         """
         shown = self.night(night)
-        self.check_footers([table.name for table in ALL], night=shown)
+        self.check_footers(BY_NAME if read is None else read, night=shown)
         self._fit_shuffles(shown)
         gone = hidden_now(self.spark)
         for table in ALL:

@@ -1,11 +1,13 @@
-"""Queries that name tables past the views of a night."""
+"""Which tables a query names, through the views of a night or past them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
-from pipeline.model.tables import NAMESPACE
+from pipeline.model.tables import BY_NAME, NAMESPACE
 from pipeline.submit.parsed import parts, strings
 from pipeline.tables.tombstones import hidden_now
 
@@ -34,8 +36,21 @@ def check_names(spark: SparkSession, query: str) -> None:
     """
     if not hidden_now(spark):
         return
-    for part in parts(spark, query):
-        if part.kind == "UnresolvedRelation":
-            name = strings(part.java.multipartIdentifier())
-            if NAMESPACE in (above.lower() for above in name[:-1]):
-                raise PastTheViews(".".join(name))
+    for name in _relations(spark, query):
+        if NAMESPACE in (above.lower() for above in name[:-1]):
+            raise PastTheViews(".".join(name))
+
+
+def tables_read(spark: SparkSession, query: str) -> frozenset[str]:
+    """The archive's tables that a query may read; also such as only share their name with what it reads.
+
+    Raises:
+        NotUnderstood, ParseException: as above.
+    """
+    return frozenset(part.lower() for name in _relations(spark, query) for part in name) & BY_NAME.keys()
+
+
+def _relations(spark: SparkSession, query: str) -> Iterator[list[str]]:
+    return (
+        strings(part.java.multipartIdentifier()) for part in parts(spark, query) if part.kind == "UnresolvedRelation"
+    )

@@ -41,7 +41,7 @@ def check_footers(
     Raises:
         StoredFileDamaged: the first file whose footer is damaged.
     """
-    if not storage.root_uri.startswith("file:"):
+    if not tables or not storage.root_uri.startswith("file:"):
         return
     reader = spark.read if tag is None else spark.read.option("versionAsOf", tag)
     files = reduce(

@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.submit import qualified
-from pipeline.submit.qualified import PastTheViews, check_names
+from pipeline.submit.qualified import PastTheViews, check_names, tables_read
 from pipeline.tables.tombstones import Hidden
 
 PAST = """
@@ -49,3 +49,17 @@ def test_while_nothing_is_hidden_any_name_will_do(session: SparkSession, monkeyp
     monkeypatch.setattr(qualified, "hidden_now", lambda spark: Hidden())
     for query in PAST.strip().splitlines():
         check_names(session, query)
+
+
+@pytest.mark.parametrize(
+    ("query", "tables"),
+    [
+        ("SELECT 1", set()),
+        ("SELECT count(*) FROM Commits JOIN archive.code.refs.tag_x USING (network)", {"commits", "refs"}),
+        ("SELECT 1 WHERE EXISTS (SELECT 1 FROM visits)", {"visits"}),
+        ("SELECT * FROM archive.results.language_census", set()),
+        ("DESCRIBE blobs", set()),
+    ],
+)
+def test_tables_that_a_query_reads(session: SparkSession, query: str, tables: set[str]) -> None:
+    assert tables_read(session, query) == tables
