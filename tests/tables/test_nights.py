@@ -170,12 +170,15 @@ def test_a_plan_names_due_origins_their_networks_and_files(spark: SparkSession, 
     assert read_plan(storage, load) == PlanSummary(1, {bucket: 1})
     rows = {row["url"]: row for row in plan_rows(storage, load, bucket)}
     assert set(rows) == {URL, FORK}
-    assert (rows[FORK]["due"], rows[FORK]["first_visit"], rows[FORK]["refs"]) == (True, True, [])
+    assert (rows[FORK]["due"], rows[FORK]["first_visit"]) == (True, True)
     assert rows[FORK]["fork_of"] == URL
     assert (rows[URL]["due"], rows[URL]["first_visit"], rows[URL]["network"]) == (False, False, origin.network)
-    refs = {ref["name"]: ref for ref in rows[URL]["refs"]}
+    planned = plan_rows(storage, load, bucket, "refs")
+    assert [(row["url"], row["name"]) for row in planned if row["url"] == FORK] == [(FORK, None)]
+    refs = {row["name"]: row for row in planned if row["url"] == URL}
     assert refs[b"HEAD"]["symref"] == b"refs/heads/main"
-    assert refs[b"refs/heads/main"] == {"name": b"refs/heads/main", "target": two, "peeled": None, "symref": None}
+    main = {"network": origin.network, "url": URL, "target": two, "peeled": None, "symref": None}
+    assert refs[b"refs/heads/main"] == {"name": b"refs/heads/main", **main}
     assert refs[b"refs/tags/v1"]["peeled"] == one
     assert set(refs) == {b"HEAD", b"refs/heads/main", b"refs/tags/v1"}
     files = plan_rows(storage, load, bucket, "files")
@@ -202,8 +205,8 @@ def test_non_utf8_refs_are_planned_exactly(spark: SparkSession, storage: Storage
     publish(spark, storage, landing.load, landing.write(), "run1", lease_held)
     load = Load.of_night(night(3))
     write_plan(spark, storage, load, BUCKETS)
-    (row,) = plan_rows(storage, load, origin.network % BUCKETS)
-    assert [ref["name"] for ref in row["refs"]] == [b"refs/heads/\xe9"]
+    (row,) = plan_rows(storage, load, origin.network % BUCKETS, "refs")
+    assert row["name"] == b"refs/heads/\xe9"
 
 
 def test_adding_and_creating_again_change_nothing(spark: SparkSession) -> None:
