@@ -373,7 +373,7 @@ def test_a_kill_around_a_verdict(
         raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"pipeline.tables.{module}.{name}", crash)
+        patch.setattr(f"pipeline.night.{module}.{name}", crash)
         with pytest.raises(Crash):
             publish(spark, storage, landing.load, manifests, "run1", lease_held)
     publish(spark, storage, landing.load, manifests, "run2", lease_held)
