@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.fetch.planned_refs import BATCH_ROWS, NESTED
 from pipeline.model.layout import Load
 from pipeline.storage.interface import Storage
-from pipeline.storage.parquet import open_parquet_file
+from pipeline.storage.parquet import ArchiveFile, open_parquet_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +59,20 @@ def read_bucket_plan(storage: Storage, load: Load, bucket: int) -> BucketPlan:
     """
     origins, refs = [], _parquet_files(storage, f"{load.plan_refs}/bucket={bucket}")
     for path in _parquet_files(storage, f"{load.plan_origins}/bucket={bucket}"):
-        origins += [PlannedOrigin(**row) for row in _rows(storage, path, list(PlannedOrigin.__dataclass_fields__))]
-        if _has_refs(storage, path):
-            refs.append(path)
+        with open_parquet_file(storage, path) as file:
+            origins += [PlannedOrigin(**row) for row in _rows(file, list(PlannedOrigin.__dataclass_fields__))]
+            if NESTED in file.schema_arrow.names:
+                refs.append(path)
     files: dict[str, list[str]] = {}
     for path in _parquet_files(storage, f"{load.plan_files}/bucket={bucket}"):
-        for row in _rows(storage, path, ["table", "uri"]):
-            files.setdefault(row["table"], []).append(relative_path(storage, row["uri"]))
+        with open_parquet_file(storage, path) as file:
+            for row in _rows(file, ["table", "uri"]):
+                files.setdefault(row["table"], []).append(relative_path(storage, row["uri"]))
     tombstones: dict[int | None, set[bytes]] = {}
     for path in _parquet_files(storage, f"{load.plan_tombstones}/bucket={bucket}"):
-        for row in _rows(storage, path, ["network", "oid"]):
-            tombstones.setdefault(row["network"], set()).add(row["oid"])
+        with open_parquet_file(storage, path) as file:
+            for row in _rows(file, ["network", "oid"]):
+                tombstones.setdefault(row["network"], set()).add(row["oid"])
     taken_down = {network: frozenset(oids) for network, oids in tombstones.items()}
     return BucketPlan(bucket, tuple(origins), files, taken_down, tuple(refs))
 
@@ -78,15 +81,9 @@ def _parquet_files(storage: Storage, folder: str) -> list[str]:
     return [entry.path for entry in storage.list(folder) if entry.path.endswith(".parquet")]
 
 
-def _rows(storage: Storage, path: str, columns: list[str]) -> Iterator[dict[str, Any]]:
-    with open_parquet_file(storage, path) as file:
-        for batch in file.iter_batches(BATCH_ROWS, columns=columns):
-            yield from batch.to_pylist()
-
-
-def _has_refs(storage: Storage, path: str) -> bool:
-    with open_parquet_file(storage, path) as file:
-        return NESTED in file.schema_arrow.names
+def _rows(file: ArchiveFile, columns: list[str]) -> Iterator[dict[str, Any]]:
+    for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+        yield from batch.to_pylist()
 
 
 def relative_path(storage: Storage, uri: str) -> str:

@@ -80,7 +80,7 @@ class Known:
     ) -> Iterator[tuple[str, pa.RecordBatch]]:
         for path in self._files[table]:
             with open_parquet_file(self._storage, path) as file:
-                groups = [g for g in range(file.num_row_groups) if _may_hold(file, g, network)]
+                groups = [g for g in range(file.num_row_groups) if file.may_hold(g, "network", [network])]
                 narrow = [g for g in groups if _has_any(file, g, network, wanted)] if columns != ["oid"] else groups
                 if not narrow:
                     continue
@@ -101,11 +101,6 @@ def _match(batch: pa.RecordBatch, network: int, wanted: pa.Array) -> pa.Array:
 def _has_any(file: ArchiveFile, group: int, network: int, wanted: pa.Array) -> bool:
     ids = file.iter_batches(BATCH_ROWS, row_groups=[group], columns=["network", "oid"])
     return any(pc.any(_match(batch, network, wanted)).as_py() for batch in ids)
-
-
-def _may_hold(file: ArchiveFile, group: int, network: int) -> bool:
-    bounds = file.bounds(group, "network")
-    return bounds is None or bounds[0] <= network <= bounds[1]
 
 
 def _seconds(row: Mapping[str, object], role: str) -> int | None:

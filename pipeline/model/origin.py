@@ -138,7 +138,7 @@ def _why_no_authority(authority: str) -> str:
 
 def _refuse_secrets(rest: str) -> None:
     """Look for a login behind the host, however often it was percent-encoded."""
-    plain = unicodedata.normalize("NFKC", _decoded(rest))
+    plain = unicodedata.normalize("NFKC", decoded(rest))
     if re.search(r":[^@]*@", plain) or has_secret_shape(plain):
         raise BadOriginUrl("", "user names and passwords do not belong in an origin's URL")
     path, _, query = plain.partition("#")[0].partition("?")
@@ -148,7 +148,8 @@ def _refuse_secrets(rest: str) -> None:
             raise BadOriginUrl("", "a parameter of it carries a login, which does not belong in an origin's URL")
 
 
-def _decoded(text: str) -> str:
+def decoded(text: str) -> str:
+    """Without percent signs, however often the text was encoded."""
     while (once := unquote(text)) != text:
         text = once
     return text

@@ -7,10 +7,9 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import unquote
 
 from pipeline.errors import UsageError
-from pipeline.model.origin import check_url
+from pipeline.model.origin import check_url, decoded
 
 T = TypeVar("T")
 
@@ -72,10 +71,8 @@ def _host_and_segments(url: str) -> tuple[str, list[str]]:
 
 
 def _plain(path: str) -> str:
-    """Decoded however often it was encoded, in one case and one form of its letters."""
-    while (once := unquote(path)) != path:
-        path = once
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold())
+    """Decoded, in one case and one form of its letters."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", decoded(path)).casefold())
 
 
 @dataclass(frozen=True, slots=True)

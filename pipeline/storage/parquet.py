@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -57,6 +57,11 @@ class ArchiveFile(pq.ParquetFile):  # type: ignore[misc]
         """The least and the greatest value of a column in a row group; None if nothing that was checked tells."""
         said = self.statistics(group, column) if self.sealed else None
         return (said.min, said.max) if said is not None and said.has_min_max else None
+
+    def may_hold(self, group: int, column: str, values: Iterable[Any]) -> bool:
+        """Whether a row group may have one of some values in a column, as far as what was checked tells."""
+        bounds = self.bounds(group, column)
+        return bounds is None or any(bounds[0] <= value <= bounds[1] for value in values)
 
     def statistics(self, group: int, column: str) -> pq.Statistics | None:
         """What the footer says of a column in a row group, whether it was checked or not."""
@@ -120,15 +125,6 @@ def open_data_file(storage: Storage, uri: str) -> Iterator[ArchiveFile]:
         if error.path != path:
             raise
         raise StoredFileDamaged(uri, error.problem) from error
-
-
-def may_hold(file: ArchiveFile, group: int, column: str, value: object) -> bool:
-    """Whether a row group may have a value in a column that stands before any nested one, as its footer says.
-
-    For files of which a missing row is noticed: the footer may be damaged. Elsewhere see ``ArchiveFile.bounds``.
-    """
-    said = file.statistics(group, column)
-    return said is None or not said.has_min_max or said.min <= value <= said.max
 
 
 def check_bounds(storage: Storage, uri: str, columns: Collection[str]) -> None:

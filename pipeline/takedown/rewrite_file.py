@@ -58,7 +58,7 @@ def doomed_rows(storage: Storage, table: str, path: str, doomed: Doomed) -> int:
         return 0
     columns = list(KEY_COLUMNS[table])
     with open_parquet_file(storage, path) as file:
-        groups = [group for group in range(file.num_row_groups) if _may_hold(file, group, networks)]
+        groups = [group for group in range(file.num_row_groups) if file.may_hold(group, "network", networks)]
         if not groups:
             return 0
         batches = file.iter_batches(KEY_ROWS, row_groups=groups, columns=columns)
@@ -144,8 +144,3 @@ def _with_row_ids(rows: pa.Table, positions: Positions, source: Source) -> pa.Ta
         else:
             rows = rows.append_column(field, value)
     return rows
-
-
-def _may_hold(file: ArchiveFile, group: int, networks: frozenset[int]) -> bool:
-    bounds = file.bounds(group, "network")
-    return bounds is None or any(bounds[0] <= network <= bounds[1] for network in networks)
