@@ -84,10 +84,9 @@ def _mend(context: Context) -> Mended:
     context.archive()
     with hold(context.workplace(None), "doctor") as holder:
         run = holder.run("doctor")
-        spark = run.spark()
-        rows = mend_doubles(spark, run.check_lease)
-        gone = tuple(night for night in nights(spark) if night > newest_possible(today()))
-        retire_nights(spark, gone, time.time(), run.check_lease)
+        rows = mend_doubles(run.writer())
+        gone = tuple(night for night in nights(run.spark()) if night > newest_possible(today()))
+        retire_nights(run.writer(), gone, time.time())
         keep_record(context.storage)
         return Mended(rows, gone)
 

@@ -7,8 +7,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyspark.sql import SparkSession
-
 from pipeline.archive import begun_loads
 from pipeline.config import Config
 from pipeline.fsck.branches import BranchedTable
@@ -21,19 +19,19 @@ from pipeline.fsck.salvage import Ids
 from pipeline.storage.interface import Storage
 from pipeline.tables.failures import told_plainly
 from pipeline.tables.iceberg import LOAD_PROPERTY
+from pipeline.tables.writer import Writer
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Repairer:
-    """What a repair works with; ``check_lease`` raises when this run may not write any more."""
+    """What a repair works with."""
 
-    spark: Callable[[], SparkSession]
+    writer: Callable[[], Writer]
     storage: Storage
     config: Config
     scratch: Path
-    check_lease: Callable[[], None]
 
     def repair(self, findings: Collection[Finding]) -> list[str]:
         """Repair objects and derived tables; what was done, one sentence each.
@@ -48,8 +46,8 @@ class Repairer:
             for bucket, files in sorted(at_fault(findings).items()):
                 logger.info("bucket %d: repairing %s", bucket, ", ".join(files) or "what is missing")
                 done += BucketRepair(
-                    self.spark(), self.storage, self.config, bucket, files, _wrong_blobs(findings, bucket),
-                    self.scratch, self.check_lease,
+                    self.writer(), self.storage, self.config, bucket, files, _wrong_blobs(findings, bucket),
+                    self.scratch,
                 ).run()  # fmt: skip
                 for table, paths in files.items():
                     bad.setdefault(table, set()).update(paths)
@@ -58,7 +56,7 @@ class Repairer:
                 {f.bucket for f in derived if f.bucket is not None and f.kind is not Kind.SIDE_CHECKSUM}
             ):
                 mine = {f.path for f in derived if f.bucket == bucket and f.path}
-                done += rebuild(self.spark(), self.storage, bucket, mine, self.check_lease)
+                done += rebuild(self.writer(), self.storage, bucket, mine)
                 for table in DERIVED:
                     bad.setdefault(table, set()).update(mine)
             for table, paths in bad.items():
@@ -71,8 +69,7 @@ class Repairer:
         """Past states that are no night and name a file at fault go; those that tell that a load is published stay."""
         folder = table_folders(self.storage)[f"code.{table}"]
         unfinished = {load.name for load, finished in begun_loads(self.storage).items() if not finished}
-        branched = BranchedTable(self.spark(), table)
-        self.check_lease()
+        branched = self.writer().open(BranchedTable, table)
         forget_states_with(
             branched,
             read_table(self.storage, f"code.{table}", folder),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import date
-
-from pyspark.sql import SparkSession
 
 from pipeline.fsck.branches import BranchedTable
 from pipeline.fsck.named import TableFiles, read_table
@@ -13,14 +11,13 @@ from pipeline.model.layout import WAREHOUSE, Load
 from pipeline.model.tables import FILES, HEAD_BLOBS, NAMESPACE, REPOSITORIES
 from pipeline.night.derive import derive_all_fit, owe
 from pipeline.storage.interface import Storage
-from pipeline.tables.iceberg import IcebergTable, NewFile, full_name
+from pipeline.tables.iceberg import NewFile, full_name
+from pipeline.tables.writer import Writer
 
 DERIVED = (FILES.name, HEAD_BLOBS.name, REPOSITORIES.name)
 
 
-def rebuild(
-    spark: SparkSession, storage: Storage, bucket: int, bad: Collection[str], check_lease: Callable[[], None]
-) -> list[str]:
+def rebuild(writer: Writer, storage: Storage, bucket: int, bad: Collection[str]) -> list[str]:
     """Empty a bucket of the derived tables and derive it anew; what was done.
 
     Killed on the way, or with a network that Spark cannot derive, the bucket is derived with the next load. Past nights
@@ -31,18 +28,17 @@ def rebuild(
         bad: files at fault, by path.
     """
     before = {name: _read(storage, name) for name in DERIVED}
-    check_lease()
+    writer.check_lease()
     owe(storage, bucket, "a repair has emptied it")
     for name in DERIVED:
-        check_lease()
-        with IcebergTable(spark, name).committing():
-            spark.sql(f"DELETE FROM {full_name(name)} WHERE bucket = {bucket}")  # noqa: S608 - names of ours
-    derived = derive_all_fit(spark, storage, Load(date.max, "repair"), [bucket], check_lease)
+        with writer.table(name).committing():
+            writer.spark.sql(f"DELETE FROM {full_name(name)} WHERE bucket = {bucket}")  # noqa: S608 - names of ours
+    derived = derive_all_fit(writer, storage, Load(date.max, "repair"), [bucket])
     done = [f"bucket {bucket}: {', '.join(DERIVED)} derived anew for {derived.moved} origins"]
     if bucket in derived.left_out:
         return [*done, f"bucket {bucket}: not all of it, a later load tries it again: {derived.left_out[bucket]}"]
     for name in DERIVED:
-        done += _heal_nights(spark, storage, name, before[name], bucket, set(bad), check_lease)
+        done += _heal_nights(writer, storage, name, before[name], bucket, set(bad))
     return done
 
 
@@ -55,13 +51,12 @@ def _files(table: TableFiles, snapshot: int | None, bucket: int) -> set[str]:
 
 
 def _heal_nights(
-    spark: SparkSession,
+    writer: Writer,
     storage: Storage,
     name: str,
     before: TableFiles,
     bucket: int,
     bad: set[str],
-    check_lease: Callable[[], None],
 ) -> list[str]:
     done = []
     after = _read(storage, name)
@@ -74,11 +69,9 @@ def _heal_nights(
         if mine != replaced:
             done.append(f"bucket {bucket}: {name} of {', '.join(sorted(tags))} stays damaged, HEAD has moved since")
             continue
-        check_lease()
-        table = BranchedTable(spark, name)
+        table = writer.open(BranchedTable, name)
         table.begin(storage, snapshot, bucket, mine)
         table.add(new)
-        check_lease()
         table.become_tags(tags)
         done.append(f"bucket {bucket}: {name} of {', '.join(sorted(tags))} has its rows again")
     return done

@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.config import Config
@@ -26,9 +26,10 @@ from pipeline.model.manifest import Manifest
 from pipeline.model.tables import BY_NAME, NAMESPACE, OBJECT_TABLES
 from pipeline.storage.interface import Storage
 from pipeline.tables.frames import local_frame
-from pipeline.tables.iceberg import IcebergTable, NewFile, full_name
+from pipeline.tables.iceberg import NewFile, full_name
 from pipeline.tables.session import split_freely
 from pipeline.tables.tombstones import tombstone_ids
+from pipeline.tables.writer import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -65,14 +66,13 @@ class BucketRepair:
         done: what was done, one sentence each.
     """
 
-    spark: SparkSession
+    writer: Writer
     storage: Storage
     config: Config
     bucket: int
     bad: Mapping[str, Collection[str]]
     refused: Ids
     scratch: Path
-    check_lease: Callable[[], None]
     states: dict[str, int] = field(default_factory=dict)
     live: dict[str, Ids] = field(default_factory=dict)
     new: dict[str, list[NewFile]] = field(default_factory=dict)
@@ -92,7 +92,6 @@ class BucketRepair:
         for name in TABLES:
             at = current[f"code.{name}"]
             if at is not None:
-                self.check_lease()
                 self.states[name] = self._table(name).begin(self.storage, at, self.bucket, self.bad.get(name, ()))
                 self.live[name] = self._ids(name)
         for name in TABLES:
@@ -102,7 +101,6 @@ class BucketRepair:
             self._fetch(lacking)
         for name in TABLES:
             if name in self.states:
-                self.check_lease()
                 if self.bad.get(name) or self.new.get(name):
                     self._table(name).become_current()
                 else:
@@ -115,7 +113,7 @@ class BucketRepair:
         return self.done
 
     def _table(self, name: str) -> BranchedTable:
-        return BranchedTable(self.spark, name)
+        return self.writer.open(BranchedTable, name)
 
     def _tables(self) -> dict[str, TableFiles]:
         names = [f"code.{table}" for table in BY_NAME]
@@ -125,10 +123,10 @@ class BucketRepair:
         }
 
     def _ids(self, name: str) -> Ids:
-        return self._ids_of(self.spark.read.option("branch", BRANCH).table(full_name(name)))
+        return self._ids_of(self.writer.spark.read.option("branch", BRANCH).table(full_name(name)))
 
     def _ids_of(self, rows: DataFrame) -> Ids:
-        with split_freely(self.spark):
+        with split_freely(self.writer.spark):
             found = rows.where(F.col("bucket") == self.bucket).select("network", "oid").toArrow()
         return set(zip(found["network"].to_pylist(), found["oid"].to_pylist(), strict=True))
 
@@ -156,7 +154,7 @@ class BucketRepair:
 
         Nor is what was taken down. Of a blob that was taken down wherever it is, the row in ``blobs`` stays.
         """
-        stones = tombstone_ids(self.spark)
+        stones = tombstone_ids(self.writer.spark)
         ids = set() if stones is None else {(r["network"], bytes(r["oid"])) for r in stones.collect()}
         anywhere = frozenset(oid for network, oid in ids if network is None)
         if name == "blobs":
@@ -166,7 +164,7 @@ class BucketRepair:
     def _lacking(self) -> set[int]:
         """Networks of which something is missing now."""
         tables = self._tables()
-        findings = examine_states(self.spark, self.storage, tables, self.bucket, self.states)
+        findings = examine_states(self.writer.spark, self.storage, tables, self.bucket, self.states)
         return {
             finding.network
             for finding in findings
@@ -179,7 +177,7 @@ class BucketRepair:
             known = {**self.live, "blobs": self._whole_blobs()}
             del known["contents"]
             landed = fetch_again(
-                self.spark, self.storage, self.config, load, self.bucket, networks, known, self.scratch
+                self.writer.spark, self.storage, self.config, load, self.bucket, networks, known, self.scratch
             )
             if landed is None:
                 self.done.append(
@@ -206,7 +204,7 @@ class BucketRepair:
     def _whole_blobs(self) -> Ids:
         """Blobs whose row and bytes are both there, or whose bytes never were to be."""
         stored = F.col("stored") != "yes"
-        rows = self.spark.read.option("branch", BRANCH).table(full_name("blobs"))
+        rows = self.writer.spark.read.option("branch", BRANCH).table(full_name("blobs"))
         found = rows.where((F.col("bucket") == self.bucket) & stored).select("network", "oid").toArrow()
         never = set(zip(found["network"].to_pylist(), found["oid"].to_pylist(), strict=True))
         return (self.live["blobs"] & self.live["contents"]) | never
@@ -223,7 +221,6 @@ class BucketRepair:
                 return
             place = f"{WAREHOUSE}/{NAMESPACE}/{name}/data/bucket={self.bucket}/{PREFIX}{uuid4().hex}.parquet"
             sent = self.storage.upload(made, place)
-        self.check_lease()
         new = [NewFile(self.storage.uri(sent.path), self.bucket)]
         self._table(name).add(new)
         self.states[name] = self._table(name).head()
@@ -238,34 +235,31 @@ class BucketRepair:
             mine = {file.path: file for file in before.live(snapshot) if file.bucket == self.bucket}
             if bad.isdisjoint(mine):
                 continue
-            self.check_lease()
             table = self._table(name)
             table.begin(self.storage, snapshot, self.bucket, bad)
             if in_current and all(file.role is Role.DATA for file in mine.values()) and bad <= mine.keys():
                 table.add(self.new.get(name, []))
             else:
                 self._insert_missing(name)
-            self.check_lease()
             table.become_tags(tags)
             self.done.append(f"bucket {self.bucket}: {name} of {', '.join(sorted(tags))} has its rows again")
 
     def _complete_nights(self, name: str, before: TableFiles) -> None:
         """Rows that were nowhere go to those nights too that have others of their network and not them."""
         for snapshot, tags in before.tags_at().items():
-            rows = self.spark.read.option("versionAsOf", snapshot).table(full_name(name))
+            rows = self.writer.spark.read.option("versionAsOf", snapshot).table(full_name(name))
             have = self._ids_of(rows)
             networks = {network for network, _ in have}
             lacking = {key for key in self.added[name] if key not in have and key[0] in networks}
             if not lacking:
                 continue
-            self.check_lease()
             table = self._table(name)
             table.begin(self.storage, snapshot, self.bucket, ())
             if lacking == self.added[name]:
                 table.add(self.new[name])
             else:
                 view = f"lacking_{name}"
-                F.broadcast(local_frame(self.spark, sorted(lacking), _IDS)).createOrReplaceTempView(view)
+                F.broadcast(local_frame(self.writer.spark, sorted(lacking), _IDS)).createOrReplaceTempView(view)
                 wanted = f"(network, oid) IN (SELECT network, oid FROM {view})"  # noqa: S608 - names of ours
                 self._insert_missing(name, wanted)
             table.become_tags(tags)
@@ -276,8 +270,8 @@ class BucketRepair:
         columns = ", ".join(BY_NAME[name].column_names)
         full = full_name(name)
         there = f"SELECT network, oid FROM {full}.branch_{BRANCH} WHERE bucket = {self.bucket}"  # noqa: S608 - names of ours
-        with IcebergTable(self.spark, name).committing():
-            self.spark.sql(
+        with self.writer.table(name).committing():
+            self.writer.spark.sql(
                 f"INSERT INTO {full}.branch_{BRANCH} SELECT {columns} FROM {full} "  # noqa: S608 - names of ours
                 f"WHERE bucket = {self.bucket} AND {wanted} AND (network, oid) NOT IN ({there})"
             )

@@ -30,6 +30,7 @@ from pipeline.fsck.repair import Repairer
 from pipeline.fsck.state import Progress, digest_of, keep_report
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
+from pipeline.tables.writer import Writer
 from pipeline.workflows.run import new_run_id
 
 logger = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ def run_fsck(
         done = put_back(storage, total.findings, lease.check)
         if done:  # what the metadata name is known only now
             total = _check(storage, spark, deep=deep, buckets=buckets)
-        done += Repairer(spark, storage, config, scratch, lease.check).repair(total.findings)
+        done += Repairer(lambda: Writer(spark(), lease.check), storage, config, scratch).repair(total.findings)
         if done:
             total = _check(storage, spark, deep=deep, buckets=_touched(total.findings, buckets))
         return _report(storage, total, deep=deep, buckets=buckets, done=done, began=began)

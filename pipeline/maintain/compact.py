@@ -29,6 +29,7 @@ from pipeline.tables.damage import damaged_file
 from pipeline.tables.failures import told_plainly
 from pipeline.tables.iceberg import NewFile, full_name
 from pipeline.tables.rewrite import Seen, see
+from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def bucket_stats(spark: SparkSession) -> list[BucketStats]:
 
 
 def compact(
-    spark: SparkSession,
+    writer: Writer,
     storage: Storage,
     settings: MaintainSection,
     chosen: Iterable[BucketStats],
@@ -81,7 +82,6 @@ def compact(
     *,
     scratch: Path,
     renew: bool,
-    check_lease: Callable[[], None],
     on_damage: Callable[[str], None] = lambda path: None,
 ) -> Iterator[Compacted]:
     """Compact bucket after bucket until the budget is spent. One commit a bucket.
@@ -93,7 +93,6 @@ def compact(
         chosen: the buckets, in order.
         scratch: a local folder, which need not exist.
         renew: set ``at_head`` of contents as ``files`` has it now; only while every load is finished.
-        check_lease: raises when this run may not write any more; called before each commit.
         on_damage: is given each damaged file, which is logged in any case.
     """
     began, spent = time.monotonic(), 0
@@ -103,9 +102,7 @@ def compact(
             return
         try:
             with told_plainly(storage.root_uri):
-                done = compact_bucket(
-                    spark, storage, stats, settings, scratch=scratch, renew=renew, check_lease=check_lease
-                )
+                done = compact_bucket(writer, storage, stats, settings, scratch=scratch, renew=renew)
         except FilesChanged as error:
             log.warning("bucket %d: %s", stats.bucket, error)
             continue
@@ -119,14 +116,13 @@ def compact(
 
 
 def compact_bucket(
-    spark: SparkSession,
+    writer: Writer,
     storage: Storage,
     stats: BucketStats,
     settings: MaintainSection,
     *,
     scratch: Path,
     renew: bool,
-    check_lease: Callable[[], None],
 ) -> Compacted:
     """Compact one bucket; see ``compact``.
 
@@ -134,25 +130,24 @@ def compact_bucket(
         FilesChanged: as it says; what was written is swept later.
     """
     began = time.monotonic()
-    iceberg, table = MaintainedTable(spark, stats.table), TABLES[stats.table]
+    iceberg, table = writer.open(MaintainedTable, stats.table), TABLES[stats.table]
     current = iceberg.current()
     assert current is not None
     old = iceberg.scan_bucket(current.id, stats.bucket)
-    files = see(spark, FILES.name)
-    at_head = _at_head(spark, storage, files, stats.bucket) if renew and table is CONTENTS else None
+    files = see(writer.spark, FILES.name)
+    at_head = _at_head(writer.spark, storage, files, stats.bucket) if renew and table is CONTENTS else None
     if old.deletes:
-        keys = _live_keys(spark, table, stats.bucket, current.id)
+        keys = _live_keys(writer.spark, table, stats.bucket, current.id)
     else:
         keys = read_keys(storage, table, [file.location() for file in old.data])
     rows = in_order(keys, at_head)
     with tempfile.TemporaryDirectory(prefix="compact-", dir=scratch) as folder:
-        writer = _Writer(table, Path(folder), settings.compact_level)
+        made = _Files(table, Path(folder), settings.compact_level)
         for part in parts(rows, settings.compact_bytes):
-            writer.write(fetch(storage, table, part))
+            made.write(fetch(storage, table, part))
         place = f"{WAREHOUSE}/{NAMESPACE}/{table.name}/data/bucket={stats.bucket}/{PREFIX}{uuid4().hex}"
-        sent = [storage.upload(path, f"{place}-{n}.parquet") for n, path in enumerate(writer.finish())]
-    check_lease()
-    if at_head is not None and see(spark, FILES.name).snapshot != files.snapshot:
+        sent = [storage.upload(path, f"{place}-{n}.parquet") for n, path in enumerate(made.finish())]
+    if at_head is not None and see(writer.spark, FILES.name).snapshot != files.snapshot:
         raise FilesChanged(FILES.name, "What is at HEAD changed meanwhile")
     new = [NewFile(storage.uri(uploaded.path), stats.bucket) for uploaded in sent]
     iceberg.replace_files(old, new, {"pipeline.compacted": str(stats.bucket)})
@@ -178,7 +173,7 @@ def _at_head(spark: SparkSession, storage: Storage, seen: Seen, bucket: int) -> 
 
 
 @dataclass(slots=True)
-class _Writer:
+class _Files:
     """Row groups as they come, in files of bounded size."""
 
     table: Table

@@ -193,17 +193,17 @@ class MaintainedTable(IcebergTable):
                 raise FilesChanged(self.name, str(error.java_exception.getMessage())) from error
             raise
 
-    def delete_files(self, uris: Sequence[str], check_lease: Callable[[], None]) -> None:
+    def delete_files(self, uris: Sequence[str]) -> None:
         """Delete files through Iceberg's file access, which knows their checksum files; missing ones do no harm.
 
-        Args:
-            check_lease: called before each thousand.
+        Raises:
+            LeaseLost: this run may write no more; looked at before each thousand.
         """
         for at in range(0, len(uris), _DELETED_AT_ONCE):
             part = self._class("ArrayList", "java.util")()
             for uri in uris[at : at + _DELETED_AT_ONCE]:
                 part.add(uri)
-            check_lease()
+            self._may_write()
             self._java.io().deleteFiles(part)
 
     def named_snapshots(self, tag_pattern: re.Pattern[str]) -> list[NamedSnapshot]:

@@ -11,7 +11,7 @@ with the next sweep.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -25,6 +25,7 @@ from pipeline.night.seal import nights
 from pipeline.rules.retention import files_to_delete, nights_to_drop, snapshots_to_expire, tags_to_drop
 from pipeline.storage.interface import Storage
 from pipeline.storage.paths import parent_of
+from pipeline.tables.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +88,18 @@ def plan_nights(
     return NightsPlan(tuple(dropped), tuple(plans))
 
 
-def apply_nights(spark: SparkSession, storage: Storage, plan: NightsPlan, check_lease: Callable[[], None]) -> None:
-    """Do what a plan says, tags of all tables first.
-
-    Args:
-        check_lease: raises when this run may not write any more; called before each commit and each deletion.
-    """
+def apply_nights(writer: Writer, storage: Storage, plan: NightsPlan) -> None:
+    """Do what a plan says, tags of all tables first."""
     for table in plan.tables:
         if table.retire:
-            check_lease()
-            MaintainedTable(spark, table.table).rename_tags(table.retire)
+            writer.open(MaintainedTable, table.table).rename_tags(table.retire)
     for table in plan.tables:
-        iceberg = MaintainedTable(spark, table.table)
+        iceberg = writer.open(MaintainedTable, table.table)
         if table.forget:
-            check_lease()
             iceberg.remove_tags(table.forget)
         if table.snapshots:
-            check_lease()
             iceberg.expire(table.snapshots)
-        iceberg.delete_files(table.uris, check_lease)
+        iceberg.delete_files(table.uris)
         remove_empty(storage, {parent_of(rubbish.path) for rubbish in table.rubbish})
 
 

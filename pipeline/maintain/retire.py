@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import date
-
-from pyspark.sql import SparkSession
 
 from pipeline.maintain.iceberg import MaintainedTable
 from pipeline.model.layout import retired_tag, tag_of
 from pipeline.model.tables import ALL
+from pipeline.tables.writer import Writer
 
 
-def retire_nights(spark: SparkSession, gone: Collection[date], now: float, check_lease: Callable[[], None]) -> None:
+def retire_nights(writer: Writer, gone: Collection[date], now: float) -> None:
     """Let nights cease to exist at once, as the retention does; what they name is kept as long as it keeps anything.
 
     Args:
         now: seconds since 1970 UTC, for the tags that take their place.
-        check_lease: raises when this run may not write; called before each commit.
     """
     for table in reversed(ALL):
-        iceberg = MaintainedTable(spark, table.name)
+        iceberg = writer.open(MaintainedTable, table.name)
         tags = iceberg.tags()
         pairs = tuple((tag_of(night), retired_tag(night, int(now))) for night in gone if tag_of(night) in tags)
         if pairs:
-            check_lease()
             iceberg.rename_tags(pairs)

@@ -13,9 +13,10 @@ from pipeline.maintain.iceberg import MaintainedTable
 from pipeline.model.tables import ALL, CONTENTS, TREES
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import damaged_file
-from pipeline.tables.iceberg import IcebergTable, full_name
+from pipeline.tables.iceberg import full_name
 from pipeline.tables.isolate import isolate_buckets
 from pipeline.tables.rewrite import is_conflict
+from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +76,11 @@ def plan_small_files(spark: SparkSession, *, small_bytes: int, most: int) -> lis
 
 
 def apply_small_files(
-    spark: SparkSession,
+    writer: Writer,
     storage: Storage,
     found: Iterable[SmallFiles],
     *,
     small_bytes: int,
-    check_lease: Callable[[], None],
     on_damage: Callable[[str], None],
 ) -> None:
     """Rewrite the small files of these buckets, each into as few as can be, keeping every row's id and age.
@@ -89,26 +89,22 @@ def apply_small_files(
     what others replaced meanwhile is left as they made it, for the next run.
 
     Args:
-        check_lease: raises when this run may not write any more; called before each commit's work.
         on_damage: is given each file that cannot be read; its bucket is left as it is.
     """
     by_table: dict[str, list[int]] = {}
     for small in found:
         by_table.setdefault(small.table, []).append(small.bucket)
     for table, buckets in by_table.items():
-        work = partial(_rewrite, spark, table, small_bytes, check_lease)
+        work = partial(_rewrite, writer, table, small_bytes)
         for at in range(0, len(buckets), BUCKETS_AT_ONCE):
-            rewritten = isolate_buckets(spark, storage, buckets[at : at + BUCKETS_AT_ONCE], work)
+            rewritten = isolate_buckets(writer.spark, storage, buckets[at : at + BUCKETS_AT_ONCE], work)
             for bucket, error in rewritten.failed.items():
                 log.error("%s, bucket %d is left as it is: %s", table, bucket, error)
                 on_damage(damaged_file(storage, bucket, error))
 
 
-def _rewrite(
-    spark: SparkSession, table: str, small_bytes: int, check_lease: Callable[[], None], buckets: list[int]
-) -> None:
-    check_lease()
-    result = _unless_others_did(spark, table, rewrite_statement(table, buckets, small_bytes))
+def _rewrite(writer: Writer, table: str, small_bytes: int, buckets: list[int]) -> None:
+    result = _unless_others_did(writer, table, rewrite_statement(table, buckets, small_bytes))
     if result is not None:
         before, after = result["rewritten_data_files_count"], result["added_data_files_count"]
         log.info("%s: %d small files became %d", table, before, after)
@@ -140,20 +136,19 @@ def plan_manifests(spark: SparkSession, *, most: int) -> list[SmallManifests]:
     return [small for small in found if small.manifests > max(most, 1)]
 
 
-def apply_manifests(spark: SparkSession, found: Iterable[SmallManifests], check_lease: Callable[[], None]) -> None:
+def apply_manifests(writer: Writer, found: Iterable[SmallManifests]) -> None:
     """Rewrite the manifests of these tables, grouped by bucket, so that a read of one bucket opens few."""
     for small in found:
-        check_lease()
         statement = f"CALL system.rewrite_manifests(table => '{full_name(small.table)}')"
-        if _unless_others_did(spark, small.table, statement) is not None:
+        if _unless_others_did(writer, small.table, statement) is not None:
             log.info("%s: %d small manifests rewritten", small.table, small.manifests)
 
 
-def _unless_others_did(spark: SparkSession, table: str, statement: str) -> Row | None:
+def _unless_others_did(writer: Writer, table: str, statement: str) -> Row | None:
     """Run a rewriting procedure; None where others changed what it was to rewrite, and it changed nothing."""
     try:
-        with IcebergTable(spark, table).committing():
-            return spark.sql(statement).collect()[0]
+        with writer.table(table).committing():
+            return writer.spark.sql(statement).collect()[0]
     except Exception as error:
         if not is_conflict(error):
             raise

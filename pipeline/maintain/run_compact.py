@@ -14,6 +14,7 @@ from pipeline.rules.budget import Budget
 from pipeline.rules.compaction import by_gain
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
+from pipeline.tables.writer import Writer
 from pipeline.workflows.run import new_run_id
 
 
@@ -40,14 +41,13 @@ def run_compact(
     with Lease.acquire(storage, Owner.here(new_run_id(), "compact"), ttl_s=config.archive.lease_s) as lease:
         chosen = [s for s in by_gain(bucket_stats(spark())) if not buckets or s.bucket in buckets]
         done = compact(
-            spark(),
+            Writer(spark(), lease.check),
             storage,
             config.maintain,
             chosen,
             budget,
             scratch=config.fetch.scratch_folder,
             renew=may_renew(load_states(storage)),
-            check_lease=lease.check,
             on_damage=on_damage,
         )
         compacted = list(done)

@@ -32,6 +32,7 @@ from pipeline.rules.compaction import BucketStats, by_gain, overdue, within
 from pipeline.rules.retention import keep_since, oldest_daily
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
+from pipeline.tables.writer import Writer
 from pipeline.takedown.remove import RemovedRows
 from pipeline.takedown.run_takedown import finish_takedowns
 from pipeline.workflows.run import new_run_id
@@ -87,9 +88,10 @@ def run_maintain(
     """
     settings, scratch = config.maintain, config.fetch.scratch_folder
     if dry_run:
-        return maintain(spark(), storage, settings, scratch, now=time.time(), check_lease=None)
+        return maintain(spark(), storage, settings, scratch, now=time.time(), writer=None)
     with Lease.acquire(storage, Owner.here(new_run_id(), "maintain"), ttl_s=config.archive.lease_s) as lease:
-        report = maintain(spark(), storage, settings, scratch, now=time.time(), check_lease=lease.check)
+        writer = Writer(spark(), lease.check)
+        report = maintain(spark(), storage, settings, scratch, now=time.time(), writer=writer)
         keep_record(storage)
         tidy_recordings(storage)
         return report
@@ -102,14 +104,14 @@ def maintain(
     scratch: Path,
     *,
     now: float,
-    check_lease: Callable[[], None] | None,
+    writer: Writer | None,
 ) -> MaintainReport:
     """All of it. The order is one in which no step changes what a dry run finds for a later one.
 
     Args:
         scratch: a local folder for compaction.
         now: seconds since 1970 UTC, what all ages count from.
-        check_lease: raises when this run may not write any more; None to change nothing.
+        writer: None to change nothing.
     """
     states = load_states(storage)
     unfinished = [state for state in states if state.planned_at is not None and not state.published]
@@ -119,12 +121,12 @@ def maintain(
     plans_before = oldest_daily(nights(spark), settings.dailies)
 
     left = find_rubbish(storage, states, untouched_since=untouched_since, plans_before=plans_before)
-    if check_lease is not None:
+    if writer is not None:
         for rubbish in left:
-            check_lease()
+            writer.check_lease()
             remove(storage, rubbish)
 
-    removal = None if check_lease is None else finish_takedowns(spark, storage, scratch, check_lease)
+    removal = None if writer is None else finish_takedowns(writer, storage, scratch)
 
     dropped = plan_nights(
         spark,
@@ -135,53 +137,51 @@ def maintain(
         retired_before=now - settings.snapshot_age_s,
         now=now,
     )
-    if check_lease is not None:
-        apply_nights(spark, storage, dropped, check_lease)
+    if writer is not None:
+        apply_nights(writer, storage, dropped)
 
     published = {state.load.name for state in states if state.published}
     unreferenced = plan_unreferenced(spark, storage, untouched_since=untouched_since, published=published)
-    if check_lease is not None:
-        apply_unreferenced(spark, storage, unreferenced, check_lease)
+    if writer is not None:
+        apply_unreferenced(writer, storage, unreferenced)
 
     damaged: list[str] = []
     small = plan_small_files(spark, small_bytes=settings.small_file_bytes, most=settings.small_files)
     manifests = plan_manifests(spark, most=settings.small_manifests)
-    if check_lease is not None:
+    if writer is not None:
         apply_small_files(
-            spark,
+            writer,
             storage,
             small,
             small_bytes=settings.small_file_bytes,
-            check_lease=check_lease,
             on_damage=damaged.append,
         )
-        apply_manifests(spark, manifests, check_lease)
+        apply_manifests(writer, manifests)
 
     late = [stats for stats in by_gain(bucket_stats(spark)) if overdue(stats, most_files=settings.small_files)]
     budget = Budget.parse(settings.compact_budget)
     to_compact = within(budget, late)
     compacted: list[Compacted] = []
-    if check_lease is not None:
+    if writer is not None:
         compacted += compact(
-            spark,
+            writer,
             storage,
             settings,
             to_compact,
             budget,
             scratch=scratch,
             renew=may_renew(states),
-            check_lease=check_lease,
             on_damage=damaged.append,
         )
 
     return MaintainReport(
-        dry_run=check_lease is None,
+        dry_run=writer is None,
         nights=dropped.nights,
         snapshots={table.table: len(table.snapshots) for table in dropped.tables if table.snapshots},
         rubbish=(*left, *(r for t in dropped.tables for r in t.rubbish), *(r for t in unreferenced for r in t.rubbish)),
         small_files=tuple(small),
         manifests=tuple(manifests),
-        to_compact=tuple(to_compact) if check_lease is None else (),
+        to_compact=tuple(to_compact) if writer is None else (),
         compacted=tuple(compacted),
         takedowns=() if removal is None else removal.tables,
         unfinished=tuple(state.load.name for state in unfinished),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from pyspark.sql import SparkSession
@@ -12,6 +12,7 @@ from pipeline.maintain.rubbish import Rubbish, Why, may_go, measured, remove_emp
 from pipeline.model.tables import ALL, Table
 from pipeline.storage.interface import Storage
 from pipeline.storage.paths import parent_of
+from pipeline.tables.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,8 @@ def plan_unreferenced(
     return found
 
 
-def apply_unreferenced(
-    spark: SparkSession, storage: Storage, found: Collection[Unreferenced], check_lease: Callable[[], None]
-) -> None:
-    """Delete them, and folders of loads that are empty then.
-
-    Args:
-        check_lease: raises when this run may not write any more; called before each deletion.
-    """
+def apply_unreferenced(writer: Writer, storage: Storage, found: Collection[Unreferenced]) -> None:
+    """Delete them, and folders of loads that are empty then."""
     for unreferenced in found:
-        MaintainedTable(spark, unreferenced.table).delete_files(unreferenced.uris, check_lease)
+        writer.open(MaintainedTable, unreferenced.table).delete_files(unreferenced.uris)
         remove_empty(storage, {parent_of(rubbish.path) for rubbish in unreferenced.rubbish})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -18,6 +18,7 @@ from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets
 from pipeline.tables.rewrite import Seen, overwrite
 from pipeline.tables.session import split_freely
 from pipeline.tables.tombstones import not_taken_down
+from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +30,7 @@ _LOOKED = pa.schema(
 _LOOKED_TYPES = "bucket int, network bigint, oid binary, language string, lines bigint"
 
 
-def replace_head_blobs(
-    spark: SparkSession, load: Load, heads: pa.Table, seen: Seen, check_lease: Callable[[], None]
-) -> None:
+def replace_head_blobs(writer: Writer, load: Load, heads: pa.Table, seen: Seen) -> None:
     """Bring the networks of moved origins up to date after ``files``; only blobs with a new id or name are read.
 
     Blobs that reach HEAD only now are marked ``at_head`` in ``contents`` first. The touched buckets are rewritten in
@@ -40,9 +39,8 @@ def replace_head_blobs(
     Args:
         heads: moved origins, as ``HEADS``, whose ``head_moved`` is true.
         seen: the table as it was before ``heads`` were found.
-        check_lease: called before each commit.
     """
-    buckets = set(heads["bucket"].to_pylist())
+    spark, buckets = writer.spark, set(heads["bucket"].to_pylist())
     networks = F.broadcast(local_frame_of(spark, heads.select(["bucket", "network"])).distinct())
     old = seen.rows().where(in_buckets(buckets)).select(*HEAD_BLOBS.column_names)
     now = not_taken_down(blobs_at_head(spark.table(full_name("files")).where(in_buckets(buckets)), networks))
@@ -50,13 +48,12 @@ def replace_head_blobs(
     try:
         counts = {row["bucket"]: row["count"] for row in fresh.groupBy("bucket").count().collect()}
         if counts:
-            _promote_contents(spark, fresh, counts, check_lease)
+            _promote_contents(writer, fresh, counts)
         others = old.join(networks, ["bucket", "network"], "left_anti")
         kept = old.join(now.select(*KEY, "name"), [*KEY, "name"], "left_semi")
         rows = others.unionByName(kept)
         if counts:
             rows = rows.unionByName(_described(spark, fresh, counts))
-        check_lease()
         with split_freely(spark):
             overwrite(rows, seen, in_buckets(buckets), {LOAD_PROPERTY: load.name})
     finally:
@@ -86,15 +83,13 @@ def contents_to_read(spark: SparkSession, fresh: DataFrame, counts: Mapping[int,
     return join_ids(contents, wanted, KEY, "inner", counts).select(*KEY, "name", "content")
 
 
-def _promote_contents(
-    spark: SparkSession, fresh: DataFrame, counts: Mapping[int, int], check_lease: Callable[[], None]
-) -> None:
-    history = spark.table(full_name("contents")).where(~F.col("at_head")).select(*KEY)
+def _promote_contents(writer: Writer, fresh: DataFrame, counts: Mapping[int, int]) -> None:
+    history = writer.spark.table(full_name("contents")).where(~F.col("at_head")).select(*KEY)
     newly = join_ids(history, fresh.select(*KEY), KEY, "left_semi", counts).persist()
     try:
         touched = [row["bucket"] for row in newly.select("bucket").distinct().collect()]
         if touched:
-            mark_at_head(spark, "contents", newly, touched, check_lease)
+            mark_at_head(writer, "contents", newly, touched)
     finally:
         newly.unpersist()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from pyspark.sql import SparkSession
 
@@ -22,6 +22,7 @@ from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import damaged_file
 from pipeline.tables.isolate import isolate_buckets
+from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +39,11 @@ class Unpublishable(CheckFailed):
 
 
 def decide(
-    spark: SparkSession,
+    writer: Writer,
     storage: Storage,
     load: Load,
     standing: Standing,
     before: Decision | None,
-    check_lease: Callable[[], None],
     *,
     begun: bool,
 ) -> tuple[Decision, list[MovingFile]]:
@@ -72,12 +72,12 @@ def decide(
     while True:
         files, findings = locate(storage, load, list(landed.values()))
         if not findings and not begun:
-            findings = _audit(spark, storage, files)
+            findings = _audit(writer.spark, storage, files)
         if not findings:
             break
-        landed |= _quarantine(load, standing, findings, check_lease, late=begun)
+        landed |= _quarantine(writer, load, standing, findings, late=begun)
     decision = _decision(list(landed.values()), standing)
-    check_lease()
+    writer.check_lease()
     storage.replace(load.publishing, decision.model_dump_json(indent=1).encode())
     return decision, files
 
@@ -99,7 +99,7 @@ def _decision(landed: Sequence[Landed], standing: Standing) -> Decision:
 
 
 def _quarantine(
-    load: Load, standing: Standing, findings: Iterable[Finding], check_lease: Callable[[], None], *, late: bool
+    writer: Writer, load: Load, standing: Standing, findings: Iterable[Finding], *, late: bool
 ) -> dict[int, Manifest]:
     """Leave out what is at fault; what stands for the buckets that it is in."""
     by_bucket: dict[int, list[Finding]] = {}
@@ -108,7 +108,7 @@ def _quarantine(
     for bucket, mine in sorted(by_bucket.items()):
         if standing.is_out(bucket):
             raise Unpublishable(load.name, bucket, mine[0].problem)
-        check_lease()
+        writer.check_lease()
         standing.quarantine(bucket, mine, late=late)
     return {bucket: standing.manifest(bucket) for bucket in by_bucket}
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
-from pyspark.sql import SparkSession
 
 from pipeline.errors import PipelineError
 from pipeline.model.layout import UNDERIVED, Load
@@ -25,7 +24,8 @@ from pipeline.tables.damage import check_footers, damaged_file
 from pipeline.tables.failures import SparkFailed, told_plainly
 from pipeline.tables.iceberg import see_newest
 from pipeline.tables.isolate import isolate_buckets, isolate_networks
-from pipeline.tables.rewrite import see, until_committed
+from pipeline.tables.rewrite import until_committed
+from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class _Underived(BaseModel):
     buckets: dict[int, str] = {}
 
 
-def derive(spark: SparkSession, storage: Storage, load: Load, check_lease: Callable[[], None]) -> DeriveSummary:
+def derive(writer: Writer, storage: Storage, load: Load) -> DeriveSummary:
     """Bring ``files``, ``head_blobs`` and ``repositories`` up to date with a published load.
 
     Each table changes in one commit; ``repositories`` comes last and is what tells which origins are done, so after a
@@ -62,23 +62,18 @@ def derive(spark: SparkSession, storage: Storage, load: Load, check_lease: Calla
     All three tables are looked at before the refs are, and change only if nobody else has changed them since: whoever
     derives from older refs, having been paused, is refused and starts again from the refs as they are then.
 
-    Args:
-        check_lease: raises when this run may not write any more; called before each commit.
-
     Raises:
         FileMissing: the load is not published.
         StoredFileDamaged: a file that belongs to no bucket, such as the metadata of a table.
     """
     refs = read_published(storage, load).tables.get("refs")
-    summary = derive_all_fit(spark, storage, load, refs.buckets if refs is not None else (), check_lease)
+    summary = derive_all_fit(writer, storage, load, refs.buckets if refs is not None else ())
     storage.replace(load.derived, summary.model_dump_json(indent=1).encode())
     log.info("load %s: derived %d origins, %d with another HEAD", load.name, summary.moved, summary.heads_moved)
     return summary
 
 
-def derive_all_fit(
-    spark: SparkSession, storage: Storage, load: Load, buckets: Collection[int], check_lease: Callable[[], None]
-) -> DeriveSummary:
+def derive_all_fit(writer: Writer, storage: Storage, load: Load, buckets: Collection[int]) -> DeriveSummary:
     """Derive buckets, and those that are owed.
 
     A bucket of which a file cannot be read is left out, and so is a network that Spark cannot derive: it is owed, and
@@ -90,10 +85,10 @@ def derive_all_fit(
     owed = _read_underived(storage)
 
     def work(buckets: list[int]) -> tuple[DeriveSummary, dict[int, PipelineError]]:
-        check_footers(spark, storage, [table.name for table in LANDED], buckets)
-        return _derive(spark, storage.root_uri, load, buckets, check_lease)
+        check_footers(writer.spark, storage, [table.name for table in LANDED], buckets)
+        return _derive(writer, storage.root_uri, load, buckets)
 
-    derived = isolate_buckets(spark, storage, {*buckets, *owed}, work, suspects=owed)
+    derived = isolate_buckets(writer.spark, storage, {*buckets, *owed}, work, suspects=owed)
     failed = dict(derived.failed)
     for _, networks in derived.done:
         failed |= networks
@@ -105,7 +100,7 @@ def derive_all_fit(
         update={"left_out": left_out, "damaged": tuple(sorted(damaged))}
     )
     if summary.left_out != owed:
-        check_lease()
+        writer.check_lease()
         _write_underived(storage, summary.left_out)
     return summary
 
@@ -125,7 +120,7 @@ def read_derived(storage: Storage, load: Load) -> DeriveSummary:
 
 
 def _derive(
-    spark: SparkSession, where: str, load: Load, buckets: list[int], check_lease: Callable[[], None]
+    writer: Writer, where: str, load: Load, buckets: list[int]
 ) -> tuple[DeriveSummary, dict[int, PipelineError]]:
     """Derive some buckets; of one alone, what networks are fit for it.
 
@@ -134,25 +129,24 @@ def _derive(
     """
     try:
         with told_plainly(where):
-            return derive_buckets(spark, load, buckets, check_lease), {}
+            return derive_buckets(writer, load, buckets), {}
     except SparkFailed:
         if len(buckets) > 1:
             raise
-    networks = set(moved_heads(spark, load, buckets)["network"].to_pylist())
+    networks = set(moved_heads(writer.spark, load, buckets)["network"].to_pylist())
 
     def work(some: list[int]) -> DeriveSummary:
-        return derive_buckets(spark, load, buckets, check_lease, networks=some)
+        return derive_buckets(writer, load, buckets, networks=some)
 
-    isolated = isolate_networks(spark, where, networks, work)
+    isolated = isolate_networks(writer.spark, where, networks, work)
     first = next(iter(isolated.failed.values()), None)
     return _sum(isolated.done), {} if first is None else {buckets[0]: first}
 
 
 def derive_buckets(
-    spark: SparkSession,
+    writer: Writer,
     load: Load,
     buckets: Collection[int],
-    check_lease: Callable[[], None],
     networks: Collection[int] | None = None,
 ) -> DeriveSummary:
     """Bring the derived tables of some buckets up to date with ``refs``; see ``derive``.
@@ -162,17 +156,17 @@ def derive_buckets(
     """
 
     def attempt() -> DeriveSummary:
-        see_newest(spark)
-        files, blobs, repositories = (see(spark, table.name) for table in (FILES, HEAD_BLOBS, REPOSITORIES))
-        heads = moved_heads(spark, load, buckets)
+        see_newest(writer.spark)
+        files, blobs, repositories = (writer.see(table.name) for table in (FILES, HEAD_BLOBS, REPOSITORIES))
+        heads = moved_heads(writer.spark, load, buckets)
         if networks is not None:
             heads = heads.filter(pc.is_in(heads["network"], value_set=pa.array(sorted(networks), pa.int64())))
         elsewhere = heads.filter(heads["head_moved"])
         if elsewhere.num_rows:
-            replace_files(spark, load, elsewhere, files, check_lease)
-            replace_head_blobs(spark, load, elsewhere, blobs, check_lease)
+            replace_files(writer, load, elsewhere, files)
+            replace_head_blobs(writer, load, elsewhere, blobs)
         if heads.num_rows:
-            replace_repositories(spark, load, heads, repositories, check_lease)
+            replace_repositories(writer, load, heads, repositories)
         return DeriveSummary(moved=heads.num_rows, heads_moved=elsewhere.num_rows)
 
     return until_committed("what is derived", attempt)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 
@@ -17,9 +17,10 @@ from pipeline.model.tables import FILES, OID, spark_type
 from pipeline.night.walk import CUT, NETWORK_PATH_BYTES, NETWORK_PATHS, WALKED, walker
 from pipeline.rules.walk import MISSING, subtrees
 from pipeline.tables.frames import local_frame
-from pipeline.tables.iceberg import LOAD_PROPERTY, IcebergTable, full_name, in_buckets
+from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets
 from pipeline.tables.rewrite import Seen, overwrite, until_committed
 from pipeline.tables.session import split_freely
+from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,7 @@ _LEVEL_TYPES = "bucket int, network bigint, oid binary, child binary"
 _FILES_TYPES = ", ".join(f"{column.name} {spark_type(column.type)}" for column in FILES.columns)
 
 
-def replace_files(
-    spark: SparkSession, load: Load, heads: pa.Table, seen: Seen, check_lease: Callable[[], None]
-) -> None:
+def replace_files(writer: Writer, load: Load, heads: pa.Table, seen: Seen) -> None:
     """Replace the rows of origins whose HEAD moved; one without a commit at HEAD keeps none.
 
     The touched buckets are rewritten in one commit, sorted, with the rows of other origins as they were. That writes
@@ -63,14 +62,12 @@ def replace_files(
     Args:
         heads: moved origins, as ``HEADS``, whose ``head_moved`` is true.
         seen: the table as it was before ``heads`` were found.
-        check_lease: called before each commit.
     """
     buckets = set(heads["bucket"].to_pylist())
-    with _walked(spark, heads, buckets, check_lease) as found:
+    with _walked(writer, heads, buckets) as found:
         table = seen.rows().where(in_buckets(buckets))
-        moved = local_frame_of(spark, heads.select(["bucket", "origin"]))
+        moved = local_frame_of(writer.spark, heads.select(["bucket", "origin"]))
         kept = table.join(F.broadcast(moved), ["bucket", "origin"], "left_anti").select(*FILES.column_names)
-        check_lease()
         overwrite(kept.unionByName(found), seen, in_buckets(buckets), {LOAD_PROPERTY: load.name})
 
 
@@ -80,20 +77,18 @@ def local_frame_of(spark: SparkSession, table: pa.Table) -> DataFrame:
 
 
 @contextmanager
-def _walked(
-    spark: SparkSession, heads: pa.Table, buckets: Collection[int], check_lease: Callable[[], None]
-) -> Iterator[DataFrame]:
+def _walked(writer: Writer, heads: pa.Table, buckets: Collection[int]) -> Iterator[DataFrame]:
     """Rows of ``files`` for the heads, cached while the context lasts."""
-    rows = _walk(spark, heads, buckets)
+    rows = _walk(writer.spark, heads, buckets)
     try:
         for _ in range(TURNS):
             missing = _missing(rows, heads)
-            hidden = _hidden(spark, missing, buckets) if missing else set()
+            hidden = _hidden(writer.spark, missing, buckets) if missing else set()
             if not hidden:
                 break
             rows.unpersist()
-            promote_trees(spark, _table(sorted(hidden), OBJECT), check_lease)
-            rows = _walk(spark, heads, buckets)
+            promote_trees(writer, _table(sorted(hidden), OBJECT))
+            rows = _walk(writer.spark, heads, buckets)
         _warn(rows, heads)
         yield rows.where(~F.col("kind").isin(MISSING, WALKED, CUT))
     finally:
@@ -172,14 +167,12 @@ def _table(rows: Sequence[Place], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def promote_trees(spark: SparkSession, ids: pa.Table, check_lease: Callable[[], None]) -> None:
+def promote_trees(writer: Writer, ids: pa.Table) -> None:
     """Mark trees as ``at_head``."""
-    mark_at_head(spark, "trees", local_frame_of(spark, ids), set(ids["bucket"].to_pylist()), check_lease)
+    mark_at_head(writer, "trees", local_frame_of(writer.spark, ids), set(ids["bucket"].to_pylist()))
 
 
-def mark_at_head(
-    spark: SparkSession, table: str, ids: DataFrame, buckets: Collection[int], check_lease: Callable[[], None]
-) -> None:
+def mark_at_head(writer: Writer, table: str, ids: DataFrame, buckets: Collection[int]) -> None:
     """Set ``at_head`` on rows of ``trees`` or ``contents``: a merge on read, in which only the ids move.
 
     Iceberg refuses the commit, and it is made anew, if rows of the buckets were added or moved since the statement
@@ -193,13 +186,11 @@ def mark_at_head(
     F.broadcast(ids.select("network", "oid").distinct()).createOrReplaceTempView(view)
 
     def attempt() -> None:
-        newest = IcebergTable(spark, table)
-        check_lease()
-        with newest.committing(), split_freely(spark):
-            spark.sql(mark_statement(table, view, buckets))
+        with writer.table(table).committing(), split_freely(writer.spark):
+            writer.spark.sql(mark_statement(table, view, buckets))
 
     until_committed(table, attempt)
-    spark.catalog.dropTempView(view)
+    writer.spark.catalog.dropTempView(view)
 
 
 def mark_statement(table: str, view: str, buckets: Collection[int]) -> str:

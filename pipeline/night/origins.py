@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple
 from datetime import datetime
 
@@ -17,7 +17,8 @@ from pipeline.rules.origins import FAILURES_THAT_MATTER, rules
 from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.frames import local_frame, read_parquet
 from pipeline.tables.iceberg import LOAD_PROPERTY, in_buckets
-from pipeline.tables.rewrite import nothing, overwrite, see, until_committed
+from pipeline.tables.rewrite import nothing, overwrite, until_committed
+from pipeline.tables.writer import Writer, without_lease
 
 _RULE_SCHEMA = pa.schema(
     [
@@ -34,9 +35,7 @@ _RULE_SCHEMA = pa.schema(
 _URLS = pa.schema([("url", pa.string())])
 
 
-def apply_visits(
-    spark: SparkSession, visits: Sequence[str], buckets: Collection[int], load: Load, check_lease: Callable[[], None]
-) -> None:
+def apply_visits(writer: Writer, visits: Sequence[str], buckets: Collection[int], load: Load) -> None:
     """Set last visit, failures, state and next date of every origin that a load visited.
 
     The touched buckets of ``origins``, a small table, are rewritten in one commit that names the load; where there is
@@ -45,16 +44,14 @@ def apply_visits(
     Args:
         visits: URIs of the load's ``visits`` files.
         buckets: the buckets that they are in.
-        check_lease: called before the commit.
     """
 
     def attempt() -> None:
-        seen = see(spark, ORIGINS.name)
+        seen = writer.see(ORIGINS.name)
         if seen.iceberg.snapshots_with(LOAD_PROPERTY, load.name):
             return
         origins = one_row_a_url(seen.rows().where(in_buckets(buckets)), "bucket")
-        after = origins_after(spark, origins, read_parquet(spark, VISITS, visits))
-        check_lease()
+        after = origins_after(writer.spark, origins, read_parquet(writer.spark, VISITS, visits))
         overwrite(after, seen, in_buckets(buckets), {LOAD_PROPERTY: load.name})
 
     until_committed(ORIGINS.name, attempt)
@@ -124,7 +121,7 @@ def add_origins(spark: SparkSession, origins: Iterable[Origin], buckets: int, ad
     wanted = local_frame(spark, [(url,) for url in rows], _URLS)
 
     def attempt() -> int:
-        seen = see(spark, ORIGINS.name)
+        seen = without_lease(spark).see(ORIGINS.name)
         found = seen.rows().join(F.broadcast(wanted), "url", "left_semi").select("url").collect()
         known = {row["url"] for row in found}
         new = [row for url, row in rows.items() if url not in known]

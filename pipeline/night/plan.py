@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
@@ -29,6 +29,7 @@ from pipeline.tables.iceberg import full_name, in_buckets
 from pipeline.tables.isolate import isolate_buckets
 from pipeline.tables.refs import current_refs, exact
 from pipeline.tables.tombstones import current, tombstone_ids
+from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -72,13 +73,12 @@ def last_visits(spark: SparkSession, urls: Collection[str]) -> dict[str, LastVis
 
 
 def write_plan(
-    spark: SparkSession,
+    writer: Writer,
     storage: Storage,
     load: Load,
     buckets: int,
     *,
     only: Collection[str] | None = None,
-    check_lease: Callable[[], None] = lambda: None,
 ) -> PlanSummary:
     """Write the plan of a load; a later attempt overwrites what an earlier one left.
 
@@ -97,10 +97,10 @@ def write_plan(
         buckets: number of buckets of the archive.
         only: URLs to look at and no others, whenever they are due; what the table does not have, or people paused, is
             passed by. None for all that are due.
-        check_lease: raises when this run may not write any more; called before each write.
     """
+    spark = writer.spark
     frame = None if only is None else _frame(spark, only)
-    check_lease()
+    writer.check_lease()
     for folder in (load.plan_origins, load.plan_refs, load.plan_files):
         storage.delete(folder, recursive=True)
 
@@ -112,9 +112,9 @@ def write_plan(
         if counts:
             check_footers(spark, storage, ["refs", "origins"], counts)
             wanted = _wanted(origins, counts)
-            check_lease()
+            writer.check_lease()
             _write_refs(_plan_refs(spark, wanted, counts), storage.uri(load.plan_refs))
-            check_lease()
+            writer.check_lease()
             _write(_plan_origins(wanted), storage.uri(load.plan_origins))
         return counts
 
@@ -123,12 +123,12 @@ def write_plan(
         log.error("load %s: no origin of bucket %d is visited: %s", load.name, bucket, error)
     counts = {bucket: due for part in planned.done for bucket, due in part.items()}
     if counts:
-        check_lease()
+        writer.check_lease()
         _write(_plan_files(spark, counts), storage.uri(load.plan_files))
-        check_lease()
+        writer.check_lease()
         plan_tombstones(spark, storage, load, counts)
     damaged = {damaged_file(storage, bucket, error) for bucket, error in planned.failed.items()}
-    check_lease()
+    writer.check_lease()
     return _write_summary(storage, load, PlanSummary(sum(counts.values()), counts, tuple(sorted(damaged))))
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
-from pyspark.sql import SparkSession
 
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
@@ -26,7 +25,8 @@ from pipeline.storage.interface import Storage
 from pipeline.tables.damage import damaged_file
 from pipeline.tables.iceberg import DIGEST_PROPERTY, LOAD_PROPERTY, IcebergTable, NewFile
 from pipeline.tables.isolate import isolate_buckets
-from pipeline.tables.rewrite import see, until_committed
+from pipeline.tables.rewrite import until_committed
+from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +54,11 @@ class PublishSummary(BaseModel):
 
 
 def publish(
-    spark: SparkSession,
+    writer: Writer,
     storage: Storage,
     load: Load,
     manifests: Sequence[Manifest],
     run_id: str,
-    check_lease: Callable[[], None],
     scratch: Path | None = None,
 ) -> PublishSummary:
     """Decide what of a load is published, move its files to their tables' folders and register them; then ``origins``.
@@ -70,7 +69,6 @@ def publish(
 
     Args:
         run_id: of the run that publishes, for the marker and the log.
-        check_lease: raises when this run may not write any more; called before each commit.
         scratch: a local folder for what is landed anew; none: the system's.
 
     Raises:
@@ -80,20 +78,20 @@ def publish(
     before = read_decision(storage, load)
     landed: list[Landed] = [*standing.manifests().values(), *(before.buckets if before else ())]
     named = {file.table for each in landed for file in each.files}
-    tables = {table.name: IcebergTable(spark, table.name) for table in LANDED if table.name in named}
+    tables = {table.name: writer.table(table.name) for table in LANDED if table.name in named}
     registered = {name for name, table in tables.items() if _has_load(table, load)}
-    decision, files = decide(spark, storage, load, standing, before, check_lease, begun=bool(registered))
+    decision, files = decide(writer, storage, load, standing, before, begun=bool(registered))
     summary = _summary(files, decision)
     load_digest = digest(files)
     if not registered:
-        reopen_takedowns(spark, _uris(storage, files))
-    check_lease()
+        reopen_takedowns(writer.spark, _uris(storage, files))
+    writer.check_lease()
     move(storage, files)
     for table in LANDED:
         if table.name in summary.tables and table.name not in registered:
             mine = [NewFile(storage.uri(file.final), file.bucket) for file in files if file.table == table.name]
-            _register(spark, table.name, mine, load, load_digest, check_lease)
-    summary = _with_damage(summary, _apply_visits(spark, storage, load, files, check_lease))
+            _register(writer, table.name, mine, load, load_digest)
+    summary = _with_damage(summary, _apply_visits(writer, storage, load, files))
     document = {"run_id": run_id, **summary.model_dump(mode="json")}
     storage.replace(load.published, json.dumps(document, indent=1).encode())
     rows = sum(counts.rows for counts in summary.tables.values())
@@ -101,9 +99,7 @@ def publish(
     return summary
 
 
-def _apply_visits(
-    spark: SparkSession, storage: Storage, load: Load, files: Sequence[MovingFile], check_lease: Callable[[], None]
-) -> list[str]:
+def _apply_visits(writer: Writer, storage: Storage, load: Load, files: Sequence[MovingFile]) -> list[str]:
     """Bring ``origins`` up to date; origins of a bucket of which something cannot be read stay due as they were.
 
     Returns:
@@ -113,9 +109,9 @@ def _apply_visits(
 
     def work(buckets: list[int]) -> None:
         uris = [storage.uri(file.final) for file in visits if file.bucket in buckets]
-        apply_visits(spark, uris, buckets, load, check_lease)
+        apply_visits(writer, uris, buckets, load)
 
-    applied = isolate_buckets(spark, storage, {file.bucket for file in visits}, work)
+    applied = isolate_buckets(writer.spark, storage, {file.bucket for file in visits}, work)
     for bucket, error in applied.failed.items():
         log.error("load %s: the origins of bucket %d stay due as they were: %s", load.name, bucket, error)
     return [damaged_file(storage, bucket, error) for bucket, error in applied.failed.items()]
@@ -136,20 +132,18 @@ def read_published(storage: Storage, load: Load) -> PublishSummary:
 
 
 def _register(
-    spark: SparkSession,
+    writer: Writer,
     table: str,
     files: Sequence[NewFile],
     load: Load,
     load_digest: str,
-    check_lease: Callable[[], None],
 ) -> None:
     """Make files part of a table, unless somebody else who publishes the load does so first."""
 
     def attempt() -> None:
-        seen = see(spark, table)
+        seen = writer.see(table)
         if _has_load(seen.iceberg, load):
             return
-        check_lease()
         seen.iceberg.append_files(files, {LOAD_PROPERTY: load.name, DIGEST_PROPERTY: load_digest}, seen.snapshot)
 
     until_committed(table, attempt)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.model.layout import Load
@@ -13,19 +11,17 @@ from pipeline.model.tables import REPOSITORIES
 from pipeline.night.files import local_frame_of
 from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets
 from pipeline.tables.rewrite import Seen, overwrite
+from pipeline.tables.writer import Writer
 
 
-def replace_repositories(
-    spark: SparkSession, load: Load, heads: pa.Table, seen: Seen, check_lease: Callable[[], None]
-) -> None:
+def replace_repositories(writer: Writer, load: Load, heads: pa.Table, seen: Seen) -> None:
     """Replace the rows of moved origins, after ``files`` and ``head_blobs``; in one commit of the touched buckets.
 
     Args:
         heads: moved origins, as ``HEADS``.
         seen: the table as it was before ``heads`` were found.
-        check_lease: called before the commit.
     """
-    buckets = set(heads["bucket"].to_pylist())
+    spark, buckets = writer.spark, set(heads["bucket"].to_pylist())
     moved = F.broadcast(local_frame_of(spark, heads))
     files = spark.table(full_name("files")).where(in_buckets(buckets))
     blobs = spark.table(full_name("head_blobs")).where(in_buckets(buckets))
@@ -37,7 +33,6 @@ def replace_repositories(
     )
     old = seen.rows().where(in_buckets(buckets)).select(*REPOSITORIES.column_names)
     kept = old.join(moved.select("bucket", "origin"), ["bucket", "origin"], "left_anti")
-    check_lease()
     overwrite(kept.unionByName(new), seen, in_buckets(buckets), {LOAD_PROPERTY: load.name})
 
 

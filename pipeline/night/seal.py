@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date
 
 from pyspark.sql import SparkSession
@@ -10,9 +9,10 @@ from pyspark.sql import SparkSession
 from pipeline.model.layout import Load, night_of, tag_of
 from pipeline.model.tables import ALL, ORIGINS
 from pipeline.tables.iceberg import IcebergTable
+from pipeline.tables.writer import Writer
 
 
-def seal(spark: SparkSession, load: Load, check_lease: Callable[[], None]) -> None:
+def seal(writer: Writer, load: Load) -> None:
     """Tag the current state of every table as the load's night, ``origins`` last; tags that are there stay.
 
     A night exists once ``origins`` has its tag, so readers see it complete or not at all. What others commit between
@@ -21,9 +21,8 @@ def seal(spark: SparkSession, load: Load, check_lease: Callable[[], None]) -> No
     """
     tag = tag_of(load.night)
     for table in ALL:
-        iceberg = IcebergTable(spark, table.name)
+        iceberg = writer.table(table.name)
         if tag not in iceberg.tags():
-            check_lease()
             iceberg.create_tag(tag)
 
 

@@ -16,8 +16,9 @@ from pipeline.model.tables import ORIGINS
 from pipeline.origins.opt_outs import add_opt_outs, opt_outs, place_column, remove_opt_outs
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import in_buckets
-from pipeline.tables.rewrite import ATTEMPTS, Seen, TableBusy, overwrite, see, until_committed
+from pipeline.tables.rewrite import ATTEMPTS, Seen, TableBusy, overwrite, until_committed
 from pipeline.tables.tombstones import taken_down
+from pipeline.tables.writer import without_lease
 
 _GIVEN = pa.schema([("given", pa.string()), ("key", pa.string()), ("below", pa.bool_())])
 
@@ -184,7 +185,7 @@ def _change(
     """
 
     def change() -> StateChange:
-        seen = see(spark, ORIGINS.name)
+        seen = without_lease(spark).see(ORIGINS.name)
         chosen = select(seen.rows(), patterns).withColumn("wanted", F.coalesce(wanted, F.lit(False))).persist()
         try:
             known = {row["given"] for row in chosen.select("given").distinct().collect()}

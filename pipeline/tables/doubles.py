@@ -5,7 +5,7 @@ Nothing here makes them any more; versions before this one could, when two proce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
@@ -15,6 +15,7 @@ from pipeline.model.origin import OriginState
 from pipeline.model.tables import BY_NAME, FILES, HEAD_BLOBS, ORIGINS, REPOSITORIES
 from pipeline.tables.iceberg import in_buckets
 from pipeline.tables.rewrite import Seen, overwrite, see, until_committed
+from pipeline.tables.writer import Writer
 
 _SHOWN = 5
 _PLACE = ["bucket", "network", "origin"]
@@ -73,30 +74,27 @@ def find_doubles(spark: SparkSession) -> list[Doubles]:
     return found
 
 
-def mend_doubles(spark: SparkSession, check_lease: Callable[[], None]) -> dict[str, int]:
+def mend_doubles(writer: Writer) -> dict[str, int]:
     """Leave one row of each doubled key, of origins the one that readers see; return how many rows went, by table.
 
     Of an origin that was in two networks, what ``repositories`` and ``files`` have of the one it is in no longer goes
     too. The buckets concerned are rewritten, in one commit a table. May be called again after a crash.
 
-    Args:
-        check_lease: raises when this run may not write; called before each commit.
     """
     removed = {}
     for table in _KEYS:
-        removed[table] = until_committed(table, lambda table=table: _mend(spark, table, check_lease))  # type: ignore[misc]
+        removed[table] = until_committed(table, lambda table=table: _mend(writer, table))  # type: ignore[misc]
     return {table: rows for table, rows in removed.items() if rows}
 
 
-def _mend(spark: SparkSession, table: str, check_lease: Callable[[], None]) -> int:
-    seen = see(spark, table)
-    surplus = _surplus(spark, table, seen).persist()
+def _mend(writer: Writer, table: str) -> int:
+    seen = writer.see(table)
+    surplus = _surplus(writer.spark, table, seen).persist()
     try:
         counts = {row["bucket"]: row["count"] for row in surplus.groupBy("bucket").count().collect()}
         if counts:
             rows = _numbered(seen).where(in_buckets(counts))
             left = rows.join(surplus.select("_row_id"), "_row_id", "left_anti").select(*BY_NAME[table].column_names)
-            check_lease()
             overwrite(left, seen, in_buckets(counts))
         return sum(counts.values())
     finally:

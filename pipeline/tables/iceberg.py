@@ -6,9 +6,9 @@ setting a tag 0.05 s here and 0.3 s through SQL.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,12 +72,28 @@ def full_name(table: str, namespace: str = NAMESPACE) -> str:
     return f"{CATALOG}.{namespace}.{table}"
 
 
-class IcebergTable:
-    """A handle on one table; every call sees the newest state."""
+def to_read() -> None:
+    """What a table that nobody opened for writing asks before a commit.
 
-    def __init__(self, spark: SparkSession, table: str, namespace: str = NAMESPACE) -> None:
+    Raises:
+        CheckFailed: always.
+    """
+    raise CheckFailed("a table that was opened to read cannot commit; open it with a Writer")
+
+
+class IcebergTable:
+    """A handle on one table; every call sees the newest state.
+
+    Args:
+        may_write: raises where this run may not commit; called right before each commit. See ``Writer``.
+    """
+
+    def __init__(
+        self, spark: SparkSession, table: str, namespace: str = NAMESPACE, may_write: Callable[[], None] = to_read
+    ) -> None:
         self.name = full_name(table, namespace)
         self._spark = spark
+        self._may_write = may_write
         self._java = self._load()
         try:
             self._java.refresh()
@@ -89,9 +105,17 @@ class IcebergTable:
     def _load(self) -> JavaObject:
         return self._class("spark.Spark3Util").loadIcebergTable(self._spark._jsparkSession, self.name)
 
-    def committing(self) -> AbstractContextManager[None]:
-        """Everything that commits to the table happens inside; see ``one_at_a_time``."""
-        return one_at_a_time(f"{self._java.location()}/metadata")
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """Everything that commits to the table happens inside; see ``one_at_a_time``.
+
+        Raises:
+            LeaseLost: this run may write no more.
+            CheckFailed: the table was opened to read.
+        """
+        self._may_write()
+        with one_at_a_time(f"{self._java.location()}/metadata"):
+            yield
 
     def current(self) -> Snapshot | None:
         """The current snapshot, None for a table that never had one."""

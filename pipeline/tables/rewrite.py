@@ -72,8 +72,12 @@ class Seen:
 
 
 def see(spark: SparkSession, table: str, namespace: str = NAMESPACE) -> Seen:
-    """Look at the newest state of a table."""
-    iceberg = IcebergTable(spark, table, namespace)
+    """Look at the newest state of a table, to read it; who is to replace rows of it looks by ``Writer.see``."""
+    return seen_now(spark, IcebergTable(spark, table, namespace))
+
+
+def seen_now(spark: SparkSession, iceberg: IcebergTable) -> Seen:
+    """A table that has just been opened, in its newest state."""
     current = iceberg.current()
     return Seen(spark, iceberg, None if current is None else current.id)
 
@@ -123,7 +127,7 @@ def until_committed(name: str, attempt: Callable[[], T]) -> T:
 
     Args:
         name: of the table, or whatever else is written.
-        attempt: looks, reads, checks the lease and commits; may be called many times.
+        attempt: looks, reads and commits; may be called many times.
 
     Raises:
         TableBusy: others were faster every time.

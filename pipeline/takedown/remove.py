@@ -14,14 +14,13 @@ import logging
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
-from pyspark.sql import SparkSession
 
 from pipeline.maintain.deletion_vectors import Positions, read_positions
 from pipeline.maintain.iceberg import FilesChanged, LiveFile, MaintainedTable, NamedSnapshot, SnapshotRewrite
@@ -30,6 +29,7 @@ from pipeline.model.tables import ALL, NAMESPACE, Table
 from pipeline.storage.errors import StorageError
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import JavaObject, NewFile
+from pipeline.tables.writer import Writer
 from pipeline.takedown.doomed import Doomed
 from pipeline.takedown.rewrite_file import Source, doomed_rows, write_without
 
@@ -66,21 +66,18 @@ class RemovedRows:
     scanned: int
 
 
-def remove_rows(
-    spark: SparkSession, storage: Storage, doomed: Doomed, *, scratch: Path, check_lease: Callable[[], None]
-) -> list[RemovedRows]:
+def remove_rows(writer: Writer, storage: Storage, doomed: Doomed, *, scratch: Path) -> list[RemovedRows]:
     """Take doomed rows out of all tables and nights; tables without any are missing. One commit a table.
 
     May be called again after a kill at any point, and then does what is left.
 
     Args:
         scratch: a local folder, which need not exist.
-        check_lease: raises when this run may not write any more; called before each upload and each commit.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     done = []
     for table in reversed(ALL):  # what makes a row findable goes first
-        found = _remove(spark, storage, table, doomed, scratch, check_lease)
+        found = _remove(writer, storage, table, doomed, scratch)
         if found is not None:
             log.info("%s: %d rows taken out of %d files, in %d snapshots", *found_words(found))
             done.append(found)
@@ -93,18 +90,17 @@ def found_words(found: RemovedRows) -> tuple[str, int, int, int]:
 
 
 def _remove(
-    spark: SparkSession,
+    writer: Writer,
     storage: Storage,
     table: Table,
     doomed: Doomed,
     scratch: Path,
-    check_lease: Callable[[], None],
 ) -> RemovedRows | None:
     if not doomed.where(table.name):
         return None
     for attempt in range(ATTEMPTS):
         with tempfile.TemporaryDirectory(prefix="takedown-", dir=scratch) as folder:
-            work = _TableWork(spark, storage, table, doomed, Path(folder), check_lease)
+            work = _TableWork(writer, storage, table, doomed, Path(folder))
             try:
                 return work.run()
             except FilesChanged:
@@ -116,18 +112,17 @@ def _remove(
 
 @dataclass(slots=True)
 class _TableWork:
-    spark: SparkSession
+    writer: Writer
     storage: Storage
     table: Table
     doomed: Doomed
     folder: Path
-    check_lease: Callable[[], None]
     successors: dict[tuple[str, str], JavaObject | None] = field(default_factory=dict)
     written: int = 0
     after_bytes: int = 0
 
     def run(self) -> RemovedRows | None:
-        iceberg = MaintainedTable(self.spark, self.table.name)
+        iceberg = self.writer.open(MaintainedTable, self.table.name)
         live = {
             snapshot: iceberg.live(snapshot.id, self.doomed.buckets) for snapshot in iceberg.named_snapshots(_NIGHT)
         }
@@ -149,7 +144,6 @@ class _TableWork:
             taken.add(name)
             return name
 
-        self.check_lease()
         iceberg.rewrite_snapshots(rewrites, retired_name, {"pipeline.takedown": "yes"})
         before = sum(uris[uri].handle.fileSizeInBytes() for uri in rows)
         return RemovedRows(
@@ -188,7 +182,7 @@ class _TableWork:
         if not write_without(self.storage, self.table, source, self.doomed, local, iceberg.field_ids()):
             return None
         bucket = bucket_of_path(path)
-        self.check_lease()
+        self.writer.check_lease()
         place = f"{WAREHOUSE}/{NAMESPACE}/{self.table.name}/data/bucket={bucket}/{PREFIX}{local.name}"
         sent = self.storage.upload(local, place)
         local.unlink()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +34,7 @@ from pipeline.tables.tombstones import (
     set_removed,
     tombstones,
 )
+from pipeline.tables.writer import Writer
 from pipeline.takedown.doomed import Doomed
 from pipeline.takedown.remove import RemovedRows, remove_rows
 from pipeline.takedown.runs import scrub_runs
@@ -108,7 +109,7 @@ def run_takedown(
     except ArchiveHeld as held:
         return TakedownReport(taken, None, held.holder)
     with lease:
-        return TakedownReport(taken, finish_takedowns(spark, storage, scratch, lease.check), None)
+        return TakedownReport(taken, finish_takedowns(Writer(spark, lease.check), storage, scratch), None)
 
 
 def take_down(
@@ -184,28 +185,25 @@ def _of_network(
     return [replace(base, kind=OBJECT, bucket=bucket, network=network, oid=oid) for oid in sorted(found - known)]
 
 
-def finish_takedowns(
-    spark: SparkSession, storage: Storage, scratch: Path, check_lease: Callable[[], None]
-) -> Removal | None:
+def finish_takedowns(writer: Writer, storage: Storage, scratch: Path) -> Removal | None:
     """Rewrite all files that hold what was taken down; None if none does. The lease must be held.
 
     First it is seen what a night that was running brought of the origins meanwhile.
     """
     began = time.monotonic()
-    open_ = pending(spark)
+    open_ = pending(writer.spark)
     if not open_:
         return None
-    stones = tombstones(spark, open_)
-    for stone in _late(spark, storage, stones, scratch):
+    stones = tombstones(writer.spark, open_)
+    for stone in _late(writer.spark, storage, stones, scratch):
         stones.extend(stone)
-    doomed = resolve(spark, storage, stones)
-    tables = remove_rows(spark, storage, doomed, scratch=scratch, check_lease=check_lease)
-    check_lease()
-    scrubbed = scrub_runs(storage, doomed, check_lease)
+    doomed = resolve(writer.spark, storage, stones)
+    tables = remove_rows(writer, storage, doomed, scratch=scratch)
+    scrubbed = scrub_runs(storage, doomed, writer.check_lease)
     record_takedown(storage, scrubbed, doomed.buckets)
     unfinished = tuple(load.name for load, finished in begun_loads(storage).items() if not finished)
     if not unfinished:
-        set_removed(spark, {stone.takedown for stone in stones})
+        set_removed(writer.spark, {stone.takedown for stone in stones})
     return Removal(tuple(tables), tuple(scrubbed), unfinished, round(time.monotonic() - began, 3))
 
 

@@ -41,7 +41,7 @@ def plan_batch(run: Run, load: Load) -> None:
         run.check_lease()
         add_origins(spark, new, run.info.buckets, datetime.now(UTC))
     urls = [origin.url for origin in origins]
-    write_plan(spark, run.storage, load, run.info.buckets, only=urls, check_lease=run.check_lease)
+    write_plan(run.writer(), run.storage, load, run.info.buckets, only=urls)
 
 
 def _read_list(storage: Storage, load: Load) -> list[Origin]:

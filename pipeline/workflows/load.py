@@ -132,7 +132,7 @@ class Plan(LoadTask):
         if not self.load.is_night:
             plan_batch(run, self.load)
             return
-        write_plan(run.spark(), run.storage, self.load, run.info.buckets, check_lease=run.check_lease)
+        write_plan(run.writer(), run.storage, self.load, run.info.buckets)
 
 
 class Fetch(LoadTask):
@@ -235,7 +235,7 @@ class Publish(LoadTask):
             raise StoredFileDamaged(
                 self.load.manifest(lost[0]), "it was lost during the run; the next one fetches anew"
             )
-        publish(run.spark(), run.storage, self.load, manifests, run.run_id, run.check_lease, run.scratch)
+        publish(run.writer(), run.storage, self.load, manifests, run.run_id, run.scratch)
 
 
 class Derive(LoadTask):
@@ -254,7 +254,7 @@ class Derive(LoadTask):
     def work(self) -> None:
         """Derive."""
         run = self.run_object
-        derive(run.spark(), run.storage, self.load, run.check_lease)
+        derive(run.writer(), run.storage, self.load)
 
 
 def _best_effort(tell: Callable[[T], None] | None) -> Callable[[T], None] | None:

@@ -31,7 +31,7 @@ class Seal(LoadTask):
     def work(self) -> None:
         """Tag, then leave the marker."""
         run = self.run_object
-        seal(run.spark(), self.load, run.check_lease)
+        seal(run.writer(), self.load)
         run.storage.replace(self.load.sealed, json.dumps({"run_id": run.run_id}).encode())
 
 

@@ -24,6 +24,7 @@ from pipeline.errors import PipelineError
 from pipeline.storage.interface import Storage
 from pipeline.tables.failures import told_plainly
 from pipeline.tables.session import open_session
+from pipeline.tables.writer import Writer
 from pipeline.workflows.events import EventLog
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,10 @@ class Run:
     def spark(self) -> SparkSession:
         """The session of this process, started on first use."""
         return open_session(self.config.spark, self.storage.root_uri, f"pipeline {self.run_id}")
+
+    def writer(self) -> Writer:
+        """What changes tables as long as this run holds the lease."""
+        return Writer(self.spark(), self.check_lease)
 
     def retrying(self, work: Callable[[], T]) -> T:
         """Do it; again, after a pause, as long as the error's type says that this may help."""

@@ -35,6 +35,7 @@ from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.session import open_session
+from pipeline.tables.writer import Writer, without_lease
 
 prepare_process()  # as the process has from which a night's fetch tasks are forked
 
@@ -133,7 +134,7 @@ def create(bed: Bed, urls: Sequence[str]) -> None:
 def plan(bed: Bed, number: int) -> tuple[int, ...]:
     """Plan a night; the buckets that have work."""
     storage, load = bed.storage, Load.of_night(night(number))
-    return tuple(sorted(write_plan(bed.spark(), storage, load, open_archive(storage).buckets).buckets))
+    return tuple(sorted(write_plan(without_lease(bed.spark()), storage, load, open_archive(storage).buckets).buckets))
 
 
 def create_and_plan(bed: Bed, urls: Sequence[str]) -> tuple[int, ...]:
@@ -171,14 +172,13 @@ def compact_buckets(bed: Bed, buckets: Sequence[int]) -> tuple[Cost, dict[int, C
     with Lease.acquire(storage, Owner.here("bench", "compact"), ttl_s=config.archive.lease_s) as lease:
         stats, choose = cost_of(bucket_stats, spark)
         done = compact(
-            spark,
+            Writer(spark, lease.check),
             storage,
             config.maintain,
             sorted((s for s in stats if s.bucket in buckets), key=lambda s: buckets.index(s.bucket)),
             Budget(),
             scratch=config.fetch.scratch_folder,
             renew=True,
-            check_lease=lease.check,
         )
         costs: dict[int, list[Cost]] = {bucket: [] for bucket in buckets}
         while True:

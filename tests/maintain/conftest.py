@@ -16,9 +16,10 @@ from pipeline.night.seal import seal
 from pipeline.storage import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.create import create_tables
-from pipeline.tables.iceberg import LOAD_PROPERTY, IcebergTable, NewFile
+from pipeline.tables.iceberg import LOAD_PROPERTY, NewFile
 from pipeline.tables.session import open_session
 from pipeline.tables.settings import SparkSettings
+from pipeline.tables.writer import without_lease
 from tests.support.spark import QUICK_SPARK, own_spark
 from tests.tables.landing import BUCKETS, Landing
 
@@ -92,10 +93,10 @@ def publish_unchecked(spark: SparkSession, storage: Storage, landing: Landing) -
     move(storage, files)
     for table in {file.table for file in files}:
         mine = [NewFile(storage.uri(file.final), file.bucket) for file in files if file.table == table]
-        IcebergTable(spark, table).append_files(mine, {LOAD_PROPERTY: load.name})
+        without_lease(spark).table(table).append_files(mine, {LOAD_PROPERTY: load.name})
     for marker in (load.plan, load.published, load.derived, load.night_summary):
         storage.create(marker, b"{}")
-    seal(spark, load, lambda: None)
+    seal(without_lease(spark), load)
 
 
 def add_nights(spark: SparkSession, storage: Storage, *days: int) -> None:

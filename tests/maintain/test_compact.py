@@ -19,6 +19,7 @@ from pipeline.rules.compaction import by_gain
 from pipeline.storage import Storage
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name
+from pipeline.tables.writer import Writer, without_lease
 from tests.maintain.conftest import BUCKET, ORIGIN, add_nights, land, publish_unchecked
 
 OBJECTS = "network, oid, size, ext, name, content"
@@ -38,7 +39,8 @@ def run(
     settings: MaintainSection | None = None,
 ) -> list[Compacted]:
     settings, chosen = settings or MaintainSection(), by_gain(bucket_stats(spark))
-    return list(compact(spark, storage, settings, chosen, Budget(), scratch=scratch, renew=renew, check_lease=check))
+    writer = Writer(spark, check)
+    return list(compact(writer, storage, settings, chosen, Budget(), scratch=scratch, renew=renew))
 
 
 def rows(spark: SparkSession, columns: str = OBJECTS) -> list[Row]:
@@ -175,14 +177,13 @@ def test_a_damaged_bucket_is_passed_by_and_named(spark: SparkSession, storage: S
     damaged: list[str] = []
     chosen = by_gain(bucket_stats(spark))
     done = compact(
-        spark,
+        without_lease(spark),
         storage,
         MaintainSection(),
         chosen,
         Budget(),
         scratch=tmp_path,
         renew=True,
-        check_lease=held,
         on_damage=damaged.append,
     )
     assert [bucket.table for bucket in done] == ["trees"]

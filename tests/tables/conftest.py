@@ -69,7 +69,3 @@ def add(spark: SparkSession, *urls: str | tuple[str, str]) -> list[Origin]:
 
 def night(day: int) -> date:
     return date(2026, 11, day)
-
-
-def lease_held() -> None:
-    """A lease check that always passes."""

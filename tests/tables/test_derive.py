@@ -23,7 +23,8 @@ from pipeline.storage import Storage
 from pipeline.tables.failures import SparkFailed
 from pipeline.tables.frames import MOST_BROADCAST
 from pipeline.tables.iceberg import IcebergTable
-from tests.tables.conftest import add, lease_held, night
+from pipeline.tables.writer import Writer, without_lease
+from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, Landing, Tree
 
 URL = "https://example.org/a"
@@ -31,8 +32,8 @@ FORK = "https://example.org/fork"
 
 
 def finish(spark: SparkSession, storage: Storage, landing: Landing):
-    publish(spark, storage, landing.load, landing.write(), landing.run_id, lease_held)
-    return derive(spark, storage, landing.load, lease_held)
+    publish(without_lease(spark), storage, landing.load, landing.write(), landing.run_id)
+    return derive(without_lease(spark), storage, landing.load)
 
 
 def night_of(storage: Storage, day: int) -> Landing:
@@ -80,7 +81,7 @@ def test_a_first_visit_a_change_and_a_deletion(spark: SparkSession, storage: Sto
     assert spark.table("repositories").first().night == night(3)
 
     before = state(spark)
-    derive(spark, storage, second.load, lease_held)
+    derive(without_lease(spark), storage, second.load)
     assert state(spark) == before
 
 
@@ -126,7 +127,7 @@ def test_a_crash_before_any_commit_is_made_good(spark: SparkSession, storage: St
     finish(spark, storage, first)
     second = night_of(storage, 3)
     second.push(origin, topic)
-    publish(spark, storage, second.load, second.write(), "run3", lease_held)
+    publish(without_lease(spark), storage, second.load, second.write(), "run3")
     left = [survived]
 
     def lease_that_crashes() -> None:
@@ -135,9 +136,9 @@ def test_a_crash_before_any_commit_is_made_good(spark: SparkSession, storage: St
         left[0] -= 1
 
     with pytest.raises(Crash):
-        derive(spark, storage, second.load, lease_that_crashes)
+        derive(Writer(spark, lease_that_crashes), storage, second.load)
     assert storage.stat(second.load.derived) is None
-    derive(spark, storage, second.load, lease_held)
+    derive(without_lease(spark), storage, second.load)
     assert paths(spark) == {"n/c.c": "file"}
     assert head_names(spark) == {"c.c": ("C", 1)}
     assert spark.table("contents").where("at_head").count() == 2
@@ -333,7 +334,7 @@ def test_a_repair_leaves_out_a_network_that_spark_cannot_derive(
 
     with monkeypatch.context() as patch:
         patch.setattr(derive_module, "replace_files", refuse)
-        done = rebuild(spark, storage, 1, (), lease_held)
+        done = rebuild(without_lease(spark), storage, 1, ())
     assert "derived anew for 1 origins" in done[0]
     assert "odd data" in done[1]
     assert (paths(spark, well.url), paths(spark, sick.url)) == ({"a.py": "file"}, {})

@@ -35,8 +35,9 @@ from pipeline.tables.doubles import find_doubles
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.rewrite import see
 from pipeline.tables.session import configured
+from pipeline.tables.writer import without_lease
 from tests.support.spark import UNCOMPILED
-from tests.tables.conftest import ADDED, lease_held, night
+from tests.tables.conftest import ADDED, night
 from tests.tables.landing import BUCKETS, Landing
 from tests.tables.test_writers import session_beside
 
@@ -122,7 +123,7 @@ class World:
             return
         for url in named:
             landing.visit(Origin(url), VisitStatus.FAILED, "timeout")
-        publish(spark, self.storage, landing.load, landing.write(), landing.run_id, lease_held)
+        publish(without_lease(spark), self.storage, landing.load, landing.write(), landing.run_id)
         self.visited |= dict.fromkeys(named, VisitStatus.FAILED)
 
     def fetch(self, writer: Writer, spark: SparkSession) -> None:
@@ -143,9 +144,9 @@ class World:
                 self.texts |= {url: f"{landing.run_id} {url}\n".encode() for url in named}
 
         with patch.object(IcebergTable, "append_files", watched):
-            publish(spark, self.storage, landing.load, landing.write(), landing.run_id, lease_held)
+            publish(without_lease(spark), self.storage, landing.load, landing.write(), landing.run_id)
         self.visited |= dict.fromkeys(named, VisitStatus.FULL)
-        derive(spark, self.storage, landing.load, lease_held)
+        derive(without_lease(spark), self.storage, landing.load)
 
     def submit(self, writer: Writer, spark: SparkSession) -> None:
         value = next(loads)
@@ -156,9 +157,7 @@ class World:
     def rewrite(self, writer: Writer, spark: SparkSession) -> None:
         for table in ("origins", "visits"):
             small = [SmallFiles(table, bucket, 2, 0) for bucket in range(BUCKETS)]
-            apply_small_files(
-                spark, self.storage, small, small_bytes=1 << 20, check_lease=lease_held, on_damage=pytest.fail
-            )
+            apply_small_files(without_lease(spark), self.storage, small, small_bytes=1 << 20, on_damage=pytest.fail)
 
     def _landing(self) -> Landing:
         number = next(loads)

@@ -22,7 +22,8 @@ from pipeline.tables.tombstones import (
     hidden_now,
     set_removed,
 )
-from tests.tables.conftest import ADDED, add, lease_held, night
+from pipeline.tables.writer import without_lease
+from tests.tables.conftest import ADDED, add, night
 from tests.tables.landing import BUCKETS, Landing, oid_of
 
 GONE, ALONE, FORK, OTHER = (f"https://example.org/{name}" for name in ("gone", "alone", "fork", "other"))
@@ -48,8 +49,8 @@ def test_what_was_taken_down_after_the_plan_stays_hidden(spark: SparkSession, st
     set_removed(spark, ["t1", "t2"])
     assert not hidden_now(spark)
 
-    publish(spark, storage, landing.load, landing.write(), "run1", lease_held)
-    derive(spark, storage, landing.load, lease_held)
+    publish(without_lease(spark), storage, landing.load, landing.write(), "run1")
+    derive(without_lease(spark), storage, landing.load)
     for table in BY_ORIGIN:
         column = "url" if table == "origins" else "origin"
         assert {row[column] for row in current(spark, table).collect()} == {FORK, OTHER}, table
@@ -68,7 +69,7 @@ def test_what_was_opted_out_or_paused_after_the_plan_stays_so(spark: SparkSessio
     manifests = landing.write()
     opt_out(spark, [Pattern(GONE)])
     pause(spark, [Pattern(OTHER)])
-    publish(spark, storage, landing.load, manifests, "run1", lease_held)
+    publish(without_lease(spark), storage, landing.load, manifests, "run1")
     rows = current(spark, "origins").collect()
     assert {(row.url, row.state, row.last_status) for row in rows} == {
         (GONE, "opted_out", "full"),

@@ -30,8 +30,9 @@ from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.refs import current_refs
 from pipeline.tables.rewrite import TableBusy, is_conflict, nothing, overwrite, see, until_committed
 from pipeline.tables.session import configured
+from pipeline.tables.writer import Writer, without_lease
 from tests.support.spark import UNCOMPILED
-from tests.tables.conftest import ADDED, add, lease_held, night
+from tests.tables.conftest import ADDED, add, night
 from tests.tables.landing import BUCKETS, Landing
 
 A, B, C = (f"https://example.org/{name}" for name in "abc")
@@ -64,9 +65,9 @@ def first_night(storage: Storage, origin: Origin, day: int = 2, text: bytes = b"
 
 
 def finish(spark: SparkSession, storage: Storage, landing: Landing) -> None:
-    publish(spark, storage, landing.load, landing.write(), landing.run_id, lease_held)
-    derive(spark, storage, landing.load, lease_held)
-    seal(spark, landing.load, lease_held)
+    publish(without_lease(spark), storage, landing.load, landing.write(), landing.run_id)
+    derive(without_lease(spark), storage, landing.load)
+    seal(without_lease(spark), landing.load)
 
 
 def test_what_was_added_while_visits_are_applied_stays(spark: SparkSession, storage: Storage) -> None:
@@ -80,7 +81,7 @@ def test_what_was_added_while_visits_are_applied_stays(spark: SparkSession, stor
         if len(checks) > 1 and len(urls(other)) < 40:
             add_origins(other, [Origin(f"https://example.org/new/{n}") for n in range(39)], BUCKETS, ADDED)
 
-    publish(spark, storage, landing.load, landing.write(), "run2", add_meanwhile)
+    publish(Writer(spark, add_meanwhile), storage, landing.load, landing.write(), "run2")
     assert len(urls(spark)) == 40
     rows = {row.url: row.last_status for row in see(spark, "origins").rows().collect()}
     assert rows.pop(A) == "full"
@@ -105,7 +106,7 @@ def test_a_url_that_is_added_three_times_at_once_is_there_once(spark: SparkSessi
 def test_without_naming_what_was_read_rows_are_lost(spark: SparkSession) -> None:
     """What the tests above would look like if Iceberg were not told."""
     add(spark, A)
-    seen = see(spark, "origins")
+    seen = without_lease(spark).see("origins")
     add_origins(session_beside(spark), [Origin(B)], BUCKETS, ADDED)
     with pytest.raises(Exception, match="conflicting files") as refused:
         overwrite(seen.rows(), seen, F.lit(True))
@@ -127,7 +128,7 @@ def test_states_that_people_set_outlive_visits_that_are_applied_meanwhile(
         if visits_are_there and last_visits(other, [A])[A].state is not OriginState.PAUSED:
             pause(other, [Pattern(A)])
 
-    publish(spark, storage, landing.load, landing.write(), "run2", pause_meanwhile)
+    publish(Writer(spark, pause_meanwhile), storage, landing.load, landing.write(), "run2")
     row = see(spark, "origins").rows().first()
     assert (row.state, row.last_status) == ("paused", "full")
 
@@ -147,11 +148,11 @@ def test_a_load_is_registered_once_by_two_who_publish_it(
         if not done:
             done.append(table.name)
             monkeypatch.setattr(IcebergTable, "append_files", real)
-            publish(other, storage, landing.load, manifests, "run2", lease_held)
+            publish(without_lease(other), storage, landing.load, manifests, "run2")
         real(table, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(IcebergTable, "append_files", paused)
-    publish(spark, storage, landing.load, manifests, "run2", lease_held)
+    publish(without_lease(spark), storage, landing.load, manifests, "run2")
     assert done
     for table in ("contents", "blobs", "trees", "commits", "refs", "visits"):
         assert len(see(spark, table).iceberg.snapshots_with("pipeline.load", landing.load.name)) == 1
@@ -168,17 +169,17 @@ def test_whoever_derives_from_older_refs_is_refused(
     """Paused between reading refs and the first commit, while others publish and derive the night after."""
     (origin,) = add(spark, A)
     first, second = first_night(storage, origin), first_night(storage, origin, 3, b"2\n3\n")
-    publish(spark, storage, first.load, first.write(), "run2", lease_held)
+    publish(without_lease(spark), storage, first.load, first.write(), "run2")
     other = session_beside(spark)
     checks = []
 
     def pause() -> None:
         checks.append(1)
         if len(checks) == 1:
-            publish(other, storage, second.load, second.write(), "run3", lease_held)
-            derive(other, storage, second.load, lease_held)
+            publish(without_lease(other), storage, second.load, second.write(), "run3")
+            derive(without_lease(other), storage, second.load)
 
-    derive(spark, storage, first.load, pause)
+    derive(Writer(spark, pause), storage, first.load)
     row = see(spark, "repositories").rows().first()
     assert (row.night, row.bytes) == (night(3), 4)
     assert [row.lines for row in see(spark, "head_blobs").rows().collect()] == [2]
@@ -190,7 +191,7 @@ def test_a_session_that_looked_long_ago_finds_the_table(spark: SparkSession) -> 
     add(spark, A)
     other = session_beside(spark)
     assert urls(other) == [A]
-    IcebergTable(spark, "origins").set_properties({"write.metadata.previous-versions-max": "1"})
+    without_lease(spark).table("origins").set_properties({"write.metadata.previous-versions-max": "1"})
     for url in (B, C):
         add(spark, url)
     assert add_origins(other, [Origin(C), Origin(f"{C}/more")], BUCKETS, ADDED) == 1
@@ -203,7 +204,7 @@ def test_a_table_that_is_always_changed_by_others_is_told(spark: SparkSession, m
     row = (0, 0, A, None, "active", ADDED, None, None, None, None, 0)
 
     def too_late() -> None:
-        seen = see(spark, "origins")
+        seen = without_lease(spark).see("origins")
         add_origins(other, [Origin(f"{B}{next(count)}")], BUCKETS, ADDED)
         overwrite(local_frame(spark, [row], ORIGINS.arrow_schema), seen, nothing())
 
@@ -223,8 +224,8 @@ def doubled(spark: SparkSession, table: str, change: Callable[[str], str] = lamb
 def test_readers_of_a_doubled_key_do_not_multiply(spark: SparkSession, storage: Storage) -> None:
     origin, _ = add(spark, A, B)
     first = first_night(storage, origin)
-    publish(spark, storage, first.load, first.write(), "run2", lease_held)
-    derive(spark, storage, first.load, lease_held)
+    publish(without_lease(spark), storage, first.load, first.write(), "run2")
+    derive(without_lease(spark), storage, first.load)
     for table in ("origins", "repositories", "files", "head_blobs"):
         doubled(spark, table)
     found = {doubles.table: doubles for doubles in find_doubles(spark)}
@@ -234,11 +235,11 @@ def test_readers_of_a_doubled_key_do_not_multiply(spark: SparkSession, storage: 
     assert A in found["origins"].examples
 
     second = first_night(storage, origin, 3, b"2\n3\n")
-    plan = write_plan(spark, storage, second.load, BUCKETS)
+    plan = write_plan(without_lease(spark), storage, second.load, BUCKETS)
     assert plan.origins_due == 2
     assert set(last_visits(spark, [A, B])) == {A, B}
-    publish(spark, storage, second.load, second.write(), "run3", lease_held)
-    assert derive(spark, storage, second.load, lease_held).moved == 1
+    publish(without_lease(spark), storage, second.load, second.write(), "run3")
+    assert derive(without_lease(spark), storage, second.load).moved == 1
     assert see(spark, "repositories").rows().count() == 1
     assert see(spark, "files").rows().count() == 1
     assert see(spark, "repositories").rows().first().bytes == 4
@@ -249,8 +250,8 @@ def test_doubled_keys_are_mended(spark: SparkSession, storage: Storage) -> None:
     origin, fork = add(spark, A, (B, C))
     first = first_night(storage, origin)
     first.push(fork, first.commit(fork.network, first.tree(fork.network, {b"b.py": b"\n"})))
-    publish(spark, storage, first.load, first.write(), "run2", lease_held)
-    derive(spark, storage, first.load, lease_held)
+    publish(without_lease(spark), storage, first.load, first.write(), "run2")
+    derive(without_lease(spark), storage, first.load)
     before = [sorted(map(str, see(spark, t).rows().collect())) for t in ("repositories", "files", "head_blobs")]
     never_visited = {"last_visit": "null", "last_status": "null"}
     root = Origin(B)
@@ -268,9 +269,9 @@ def test_doubled_keys_are_mended(spark: SparkSession, storage: Storage) -> None:
         )
         rows.writeTo(full_name(table)).append()
     doubled(spark, "head_blobs")
-    assert mend_doubles(spark, lease_held) == {"origins": 1, "files": 1, "head_blobs": 2, "repositories": 1}
+    assert mend_doubles(without_lease(spark)) == {"origins": 1, "files": 1, "head_blobs": 2, "repositories": 1}
     assert find_doubles(spark) == []
-    assert mend_doubles(spark, lease_held) == {}
+    assert mend_doubles(without_lease(spark)) == {}
     assert [sorted(map(str, see(spark, t).rows().collect())) for t in ("repositories", "files", "head_blobs")] == before
     kept = {row.url: row for row in see(spark, "origins").rows().collect()}
     assert (kept[B].fork_of, kept[B].last_status) == (C, "full")
@@ -287,8 +288,8 @@ def test_a_load_dated_before_the_newest_night_counts_by_when_it_is_published(
     batch = first_night(storage, origin, 5, b"2\n3\n")
     batch.ref(origin, "refs/heads/old", None)
     batch.load = Load.of_batch(night(5), 1)
-    publish(spark, storage, batch.load, batch.write(), "run5", lease_held)
-    derive(spark, storage, batch.load, lease_held)
+    publish(without_lease(spark), storage, batch.load, batch.write(), "run5")
+    derive(without_lease(spark), storage, batch.load)
 
     later = batch.rows["commits"][0]["oid"]
     now = {"HEAD": later, "refs/heads/main": later}
@@ -300,10 +301,10 @@ def test_a_load_dated_before_the_newest_night_counts_by_when_it_is_published(
     assert stood.last_visit.day == 5
 
     tenth = Load.of_night(night(10))
-    assert write_plan(spark, storage, tenth, BUCKETS).origins_due == 1
+    assert write_plan(without_lease(spark), storage, tenth, BUCKETS).origins_due == 1
     planned = spark.read.parquet(storage.uri(tenth.plan_refs)).collect()
     assert {bytes(ref["name"]).decode(): bytes(ref.target) for ref in planned} == now
-    seal(spark, tenth, lease_held)
+    seal(without_lease(spark), tenth)
     assert {row.name: bytes(row.target) for row in Archive(spark).refs_at(A)} == now
 
 

@@ -1,0 +1,48 @@
+"""The right to change an archive's tables: whoever commits does it through a writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pyspark.sql import SparkSession
+
+from pipeline.model.tables import NAMESPACE
+from pipeline.tables.iceberg import IcebergTable
+from pipeline.tables.rewrite import Seen, seen_now
+
+TableT = TypeVar("TableT", bound=IcebergTable)
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Opens tables for writing. Each commit to a table that it opened checks the lease right before.
+
+    A table that was opened in another way refuses to commit, so no commit can go without the check.
+
+    Attributes:
+        spark: the session of the archive.
+        check_lease: raises ``LeaseLost`` when this run may write no more; call it before other changes to the archive,
+            such as deleting a file.
+    """
+
+    spark: SparkSession
+    check_lease: Callable[[], None]
+
+    def open(self, kind: type[TableT], table: str, namespace: str = NAMESPACE) -> TableT:
+        """A table of the archive, with the operations of its kind."""
+        return kind(self.spark, table, namespace, self.check_lease)
+
+    def table(self, table: str, namespace: str = NAMESPACE) -> IcebergTable:
+        """A table of the archive."""
+        return self.open(IcebergTable, table, namespace)
+
+    def see(self, table: str, namespace: str = NAMESPACE) -> Seen:
+        """Look at the newest state of a table, to replace rows of it; see ``overwrite``."""
+        return seen_now(self.spark, self.table(table, namespace))
+
+
+def without_lease(spark: SparkSession) -> Writer:
+    """A writer of what may change while somebody else holds the archive: origins, opt-outs, takedowns, results."""
+    return Writer(spark, lambda: None)

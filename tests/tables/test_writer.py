@@ -1,0 +1,74 @@
+"""No commit without a writer: what was opened to read refuses, and a lost lease stops a commit of any kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline.errors import CheckFailed
+from pipeline.fsck.branches import BranchedTable
+from pipeline.maintain.iceberg import MaintainedTable
+from pipeline.model.layout import LEASE
+from pipeline.storage.errors import LeaseLost
+from pipeline.tables.iceberg import IcebergTable
+from pipeline.tables.rewrite import nothing, overwrite, see
+from pipeline.tables.writer import Writer
+from tests.tables.conftest import add
+
+pytestmark = pytest.mark.spark
+
+COMMITS: dict[str, Callable[[BranchedTable], object]] = {
+    "append": lambda table: table.append_files([], {}),
+    "tag": lambda table: table.create_tag("night-2026-11-01"),
+    "empty": lambda table: table.commit_nothing(),
+    "properties": lambda table: table.set_properties({"a": "b"}),
+    "rename tags": lambda table: table.rename_tags([]),
+    "remove tags": lambda table: table.remove_tags([]),
+    "expire": lambda table: table.expire([]),
+    "delete files": lambda table: table.delete_files(["file:/nowhere"]),
+    "compact": lambda table: table.replace_files(table.scan_bucket(table.current().id, 0), [], {}),
+    "take down": lambda table: table.rewrite_snapshots([], str, {}),
+    "repair": lambda table: table.begin(None, table.current().id, 0, ()),
+}
+
+
+def lost() -> None:
+    raise LeaseLost(LEASE, "somebody else has it")
+
+
+@pytest.fixture
+def origins(spark: SparkSession) -> SparkSession:
+    add(spark, "https://example.com/a.git")
+    return spark
+
+
+@pytest.mark.parametrize("name", COMMITS)
+def test_a_table_opened_to_read_commits_nothing(origins: SparkSession, name: str) -> None:
+    table = BranchedTable(origins, "origins")
+    before = table.history(), table.tags()
+    with pytest.raises(CheckFailed, match="opened to read"):
+        COMMITS[name](table)
+    table = MaintainedTable(origins, "origins")
+    assert (table.history(), table.tags()) == before
+
+
+@pytest.mark.parametrize("name", COMMITS)
+def test_a_lost_lease_stops_every_commit(origins: SparkSession, name: str) -> None:
+    table = Writer(origins, lost).open(BranchedTable, "origins")
+    before = table.history(), table.tags()
+    with pytest.raises(LeaseLost):
+        COMMITS[name](table)
+    table = MaintainedTable(origins, "origins")
+    assert (table.history(), table.tags()) == before
+
+
+def test_rows_seen_to_be_read_are_not_replaced(origins: SparkSession) -> None:
+    seen = see(origins, "origins")
+    with pytest.raises(CheckFailed, match="opened to read"):
+        overwrite(seen.rows(), seen, nothing())
+    seen = Writer(origins, lost).see("origins")
+    with pytest.raises(LeaseLost):
+        overwrite(seen.rows(), seen, nothing())
+    assert IcebergTable(origins, "origins").current().id == seen.snapshot
