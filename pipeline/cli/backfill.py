@@ -43,10 +43,15 @@ def origins(context: Context, source: Path, batch: int, retry: str | None, worke
     May be stopped at any moment and started again: it goes on where it stopped. Between two batches a waiting nightly
     gets its turn. What was fetched can be read with the next night.
     """
-    place = context.workplace(workers)
     with show_backfill(context.output.messages) as progress:
         summary = backfill_origins(
-            place, source, today(), batch=batch, retry_failed=retry == "failed", progress=progress
+            context,
+            workers or context.config.fetch.workers,
+            source,
+            today(),
+            batch=batch,
+            retry_failed=retry == "failed",
+            progress=progress,
         )
     if not context.output.result({**summary.model_dump(), "failures": summary.failures}):
         _show_origins(context.output, summary, source)
@@ -93,7 +98,7 @@ def job(context: Context, job: str, argv: tuple[str, ...], first: date, last: da
     Nights that have its result, made with the same arguments, are passed by. May be stopped at any moment and started
     again, and needs no lease on the archive.
     """
-    done = backfill_job(context.workplace(None), job, argv, first, last)
+    done = backfill_job(context, context.workers(None).watch, job, argv, first, last)
     if not context.output.result(done):
         _show_job(context.output, done)
 

@@ -12,20 +12,17 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 import click
-from pyspark.sql import SparkSession
 
-from pipeline.archive import ArchiveInfo, open_archive
 from pipeline.cli.output import Format, Output, set_up_logging
 from pipeline.cli.progress import show_progress
-from pipeline.config import Config, load_config
+from pipeline.config import load_config
 from pipeline.errors import ExitCode, PipelineError
 from pipeline.model.layout import parse_night
 from pipeline.redact import never_show
 from pipeline.storage.factory import open_storage
-from pipeline.storage.interface import Storage
 from pipeline.tables.failures import told_plainly
-from pipeline.tables.session import open_session
-from pipeline.workflows.held import Workplace
+from pipeline.workflows.loads import Workers
+from pipeline.workplace import Workplace
 
 logger = logging.getLogger(__name__)
 
@@ -33,35 +30,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Context:
-    """A command's surroundings."""
+@dataclass(frozen=True, eq=False)
+class Context(Workplace):
+    """A command's surroundings: where it works, and where it shows things."""
 
-    config: Config
-    storage: Storage
     output: Output
 
-    def archive(self) -> ArchiveInfo:
-        """The archive, which must exist."""
-        return open_archive(self.storage)
-
-    def workplace(self, workers: int | None) -> Workplace:
-        """What a run of tasks needs; without a number of workers, the configured one."""
-        return Workplace(
-            self.config,
-            self.storage,
-            self.archive(),
-            workers or self.config.fetch.workers,
-            partial(show_progress, self.output.messages),
-        )
-
-    def spark(self) -> SparkSession:
-        """The session, started on first use."""
-        return open_session(self.config.spark, self.storage.root_uri, "pipeline")
-
-    def spark_for_metadata(self) -> SparkSession:
-        """A session inside this process, whatever the cluster; enough to look at tables."""
-        return open_session(self.config.spark.here(), self.storage.root_uri, "pipeline")
+    def workers(self, count: int | None) -> Workers:
+        """How its tasks are run; without a number of workers, by the configured one."""
+        return Workers(count or self.config.fetch.workers, partial(show_progress, self.output.messages))
 
 
 def command_options(function: Callable[Concatenate[Context, P], int | None]) -> Callable[..., None]:

@@ -21,9 +21,9 @@ from pipeline.fsck.record import keep_record
 from pipeline.maintain.retire import retire_nights
 from pipeline.model.layout import LEASE, newest_possible
 from pipeline.night.seal import nights
+from pipeline.run import hold
 from pipeline.tables.doubles import find_doubles, mend_doubles
 from pipeline.tables.failures import told_plainly
-from pipeline.workflows.held import hold
 
 T = TypeVar("T")
 
@@ -82,8 +82,7 @@ def _spark(context: Context) -> Spark:
 def _mend(context: Context) -> Mended:
     """Hold the archive meanwhile."""
     context.archive()
-    with hold(context.workplace(None), "doctor") as holder:
-        run = holder.run("doctor")
+    with hold(context, "doctor") as run:
         rows = mend_doubles(run.writer())
         gone = tuple(night for night in nights(run.spark()) if night > newest_possible(today()))
         retire_nights(run.writer(), gone, time.time())

@@ -27,15 +27,7 @@ def fsck(context: Context, deep: bool, buckets: tuple[int, ...], repair: bool) -
 
     Killed, the same command goes on where it stopped. Exit code 3 when anything is wrong.
     """
-    report = run_fsck(
-        context.config,
-        context.storage,
-        _number_of_buckets(context),
-        context.spark,
-        deep=deep,
-        buckets=buckets,
-        repair=repair,
-    )
+    report = run_fsck(context, _number_of_buckets(context), deep=deep, buckets=buckets, repair=repair)
     if not context.output.result(asdict(report)):
         show_report(context.output, report)
     return ExitCode.CHECK_FAILED if report.findings else ExitCode.DONE

@@ -24,7 +24,7 @@ from pipeline.rules.compaction import gain_bytes
 def maintain(context: Context, dry_run: bool) -> int:
     """Let go of old nights, delete what nothing needs, make few files of many small ones, and compact within bounds."""
     context.archive()
-    report = run_maintain(context.config, context.storage, context.spark, dry_run=dry_run)
+    report = run_maintain(context, dry_run=dry_run)
     if not context.output.result({**asdict(report), "freed_bytes": report.freed_bytes}):
         show_report(context.output, report)
     tell_damage(context.output, report.damaged)
@@ -108,7 +108,7 @@ def compact(context: Context, budget: str | None, buckets: tuple[int, ...]) -> i
     context.archive()
     limit = Budget() if budget is None else parse_budget(budget)
     damaged: list[str] = []
-    done = run_compact(context.config, context.storage, context.spark, limit, buckets=buckets, on_damage=damaged.append)
+    done = run_compact(context, limit, buckets=buckets, on_damage=damaged.append)
     if not context.output.result(done):
         _show_gain(context.output, done)
     tell_damage(context.output, damaged)

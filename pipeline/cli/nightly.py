@@ -19,7 +19,7 @@ from pipeline.workflows.summary import NightSummary
 @command_options
 def nightly(context: Context, night: date | None, workers: int | None) -> int:
     """Visit every origin that is due and publish one consistent night."""
-    result = run_night(context.workplace(workers), night or today())
+    result = run_night(context, context.workers(workers), night or today())
     if not context.output.result({**result.summary.model_dump(), "already": result.already}):
         if result.already:
             context.output.say(f"The night {result.summary.night} is complete already; nothing was done.")

@@ -47,7 +47,7 @@ def takedown(
     Run it again after an interruption. Files go with `pipeline maintain`, when maintain.snapshot_age_s has passed;
     --verify then proves it, and ends with 0 only if no file holds anything any more.
     """
-    info = context.archive()
+    context.archive()
     targets = _targets(urls, ids, source)
     if only_list:
         _list(context)
@@ -56,9 +56,7 @@ def takedown(
         return _verify(context, targets)
     if not targets or not (reason or "").strip():
         raise UsageError("say what is to be taken down, by --origin, --object or --from, and --reason why")
-    report = run_takedown(
-        context.config, context.storage, context.spark(), info.buckets, targets, reason or "", getpass.getuser()
-    )
+    report = run_takedown(context, targets, reason or "", getpass.getuser())
     keep_record(context.storage, record_told)
     found = _verified(context, targets) if only_verify else None
     if not context.output.result({**asdict(report), "verified": found}):

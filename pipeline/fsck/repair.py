@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection
 
 from pipeline.archive import begun_loads
-from pipeline.config import Config
 from pipeline.fsck.branches import BranchedTable
 from pipeline.fsck.finding import Finding, Kind
 from pipeline.fsck.named import read_table, table_folders
@@ -16,66 +13,52 @@ from pipeline.fsck.record import keep_record
 from pipeline.fsck.repair_derived import DERIVED, rebuild
 from pipeline.fsck.repair_objects import BucketRepair, at_fault, forget_states_with
 from pipeline.fsck.salvage import Ids
-from pipeline.storage.interface import Storage
+from pipeline.run import Run
 from pipeline.tables.failures import told_plainly
 from pipeline.tables.iceberg import LOAD_PROPERTY
-from pipeline.tables.writer import Writer
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Repairer:
-    """What a repair works with."""
+def repair_tables(run: Run, findings: Collection[Finding]) -> list[str]:
+    """Repair objects and derived tables; what was done, one sentence each.
 
-    writer: Callable[[], Writer]
-    storage: Storage
-    config: Config
-    scratch: Path
+    Raises:
+        FilesChanged: somebody else committed meanwhile; run it again.
+        LeaseLost: likewise.
+    """
+    done: list[str] = []
+    bad: dict[str, set[str]] = {}
+    with told_plainly(run.storage.root_uri):
+        for bucket, files in sorted(at_fault(findings).items()):
+            logger.info("bucket %d: repairing %s", bucket, ", ".join(files) or "what is missing")
+            done += BucketRepair(run, run.writer(), bucket, files, _wrong_blobs(findings, bucket)).repair()
+            for table, paths in files.items():
+                bad.setdefault(table, set()).update(paths)
+        derived = [f for f in findings if f.table.removeprefix("code.") in DERIVED and f.bucket is not None]
+        for bucket in sorted({f.bucket for f in derived if f.bucket is not None and f.kind is not Kind.SIDE_CHECKSUM}):
+            mine = {f.path for f in derived if f.bucket == bucket and f.path}
+            done += rebuild(run.writer(), run.storage, bucket, mine)
+            for table in DERIVED:
+                bad.setdefault(table, set()).update(mine)
+        for table, paths in bad.items():
+            _forget(run, table, paths)
+    if done:
+        keep_record(run.storage)
+    return done
 
-    def repair(self, findings: Collection[Finding]) -> list[str]:
-        """Repair objects and derived tables; what was done, one sentence each.
 
-        Raises:
-            FilesChanged: somebody else committed meanwhile; run it again.
-            LeaseLost: likewise.
-        """
-        done: list[str] = []
-        bad: dict[str, set[str]] = {}
-        with told_plainly(self.storage.root_uri):
-            for bucket, files in sorted(at_fault(findings).items()):
-                logger.info("bucket %d: repairing %s", bucket, ", ".join(files) or "what is missing")
-                done += BucketRepair(
-                    self.writer(), self.storage, self.config, bucket, files, _wrong_blobs(findings, bucket),
-                    self.scratch,
-                ).run()  # fmt: skip
-                for table, paths in files.items():
-                    bad.setdefault(table, set()).update(paths)
-            derived = [f for f in findings if f.table.removeprefix("code.") in DERIVED and f.bucket is not None]
-            for bucket in sorted(
-                {f.bucket for f in derived if f.bucket is not None and f.kind is not Kind.SIDE_CHECKSUM}
-            ):
-                mine = {f.path for f in derived if f.bucket == bucket and f.path}
-                done += rebuild(self.writer(), self.storage, bucket, mine)
-                for table in DERIVED:
-                    bad.setdefault(table, set()).update(mine)
-            for table, paths in bad.items():
-                self._forget(table, paths)
-        if done:
-            keep_record(self.storage)
-        return done
-
-    def _forget(self, table: str, paths: set[str]) -> None:
-        """Past states that are no night and name a file at fault go; those that tell that a load is published stay."""
-        folder = table_folders(self.storage)[f"code.{table}"]
-        unfinished = {load.name for load, finished in begun_loads(self.storage).items() if not finished}
-        branched = self.writer().open(BranchedTable, table)
-        forget_states_with(
-            branched,
-            read_table(self.storage, f"code.{table}", folder),
-            paths,
-            lambda id_: branched.snapshot(id_).summary.get(LOAD_PROPERTY) in unfinished,
-        )
+def _forget(run: Run, table: str, paths: set[str]) -> None:
+    """Past states that are no night and name a file at fault go; those by which a load is known as published stay."""
+    folder = table_folders(run.storage)[f"code.{table}"]
+    unfinished = {load.name for load, finished in begun_loads(run.storage).items() if not finished}
+    branched = run.writer().open(BranchedTable, table)
+    forget_states_with(
+        branched,
+        read_table(run.storage, f"code.{table}", folder),
+        paths,
+        lambda id_: branched.snapshot(id_).summary.get(LOAD_PROPERTY) in unfinished,
+    )
 
 
 def _wrong_blobs(findings: Collection[Finding], bucket: int) -> Ids:

@@ -11,10 +11,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.config import Config
 from pipeline.fsck.branches import BRANCH, BranchedTable
 from pipeline.fsck.deep import examine_states
 from pipeline.fsck.fetch_again import fetch_again, repair_load
@@ -24,7 +23,7 @@ from pipeline.fsck.salvage import Ids, Key, RowFile, only_new, salvage
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.manifest import Manifest
 from pipeline.model.tables import BY_NAME, NAMESPACE, OBJECT_TABLES
-from pipeline.storage.interface import Storage
+from pipeline.run import Run
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import NewFile, full_name
 from pipeline.tables.session import split_freely
@@ -66,13 +65,11 @@ class BucketRepair:
         done: what was done, one sentence each.
     """
 
+    held: Run
     writer: Writer
-    storage: Storage
-    config: Config
     bucket: int
     bad: Mapping[str, Collection[str]]
     refused: Ids
-    scratch: Path
     states: dict[str, int] = field(default_factory=dict)
     live: dict[str, Ids] = field(default_factory=dict)
     new: dict[str, list[NewFile]] = field(default_factory=dict)
@@ -80,7 +77,7 @@ class BucketRepair:
     doubled: set[str] = field(default_factory=set)
     added: dict[str, Ids] = field(default_factory=dict)
 
-    def run(self) -> list[str]:
+    def repair(self) -> list[str]:
         """Repair; what was done. What no origin serves any more stays missing, and the next check says so.
 
         Raises:
@@ -92,7 +89,7 @@ class BucketRepair:
         for name in TABLES:
             at = current[f"code.{name}"]
             if at is not None:
-                self.states[name] = self._table(name).begin(self.storage, at, self.bucket, self.bad.get(name, ()))
+                self.states[name] = self._table(name).begin(self.held.storage, at, self.bucket, self.bad.get(name, ()))
                 self.live[name] = self._ids(name)
         for name in TABLES:
             self._salvage(name, before[f"code.{name}"])
@@ -112,21 +109,26 @@ class BucketRepair:
                 self._complete_nights(name, before[f"code.{name}"])
         return self.done
 
+    @property
+    def spark(self) -> SparkSession:
+        """The session that the tables are read in."""
+        return self.writer.spark
+
     def _table(self, name: str) -> BranchedTable:
         return self.writer.open(BranchedTable, name)
 
     def _tables(self) -> dict[str, TableFiles]:
         names = [f"code.{table}" for table in BY_NAME]
         return {
-            name: read_table(self.storage, name, f"{WAREHOUSE}/{NAMESPACE}/{name.removeprefix('code.')}")
+            name: read_table(self.held.storage, name, f"{WAREHOUSE}/{NAMESPACE}/{name.removeprefix('code.')}")
             for name in names
         }
 
     def _ids(self, name: str) -> Ids:
-        return self._ids_of(self.writer.spark.read.option("branch", BRANCH).table(full_name(name)))
+        return self._ids_of(self.spark.read.option("branch", BRANCH).table(full_name(name)))
 
     def _ids_of(self, rows: DataFrame) -> Ids:
-        with split_freely(self.writer.spark):
+        with split_freely(self.spark):
             found = rows.where(F.col("bucket") == self.bucket).select("network", "oid").toArrow()
         return set(zip(found["network"].to_pylist(), found["oid"].to_pylist(), strict=True))
 
@@ -143,9 +145,9 @@ class BucketRepair:
             if file.bucket == self.bucket and file.role is Role.DATA and file.path not in current
         }
         with self._row_file(name) as rows:
-            if salvage(self.storage, name, sorted(bad), self.live[name], rows, self._refused(name)):
+            if salvage(self.held.storage, name, sorted(bad), self.live[name], rows, self._refused(name)):
                 self.doubled.add(name)
-            salvage(self.storage, name, sorted(past - bad), self.live[name], rows, self._refused(name))
+            salvage(self.held.storage, name, sorted(past - bad), self.live[name], rows, self._refused(name))
         if rows.rows:
             self.done.append(f"bucket {self.bucket}: {rows.rows} rows of {name} were still readable")
 
@@ -154,7 +156,7 @@ class BucketRepair:
 
         Nor is what was taken down. Of a blob that was taken down wherever it is, the row in ``blobs`` stays.
         """
-        stones = tombstone_ids(self.writer.spark)
+        stones = tombstone_ids(self.spark)
         ids = set() if stones is None else {(r["network"], bytes(r["oid"])) for r in stones.collect()}
         anywhere = frozenset(oid for network, oid in ids if network is None)
         if name == "blobs":
@@ -164,7 +166,7 @@ class BucketRepair:
     def _lacking(self) -> set[int]:
         """Networks of which something is missing now."""
         tables = self._tables()
-        findings = examine_states(self.writer.spark, self.storage, tables, self.bucket, self.states)
+        findings = examine_states(self.spark, self.held.storage, tables, self.bucket, self.states)
         return {
             finding.network
             for finding in findings
@@ -177,7 +179,7 @@ class BucketRepair:
             known = {**self.live, "blobs": self._whole_blobs()}
             del known["contents"]
             landed = fetch_again(
-                self.writer.spark, self.storage, self.config, load, self.bucket, networks, known, self.scratch
+                self.spark, self.held.storage, self.held.config, load, self.bucket, networks, known, self.held.scratch
             )
             if landed is None:
                 self.done.append(
@@ -189,14 +191,14 @@ class BucketRepair:
                 self.done.append(f"bucket {self.bucket}: asked {visit.origin} again: {how}")
             self._take(landed)
         finally:
-            self.storage.delete(load.root, recursive=True)
+            self.held.storage.delete(load.root, recursive=True)
 
     def _take(self, landed: Manifest) -> None:
         for name in self.states:
             paths = [file.path for file in landed.files if file.table == name and file.rows]
             had = set(self.live[name])
             with self._row_file(name) as rows:
-                only_new(self.storage, name, paths, self.live[name], rows)
+                only_new(self.held.storage, name, paths, self.live[name], rows)
             self.added[name] = self.live[name] - had
             if rows.rows:
                 self.done.append(f"bucket {self.bucket}: {rows.rows} rows of {name} fetched again")
@@ -204,7 +206,7 @@ class BucketRepair:
     def _whole_blobs(self) -> Ids:
         """Blobs whose row and bytes are both there, or whose bytes never were to be."""
         stored = F.col("stored") != "yes"
-        rows = self.writer.spark.read.option("branch", BRANCH).table(full_name("blobs"))
+        rows = self.spark.read.option("branch", BRANCH).table(full_name("blobs"))
         found = rows.where((F.col("bucket") == self.bucket) & stored).select("network", "oid").toArrow()
         never = set(zip(found["network"].to_pylist(), found["oid"].to_pylist(), strict=True))
         return (self.live["blobs"] & self.live["contents"]) | never
@@ -212,16 +214,16 @@ class BucketRepair:
     @contextmanager
     def _row_file(self, name: str) -> Iterator[RowFile]:
         """A file that the branch of a table gets when the block ends, if it has any row."""
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="repair-", dir=self.scratch) as folder:
+        self.held.scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="repair-", dir=self.held.scratch) as folder:
             rows = RowFile(BY_NAME[name], Path(folder) / "rows.parquet")
             yield rows
             made = rows.finish()
             if made is None:
                 return
             place = f"{WAREHOUSE}/{NAMESPACE}/{name}/data/bucket={self.bucket}/{PREFIX}{uuid4().hex}.parquet"
-            sent = self.storage.upload(made, place)
-        new = [NewFile(self.storage.uri(sent.path), self.bucket)]
+            sent = self.held.storage.upload(made, place)
+        new = [NewFile(self.held.storage.uri(sent.path), self.bucket)]
         self._table(name).add(new)
         self.states[name] = self._table(name).head()
         self.new.setdefault(name, []).extend(new)
@@ -236,7 +238,7 @@ class BucketRepair:
             if bad.isdisjoint(mine):
                 continue
             table = self._table(name)
-            table.begin(self.storage, snapshot, self.bucket, bad)
+            table.begin(self.held.storage, snapshot, self.bucket, bad)
             if in_current and all(file.role is Role.DATA for file in mine.values()) and bad <= mine.keys():
                 table.add(self.new.get(name, []))
             else:
@@ -247,19 +249,19 @@ class BucketRepair:
     def _complete_nights(self, name: str, before: TableFiles) -> None:
         """Rows that were nowhere go to those nights too that have others of their network and not them."""
         for snapshot, tags in before.tags_at().items():
-            rows = self.writer.spark.read.option("versionAsOf", snapshot).table(full_name(name))
+            rows = self.spark.read.option("versionAsOf", snapshot).table(full_name(name))
             have = self._ids_of(rows)
             networks = {network for network, _ in have}
             lacking = {key for key in self.added[name] if key not in have and key[0] in networks}
             if not lacking:
                 continue
             table = self._table(name)
-            table.begin(self.storage, snapshot, self.bucket, ())
+            table.begin(self.held.storage, snapshot, self.bucket, ())
             if lacking == self.added[name]:
                 table.add(self.new[name])
             else:
                 view = f"lacking_{name}"
-                F.broadcast(local_frame(self.writer.spark, sorted(lacking), _IDS)).createOrReplaceTempView(view)
+                F.broadcast(local_frame(self.spark, sorted(lacking), _IDS)).createOrReplaceTempView(view)
                 wanted = f"(network, oid) IN (SELECT network, oid FROM {view})"  # noqa: S608 - names of ours
                 self._insert_missing(name, wanted)
             table.become_tags(tags)
@@ -271,7 +273,7 @@ class BucketRepair:
         full = full_name(name)
         there = f"SELECT network, oid FROM {full}.branch_{BRANCH} WHERE bucket = {self.bucket}"  # noqa: S608 - names of ours
         with self.writer.table(name).committing():
-            self.writer.spark.sql(
+            self.spark.sql(
                 f"INSERT INTO {full}.branch_{BRANCH} SELECT {columns} FROM {full} "  # noqa: S608 - names of ours
                 f"WHERE bucket = {self.bucket} AND {wanted} AND (network, oid) NOT IN ({there})"
             )

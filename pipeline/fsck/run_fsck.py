@@ -10,9 +10,7 @@ from dataclasses import asdict, dataclass
 
 from pyspark.sql import SparkSession
 
-from pipeline.config import Config
 from pipeline.errors import UsageError
-from pipeline.fetch.scratch import scratch_folder
 from pipeline.fsck.deep import deep as check_objects
 from pipeline.fsck.finding import Finding, Kind
 from pipeline.fsck.named import NamedFile
@@ -26,12 +24,11 @@ from pipeline.fsck.quick import (
     still_true,
     take_inventory,
 )
-from pipeline.fsck.repair import Repairer
+from pipeline.fsck.repair import repair_tables
 from pipeline.fsck.state import Progress, digest_of, keep_report
+from pipeline.run import hold
 from pipeline.storage.interface import Storage
-from pipeline.storage.lease import Lease, Owner
-from pipeline.tables.writer import Writer
-from pipeline.workflows.run import new_run_id
+from pipeline.workplace import Workplace
 
 logger = logging.getLogger(__name__)
 
@@ -75,10 +72,8 @@ class _Sum:
 
 
 def run_fsck(
-    config: Config,
-    storage: Storage,
+    place: Workplace,
     of_buckets: int | None,
-    spark: Callable[[], SparkSession],
     *,
     deep: bool,
     buckets: tuple[int, ...],
@@ -87,6 +82,7 @@ def run_fsck(
     """Check the archive, or of some buckets data files and objects, and all metadata. Changes no table, needs no lease.
 
     Args:
+        of_buckets: how many buckets the archive has; None where nobody knows.
         repair: put right what is found, holding the lease, and check again what that was about.
 
     Raises:
@@ -96,19 +92,16 @@ def run_fsck(
     for bucket in buckets:
         if of_buckets is not None and bucket >= of_buckets:
             raise UsageError(f"the archive has buckets 0 to {of_buckets - 1}, there is no bucket {bucket}")
-    began = time.monotonic()
+    began, storage, spark = time.monotonic(), place.storage, place.spark
     if not repair:
         total = _check(storage, spark, deep=deep, buckets=buckets)
         return _report(storage, total, deep=deep, buckets=buckets, done=[], began=began)
-    with (
-        Lease.acquire(storage, Owner.here(new_run_id(), "fsck --repair"), ttl_s=config.archive.lease_s) as lease,
-        scratch_folder(config.fetch.scratch_folder, "fsck") as scratch,
-    ):
+    with hold(place, "fsck --repair") as run:
         total = _check(storage, spark, deep=deep, buckets=buckets)
-        done = put_back(storage, total.findings, lease.check)
+        done = put_back(storage, total.findings, run.check_lease)
         if done:  # what the metadata name is known only now
             total = _check(storage, spark, deep=deep, buckets=buckets)
-        done += Repairer(lambda: Writer(spark(), lease.check), storage, config, scratch).repair(total.findings)
+        done += repair_tables(run, total.findings)
         if done:
             total = _check(storage, spark, deep=deep, buckets=_touched(total.findings, buckets))
         return _report(storage, total, deep=deep, buckets=buckets, done=done, began=began)

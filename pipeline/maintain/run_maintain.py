@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from pipeline.config import Config, MaintainSection
+from pipeline.config import MaintainSection
 from pipeline.fsck.record import keep_record, tidy_recordings
 from pipeline.maintain.compact import Compacted, bucket_stats, compact
 from pipeline.maintain.loads import find_rubbish, load_states, may_renew, remove
@@ -30,12 +29,12 @@ from pipeline.night.seal import nights
 from pipeline.rules.budget import Budget
 from pipeline.rules.compaction import BucketStats, by_gain, overdue, within
 from pipeline.rules.retention import keep_since, oldest_daily
+from pipeline.run import hold
 from pipeline.storage.interface import Storage
-from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.writer import Writer
 from pipeline.takedown.remove import RemovedRows
 from pipeline.takedown.run_takedown import finish_takedowns
-from pipeline.workflows.run import new_run_id
+from pipeline.workplace import Workplace
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +74,7 @@ class MaintainReport:
         return sum(rubbish.size_bytes for rubbish in self.rubbish)
 
 
-def run_maintain(
-    config: Config, storage: Storage, spark: Callable[[], SparkSession], *, dry_run: bool = False
-) -> MaintainReport:
+def run_maintain(place: Workplace, *, dry_run: bool = False) -> MaintainReport:
     """Keep house, holding the lease; a dry run needs no lease and runs beside anything.
 
     May be called again after a kill at any point, and then does what is left.
@@ -86,12 +83,12 @@ def run_maintain(
         ArchiveHeld: another run holds the archive.
         LeaseLost: the lease was lost on the way; what was done until then is whole.
     """
-    settings, scratch = config.maintain, config.fetch.scratch_folder
+    storage, settings = place.storage, place.config.maintain
     if dry_run:
-        return maintain(spark(), storage, settings, scratch, now=time.time(), writer=None)
-    with Lease.acquire(storage, Owner.here(new_run_id(), "maintain"), ttl_s=config.archive.lease_s) as lease:
-        writer = Writer(spark(), lease.check)
-        report = maintain(spark(), storage, settings, scratch, now=time.time(), writer=writer)
+        scratch = place.config.fetch.scratch_folder
+        return maintain(place.spark(), storage, settings, scratch, now=time.time(), writer=None)
+    with hold(place, "maintain") as run:
+        report = maintain(run.spark(), storage, settings, run.scratch, now=time.time(), writer=run.writer())
         keep_record(storage)
         tidy_recordings(storage)
         return report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +16,10 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.archive import begun_loads
-from pipeline.config import Config
 from pipeline.errors import ArchiveHeld
 from pipeline.fsck.record import record_takedown
+from pipeline.run import hold
 from pipeline.storage.interface import Storage
-from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.damage import check_footers
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable, full_name
@@ -40,7 +40,7 @@ from pipeline.takedown.remove import RemovedRows, remove_rows
 from pipeline.takedown.runs import scrub_runs
 from pipeline.takedown.targets import BadTargets, Target
 from pipeline.takedown.victims import find_object, victims
-from pipeline.workflows.run import new_run_id
+from pipeline.workplace import Workplace
 
 log = logging.getLogger(__name__)
 
@@ -85,38 +85,34 @@ class TakedownReport:
     held_by: str | None
 
 
-def run_takedown(
-    config: Config, storage: Storage, spark: SparkSession, buckets: int, targets: Sequence[Target], reason: str, by: str
-) -> TakedownReport:
+def run_takedown(place: Workplace, targets: Sequence[Target], reason: str, by: str) -> TakedownReport:
     """Hide the targets from all readers at once, then rewrite the files that hold them, if the archive is free.
 
     May be called again after a kill at any point, and then does what is left.
 
     Args:
-        buckets: of the archive.
         by: who asks.
 
     Raises:
         BadTargets: some are no origins of the archive; nothing was done.
         LeaseLost: the lease was lost on the way; what was done until then is whole.
     """
-    scratch = config.fetch.scratch_folder
-    taken = take_down(spark, storage, targets, buckets, reason=reason, by=by, scratch=scratch)
+    spark, storage, scratch = place.spark(), place.storage, place.config.fetch.scratch_folder
+    taken = take_down(spark, storage, targets, reason=reason, by=by, scratch=scratch)
     if not pending(spark):
         return TakedownReport(taken, None, None)
-    try:
-        lease = Lease.acquire(storage, Owner.here(new_run_id(), "takedown"), ttl_s=config.archive.lease_s)
-    except ArchiveHeld as held:
-        return TakedownReport(taken, None, held.holder)
-    with lease:
-        return TakedownReport(taken, finish_takedowns(Writer(spark, lease.check), storage, scratch), None)
+    with ExitStack() as stack:
+        try:
+            run = stack.enter_context(hold(place, "takedown"))
+        except ArchiveHeld as held:
+            return TakedownReport(taken, None, held.holder)
+        return TakedownReport(taken, finish_takedowns(run.writer(), storage, run.scratch), None)
 
 
 def take_down(
     spark: SparkSession,
     storage: Storage,
     targets: Sequence[Target],
-    buckets: int,
     *,
     reason: str,
     by: str,

@@ -11,9 +11,9 @@ from pipeline.model.origin_list import parse_origin_list
 from pipeline.night.origins import add_origins
 from pipeline.night.plan import last_visits, write_plan
 from pipeline.origins.opt_outs import admitted
+from pipeline.run import Run
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
-from pipeline.workflows.run import Run
 
 
 def begin_batch(storage: Storage, night: date, origins: Sequence[Origin]) -> Load:
@@ -33,15 +33,15 @@ def plan_batch(run: Run, load: Load) -> None:
     A batch without a list was killed as it began; it is planned with nothing to do. Origins that were opted out since
     it was begun are passed by.
     """
-    spark = run.spark()
+    spark, buckets = run.spark(), run.archive().buckets
     origins, _ = admitted(spark, _read_list(run.storage, load))
     known = last_visits(spark, [origin.url for origin in origins])
     new = [origin for origin in origins if origin.url not in known]
     if new:
         run.check_lease()
-        add_origins(spark, new, run.info.buckets, datetime.now(UTC))
+        add_origins(spark, new, buckets, datetime.now(UTC))
     urls = [origin.url for origin in origins]
-    write_plan(run.writer(), run.storage, load, run.info.buckets, only=urls)
+    write_plan(run.writer(), run.storage, load, buckets, only=urls)
 
 
 def _read_list(storage: Storage, load: Load) -> list[Origin]:

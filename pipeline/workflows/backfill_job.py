@@ -19,15 +19,16 @@ from pipeline.errors import UsageError
 from pipeline.model.layout import result_path
 from pipeline.read.archive import Archive
 from pipeline.redact import arguments_without_secrets, without_secrets
+from pipeline.run import without_lease
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
 from pipeline.submit.run_job import NoSuchJob, list_jobs, run_job
 from pipeline.tables.failures import SparkFailed
 from pipeline.workflows.engine import run_tasks
-from pipeline.workflows.events import EventLog
-from pipeline.workflows.held import RunFailed, Workplace, never_ours, scratch_folder, told
-from pipeline.workflows.run import Run, RunParameter, new_run_id
+from pipeline.workflows.loads import RunFailed, Watch
 from pipeline.workflows.target import StorageTarget
+from pipeline.workflows.task_run import RunParameter, TaskRun
+from pipeline.workplace import Workplace
 
 logger = logging.getLogger(__name__)
 
@@ -112,10 +113,11 @@ class PastJob(luigi.Task):
                 logger.warning("%s on %s is tried once more: %s", self.job, self.night, error)
 
 
-def backfill_job(place: Workplace, job: str, argv: Sequence[str], first: date, last: date) -> JobBackfill:
+def backfill_job(place: Workplace, watch: Watch, job: str, argv: Sequence[str], first: date, last: date) -> JobBackfill:
     """Run a job on every sealed night of a range that has no result of it yet, the oldest first.
 
     Args:
+        watch: shows progress.
         argv: the job's own arguments; a result that was made with others is replaced.
         first: of the range.
         last: of the range, inclusive.
@@ -130,24 +132,22 @@ def backfill_job(place: Workplace, job: str, argv: Sequence[str], first: date, l
     known = [info.name for info in list_jobs()]
     if job not in known:
         raise NoSuchJob(job, known)
-    run_id = new_run_id()
-    with scratch_folder(place.config, run_id) as scratch:
-        events = EventLog(scratch / "job.jsonl")
-        run = Run(run_id, place.config, place.storage, place.info, never_ours, scratch, events)
+    with without_lease(place) as helper:
+        run = TaskRun.of(helper, "job")
         sealed = [night for night in Archive(run.spark()).nights() if first <= night <= last]
         had = [night for night in sealed if has_result(place.storage, job, argv, night)]
         missing = [night for night in sealed if night not in had]
-        events.nights_due(len(missing))
+        run.events.nights_due(len(missing))
         if missing:
-            with place.watch(events):
+            with watch(run.events):
                 done = run_tasks([_range(run, job, argv, first, last)], workers=1, scheduler=None)
             if not done:
-                raise RunFailed(f"{job} from {first} to {last}", tuple(map(told, events.errors())))
+                raise RunFailed(f"{job} from {first} to {last}", run.events.failures())
     days = (last - first).days + 1
     return JobBackfill(job, tuple(missing), tuple(had), days - len(sealed))
 
 
-def _range(run: Run, job: str, argv: Sequence[str], first: date, last: date) -> RangeDaily:
+def _range(run: TaskRun, job: str, argv: Sequence[str], first: date, last: date) -> RangeDaily:
     """The range as Luigi wants it: bounded by the days from today, its parameters as plain values."""
     today = datetime.now(UTC).date()
     days = (last - first).days + 1

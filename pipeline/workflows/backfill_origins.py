@@ -12,7 +12,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -25,13 +24,16 @@ from pipeline.model.visit import VisitStatus
 from pipeline.model.visit_counts import FAILURES_SHOWN, FailedVisit
 from pipeline.night.plan import last_visits
 from pipeline.origins.opt_outs import admitted
+from pipeline.run import hold, nobody
 from pipeline.tables.iceberg import see_newest
 from pipeline.workflows.backfill_batch import begin_batch
 from pipeline.workflows.backfill_choice import Choice, choose, in_batches
 from pipeline.workflows.backfill_list import OriginFile
+from pipeline.workflows.backfill_turns import BACKFILL, TURN_S, waits_for_anybody
 from pipeline.workflows.events import EventLog
-from pipeline.workflows.held import BACKFILL, TURN_S, Workplace, anybody, hold, nobody
+from pipeline.workflows.loads import Loads, Workers
 from pipeline.workflows.summary import NightSummary, summarize
+from pipeline.workplace import Workplace
 
 
 class Progress(Protocol):
@@ -104,8 +106,11 @@ class BackfillSummary(BaseModel):
 class _Backfill:
     """One run over a list."""
 
-    def __init__(self, place: Workplace, night: date, *, batch: int, retry_failed: bool, progress: Progress) -> None:
-        self._place, self._night, self._batch = replace(place, watch=progress.watch), night, batch
+    def __init__(
+        self, place: Workplace, workers: int, night: date, *, batch: int, retry_failed: bool, progress: Progress
+    ) -> None:
+        self._place, self._night, self._batch = place, night, batch
+        self._workers = Workers(workers, progress.watch)
         self._retry_failed, self._progress = retry_failed, progress
         self._summary = BackfillSummary(total=0)
 
@@ -114,10 +119,10 @@ class _Backfill:
         self._progress.due(len(origins))
         wait_for = nobody
         for batch in in_batches(self._wanted(origins), self._batch):
-            if wait_for is anybody:
+            if wait_for is waits_for_anybody:
                 threading.Event().wait(TURN_S)  # with the lease free, for a nightly that looks for its turn
             self._visit(batch, wait_for)
-            wait_for = anybody
+            wait_for = waits_for_anybody
         return self._summary
 
     def _wanted(self, origins: OriginFile) -> Iterator[Origin]:
@@ -134,25 +139,33 @@ class _Backfill:
         return choice
 
     def _visit(self, origins: list[Origin], wait_for: Callable[[str], bool]) -> None:
-        with hold(self._place, BACKFILL, wait_for=wait_for) as holder:
-            see_newest(self._place.spark())
-            holder.complete_unfinished()
+        with hold(self._place, BACKFILL, wait_for=wait_for) as run:
+            see_newest(run.spark())
+            loads = Loads(run, self._workers)
+            loads.complete_unfinished()
             wanted = self._choose(origins).visit  # again: a nightly may have been there, or a batch was completed
             if not wanted:
                 return
-            load = begin_batch(self._place.storage, self._night, wanted)
-            holder.complete(load)
-            done = summarize(holder.run(load.name), load)
+            load = begin_batch(run.storage, self._night, wanted)
+            done = summarize(loads.complete(load), load)
             self._summary = self._summary.plus_batch(load.name, done)
             self._progress.visited(sum(done.origins.values()))
 
 
 def backfill_origins(
-    place: Workplace, source: Path, night: date, *, batch: int, retry_failed: bool, progress: Progress
+    place: Workplace,
+    workers: int,
+    source: Path,
+    night: date,
+    *,
+    batch: int,
+    retry_failed: bool,
+    progress: Progress,
 ) -> BackfillSummary:
     """Visit every origin of a list that has no visit yet.
 
     Args:
+        workers: buckets fetched at once.
         source: the list, see ``origin_list``; checked as a whole before anything is done.
         night: logical date of the visits.
         batch: most origins that are visited and published at once.
@@ -163,5 +176,5 @@ def backfill_origins(
         ArchiveHeld: another run holds the archive; between two batches it is waited for.
         RunFailed: some task failed; what was published before stays.
     """
-    run = _Backfill(place, night, batch=batch, retry_failed=retry_failed, progress=progress)
+    run = _Backfill(place, workers, night, batch=batch, retry_failed=retry_failed, progress=progress)
     return run.run(OriginFile.check(source))

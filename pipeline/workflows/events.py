@@ -79,9 +79,10 @@ class EventLog:
                 spans[event["stage"]] = (min(first, event["began"]), max(last, event["ended"]))
         return {stage: round(last - first, 2) for stage, (first, last) in spans.items()}
 
-    def errors(self) -> list[Event]:
-        """Errors, oldest first."""
-        return [event for event in self.read() if event["kind"] == "error"]
+    def failures(self) -> tuple[tuple[int, str], ...]:
+        """Exit codes and sentences of the tasks that failed for good, the oldest first."""
+        errors = (event for event in self.read() if event["kind"] == "error")
+        return tuple((event["exit_code"], event["message"]) for event in errors)
 
     def _append(self, event: Event) -> None:
         line = json.dumps(event, default=str).encode() + b"\n"

@@ -22,8 +22,8 @@ from pipeline.redact import without_secrets
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.paths import is_temporary
 from pipeline.workflows.backfill_batch import plan_batch
-from pipeline.workflows.run import Run, RunParameter
 from pipeline.workflows.target import RecordTarget, StorageTarget
+from pipeline.workflows.task_run import RunParameter, TaskRun
 from pipeline.workflows.tell import VisitTeller
 
 logger = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class Plan(LoadTask):
         if not self.load.is_night:
             plan_batch(run, self.load)
             return
-        write_plan(run.writer(), run.storage, self.load, run.info.buckets)
+        write_plan(run.writer(), run.storage, self.load, run.archive().buckets)
 
 
 class Fetch(LoadTask):
@@ -174,7 +174,7 @@ class Fetch(LoadTask):
         )
 
 
-_MANIFESTS_READ: WeakKeyDictionary[Run, set[str]] = WeakKeyDictionary()
+_MANIFESTS_READ: WeakKeyDictionary[TaskRun, set[str]] = WeakKeyDictionary()
 """By run, manifests that have been read, which need not be read again each time somebody asks whether all are there."""
 
 

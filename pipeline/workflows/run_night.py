@@ -11,25 +11,18 @@ from pipeline.archive import begun_loads
 from pipeline.errors import ArchiveHeld, UsageError
 from pipeline.model.layout import LEASE, Load, newest_possible
 from pipeline.night.plan import read_plan
+from pipeline.run import LOOK_EVERY_S, hold, without_lease
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import read_record
+from pipeline.workflows.backfill_turns import waits_for_backfill
 from pipeline.workflows.engine import run_tasks
-from pipeline.workflows.events import EventLog
-from pipeline.workflows.held import (
-    LOOK_EVERY_S,
-    RunFailed,
-    Workplace,
-    a_backfill,
-    hold,
-    never_ours,
-    scratch_folder,
-    told,
-)
 from pipeline.workflows.load import Fetch
-from pipeline.workflows.run import Run, new_run_id
+from pipeline.workflows.loads import Loads, RunFailed, Workers
 from pipeline.workflows.summary import NightSummary
+from pipeline.workflows.task_run import TaskRun
+from pipeline.workplace import Workplace
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +35,7 @@ class NightResult:
     already: bool
 
 
-def run_night(place: Workplace, night: date) -> NightResult:
+def run_night(place: Workplace, workers: Workers, night: date) -> NightResult:
     """Complete a night, and before it any other load that was begun and never finished.
 
     Where a luigid is configured and another host holds the archive for the same night through it, fetch buckets until
@@ -67,11 +60,11 @@ def run_night(place: Workplace, night: date) -> NightResult:
     purpose = _purpose(place, load)
     while done is None:
         try:
-            done = _lead(place, load, purpose)
+            done = _lead(place, workers, load, purpose)
         except ArchiveHeld:
             if place.config.luigi.scheduler is None or not _is_held_for(place.storage, purpose):
                 raise
-            _help(place, load)
+            _help(place, workers, load)
             threading.Event().wait(LOOK_EVERY_S)
             done = _finished(place.storage, load)
     return NightResult(done, already=False)
@@ -97,16 +90,17 @@ def _is_held_for(storage: Storage, purpose: str) -> bool:
     return holder is None or holder.purpose == purpose
 
 
-def _lead(place: Workplace, load: Load, purpose: str) -> NightSummary:
-    with hold(place, purpose, wait_for=a_backfill) as holder:
+def _lead(place: Workplace, workers: Workers, load: Load, purpose: str) -> NightSummary:
+    with hold(place, purpose, wait_for=waits_for_backfill) as run:
         done = _finished(place.storage, load)
         if done is not None:
             return done
         later = _later(place.storage, load)
         if later:
             raise UsageError(f"the night {max(later)} was run already; nights only go forward")
-        holder.complete_unfinished(but=load)
-        holder.complete(load)
+        loads = Loads(run, workers)
+        loads.complete_unfinished(but=load)
+        loads.complete(load)
     done = _finished(place.storage, load)
     assert done is not None
     return done
@@ -118,16 +112,14 @@ def _later(storage: Storage, load: Load) -> list[str]:
     return [o.name for o in begun_loads(storage) if o.is_night and load.night < o.night <= newest]
 
 
-def _help(place: Workplace, load: Load) -> None:
+def _help(place: Workplace, workers: Workers, load: Load) -> None:
     """Fetch what buckets are left, once there is a plan; commit nothing."""
     if place.storage.stat(load.plan) is None:
         return
-    run_id = new_run_id()
-    with scratch_folder(place.config, run_id) as scratch:
-        events = EventLog(scratch / f"{load.name}.jsonl")
-        run = Run(run_id, place.config, place.storage, place.info, never_ours, scratch, events)
+    with without_lease(place) as helper:
+        run = TaskRun.of(helper, load.name)
         plan = read_plan(place.storage, load)
-        events.planned(plan.origins_due, len(plan.buckets))
+        run.events.planned(plan.origins_due, len(plan.buckets))
         tasks = [
             Fetch(archive=place.storage.root_uri, night=load.night, name=load.name, bucket=bucket, run_object=run)
             for bucket in sorted(plan.buckets)
@@ -135,7 +127,7 @@ def _help(place: Workplace, load: Load) -> None:
         if all(task.complete() for task in tasks):
             return
         logger.info("another host leads %s; helping to fetch %d buckets", load.name, len(tasks))
-        with place.watch(events):
-            run_tasks(tasks, workers=place.workers, scheduler=place.config.luigi.scheduler, stay=False, anew=False)
-        if events.errors():
-            raise RunFailed(load.name, tuple(map(told, events.errors())))
+        with workers.watch(run.events):
+            run_tasks(tasks, workers=workers.count, scheduler=place.config.luigi.scheduler, stay=False, anew=False)
+        if run.events.failures():
+            raise RunFailed(load.name, run.events.failures())

@@ -14,7 +14,7 @@ from pipeline.night.derive import read_derived
 from pipeline.night.plan import read_plan
 from pipeline.night.publish import read_published
 from pipeline.storage.errors import StoredFileDamaged
-from pipeline.workflows.run import Run
+from pipeline.workflows.task_run import TaskRun
 
 
 class NightSummary(BaseModel):
@@ -50,7 +50,7 @@ class NightSummary(BaseModel):
         return ExitCode.SOME_ORIGINS_FAILED if failed else ExitCode.DONE
 
 
-def summarize(run: Run, load: Load) -> NightSummary:
+def summarize(run: TaskRun, load: Load) -> NightSummary:
     """Count what was published of a load, and name what was not."""
     published, derived = read_published(run.storage, load), read_derived(run.storage, load)
     tables, visits = published.tables.values(), published.visits
@@ -70,7 +70,7 @@ def summarize(run: Run, load: Load) -> NightSummary:
     )
 
 
-def _damage_of_plan(run: Run, load: Load) -> tuple[str, ...]:
+def _damage_of_plan(run: TaskRun, load: Load) -> tuple[str, ...]:
     try:
         return read_plan(run.storage, load).damaged
     except StoredFileDamaged as error:  # after it was of use

@@ -12,7 +12,7 @@ from pyspark.sql import Row, SparkSession
 
 from pipeline.config import MaintainSection
 from pipeline.maintain import compact as module
-from pipeline.maintain.compact import Compacted, _Writer, bucket_stats, compact
+from pipeline.maintain.compact import Compacted, _Files, bucket_stats, compact
 from pipeline.model.tables import CONTENTS, FILES
 from pipeline.rules.budget import Budget
 from pipeline.rules.compaction import by_gain
@@ -152,7 +152,7 @@ def test_a_row_group_is_one_page_across_which_values_are_found_again(tmp_path: P
         "at_head": True,
     }
     made = [{**cells, "oid": n.to_bytes(20, "big")} for n in range(copies)]
-    writer = _Writer(CONTENTS, tmp_path, level=3)
+    writer = _Files(CONTENTS, tmp_path, level=3)
     writer.write(pa.Table.from_pylist(made, CONTENTS.arrow_schema))
     (path,) = writer.finish()
     assert path.stat().st_size < 1.5 * len(noise)

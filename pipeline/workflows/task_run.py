@@ -1,30 +1,20 @@
-"""A run: what every task of it needs, handed to the tasks as one hidden parameter."""
+"""What every Luigi task of a run needs, handed to the tasks as one hidden parameter."""
 
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TypeVar
-from uuid import uuid4
 from weakref import WeakValueDictionary
 
 import luigi
 from luigi.parameter import ParameterVisibility
-from pyspark.sql import SparkSession
 from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_attempt, wait_exponential
 
-from pipeline.archive import ArchiveInfo
-from pipeline.config import Config
 from pipeline.errors import PipelineError
-from pipeline.storage.interface import Storage
+from pipeline.run import Run
 from pipeline.tables.failures import told_plainly
-from pipeline.tables.session import open_session
-from pipeline.tables.writer import Writer
 from pipeline.workflows.events import EventLog
 
 logger = logging.getLogger(__name__)
@@ -32,35 +22,17 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def new_run_id() -> str:
-    """Sorts by time, tells the host and process, and is never used twice."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
-
-
 @dataclass(frozen=True, eq=False)
-class Run:
-    """One run of the pipeline. Hashes by identity: there is one in a process.
+class TaskRun(Run):
+    """A run and the file that its tasks report to: of one load, or of one job."""
 
-    Attributes:
-        check_lease: raises LeaseLost when this run may write no more.
-        scratch: local folder of this run, which exists.
-    """
-
-    run_id: str
-    config: Config
-    storage: Storage
-    info: ArchiveInfo
-    check_lease: Callable[[], None]
-    scratch: Path
     events: EventLog
 
-    def spark(self) -> SparkSession:
-        """The session of this process, started on first use."""
-        return open_session(self.config.spark, self.storage.root_uri, f"pipeline {self.run_id}")
-
-    def writer(self) -> Writer:
-        """What changes tables as long as this run holds the lease."""
-        return Writer(self.spark(), self.check_lease)
+    @classmethod
+    def of(cls, run: Run, label: str) -> TaskRun:
+        """With an event file of its own."""
+        events = EventLog(run.scratch / f"{label}.jsonl")
+        return cls(run.config, run.storage, run.run_id, run.check_lease, run.scratch, events)
 
     def retrying(self, work: Callable[[], T]) -> T:
         """Do it; again, after a pause, as long as the error's type says that this may help."""
@@ -80,24 +52,24 @@ class Run:
         return attempts(once)
 
 
-_RUNS: WeakValueDictionary[str, Run] = WeakValueDictionary()
+_RUNS: WeakValueDictionary[str, TaskRun] = WeakValueDictionary()
 
 
 class RunParameter(luigi.Parameter):
-    """Carries the Run object; not part of a task's identity. Luigi itself passes it on as the run's id."""
+    """Carries the TaskRun; not part of a task's identity. Luigi itself passes it on as the run's id."""
 
     def __init__(self) -> None:
         super().__init__(significant=False, visibility=ParameterVisibility.HIDDEN)
 
-    def normalize(self, x: Run | str) -> Run:
+    def normalize(self, x: TaskRun | str) -> TaskRun:
         """The run, also where Luigi made a task anew from texts: found by its id in this process."""
         return _RUNS[x] if isinstance(x, str) else x
 
-    def serialize(self, x: Run) -> str:
+    def serialize(self, x: TaskRun) -> str:
         """The run's id."""
         _RUNS[x.run_id] = x
         return x.run_id
 
     def _warn_on_wrong_param_type(self, param_name: str, param_value: object) -> None:
-        if not isinstance(param_value, Run):
-            raise TypeError(f"{param_name} must be a Run")
+        if not isinstance(param_value, TaskRun):
+            raise TypeError(f"{param_name} must be a TaskRun")

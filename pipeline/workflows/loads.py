@@ -1,0 +1,85 @@
+"""Loads from wherever they stand to their end, by Luigi, in a run that holds the archive."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from pipeline.archive import begun_loads
+from pipeline.errors import ExitCode, PipelineError
+from pipeline.model.layout import Load
+from pipeline.run import Run
+from pipeline.workflows.engine import run_tasks
+from pipeline.workflows.events import EventLog
+from pipeline.workflows.load import Derive
+from pipeline.workflows.nightly import Nightly
+from pipeline.workflows.task_run import TaskRun
+
+logger = logging.getLogger(__name__)
+
+Watch = Callable[[EventLog], AbstractContextManager[None]]
+"""Shows progress while the block runs."""
+
+
+class RunFailed(PipelineError):
+    """Some task failed for good. ``errors`` are exit codes and sentences; the first one caused the others."""
+
+    def __init__(self, load: str, errors: Sequence[tuple[int, str]]) -> None:
+        super().__init__(load, errors)
+        self.load, self.errors = load, errors
+        self.exit_code = ExitCode(errors[0][0]) if errors else ExitCode.RUN_FAILED
+
+    def __str__(self) -> str:
+        causes = "; ".join(message for _, message in self.errors) or "see the log above, and those of other hosts"
+        return f"{self.load} could not be finished: {causes}. Run it again: it goes on where it stopped"
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How tasks are run: so many at once, while somebody watches."""
+
+    count: int
+    watch: Watch
+
+
+@dataclass(frozen=True)
+class Loads:
+    """The loads of an archive, which a run holds."""
+
+    held: Run
+    workers: Workers
+
+    def complete(self, load: Load) -> TaskRun:
+        """Take a load to its end: a night to its summary, a batch to its derived tables.
+
+        Where a luigid forgot the tasks, having been restarted, or gave up what another host could not do, once more.
+
+        Raises:
+            RunFailed: some task failed; also if this run lost its lease and another one has completed them since.
+        """
+        last = Nightly if load.is_night else Derive
+        run = TaskRun.of(self.held, load.name)
+        task = last(archive=run.storage.root_uri, night=load.night, name=load.name, run_object=run)
+        settings = run.config.luigi
+        with self.workers.watch(run.events):
+            for _ in range(settings.attempts):
+                done = run_tasks([task], workers=self.workers.count, scheduler=settings.scheduler)
+                if done or run.events.failures():
+                    break
+        errors = run.events.failures()
+        if not done or any(code == ExitCode.ARCHIVE_HELD for code, _ in errors):
+            raise RunFailed(load.name, errors)
+        return run
+
+    def complete_unfinished(self, but: Load | None = None) -> None:
+        """Complete whatever was begun and never finished, except one load.
+
+        That comes before anything new is planned: origins of an unfinished load are still due, and what it has fetched
+        already would be fetched and published twice.
+        """
+        for load, finished in begun_loads(self.held.storage).items():
+            if not finished and load != but:
+                logger.warning("%s was begun and not finished; it is completed first", load.name)
+                self.complete(load)

@@ -1,0 +1,39 @@
+"""What every command and every run works with: the configuration, the storage, and one Spark session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyspark.sql import SparkSession
+
+from pipeline.archive import ArchiveInfo, open_archive
+from pipeline.config import Config
+from pipeline.storage.interface import Storage
+from pipeline.tables.session import open_session
+
+APP = "pipeline"
+"""How Spark's pages name us."""
+
+
+@dataclass(frozen=True, eq=False)
+class Workplace:
+    """An archive's place and how to work on it."""
+
+    config: Config
+    storage: Storage
+
+    def archive(self) -> ArchiveInfo:
+        """The archive, which must exist.
+
+        Raises:
+            NoArchive, ArchiveFormatUnknown: as they say.
+        """
+        return open_archive(self.storage)
+
+    def spark(self) -> SparkSession:
+        """The session of this process, started on first use."""
+        return open_session(self.config.spark, self.storage.root_uri, APP)
+
+    def spark_for_metadata(self) -> SparkSession:
+        """A session inside this process, whatever the cluster; enough to look at tables."""
+        return open_session(self.config.spark.here(), self.storage.root_uri, APP)
