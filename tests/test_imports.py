@@ -83,8 +83,8 @@ BELOW = MappingProxyType(
             "archive", "config", "errors", "git", "model", "night", "redact", "storage", "submit", "tables",
         ),
         "fsck": (
-            "archive", "config", "errors", "fetch", "git", "maintain", "model", "night", "read", "rules", "run", "storage",
-            "tables", "workplace",
+            "archive", "config", "errors", "fetch", "git", "maintain", "model", "night", "read", "rules", "run",
+            "storage", "tables", "workplace",
         ),
         "takedown": (
             "archive", "errors", "fetch", "fsck", "git", "maintain", "model", "origins", "read", "run", "storage",
