@@ -40,11 +40,12 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/workplace.py",
             "jobs/",
         ),
-        "py4j": ("pipeline/fsck/", "pipeline/maintain/", "pipeline/tables/iceberg.py"),
+        "py4j": ("pipeline/fsck/", "pipeline/tables/"),
         "pygments": ("pipeline/night/language.py", "pipeline/night/language_guess.py"),
         "pyarrow": (
             "pipeline/fetch/",
             "pipeline/fsck/",
+            "pipeline/inventory/",
             "pipeline/maintain/",
             "pipeline/model/tables.py",
             "pipeline/night/",
@@ -54,7 +55,7 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/tables/",
             "pipeline/takedown/",
         ),
-        "numpy": ("pipeline/git/", "pipeline/maintain/", "pipeline/takedown/"),
+        "numpy": ("pipeline/git/", "pipeline/maintain/", "pipeline/tables/deletion_vectors.py", "pipeline/takedown/"),
         "tenacity": ("pipeline/storage/", "pipeline/workflows/"),
     }
 )
@@ -68,7 +69,7 @@ BELOW = MappingProxyType(
         "errors": (),
         "redact": (),
         "model": ("errors", "redact"),
-        "rules": ("errors", "model"),
+        "rules": ("model",),
         "storage": ("errors", "redact"),
         "git": ("errors", "model", "redact", "rules"),
         "fetch": ("errors", "git", "model", "rules", "storage"),
@@ -79,34 +80,34 @@ BELOW = MappingProxyType(
         "submit": ("errors", "model", "read", "redact", "rules", "storage", "tables"),
         "config": ("errors", "git", "rules", "storage", "tables"),
         "archive": ("errors", "model", "storage"),
-        "doctor": (
-            "archive", "config", "errors", "git", "model", "night", "redact", "storage", "submit", "tables",
-        ),
-        "fsck": (
-            "archive", "config", "errors", "fetch", "git", "maintain", "model", "night", "read", "rules", "run",
-            "storage", "tables", "workplace",
-        ),
-        "takedown": (
-            "archive", "errors", "fetch", "fsck", "git", "maintain", "model", "origins", "read", "run", "storage",
-            "tables", "workplace",
-        ),
-        "maintain": (
-            "archive", "config", "errors", "fetch", "fsck", "model", "night", "rules", "run", "storage", "tables",
-            "takedown", "workplace",
-        ),
         "workplace": ("archive", "config", "storage", "tables"),
         "run": ("config", "errors", "fetch", "model", "storage", "tables", "workplace"),
+        "inventory": ("archive", "errors", "model", "night", "storage"),
+        "doctor": ("archive", "config", "errors", "git", "model", "night", "redact", "storage", "submit", "tables"),
+        "fsck": (
+            "archive", "config", "errors", "fetch", "git", "inventory", "model", "night", "read", "rules",
+            "run", "storage", "tables", "workplace",
+        ),
+        "takedown": (
+            "archive", "errors", "fetch", "git", "inventory", "model", "origins", "read", "run",
+            "storage", "tables", "workplace",
+        ),
+        "maintain": (
+            "archive", "config", "fetch", "inventory", "model", "night", "rules", "run", "storage",
+            "tables", "takedown", "workplace",
+        ),
         "workflows": (
-            "archive", "errors", "fetch", "fsck", "model", "night", "origins", "read", "redact", "rules", "run",
-            "storage", "submit", "tables", "workplace",
+            "archive", "errors", "fetch", "inventory", "model", "night", "origins", "read", "redact",
+            "rules", "run", "storage", "submit", "tables", "workplace",
         ),
         "cli": (
-            "archive", "config", "doctor", "errors", "fsck", "maintain", "model", "night", "origins", "read", "redact",
-            "rules", "run", "storage", "submit", "tables", "takedown", "workflows", "workplace",
+            "archive", "config", "doctor", "errors", "fsck", "inventory", "maintain", "model", "night",
+            "origins", "read", "redact", "rules", "run", "storage", "submit", "tables", "takedown",
+            "workflows", "workplace",
         ),
     }
 )  # fmt: skip
-"""What a room or module of ``pipeline`` may import besides itself."""
+"""What a room or module of ``pipeline`` may import besides itself; each stands below all that it imports."""
 
 READS_ENVIRONMENT = ("pipeline/cli/", "pipeline/tables/session.py", "pipeline/__init__.py")
 """The others only write what PySpark and Arrow read nowhere else."""
@@ -200,6 +201,11 @@ def test_the_session_writes_one_variable_and_reads_none() -> None:
     ]
     assert written == ["PYSPARK_PYTHON"]
     assert len(uses) == 1
+
+
+def test_rooms_stand_in_one_order() -> None:
+    for number, (name, below) in enumerate(BELOW.items()):
+        assert set(below) <= set(list(BELOW)[:number]), f"{name} imports what stands above it"
 
 
 def test_every_module_is_seen() -> None:

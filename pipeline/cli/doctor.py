@@ -17,7 +17,7 @@ from pipeline.doctor.examine import Patient, Spark, examine
 from pipeline.doctor.finding import Finding, Level, exit_code_of
 from pipeline.doctor.health import refused_urls, table_problems
 from pipeline.errors import UsageError
-from pipeline.fsck.record import keep_record
+from pipeline.inventory.record import keep_record
 from pipeline.maintain.retire import retire_nights
 from pipeline.model.layout import LEASE, newest_possible
 from pipeline.night.seal import nights

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from pipeline.cli.common import Context, command_options
 from pipeline.cli.output import Output
 from pipeline.errors import ExitCode, UsageError
-from pipeline.fsck.record import keep_record, record_told
+from pipeline.inventory.record import keep_record, record_told
 from pipeline.model.origin import FETCHED_SCHEMES, Origin, check_url, is_fetched
 from pipeline.model.origin_list import parse_origin_list
 from pipeline.model.pattern import Pattern, parse_pattern, parse_patterns

@@ -11,7 +11,7 @@ import click
 from pipeline.cli.common import Context, command_options
 from pipeline.cli.output import Output, size
 from pipeline.errors import ExitCode, UsageError
-from pipeline.fsck.record import keep_record, record_told
+from pipeline.inventory.record import keep_record, record_told
 from pipeline.tables.tombstones import Tombstone, pending, tombstones
 from pipeline.takedown.run_takedown import TakedownReport, run_takedown
 from pipeline.takedown.targets import Target, parse_target, parse_targets

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
 
-from pipeline.maintain.iceberg import FilesChanged, MaintainedTable
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import NewFile
+from pipeline.tables.maintained import FilesChanged, MaintainedTable
 
 BRANCH = "fsck_repair"
 """One at a time, under the lease; what a killed repair left is begun anew."""

@@ -28,9 +28,9 @@ from pipeline.fsck.examine import (
     WHOLE_FILE,
     Examiner,
 )
-from pipeline.fsck.finding import Finding, Kind
-from pipeline.fsck.named import NamedFile, Role, TableFiles
 from pipeline.fsck.state import Progress, digest_of
+from pipeline.inventory.finding import Finding, Kind
+from pipeline.inventory.named import NamedFile, Role, TableFiles
 from pipeline.rules.slices import bucket_slices
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import CheckFailed
 from pipeline.fetch.known import BODY, BODY_COLUMNS, TYPE_OF
-from pipeline.fsck.finding import Kind
 from pipeline.git.pack_format import object_oid
+from pipeline.inventory.finding import Kind
 from pipeline.read.reachable import links
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage

@@ -7,12 +7,12 @@ from collections.abc import Collection
 
 from pipeline.archive import begun_loads
 from pipeline.fsck.branches import BranchedTable
-from pipeline.fsck.finding import Finding, Kind
-from pipeline.fsck.named import read_table, table_folders
-from pipeline.fsck.record import keep_record
 from pipeline.fsck.repair_derived import DERIVED, rebuild
 from pipeline.fsck.repair_objects import BucketRepair, at_fault, forget_states_with
 from pipeline.fsck.salvage import Ids
+from pipeline.inventory.finding import Finding, Kind
+from pipeline.inventory.named import read_table, table_folders
+from pipeline.inventory.record import keep_record
 from pipeline.run import Run
 from pipeline.tables.failures import told_plainly
 from pipeline.tables.iceberg import LOAD_PROPERTY

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import date
 
 from pipeline.fsck.branches import BranchedTable
-from pipeline.fsck.named import TableFiles, read_table
+from pipeline.inventory.named import TableFiles, read_table
 from pipeline.model.layout import WAREHOUSE, Load
 from pipeline.model.tables import FILES, HEAD_BLOBS, NAMESPACE, REPOSITORIES
 from pipeline.night.derive import derive_all_fit, owe

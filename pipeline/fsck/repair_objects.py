@@ -17,9 +17,9 @@ from pyspark.sql import functions as F
 from pipeline.fsck.branches import BRANCH, BranchedTable
 from pipeline.fsck.deep import examine_states
 from pipeline.fsck.fetch_again import fetch_again, repair_load
-from pipeline.fsck.finding import Finding, Kind
-from pipeline.fsck.named import Role, TableFiles, read_table
 from pipeline.fsck.salvage import Ids, Key, RowFile, only_new, salvage
+from pipeline.inventory.finding import Finding, Kind
+from pipeline.inventory.named import Role, TableFiles, read_table
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.manifest import Manifest
 from pipeline.model.tables import BY_NAME, NAMESPACE, OBJECT_TABLES

@@ -12,8 +12,6 @@ from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
 from pipeline.fsck.deep import deep as check_objects
-from pipeline.fsck.finding import Finding, Kind
-from pipeline.fsck.named import NamedFile
 from pipeline.fsck.put_back import put_back
 from pipeline.fsck.quick import (
     Checked,
@@ -26,6 +24,8 @@ from pipeline.fsck.quick import (
 )
 from pipeline.fsck.repair import repair_tables
 from pipeline.fsck.state import Progress, digest_of, keep_report
+from pipeline.inventory.finding import Finding, Kind
+from pipeline.inventory.named import NamedFile
 from pipeline.run import hold
 from pipeline.storage.interface import Storage
 from pipeline.workplace import Workplace

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.fsck.finding import Finding, Kind
+from pipeline.inventory.finding import Finding, Kind
 from pipeline.model.layout import FSCK
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage

@@ -16,7 +16,6 @@ from pyspark.sql import functions as F
 
 from pipeline.config import MaintainSection
 from pipeline.fetch.parquet import MIB, open_parquet
-from pipeline.maintain.iceberg import FilesChanged, MaintainedTable
 from pipeline.maintain.sorted_rows import fetch, in_order, key_names, parts, read_at_head, read_keys
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.tables import CONTENTS, FILES, NAMESPACE, TREES, Table
@@ -28,6 +27,7 @@ from pipeline.storage.parquet import SealedWriter
 from pipeline.tables.damage import damaged_file
 from pipeline.tables.failures import told_plainly
 from pipeline.tables.iceberg import NewFile, full_name
+from pipeline.tables.maintained import FilesChanged, MaintainedTable
 from pipeline.tables.rewrite import Seen, see
 from pipeline.tables.writer import Writer
 

@@ -17,7 +17,6 @@ from datetime import date
 
 from pyspark.sql import SparkSession
 
-from pipeline.maintain.iceberg import MaintainedTable, Manifests
 from pipeline.maintain.rubbish import Rubbish, Why, measured, remove_empty
 from pipeline.model.layout import night_of, retired_at, retired_tag, tag_of
 from pipeline.model.tables import ALL
@@ -25,6 +24,7 @@ from pipeline.night.seal import nights
 from pipeline.rules.retention import files_to_delete, nights_to_drop, snapshots_to_expire, tags_to_drop
 from pipeline.storage.interface import Storage
 from pipeline.storage.paths import parent_of
+from pipeline.tables.maintained import MaintainedTable, Manifests
 from pipeline.tables.writer import Writer
 
 

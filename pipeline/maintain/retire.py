@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date
 
-from pipeline.maintain.iceberg import MaintainedTable
 from pipeline.model.layout import retired_tag, tag_of
 from pipeline.model.tables import ALL
+from pipeline.tables.maintained import MaintainedTable
 from pipeline.tables.writer import Writer
 
 

@@ -9,12 +9,12 @@ from functools import partial
 
 from pyspark.sql import Row, SparkSession
 
-from pipeline.maintain.iceberg import MaintainedTable
 from pipeline.model.tables import ALL, CONTENTS, TREES
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import damaged_file
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.isolate import isolate_buckets
+from pipeline.tables.maintained import MaintainedTable
 from pipeline.tables.rewrite import is_conflict
 from pipeline.tables.writer import Writer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from pipeline.fsck.record import keep_record
+from pipeline.inventory.record import keep_record
 from pipeline.maintain.compact import Compacted, bucket_stats, compact
 from pipeline.maintain.loads import load_states, may_renew
 from pipeline.rules.budget import Budget

@@ -11,7 +11,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from pipeline.config import MaintainSection
-from pipeline.fsck.record import keep_record, tidy_recordings
+from pipeline.inventory.record import keep_record, tidy_recordings
 from pipeline.maintain.compact import Compacted, bucket_stats, compact
 from pipeline.maintain.loads import find_rubbish, load_states, may_renew, remove
 from pipeline.maintain.nights import apply_nights, plan_nights

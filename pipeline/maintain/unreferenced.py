@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from pyspark.sql import SparkSession
 
-from pipeline.maintain.iceberg import MaintainedTable
 from pipeline.maintain.rubbish import Rubbish, Why, may_go, measured, remove_empty
 from pipeline.model.tables import ALL, Table
 from pipeline.storage.interface import Storage
 from pipeline.storage.paths import parent_of
+from pipeline.tables.maintained import MaintainedTable
 from pipeline.tables.writer import Writer
 
 

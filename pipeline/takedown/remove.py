@@ -22,13 +22,13 @@ from uuid import uuid4
 
 import numpy as np
 
-from pipeline.maintain.deletion_vectors import Positions, read_positions
-from pipeline.maintain.iceberg import FilesChanged, LiveFile, MaintainedTable, NamedSnapshot, SnapshotRewrite
 from pipeline.model.layout import NIGHT_TAG, WAREHOUSE, night_of, retired_tag
 from pipeline.model.tables import ALL, NAMESPACE, Table
 from pipeline.storage.errors import StorageError
 from pipeline.storage.interface import Storage
+from pipeline.tables.deletion_vectors import Positions, read_positions
 from pipeline.tables.iceberg import JavaObject, NewFile
+from pipeline.tables.maintained import FilesChanged, LiveFile, MaintainedTable, NamedSnapshot, SnapshotRewrite
 from pipeline.tables.writer import Writer
 from pipeline.takedown.doomed import Doomed
 from pipeline.takedown.rewrite_file import Source, doomed_rows, write_without

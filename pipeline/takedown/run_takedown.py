@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from pipeline.archive import begun_loads
 from pipeline.errors import ArchiveHeld
-from pipeline.fsck.record import record_takedown
+from pipeline.inventory.record import record_takedown
 from pipeline.run import hold
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import check_footers

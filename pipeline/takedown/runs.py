@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from pipeline.archive import begun_loads
-from pipeline.fsck.ledger import copies_where
+from pipeline.inventory.ledger import copies_where
 from pipeline.model.layout import FSCK, Load, landed_table
 from pipeline.model.tables import BY_NAME
 from pipeline.storage.interface import Storage

@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from pipeline.fsck.avro import avro_blocks
-from pipeline.maintain.iceberg import MaintainedTable
+from pipeline.inventory.avro import avro_blocks
 from pipeline.model.layout import CHECKSUMS, NIGHT_TAG, WAREHOUSE
 from pipeline.model.tables import ALL, BY_NAME, NAMESPACE
 from pipeline.model.visit import TAKEN_DOWN
@@ -25,6 +24,7 @@ from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Entry, Storage
 from pipeline.storage.parquet import open_parquet_file, parquet_in
 from pipeline.storage.paths import is_temporary
+from pipeline.tables.maintained import MaintainedTable
 from pipeline.tables.tombstones import (
     ANYWHERE,
     BY_OBJECT,

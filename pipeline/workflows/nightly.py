@@ -6,7 +6,7 @@ import json
 
 import luigi
 
-from pipeline.fsck.record import keep_record
+from pipeline.inventory.record import keep_record
 from pipeline.model.layout import result_path
 from pipeline.night.seal import seal
 from pipeline.submit.run_job import run_job

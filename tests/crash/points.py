@@ -125,17 +125,17 @@ BACKFILL = {
 MAINTAIN = {
     "maintain: half swept": Point("pipeline.maintain.run_maintain:remove", calls=1),
     "maintain: swept, tags are as they were": Point("pipeline.maintain.run_maintain:apply_nights"),
-    "maintain: some tables have lost a tag": Point("pipeline.maintain.iceberg:MaintainedTable.rename_tags", calls=4),
-    "maintain: tags are gone, snapshots are not": Point("pipeline.maintain.iceberg:MaintainedTable.expire"),
+    "maintain: some tables have lost a tag": Point("pipeline.tables.maintained:MaintainedTable.rename_tags", calls=4),
+    "maintain: tags are gone, snapshots are not": Point("pipeline.tables.maintained:MaintainedTable.expire"),
     "maintain: snapshots are gone, files are not": Point(
-        "pipeline.maintain.iceberg:MaintainedTable.expire", after=True, when=table_is("files")
+        "pipeline.tables.maintained:MaintainedTable.expire", after=True, when=table_is("files")
     ),
-    "maintain: some files are deleted": Point("pipeline.maintain.iceberg:MaintainedTable.delete_files", calls=4),
+    "maintain: some files are deleted": Point("pipeline.tables.maintained:MaintainedTable.delete_files", calls=4),
 }
 
 COMPACT = {
-    "maintain: a bucket is rewritten, not committed": Point("pipeline.maintain.iceberg:MaintainedTable.replace_files"),
-    "maintain: one bucket is compacted": Point("pipeline.maintain.iceberg:MaintainedTable.replace_files", after=True),
+    "maintain: a bucket is rewritten, not committed": Point("pipeline.tables.maintained:MaintainedTable.replace_files"),
+    "maintain: one bucket is compacted": Point("pipeline.tables.maintained:MaintainedTable.replace_files", after=True),
 }
 
 HELD = {

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from pipeline.fsck.avro import AvroDamaged, read_avro
+from pipeline.inventory.avro import AvroDamaged, read_avro
 from tests.fsck.conftest import Story
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from pipeline.fsck import run_fsck as module
-from pipeline.fsck.ledger import copies, read_ledger, recordings
-from pipeline.fsck.named import read_table, table_folders
-from pipeline.fsck.record import record_changes, tidy_recordings
+from pipeline.inventory.ledger import copies, read_ledger, recordings
+from pipeline.inventory.named import read_table, table_folders
+from pipeline.inventory.record import record_changes, tidy_recordings
 from pipeline.model.layout import Load
 from pipeline.storage import Storage
 from tests.e2e.archive import night
@@ -187,7 +187,7 @@ def test_recordings_are_made_one(intact: Story, monkeypatch: pytest.MonkeyPatch)
     storage = intact.archive.storage
     before = read_ledger(storage)
     kept = copies(storage, before.entries)
-    monkeypatch.setattr("pipeline.fsck.record.MOST_RECORDINGS", 1)
+    monkeypatch.setattr("pipeline.inventory.record.MOST_RECORDINGS", 1)
     assert tidy_recordings(storage) == 4
     after = read_ledger(storage)
     assert (len(before.names), len(after.names)) == (4, 1)

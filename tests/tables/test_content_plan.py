@@ -13,13 +13,13 @@ from pyspark.sql import functions as F
 
 from pipeline.fetch.batches import Batches
 from pipeline.fetch.landing import Landing
-from pipeline.maintain.iceberg import MaintainedTable
 from pipeline.model import tables
 from pipeline.read.archive import Archive
 from pipeline.rules.partitioning import TableStats
 from pipeline.tables.content_plan import content_stays, exchanges_of_content
 from pipeline.tables.create import create_tables
 from pipeline.tables.iceberg import OPEN_COST_PROPERTY, RATIO_PROPERTY, SPLIT_PROPERTY, NewFile, full_name
+from pipeline.tables.maintained import MaintainedTable
 from pipeline.tables.session import BY_BUCKET, configured
 from pipeline.tables.writer import without_lease
 from tests.tables.landing import BUCKETS

@@ -9,10 +9,10 @@ from pyspark.sql import SparkSession
 
 from pipeline.errors import CheckFailed
 from pipeline.fsck.branches import BranchedTable
-from pipeline.maintain.iceberg import MaintainedTable
 from pipeline.model.layout import LEASE
 from pipeline.storage.errors import LeaseLost
 from pipeline.tables.iceberg import IcebergTable
+from pipeline.tables.maintained import MaintainedTable
 from pipeline.tables.rewrite import nothing, overwrite, see
 from pipeline.tables.writer import Writer
 from tests.tables.conftest import add

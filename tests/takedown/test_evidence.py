@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.fsck.ledger import add_recording, copies
-from pipeline.fsck.record import Wanted, record_takedown, recorded
+from pipeline.inventory.ledger import add_recording, copies
+from pipeline.inventory.record import Wanted, record_takedown, recorded
 from pipeline.model.layout import Load
 from pipeline.model.tables import REFS
 from pipeline.storage import Storage

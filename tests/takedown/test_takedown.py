@@ -230,7 +230,7 @@ def test_the_rows_leave_all_files_and_nights(story: Story, tmp_path: Path) -> No
     archive, urls = story.archive, story.urls
     refs = {day: archive.rows("refs", day) for day in (1, 2, 3)}
     for what, nth in (
-        ("pipeline.maintain.iceberg:MaintainedTable.rewrite_snapshots", 3),
+        ("pipeline.tables.maintained:MaintainedTable.rewrite_snapshots", 3),
         ("pipeline.storage.local:LocalStorage.upload", 2),
         ("pipeline.takedown.run_takedown:scrub_runs", 1),
         ("pipeline.takedown.run_takedown:set_removed", 1),

@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from pipeline.errors import CheckFailed
-from pipeline.fsck.avro import AvroDamaged, read_avro
-from pipeline.fsck.bytes import hash_file
-from pipeline.fsck.finding import Finding, Kind
+from pipeline.inventory.avro import AvroDamaged, read_avro
+from pipeline.inventory.bytes import hash_file
+from pipeline.inventory.finding import Finding, Kind
 from pipeline.model.layout import NIGHT_TAG, WAREHOUSE
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.fsck.finding import Finding, Kind
+from pipeline.inventory.finding import Finding, Kind
 from pipeline.model.layout import CHECKSUMS
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage

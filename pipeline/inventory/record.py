@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.fsck.bytes import hash_file, in_threads
-from pipeline.fsck.ledger import Recorded, add_recording, forget, last_state, tidy
-from pipeline.fsck.loads import LoadFiles, read_loads, result_documents
-from pipeline.fsck.named import NamedFile, Role, TableFiles, read_table, table_folders
+from pipeline.inventory.bytes import hash_file, in_threads
+from pipeline.inventory.ledger import Recorded, add_recording, forget, last_state, tidy
+from pipeline.inventory.loads import LoadFiles, read_loads, result_documents
+from pipeline.inventory.named import NamedFile, Role, TableFiles, read_table, table_folders
 from pipeline.model.layout import ARCHIVE, NIGHT_TAG, RUNS, WAREHOUSE
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from pipeline.archive import ArchiveInfo
 from pipeline.errors import CheckFailed
-from pipeline.fsck.bytes import hash_file, in_threads
-from pipeline.fsck.finding import Finding, Kind
+from pipeline.inventory.bytes import hash_file, in_threads
+from pipeline.inventory.finding import Finding, Kind
 from pipeline.model.layout import ARCHIVE, RESULTS, RUNS, Load
 from pipeline.model.manifest import LandedFile, Manifest
 from pipeline.night.landed import final_path
