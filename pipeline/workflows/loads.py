@@ -13,8 +13,7 @@ from pipeline.model.layout import Load
 from pipeline.run import Run
 from pipeline.workflows.engine import run_tasks
 from pipeline.workflows.events import EventLog
-from pipeline.workflows.load import Derive
-from pipeline.workflows.nightly import Nightly
+from pipeline.workflows.night import Derive, Nightly
 from pipeline.workflows.task_run import TaskRun
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import read_record
 from pipeline.workflows.backfill_turns import waits_for_backfill
 from pipeline.workflows.engine import run_tasks
-from pipeline.workflows.load import Fetch
 from pipeline.workflows.loads import Loads, RunFailed, Workers
+from pipeline.workflows.night import Fetch
 from pipeline.workflows.summary import NightSummary
 from pipeline.workflows.task_run import TaskRun
 from pipeline.workplace import Workplace

@@ -86,7 +86,7 @@ TAG = "pipeline.tables.iceberg:IcebergTable.create_tag"
 
 NIGHTLY = {
     "plan: one of its two folders is written": Point("pipeline.night.plan:_write", after=True),
-    "plan: complete": Point("pipeline.workflows.load:write_plan", after=True),
+    "plan: complete": Point("pipeline.workflows.plan_load:write_plan", after=True),
     "fetch: while a pack arrives": Point("pipeline.git.exchange:_Spool.write", after=True),
     "fetch: decoded, nothing is uploaded": Point("pipeline.fetch.bucket:_upload"),
     "fetch: uploaded, not renamed": Point(LAND, when=path_has("/landing/")),
@@ -109,9 +109,9 @@ NIGHTLY = {
     "derive: after the commit of repositories": Point("pipeline.night.derive:replace_repositories", after=True),
     "seal: some tables have their tag": Point(TAG, calls=5),
     "seal: all but origins have their tag": Point(TAG, when=table_is("origins")),
-    "jobs: sealed, no job has run": Point("pipeline.workflows.nightly:run_job"),
+    "jobs: sealed, no job has run": Point("pipeline.workflows.night:run_job"),
     "jobs: the result is stored, its lineage is not": Point("pipeline.submit.results:_record"),
-    "the night lacks nothing but its summary": Point("pipeline.workflows.nightly:summarize"),
+    "the night lacks nothing but its summary": Point("pipeline.workflows.night:summarize"),
 }
 """In the order in which a night meets them."""
 
@@ -119,7 +119,7 @@ BACKFILL = {
     "backfill: a batch is begun and not planned": Point("pipeline.workflows.backfill_origins:begin_batch", after=True),
     "backfill: origins are added, no plan is written": Point("pipeline.workflows.backfill_batch:write_plan"),
     "backfill: between two batches": Point("pipeline.workflows.backfill_origins:summarize", after=True),
-    "backfill: a batch is published and not derived": Point("pipeline.workflows.load:derive", calls=1),
+    "backfill: a batch is published and not derived": Point("pipeline.workflows.night:derive", calls=1),
 }
 
 MAINTAIN = {

@@ -13,8 +13,9 @@ import pipeline.fetch.bucket
 import pipeline.night.derive
 import pipeline.night.publish
 import pipeline.night.seal
-import pipeline.workflows.load
-import pipeline.workflows.nightly
+import pipeline.workflows.fetch_load
+import pipeline.workflows.night
+import pipeline.workflows.plan_load
 from pipeline.model.layout import Load
 from pipeline.model.tables import ALL
 from tests.e2e.archive import Archive, night
@@ -59,18 +60,18 @@ class Knife:
 
 
 KNIVES = (
-    Knife(pipeline.workflows.load, "write_plan"),
-    Knife(pipeline.workflows.load, "fetch_bucket", calls=1),
-    Knife(pipeline.workflows.load, "fetch_bucket", after=True),
+    Knife(pipeline.workflows.plan_load, "write_plan"),
+    Knife(pipeline.workflows.fetch_load, "fetch_bucket", calls=1),
+    Knife(pipeline.workflows.fetch_load, "fetch_bucket", after=True),
     Knife(pipeline.night.publish, "move", after=True),
     Knife(pipeline.night.publish, "apply_visits"),
     Knife(pipeline.night.publish, "apply_visits", after=True),
-    Knife(pipeline.workflows.load, "publish", after=True),
+    Knife(pipeline.workflows.night, "publish", after=True),
     Knife(pipeline.night.derive, "replace_files", after=True),
     Knife(pipeline.night.derive, "replace_head_blobs", after=True),
-    Knife(pipeline.workflows.load, "derive", after=True),
-    Knife(pipeline.workflows.nightly, "seal", after=True),
-    Knife(pipeline.workflows.nightly, "summarize"),
+    Knife(pipeline.workflows.night, "derive", after=True),
+    Knife(pipeline.workflows.night, "seal", after=True),
+    Knife(pipeline.workflows.night, "summarize"),
 )
 
 

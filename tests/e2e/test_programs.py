@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import pipeline.workflows.load
+import pipeline.workflows.night
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
 from tests.e2e.archive import PROGRAM, PROGRAM_LIMIT_S, Archive, Place, night
@@ -119,7 +119,7 @@ def test_a_damaged_landing_costs_its_bucket_one_night_and_damage_is_told(
     archive = make_archive("damaged")
     archive.add(url)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline.workflows.load, "publish", lambda *_: 1 / 0)
+        patch.setattr(pipeline.workflows.night, "publish", lambda *_: 1 / 0)
         archive.run("nightly", "--night", str(night(1)), code=5)
     (listed,) = archive.storage.list(Load.of_night(night(1)).manifests)
     manifest = Manifest.model_validate_json(archive.storage.read(listed.path))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import pipeline.workflows.load
+import pipeline.workflows.night
 from pipeline.model.layout import Load
 from pipeline.model.origin import bucket_of, network_id
 from pipeline.storage import Storage
@@ -62,7 +62,7 @@ def zero(storage: Storage, path: str) -> bytes:
 
 def before(name: str, harm: Callable[[Storage, Load], object], patch: pytest.MonkeyPatch) -> None:
     """Do harm once, right before a step of the night that gets storage and load begins."""
-    real = getattr(pipeline.workflows.load, name)
+    real = getattr(pipeline.workflows.night, name)
     left = [harm]
 
     def harmed(*arguments: Any, **options: Any) -> Any:
@@ -72,7 +72,7 @@ def before(name: str, harm: Callable[[Storage, Load], object], patch: pytest.Mon
             left.pop()(storage, load)
         return real(*arguments, **options)
 
-    patch.setattr(pipeline.workflows.load, name, harmed)
+    patch.setattr(pipeline.workflows.night, name, harmed)
 
 
 def test_a_damaged_landing_costs_its_bucket_one_night(

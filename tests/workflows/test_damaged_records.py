@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import pipeline.workflows.load
-import pipeline.workflows.nightly
+import pipeline.workflows.night
 from pipeline.model.layout import Load
 from pipeline.model.tables import OBJECT_TABLES
 from pipeline.storage import Storage
@@ -21,10 +20,10 @@ from tests.workflows.conftest import MakeArchive, spread
 pytestmark = [pytest.mark.slow, pytest.mark.spark]
 
 STOPS = {
-    "publish": (pipeline.workflows.load, "publish"),
-    "derive": (pipeline.workflows.load, "derive"),
-    "seal": (pipeline.workflows.nightly, "seal"),
-    "summary": (pipeline.workflows.nightly, "summarize"),
+    "publish": (pipeline.workflows.night, "publish"),
+    "derive": (pipeline.workflows.night, "derive"),
+    "seal": (pipeline.workflows.night, "seal"),
+    "summary": (pipeline.workflows.night, "summarize"),
 }
 """Where a run ends: before the step of this name."""
 

@@ -1,4 +1,4 @@
-"""Telling the scheduler how a fetch task goes, now and then and not at every visit."""
+"""How a fetch task goes, on the scheduler's page: now and then, and not at every visit."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from pipeline.model.manifest import VisitLine
 
-TELL_EVERY_S = 1.0
+SHOW_EVERY_S = 1.0
 
 
-class VisitTeller:
+class SchedulerStatus:
     """Counts visits; may be called from several threads.
 
     Args:
@@ -30,18 +30,18 @@ class VisitTeller:
     ) -> None:
         self._due, self._message, self._percentage, self._clock = due, message, percentage, clock
         self._by_status: Counter[str] = Counter()
-        self._told_at = clock() - TELL_EVERY_S
+        self._shown_at = clock() - SHOW_EVERY_S
         self._lock = threading.Lock()
 
-    def __call__(self, line: VisitLine) -> None:
-        """Note a visit, and tell if the last time was long enough ago or this is the last one."""
+    def visited(self, line: VisitLine) -> None:
+        """Note a visit, and show the counts if the last time was long enough ago or this is the last one."""
         with self._lock:
             self._by_status[line.status] += 1
             done = self._by_status.total()
             now = self._clock()
-            if done < self._due and now - self._told_at < TELL_EVERY_S:
+            if done < self._due and now - self._shown_at < SHOW_EVERY_S:
                 return
-            self._told_at = now
+            self._shown_at = now
             outcomes = ", ".join(f"{count} {status}" for status, count in sorted(self._by_status.items()))
             if self._message is not None and self._percentage is not None:
                 self._message(f"{done} of {self._due} origins visited: {outcomes}; last {line.origin}")

@@ -1,0 +1,105 @@
+"""The buckets of a load: fetched one by one, and all there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from pipeline.fetch.bucket import fetch_bucket, read_manifests
+from pipeline.model.layout import Load
+from pipeline.model.manifest import Manifest, VisitLine
+from pipeline.night.plan import read_plan
+from pipeline.run import Run
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.workflows.scheduler_status import SchedulerStatus
+from pipeline.workflows.task_run import TaskRun
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_MANIFESTS_READ: WeakKeyDictionary[Run, set[str]] = WeakKeyDictionary()
+"""By run, manifests that have been read, which need not be read again each time somebody asks whether all are there."""
+
+
+def fetch_one_bucket(
+    run: TaskRun,
+    load: Load,
+    bucket: int,
+    message: Callable[[str], None] | None,
+    percentage: Callable[[int], None] | None,
+) -> None:
+    """Visit the due origins of a bucket, by the configured limits.
+
+    Args:
+        message: shows a sentence on the scheduler's page; None outside of a worker.
+        percentage: likewise 0 to 100.
+    """
+    settings = run.config.fetch
+    due = read_plan(run.storage, load).buckets[bucket]
+    status = SchedulerStatus(due, _best_effort(message), _best_effort(percentage))
+
+    def on_visit(line: VisitLine) -> None:
+        run.events.visit(line)
+        status.visited(line)
+
+    fetch_bucket(
+        run.storage,
+        load,
+        bucket,
+        run_id=run.run_id,
+        conditions=settings.conditions,
+        concurrency=settings.concurrency,
+        scratch=run.scratch,
+        run_bytes=settings.run_bytes,
+        on_visit=on_visit,
+    )
+
+
+def manifests_are_whole(run: Run, load: Load) -> bool:
+    """Whether every planned bucket has a manifest that can be read."""
+    done = {entry.path for entry in run.storage.list(load.manifests)}
+    buckets = read_plan(run.storage, load).buckets
+    if not all(load.manifest(bucket) in done for bucket in buckets):
+        return False
+    read = _MANIFESTS_READ.setdefault(run, set())
+    unread = [bucket for bucket in sorted(buckets) if load.manifest(bucket) not in read]
+    _, lost = read_manifests(run.storage, load, unread)
+    if lost:
+        logger.error("%s: the manifests of buckets %s cannot be read; they are fetched again", load.name, lost)
+        return False
+    read.update(map(load.manifest, unread))
+    return True
+
+
+def read_all_manifests(run: Run, load: Load) -> Sequence[Manifest]:
+    """The manifests of all planned buckets.
+
+    Raises:
+        StoredFileDamaged: one was lost since it was written; the next run fetches its bucket again.
+    """
+    manifests, lost = read_manifests(run.storage, load, sorted(read_plan(run.storage, load).buckets))
+    if lost:
+        raise StoredFileDamaged(load.manifest(lost[0]), "it was lost during the run; the next one fetches anew")
+    return manifests
+
+
+def _best_effort(show: Callable[[T], None] | None) -> Callable[[T], None] | None:
+    """The same, but a scheduler that does not answer is not asked again, instead of failing the task."""
+    if show is None:
+        return None
+    silent = False
+
+    def shown(value: T) -> None:
+        nonlocal silent
+        if silent:
+            return
+        try:
+            show(value)
+        except Exception as error:
+            silent = True
+            logger.warning("the scheduler gets no more news of this task: %s", error)
+
+    return shown

@@ -1,0 +1,98 @@
+"""What the Luigi tasks of one load share: parameters, the task before, the marker that says a task is done, retries."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import ClassVar
+
+import luigi
+from pydantic import BaseModel
+
+from pipeline.model.layout import Load
+from pipeline.redact import without_secrets
+from pipeline.workflows.target import RecordTarget, StorageTarget
+from pipeline.workflows.task_run import RunParameter, TaskRun
+
+
+class LoadTask(luigi.Task):
+    """One step of a load. A step says what it is done after, where its marker is, and what its work is.
+
+    Attributes:
+        stage: under which name its time is noted.
+        after: the step before.
+        marker: name of the attribute of ``Load`` that is the marker's path; the file is written last by ``do``.
+        record: what the marker must parse as, if later steps read it: one that is damaged is written anew.
+        own_process: it runs in a process of its own and commits nothing; any host may do it. All others need the lease.
+    """
+
+    archive = luigi.Parameter(description="the archive's root, so that one luigid serves several")
+    night = luigi.DateParameter(description="logical date")
+    name = luigi.Parameter(description="the load: the night's date, or a batch of a backfill")
+    run_object = RunParameter()
+
+    stage: ClassVar[str]
+    after: ClassVar[type[LoadTask] | None] = None
+    marker: ClassVar[str]
+    record: ClassVar[type[BaseModel] | None] = None
+    own_process: ClassVar[bool] = False
+    retry_count = 3
+    """Times that a luigid hands a task out. More than one: a host that died while it had the task counts too."""
+
+    @property
+    def load(self) -> Load:
+        """What is fetched and published at once."""
+        return Load(self.night, self.name)
+
+    def step(self, kind: type[LoadTask], **parameters: object) -> LoadTask:
+        """Another step of this load."""
+        return kind(archive=self.archive, night=self.night, name=self.name, run_object=self.run_object, **parameters)
+
+    def requires(self) -> list[LoadTask]:
+        """The step before."""
+        return [] if self.after is None else [self.step(self.after)]
+
+    def output(self) -> StorageTarget:
+        """The marker."""
+        storage, path = self.run_object.storage, self.path()
+        return StorageTarget(storage, path) if self.record is None else RecordTarget(storage, path, self.record)
+
+    def path(self) -> str:
+        """The marker's path."""
+        return str(getattr(self.load, self.marker))
+
+    def run(self) -> Iterator[luigi.DynamicRequirements] | None:
+        """Do the step's work, again if its error says that this may help."""
+        with self.run_object.events.stage(self.stage):
+            self.run_object.retrying(self.attempt)
+        return None
+
+    def attempt(self) -> None:
+        """Work, if we may: what changes the archive is not even begun without the lease.
+
+        Raises:
+            LeaseLost: another run holds the archive now.
+        """
+        if not self.own_process:
+            self.run_object.check_lease()
+        self.do(self.run_object, self.load)
+
+    def do(self, run: TaskRun, load: Load) -> None:
+        """The work, and the marker last."""
+        raise NotImplementedError("abstract")
+
+    def on_failure(self, exception: BaseException) -> str:
+        """Keep the error for whoever started the run; Luigi only keeps its text."""
+        self.run_object.events.error(str(self.task_id), exception)
+        return without_secrets(str(super().on_failure(exception)))
+
+    def entered_own_process(self) -> None:
+        """Called first in a process of its own: connections of the process it was forked from are not to be shared."""
+        run = self.run_object
+        self.run_object = replace(run, storage=copy.copy(run.storage))
+
+
+@LoadTask.event_handler(luigi.Event.PROCESS_FAILURE)  # type: ignore[untyped-decorator] # Luigi has no types here
+def _note_killed(task: LoadTask, message: str) -> None:
+    task.run_object.events.error(str(task.task_id), RuntimeError(f"{message}, killed (out of memory, or manually)"))

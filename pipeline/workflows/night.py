@@ -1,0 +1,129 @@
+"""A night in forty lines: every step, what it comes after, the marker by which the next run knows that it is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import luigi
+
+from pipeline.inventory.record import keep_record
+from pipeline.model.layout import Load, result_path
+from pipeline.night.derive import DeriveSummary, derive
+from pipeline.night.plan import read_plan
+from pipeline.night.publish import PublishSummary, publish
+from pipeline.night.seal import seal
+from pipeline.submit.run_job import run_job
+from pipeline.workflows.fetch_load import fetch_one_bucket, manifests_are_whole, read_all_manifests
+from pipeline.workflows.load_task import LoadTask
+from pipeline.workflows.plan_load import plan_is_whole, plan_load
+from pipeline.workflows.summary import NightSummary, summarize
+from pipeline.workflows.task_run import TaskRun
+
+
+class Plan(LoadTask):
+    """Decide which origins are due, and write down what is known of them."""
+
+    stage, marker = "plan", "plan"
+
+    def complete(self) -> bool:
+        """Whether the plan is there and can be read."""
+        return plan_is_whole(self.run_object, self.load)
+
+    def do(self, run: TaskRun, load: Load) -> None:
+        """Write the plan."""
+        plan_load(run, load)
+
+
+class Fetch(LoadTask):
+    """Visit the due origins of one bucket, in a process of its own, on any host."""
+
+    bucket = luigi.IntParameter(description="0 to the archive's number of buckets - 1")
+    stage, after, own_process = "fetch", Plan, True
+
+    def path(self) -> str:
+        """The manifest."""
+        return self.load.manifest(self.bucket)
+
+    def do(self, run: TaskRun, load: Load) -> None:
+        """Fetch and land."""
+        fetch_one_bucket(run, load, self.bucket, self.set_status_message, self.set_progress_percentage)
+
+
+class FetchAll(LoadTask):
+    """Fetch every bucket that the plan names; which they are is known once the plan is there."""
+
+    stage, after, marker = "fetch", Plan, "manifests"
+
+    def complete(self) -> bool:
+        """Whether every planned bucket has a manifest that can be read; one that cannot is fetched again."""
+        return self.step(Plan).complete() and manifests_are_whole(self.run_object, self.load)
+
+    def run(self) -> Iterator[luigi.DynamicRequirements]:
+        """Hand all of them to Luigi at once."""
+        plan = read_plan(self.run_object.storage, self.load)
+        self.run_object.events.planned(plan.origins_due, len(plan.buckets))
+        fetches = [self.step(Fetch, bucket=bucket) for bucket in sorted(plan.buckets)]
+        yield luigi.DynamicRequirements(fetches, custom_complete=lambda _: self.complete())
+
+
+class Publish(LoadTask):
+    """Audit what was landed, and register in the tables what passes."""
+
+    stage, after, marker, record = "publish", FetchAll, "published", PublishSummary
+
+    def do(self, run: TaskRun, load: Load) -> None:
+        """Publish."""
+        publish(run.writer(), run.storage, load, read_all_manifests(run, load), run.run_id, run.scratch)
+
+
+class Derive(LoadTask):
+    """Bring the derived tables up to date; the end of a batch."""
+
+    stage, after, marker, record = "derive", Publish, "derived", DeriveSummary
+
+    def do(self, run: TaskRun, load: Load) -> None:
+        """Derive."""
+        derive(run.writer(), run.storage, load)
+
+
+class Seal(LoadTask):
+    """Tag all tables: from here on the night can be read."""
+
+    stage, after, marker = "seal", Derive, "sealed"
+
+    def do(self, run: TaskRun, load: Load) -> None:
+        """Tag."""
+        seal(run.writer(), load)
+        run.storage.replace(self.path(), json.dumps({"run_id": run.run_id}).encode())
+
+
+class RunJob(LoadTask):
+    """Run one job on the night."""
+
+    job = luigi.Parameter(description="name of a module in jobs/")
+    stage, after = "jobs", Seal
+
+    def path(self) -> str:
+        """The job's lineage."""
+        return result_path(self.job, self.night)
+
+    def do(self, run: TaskRun, load: Load) -> None:
+        """Run it without arguments."""
+        run_job(run.spark(), run.storage, self.job, [], load.night)
+
+
+class Nightly(LoadTask):
+    """A whole night with its jobs, and what its summary is made from, should that be damaged; the end of a night."""
+
+    stage, marker, record = "nightly", "night_summary", NightSummary
+
+    def requires(self) -> list[LoadTask]:
+        """Every step that leaves something to be read, and the configured jobs."""
+        jobs = self.run_object.config.nightly.jobs
+        return [*map(self.step, (Publish, Derive, Seal)), *(self.step(RunJob, job=job) for job in jobs)]
+
+    def do(self, run: TaskRun, load: Load) -> None:
+        """Write the summary."""
+        run.storage.replace(self.path(), summarize(run, load).model_dump_json(indent=1).encode())
+        keep_record(run.storage)

@@ -1,0 +1,36 @@
+"""The plan of a load, whatever an earlier run left of it."""
+
+from __future__ import annotations
+
+import logging
+
+from pipeline.model.layout import Load
+from pipeline.night.plan import read_plan, restore_plan_summary, write_plan
+from pipeline.run import Run
+from pipeline.storage.errors import FileMissing, StoredFileDamaged
+from pipeline.storage.paths import is_temporary
+from pipeline.workflows.backfill_batch import plan_batch
+
+logger = logging.getLogger(__name__)
+
+
+def plan_is_whole(run: Run, load: Load) -> bool:
+    """Whether the plan is there and can be read."""
+    try:
+        read_plan(run.storage, load)
+    except FileMissing:
+        return False
+    except StoredFileDamaged as error:
+        logger.error("%s; it is made anew", error)
+        return False
+    return True
+
+
+def plan_load(run: Run, load: Load) -> None:
+    """Plan a night or a batch. Once buckets are fetched that follow the plan, only write what is damaged of it."""
+    if any(not is_temporary(entry.path) for entry in run.storage.list(load.manifests)):
+        restore_plan_summary(run.storage, load)
+    elif load.is_night:
+        write_plan(run.writer(), run.storage, load, run.archive().buckets)
+    else:
+        plan_batch(run, load)
