@@ -1,4 +1,4 @@
-"""The audit of a load before anything of it is published. Reads ids and sizes only, never content."""
+"""Audits a load before any of it is published. Reads ids and sizes only, never content."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _FOUND = ("problem", "table", "bucket", "network", "oid")
 def audit(spark: SparkSession, files: Mapping[str, Sequence[str]], counts: Mapping[int, int]) -> list[Finding]:
     """Check files of a load that are not in the tables yet.
 
-    Found are: an object that a new ref, commit or tag names and that is neither in the archive nor in the load; an
-    object that is twice in the load for one network; an id that has two contents, of which what the archive has counts,
-    else none; a blob said to be stored that has no bytes or the other way round. At most one finding for each network,
+    It finds: an object that a new ref, commit or tag names and that is in neither the archive nor the load; an object
+    that the load has twice for one network; an id with two contents (if the archive has one of them, only the other is
+    at fault, else both are); a blob marked as stored without bytes, or the reverse. At most one finding per network,
     table and problem.
 
     Args:
         files: URIs of the Parquet files by table; tables without files are missing.
-        counts: number of rows by bucket; the archive is read in these buckets only.
+        counts: number of rows by bucket; only these buckets of the archive are read.
     """
     landing = _Landing(spark, files)
     try:
@@ -77,7 +77,7 @@ class _Landing:
 
 
 def _missing(landing: _Landing) -> DataFrame | None:
-    """What is named and exists nowhere. Content and blobs of trees are left to git's own connectivity on restore."""
+    """Objects that are named but exist nowhere. Blobs of trees are left to git's own connectivity check on restore."""
     needs = []
     if landing.has("refs"):
         refs = landing.table("refs", "bucket", "network", "target").where("target IS NOT NULL")
@@ -113,7 +113,7 @@ def _need(df: DataFrame, table: str, column: str, problem: str) -> DataFrame:
 
 
 def _doubles(landing: _Landing) -> DataFrame | None:
-    """Objects that the load has twice, and blobs whose bytes are there against their word, or not there."""
+    """Objects that the load has twice, and blobs whose ``stored`` disagrees with whether their bytes are there."""
     if not landing.has(*(table.name for table in OBJECT_TABLES)):
         return None
     stored = (
@@ -124,7 +124,7 @@ def _doubles(landing: _Landing) -> DataFrame | None:
         *(F.when(count[t.name] > 1, F.lit("an object is there twice")) for t in OBJECT_TABLES),
         F.when(
             F.count_if(F.col("in_table") == "stored") != count["contents"],
-            F.lit("'stored' does not tell whether the bytes are there"),
+            F.lit("'stored' disagrees with whether the bytes are there"),
         ),
     )
     table = F.coalesce(*(F.when(count[t.name] > 1, F.lit(t.name)) for t in OBJECT_TABLES), F.lit("blobs"))
@@ -139,7 +139,7 @@ def _doubles(landing: _Landing) -> DataFrame | None:
 
 
 def _two_contents(landing: _Landing, counts: Mapping[int, int]) -> DataFrame | None:
-    """Ids with more than one SHA-256 or size: a forged SHA-1, or rows that were mixed up."""
+    """Ids with more than one SHA-256 or size: a forged SHA-1, or mixed-up rows."""
     if not landing.has("blobs"):
         return None
     key, fact = ["bucket", "oid"], F.struct("sha256", "size").alias("fact")

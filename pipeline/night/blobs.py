@@ -1,4 +1,4 @@
-"""``head_blobs``: each distinct blob at HEAD of a network once, with its language and lines."""
+"""``head_blobs``: one row per distinct blob at HEAD of a network, with its language and lines."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _LOOKED_TYPES = "bucket int, network bigint, oid binary, language string, lines 
 
 
 def replace_head_blobs(writer: Writer, load: Load, heads: pa.Table, seen: Seen) -> None:
-    """Bring the networks of moved origins up to date after ``files``; only blobs with a new id or name are read.
+    """Update the networks of moved origins after ``files``; only blobs with a new id or name are read.
 
-    Blobs that reach HEAD only now are marked ``at_head`` in ``contents`` first. The touched buckets are rewritten in
-    one commit, for the reasons given at ``replace_files``.
+    Blobs that are new at HEAD are first marked ``at_head`` in ``contents``. The touched buckets are rewritten in one
+    commit, for the reasons given in ``replace_files``.
 
     Args:
         heads: moved origins, as ``HEADS``, whose ``head_moved`` is true.
@@ -57,12 +57,12 @@ def replace_head_blobs(writer: Writer, load: Load, heads: pa.Table, seen: Seen) 
         with split_freely(spark):
             overwrite(rows, seen, in_buckets(buckets), {LOAD_PROPERTY: load.name})
     finally:
-        # unpersist() would not find it: Spark caches a frame anew when a table that it reads from was written.
+        # unpersist() would not find it: Spark caches a frame again when a table that it reads was written.
         spark.catalog.clearCache()
 
 
 def blobs_at_head(files: DataFrame, networks: DataFrame) -> DataFrame:
-    """Distinct blobs of some networks with the first of their names; ``is_link`` if nothing but symlinks has them."""
+    """Distinct blobs of some networks with the first of their names; ``is_link`` if only symlinks have them."""
     regular = F.col("kind") == "file"
     return (
         files.where(F.col("kind").isin("file", "symlink"))
@@ -77,7 +77,7 @@ def blobs_at_head(files: DataFrame, networks: DataFrame) -> DataFrame:
 
 
 def contents_to_read(spark: SparkSession, fresh: DataFrame, counts: Mapping[int, int]) -> DataFrame:
-    """The bytes of fresh blobs, with the names they have at HEAD. Content is not shuffled, whatever the counts."""
+    """The bytes of fresh blobs, with their names at HEAD. Content is never shuffled."""
     contents = spark.table(full_name("contents")).where("at_head").select(*KEY, "content")
     wanted = fresh.where(~F.col("is_link")).select(*KEY, "name")
     return join_ids(contents, wanted, KEY, "inner", counts).select(*KEY, "name", "content")
@@ -102,7 +102,7 @@ def _described(spark: SparkSession, fresh: DataFrame, counts: Mapping[int, int])
 
 
 def look_at(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Language and lines of each row of ``contents_to_read``; neither for binaries."""
+    """Language and lines of each row of ``contents_to_read``; null for binaries."""
     for batch in batches:
         language: list[str | None] = []
         lines: list[int | None] = []
@@ -116,7 +116,7 @@ def look_at(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _language(name: str, content: bytes) -> str | None:
-    """As ``language_of``; None where whoever wrote the content found a way to make the lexers fail."""
+    """As ``language_of``; None if hostile content makes the lexers fail."""
     try:
         return language_of(name, content)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Decide what of a load is published: all that passes the audit. Nothing is moved before that is written down."""
+"""Decide what part of a load is published: all that passes the audit. Nothing moves before the decision is written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Unpublishable(CheckFailed):
-    """A bucket is at fault although nothing is left of it."""
+    """A bucket is at fault although nothing of it is left."""
 
     def __init__(self, load: str, bucket: int, problem: str) -> None:
         super().__init__(load, bucket, problem)
@@ -47,18 +47,18 @@ def decide(
     *,
     begun: bool,
 ) -> tuple[Decision, list[MovingFile]]:
-    """The decision on a load, and its files as they lie now.
+    """The decision on a load, and where its files are now.
 
-    What the audit finds at fault is quarantined, then what is left is audited again: every round leaves less, so there
-    is a last one. A decision that was written holds. Should a file of it be lost or damaged since, it is decided again;
-    once a table has the load, by leaving out the rest of that file's bucket.
+    Whatever the audit finds at fault is quarantined, then the rest is audited again: every round leaves less, so this
+    ends. A written decision holds. If one of its files has since been lost or damaged, it is decided again; once a
+    table has the load, by leaving out the rest of that file's bucket.
 
     Args:
         before: the decision of an earlier attempt.
         begun: some table has the load, so the audit is over.
 
     Raises:
-        CheckFailed: no bucket is to blame for what cannot be read, or nothing is left to leave out.
+        CheckFailed: no bucket is to blame for the unreadable file, or nothing is left to leave out.
     """
     landed: dict[int, Landed] = {}
     if before is not None:
@@ -66,7 +66,7 @@ def decide(
         files, findings = locate(storage, load, list(landed.values()))
         if not findings:
             return before, files
-        log.error("load %s: what was to be published is not what it was; it is decided again", load.name)
+        log.error("load %s: files changed after the decision to publish them; deciding again", load.name)
     if before is None or not begun:
         landed |= standing.manifests()
     while True:
@@ -83,13 +83,13 @@ def decide(
 
 
 def read_decision(storage: Storage, load: Load) -> Decision | None:
-    """What an earlier attempt decided; None if none came so far."""
+    """What an earlier attempt decided; None if none got that far."""
     try:
         return read_document(storage, load.publishing, Decision.model_validate_json)
     except FileMissing:
         return None
     except StoredFileDamaged as error:
-        log.error("%s; what is published is decided again", error)
+        log.error("%s; deciding again what is published", error)
         return None
 
 
@@ -101,7 +101,7 @@ def _decision(landed: Sequence[Landed], standing: Standing) -> Decision:
 def _quarantine(
     writer: Writer, load: Load, standing: Standing, findings: Iterable[Finding], *, late: bool
 ) -> dict[int, Manifest]:
-    """Leave out what is at fault; what stands for the buckets that it is in."""
+    """Leave out what is at fault; the manifests that now stand for its buckets."""
     by_bucket: dict[int, list[Finding]] = {}
     for finding in findings:
         by_bucket.setdefault(finding.bucket, []).append(finding)
@@ -114,7 +114,7 @@ def _quarantine(
 
 
 def _audit(spark: SparkSession, storage: Storage, files: Sequence[MovingFile]) -> list[Finding]:
-    """Findings about all buckets; a bucket of which the audit cannot read something is one as a whole."""
+    """Findings about all buckets; a bucket that the audit cannot fully read is one finding as a whole."""
 
     def look(buckets: list[int]) -> list[Finding]:
         mine = [file for file in files if file.bucket in buckets]

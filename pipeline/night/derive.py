@@ -1,4 +1,4 @@
-"""Derive: what people look at first, for the origins that a load moved."""
+"""Derive: the tables that people look at first, for the origins that a load moved."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 class DeriveSummary(BaseModel):
     """What was derived.
 
-    ``moved``: origins whose refs moved, ``heads_moved``: those of them whose HEAD did; ``left_out``: by bucket, why
-    some or all of it was not; ``damaged``: files that could not be read.
+    ``moved``: origins whose refs moved; ``heads_moved``: those whose HEAD moved, too; ``left_out``: by bucket, why
+    some or all of it was not derived; ``damaged``: files that could not be read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,11 +56,11 @@ class _Underived(BaseModel):
 def derive(writer: Writer, storage: Storage, load: Load) -> DeriveSummary:
     """Bring ``files``, ``head_blobs`` and ``repositories`` up to date with a published load.
 
-    Each table changes in one commit; ``repositories`` comes last and is what tells which origins are done, so after a
-    crash the same is derived again. A load that moved no ref touches no table. ``load.derived`` is written last.
+    Each table changes in one commit. ``repositories`` comes last and shows which origins are done, so after a crash
+    the same origins are derived again. A load that moved no ref touches no table. ``load.derived`` is written last.
 
-    All three tables are looked at before the refs are, and change only if nobody else has changed them since: whoever
-    derives from older refs, having been paused, is refused and starts again from the refs as they are then.
+    All three tables are looked at before the refs, and change only if nobody else has changed them since: a run that
+    was paused and derives from older refs is refused, and starts again from the current refs.
 
     Raises:
         FileMissing: the load is not published.
@@ -74,10 +74,10 @@ def derive(writer: Writer, storage: Storage, load: Load) -> DeriveSummary:
 
 
 def derive_all_fit(writer: Writer, storage: Storage, load: Load, buckets: Collection[int]) -> DeriveSummary:
-    """Derive buckets, and those that are owed.
+    """Derive buckets, and those that earlier loads owe.
 
-    A bucket of which a file cannot be read is left out, and so is a network that Spark cannot derive: it is owed, and
-    derived with a later load, which tries it again.
+    A bucket with an unreadable file is left out, and so is a network that Spark cannot derive: a later load owes it,
+    and tries again.
 
     Raises:
         StoredFileDamaged: as above.
@@ -93,7 +93,7 @@ def derive_all_fit(writer: Writer, storage: Storage, load: Load, buckets: Collec
     for _, networks in derived.done:
         failed |= networks
     for bucket, error in sorted(failed.items()):
-        log.error("load %s, bucket %d is not derived, a later load tries it again: %s", load.name, bucket, error)
+        log.error("load %s, bucket %d is not derived, a later load tries again: %s", load.name, bucket, error)
     damaged = {damaged_file(storage, b, error) for b, error in failed.items() if isinstance(error, StoredFileDamaged)}
     left_out = {bucket: str(error) for bucket, error in sorted(failed.items())}
     summary = _sum(part for part, _ in derived.done).model_copy(
@@ -106,15 +106,15 @@ def derive_all_fit(writer: Writer, storage: Storage, load: Load, buckets: Collec
 
 
 def owe(storage: Storage, bucket: int, why: str) -> None:
-    """Let the next load, or whoever derives before it, derive a bucket, whether it brings something to it or not."""
+    """Make the next load, or a repair before it, derive a bucket even if the load brings nothing to it."""
     _write_underived(storage, {**_read_underived(storage), bucket: why})
 
 
 def read_derived(storage: Storage, load: Load) -> DeriveSummary:
-    """The summary of a load that was derived.
+    """The summary of a derived load.
 
     Raises:
-        FileMissing: it was not.
+        FileMissing: the load is not derived.
     """
     return read_document(storage, load.derived, DeriveSummary.model_validate_json)
 
@@ -122,10 +122,10 @@ def read_derived(storage: Storage, load: Load) -> DeriveSummary:
 def _derive(
     writer: Writer, where: str, load: Load, buckets: list[int]
 ) -> tuple[DeriveSummary, dict[int, PipelineError]]:
-    """Derive some buckets; of one alone, what networks are fit for it.
+    """Derive some buckets; of a single bucket, those networks that can be derived.
 
     Returns:
-        What was derived, and of a bucket with networks that were not, the first failure.
+        What was derived, and the first failure of a bucket whose networks were not all derived.
     """
     try:
         with told_plainly(where):
@@ -152,7 +152,7 @@ def derive_buckets(
     """Bring the derived tables of some buckets up to date with ``refs``; see ``derive``.
 
     Args:
-        networks: only these; None for all.
+        networks: derive only these; None for all.
     """
 
     def attempt() -> DeriveSummary:
@@ -169,7 +169,7 @@ def derive_buckets(
             replace_repositories(writer, load, heads, repositories)
         return DeriveSummary(moved=heads.num_rows, heads_moved=elsewhere.num_rows)
 
-    return until_committed("what is derived", attempt)
+    return until_committed("a derived table", attempt)
 
 
 def _sum(parts: Iterable[DeriveSummary]) -> DeriveSummary:
@@ -187,5 +187,5 @@ def _read_underived(storage: Storage) -> dict[int, str]:
     except FileMissing:
         return {}
     except StoredFileDamaged as error:
-        log.error("%s; what it named is derived when it moves next", error)
+        log.error("%s; the buckets in it are derived when they next change", error)
         return {}

@@ -1,4 +1,4 @@
-"""``files``: every path in the tree of each origin's HEAD."""
+"""``files``: one row per path in the tree of each origin's HEAD."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ Place = tuple[int, int, bytes]
 
 TURNS = 4
 MOST_LEVELS = 128
-"""Levels of trees that HEAD may reach anew in one turn: real ones have some twenty."""
+"""Levels of trees that may be new at HEAD in one turn: real repositories have about twenty."""
 
 MOST_IDS = 1_000_000
-"""Ids of trees that this process holds at once, 200 bytes each."""
+"""Tree ids that this process holds at once, 200 bytes each."""
 
 MOST_CHILDREN = 100_000
-"""Trees directly in one tree that are looked up."""
+"""Direct subtrees of one tree that are looked up."""
 
 _SAID = 20
 
@@ -49,15 +49,15 @@ _FILES_TYPES = ", ".join(f"{column.name} {spark_type(column.type)}" for column i
 
 
 def replace_files(writer: Writer, load: Load, heads: pa.Table, seen: Seen) -> None:
-    """Replace the rows of origins whose HEAD moved; one without a commit at HEAD keeps none.
+    """Replace the rows of origins whose HEAD moved; an origin without a commit at HEAD keeps none.
 
-    The touched buckets are rewritten in one commit, sorted, with the rows of other origins as they were. That writes
-    more than a merge of the few changed paths would, yet a bucket's rows are a thousandth of a table of a few
-    gigabytes, readers never meet delete files, and the second run of a night writes exactly what the first did.
+    The touched buckets are rewritten in one commit, sorted, with the rows of other origins unchanged. That writes more
+    than merging the few changed paths, but a bucket's rows are a thousandth of a table of a few gigabytes, readers
+    never meet delete files, and the second run of a night writes exactly what the first did.
 
-    Trees that a HEAD reaches only now (a merged branch) are found among the others and marked ``at_head`` first. A tree
-    that is nowhere is left out with a warning: the audit holds a load's commits and their trees against the archive,
-    but not what is below. What does not fit the limits of a walk is left out with a warning, too.
+    Trees that are new at HEAD (a merged branch) are first found among the others and marked ``at_head``. A tree that
+    exists nowhere is left out with a warning: the audit checks a load's commits and their trees against the archive,
+    but nothing below. Paths beyond the limits of a walk are left out with a warning, too.
 
     Args:
         heads: moved origins, as ``HEADS``, whose ``head_moved`` is true.
@@ -114,7 +114,7 @@ def _walk(spark: SparkSession, heads: pa.Table, buckets: Collection[int]) -> Dat
 
 
 def _missing(rows: DataFrame, heads: pa.Table) -> set[Place]:
-    """Trees that a walk did not have, roots among them; at most ``MOST_IDS``, of the others there is another turn."""
+    """Trees that a walk lacked, roots included; at most ``MOST_IDS``, the others get another turn."""
     told = rows.where(F.col("kind") == MISSING).select(*OBJECT.names).distinct().limit(MOST_IDS).toArrow()
     walked = rows.where(F.col("kind").isin(WALKED, CUT)).select("origin").toArrow()
     done = pc.is_in(heads["origin"], value_set=walked["origin"].combine_chunks())
@@ -124,17 +124,17 @@ def _missing(rows: DataFrame, heads: pa.Table) -> set[Place]:
 
 
 def _warn(rows: DataFrame, heads: pa.Table) -> None:
-    """Say which origins have not all of their files."""
+    """Log which origins lack some of their files."""
     for lost in rows.where(F.col("kind") == MISSING).limit(_SAID).collect():
-        log.warning("%s: tree %s is at HEAD but nowhere", lost["origin"], bytes(lost["oid"]).hex())
+        log.warning("%s: tree %s at HEAD is missing", lost["origin"], bytes(lost["oid"]).hex())
     for cut in rows.where(F.col("kind") == CUT).limit(_SAID).collect():
         log.warning("%s: HEAD has too many paths; files has only the first of them", cut["origin"])
 
 
 def _hidden(spark: SparkSession, missing: set[Place], buckets: Collection[int]) -> set[Place]:
-    """Those of some trees, and of the trees below them, that are archived and not marked ``at_head``.
+    """Those of some trees, and of the trees below them, that are archived but not marked ``at_head``.
 
-    Only ids come to this process, a level of the trees at a time.
+    Only ids come to this process, one level of the trees at a time.
     """
     trees = spark.table(full_name("trees")).where(in_buckets(buckets) & ~F.col("at_head"))
     hidden: set[Place] = set()
@@ -152,7 +152,7 @@ def _hidden(spark: SparkSession, missing: set[Place], buckets: Collection[int]) 
 
 
 def children(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Trees, each with the trees that it contains, one a row; and once with none."""
+    """One row per tree and direct subtree, and one row per tree without a subtree."""
     for batch in batches:
         for row in batch.to_pylist():
             inside = [None, *islice(subtrees(row["content"]), MOST_CHILDREN)]
@@ -173,14 +173,14 @@ def promote_trees(writer: Writer, ids: pa.Table) -> None:
 
 
 def mark_at_head(writer: Writer, table: str, ids: DataFrame, buckets: Collection[int]) -> None:
-    """Set ``at_head`` on rows of ``trees`` or ``contents``: a merge on read, in which only the ids move.
+    """Set ``at_head`` on rows of ``trees`` or ``contents``: a merge on read, which moves only the ids.
 
-    Iceberg refuses the commit, and it is made anew, if rows of the buckets were added or moved since the statement
-    began to read.
+    If rows of the buckets were added or moved since the statement began to read, Iceberg refuses the commit, and the
+    statement runs again.
 
     Args:
         ids: network and oid, few enough to broadcast.
-        buckets: the buckets that they are in.
+        buckets: the buckets of these objects.
     """
     view = f"newly_at_head_{table}"
     F.broadcast(ids.select("network", "oid").distinct()).createOrReplaceTempView(view)

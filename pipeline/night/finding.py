@@ -1,4 +1,4 @@
-"""What an audit finds, and who is to blame."""
+"""What an audit finds, and which network or bucket is to blame."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pipeline.model.verdict import AUDIT
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong with what one network landed, or with a whole bucket.
+    """A problem with the rows that one network landed, or with a whole bucket.
 
     Attributes:
         network: None if the bucket as a whole is at fault.
-        error: the code that its visits get.
-        damaged: the file of the archive that could not be read; "" for none.
+        error: the error code that its visits get.
+        damaged: the file of the archive that could not be read; "" if there is none.
     """
 
     bucket: int

@@ -30,18 +30,18 @@ HEADS = pa.schema(
         ("head_moved", pa.bool_()),
     ]
 )
-"""A moved origin; ``night`` is that of the change published last, ``tree`` the root of its HEAD, null if that is no
+"""A moved origin. ``night`` is that of the change published last; ``tree`` is the root tree at HEAD, null if HEAD is no
 commit."""
 
 
 def moved_heads(spark: SparkSession, load: Load, buckets: Collection[int]) -> pa.Table:
     """The origins whose refs changed in a load, or since they were last in ``repositories``, as ``HEADS``; each once.
 
-    ``head_moved`` tells that HEAD is another commit than ``repositories`` says, so that a rerun after a crash finds the
-    same origins until ``repositories``, which is written last, is done.
+    ``head_moved`` is true if HEAD differs from the commit in ``repositories``. That table is written last, so a rerun
+    after a crash finds the same origins until it is done.
 
     Args:
-        buckets: where the load changed refs; others are not looked at.
+        buckets: where the load changed refs; others are skipped.
     """
     changes = last_changes(spark.table(full_name("refs")).where(in_buckets(buckets)))
     known = spark.table(full_name("repositories")).where(in_buckets(buckets))
@@ -73,7 +73,7 @@ def _by_origin(changes: DataFrame) -> DataFrame:
 
 
 def _with_commits(spark: SparkSession, moved: DataFrame, buckets: Collection[int]) -> DataFrame:
-    """Add the commit at HEAD, seen through an annotated tag if need be."""
+    """Add the commit at HEAD, peeling an annotated tag if necessary."""
     key = ["bucket", "network", "at"]
     tags = spark.table(full_name("tags")).where(in_buckets(buckets))
     tags = tags.select("bucket", "network", F.col("oid").alias("at"), F.col("target").alias("tagged")).distinct()

@@ -1,4 +1,4 @@
-"""The files that a load landed: where they are now, and where they belong."""
+"""The files that a load landed: their current and their final places."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from pipeline.storage.parquet import open_parquet_file
 _THREADS = 16
 _BATCH_ROWS = 4096
 _READ_WHOLE = (REFS.name, VISITS.name)
-"""Small tables that decide where origins stand: every page of them is checked before anything is published."""
+"""Small tables that decide the states of origins: every page of them is checked before anything is published."""
 
 Landed = Manifest | PublishedBucket
-"""The files of one bucket and one attempt."""
+"""The files of one attempt on one bucket."""
 
 
 class _Unfit(Exception):
-    """A landed file is not what its manifest says."""
+    """A landed file does not match its manifest."""
 
 
 @dataclass(frozen=True, slots=True)
 class MovingFile:
-    """A landed file and its final place; ``path`` is where it lies at the moment."""
+    """A landed file and its final place; ``path`` is where it is now."""
 
     landed: LandedFile
     bucket: int
@@ -47,10 +47,9 @@ class MovingFile:
 
 
 def locate(storage: Storage, load: Load, landed: Sequence[Landed]) -> tuple[list[MovingFile], list[Finding]]:
-    """Find every file that has rows, in the landing or where an earlier attempt moved it to.
+    """Find every file that has rows, in the landing or where an earlier attempt moved it.
 
-    A file that is in neither place, or has another size, number of rows or schema than it must have, is a finding about
-    its bucket.
+    A file that is in neither place, or has the wrong size, number of rows or schema, is a finding about its bucket.
     """
     wanted = [(bucket, file) for bucket in landed for file in bucket.files if file.rows]
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -60,24 +59,24 @@ def locate(storage: Storage, load: Load, landed: Sequence[Landed]) -> tuple[list
 
 
 def find(storage: Storage, load: Load, landed: Landed, file: LandedFile) -> Entry | None:
-    """A file in the landing or where an earlier attempt moved it to; None if it is in neither place."""
+    """A file in the landing or where an earlier attempt moved it; None if it is in neither place."""
     return storage.stat(file.path) or storage.stat(final_path(load, landed, file))
 
 
 def final_path(load: Load, landed: Landed, file: LandedFile) -> str:
-    """Where Publish moves a file: its run's name keeps attempts apart, its own name the files of a run."""
+    """Where Publish moves a file: the run's name separates attempts, its own name the files of a run."""
     name = file.path.rpartition("/")[2]
     return f"{table_data(file.table, load.name)}/bucket={landed.bucket}/{landed.run_id}-{name}"
 
 
 def digest(files: Sequence[MovingFile]) -> str:
-    """Names what a load consists of, to tell that an earlier attempt published the same."""
+    """A digest of a load's files, to recognise that an earlier attempt published the same."""
     lines = sorted((f.table, f.final, f.landed.rows, f.landed.size_bytes, f.landed.sha256) for f in files)
     return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
 
 def move(storage: Storage, files: Sequence[MovingFile]) -> None:
-    """Move files to their final places; those that are there stay."""
+    """Move files to their final places; files that are already there stay."""
     with ThreadPoolExecutor(_THREADS) as pool:
         list(pool.map(lambda file: _move(storage, file), files))
 

@@ -1,4 +1,4 @@
-"""The language of a file by its name, and by its content where the name leaves a choice. Names are Pygments' own."""
+"""The language of a file by its name, and by its content if the name is ambiguous. Names are those of Pygments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pygments.lexers import get_all_lexers
 from pipeline.night.language_guess import best_of
 
 LONGEST_NAME = 255
-"""Characters of a file's name, from its end, that tell its language; git sets no limit."""
+"""Characters at the end of a file's name that determine its language; git sets no limit."""
 
 _PREFERRED = {
     "as": "ActionScript 3",
@@ -59,7 +59,7 @@ def language_of(name: str, content: bytes) -> str | None:
 
     Args:
         name: file name without folders.
-        content: the file's bytes; of some files the beginning is looked at, see ``language_guess``.
+        content: the file's bytes; the start of some files is looked at, see ``language_guess``.
     """
     name = name[-LONGEST_NAME:]
     found = _by_name(name)
@@ -71,7 +71,7 @@ def language_of(name: str, content: bytes) -> str | None:
 
 
 def count_lines(content: bytes) -> int:
-    """Number of lines; a last one without line end counts."""
+    """Number of lines; a last line without a line end counts."""
     return content.count(b"\n") + (bool(content) and not content.endswith(b"\n"))
 
 
@@ -111,7 +111,7 @@ def _ending(name: str) -> str:
 
 @cache
 def _patterns() -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]], tuple[tuple[str, str], ...]]:
-    """Pygments' file patterns: whole names, endings after ``*.``, and the other globs."""
+    """Pygments' file patterns: whole names, endings after ``*.``, and all other globs."""
     exact: dict[str, tuple[str, ...]] = {}
     endings: dict[str, tuple[str, ...]] = {}
     globs: list[tuple[str, str]] = []

@@ -1,8 +1,7 @@
-"""Which of several languages a text is in, in bounded time: Pygments' own guesses, over text that cannot hold them up.
+"""Which of several languages a text is in, in bounded time: Pygments' own guesses, on text that cannot stall them.
 
-Their regular expressions take the square or the cube of the length of a run of white space or of a line, and whoever
-pushes a file chooses both. So what is looked at is cut by rules that touch no ordinary file; a limit of CPU time is
-behind that.
+Their regular expressions take quadratic or cubic time in the length of a line or a run of white space, and whoever
+pushes a file chooses both. So the text is cut by rules that affect no ordinary file; a CPU time limit backs them up.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from pygments.lexers import find_lexer_class
 
 LOOKED_AT_BYTES: Final = 8 << 10
 LONGEST_LINE: Final = 256
-"""Characters of a line that are looked at."""
+"""Characters per line that are looked at."""
 
 LONGEST_GAP: Final = 64
-"""Characters of a run of white space that are looked at."""
+"""Characters per run of white space that are looked at."""
 
 CPU_LIMIT_S: Final = 0.5
-"""For all guesses about one text. The rules above keep to a tenth of it; where it is reached, nobody is sure."""
+"""CPU time for all guesses about one text. The rules above keep to a tenth of it; at the limit there is no guess."""
 
 CACHED: Final = 1024
 
@@ -35,7 +34,7 @@ _GAP = re.compile(rf"\s{{{LONGEST_GAP + 1},}}")
 
 
 def best_of(lexers: tuple[str, ...], preferred: str | None, content: bytes) -> str:
-    """The lexer that is surest of the content; the preferred, else the first by Pygments' priority, wins a draw."""
+    """The lexer that is surest of the content; ties go to the preferred one, else to the highest Pygments priority."""
     return _best(lexers, preferred, _looked_at(content))
 
 
@@ -70,14 +69,14 @@ def _priority(lexer: str) -> float:
 
 
 def _forget() -> None:
-    """Pygments remembers of every text that it saw whether it is XML, for as long as the process lives."""
+    """Bound Pygments' cache of which texts are XML, which otherwise grows as long as the process lives."""
     seen: dict[int, bool] = getattr(util, "_looks_like_xml_cache", {})
     if len(seen) > CACHED:
         seen.clear()
 
 
 class _TookTooLong(BaseException):
-    """Not an Exception: Pygments takes those for an answer."""
+    """Not an Exception: Pygments swallows those."""
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
@@ -86,8 +85,8 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 
 @contextmanager
 def _limited() -> Iterator[None]:
-    """Raise ``_TookTooLong`` inside when the CPU time is up. Only a main thread can be told, and only if nobody else
-    has use of the signal; elsewhere the cuts alone hold.
+    """Raise ``_TookTooLong`` inside when the CPU time is up. Works only in the main thread, and only if nothing else
+    uses the signal; elsewhere only the cuts apply.
     """
     mine = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGPROF) is signal.SIG_DFL
     if not mine:

@@ -1,4 +1,4 @@
-"""The ``origins`` table: adding origins, and what visits do to them."""
+"""The ``origins`` table: adds origins, and applies visits to them."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _URLS = pa.schema([("url", pa.string())])
 def apply_visits(writer: Writer, visits: Sequence[str], buckets: Collection[int], load: Load) -> None:
     """Set last visit, failures, state and next date of every origin that a load visited.
 
-    The touched buckets of ``origins``, a small table, are rewritten in one commit that names the load; where there is
-    one already, nothing is done, so a second call changes nothing, however late it comes.
+    The touched buckets of ``origins``, a small table, are rewritten in one commit that names the load. If there is
+    such a commit already, nothing happens, so a second call changes nothing, however late it comes.
 
     Args:
         visits: URIs of the load's ``visits`` files.
-        buckets: the buckets that they are in.
+        buckets: the buckets of these files.
     """
 
     def attempt() -> None:
@@ -58,9 +58,9 @@ def apply_visits(writer: Writer, visits: Sequence[str], buckets: Collection[int]
 
 
 def origins_after(spark: SparkSession, origins: DataFrame, visits: DataFrame) -> DataFrame:
-    """All given origins as they are after the visits, the last of each origin counting; columns of ``origins``.
+    """All given origins after the visits, with the columns of ``origins``; the last visit of each origin counts.
 
-    The visits are of a load that is published now, so they count whatever time an earlier load's clock showed.
+    The visits belong to the load that is being published, so they count whatever an earlier load's clock showed.
     """
     rule = F.broadcast(local_frame(spark, [astuple(rule) for rule in rules()], _RULE_SCHEMA))
     last = visits.groupBy(F.col("bucket"), F.col("origin").alias("url")).agg(
@@ -92,10 +92,10 @@ def origins_after(spark: SparkSession, origins: DataFrame, visits: DataFrame) ->
 
 
 def add_origins(spark: SparkSession, origins: Iterable[Origin], buckets: int, added_at: datetime) -> int:
-    """Add origins that are not there yet, due at once; a known URL keeps its network whatever it is now a fork of.
+    """Add origins that are not in the table yet, due at once; a known URL keeps its network even if its fork changed.
 
-    Needs no lease, and writes the added rows alone. Should others add rows to the table after the look for known URLs,
-    there is another look, so that each URL is there once.
+    Needs no lease, and writes only the added rows. If others add rows after the known URLs were read, they are read
+    again, so that each URL is in the table once.
 
     Args:
         buckets: number of buckets of the archive.

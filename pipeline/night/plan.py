@@ -1,4 +1,4 @@
-"""Plan: which origins a load looks at, and what is known about them, as one plan folder a bucket."""
+"""Plan: which origins a load looks at, and what is known about them, in one plan folder per bucket."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 class PlanSummary:
     """What a load will look at; ``buckets`` maps each bucket with work to its number of due origins.
 
-    ``damaged`` are files of the archive that cannot be read; the origins of their buckets are not looked at.
+    ``damaged`` are files of the archive that cannot be read; the origins of their buckets are skipped.
     """
 
     origins_due: int
@@ -53,14 +53,14 @@ _BUCKETS = pa.schema([("bucket", pa.int32())])
 
 @dataclass(frozen=True, slots=True)
 class LastVisit:
-    """An origin that is in the table: its state, and how its last visit ended, None before the first."""
+    """An origin in the table: its state, and how its last visit ended, None before the first."""
 
     state: OriginState
     status: VisitStatus | None
 
 
 def last_visits(spark: SparkSession, urls: Collection[str]) -> dict[str, LastVisit]:
-    """What the table knows of these origins, by URL; those that it does not have are left out."""
+    """What the table has on these origins, by URL; unknown URLs are left out."""
     if not urls:
         return {}
     known = current(spark, "origins").join(F.broadcast(_frame(spark, urls)), "url", "left_semi")
@@ -83,20 +83,20 @@ def write_plan(
     """Write the plan of a load; a later attempt overwrites what an earlier one left.
 
     ``load.plan_origins/bucket=N`` gets every due origin, and the other origins of its network with ``due`` false, since
-    their refs are common ground: url, fork_of, network, due, first_visit. ``first_visit`` is true when no visit has
-    ended well as far as the origin's last status tells. ``load.plan_refs/bucket=N`` gets the refs of the same origins,
-    one a row, sorted by network, url and name: network, url, name, target, peeled, symref; exact bytes. An origin
-    without refs has one row without a name. ``load.plan_files/bucket=N`` gets the live data files of the object tables:
-    table, uri, rows.
-    ``load.plan_tombstones/bucket=N`` gets the ids of objects that must not come back: network, null for all, oid. No
-    folder exists when there is nothing in it. ``load.plan`` is written last. An origin whose next date is farther away
-    than any visit could have put it is due: its last visit was dated wrongly. A bucket of
-    which something cannot be read is passed by.
+    their refs are common ground: url, fork_of, network, due, first_visit. ``first_visit`` is true unless the origin's
+    last status is that of a successful visit. ``load.plan_refs/bucket=N`` gets the refs of the same origins, one per
+    row, sorted by network, url and name: network, url, name, target, peeled, symref; exact bytes. An origin without
+    refs has one row without a name. ``load.plan_files/bucket=N`` gets the live data files of the object tables: table,
+    uri, rows. ``load.plan_tombstones/bucket=N`` gets the ids of objects that must not come back: network (null for
+    all), oid. Empty folders are not created. ``load.plan`` is written last.
+
+    An origin whose next date is later than any visit could have set is due: its last visit was dated wrongly. A bucket
+    that cannot be fully read is skipped.
 
     Args:
         buckets: number of buckets of the archive.
-        only: URLs to look at and no others, whenever they are due; what the table does not have, or people paused, is
-            passed by. None for all that are due.
+        only: look at these URLs only, due or not; URLs that the table does not have, or people paused, are skipped.
+            None for all that are due.
     """
     spark = writer.spark
     frame = None if only is None else _frame(spark, only)
@@ -120,7 +120,7 @@ def write_plan(
 
     planned = isolate_buckets(spark, storage, range(buckets), work)
     for bucket, error in planned.failed.items():
-        log.error("load %s: no origin of bucket %d is visited: %s", load.name, bucket, error)
+        log.error("load %s: bucket %d is skipped, none of its origins is visited: %s", load.name, bucket, error)
     counts = {bucket: due for part in planned.done for bucket, due in part.items()}
     if counts:
         writer.check_lease()
@@ -133,11 +133,11 @@ def write_plan(
 
 
 def read_plan(storage: Storage, load: Load) -> PlanSummary:
-    """The summary of a plan that was written.
+    """The summary of a written plan.
 
     Raises:
         FileMissing: there is no plan yet.
-        StoredFileDamaged: nobody can tell what it said.
+        StoredFileDamaged: the summary cannot be read.
     """
     return read_document(storage, load.plan, _summary)
 
@@ -149,7 +149,7 @@ def _summary(data: bytes) -> PlanSummary:
 
 
 def restore_plan_summary(storage: Storage, load: Load) -> PlanSummary:
-    """Write the summary of a plan again from the rest of the plan, after it was damaged."""
+    """Rebuild a damaged summary from the rest of the plan."""
     counts = {}
     for folder in storage.list(load.plan_origins):
         bucket = folder.path.rpartition("/bucket=")[2]
@@ -159,7 +159,7 @@ def restore_plan_summary(storage: Storage, load: Load) -> PlanSummary:
 
 
 def _due(storage: Storage, folder: str) -> int:
-    """Due origins of a bucket's plan; 1 if it cannot be read, which its fetch task will find out."""
+    """Number of due origins in a bucket's plan; 1 if it cannot be read, which its fetch task will report."""
     due = 0
     try:
         for entry in storage.list(folder):
@@ -244,7 +244,7 @@ def _plan_files(spark: SparkSession, buckets: Collection[int]) -> DataFrame:
 
 
 def plan_tombstones(spark: SparkSession, storage: Storage, load: Load, buckets: Collection[int]) -> None:
-    """Write the ids of objects that must not come back. Those of any network go to every bucket; they are few."""
+    """Write the ids of objects that must not come back. Those for all networks go to every bucket; they are few."""
     storage.delete(load.plan_tombstones, recursive=True)  # of an earlier attempt
     ids = tombstone_ids(spark)
     if ids is None:
@@ -256,12 +256,12 @@ def plan_tombstones(spark: SparkSession, storage: Storage, load: Load, buckets: 
 
 
 def _write(df: DataFrame, uri: str) -> None:
-    """One task, so one file, for a bucket; Spark makes few tasks of many small buckets."""
+    """Write one file per bucket, by one task; Spark combines many small buckets into few tasks."""
     df.repartition("bucket").write.mode("append").partitionBy("bucket").parquet(uri)
 
 
 def _write_refs(df: DataFrame, uri: str) -> None:
-    """The same in order, in small row groups, of which a network needs few. Buckets that were there are replaced."""
+    """The same, sorted and in small row groups, so that a network needs few. Existing buckets are replaced."""
     ordered = df.repartition("bucket").sortWithinPartitions("bucket", "network", "url", "name")
     replacing = ordered.write.mode("overwrite").option("partitionOverwriteMode", "dynamic")
     replacing.option("parquet.block.size", _REFS_GROUP_BYTES).partitionBy("bucket").parquet(uri)

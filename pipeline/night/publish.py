@@ -1,4 +1,4 @@
-"""Publish: make a load's landed files part of the tables, all or nothing that a reader of nights can see."""
+"""Publish: make a load's landed files part of the tables; a reader of nights sees all of them or none."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class TableCounts(BaseModel):
-    """What a load brought to one table, and the buckets that it went to."""
+    """What a load brought to one table, and to which buckets."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,7 +44,7 @@ class TableCounts(BaseModel):
 
 
 class PublishSummary(BaseModel):
-    """What a load brought; tables that got nothing are missing. ``buckets`` are those with any file."""
+    """What a load brought; tables that got nothing are missing. ``buckets`` are those with a file."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -61,18 +61,18 @@ def publish(
     run_id: str,
     scratch: Path | None = None,
 ) -> PublishSummary:
-    """Decide what of a load is published, move its files to their tables' folders and register them; then ``origins``.
+    """Decide what is published, move these files to their tables' folders, register them, and update ``origins``.
 
-    May be called again after a crash at any point, and then does what is left. Each table takes the load in one commit
-    that carries the load's name, by which a rerun knows it. Only files that the decision names are ever moved or
-    registered; what the audit found at fault is in quarantine by then. ``load.published`` is written last.
+    May be called again after a crash at any point; it then does the rest. Each table takes the load in one commit that
+    carries the load's name, by which a rerun recognises it. Only files that the decision names are ever moved or
+    registered; rows that the audit found at fault are in quarantine by then. ``load.published`` is written last.
 
     Args:
-        run_id: of the run that publishes, for the marker and the log.
-        scratch: a local folder for what is landed anew; none: the system's.
+        run_id: the publishing run, for the marker and the log.
+        scratch: a local folder for rows that are landed again; None: the system's.
 
     Raises:
-        CheckFailed: a table's metadata is damaged, or the load is at fault in a way that no bucket is to blame for.
+        CheckFailed: a table's metadata is damaged, or the load has a fault for which no bucket is to blame.
     """
     standing = Standing(storage, load, manifests, scratch or Path(tempfile.gettempdir()))
     before = read_decision(storage, load)
@@ -100,7 +100,7 @@ def publish(
 
 
 def _apply_visits(writer: Writer, storage: Storage, load: Load, files: Sequence[MovingFile]) -> list[str]:
-    """Bring ``origins`` up to date; origins of a bucket of which something cannot be read stay due as they were.
+    """Update ``origins``; origins of a bucket with an unreadable file stay due as before.
 
     Returns:
         The damaged files.
@@ -113,7 +113,7 @@ def _apply_visits(writer: Writer, storage: Storage, load: Load, files: Sequence[
 
     applied = isolate_buckets(writer.spark, storage, {file.bucket for file in visits}, work)
     for bucket, error in applied.failed.items():
-        log.error("load %s: the origins of bucket %d stay due as they were: %s", load.name, bucket, error)
+        log.error("load %s: the origins of bucket %d stay due as before: %s", load.name, bucket, error)
     return [damaged_file(storage, bucket, error) for bucket, error in applied.failed.items()]
 
 
@@ -123,10 +123,10 @@ def _with_damage(summary: PublishSummary, damaged: Sequence[str]) -> PublishSumm
 
 
 def read_published(storage: Storage, load: Load) -> PublishSummary:
-    """The summary of a load that was published.
+    """The summary of a published load.
 
     Raises:
-        FileMissing: it was not.
+        FileMissing: the load is not published.
     """
     return read_document(storage, load.published, PublishSummary.model_validate_json)
 
@@ -138,7 +138,7 @@ def _register(
     load: Load,
     load_digest: str,
 ) -> None:
-    """Make files part of a table, unless somebody else who publishes the load does so first."""
+    """Make files part of a table, unless another run that publishes the load does so first."""
 
     def attempt() -> None:
         seen = writer.see(table)

@@ -1,4 +1,4 @@
-"""Quarantine: what a network landed is left out of a load, and kept beside it for whoever wants to look into it."""
+"""Quarantine: rows that a network landed are left out of a load, and kept beside it for inspection."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ log = logging.getLogger(__name__)
 _Parts = Iterable[pa.Table]
 
 _UNREADABLE = (StoredFileDamaged, ValueError, OverflowError, pa.ArrowException)
-"""What reading a file with anything in it may end with."""
+"""Errors that reading a file with arbitrary content may raise."""
 
 _LONGEST_DETAIL = 500
 
 
 class Standing:
-    """What stands of a load: its manifests, and verdicts in place of some of them.
+    """The manifests that stand for a load: those of its fetch tasks, or of the verdicts that replace them.
 
     Args:
         manifests: of all buckets that were fetched.
@@ -51,11 +51,11 @@ class Standing:
             self._keep_evidence(bucket)
 
     def _is_about(self, bucket: int, verdict: Verdict) -> bool:
-        """Not about an earlier fetch task, whose manifest somebody deleted."""
+        """Whether it is not about an earlier fetch task whose manifest was deleted."""
         return bucket in self._originals and verdict.of == self._originals[bucket].run_id
 
     def manifests(self) -> dict[int, Manifest]:
-        """One for each bucket, in their order."""
+        """One per bucket, in order of the buckets."""
         return {bucket: self.manifest(bucket) for bucket in sorted(self._originals)}
 
     def manifest(self, bucket: int) -> Manifest:
@@ -63,14 +63,14 @@ class Standing:
         return self._verdicts[bucket].manifest if bucket in self._verdicts else self._originals[bucket]
 
     def is_out(self, bucket: int) -> bool:
-        """Whether nothing of a bucket but its visits is left."""
+        """Whether only the visits of a bucket are left."""
         return bucket in self._verdicts and self._verdicts[bucket].whole
 
     def quarantine(self, bucket: int, findings: Sequence[Finding], *, late: bool) -> None:
-        """Leave out what networks of a bucket landed, or all of it if a finding names no network. Their visits fail.
+        """Leave out what networks of a bucket landed, or the whole bucket if a finding names none. Their visits fail.
 
-        Everything is landed anew under another name, then the verdict is written in one step: a rerun finds it, or
-        comes to the same one. What the fetch task landed is moved to the quarantine.
+        The rest is landed again under another name, then the verdict is written in one step: a rerun finds it, or
+        reaches the same one. The fetch task's files are moved to the quarantine.
 
         Args:
             late: some table has the load, so files stay where they are.
@@ -80,7 +80,7 @@ class Standing:
         at_fault = {f.network: f for f in reversed(findings) if f.network is not None}
         whole = next((f for f in findings if f.network is None), None)
         if whole is None and not at_fault.keys().isdisjoint(gone):
-            whole = Finding(bucket, None, "a network is there again that was left out already")
+            whole = Finding(bucket, None, "a network that was left out is there again")
         manifest = None
         if whole is None:
             try:
@@ -105,7 +105,7 @@ class Standing:
         self._keep_evidence(bucket)
 
     def _land(self, bucket: int, faults: Mapping[int, Finding], tables: Iterator[tuple[Table, _Parts]]) -> Manifest:
-        """Land tables, with the visits of the networks at fault as failed ones; the manifest to stand for it."""
+        """Land tables, with visits of the networks at fault marked as failed; the manifest that stands for them."""
         manifest = self.manifest(bucket)
         run_id = f"{self._originals[bucket].run_id}-audit-{uuid4().hex[:8]}"
         files: list[LandedFile] = []
@@ -135,7 +135,7 @@ class Standing:
         return manifest.model_copy(update=changes)
 
     def _all_but(self, bucket: int, at_fault: Mapping[int, Finding]) -> Iterator[tuple[Table, _Parts]]:
-        """The tables of a bucket without the rows of networks at fault, a row group at a time; all visits."""
+        """The tables of a bucket without the rows of networks at fault, but with all visits; by row group."""
         gone = pa.array(sorted(at_fault), pa.int64())
         for file in self.manifest(bucket).files:
             parts = self._row_groups(bucket, file)
@@ -144,7 +144,7 @@ class Standing:
             yield BY_NAME[file.table], parts
 
     def _visits(self, bucket: int) -> _Parts:
-        """Rows of ``visits`` of a bucket; where their file cannot be read, as far as the manifest tells."""
+        """Rows of ``visits`` of a bucket; from the manifest, as far as it goes, if their file cannot be read."""
         manifest = self.manifest(bucket)
         files = [file for file in manifest.files if file.table == VISITS.name]
         try:
@@ -165,12 +165,12 @@ class Standing:
         path = self._load.verdict(bucket, number)
         try:
             self._storage.create(path, verdict.model_dump_json(indent=1).encode())
-        except AlreadyThere:  # by a run that has lost the archive to this one, and found the same
+        except AlreadyThere:  # written by a run that has lost the archive to this one, with the same findings
             verdict = Verdict.model_validate_json(self._storage.read(path))
         self._numbers[bucket], self._verdicts[bucket] = number, verdict
 
     def _keep_evidence(self, bucket: int) -> None:
-        """Move what the fetch task landed, from wherever an earlier attempt of Publish left it."""
+        """Move the fetch task's files, from wherever an earlier attempt of Publish left them."""
         if self._verdicts[bucket].late:
             return
         original = self._originals[bucket]
@@ -184,7 +184,7 @@ class Standing:
 
 
 def standing_manifests(storage: Storage, load: Load, manifests: Sequence[Manifest]) -> list[Manifest]:
-    """The same manifests; where there is a verdict on what one names, the one in its place."""
+    """The same manifests; those with a verdict are replaced by the verdict's."""
     _, verdicts = read_verdicts(storage, load)
     found = ((manifest, verdicts.get(manifest.bucket)) for manifest in manifests)
     return [verdict.manifest if verdict and verdict.of == manifest.run_id else manifest for manifest, verdict in found]
@@ -211,7 +211,7 @@ def _row(manifest: Manifest, line: VisitLine) -> dict[str, object]:
 
 
 def _write_parquet(table: Table, path: Path, parts: _Parts) -> tuple[int, int]:
-    """Write parts as row groups of a local file; rows, and bytes of ``content``."""
+    """Write parts as row groups of a local file; return rows, and bytes of ``content``."""
     rows = raw_bytes = 0
     with open_parquet(table, path, ZSTD_LEVEL, PAGE_BYTES) as writer:
         for part in parts:

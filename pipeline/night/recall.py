@@ -1,4 +1,4 @@
-"""What a load brings although it was taken down after the load was planned."""
+"""Objects that a load brings although they were taken down after the load was planned."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _BODIES = ("contents", "commits", "trees", "tags")
 
 
 def reopen_takedowns(spark: SparkSession, files: Mapping[str, Sequence[str]]) -> list[str]:
-    """Let readers look for takedowns again of which a load brings rows, until they are taken out of the files, too.
+    """Make readers hide takedowns again whose rows a load brings, until these rows are removed from the files, too.
 
-    Called before the load is registered, so no reader ever sees them.
+    Called before the load is registered, so no reader ever sees the rows.
 
     Args:
         files: URIs of the load's Parquet files by table.
@@ -53,14 +53,14 @@ def reopen_takedowns(spark: SparkSession, files: Mapping[str, Sequence[str]]) ->
         return []
     late = sorted({row["takedown"] for row in reduce(DataFrame.unionByName, found).distinct().collect()})
     for takedown in late:
-        log.warning("takedown %s: this load was planned before it and brings some of it; it stays hidden", takedown)
+        log.warning("takedown %s: a load planned before it brings some of its rows; they stay hidden", takedown)
         set_pending(spark, takedown)
     return late
 
 
 def reopen_bucket(spark: SparkSession, bucket: int) -> None:
-    """Let readers look again for everything that was taken down in a bucket: its rows are about to be made anew, from
-    old files and from origins. Housekeeping takes out what should not be there."""
+    """Make readers hide again everything that was taken down in a bucket: its rows are about to be rebuilt from old
+    files and from origins. Housekeeping removes what should not be there."""
     if not takedowns_exist(spark):
         return
     stones = spark.table(full_name(TAKEDOWNS)).where((F.col("bucket") == bucket) | F.col("bucket").isNull())

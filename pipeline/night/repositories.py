@@ -1,4 +1,4 @@
-"""``repositories``: one row an origin, the catalogue to look at first."""
+"""``repositories``: one row per origin, the catalogue to look at first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.tables.writer import Writer
 
 
 def replace_repositories(writer: Writer, load: Load, heads: pa.Table, seen: Seen) -> None:
-    """Replace the rows of moved origins, after ``files`` and ``head_blobs``; in one commit of the touched buckets.
+    """Replace the rows of moved origins, after ``files`` and ``head_blobs``, in one commit for the touched buckets.
 
     Args:
         heads: moved origins, as ``HEADS``.

@@ -13,11 +13,11 @@ from pipeline.tables.writer import Writer
 
 
 def seal(writer: Writer, load: Load) -> None:
-    """Tag the current state of every table as the load's night, ``origins`` last; tags that are there stay.
+    """Tag the current state of every table as the load's night, ``origins`` last; existing tags stay.
 
-    A night exists once ``origins`` has its tag, so readers see it complete or not at all. What others commit between
-    two tags does no harm: a row that is added to ``origins`` has no visit yet, and whoever publishes a load beside us,
-    having been paused, finds every table has it (``publish``) or is refused (``derive``).
+    A night exists once ``origins`` has its tag, so readers see it complete or not at all. Commits of others between
+    two tags do no harm: a row that is added to ``origins`` has no visit yet, and a paused run that still publishes the
+    load finds that every table has it (``publish``) or is refused (``derive``).
     """
     tag = tag_of(load.night)
     for table in ALL:
@@ -27,6 +27,6 @@ def seal(writer: Writer, load: Load) -> None:
 
 
 def nights(spark: SparkSession) -> list[date]:
-    """The sealed nights, oldest first."""
+    """Sealed nights, oldest first."""
     tags = IcebergTable(spark, ORIGINS.name).tags()
     return sorted(night for night in map(night_of, tags) if night is not None)

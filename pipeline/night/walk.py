@@ -1,4 +1,4 @@
-"""Walking the trees at HEAD of networks, in Spark's Python workers: rows come out as the walk goes, few at a time."""
+"""Walks the trees at HEAD of networks in Spark's Python workers, and yields rows during the walk, few at a time."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from pipeline.rules.walk import MISSING, MOST_PATH_BYTES, MOST_PATHS, Budget, En
 
 NETWORK_PATHS = 10 * MOST_PATHS
 NETWORK_PATH_BYTES = 10 * MOST_PATH_BYTES
-"""Of all origins of one network whose HEAD moved in one load, so that forks do not multiply what one tree may have."""
+"""Limits for all origins of one network whose HEAD moved in one load, so that forks do not multiply those of a tree."""
 
 NETWORK_MISSING = 200_000
-"""Different trees that may be missing in one network; there is another turn for others."""
+"""Distinct missing trees reported per network; the others get another turn."""
 
 WALKED, CUT = "walked", "cut"
-"""Kinds of rows, beside ``MISSING``, that are no files: an origin was walked as a whole, or as far as limits let."""
+"""Kinds of rows, besides ``MISSING``, that are no files: an origin was walked completely, or up to the limits."""
 
 HELD_BYTES = 256 << 20
 CHUNK_ROWS = 8192
 CHUNK_BYTES = 4 << 20
 
 Roots = Mapping[int, Sequence[tuple[bytes, Sequence[str]]]]
-"""By network: root trees at HEAD, and the origins that have each."""
+"""By network: root trees at HEAD, each with the origins that have it."""
 
 _PATHS = pa.schema(
     [FILES.arrow_schema.field(name) for name in ("path", "path_raw", "name", "ext", "mode", "kind", "oid")]
@@ -39,8 +39,8 @@ def walker(
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """A function for ``applyInArrow`` over trees grouped by network: bucket, network, oid, content.
 
-    It gives the rows of ``files`` of the origins, a ``WALKED`` or ``CUT`` row for each of them, and a ``MISSING`` row
-    for each tree that is not there.
+    It yields the rows of ``files`` of the origins, one ``WALKED`` or ``CUT`` row per origin, and one ``MISSING`` row
+    per missing tree.
 
     Args:
         most_paths, most_bytes: as for ``walk_network``.
@@ -60,7 +60,7 @@ def walker(
 
 
 class Bodies(Mapping[bytes, bytes]):
-    """Trees by id: in memory as long as they are few, the others in a temporary file."""
+    """Trees by id: in memory up to a limit, the others in a temporary file."""
 
     def __init__(self, most_bytes: int = HELD_BYTES) -> None:
         self._left = most_bytes
@@ -69,7 +69,7 @@ class Bodies(Mapping[bytes, bytes]):
         self._file = tempfile.TemporaryFile(prefix="trees-")  # noqa: SIM115 - closed by __exit__
 
     def add(self, oid: bytes, body: bytes) -> None:
-        """Add a tree; one that is there already changes nothing."""
+        """Add a tree; adding it again changes nothing."""
         if oid in self:
             return
         if len(body) <= self._left:
@@ -111,11 +111,11 @@ def walk_network(
     most_paths: int,
     most_bytes: int,
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of one network; origins with one tree share its walk. Holds ``CHUNK_ROWS`` rows at a time.
+    """Rows of one network; origins with the same tree share its walk. Holds ``CHUNK_ROWS`` rows at a time.
 
     Args:
-        most_paths: of all origins together, directories counted too.
-        most_bytes: of these paths.
+        most_paths: limit for all origins together, directories included.
+        most_bytes: limit for the bytes of these paths.
     """
     missing: set[bytes] = set()
     for root, origins in roots:
