@@ -1,8 +1,8 @@
-"""One commit at a time on a local file system, where Iceberg's own way to commit is not safe between processes.
+"""One commit at a time on a local file system, where Iceberg's own commits are not safe between processes.
 
 A Hadoop catalogue commits by renaming a file to the next version's name. HDFS refuses that if the name is taken. A
-local file system replaces the file, so of two processes that commit at the same moment one would lose its rows; Iceberg
-looks before it renames, and keeps the two apart only inside one process.
+local file system replaces the file, so if two processes commit at the same moment, one loses its rows; Iceberg checks
+before it renames, but separates the two only within one process.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _LOCAL = re.compile(r"(?:file:(?://[^/]*)?)?(?=/)")
 def one_at_a_time(folder: str) -> Iterator[None]:
     """Hold a lock on a local folder while the block runs; on any other storage do nothing.
 
-    The lock is the kernel's, on the folder itself: it leaves no file, and goes with a process that is killed. Not to be
-    nested. A network file system that cannot lock folders goes without.
+    The lock is the kernel's, on the folder itself: it leaves no file, and ends with a killed process. Do not nest it.
+    On a network file system that cannot lock folders there is no lock.
 
     Args:
-        folder: of a folder that exists, as Hadoop's ``Path`` takes it: its characters stand for themselves.
+        folder: URI of an existing folder, as Hadoop's ``Path`` takes it, without percent-encoding.
     """
     local = _LOCAL.match(folder)
     if local is None:

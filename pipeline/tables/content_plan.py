@@ -1,4 +1,4 @@
-"""Plans in which the bytes of ``contents`` pass through no exchange, neither a shuffle nor a broadcast."""
+"""Plans in which the bytes of ``contents`` pass through no exchange: no shuffle, no broadcast."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _CONTENTS = full_name("contents")
 _FREELY = {BY_BUCKET: "false"}
 _NO_BROADCAST = {"spark.sql.autoBroadcastJoinThreshold": "-1"}
 _WAYS: tuple[Mapping[str, str], ...] = (_FREELY, {}, _NO_BROADCAST)
-"""The first leaves the tasks of a scan their size; the second joins bucket by bucket; the third does so even where
-Spark, which counts 100 bytes for any value, takes ``contents`` for a table that is small enough to broadcast."""
+"""The first keeps the size of a scan's tasks; the second joins bucket by bucket; the third does so even where Spark,
+which assumes 100 bytes per value, considers ``contents`` small enough to broadcast."""
 
 _HOLDS_BYTES = ("binary", "array", "struct", "map")
 """Types of columns that may hold whole contents."""
@@ -26,10 +26,10 @@ _HOLDS_BYTES = ("binary", "array", "struct", "map")
 
 @contextmanager
 def content_stays(df: DataFrame) -> Iterator[None]:
-    """Let actions on a frame, and on others made from it, leave content where it is read, while the block runs.
+    """Make actions on a frame, and on frames derived from it, keep content where it is read while the block runs.
 
-    A frame for which there is no such plan, such as contents without doubles by ``oid`` alone, runs all the same, with
-    a warning that says how to ask better.
+    A frame without such a plan, such as contents deduplicated by ``oid`` alone, runs anyway, with a warning that says
+    how to improve the query.
     """
     way = _way(df)
     if way is None:
@@ -56,14 +56,14 @@ def _reads_contents(df: DataFrame) -> bool:
 
 
 def exchanges_of_content(df: DataFrame) -> list[str]:
-    """Names of the exchanges that whole contents would pass through, were the frame run now."""
+    """Names of the exchanges that whole contents would pass through if the frame ran now."""
     found: list[str] = []
     _follow(df.select("*")._jdf.queryExecution().executedPlan(), found)
     return found
 
 
 def _follow(node: JavaObject, found: list[str]) -> set[int]:
-    """Ids of the columns of a plan's node that hold whole contents; exchanges that have such go into ``found``."""
+    """Ids of a plan node's columns that hold whole contents; exchanges with such columns are added to ``found``."""
     name = str(node.nodeName())
     if name == "AdaptiveSparkPlan":
         return _follow(node.initialPlan(), found)

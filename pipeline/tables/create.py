@@ -1,4 +1,4 @@
-"""The tables as Iceberg gets them: schema, partitioning and the properties that were tuned."""
+"""The tables as created in Iceberg: schema, partitioning and tuned properties."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BIG_VALUES = {
     "write.update.distribution-mode": "none",
     "write.merge.distribution-mode": "none",
     "write.spark.fanout.enabled": "true",
-    # 256 MiB of raw bytes a row group, as landed: readers hold a whole one. The writer looks at its size that often.
+    # 256 MiB of raw bytes per row group, as landed: readers hold a whole one. The writer checks its size that often.
     "write.parquet.row-group-size-bytes": str(256 * _MIB),
     "write.parquet.page-size-bytes": str(32 * _MIB),
     "write.parquet.row-group-check-min-record-count": "16",
@@ -55,9 +55,9 @@ _SORTED_BY = {
 
 
 def create_tables(spark: SparkSession, buckets: int) -> None:
-    """Create what is missing of the archive's tables; a second call changes nothing.
+    """Create the missing tables of the archive; a second call changes nothing.
 
-    Every table gets a first, empty snapshot, so that each night can be tagged on each of them.
+    Every table gets an empty first snapshot, so that each night can be tagged on every table.
 
     Args:
         buckets: number of buckets of the archive, kept as a table property for people.
@@ -88,7 +88,7 @@ def _create_statement(table: Table, buckets: int) -> str:
 
 
 def _finish(spark: SparkSession, table: Table) -> None:
-    """What CREATE TABLE cannot say; the empty snapshot comes last and tells that all is done."""
+    """Set what CREATE TABLE cannot; the empty snapshot comes last and marks the table as finished."""
     iceberg = without_lease(spark).table(table.name)
     if iceberg.current() is not None:
         return

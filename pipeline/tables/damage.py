@@ -1,4 +1,4 @@
-"""Finding the damaged file where Iceberg does not say which one it was reading."""
+"""Finds the damaged file when Iceberg does not say which one it was reading."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BULK = "content"
 _BATCH_ROWS = 256
 _THREADS = 8
 _FILTERED = ("network", "origin", "url", "oid", "target", "at_head", "stored", "last_visit", "status")
-"""Columns by which row groups are passed by."""
+"""Columns by which row groups are skipped."""
 
 
 def check_footers(
@@ -30,16 +30,16 @@ def check_footers(
     buckets: Collection[int] | None,
     tag: str | None = None,
 ) -> None:
-    """Look at the footers of some buckets' files before Spark filters by them; it would believe a flipped bit.
+    """Check the footers of some buckets' files before Spark filters by them; Spark would trust a flipped bit.
 
     HDFS checks every byte itself, so this does nothing there.
 
     Args:
         buckets: None for all.
-        tag: of the snapshot that will be read; None for the current one.
+        tag: the tag of the snapshot that will be read; None for the current one.
 
     Raises:
-        StoredFileDamaged: the first file whose footer is damaged.
+        StoredFileDamaged: a footer is damaged; names the first such file.
     """
     if not tables or not storage.root_uri.startswith("file:"):
         return
@@ -58,7 +58,7 @@ def check_footers(
 def find_damaged(spark: SparkSession, storage: Storage, buckets: Collection[int]) -> StoredFileDamaged | None:
     """Read the live data files of some buckets until one is damaged; the bytes of blobs and trees come last.
 
-    Cost: that of reading these buckets. Files of deletes are not looked at.
+    Costs as much as reading these buckets. Delete files are skipped.
     """
     listed = ", ".join(map(str, sorted(buckets)))
     statement = " UNION ALL ".join(
@@ -76,7 +76,7 @@ def find_damaged(spark: SparkSession, storage: Storage, buckets: Collection[int]
 
 
 def damaged_file(storage: Storage, bucket: int, error: PipelineError) -> str:
-    """The path of what an error is about, for people; of an error that names no file, the bucket."""
+    """The path that an error is about, for people; the bucket if the error names no file."""
     path = error.path if isinstance(error, StoredFileDamaged) else ""
     return storage.path_of(path) or path or f"a file of bucket {bucket}"
 

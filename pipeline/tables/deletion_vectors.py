@@ -1,7 +1,7 @@
-"""Iceberg's deletion vectors: which rows of a data file a snapshot does not have.
+"""Iceberg's deletion vectors: the rows of a data file that a snapshot lacks.
 
-A vector is a blob in a Puffin file: its length, four magic bytes, a portable 64-bit Roaring bitmap (32-bit bitmaps with
-the upper halves of their numbers as keys), and a checksum.
+A vector is a blob in a Puffin file: its length, four magic bytes, a portable 64-bit Roaring bitmap (32-bit bitmaps,
+keyed by the upper halves of their numbers), and a checksum.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.storage.interface import Storage
 _MAGIC = b"\xd1\xd3\x39\x64"
 _WITHOUT_RUNS, _WITH_RUNS = 12346, 12347
 _OFFSETS_FROM = 4
-"""Bitmaps with runs have offsets only from so many containers on."""
+"""Bitmaps with runs have offsets only if they have at least this many containers."""
 
 _ARRAY_UP_TO = 4096
 _BITMAP_BYTES = 8192
@@ -30,12 +30,12 @@ def read_positions(storage: Storage, path: str, offset: int, length: int) -> Pos
     """Sorted positions of the rows that a vector deletes.
 
     Args:
-        path: of the Puffin file, below the archive's root.
-        offset: of the blob in it.
-        length: of the blob in bytes.
+        path: path of the Puffin file, below the archive's root.
+        offset: offset of the blob in it.
+        length: length of the blob in bytes.
 
     Raises:
-        StoredFileDamaged: it is no deletion vector, or its checksum is wrong.
+        StoredFileDamaged: the blob is no deletion vector, or its checksum is wrong.
     """
     with storage.open(path) as stream:
         stream.seek(offset)
@@ -50,7 +50,7 @@ def parse_vector(blob: bytes) -> Positions:
     """Sorted positions in a whole blob.
 
     Raises:
-        ValueError, struct.error: it is not one.
+        ValueError, struct.error: the blob is no deletion vector.
     """
     (size,) = struct.unpack_from(">I", blob)
     body = blob[4 : 4 + size]
@@ -79,7 +79,7 @@ def _bitmap(data: bytes, at: int) -> tuple[Positions, int]:
         (size,) = struct.unpack_from("<I", data, at)
         at += 4
     else:
-        raise ValueError(f"{cookie} begins no bitmap")
+        raise ValueError(f"{cookie} does not start a bitmap")
     heads = np.frombuffer(data, "<u2", 2 * size, at).reshape(size, 2).astype(np.int64)
     at += 4 * size
     if not runs or size >= _OFFSETS_FROM:

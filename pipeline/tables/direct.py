@@ -1,8 +1,8 @@
 """Contents for Python functions, from data files that Spark's Python workers open themselves.
 
-On Spark's own way content becomes a Java array, a row, an Arrow buffer, and goes through a socket before Python has it.
-A worker that reads the file has it in an Arrow buffer at once (decision 11). Spark still says who reads what: a task is
-some row groups of the files of a snapshot.
+In Spark's own path, content becomes a Java array, a row and an Arrow buffer, and goes through a socket before Python
+has it. A worker that reads the file has it in an Arrow buffer at once (decision 11). Spark still distributes the work:
+a task is some row groups of the files of a snapshot.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import ArchiveFile, open_data_file
 
 BATCH_ROWS = 256
-"""Of a batch that a function is given: what a worker holds is their content, and the pages it comes from."""
+"""Rows per batch that a function gets: a worker holds their content and the pages that it comes from."""
 
 WHOLE_FILE = -1
 
 OnBatches = Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]
-"""What ``mapInArrow`` takes: called once a task with all its batches."""
+"""A function for ``mapInArrow``: called once per task with all its batches."""
 
 
 def row_groups(files: DataFrame) -> DataFrame:
     """The row groups of a snapshot, from its metadata table ``files``: columns path (URI of a file) and group.
 
-    A group counts from 0; it is ``WHOLE_FILE`` where the metadata do not tell how many a file has.
+    Groups count from 0; the group is ``WHOLE_FILE`` if the metadata do not say how many a file has.
     """
     # Iceberg returns null offsets unless file_size_in_bytes is also selected.
     known = (F.col("file_size_in_bytes") > 0) & (F.size("split_offsets") > 0)
@@ -44,8 +44,8 @@ class Reader:
     """Runs in a worker: opens row groups and hands their rows to a function.
 
     Attributes:
-        columns: of ``contents``, in this order.
-        head_only: leave out what is not at HEAD; row groups without any are not read.
+        columns: columns of ``contents``, in this order.
+        head_only: leave out rows that are not at HEAD; row groups without any at HEAD are not read.
     """
 
     storage: Storage
@@ -54,11 +54,11 @@ class Reader:
     function: OnBatches
 
     def __call__(self, places: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-        """What the function makes of all row groups at these places.
+        """The function's results for all row groups at these places.
 
         Raises:
-            StoredFileDamaged: a file is gone or can not be decoded.
-            StorageError: a file can not be read for another reason, or is not below the archive's root.
+            StoredFileDamaged: a file is gone or cannot be decoded.
+            StorageError: a file cannot be read for another reason, or is not below the archive's root.
         """
         return self.function(self._batches(places))
 
@@ -82,6 +82,6 @@ class Reader:
 
 
 def _at_head(file: ArchiveFile, group: int) -> tuple[bool, bool]:
-    """Whether some rows of a row group are at HEAD, and whether all are, as far as checked statistics tell."""
+    """Whether some rows of a row group are at HEAD, and whether all are, according to checked statistics."""
     bounds = file.bounds(group, "at_head")
     return (True, False) if bounds is None else (bounds[1], bounds[0])

@@ -1,6 +1,6 @@
-"""Keys that a table has more than once: found, read as one, and mended.
+"""Keys that a table has more than once: finds them, reads them as one, and mends them.
 
-Nothing here makes them any more; versions before this one could, when two processes added an origin at once.
+They no longer arise; earlier versions could make them when two processes added an origin at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PLACE = ["bucket", "network", "origin"]
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """What is there once in a table; ``part`` is one column of it, never null, by which rows are picked out first."""
+    """A key that is unique in a table; ``part`` is one of its columns, never null, that preselects rows."""
 
     columns: tuple[str, ...]
     part: str
@@ -31,17 +31,17 @@ class _Key:
 
 _KEYS = {
     ORIGINS.name: _Key(("url",), "url"),
-    # A tree may name an entry twice, and then so do honest rows; only rows that are the same in everything are doubles.
+    # A tree may name an entry twice, and then valid rows do, too; only rows that are entirely equal are doubles.
     FILES.name: _Key((*_PLACE, "path", "path_raw", "mode", "kind", "oid"), "origin"),
     HEAD_BLOBS.name: _Key(("bucket", "network", "oid"), "oid"),
     REPOSITORIES.name: _Key(("origin",), "origin"),
 }
-"""The tables that Spark writes, in the order in which they are mended: ``repositories`` tells what else is to go."""
+"""The tables that Spark writes, in the order of mending: ``repositories`` determines what else must go."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doubles:
-    """Keys of a table that are there more than once; ``surplus`` counts the rows that should not be there."""
+    """Keys that a table has more than once; ``surplus`` counts the rows that should not be there."""
 
     table: str
     keys: int
@@ -50,19 +50,19 @@ class Doubles:
 
 
 def one_row_a_url(origins: DataFrame, *within: str) -> DataFrame:
-    """Rows of ``origins``, one for each URL, the same one for everybody who reads.
+    """Rows of ``origins``, one per URL, the same one for every reader.
 
-    Of several that one counts whose state people set, to opt out before to pause; then the one visited last, then the
-    one added first.
+    Of several rows, the one whose state people set counts, opting out before pausing; then the one visited last, then
+    the one added first.
 
     Args:
-        within: "bucket" where rows of other buckets are of no interest, which spares a shuffle.
+        within: "bucket" if rows of other buckets do not matter, which saves a shuffle.
     """
     return _ranked(origins, [*within, "url"], _best_origin()).where("rank = 1").drop("rank")
 
 
 def find_doubles(spark: SparkSession) -> list[Doubles]:
-    """Tables with doubled keys, by reading the keys of each once. Changes nothing."""
+    """Tables with doubled keys; reads the keys of each table once. Changes nothing."""
     found = []
     for table, key in _KEYS.items():
         doubled = _doubled(see(spark, table).rows(), key)
@@ -75,10 +75,10 @@ def find_doubles(spark: SparkSession) -> list[Doubles]:
 
 
 def mend_doubles(writer: Writer) -> dict[str, int]:
-    """Leave one row of each doubled key, of origins the one that readers see; return how many rows went, by table.
+    """Leave one row per doubled key, for origins the one that readers see; return the number of removed rows by table.
 
-    Of an origin that was in two networks, what ``repositories`` and ``files`` have of the one it is in no longer goes
-    too. The buckets concerned are rewritten, in one commit a table. May be called again after a crash.
+    If an origin was in two networks, the rows of ``repositories`` and ``files`` for its former network go, too. The
+    affected buckets are rewritten, in one commit per table. May be called again after a crash.
 
     """
     removed = {}
@@ -116,7 +116,7 @@ def _surplus(spark: SparkSession, table: str, seen: Seen) -> DataFrame:
 
 
 def _left_places(spark: SparkSession) -> DataFrame:
-    """Places of origins that ``repositories`` has in several networks, but for the one they are in."""
+    """Places of origins that ``repositories`` has in several networks, except the current one."""
     key, rows = _KEYS[REPOSITORIES.name], see(spark, REPOSITORIES.name).rows()
     concerned = _doubled(rows, key).select(key.part)
     many = rows.join(F.broadcast(concerned), key.part, "left_semi")
@@ -124,7 +124,7 @@ def _left_places(spark: SparkSession) -> DataFrame:
 
 
 def _with_home(spark: SparkSession, rows: DataFrame) -> DataFrame:
-    """Add ``at_home``: whether a row of ``repositories`` is of the network that its origin is in."""
+    """Add ``at_home``: whether a row of ``repositories`` has the network that its origin is in."""
     urls = rows.select(F.col("origin").alias("url")).distinct()
     origins = one_row_a_url(see(spark, ORIGINS.name).rows().join(F.broadcast(urls), "url", "left_semi"))
     homes = origins.select(F.col("url").alias("origin"), F.col("network").alias("home"))

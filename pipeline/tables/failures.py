@@ -1,4 +1,4 @@
-"""What the JVM raises, as errors of our own family: one sentence, and whether trying again may help."""
+"""Exceptions of the JVM as errors of our own: one sentence, and whether trying again may help."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pipeline.tables.iceberg import JavaObject
 
 _REMOTE = "org.apache.hadoop.ipc.RemoteException"
 _UNNAMED = {"EOFException", "IOException"}
-"""Said by a server they mean that it can not now; raised here, they may be about a file."""
+"""From a server these mean that it cannot answer now; raised here, they may be about a file."""
 
 _TALKERS = ("org.apache.hadoop.ipc.Client", "org.apache.hadoop.hdfs.DataStreamer")
-"""What they raise is about a connection, to the NameNode and to DataNodes."""
+"""Classes whose exceptions are about a connection, to the NameNode or to DataNodes."""
 
 _HDFS_CLIENT = ("org.apache.hadoop.ipc.", "org.apache.hadoop.hdfs.")
 _HADOOP = "org.apache.hadoop."
@@ -33,30 +33,30 @@ _DAMAGED = {
     "ZstdIOException",
 }
 _DAMAGED_WORDS = ("is not a Parquet file", "could not read page", "don't know what type")
-"""Of exceptions without a class of their own."""
+"""Words of exceptions that have no class of their own."""
 
 _READERS = re.compile(
     r"^org\.apache\.(?:(?:iceberg|parquet)\.|spark\.sql\.execution\.datasources\.parquet\.|.*\.avro\.)"
     r".*(?:Reader|Decoder|Decompressor|Parser|DataFileStream|Dictionary|Puffin|PositionDelete|DeleteLoader|Bitmap)"
 )
-"""Classes that decode files. What is raised inside of them is about what they read, whatever its name."""
+"""Classes that decode files. Any exception raised inside them is about the file that they read."""
 
 _NOT_OF_A_FILE = {"OutOfMemoryError", "InterruptedException", "InterruptedIOException", "ClosedByInterruptException"}
 
 _BELOW_ROOT = r"/[^\s,;'\"<>]*\.(?:parquet|avro|json|puffin|text)\b"
-"""A file's path below the archive's root, as we and Iceberg make them: nothing in it need be quoted."""
+"""A file's path below the archive's root, as we and Iceberg write it: nothing in it needs quoting."""
 
 
 _AUTHORITY = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?")
 _JAVA_QUOTES = re.compile(r"[^\w/\-!.~'()*,;:$&+=@]")
-"""What a Java URI spells with percent signs; letters of all alphabets are none of it."""
+"""Characters that a Java URI percent-encodes; letters of any alphabet are not among them."""
 
 _RAISED = re.compile(r"^([A-Za-z_][\w.]*): (.+)$", re.MULTILINE)
 _UNREADABLE = re.compile(r"(?P<path>.+?) cannot be read: (?P<problem>.*)\. Bring it back")
 
 
 class SparkFailed(PipelineError):
-    """Spark, or Iceberg in it, could not do something; the log has its stack trace."""
+    """Spark, or Iceberg in it, failed; the log has the stack trace."""
 
     def __init__(self, kind: str, problem: str) -> None:
         super().__init__(kind, problem)
@@ -68,14 +68,14 @@ class SparkFailed(PipelineError):
 
 @contextmanager
 def told_plainly(where: str) -> Iterator[None]:
-    """Turn exceptions of the JVM into errors that a person can read and a type that says whether to try again.
+    """Turn exceptions of the JVM into readable errors whose type says whether to try again.
 
     Args:
-        where: the archive's root, for what Spark says of HDFS.
+        where: the archive's root, for messages about HDFS.
 
     Raises:
-        StorageUnavailable: HDFS did not answer Spark, or had no room or no DataNode.
-        StoredFileDamaged: a file can not be decoded, or is gone.
+        StorageUnavailable: HDFS did not answer Spark, or had no space or no DataNode.
+        StoredFileDamaged: a file cannot be decoded, or is gone.
         SparkFailed: anything else.
     """
     try:
@@ -88,7 +88,7 @@ def told_plainly(where: str) -> Iterator[None]:
         java = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
         if java is None and type(error).__module__.startswith("py4j."):
             raise SparkFailed(
-                type(error).__name__, f"{error}; if its Java process ended, its last words are above"
+                type(error).__name__, f"{error}; if its Java process ended, its last output is above"
             ) from error
         if java is None:
             raise
@@ -104,7 +104,7 @@ def told_plainly(where: str) -> Iterator[None]:
 
 
 def _of_worker(traceback: str, where: str) -> PipelineError:
-    """The error that a Python worker ended with, from the last line of its traceback."""
+    """The error that ended a Python worker, from the last line of its traceback."""
     raised = _RAISED.findall(traceback)
     kind, words = raised[-1] if raised else ("PythonException", traceback.strip().partition("\n")[0])
     match _simple(kind), _UNREADABLE.match(words):
@@ -117,14 +117,14 @@ def _of_worker(traceback: str, where: str) -> PipelineError:
 
 
 def _causes(java: JavaObject | None) -> Iterator[JavaObject]:
-    """An exception, then what caused it."""
+    """An exception, then its causes."""
     while java is not None:
         yield java
         java = java.getCause()
 
 
 def _is_away(cause: JavaObject) -> bool:
-    """Whether it is what the HDFS client raises when servers are away; by its class and place, never by its words."""
+    """Whether the HDFS client raised it because servers are down; judged by class and place, never by its words."""
     name = str(cause.getClass().getName())
     if name == _REMOTE:
         return _simple(cause.getClassName()) in DATA_LATER
@@ -137,7 +137,7 @@ def _is_away(cause: JavaObject) -> bool:
 
 
 def _is_damaged(cause: JavaObject, own_file: str) -> bool:
-    """Whether it is what readers of Parquet and Avro raise when a file is broken, or when one of ours is not there."""
+    """Whether readers of Parquet or Avro raised it because a file is broken, or one of ours is missing."""
     name, message = _simple(str(cause.getClass().getName())), str(cause.getMessage())
     if name in _GONE:
         return bool(own_file)
@@ -153,13 +153,13 @@ def _own_file(chain: Iterable[JavaObject], where: str) -> str:
 
 
 def named_file(text: str, where: str) -> str:
-    """The URI of the first file of the archive that a text names; "" for none.
+    """The URI of the first file of the archive that a text names; "" if there is none.
 
-    It is found by the archive's root, which may have any characters in it. Java writes file:/x, file:///x and /x for
-    the same file, with or without percent signs for what is odd.
+    It is found by the archive's root, which may contain any characters. Java writes file:/x, file:///x and /x for the
+    same file, with or without percent-encoding.
 
     Args:
-        where: the archive's root as storage has it, without percent signs of our own.
+        where: the archive's root as storage has it, without percent-encoding of our own.
     """
     root = _AUTHORITY.sub("", where)
     spelled = {root, _JAVA_QUOTES.sub(lambda odd: quote(odd[0]), root), quote(root)}

@@ -26,10 +26,10 @@ from pipeline.tables.session import CATALOG
 LOAD_PROPERTY = "pipeline.load"
 DIGEST_PROPERTY = "pipeline.digest"
 RATIO_PROPERTY = "pipeline.raw-ratio"
-"""Of a table: its raw bytes for each stored one, kept true by every commit that registers files."""
+"""A table's ratio of raw to stored bytes, updated by every commit that registers files."""
 
 SPLIT_PROPERTY, OPEN_COST_PROPERTY = "read.split.target-size", "read.split.open-file-cost"
-"""Iceberg's own names for how a table is cut."""
+"""Iceberg's names for how a table is split."""
 
 STORED_BYTES, DATA_FILES, RECORDS = "total-files-size", "total-data-files", "total-records"
 DELETE_FILES = "total-delete-files"
@@ -39,12 +39,12 @@ _FOOTER_THREADS = 16
 _PARQUET = "org.apache.iceberg.shaded.org.apache.parquet.hadoop"
 
 JavaObject = Any
-"""py4j makes these from whatever the JVM holds; nothing static is known about them."""
+"""Proxy that py4j makes for any object of the JVM; it has no static type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot; ``summary`` holds Iceberg's counts and the properties that the commit was given."""
+    """A snapshot; ``summary`` holds Iceberg's counts and the properties of the commit."""
 
     id: int
     summary: Mapping[str, str]
@@ -52,7 +52,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """A Parquet file to register, ``bucket`` being its partition."""
+    """A Parquet file to register; ``bucket`` is its partition."""
 
     uri: str
     bucket: int
@@ -60,7 +60,7 @@ class NewFile:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What registering takes of a file: Iceberg's record of it, and its bytes as stored and without compression."""
+    """A file as registered: Iceberg's record of it, its stored bytes and its uncompressed bytes."""
 
     data_file: JavaObject
     stored_bytes: int
@@ -73,7 +73,7 @@ def full_name(table: str, namespace: str = NAMESPACE) -> str:
 
 
 def to_read() -> None:
-    """What a table that nobody opened for writing asks before a commit.
+    """Refuse to commit to a table that was not opened for writing.
 
     Raises:
         CheckFailed: always.
@@ -85,7 +85,7 @@ class IcebergTable:
     """A handle on one table; every call sees the newest state.
 
     Args:
-        may_write: raises where this run may not commit; called right before each commit. See ``Writer``.
+        may_write: raises if this run may not commit; called right before each commit. See ``Writer``.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class IcebergTable:
         try:
             self._java.refresh()
         except Py4JJavaError:
-            # Others committed so often since this session last looked that the metadata file it knows is deleted.
+            # Others have committed so often since this session last looked that its metadata file is deleted.
             spark.catalog.refreshTable(self.name)
             self._java = self._load()
 
@@ -107,10 +107,10 @@ class IcebergTable:
 
     @contextmanager
     def committing(self) -> Iterator[None]:
-        """Everything that commits to the table happens inside; see ``one_at_a_time``.
+        """Wrap every commit to the table in this; see ``one_at_a_time``.
 
         Raises:
-            LeaseLost: this run may write no more.
+            LeaseLost: this run may no longer write.
             CheckFailed: the table was opened to read.
         """
         self._may_write()
@@ -118,7 +118,7 @@ class IcebergTable:
             yield
 
     def current(self) -> Snapshot | None:
-        """The current snapshot, None for a table that never had one."""
+        """The current snapshot; None if the table never had one."""
         snapshot = self._java.currentSnapshot()
         return None if snapshot is None else Snapshot(snapshot.snapshotId(), dict(snapshot.summary()))
 
@@ -132,14 +132,14 @@ class IcebergTable:
         return found
 
     def tags(self) -> dict[str, int]:
-        """Tag names and the snapshots that they name."""
+        """Tag names and their snapshots."""
         refs = self._java.refs()
         return {name: refs[name].snapshotId() for name in refs if refs[name].isTag()}
 
     def create_tag(self, tag: str) -> None:
-        """Name the snapshot that is current now, for ever: a tagged snapshot is never expired.
+        """Tag the current snapshot, for ever: a tagged snapshot never expires.
 
-        What others commit meanwhile is not in it. A tag that another run makes at the same time stays as it is.
+        Concurrent commits are not in it. A tag that another run makes at the same time stays unchanged.
         """
         named = self._java.currentSnapshot().snapshotId()
         try:
@@ -156,7 +156,7 @@ class IcebergTable:
             self._java.newFastAppend().commit()
 
     def snapshot(self, id_: int) -> Snapshot:
-        """A snapshot that is known to be there."""
+        """A snapshot that is known to exist."""
         return Snapshot(id_, dict(self._java.snapshot(id_).summary()))
 
     def property(self, key: str) -> str | None:
@@ -168,7 +168,7 @@ class IcebergTable:
         """Register Parquet files in place, in one commit that carries the properties.
 
         Args:
-            since: the snapshot in which the caller has seen that the table has none of the files; none: the current.
+            since: the snapshot in which the caller has seen none of the files; None: the current one.
 
         Raises:
             Py4JJavaError: rows were added to the files' buckets since that snapshot, see ``rewrite.is_conflict``.
@@ -236,7 +236,7 @@ class IcebergTable:
         return 0 if current is None else int(current.summary().get(STORED_BYTES) or 0)
 
     def _keep_split(self, transaction: JavaObject, kept_bytes: int, new: Sequence[Registered]) -> None:
-        """Let every reader's tasks get their share of raw bytes, whatever the new files did to the ratio."""
+        """Keep the raw bytes per reader's task constant, however the new files changed the ratio."""
         known = self.property(RATIO_PROPERTY)
         stored, raw = sum(file.stored_bytes for file in new), sum(file.raw_bytes for file in new)
         ratio = raw_ratio(None if known is None else float(known), kept_bytes, stored, raw)
@@ -248,12 +248,12 @@ class IcebergTable:
         update.commit()
 
     def name_mapping(self) -> str:
-        """JSON that lets readers match the columns of files written outside Iceberg by name."""
+        """JSON by which readers match columns by name in files written outside Iceberg."""
         mapping = self._class("mapping.MappingUtil").create(self._java.schema())
         return str(self._class("mapping.NameMappingParser").toJson(mapping))
 
     def _class(self, name: str, package: str = "org.apache.iceberg") -> JavaObject:
-        """A Java class, asked for by its whole name: at each dot of one py4j would look for a class in every jar."""
+        """A Java class by its full name: given a dotted path, py4j would search every jar at each dot."""
         return getattr(jvm_of(self._spark), f"{package}.{name}")
 
     def set_properties(self, properties: Mapping[str, str]) -> None:
@@ -266,28 +266,28 @@ class IcebergTable:
 
 
 def table_exists(spark: SparkSession, table: str, namespace: str = NAMESPACE) -> bool:
-    """Whether there is such a table."""
+    """Whether the table exists."""
     return spark.catalog.tableExists(full_name(table, namespace))
 
 
 def see_newest(spark: SparkSession) -> None:
-    """Make the session forget what it remembers of the archive's tables; others may have written since."""
+    """Drop the session's cached state of the archive's tables; others may have written since."""
     for table in ALL:
         IcebergTable(spark, table.name)
 
 
 def in_buckets(buckets: Iterable[int]) -> Column:
-    """The condition that prunes a scan or an overwrite to some buckets."""
+    """The condition that restricts a scan or an overwrite to some buckets."""
     return F.col("bucket").isin(sorted(buckets))
 
 
 def is_java(thing: object) -> bool:
-    """Whether py4j left something in the JVM; numbers, strings and null it makes into Python's."""
+    """Whether this is an object in the JVM; py4j converts numbers, strings and null to Python's."""
     return isinstance(thing, Held)
 
 
 def jvm_of(spark: SparkSession) -> JavaObject:
-    """The JVM behind a session; ask it for a class by its whole name with ``getattr``."""
+    """The JVM behind a session; get a class by its full name with ``getattr``."""
     jvm = spark._jvm
     if jvm is None:
         raise CheckFailed("the Spark session has no JVM behind it; Spark Connect is not supported here")

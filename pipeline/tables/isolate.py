@@ -1,4 +1,4 @@
-"""Work on many things of which some may not be fit for it: the others are done all the same."""
+"""Work on many items of which some may be at fault: the others are done anyway."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OF_BUCKET = re.compile(r"/bucket=([0-9]+)/")
 
 @dataclass(slots=True)
 class Isolated(Generic[T]):
-    """Results of the work, which may have been done in parts; and why it was not done on some items."""
+    """Results of the work, possibly done in parts, and why it failed on some items."""
 
     done: list[T] = field(default_factory=list)
     failed: dict[int, PipelineError] = field(default_factory=dict)
@@ -37,16 +37,16 @@ def isolate_buckets(
 ) -> Isolated[T]:
     """Do work on all buckets at once; if it fails, on those that are not to blame.
 
-    Who is to blame is told by the name of the damaged file, else found out by halves, and then the file by reading.
-    Work may be done on a bucket again after it failed on it and others.
+    The name of the damaged file shows which bucket is to blame; otherwise halving finds it, and reading its files finds
+    the file. Work may run again on a bucket after it failed on that bucket together with others.
 
     Args:
-        suspects: those of the buckets that each get a turn of their own.
+        suspects: buckets that each get a turn of their own.
 
     Raises:
         StoredFileDamaged: a damaged file belongs to no bucket, such as the metadata of a table.
-        SparkFailed: Spark itself fails, or the work fails on all of several buckets: no data is to blame for that.
-        PipelineError: what else the work raises.
+        SparkFailed: Spark itself fails, or the work fails on all of several buckets, so no data is to blame.
+        PipelineError: any other error of the work.
     """
     parts = [sorted(set(buckets) - set(suspects)), *([bucket] for bucket in sorted(set(suspects) & set(buckets)))]
 
@@ -115,10 +115,10 @@ def _isolate(
 
 
 def _check(spark: SparkSession, where: str) -> None:
-    """See that Spark does what anybody can do.
+    """Check that Spark can do a trivial job.
 
     Raises:
-        PipelineError: it does not, so no item is to blame.
+        PipelineError: it cannot, so no item is to blame.
     """
     with told_plainly(where):
         spark.range(1).count()

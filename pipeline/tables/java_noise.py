@@ -1,4 +1,4 @@
-"""Java's standard error, without lines that no reader can do anything about."""
+"""Java's standard error, without lines that nobody can act on."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 NOISE = (b"WARNING: Using incubator modules",)
-"""Starts of lines that are left out. Spark starts Java with a module that Java calls unfinished, every time."""
+"""Starts of lines that are left out. Spark always starts Java with a module that Java calls incubating."""
 
 
 @contextmanager
 def without_noise() -> Iterator[None]:
-    """Programs that are started inside have a standard error that is passed on to ours line by line, but for noise.
+    """Forward the standard error of programs started inside to ours, line by line, without noise.
 
-    What this process itself writes there meanwhile takes the same way. Passing on goes on until the last of those
-    programs has ended.
+    This process's own standard error takes the same way. Forwarding continues until the last of those programs has
+    ended.
     """
     ours = os.dup(2)
     reading, writing = os.pipe()

@@ -1,4 +1,4 @@
-"""What housekeeping needs of Iceberg's Java API beyond what the nightly steps use."""
+"""Parts of Iceberg's Java API that housekeeping needs and the nightly steps do not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DELETED_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """Manifests of a table: ``of`` maps each snapshot to theirs, ``lists`` to the file that names them."""
+    """Manifests of a table: ``of`` maps each snapshot to its manifests, ``lists`` to the file that names them."""
 
     of: dict[int, frozenset[str]]
     lists: dict[int, str]
@@ -27,7 +27,7 @@ class Manifests:
 
 
 class FilesChanged(PipelineError):
-    """Files that were to be replaced are not what they were."""
+    """Files that were to be replaced have changed."""
 
     retryable = True
 
@@ -36,12 +36,12 @@ class FilesChanged(PipelineError):
         self.table, self.problem = table, problem
 
     def __str__(self) -> str:
-        return f"{self.table}: somebody changed the files that were being compacted. Compact again. {self.problem}"
+        return f"{self.table}: another run changed the files that were being compacted. Compact again. {self.problem}"
 
 
 @dataclass(frozen=True, slots=True)
 class BucketFiles:
-    """The files of a bucket in a snapshot, as Iceberg's own objects."""
+    """The files of a bucket in a snapshot, as Iceberg objects."""
 
     snapshot: int
     data: tuple[JavaObject, ...]
@@ -50,7 +50,7 @@ class BucketFiles:
 
 @dataclass(frozen=True, slots=True)
 class NamedSnapshot:
-    """A snapshot that readers find: the current one, or one that tags name, or both."""
+    """A snapshot that readers find: the current one, one with tags, or both."""
 
     id: int
     tags: tuple[str, ...]
@@ -59,7 +59,7 @@ class NamedSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class LiveFile:
-    """A data file of a snapshot and the deletes that apply to it, as Iceberg's own objects."""
+    """A data file of a snapshot and the deletes that apply to it, as Iceberg objects."""
 
     uri: str
     handle: JavaObject
@@ -68,7 +68,7 @@ class LiveFile:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRewrite:
-    """What is to change in a snapshot: files that go, and Iceberg's records of those that come."""
+    """Changes to a snapshot: files to remove, and Iceberg's records of files to add."""
 
     snapshot: NamedSnapshot
     gone: tuple[LiveFile, ...]
@@ -76,19 +76,19 @@ class SnapshotRewrite:
 
 
 class MaintainedTable(IcebergTable):
-    """A table as the housekeeper sees it; what was read before is not read again, except by a new handle."""
+    """A table as housekeeping sees it; a handle caches what it reads, so use a new handle to see changes."""
 
     def history(self) -> list[History]:
         """All snapshots, in no particular order."""
         return [History(s.snapshotId(), s.parentId(), s.timestampMillis() / 1000) for s in list(self._java.snapshots())]
 
     def branches(self) -> dict[str, int]:
-        """Branch names, ``main`` among them, and the snapshots that they name."""
+        """Branch names, including ``main``, and their snapshots."""
         refs = self._java.refs()
         return {name: refs[name].snapshotId() for name in refs if refs[name].isBranch()}
 
     def rename_tags(self, names: Sequence[tuple[str, str]]) -> None:
-        """Give snapshots other tags, all in one commit; a name that is there already is kept as it is."""
+        """Rename tags, all in one commit; a name that already exists stays unchanged."""
         tags = self.tags()
         change = self._java.manageSnapshots()
         for old, new in names:
@@ -122,7 +122,7 @@ class MaintainedTable(IcebergTable):
         return [] if snapshot is None else [m.length() for m in list(snapshot.allManifests(self._java.io()))]
 
     def live_files(self, manifest: JavaObject) -> set[str]:
-        """The data or delete files that a manifest holds as live. One answer of the JVM, however many there are."""
+        """The live data or delete files of a manifest. One call to the JVM, however many there are."""
         paths = self._class("ManifestFiles").readPaths(manifest, self._java.io(), self._java.specs())
         try:
             joined = self._class("String", "java.lang").join("\n", paths)
@@ -131,10 +131,10 @@ class MaintainedTable(IcebergTable):
         return set(joined.split("\n")) - {""}
 
     def expire(self, snapshots: Collection[int]) -> None:
-        """Forget these snapshots and no others, in one commit; their files stay.
+        """Forget exactly these snapshots, in one commit; their files stay.
 
         Raises:
-            Py4JJavaError: a branch or tag names one of them, or it is no longer there.
+            Py4JJavaError: a branch or tag names one of them, or one is gone.
         """
         expiry = self._java.expireSnapshots().expireOlderThan(0).cleanExpiredFiles(False)
         for snapshot in snapshots:
@@ -143,9 +143,9 @@ class MaintainedTable(IcebergTable):
             expiry.commit()
 
     def unreferenced(self, older_than: float) -> list[str]:
-        """Files in the table's folder, last changed before a time, that none of its snapshots needs. Deletes nothing.
+        """Files in the table's folder, last changed before a time, that no snapshot of it needs. Deletes nothing.
 
-        Hidden files are not looked at. Listing and comparing are Spark jobs.
+        Hidden files are skipped. Listing and comparing are Spark jobs.
 
         Args:
             older_than: seconds since 1970 UTC.
@@ -167,7 +167,7 @@ class MaintainedTable(IcebergTable):
         return BucketFiles(snapshot, tuple(task.file() for task in found), tuple(deletes.values()))
 
     def replace_files(self, old: BucketFiles, new: Sequence[NewFile], properties: Mapping[str, str]) -> None:
-        """Put new files in the place of exactly those of a scan, in one commit. Files that others added since stay.
+        """Replace exactly the files of a scan with new files, in one commit. Files that others added since stay.
 
         Raises:
             FilesChanged: others deleted rows of the old files, or replaced them, since the scan; nothing was committed.
@@ -194,10 +194,10 @@ class MaintainedTable(IcebergTable):
             raise
 
     def delete_files(self, uris: Sequence[str]) -> None:
-        """Delete files through Iceberg's file access, which knows their checksum files; missing ones do no harm.
+        """Delete files through Iceberg's file access, which knows their checksum files; missing files do no harm.
 
         Raises:
-            LeaseLost: this run may write no more; looked at before each thousand.
+            LeaseLost: this run may no longer write; checked before each thousand.
         """
         for at in range(0, len(uris), _DELETED_AT_ONCE):
             part = self._class("ArrayList", "java.util")()
@@ -207,7 +207,7 @@ class MaintainedTable(IcebergTable):
             self._java.io().deleteFiles(part)
 
     def named_snapshots(self, tag_pattern: re.Pattern[str]) -> list[NamedSnapshot]:
-        """The current snapshot, first, and all others that a tag of this pattern names, each once."""
+        """The current snapshot first, then all others with a tag that matches the pattern, each once."""
         current = self._java.currentSnapshot()
         tags: dict[int, list[str]] = {} if current is None else {current.snapshotId(): []}
         for name, id_ in sorted(self.tags().items()):
@@ -217,7 +217,7 @@ class MaintainedTable(IcebergTable):
         return [NamedSnapshot(id_, tuple(names), id_ == main) for id_, names in tags.items()]
 
     def live(self, snapshot: int, buckets: Collection[int]) -> list[LiveFile]:
-        """The live data files of some buckets in a snapshot, each with the vector of the rows that it lacks."""
+        """The live data files of some buckets in a snapshot, each with its deletion vector."""
         tasks = self._java.newScan().useSnapshot(snapshot).filter(self._among(buckets)).planFiles()
         try:
             found = list(self._class("relocated.com.google.common.collect.Lists").newArrayList(tasks))
@@ -232,22 +232,22 @@ class MaintainedTable(IcebergTable):
         return getattr(self._class("expressions.Expressions"), "in")("bucket", values)
 
     def field_ids(self) -> dict[str, int]:
-        """Iceberg's ids of the table's columns."""
+        """Iceberg's column ids of the table."""
         return {names["names"][0]: names["field-id"] for names in json.loads(self.name_mapping())}
 
     def registered(self, file: NewFile) -> JavaObject:
-        """Iceberg's record of a file that is to be added."""
+        """Iceberg's record of a file to add."""
         return self._registered(file).data_file
 
     def rewrite_snapshots(
         self, rewrites: Sequence[SnapshotRewrite], retired_name: Callable[[str], str], properties: Mapping[str, str]
     ) -> None:
-        """Give the table and its tags snapshots in which other files stand in the place of some, all in one commit.
+        """Give the table and its tags new snapshots in which some files are replaced, all in one commit.
 
-        A snapshot that a tag named before keeps the tag's retired name, for whoever reads it at the moment.
+        The old snapshot of a tag keeps the tag's retired name, for whoever is reading it.
 
         Args:
-            retired_name: from a tag to the name that the old snapshot gets; a new one.
+            retired_name: maps a tag to the new name of its old snapshot.
 
         Raises:
             FilesChanged: others deleted rows of the old files, or replaced them; nothing was committed.

@@ -1,11 +1,11 @@
-"""The process on an executor from which Spark forks its Python workers: Spark's own, but for two things.
+"""The process on an executor from which Spark forks its Python workers: Spark's own, except for two things.
 
 A worker of PySpark 4.1 drops all import caches before each task. Python before 3.13 then reads the whole directory of
-each jar and zip on its path again, and of a zip once more for every package that came from it. What lies there does not
-change while a worker lives, so they keep what they have read (decision 13).
+each jar and zip on its path again, and of a zip once more for every package that came from it. These files do not
+change while a worker lives, so workers keep the cached directories (decision 13).
 
 A worker whose task was cancelled, or did not need all its rows, finds its socket closed. PySpark prints a traceback for
-each; nobody can do anything about it, so they end without a word.
+each; nobody can act on it, so these workers exit silently.
 """
 
 from __future__ import annotations

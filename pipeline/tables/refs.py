@@ -1,4 +1,4 @@
-"""The refs of origins: ``refs`` holds changes, here they become states."""
+"""The refs of origins: turns the changes in ``refs`` into states."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pyspark.sql import functions as F
 
 _STATE = ("night", "target", "peeled", "symref", "symref_raw")
 PUBLISHED = "_row_id"
-"""Iceberg's number of a row: it grows with every commit and stays when files are rewritten, the order of publishing."""
+"""Iceberg's row number, the order of publishing: it grows with every commit and survives rewrites of files."""
 
 
 def last_changes(changes: DataFrame) -> DataFrame:
-    """The last change of every ref that an origin ever had: the one published last, whatever night it is dated.
+    """The last change of every ref that an origin ever had: the one published last, whatever its night.
 
     Args:
-        changes: rows of ``refs`` as read from the Iceberg table, whose row ids tell the order of publishing.
+        changes: rows of ``refs`` as read from the Iceberg table, whose row ids give the order of publishing.
 
     Returns:
-        The columns of ``refs`` and ``published``, which is greater for what was published later; a ref that is gone has
-        neither target nor symref.
+        The columns of ``refs`` and ``published``, which grows with the order of publishing; a deleted ref has neither
+        target nor symref.
     """
     newest = F.max_by(F.struct(*_STATE), PUBLISHED)
     return (
@@ -38,12 +38,12 @@ def last_changes(changes: DataFrame) -> DataFrame:
 
 
 def current_refs(changes: DataFrame) -> DataFrame:
-    """``last_changes`` without the refs that are gone. A symref to a ref that does not exist has no target."""
+    """``last_changes`` without deleted refs. A symref to a ref that does not exist has no target."""
     return last_changes(changes).where(is_there()).drop("published")
 
 
 def is_there() -> Column:
-    """Whether a row of ``last_changes`` is a ref that the origin has."""
+    """Whether a row of ``last_changes`` is a ref that the origin still has."""
     return F.col("target").isNotNull() | F.col("symref").isNotNull()
 
 

@@ -1,8 +1,8 @@
-"""Commits that name the snapshot they were made from, and are made anew where somebody else was faster.
+"""Commits that name the snapshot that they are based on, and are repeated if another writer was faster.
 
-Whoever writes rows that follow from what it read looks first (``see``), reads the table as of that snapshot, and
-commits (``overwrite``) on the condition that nothing was changed since in the place that it replaces. If something was,
-Iceberg refuses the commit, whoever the other writer is, and ``until_committed`` looks, reads and builds again.
+Code whose rows depend on what it read looks first (``see``), reads the table as of that snapshot, and commits
+(``overwrite``) on the condition that nothing has changed since in the part that it replaces. If something has, Iceberg
+refuses the commit, whoever the other writer is, and ``until_committed`` looks, reads and builds again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CONFLICTS = {"CommitFailedException", "ValidationException", "AlreadyExistsExce
 
 
 class TableBusy(PipelineError):
-    """Others changed a table each time that we were about to."""
+    """Others changed a table each time that we were about to write it."""
 
     retryable = True
 
@@ -53,7 +53,7 @@ class TableBusy(PipelineError):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A table and the snapshot that was current when somebody looked; None for a table that never had one."""
+    """A table and the snapshot that was current when we looked; None if the table never had one."""
 
     spark: SparkSession
     iceberg: IcebergTable
@@ -65,41 +65,41 @@ class Seen:
         return self.iceberg.name
 
     def rows(self) -> DataFrame:
-        """The table as of the snapshot, whatever is committed later."""
+        """The table as of the snapshot, whatever was committed later."""
         if self.snapshot is None:
             return self.spark.table(self.name)
         return self.spark.read.option("versionAsOf", self.snapshot).table(self.name)
 
 
 def see(spark: SparkSession, table: str, namespace: str = NAMESPACE) -> Seen:
-    """Look at the newest state of a table, to read it; who is to replace rows of it looks by ``Writer.see``."""
+    """Look at the newest state of a table, to read it; use ``Writer.see`` to replace rows."""
     return seen_now(spark, IcebergTable(spark, table, namespace))
 
 
 def seen_now(spark: SparkSession, iceberg: IcebergTable) -> Seen:
-    """A table that has just been opened, in its newest state."""
+    """A table that was just opened, in its newest state."""
     current = iceberg.current()
     return Seen(spark, iceberg, None if current is None else current.id)
 
 
 def nothing() -> Column:
-    """The condition for ``overwrite`` that only adds."""
+    """The condition with which ``overwrite`` only adds rows."""
     return F.lit(False)
 
 
 def overwrite(df: DataFrame, seen: Seen, condition: Column, properties: Mapping[str, str] | None = None) -> None:
-    """Replace the rows that fulfil a condition by those of ``df``, in one commit, unless others changed any since.
+    """Replace the rows that meet a condition with those of ``df``, in one commit, unless others changed any since.
 
-    Unlike a dynamic overwrite this also empties partitions for which ``df`` has no row.
+    Unlike a dynamic overwrite, this also empties partitions for which ``df`` has no row.
 
     Args:
-        seen: what ``df`` was made from.
-        condition: about partition columns. ``nothing()`` replaces nothing and only adds; then any row that others
-            added to the table since is a conflict.
+        seen: the state that ``df`` is based on.
+        condition: on partition columns. ``nothing()`` only adds rows; then any row that others have added to the table
+            since is a conflict.
         properties: kept in the snapshot's summary.
 
     Raises:
-        Py4JJavaError: for one that is due to others see ``is_conflict``; nothing was committed then.
+        Py4JJavaError: nothing was committed; ``is_conflict`` says whether other writers were the cause.
     """
     writer = df.writeTo(seen.name).option("isolation-level", "serializable")
     if seen.snapshot is not None:
@@ -112,21 +112,21 @@ def overwrite(df: DataFrame, seen: Seen, condition: Column, properties: Mapping[
 
 @contextmanager
 def creating(spark: SparkSession, namespace: str) -> Iterator[None]:
-    """Create tables of a namespace inside, one process at a time where the storage needs it; see ``one_at_a_time``."""
+    """Create tables of a namespace inside, one process at a time if the storage needs it; see ``one_at_a_time``."""
     try:
         spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.{namespace}")
     except Exception as error:
-        if not is_conflict(error):  # somebody else has created it at this moment
+        if not is_conflict(error):  # another process has just created it
             raise
     with one_at_a_time(f"{spark.conf.get(WAREHOUSE_SETTING)}/{namespace}"):
         yield
 
 
 def until_committed(name: str, attempt: Callable[[], T]) -> T:
-    """Do it, and again from the start as long as it fails because others have written meanwhile.
+    """Run an attempt, and repeat it from the start while it fails because others have written.
 
     Args:
-        name: of the table, or whatever else is written.
+        name: the name of the table, or of whatever is written.
         attempt: looks, reads and commits; may be called many times.
 
     Raises:
@@ -142,12 +142,12 @@ def until_committed(name: str, attempt: Callable[[], T]) -> T:
             if not is_conflict(error):
                 raise
             problem = _told(error)
-            log.info("%s was changed by somebody else meanwhile; looking again", name)
+            log.info("%s was changed by another writer; looking again", name)
     raise TableBusy(name, ATTEMPTS, problem)
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether Iceberg refused a commit because of what others have committed."""
+    """Whether Iceberg refused a commit because of other writers' commits."""
     return any(_is_refusal(cause) for cause in _causes(error))
 
 

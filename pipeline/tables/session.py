@@ -22,11 +22,11 @@ from pipeline.tables.settings import SparkSettings
 CATALOG = "archive"
 
 _CHATTY = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
-"""PySpark logs to them, with the JVM's stack trace, what it raises anyway."""
+"""Loggers to which PySpark writes, with the JVM's stack trace, what it raises anyway."""
 
 _QUIET = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
 BY_BUCKET = "spark.sql.iceberg.planning.preserve-data-grouping"
-"""The setting by which a task reads one bucket and all of it, if ``bucket`` is among the columns that are read."""
+"""The setting that makes a task read exactly one whole bucket, if ``bucket`` is among the columns that are read."""
 
 _LOCAL = {
     "spark.executorEnv.PYTHONPATH": str(Path(__file__).parents[2]),  # Python workers import this package
@@ -42,25 +42,25 @@ _ALWAYS = {
     "spark.python.unix.domain.socket.enabled": "true",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.catalogImplementation": "in-memory",
-    # Else ${env:TOKEN} in a statement is the environment's, and ${spark.x} a setting.
+    # Otherwise ${env:TOKEN} in a statement expands to the environment's value, and ${spark.x} to a setting.
     "spark.sql.variable.substitute": "false",
     # Big binary rows: the row reader and small Arrow batches are 2.7 times as fast as the defaults.
     "spark.sql.iceberg.vectorization.enabled": "false",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "256",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
-    # A flipped bit is an error, not other data.
+    # A flipped bit is an error, not different data.
     "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
     # Joins between our tables go bucket by bucket, without a shuffle. Partial clustering would read the other table
-    # once for each split of a bucket, and shuffle content in a second join.
+    # once per split of a bucket, and shuffle content in a second join.
     "spark.sql.sources.v2.bucketing.enabled": "true",
     "spark.sql.sources.v2.bucketing.pushPartValues.enabled": "true",
     "spark.sql.sources.v2.bucketing.partiallyClusteredDistribution.enabled": "false",
     BY_BUCKET: "true",
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
-    # Of a join with something that is not partitioned by bucket, only that is shuffled.
+    # In a join with a frame that is not partitioned by bucket, only that frame is shuffled.
     "spark.sql.sources.v2.bucketing.shuffle.enabled": "true",
-    # HDFS: a file is refused to be closed until a DataNode has told of its block, most often some milliseconds later.
-    # Asked again after 10 ms, then after twice as long each time, instead of 400: a commit closes half a dozen files.
+    # HDFS refuses to close a file until a DataNode has reported its block, usually some milliseconds later. The client
+    # asks again after 10 ms instead of 400, doubling each time: a commit closes half a dozen files.
     "spark.hadoop.dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "10",
     "spark.hadoop.dfs.client.block.write.locateFollowingBlock.retries": "10",
     "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
@@ -78,11 +78,11 @@ _SESSIONS: dict[str, SparkSession] = {}
 
 
 def open_session(settings: SparkSettings, root_uri: str, app: str) -> SparkSession:
-    """Start Spark, or return this process's session for the archive: Spark runs once, sessions are one an archive.
+    """Start Spark, or return this process's session for the archive: one Spark, one session per archive.
 
     Args:
         root_uri: the archive's root, such as ``file:///data/archive``; need not exist yet.
-        app: name shown to people who look at the cluster; of the first call only.
+        app: name shown in the cluster; only the first call's counts.
     """
     conf = session_conf(settings, root_uri)
     running = _running()
@@ -96,7 +96,7 @@ def open_session(settings: SparkSettings, root_uri: str, app: str) -> SparkSessi
 
 @contextmanager
 def _resolving(ivy: Path) -> Iterator[None]:
-    """One process of this machine at a time: Ivy has no locks, and its downloads get into each other's way."""
+    """One process per machine at a time: Ivy has no locks, and concurrent downloads would collide."""
     ivy.mkdir(parents=True, exist_ok=True)
     with (ivy / ".git-lakehouse.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -104,7 +104,7 @@ def _resolving(ivy: Path) -> Iterator[None]:
 
 
 def _start(master: str, conf: Mapping[str, str], app: str) -> SparkSession:
-    os.environ["PYSPARK_PYTHON"] = conf["spark.pyspark.python"]  # PySpark reads the variable only
+    os.environ["PYSPARK_PYTHON"] = conf["spark.pyspark.python"]  # PySpark reads only the variable
     builder = SparkSession.builder.master(master).appName(app)
     later = {key: value for key, value in conf.items() if key.startswith(_HADOOP) and carries_secret(key, value)}
     for key, value in conf.items():
@@ -122,12 +122,12 @@ def _start(master: str, conf: Mapping[str, str], app: str) -> SparkSession:
 
 
 def _running() -> SparkSession | None:
-    """Any session of this process whose Spark has not been stopped."""
+    """Any session of this process whose Spark is still running."""
     return next((session for session in _SESSIONS.values() if session.sparkContext._jsc is not None), None)
 
 
 def _session_for(running: SparkSession, warehouse: str) -> SparkSession:
-    """The session of one archive; a catalog can not change its warehouse once it is loaded, so each has its own."""
+    """The session of one archive; a loaded catalog cannot change its warehouse, so each archive has its own."""
     known = _SESSIONS.get(warehouse)
     if known is None or known.sparkContext is not running.sparkContext:
         known = running if running.conf.get(WAREHOUSE_SETTING, None) == warehouse else running.newSession()
@@ -138,7 +138,7 @@ def _session_for(running: SparkSession, warehouse: str) -> SparkSession:
 
 @contextmanager
 def configured(spark: SparkSession, conf: Mapping[str, str]) -> Iterator[None]:
-    """Let some settings hold for what is planned while the block runs."""
+    """Apply some settings to everything planned while the block runs."""
     before = {key: spark.conf.get(key, None) for key in conf}
     for key, value in conf.items():
         spark.conf.set(key, value)
@@ -153,16 +153,16 @@ def configured(spark: SparkSession, conf: Mapping[str, str]) -> Iterator[None]:
 
 
 def split_freely(spark: SparkSession) -> AbstractContextManager[None]:
-    """Let scans started inside give their tasks as many or few files as is good, instead of one task a bucket.
+    """Let scans started inside split their files freely, instead of into one task per bucket.
 
-    Tasks by bucket are what spares joins of our tables a shuffle, and the default; for a scan of ``contents`` alone, or
-    a join with something broadcast, they are too coarse. The action must be inside.
+    One task per bucket is the default and saves joins of our tables a shuffle; for a scan of ``contents`` alone, or a
+    join with a broadcast frame, it is too coarse. The action must be inside.
     """
     return configured(spark, {BY_BUCKET: "false"})
 
 
 def session_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
-    """All settings of a session, as ``open_session`` passes them on."""
+    """All settings of a session, as ``open_session`` uses them."""
     conf = {
         **_ALWAYS,
         **session_settings(settings.shape),
@@ -176,7 +176,7 @@ def session_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
 
 
 def _iceberg_jar(coordinate: str, conf: dict[str, str]) -> dict[str, str]:
-    """The jar that Ivy resolved on an earlier start, which saves a second; else the coordinate to resolve."""
+    """The jar that Ivy resolved on an earlier start, which saves a second; otherwise the coordinate to resolve."""
     group, artifact, version = coordinate.split(":")
     ivy = Path(conf["spark.jars.ivy"]) if "spark.jars.ivy" in conf else Path.home() / ".ivy2.5.2"
     jar = ivy / "jars" / f"{group}_{artifact}-{version}.jar"

@@ -1,4 +1,4 @@
-"""How Spark is started, as the configuration says it."""
+"""The configuration of Spark."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0"
 
 
 class ClusterSettings(BaseModel):
-    """What Spark may use, from which executors, splits and shuffles are computed."""
+    """Resources that Spark may use; executors, splits and shuffles are computed from them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    threads: int | None = Field(None, ge=1, description="threads; none: what a local master has")
+    threads: int | None = Field(None, ge=1, description="threads; none: those of a local master")
     memory_bytes: int | None = Field(None, ge=1 << 30, description="memory; none: that of this machine")
     disk_bytes: int | None = Field(None, ge=1, description="disk, copies included; none: unknown")
 
 
 class SparkSettings(BaseModel):
-    """How Spark is started. The defaults need nothing but Java."""
+    """How Spark is started. The defaults need only Java."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,7 +36,7 @@ class SparkSettings(BaseModel):
     java_options: str = Field(
         "",
         description="more options for the driver's JVM; -XX:TieredStopAtLevel=1 makes sessions of seconds faster, "
-        "and for one of minutes needs -XX:ReservedCodeCacheSize=256m beside it",
+        "and in sessions of minutes needs -XX:ReservedCodeCacheSize=256m as well",
     )
     iceberg: str = Field(
         ICEBERG,
@@ -44,7 +44,7 @@ class SparkSettings(BaseModel):
         description="Maven coordinate of the Iceberg runtime for this Spark",
     )
     conf: dict[str, str] = Field(
-        default_factory=dict, description="more Spark settings, by their full names; they win over ours"
+        default_factory=dict, description="more Spark settings, by their full names; they override ours"
     )
 
     @model_validator(mode="after")
@@ -62,7 +62,7 @@ class SparkSettings(BaseModel):
 
     @property
     def shape(self) -> Cluster:
-        """What Spark may use, filled up with what this machine has."""
+        """Resources that Spark may use; missing ones are those of this machine."""
         given = self.cluster
         return Cluster(
             given.threads or _local_threads(self.master),
@@ -73,11 +73,11 @@ class SparkSettings(BaseModel):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Values of the settings that are, or hold, secrets."""
+        """Values of settings that are or contain secrets."""
         return tuple(value for key, value in self.conf.items() if carries_secret(key, value))
 
     def here(self) -> SparkSettings:
-        """The same with Spark inside this process: enough to read metadata, and no executor is asked for."""
+        """The same with Spark inside this process: enough to read metadata, without executors."""
         if self.local:
             return self
         of_files = {key: value for key, value in self.conf.items() if key.startswith(("spark.hadoop.", "spark.jars"))}
@@ -85,7 +85,7 @@ class SparkSettings(BaseModel):
 
 
 def _local_threads(master: str) -> int:
-    """N of ``local[N]`` and ``local[N,F]``, all of this machine for ``local[*]``, 1 for ``local``."""
+    """N of ``local[N]`` and ``local[N,F]``, all threads of this machine for ``local[*]``, 1 for ``local``."""
     found = re.fullmatch(r"local\[(\*|\d+)(,\d+)?\]", master)
     if found is None:
         return 1

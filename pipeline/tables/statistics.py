@@ -1,4 +1,4 @@
-"""What the tables' metadata say of their size. Opens no data file and no manifest."""
+"""Sizes of tables, from their metadata. Opens no data file and no manifest."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pipeline.tables.iceberg import DATA_FILES, DELETE_FILES, RATIO_PROPERTY, RE
 BUCKETS_PROPERTY = "pipeline.buckets"
 
 _TEXT_BYTES, _ID_BYTES, _LIST_BYTES = 24, 20, 32
-"""Taken for a value of a column whose type does not tell."""
+"""Assumed bytes per value of a column whose type has no fixed width."""
 
 
 def table_stats(spark: SparkSession, name: str, snapshot: int | None) -> TableStats:
     """The size of a table as of a snapshot; all zero for None.
 
-    Files, rows and stored bytes are exact but for rows that were deleted and not yet compacted away. Raw bytes follow
-    from the ratio that every commit of files keeps, or, for tables that Spark wrote, from the widths of their columns.
+    Files, rows and stored bytes are exact, except for rows that are deleted but not yet compacted. Raw bytes follow
+    from the ratio that every commit of files updates or, for tables that Spark wrote, from the widths of their columns.
     """
     table = IcebergTable(spark, name)
     summary: Mapping[str, str] = {} if snapshot is None else table.snapshot(snapshot).summary
@@ -33,12 +33,12 @@ def table_stats(spark: SparkSession, name: str, snapshot: int | None) -> TableSt
 
 
 def has_deleted_rows(spark: SparkSession, name: str, snapshot: int | None) -> bool:
-    """Whether a snapshot of a table has rows that only Iceberg's own reader knows to pass by; not for None."""
+    """Whether a snapshot of a table has rows that only Iceberg's own reader knows to skip; false for None."""
     return snapshot is not None and IcebergTable(spark, name).snapshot(snapshot).summary.get(DELETE_FILES) != "0"
 
 
 def row_bytes(table: Table) -> int:
-    """A guess of a row's bytes, from the types of its columns."""
+    """An estimate of a row's bytes, from the types of its columns."""
     return sum(_width(column.type) for column in table.columns)
 
 

@@ -1,6 +1,6 @@
-"""Tombstones: what was taken down. Readers pass it by until no file holds it any more, and it never comes back.
+"""Tombstones: what was taken down. Readers skip it until no file holds it any more, and it never comes back.
 
-The table ``takedowns`` is only ever added to, outside the nights: it holds for all of them at once.
+The table ``takedowns`` only grows, and is outside the nights: it applies to all of them at once.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pipeline.tables.writer import without_lease
 
 TAKEDOWNS = "takedowns"
 MOST_LISTED = 10_000
-"""Ids that are compared with as literals."""
+"""Maximum number of ids that are written as literals."""
 
 BY_ORIGIN = ("origins", "visits", "refs", "files", "repositories")
 BY_OBJECT = ("contents", "blobs", "trees", "tags", "commits", "head_blobs")
-"""Tables that hold what belongs to an origin, and what belongs to an object."""
+"""Tables with rows that belong to an origin, and with rows that belong to an object."""
 
 _SCHEMA = pa.schema(
     [
@@ -52,12 +52,12 @@ ORIGIN, NETWORK, OBJECT, ANYWHERE = "origin", "network", "object", "anywhere"
 """Kinds of rows: an origin; a network with all that it has; an object of a network; an object of any network."""
 
 _PENDING = "pending."
-"""Table properties that begin so name takedowns of which files may still hold something."""
+"""Table properties with this prefix name takedowns whose rows may still be in files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """A row of ``takedowns``; which columns it has tells its kind. ``takedown`` names the request."""
+    """A row of ``takedowns``; its non-null columns determine its kind. ``takedown`` names the request."""
 
     takedown: str
     kind: str
@@ -72,7 +72,7 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """What readers must pass by. Objects of ``anywhere`` are those of any network."""
+    """What readers must skip. Objects of ``anywhere`` are skipped in every network."""
 
     urls: frozenset[str] = frozenset()
     networks: frozenset[int] = frozenset()
@@ -83,14 +83,14 @@ class Hidden:
         return bool(self.urls or self.networks or self.objects or self.anywhere)
 
     def touches(self, table: str) -> bool:
-        """Whether a table may have rows that are to be passed by."""
+        """Whether a table may have rows to skip."""
         if table in BY_ORIGIN:
             return bool(self.urls)
         return table in BY_OBJECT and bool(self.networks or self.objects or self.anywhere)
 
 
 def tombstones(spark: SparkSession, takedowns: Collection[str] | None = None) -> list[Tombstone]:
-    """All of them as of now, or those of some takedowns."""
+    """All current tombstones, or those of some takedowns."""
     if not takedowns_exist(spark):
         return []
     rows = spark.table(full_name(TAKEDOWNS))
@@ -100,7 +100,7 @@ def tombstones(spark: SparkSession, takedowns: Collection[str] | None = None) ->
 
 
 def add_tombstones(spark: SparkSession, new: Sequence[Tombstone]) -> None:
-    """Add those of one takedown in one commit: all of them hold at once, or none does. Needs no lease."""
+    """Add the tombstones of one takedown in one commit: all of them apply at once, or none. Needs no lease."""
     until_committed(TAKEDOWNS, lambda: _create(spark))
     (takedown,) = {stone.takedown for stone in new}
     rows = [tuple(getattr(stone, name) for name in _SCHEMA.names) for stone in new]
@@ -116,7 +116,7 @@ def _create(spark: SparkSession) -> None:
 
 
 def tombstone_ids(spark: SparkSession) -> DataFrame | None:
-    """Ids of objects that must not come back: bucket and network, null for all, and oid; None without any takedown."""
+    """Ids of objects that must not come back: bucket and network (null for all), and oid; None without takedowns."""
     if not takedowns_exist(spark):
         return None
     stones = spark.table(full_name(TAKEDOWNS)).where(F.col("kind").isin(OBJECT, ANYWHERE))
@@ -133,7 +133,7 @@ def object_tombstones(spark: SparkSession, network: int) -> frozenset[bytes]:
 
 
 def not_taken_down(rows: DataFrame) -> DataFrame:
-    """The rows, which have bucket, network and oid, without those of objects that were ever taken down."""
+    """The rows (with bucket, network and oid) without those of objects that were ever taken down."""
     ids = tombstone_ids(rows.sparkSession)
     if ids is None:
         return rows
@@ -142,7 +142,7 @@ def not_taken_down(rows: DataFrame) -> DataFrame:
 
 
 def taken_down(spark: SparkSession) -> tuple[frozenset[str], frozenset[int]]:
-    """URLs of all origins that were ever taken down, and networks of which nothing was left then."""
+    """URLs of all origins that were ever taken down, and networks that were taken down completely."""
     if not takedowns_exist(spark):
         return frozenset(), frozenset()
     rows = spark.table(full_name(TAKEDOWNS)).where(F.col("kind").isin(ORIGIN, NETWORK)).collect()
@@ -151,7 +151,7 @@ def taken_down(spark: SparkSession) -> tuple[frozenset[str], frozenset[int]]:
 
 
 def pending(spark: SparkSession) -> frozenset[str]:
-    """Takedowns of which files may still hold something; from metadata alone."""
+    """Takedowns whose rows may still be in files; from metadata alone."""
     if not takedowns_exist(spark):
         return frozenset()
     properties = spark.sql(f"SHOW TBLPROPERTIES {full_name(TAKEDOWNS)}").collect()
@@ -160,7 +160,7 @@ def pending(spark: SparkSession) -> frozenset[str]:
 
 
 def set_pending(spark: SparkSession, takedown: str) -> None:
-    """Note that files may hold something of a takedown, so that readers look for it."""
+    """Record that files may hold rows of a takedown, so that readers hide them."""
     statement = f"ALTER TABLE {full_name(TAKEDOWNS)} SET TBLPROPERTIES ('{_PENDING}{takedown}' = 'yes')"
     until_committed(TAKEDOWNS, lambda: _alter(spark, statement))
 
@@ -171,7 +171,7 @@ def _alter(spark: SparkSession, statement: str) -> None:
 
 
 def set_removed(spark: SparkSession, takedowns: Iterable[str]) -> None:
-    """Note that no table has a row of these takedowns any more; readers need not look for them."""
+    """Record that no table has a row of these takedowns any more; readers need not hide them."""
     keys = ", ".join(f"'{_PENDING}{takedown}'" for takedown in sorted(takedowns))
     if keys:
         unset = f"ALTER TABLE {full_name(TAKEDOWNS)} UNSET TBLPROPERTIES IF EXISTS ({keys})"
@@ -187,7 +187,7 @@ def takedowns_exist(spark: SparkSession) -> bool:
 
 
 def hidden(found: Iterable[Tombstone]) -> Hidden:
-    """What these say, whether or not files still hold it."""
+    """What these tombstones hide, whether or not files still hold it."""
     urls, networks, objects, anywhere = set(), set(), set(), set()
     for stone in found:
         if stone.kind == ORIGIN and stone.url is not None:
@@ -202,16 +202,16 @@ def hidden(found: Iterable[Tombstone]) -> Hidden:
 
 
 def hidden_now(spark: SparkSession) -> Hidden:
-    """What a reader has to pass by at this moment. Costs next to nothing while no file holds anything of it."""
+    """What a reader must skip now. Costs next to nothing if no file holds any of it."""
     takedowns = pending(spark)
     return hidden(tombstones(spark, takedowns)) if takedowns else Hidden()
 
 
 def visible(rows: DataFrame, table: str, gone: Hidden) -> DataFrame:
-    """The rows of a table without what was taken down. Rows stay where they are: what to compare them with is written
-    into the condition, so that joins bucket by bucket stay so; very many ids are broadcast.
+    """The rows of a table without what was taken down. Rows are not shuffled: the ids are literals in the condition, so
+    that joins stay bucket by bucket; very many ids are broadcast.
 
-    Of a blob that was taken down wherever it is, the row in ``blobs`` stays and says so, as trees name it.
+    If a blob was taken down in every network, its row in ``blobs`` stays and says so, because trees name it.
     """
     if not gone.touches(table):
         return rows

@@ -1,4 +1,4 @@
-"""The right to change an archive's tables: whoever commits does it through a writer."""
+"""The right to change an archive's tables: every commit goes through a writer."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ TableT = TypeVar("TableT", bound=IcebergTable)
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Opens tables for writing. Each commit to a table that it opened checks the lease right before.
+    """Opens tables for writing. Each commit to such a table first checks the lease.
 
-    A table that was opened in another way refuses to commit, so no commit can go without the check.
+    A table that was opened in any other way refuses to commit, so no commit can skip the check.
 
     Attributes:
         spark: the session of the archive.
-        check_lease: raises ``LeaseLost`` when this run may write no more; call it before other changes to the archive,
+        check_lease: raises ``LeaseLost`` if this run may no longer write; call it before other changes to the archive,
             such as deleting a file.
     """
 
@@ -44,5 +44,5 @@ class Writer:
 
 
 def without_lease(spark: SparkSession) -> Writer:
-    """A writer of what may change while somebody else holds the archive: origins, opt-outs, takedowns, results."""
+    """A writer for what may change while another run holds the archive: origins, opt-outs, takedowns, results."""
     return Writer(spark, lambda: None)
