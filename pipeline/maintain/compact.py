@@ -1,4 +1,4 @@
-"""Compaction: one bucket of ``contents`` or ``trees`` becomes one sorted whole."""
+"""Compaction: rewrites one bucket of ``contents`` or ``trees`` as a whole, sorted."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ log = logging.getLogger(__name__)
 
 TABLES = {table.name: table for table in (CONTENTS, TREES)}
 PREFIX = "compacted-"
-"""Names of files that a compaction wrote begin so, by which a later one knows what has come since."""
+"""Prefix of the names of compacted files, by which a later compaction recognises newer files."""
 
 FILE_BYTES = 512 * MIB
 ONE_PAGE_BYTES = 320 * MIB
-"""More than a row group has: a column of it is one page, as zstd sees nothing across pages (decision 12)."""
+"""More than a row group has, so that each column is one page: zstd sees nothing across pages (decision 12)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """What became of one bucket. ``before_bytes`` are freed when their snapshots are."""
+    """The compaction of one bucket. ``before_bytes`` are freed when their snapshots are."""
 
     table: str
     bucket: int
@@ -57,7 +57,7 @@ class Compacted:
 
 
 def bucket_stats(spark: SparkSession) -> list[BucketStats]:
-    """What the metadata of ``contents`` and ``trees`` say of each bucket."""
+    """Statistics of each bucket, from the metadata of ``contents`` and ``trees``."""
     landed = f"content = 0 AND NOT contains(file_path, '/{PREFIX}')"
     statement = " UNION ALL ".join(
         (
@@ -84,16 +84,16 @@ def compact(
     renew: bool,
     on_damage: Callable[[str], None] = lambda path: None,
 ) -> Iterator[Compacted]:
-    """Compact bucket after bucket until the budget is spent. One commit a bucket.
+    """Compact bucket after bucket until the budget is spent. One commit per bucket.
 
-    A bucket whose rows somebody else deleted or replaced meanwhile is left as it is, with a warning, for the next run;
-    so is one of which a file is damaged.
+    A bucket whose rows another run deleted or replaced is left unchanged, with a warning, for the next run; so is a
+    bucket with a damaged file.
 
     Args:
         chosen: the buckets, in order.
         scratch: a local folder, which need not exist.
-        renew: set ``at_head`` of contents as ``files`` has it now; only while every load is finished.
-        on_damage: is given each damaged file, which is logged in any case.
+        renew: set ``at_head`` of contents from the current ``files``; only if every load is finished.
+        on_damage: gets each damaged file, which is also logged.
     """
     began, spent = time.monotonic(), 0
     scratch.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ def compact(
             log.warning("bucket %d: %s", stats.bucket, error)
             continue
         except StoredFileDamaged as error:
-            log.error("%s, bucket %d is left as it is: %s", stats.table, stats.bucket, error)
+            log.error("%s, bucket %d is left unchanged: %s", stats.table, stats.bucket, error)
             on_damage(damaged_file(storage, stats.bucket, error))
             continue
         spent += done.before_bytes
@@ -127,7 +127,7 @@ def compact_bucket(
     """Compact one bucket; see ``compact``.
 
     Raises:
-        FilesChanged: as it says; what was written is swept later.
+        FilesChanged: nothing was committed; the written files are swept later.
     """
     began = time.monotonic()
     iceberg, table = writer.open(MaintainedTable, stats.table), TABLES[stats.table]
@@ -148,7 +148,7 @@ def compact_bucket(
         place = f"{WAREHOUSE}/{NAMESPACE}/{table.name}/data/bucket={stats.bucket}/{PREFIX}{uuid4().hex}"
         sent = [storage.upload(path, f"{place}-{n}.parquet") for n, path in enumerate(made.finish())]
     if at_head is not None and see(writer.spark, FILES.name).snapshot != files.snapshot:
-        raise FilesChanged(FILES.name, "What is at HEAD changed meanwhile")
+        raise FilesChanged(FILES.name, "HEAD has changed since")
     new = [NewFile(storage.uri(uploaded.path), stats.bucket) for uploaded in sent]
     iceberg.replace_files(old, new, {"pipeline.compacted": str(stats.bucket)})
     after = sum(uploaded.size_bytes for uploaded in sent)
@@ -157,7 +157,7 @@ def compact_bucket(
 
 
 def _live_keys(spark: SparkSession, table: Table, bucket: int, snapshot: int) -> pa.Table:
-    """As ``read_keys``, where Iceberg has to pass by what is deleted."""
+    """As ``read_keys``, but Iceberg reads and skips deleted rows."""
     names = key_names(table)
     size = F.col("size") if "size" in table.column_names else F.length("content").cast("bigint")
     frame = spark.read.option("versionAsOf", snapshot).table(full_name(table.name)).where(F.col("bucket") == bucket)
@@ -166,7 +166,7 @@ def _live_keys(spark: SparkSession, table: Table, bucket: int, snapshot: int) ->
 
 
 def _at_head(spark: SparkSession, storage: Storage, seen: Seen, bucket: int) -> pa.Table:
-    """What ``files`` has at HEAD. Its rows are deleted by writing files anew; a flag too many would do no harm."""
+    """Blobs at HEAD, from ``files``. It has no deleted rows, only rewritten files; an extra flag would do no harm."""
     iceberg = MaintainedTable(spark, FILES.name)
     assert seen.snapshot is not None
     return read_at_head(storage, [file.location() for file in iceberg.scan_bucket(seen.snapshot, bucket).data])
@@ -174,7 +174,7 @@ def _at_head(spark: SparkSession, storage: Storage, seen: Seen, bucket: int) -> 
 
 @dataclass(slots=True)
 class _Files:
-    """Row groups as they come, in files of bounded size."""
+    """Writes row groups as they come, in files of bounded size."""
 
     table: Table
     folder: Path
@@ -183,7 +183,7 @@ class _Files:
     writer: SealedWriter | None = None
 
     def write(self, rows: pa.Table) -> None:
-        """One row group."""
+        """Write one row group."""
         if self.writer is None:
             self.paths.append(self.folder / f"{len(self.paths)}.parquet")
             self.writer = open_parquet(self.table, self.paths[-1], self.level, ONE_PAGE_BYTES)
@@ -192,7 +192,7 @@ class _Files:
             self._close()
 
     def finish(self) -> list[Path]:
-        """Close, and name the files in order."""
+        """Close, and return the files in order."""
         self._close()
         return self.paths
 

@@ -1,4 +1,4 @@
-"""What is in ``runs/``: which loads are published, which are complete, and what they left behind."""
+"""The contents of ``runs/``: which loads are published, which are complete, and what they left behind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoadState:
-    """How far a load got. ``planned_at`` is None without a finished plan; folders are told by their paths."""
+    """How far a load got. ``planned_at`` is None without a finished plan; folders are given by their paths."""
 
     load: Load
     planned_at: float | None
@@ -32,27 +32,27 @@ class LoadState:
 
     @property
     def landing(self) -> str:
-        """The folder of all its landings, which need not exist."""
+        """The folder of all its landings; need not exist."""
         return f"{self.load.root}/landing"
 
     @property
     def plan(self) -> str:
-        """The folder of its plan, which need not exist."""
+        """The folder of its plan; need not exist."""
         return f"{self.load.root}/plan"
 
     @property
     def quarantine(self) -> str:
-        """The folder of what an audit left out, which need not exist."""
+        """The folder of files that an audit left out; need not exist."""
         return self.load.quarantine
 
 
 def load_states(storage: Storage) -> list[LoadState]:
-    """All loads that were begun, by name. What is no load's folder is left alone."""
+    """All started loads, by name. Folders that belong to no load are ignored."""
     return [_state(storage, load) for load in named_loads(storage)]
 
 
 def may_renew(states: Iterable[LoadState]) -> bool:
-    """Whether compaction may set ``at_head`` as ``files`` has it; what an unfinished load landed is not there yet."""
+    """Whether compaction may set ``at_head`` from ``files``, which lacks the files of an unfinished load."""
     unfinished = [state.load.name for state in states if not state.complete]
     if unfinished:
         logger.warning("%s not finished; at_head is not renewed", ", ".join(unfinished))
@@ -75,16 +75,16 @@ def _state(storage: Storage, load: Load) -> LoadState:
 def find_rubbish(
     storage: Storage, states: Sequence[LoadState], *, untouched_since: float, plans_before: date | None
 ) -> list[Rubbish]:
-    """What loads left behind that nobody will open again, in the order of paths. Changes nothing.
+    """Find files of loads that nobody will open again, ordered by path. Changes nothing.
 
-    The landing of a published load goes at once: all that its manifests name has been moved away, and a fetch task that
-    still uploads there has lost to the one whose manifest counted. In the landing of any other load, an attempt that
-    no manifest names goes when nothing in it has changed for a while, since its task may run on another host; what a
-    manifest names stays whatever its age. Unfinished uploads go when they are that old, wherever they are.
+    The landing of a published load goes at once: all files that its manifests name have been moved, and a fetch task
+    that still uploads there has lost to the one whose manifest counted. In the landing of any other load, an attempt
+    that no manifest names goes once it has not changed for a while, since its task may run on another host; files that
+    a manifest names stay at any age. Unfinished uploads of the same age go, wherever they are.
 
     Args:
-        untouched_since: seconds since 1970 UTC; what changed later may belong to somebody who is still at it.
-        plans_before: plans of complete loads of earlier nights go, and what audits left out; None to keep all.
+        untouched_since: seconds since 1970 UTC; files that changed later may still be in use.
+        plans_before: for complete loads of earlier nights, plans and files that audits left out go; None to keep all.
     """
     found: list[Rubbish] = []
     for state in states:
@@ -103,7 +103,7 @@ def find_rubbish(
 
 
 def remove(storage: Storage, rubbish: Rubbish) -> None:
-    """Delete it; what is gone already does no harm."""
+    """Delete rubbish; it does no harm if some is gone already."""
     storage.delete(rubbish.path, recursive=rubbish.why in (Why.LANDING, Why.ATTEMPT, Why.PLAN, Why.EVIDENCE))
 
 
@@ -124,13 +124,13 @@ def _attempts(storage: Storage, state: LoadState, untouched_since: float) -> Ite
 
 
 def _named_attempts(storage: Storage, load: Load, bucket_folder: Entry) -> set[str]:
-    """The folders that the bucket's manifest names, or a verdict in its place."""
+    """The folders that the bucket's manifest, or a verdict that replaces it, names."""
     bucket = int(bucket_folder.path.rpartition("=")[2])
     own = f"{load.audits}/{bucket}-"
     verdicts = [entry.path for entry in storage.list(load.audits) if entry.path.startswith(own)]
     named = set()
     for path in (load.manifest(bucket), *verdicts):
-        with suppress(FileMissing, StoredFileDamaged):  # a damaged one names nothing, and is made anew
+        with suppress(FileMissing, StoredFileDamaged):  # a damaged manifest names nothing, and is made again
             document = read_document(storage, path, json.loads)
             named.add(load.landing(bucket, str(document.get("manifest", document)["run_id"])))
     return named
@@ -142,7 +142,7 @@ def _folder(storage: Storage, path: str, why: Why) -> Rubbish:
 
 
 def _files(storage: Storage, states: Sequence[LoadState]) -> Iterator[Entry]:
-    """Every place where we upload."""
+    """Files in every place of uploads."""
     yield from (entry for entry in storage.list() if not entry.is_dir)
     yield from storage.walk(RESULTS)
     for state in states:

@@ -1,12 +1,12 @@
 """Nights and snapshots beyond the retention: their tags go first, then the snapshots, then the files.
 
-A night that is let go first ceases to exist: ``origins`` loses its tag before the other tables do, the reverse of
-Seal's order, so a night that can be found can be read. Another tag takes its place, ``retired-NIGHT-SECONDS``, and
-stays for as long as snapshots are kept, for jobs that had found the night before. Tags are exchanged in one commit a
-table, and all that a later run must know is in them.
+An expired night first ceases to exist: ``origins`` loses its tag before the other tables, the reverse of Seal's order,
+so a night that can be found can be read. Another tag, ``retired-NIGHT-SECONDS``, replaces it and stays for as long as
+snapshots are kept, for jobs that found the night earlier. Tags are exchanged in one commit per table, and hold all that
+a later run must know.
 
-Snapshots are forgotten before their files are deleted. After a kill between the two, the files are unreferenced and go
-with the next sweep.
+Snapshots are forgotten before their files are deleted. After a kill in between, the files are unreferenced and go with
+the next sweep.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pipeline.tables.writer import Writer
 
 @dataclass(frozen=True, slots=True)
 class NightsPlan:
-    """Nights that cease to exist, and what that and the age of snapshots mean for each table, ``origins`` first."""
+    """Nights that cease to exist, and what that and the age of snapshots remove from each table, ``origins`` first."""
 
     nights: tuple[date, ...]
     tables: tuple[TablePlan, ...]
@@ -38,10 +38,10 @@ class NightsPlan:
 
 @dataclass(frozen=True, slots=True)
 class TablePlan:
-    """What goes from one table.
+    """What is removed from one table.
 
-    ``retire`` pairs a night's tag with the one that takes its place; ``forget`` are such tags whose time is over;
-    ``uris`` are the files of ``rubbish``, in the same order.
+    ``retire`` pairs a night's tag with the tag that replaces it; ``forget`` are such tags that have expired; ``uris``
+    are the files of ``rubbish``, in the same order.
     """
 
     table: str
@@ -62,12 +62,12 @@ def plan_nights(
     retired_before: float,
     now: float,
 ) -> NightsPlan:
-    """Find out what the retention lets go. Changes nothing.
+    """Find what the retention does not keep. Changes nothing.
 
     Args:
         since: see ``keep_since``.
-        retired_before: tags that took a night's place before this time go.
-        now: the time that such tags are given.
+        retired_before: tags that replaced a night before this time go.
+        now: the time in the names of new such tags.
     """
     existing = nights(spark)
     dropped = nights_to_drop(existing, dailies=dailies, monthlies=monthlies)
@@ -89,7 +89,7 @@ def plan_nights(
 
 
 def apply_nights(writer: Writer, storage: Storage, plan: NightsPlan) -> None:
-    """Do what a plan says, tags of all tables first."""
+    """Execute a plan, tags of all tables first."""
     for table in plan.tables:
         if table.retire:
             writer.open(MaintainedTable, table.table).rename_tags(table.retire)
@@ -113,7 +113,7 @@ def _is_over(tag: str, before: float) -> bool:
 
 
 def _files_of(iceberg: MaintainedTable, expired: Collection[int]) -> list[str]:
-    """All files that nothing but these snapshots needs: data, deletes, manifests and their lists."""
+    """All files that only these snapshots need: data, deletes, manifests and their lists."""
     if not expired:
         return []
     manifests: Manifests = iceberg.manifests()

@@ -1,4 +1,4 @@
-"""Nights that no run could have been dated: an earlier version sealed them, and readers take them for the newest."""
+"""Nights with a date that no run can have: an earlier version sealed them, and readers mistake them for the newest."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pipeline.tables.writer import Writer
 
 
 def retire_nights(writer: Writer, gone: Collection[date], now: float) -> None:
-    """Let nights cease to exist at once, as the retention does; what they name is kept as long as it keeps anything.
+    """Make nights cease to exist at once, as the retention does; their snapshots are kept as long as any others.
 
     Args:
-        now: seconds since 1970 UTC, for the tags that take their place.
+        now: seconds since 1970 UTC, for the tags that replace them.
     """
     for table in reversed(ALL):
         iceberg = writer.open(MaintainedTable, table.name)

@@ -1,4 +1,4 @@
-"""Many small files into few, and many small manifests into few."""
+"""Merges many small files into few, and many small manifests into few."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 
 TARGET_BYTES = 512 << 20
 MANIFEST_BYTES = 4 << 20
-"""Half of the size that Iceberg makes manifests of; a smaller one counts as small."""
+"""Half of Iceberg's target size of manifests; smaller ones count as small."""
 
 BUCKETS_AT_ONCE = 64
-"""Rewritten in one commit: a kill loses the work of so many."""
+"""Buckets rewritten in one commit: a kill loses the work on this many."""
 
 _SMALL_TABLES = tuple(table.name for table in ALL if table not in (CONTENTS, TREES))
 _ORDER = {
-    # As fetch tasks land them: a look-up passes by row groups of other networks, and like lies beside like.
+    # As fetch tasks land them: a look-up skips row groups of other networks, and similar rows are adjacent.
     "blobs": "network, ext, name",
     "commits": "network",
     "tags": "network",
@@ -59,11 +59,11 @@ class SmallManifests:
 
 
 def plan_small_files(spark: SparkSession, *, small_bytes: int, most: int) -> list[SmallFiles]:
-    """Buckets of the small tables, which is all but contents and trees, with too many small files. Changes nothing.
+    """Buckets of the small tables (all except contents and trees) with too many small files. Changes nothing.
 
     Args:
-        small_bytes: a file below this is small.
-        most: so many of them are left alone.
+        small_bytes: smaller files are small.
+        most: up to this many of them are left alone.
     """
     statement = " UNION ALL ".join(
         f"SELECT '{table}' AS table, partition.bucket AS bucket, count(*) AS files, sum(file_size_in_bytes) AS bytes "  # noqa: S608 - names of ours
@@ -83,13 +83,13 @@ def apply_small_files(
     small_bytes: int,
     on_damage: Callable[[str], None],
 ) -> None:
-    """Rewrite the small files of these buckets, each into as few as can be, keeping every row's id and age.
+    """Rewrite the small files of each of these buckets into as few as possible, keeping every row's id and age.
 
-    Iceberg commits on the condition that the files are still those that it read: what others add meanwhile stays, and
-    what others replaced meanwhile is left as they made it, for the next run.
+    Iceberg commits on the condition that the files are still those that it read: files that others add stay, and files
+    that others have replaced are left to the next run.
 
     Args:
-        on_damage: is given each file that cannot be read; its bucket is left as it is.
+        on_damage: gets each file that cannot be read; its bucket is left unchanged.
     """
     by_table: dict[str, list[int]] = {}
     for small in found:
@@ -99,7 +99,7 @@ def apply_small_files(
         for at in range(0, len(buckets), BUCKETS_AT_ONCE):
             rewritten = isolate_buckets(writer.spark, storage, buckets[at : at + BUCKETS_AT_ONCE], work)
             for bucket, error in rewritten.failed.items():
-                log.error("%s, bucket %d is left as it is: %s", table, bucket, error)
+                log.error("%s, bucket %d is left unchanged: %s", table, bucket, error)
                 on_damage(damaged_file(storage, bucket, error))
 
 
@@ -111,7 +111,7 @@ def _rewrite(writer: Writer, table: str, small_bytes: int, buckets: list[int]) -
 
 
 def rewrite_statement(table: str, buckets: Sequence[int], small_bytes: int) -> str:
-    """The call of ``rewrite_data_files``; sorted where readers gain by it."""
+    """The call of ``rewrite_data_files``; sorted where readers benefit."""
     order = f"strategy => 'sort', sort_order => '{_ORDER[table]}', " if table in _ORDER else ""
     options = {
         "min-input-files": 2,
@@ -145,12 +145,12 @@ def apply_manifests(writer: Writer, found: Iterable[SmallManifests]) -> None:
 
 
 def _unless_others_did(writer: Writer, table: str, statement: str) -> Row | None:
-    """Run a rewriting procedure; None where others changed what it was to rewrite, and it changed nothing."""
+    """Run a rewriting procedure; None if it changed nothing because others had changed the files."""
     try:
         with writer.table(table).committing():
             return writer.spark.sql(statement).collect()[0]
     except Exception as error:
         if not is_conflict(error):
             raise
-        log.warning("%s was changed by somebody else while it was rewritten; that is left to the next run", table)
+        log.warning("%s was changed by another run during the rewrite; the next run rewrites it", table)
         return None

@@ -1,4 +1,4 @@
-"""What is found to be of no more use: where it lies, how much it is and why it may go."""
+"""Files of no more use: their paths, their sizes and why they may go."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rubbish:
-    """A file, or a folder with all that is in it. ``path`` is relative to the archive's root."""
+    """A file, or a folder with all its contents. ``path`` is relative to the archive's root."""
 
     path: str
     why: Why
@@ -40,7 +40,7 @@ class Rubbish:
 
 
 def load_of(path: str, table: str) -> str | None:
-    """The load whose folder of a table a path is in; None for what Spark wrote, and for metadata.
+    """The load in whose folder of a table a path is; None for files that Spark wrote, and for metadata.
 
     >>> load_of("tables/code/refs/data/2026-11-24/bucket=3/x.parquet", "refs")
     '2026-11-24'
@@ -53,10 +53,10 @@ def load_of(path: str, table: str) -> str | None:
 
 
 def may_go(paths: Iterable[str], table: str, published: Collection[str]) -> list[str]:
-    """Those of the unreferenced files of a table that nobody will need.
+    """Those unreferenced files of a table that nobody will need.
 
-    What lies in the folder of a load that is not published stays: Publish moves files there before it registers them,
-    and the next run registers what a killed one moved.
+    Files in the folder of an unpublished load stay: Publish moves files there before it registers them, and the next
+    run registers those that a killed run moved.
 
     Args:
         published: names of the published loads.
@@ -77,12 +77,12 @@ def measured(storage: Storage, uris: Mapping[str, str], why: Why) -> tuple[tuple
 
 
 def remove_empty(storage: Storage, folders: Collection[str]) -> None:
-    """Remove those of some folders of data files that hold nothing, and the folders above them if they hold nothing."""
+    """Remove those of some folders of data files that are empty, and parent folders that are empty then."""
     for path in sorted(folders):
         folder = path
         while folder.count("/") > _DATA_DEPTH and not storage.list(folder):
             try:
                 storage.delete(folder)
             except StorageError:
-                break  # somebody puts a file there at this moment
+                break  # another process has just put a file there
             folder = parent_of(folder)

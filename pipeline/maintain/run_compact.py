@@ -20,16 +20,16 @@ def run_compact(
     on_damage: Callable[[str], None],
     buckets: Collection[int] = (),
 ) -> list[Compacted]:
-    """Compact the buckets that gain most until the budget is spent. A killed run is resumed by the next: buckets that
-    are done are passed by.
+    """Compact the buckets that gain most until the budget is spent. The next run resumes a killed one: it skips the
+    buckets that are done.
 
     Args:
-        on_damage: is given each file that cannot be read; its bucket is passed by.
+        on_damage: gets each file that cannot be read; its bucket is skipped.
         buckets: only these; none for all.
 
     Raises:
         ArchiveHeld: another run holds the archive.
-        LeaseLost: the lease was lost on the way; the buckets that were done are.
+        LeaseLost: the lease was lost on the way; finished buckets stay compacted.
     """
     with hold(place, "compact") as run:
         chosen = [s for s in by_gain(bucket_stats(run.spark())) if not buckets or s.bucket in buckets]

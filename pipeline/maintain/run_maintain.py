@@ -1,4 +1,4 @@
-"""One run of housekeeping: look, and unless it is a dry run, do."""
+"""One run of housekeeping: plans and, unless it is a dry run, applies."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MaintainReport:
-    """What went, or of a dry run what would.
+    """What was removed or rewritten or, in a dry run, would be.
 
     Attributes:
-        nights: that cease to exist; their files go when ``snapshot_age_s`` has passed.
-        snapshots: forgotten, by table.
-        rubbish: files and folders that were deleted.
-        small_files: rewritten. The old files are freed when their snapshots are.
-        manifests: likewise.
-        to_compact: of a dry run, the buckets that would be, if their budget is one of time as far as it lasts.
-        compacted: likewise rewritten.
-        takedowns: what of them was still in files of the tables, and was taken out; of a dry run empty.
-        unfinished: loads that are planned and not published; snapshots since their plans stay for them.
-        damaged: files that cannot be read; their buckets were left as they are.
+        nights: nights that cease to exist; their files go once ``snapshot_age_s`` has passed.
+        snapshots: number of forgotten snapshots by table.
+        rubbish: deleted files and folders.
+        small_files: rewritten small files. The old ones are freed when their snapshots are.
+        manifests: rewritten manifests, likewise.
+        to_compact: the buckets that a dry run would compact; all candidates if the budget is one of time.
+        compacted: compacted buckets; the old files are freed likewise.
+        takedowns: rows of takedowns that were still in files of the tables, and were removed; empty in a dry run.
+        unfinished: loads that are planned but not published; snapshots since their plans are kept for them.
+        damaged: files that cannot be read; their buckets were left unchanged.
     """
 
     dry_run: bool
@@ -70,18 +70,18 @@ class MaintainReport:
 
     @property
     def freed_bytes(self) -> int:
-        """Bytes of all that was deleted."""
+        """Bytes of everything that was deleted."""
         return sum(rubbish.size_bytes for rubbish in self.rubbish)
 
 
 def run_maintain(place: Workplace, *, dry_run: bool = False) -> MaintainReport:
-    """Keep house, holding the lease; a dry run needs no lease and runs beside anything.
+    """Keep house, holding the lease; a dry run needs no lease and can run beside anything.
 
-    May be called again after a kill at any point, and then does what is left.
+    May be called again after a kill at any point; it then does the rest.
 
     Raises:
         ArchiveHeld: another run holds the archive.
-        LeaseLost: the lease was lost on the way; what was done until then is whole.
+        LeaseLost: the lease was lost on the way; every finished step is complete.
     """
     storage, settings = place.storage, place.config.maintain
     if dry_run:
@@ -103,17 +103,17 @@ def maintain(
     now: float,
     writer: Writer | None,
 ) -> MaintainReport:
-    """All of it. The order is one in which no step changes what a dry run finds for a later one.
+    """Run all steps, in an order in which no step changes what a dry run finds for a later one.
 
     Args:
         scratch: a local folder for compaction.
-        now: seconds since 1970 UTC, what all ages count from.
+        now: seconds since 1970 UTC, from which all ages count.
         writer: None to change nothing.
     """
     states = load_states(storage)
     unfinished = [state for state in states if state.planned_at is not None and not state.published]
     for state in unfinished:
-        logger.warning("load %s is not published; what its plan refers to is kept", state.load.name)
+        logger.warning("load %s is not published; the files of its plan are kept", state.load.name)
     untouched_since = now - settings.sweep_after_s
     plans_before = oldest_daily(nights(spark), settings.dailies)
 

@@ -1,7 +1,7 @@
 """The order of a compacted bucket, and its rows in that order, in bounded memory.
 
 Ids and names of a bucket are sorted as a whole; the bytes are then fetched part by part in that order. A part opens
-only the row groups that hold rows of it. Landed runs are sorted, so those are few.
+only the row groups that hold its rows. Landed runs are sorted, so these are few.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Part:
 
 
 def key_names(table: Table) -> list[str]:
-    """The columns that the order is made of."""
+    """The columns that define the order."""
     return [name for name in ("network", "oid", "at_head", "ext", "name") if name in table.column_names]
 
 
 def read_keys(storage: Storage, table: Table, uris: Sequence[str]) -> pa.Table:
-    """All rows of data files without their bytes, as ``in_order`` wants them.
+    """All rows of data files without their bytes, in the form that ``in_order`` takes.
 
     Raises:
         StorageError: a file cannot be read, or is not below the archive's root.
@@ -62,8 +62,8 @@ def read_keys(storage: Storage, table: Table, uris: Sequence[str]) -> pa.Table:
 
 
 def read_at_head(storage: Storage, uris: Sequence[str]) -> pa.Table:
-    """Network and oid of all that data files of ``files`` have at HEAD, as ``in_order`` wants them: once each, however
-    many forks have it.
+    """Network and oid of all objects at HEAD, from data files of ``files``, in the form that ``in_order`` takes: each
+    once, however many forks have it.
 
     Raises:
         StorageError: a file cannot be read, or is not below the archive's root.
@@ -82,11 +82,11 @@ def in_order(keys: pa.Table, at_head: pa.Table | None) -> pa.Table:
     """Each object once, sorted by at_head (true first), network, ext, name, order of arrival.
 
     Args:
-        keys: live rows: file, pos, network, oid, at_head, size_bytes, and ext and name where the table has them.
-        at_head: network and oid of what is at HEAD now; None to believe the flags of ``keys``.
+        keys: live rows: file, pos, network, oid, at_head, size_bytes, and ext and name if the table has them.
+        at_head: network and oid of objects that are at HEAD now; None to trust the flags of ``keys``.
 
     Returns:
-        The columns of ``keys``, with ``at_head`` as it is now. Of two rows of one object one remains, and the object is
+        The columns of ``keys``, with the current ``at_head``. Of two rows of one object one remains, and the object is
         at HEAD if either was.
     """
     arrival = [("file", "ascending"), ("pos", "ascending")]
@@ -105,7 +105,7 @@ def in_order(keys: pa.Table, at_head: pa.Table | None) -> pa.Table:
 
 
 def parts(rows: pa.Table, part_bytes: int) -> Iterator[Part]:
-    """Cut sorted rows where the flag changes and wherever a part would exceed its size; one row is never cut."""
+    """Cut sorted rows where the flag changes and where a part would exceed its size; a row is never cut."""
     flags = rows["at_head"].to_numpy()
     sizes = rows["size_bytes"].to_numpy()
     heads = int(np.count_nonzero(flags))
@@ -118,7 +118,7 @@ def parts(rows: pa.Table, part_bytes: int) -> Iterator[Part]:
 
 
 def fetch(storage: Storage, table: Table, part: Part) -> pa.Table:
-    """The whole rows of a part, in its order, flagged as it says.
+    """The whole rows of a part, in its order and with its flag.
 
     Raises:
         StorageError: a file cannot be read, or is not below the archive's root.
@@ -144,7 +144,7 @@ def fetch(storage: Storage, table: Table, part: Part) -> pa.Table:
 
 
 def _handed_over(contents: list[bytes | None]) -> pa.ChunkedArray:
-    """Values in the same order; each is let go when Arrow has it, so that a part is held once."""
+    """Values in the same order; each is released once Arrow has it, so that a part is in memory only once."""
     chunks = []
     for at in range(0, len(contents), BATCH_ROWS):
         chunks.append(pa.array(contents[at : at + BATCH_ROWS], pa.binary()))
@@ -155,7 +155,7 @@ def _handed_over(contents: list[bytes | None]) -> pa.ChunkedArray:
 def _rows(
     storage: Storage, uri: str, table: Table, positions: np.ndarray[tuple[int], np.dtype[np.int64]]
 ) -> Iterator[tuple[pa.RecordBatch, slice]]:
-    """The rows at sorted positions of a file, batch by batch, and which of the positions each batch has."""
+    """The rows at sorted positions of a file, batch by batch, and the positions that each batch covers."""
     with open_data_file(storage, uri) as file:
         begin = 0
         for group in range(file.num_row_groups):

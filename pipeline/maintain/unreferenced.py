@@ -1,4 +1,4 @@
-"""Files in the tables' folders that no snapshot needs: what killed writers and killed housekeepers left."""
+"""Files in the tables' folders that no snapshot needs: leftovers of killed writers and killed housekeeping."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def plan_unreferenced(
     """Find them, table by table; tables without any are missing. Changes nothing.
 
     Args:
-        untouched_since: seconds since 1970 UTC; a file that changed later may be committed any moment.
+        untouched_since: seconds since 1970 UTC; a file that changed later may be committed at any moment.
         published: names of the published loads; the folders of other loads are left alone.
         tables: where to look.
     """
@@ -52,7 +52,7 @@ def plan_unreferenced(
 
 
 def apply_unreferenced(writer: Writer, storage: Storage, found: Collection[Unreferenced]) -> None:
-    """Delete them, and folders of loads that are empty then."""
+    """Delete these files, and folders of loads that are empty then."""
     for unreferenced in found:
         writer.open(MaintainedTable, unreferenced.table).delete_files(unreferenced.uris)
         remove_empty(storage, {parent_of(rubbish.path) for rubbish in unreferenced.rubbish})
