@@ -1,4 +1,4 @@
-"""Proving that an archive is whole: every file by its checksum, every object by its id, and what to do if one is not.
+"""Proves that an archive is whole, every file by its checksum and every object by its id, and repairs what is not.
 
 Files are checked without Spark (``quick``), objects by a Spark job (``deep``).
 """

@@ -1,4 +1,4 @@
-"""A table's next state in the making: on a branch that nobody reads, until it becomes the current state or a night."""
+"""Builds a table's next state on a branch that nobody reads, until it becomes the current state or a night."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pipeline.tables.iceberg import NewFile
 from pipeline.tables.maintained import FilesChanged, MaintainedTable
 
 BRANCH = "fsck_repair"
-"""One at a time, under the lease; what a killed repair left is begun anew."""
+"""One at a time, under the lease; a later repair starts the branch of a killed one again."""
 
 MAIN = "main"
 
 
 class BranchedTable(MaintainedTable):
-    """A table whose states are made anew without files that are damaged."""
+    """A table whose states are rebuilt without damaged files."""
 
     def begin(self, storage: Storage, snapshot: int, bucket: int, without: Collection[str]) -> int:
-        """A branch at a snapshot, without some data files of a bucket, which need not exist; its snapshot.
+        """Create a branch at a snapshot, without some data files of a bucket; return its snapshot.
 
         Args:
-            without: paths below the archive's root.
+            without: paths below the archive's root; need not exist.
         """
         self.drop_branch()
         with self.committing():
@@ -54,10 +54,10 @@ class BranchedTable(MaintainedTable):
             append.commit()
 
     def become_current(self) -> None:
-        """The branch becomes the current state, if that is still the one that it began with.
+        """Make the branch the current state, if that is still the one that the branch started from.
 
         Raises:
-            FilesChanged: somebody committed meanwhile; nothing was changed.
+            FilesChanged: another run has committed since; nothing was changed.
         """
         try:
             with self.committing():
@@ -66,7 +66,7 @@ class BranchedTable(MaintainedTable):
             raise FilesChanged(self.name, str(error.java_exception.getMessage())) from error
 
     def become_tags(self, tags: Iterable[str]) -> None:
-        """Tags name the branch's state from now on, in one commit."""
+        """Point tags to the branch's state, in one commit."""
         head, change = self.head(), self._java.manageSnapshots()
         for tag in tags:
             change = change.replaceTag(tag, head)
@@ -74,7 +74,7 @@ class BranchedTable(MaintainedTable):
             change.removeBranch(BRANCH).commit()
 
     def drop_branch(self) -> None:
-        """No branch any more; it need not be there."""
+        """Drop the branch, if it exists."""
         if BRANCH in self.branches():
             with self.committing():
                 self._java.manageSnapshots().removeBranch(BRANCH).commit()

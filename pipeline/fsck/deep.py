@@ -1,4 +1,4 @@
-"""The deep check: every object against its id, and everything that is named against what is there, slice by slice."""
+"""The deep check: every object against its id, and every named object against those that exist, slice by slice."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ PLACES = pa.schema([("table", pa.string()), ("bucket", pa.int32()), ("path", pa.
 KEY = ["bucket", "network", "oid"]
 
 TASK_BYTES = 16 << 20
-"""Of file a task, and at least a row group."""
+"""Bytes of files per task, at least one row group."""
 
 SLICE_BYTES_A_THREAD = 512 << 20
-"""Of file: what a check that is killed does again, and whose ids lie on Spark's local disks meanwhile."""
+"""Bytes of files per slice: a killed check repeats one slice, and Spark's local disks hold its ids."""
 
 MOST_FINDINGS = 10_000
-"""Of one kind and slice; more of them say nothing new."""
+"""Findings per kind and slice; more would say nothing new."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What the deep check of some buckets came to."""
+    """The outcome of the deep check of some buckets."""
 
     findings: list[Finding]
     objects: int
@@ -76,11 +76,11 @@ def deep(
 
     Args:
         buckets: only these; empty for all.
-        skip: files that are known to be damaged or gone and not worth opening.
-        settled: no load is under way, so that derived tables follow the others.
+        skip: files that are known to be damaged or gone.
+        settled: no load is under way, so derived tables must agree with the others.
 
     Raises:
-        StorageUnavailable, SparkFailed: the check itself could not go on; run it again.
+        StorageUnavailable, SparkFailed: the check itself could not continue; run it again.
     """
     files: dict[int, list[NamedFile]] = defaultdict(list)
     for name in EXAMINED:
@@ -114,7 +114,7 @@ def deep(
 def examine_states(
     spark: SparkSession, storage: Storage, tables: dict[str, TableFiles], bucket: int, states: Mapping[str, int]
 ) -> list[Finding]:
-    """The deep check of one bucket, of some tables in other states than their current ones.
+    """The deep check of one bucket, with some tables in states other than their current ones.
 
     Args:
         states: snapshots by table.
@@ -160,7 +160,7 @@ def _slice(
 def _deleted(
     spark: SparkSession, storage: Storage, buckets: list[int], files: list[NamedFile]
 ) -> tuple[list[Finding], DataFrame | None]:
-    """Rows that deletion vectors hide: path and pos. Where they cannot be read, hidden rows count as there."""
+    """Rows that deletion vectors hide: path and pos. If a vector cannot be read, its rows count as live."""
     findings: list[Finding] = []
     found: list[DataFrame] = []
     root = re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?", "", storage.root_uri)
@@ -192,9 +192,9 @@ def _problems(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
 
 
 def _missing(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
-    """Whatever is named must be a commit, tree, tag or blob of the network, or have been taken down.
+    """Every named object must be a commit, tree, tag or blob of the network, or have been taken down.
 
-    A blob over the size limit is one, too.
+    A blob over the size limit counts, too.
     """
     there = live.where(F.col("fact") == OBJECT).select(*KEY)
     needs = facts.where(F.col("fact") == NEED).select("table", *KEY).distinct()
@@ -225,11 +225,13 @@ def _contents(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
     held = live.where(F.col("fact") == CONTENT).groupBy(*KEY)
     found = held.agg(F.first("sha256").alias("sha256"), F.first("size").alias("size"))
     problem = (
-        F.when((F.col("stored") == "yes") & F.col("sha256").isNull(), F.lit("the bytes of {} blobs are not there"))
+        F.when((F.col("stored") == "yes") & F.col("sha256").isNull(), F.lit("the bytes of {} blobs are missing"))
         .when(F.col("stored").isNull(), F.lit("{} contents have no row in blobs"))
-        .when((F.col("stored") != "yes") & F.col("sha256").isNotNull(), F.lit("{} blobs are there against their word"))
         .when(
-            (F.col("s") != F.col("sha256")) | (F.col("n") != F.col("size")), F.lit("{} blobs have other bytes or size")
+            (F.col("stored") != "yes") & F.col("sha256").isNotNull(), F.lit("{} blobs that are not stored have bytes")
+        )
+        .when(
+            (F.col("s") != F.col("sha256")) | (F.col("n") != F.col("size")), F.lit("{} blobs differ in bytes or size")
         )
     )
     wrong = F.col("stored").isNotNull() & F.col("sha256").isNotNull()  # the bytes hash to their id
@@ -252,7 +254,7 @@ def _counts(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
         yield Finding(Kind.DERIVED_DISAGREES, problem, "", "code.files", row["bucket"], row["network"])
     seen = facts.where(F.col("fact") == REFS).select(*origin).distinct()
     for row in seen.join(said, origin, "left_anti").limit(MOST_FINDINGS).collect():
-        problem = f"{row['text']} has refs and no row in repositories"
+        problem = f"{row['text']} has refs but no row in repositories"
         yield Finding(Kind.DERIVED_DISAGREES, problem, "", "code.repositories", row["bucket"], row["network"])
 
 

@@ -1,6 +1,6 @@
-"""What Spark's Python workers do for the deep check: open row groups, rebuild each object, hash it, and tell ids only.
+"""The part of the deep check in Spark's Python workers: open row groups, rebuild and hash each object, yield only ids.
 
-Content never leaves the worker. A file that cannot be read is a row like the others, and the check goes on.
+Content never leaves the worker. A file that cannot be read becomes a row like any other, and the check continues.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
 
 OBJECT, CONTENT, NEED, PROBLEM = "object", "content", "need", "problem"
-"""Kinds of facts: an object is there; a blob's bytes are; something is named by something else; something is wrong."""
+"""Kinds of facts: an object exists; a blob's bytes exist; an object is named by another; something is wrong."""
 
 PATHS, CATALOGUE, REFS = "paths", "catalogue", "refs"
-"""And of an origin: so many paths are at HEAD; so many should be; it has refs."""
+"""Kinds of facts about an origin: number of paths at HEAD; number according to ``repositories``; it has refs."""
 
 FACTS = pa.schema(
     [
@@ -50,7 +50,7 @@ FACTS_TYPES = (
 BATCH_ROWS, BIG_BATCH_ROWS = 4096, 64
 OUT_ROWS = 8192
 MOST_NAMED = 500_000
-"""Named ids that are held to tell each once."""
+"""Named ids that are held in memory to yield each once."""
 
 WHOLE_FILE = -1
 
@@ -59,7 +59,7 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class _Told:
-    """Facts of one row group, on their way out."""
+    """Collected facts of one row group."""
 
     table: str
     path: str
@@ -84,7 +84,7 @@ class _Told:
         self.tell(PROBLEM, network, oid, text=f"{kind.value} {text[:300]}")
 
     def needs(self, network: int, oids: Iterable[bytes]) -> None:
-        """Each id once for a row group, or a few times where it names very many."""
+        """Add each id once per row group, or a few times if it names very many."""
         for oid in oids:
             if (network, oid) not in self.named:
                 if len(self.named) >= MOST_NAMED:
@@ -101,7 +101,7 @@ class _Told:
 
 @dataclass(frozen=True, slots=True)
 class Examiner:
-    """Gets places, rows of table, bucket, path and group, and gives facts."""
+    """Turns places (rows of table, bucket, path and group) into facts."""
 
     storage: Storage
 
@@ -109,7 +109,7 @@ class Examiner:
         """Facts of all row groups at these places.
 
         Raises:
-            StorageUnavailable: a file cannot be read now.
+            StorageUnavailable: a file cannot be read at the moment.
         """
         places = sorted(
             (row["table"], row["bucket"], row["path"], row["group"]) for batch in batches for row in batch.to_pylist()
@@ -161,7 +161,7 @@ def _object(told: _Told, row: Row, pos: int) -> None:
     try:
         body = BODY[told.table](row)
     except (CheckFailed, TypeError, ValueError, AttributeError) as error:
-        told.problem(Kind.OBJECT_DAMAGED, f"its columns make no object: {error}", network, oid)
+        told.problem(Kind.OBJECT_DAMAGED, f"its columns do not form an object: {error}", network, oid)
         return
     if object_oid(type_num, body) != oid:
         told.problem(Kind.OBJECT_DAMAGED, "it does not hash to its id", network, oid)
@@ -215,4 +215,4 @@ _LOOKS: dict[str, tuple[list[str], Callable[[_Told, Row, int], None]]] = {
     "repositories": (["origin", "files", "head_commit"], _repository),
 }
 EXAMINED = tuple(_LOOKS)
-"""Tables that are looked into."""
+"""Tables that are examined."""

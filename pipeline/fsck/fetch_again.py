@@ -1,6 +1,6 @@
-"""Objects of a bucket that nothing of ours has any more, from origins that still serve them.
+"""Fetches lost objects of a bucket from origins that still serve them.
 
-An ordinary fetch task, whose plan says that nothing was ever fetched, and whose known objects are those that are left.
+This is an ordinary fetch task whose plan says that nothing was ever fetched; its known objects are those that are left.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ _REFS = pa.schema(
 )
 _FILES = pa.schema([("table", pa.string()), ("uri", pa.string()), ("rows", pa.int64())])
 _IDS = pa.schema([("network", pa.int64()), ("oid", pa.binary()), ("target", pa.binary())])
-"""Of ``tags`` a fetch task wants to know the target too, to peel refs, which are not wanted here."""
+"""A fetch task also expects the target of ``tags``, to peel refs; refs are not needed here."""
 
 
 def repair_load() -> Load:
-    """A place in ``runs/`` that is no load's, so that nothing takes it for one."""
+    """A place in ``runs/`` that nothing mistakes for a load."""
     return Load(date.min, f"repair-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}")
 
 
@@ -64,17 +64,17 @@ def fetch_again(
     known: Mapping[str, Ids],
     scratch: Path,
 ) -> Manifest | None:
-    """Visit all origins of some networks that may be visited, and land what they have and ``known`` does not.
+    """Visit all origins of some networks that may be visited, and land their objects that are not in ``known``.
 
     Args:
-        load: of ``repair_load``; whoever calls deletes its folder.
-        known: ids by table; a blob is among those of ``blobs`` only if nothing of it is lacking.
+        load: from ``repair_load``; the caller deletes its folder.
+        known: ids by table; ``blobs`` has only those blobs that are complete.
 
     Returns:
-        What was landed and how the visits ended; None where there is no origin to ask.
+        What was landed and how the visits ended; None if there is no origin to ask.
 
     Raises:
-        StorageError, ScratchFailed: as ``fetch_bucket``.
+        StorageError, ScratchFailed: see ``fetch_bucket``.
     """
     chosen = (F.col("bucket") == bucket) & F.col("network").isin(sorted(networks))
     may = F.col("state").isin([str(state) for state in LOOKED_AT])

@@ -1,4 +1,4 @@
-"""Damaged files of which the ledger has copies, and what Hadoop and Iceberg keep beside files, put right."""
+"""Restores damaged files from the ledger's copies, and repairs the files that Hadoop and Iceberg keep beside them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ OF_FILES = (Kind.FILE_MISSING, Kind.FILE_SIZE, Kind.FILE_CHECKSUM, Kind.FILE_UNR
 
 
 def put_back(storage: Storage, findings: Iterable[Finding], check_lease: Callable[[], None]) -> list[str]:
-    """Do what can be done without Spark or origins; what was done, one sentence each.
+    """Repair what needs neither Spark nor origins; return one sentence per repair.
 
-    Of a recording that is damaged, what can be read is recorded anew, and it is deleted.
+    The readable part of a damaged recording is recorded again, and the recording is deleted.
     """
     listed = list(findings)
     done = []
@@ -26,12 +26,12 @@ def put_back(storage: Storage, findings: Iterable[Finding], check_lease: Callabl
         check_lease()
         if finding.kind is Kind.SIDE_CHECKSUM:
             storage.delete(finding.path)
-            done.append(f"{finding.path}: removed, the file beside it is right")
+            done.append(f"{finding.path}: removed, the file beside it is intact")
         elif finding.kind is Kind.VERSION_HINT:
             done.append(_hint(storage, finding.path))
     if any(finding.path.startswith(f"{CHECKSUMS}/") for finding in listed):
         check_lease()
-        done += [f"{path}: what can be read of it is recorded anew" for path in mend_recordings(storage)]
+        done += [f"{path}: its readable part is recorded again" for path in mend_recordings(storage)]
     damaged = [finding.path for finding in listed if finding.kind in OF_FILES]
     for path, data in sorted(copies(storage, damaged).items()):
         check_lease()

@@ -1,4 +1,4 @@
-"""The quick check: every file that anything names is there, with its size and its checksum. No Spark."""
+"""The quick check: every named file exists with its size and its checksum. No Spark."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from pipeline.storage.parquet import open_parquet_file
 from pipeline.storage.paths import side_path
 
 MAY_PASS = (Kind.FILE_MISSING, Kind.FILE_SIZE, Kind.VERSION_HINT)
-"""What is also seen where somebody commits, or housekeeping deletes, while the check looks."""
+"""Findings that may also arise if a run commits, or housekeeping deletes, during the check."""
 
 
 @dataclass(slots=True)
 class Inventory:
-    """What there must be: the ledger, the tables as far as they can be read, the loads."""
+    """What must exist: the ledger, the tables as far as they can be read, the loads."""
 
     ledger: Ledger
     tables: dict[str, TableFiles]
@@ -34,7 +34,7 @@ class Inventory:
 
     @property
     def landed(self) -> dict[str, tuple[int, bytes]]:
-        """Size and SHA-256 of files of published loads, as their manifests say."""
+        """Size and SHA-256 of files of published loads, from their manifests."""
         return {
             path: (said.size_bytes, bytes.fromhex(said.sha256))
             for load in self.loads
@@ -49,7 +49,7 @@ class Inventory:
 
 @dataclass(slots=True)
 class Checked:
-    """What one part of the check came to."""
+    """The outcome of one part of the check."""
 
     findings: list[Finding] = field(default_factory=list)
     first_seen: list[Recorded] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Checked:
 
 
 def take_inventory(storage: Storage) -> Inventory:
-    """Read all metadata. What is damaged is read from its copy, so that what it names is checked all the same."""
+    """Read all metadata, damaged files from their copies, so that the files that they name are checked, too."""
     inventory = Inventory(read_ledger(storage), {}, read_loads(storage))
     inventory.findings += inventory.ledger.findings
     folders = table_folders(storage)
@@ -79,13 +79,13 @@ def take_inventory(storage: Storage) -> Inventory:
 
 
 def _read_or_copy(storage: Storage, path: str) -> bytes:
-    """The copy of a file if one is kept, which has been checked, else the file."""
+    """The checked copy of a file if there is one, otherwise the file."""
     copy = copies(storage, [path]).get(path)
     return storage.read(path) if copy is None else copy
 
 
 def _nights(tables: dict[str, TableFiles]) -> Iterator[Finding]:
-    """A night that ``origins`` has must be on every table of the archive."""
+    """Every night on ``origins`` must be on every table of the archive."""
     known = tables.get("code.origins")
     nights = [tag for tag in known.tags if tag.startswith(NIGHT_TAG)] if known is not None else []
     for name, table in tables.items():
@@ -100,7 +100,7 @@ def _nights(tables: dict[str, TableFiles]) -> Iterator[Finding]:
 
 
 def check_loads(storage: Storage, inventory: Inventory) -> Checked:
-    """``archive.json``, ``runs/`` and ``results/``: parsed, compared, and held against the ledger."""
+    """Parse ``archive.json``, ``runs/`` and ``results/``, and compare them with each other and with the ledger."""
     done = Checked(list(check_documents(storage)))
     for load in inventory.loads:
         done.findings += load.findings
@@ -119,7 +119,7 @@ def check_loads(storage: Storage, inventory: Inventory) -> Checked:
 
 
 def _is_of_a_load(path: str, inventory: Inventory) -> bool:
-    """Whether a file belongs to a load that is there. Housekeeping deletes whole plans of nights that are over."""
+    """Whether a file belongs to a load that exists. Housekeeping deletes whole plans of past nights."""
     load = next((load for load in inventory.loads if path.startswith(f"{load.load.root}/")), None)
     if load is None:
         return False
@@ -145,7 +145,7 @@ def _hash_documents(
 
 
 def _changed_since(storage: Storage, path: str, ledger: Ledger) -> bool:
-    """Whether a file was written anew since the last recording. What rots keeps its time."""
+    """Whether a file was rewritten since the last recording. Bit rot leaves its time unchanged."""
     entry, last = storage.stat(path), storage.stat(ledger.names[-1]) if ledger.names else None
     return entry is not None and last is not None and entry.modified_at > last.modified_at
 
@@ -153,7 +153,7 @@ def _changed_since(storage: Storage, path: str, ledger: Ledger) -> bool:
 def check_files(
     storage: Storage, inventory: Inventory, files: Iterable[NamedFile], landed: dict[str, tuple[int, bytes]]
 ) -> Checked:
-    """Read files of tables to their end and compare them with what is known of them."""
+    """Read files of tables to their end and compare them with the recorded sizes and checksums."""
     done = Checked()
     listed = list(files)
     for file, found in zip(
@@ -188,15 +188,15 @@ def _compared(found: Hashed, blank: Finding, known: tuple[int, bytes] | None) ->
             problem = f"{found.size_bytes} bytes instead of {known[0]}"
         yield replace(blank, kind=Kind.FILE_CHECKSUM, problem=problem)
     elif found.side is False and known is not None:
-        problem = "Hadoop's checksum file beside it is wrong, the file is not; readers refuse it all the same"
+        problem = "the file is intact, but Hadoop's checksum file beside it is wrong, so readers refuse it"
         yield replace(blank, kind=Kind.SIDE_CHECKSUM, problem=problem, path=side_path(found.path))
     elif found.side is False:
-        problem = "it and Hadoop's checksum file beside it do not agree"
+        problem = "it and Hadoop's checksum file beside it disagree"
         yield replace(blank, kind=Kind.FILE_CHECKSUM, problem=problem)
 
 
 def _cannot_open(storage: Storage, path: str) -> str:
-    """Why a data file that was never seen before is no data file; "" if it is one."""
+    """Why a file without a record is no valid data file; "" if it is one."""
     if not path.endswith(".parquet"):
         return ""
     try:
@@ -215,7 +215,7 @@ def _first_seen(storage: Storage, found: Hashed, *, copy: bool) -> Iterator[Reco
 
 
 def still_true(storage: Storage, inventory: Inventory, findings: Collection[Finding]) -> list[Finding]:
-    """Findings about files without those that nothing names any more: housekeeping may have run meanwhile."""
+    """Findings about files that are still named: housekeeping may have run during the check."""
     fresh: dict[str, set[str]] = {}
     hints: set[str] = set()
 
@@ -237,7 +237,7 @@ def still_true(storage: Storage, inventory: Inventory, findings: Collection[Find
 
 
 def keep_first_seen(storage: Storage, checked: Iterable[Checked]) -> int:
-    """Put on record what had no entry; how many files that were."""
+    """Record files that had no entry; return their number."""
     rows = [row for part in checked for row in part.first_seen]
     if rows:
         add_recording(storage, rows)

@@ -1,4 +1,4 @@
-"""Putting right what a check found, holding the lease: from copies, from what is left, and from origins."""
+"""Repairs what a check found, holding the lease: from copies, from remaining rows, and from origins."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ logger = logging.getLogger(__name__)
 
 
 def repair_tables(run: Run, findings: Collection[Finding]) -> list[str]:
-    """Repair objects and derived tables; what was done, one sentence each.
+    """Repair objects and derived tables; return one sentence per repair.
 
     Raises:
-        FilesChanged: somebody else committed meanwhile; run it again.
+        FilesChanged: another run has committed since; run it again.
         LeaseLost: likewise.
     """
     done: list[str] = []
@@ -49,7 +49,7 @@ def repair_tables(run: Run, findings: Collection[Finding]) -> list[str]:
 
 
 def _forget(run: Run, table: str, paths: set[str]) -> None:
-    """Past states that are no night and name a file at fault go; those by which a load is known as published stay."""
+    """Forget past states that are no night and name a file at fault, except those that mark a load as published."""
     folder = table_folders(run.storage)[f"code.{table}"]
     unfinished = {load.name for load, finished in begun_loads(run.storage).items() if not finished}
     branched = run.writer().open(BranchedTable, table)

@@ -1,4 +1,4 @@
-"""Derived tables of a bucket, made anew from what they are derived from."""
+"""Rebuilds the derived tables of a bucket."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ DERIVED = (FILES.name, HEAD_BLOBS.name, REPOSITORIES.name)
 
 
 def rebuild(writer: Writer, storage: Storage, bucket: int, bad: Collection[str]) -> list[str]:
-    """Empty a bucket of the derived tables and derive it anew; what was done.
+    """Empty a bucket of the derived tables and derive it again; return what was done.
 
-    Killed on the way, or with a network that Spark cannot derive, the bucket is derived with the next load. Past nights
-    whose files of the bucket are those that were replaced get the new ones, unless something of it could not be
-    derived; of others the report names the file.
+    If this is killed, or Spark cannot derive a network, the bucket is derived with the next load. Past nights that have
+    the replaced files of the bucket get the new ones, unless part of it could not be derived; for other nights the
+    report names the file.
 
     Args:
-        bad: files at fault, by path.
+        bad: paths of files at fault.
     """
     before = {name: _read(storage, name) for name in DERIVED}
     writer.check_lease()
@@ -34,9 +34,9 @@ def rebuild(writer: Writer, storage: Storage, bucket: int, bad: Collection[str])
         with writer.table(name).committing():
             writer.spark.sql(f"DELETE FROM {full_name(name)} WHERE bucket = {bucket}")  # noqa: S608 - names of ours
     derived = derive_all_fit(writer, storage, Load(date.max, "repair"), [bucket])
-    done = [f"bucket {bucket}: {', '.join(DERIVED)} derived anew for {derived.moved} origins"]
+    done = [f"bucket {bucket}: {', '.join(DERIVED)} derived again for {derived.moved} origins"]
     if bucket in derived.left_out:
-        return [*done, f"bucket {bucket}: not all of it, a later load tries it again: {derived.left_out[bucket]}"]
+        return [*done, f"bucket {bucket}: not all of it, a later load tries again: {derived.left_out[bucket]}"]
     for name in DERIVED:
         done += _heal_nights(writer, storage, name, before[name], bucket, set(bad))
     return done

@@ -1,4 +1,4 @@
-"""Damaged or missing objects of one bucket: files at fault are replaced, in the current state and in past nights."""
+"""Repairs objects of one bucket: replaces files at fault, in the current state and in past nights."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PREFIX = "repaired-"
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Rows that are not taken over: of some networks, or of any."""
+    """Rows that are not taken over, from some networks or from any."""
 
     ids: Ids
     anywhere: frozenset[bytes]
@@ -52,17 +52,17 @@ class Refused:
 
 @dataclass(slots=True)
 class BucketRepair:
-    """One bucket on its way back.
+    """The repair of one bucket.
 
     Attributes:
         bad: paths of files at fault, by table.
         refused: blobs whose rows are wrong.
-        states: the snapshots that the branches of the tables have.
+        states: the snapshots of the tables' branches.
         live: ids that each table has in that state.
         new: files that were added, by table.
         added: ids of rows that were fetched again, by table.
-        doubled: tables in which files at fault had rows that others have too.
-        done: what was done, one sentence each.
+        doubled: tables in which files at fault had rows that other files have, too.
+        done: what was done, one sentence per repair.
     """
 
     held: Run
@@ -78,10 +78,10 @@ class BucketRepair:
     added: dict[str, Ids] = field(default_factory=dict)
 
     def repair(self) -> list[str]:
-        """Repair; what was done. What no origin serves any more stays missing, and the next check says so.
+        """Repair; return what was done. Objects that no origin serves stay missing, and the next check reports them.
 
         Raises:
-            FilesChanged: somebody else committed meanwhile; run it again.
+            FilesChanged: another run has committed since; run it again.
             LeaseLost: likewise.
         """
         before = self._tables()
@@ -111,7 +111,7 @@ class BucketRepair:
 
     @property
     def spark(self) -> SparkSession:
-        """The session that the tables are read in."""
+        """The session that reads the tables."""
         return self.writer.spark
 
     def _table(self, name: str) -> BranchedTable:
@@ -133,7 +133,7 @@ class BucketRepair:
         return set(zip(found["network"].to_pylist(), found["oid"].to_pylist(), strict=True))
 
     def _salvage(self, name: str, table: TableFiles) -> None:
-        """From the files at fault, and from those that past states have and the current one does not."""
+        """Take rows from the files at fault, and from files that only past states have."""
         bad = set(self.bad.get(name, ()))
         if not bad or name not in self.states or table.current is None:
             return
@@ -152,9 +152,9 @@ class BucketRepair:
             self.done.append(f"bucket {self.bucket}: {rows.rows} rows of {name} were still readable")
 
     def _refused(self, name: str) -> Container[Key]:
-        """A blob's row cannot be held against its id; what ``contents`` say otherwise of is not taken over.
+        """A blob's row cannot be checked against its id, so rows that ``contents`` contradict are not taken over.
 
-        Nor is what was taken down. Of a blob that was taken down wherever it is, the row in ``blobs`` stays.
+        Nor are rows of taken-down objects. If a blob was taken down in every network, its row in ``blobs`` stays.
         """
         stones = tombstone_ids(self.spark)
         ids = set() if stones is None else {(r["network"], bytes(r["oid"])) for r in stones.collect()}
@@ -164,7 +164,7 @@ class BucketRepair:
         return Refused(ids, anywhere)
 
     def _lacking(self) -> set[int]:
-        """Networks of which something is missing now."""
+        """Networks with missing objects."""
         tables = self._tables()
         findings = examine_states(self.spark, self.held.storage, tables, self.bucket, self.states)
         return {
@@ -204,7 +204,7 @@ class BucketRepair:
                 self.done.append(f"bucket {self.bucket}: {rows.rows} rows of {name} fetched again")
 
     def _whole_blobs(self) -> Ids:
-        """Blobs whose row and bytes are both there, or whose bytes never were to be."""
+        """Blobs whose row and bytes both exist, or whose bytes need not."""
         stored = F.col("stored") != "yes"
         rows = self.spark.read.option("branch", BRANCH).table(full_name("blobs"))
         found = rows.where((F.col("bucket") == self.bucket) & stored).select("network", "oid").toArrow()
@@ -213,7 +213,7 @@ class BucketRepair:
 
     @contextmanager
     def _row_file(self, name: str) -> Iterator[RowFile]:
-        """A file that the branch of a table gets when the block ends, if it has any row."""
+        """A file that is added to the branch of a table when the block ends, if it has any row."""
         self.held.scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="repair-", dir=self.held.scratch) as folder:
             rows = RowFile(BY_NAME[name], Path(folder) / "rows.parquet")
@@ -229,7 +229,7 @@ class BucketRepair:
         self.new.setdefault(name, []).extend(new)
 
     def _heal_nights(self, name: str, before: TableFiles) -> None:
-        """Let past nights have the rows that the files at fault had, from where they are now."""
+        """Give past nights the rows of the files at fault, from the files that have them now."""
         bad = set(self.bad[name])
         current = set() if before.current is None else {file.path for file in before.live(before.current)}
         in_current = bad <= current and name not in self.doubled
@@ -247,7 +247,7 @@ class BucketRepair:
             self.done.append(f"bucket {self.bucket}: {name} of {', '.join(sorted(tags))} has its rows again")
 
     def _complete_nights(self, name: str, before: TableFiles) -> None:
-        """Rows that were nowhere go to those nights too that have others of their network and not them."""
+        """Add rows that existed nowhere to past nights that lack them but have other rows of their network."""
         for snapshot, tags in before.tags_at().items():
             rows = self.spark.read.option("versionAsOf", snapshot).table(full_name(name))
             have = self._ids_of(rows)
@@ -268,7 +268,7 @@ class BucketRepair:
             self.done.append(f"bucket {self.bucket}: {len(lacking)} rows of {name} added to {', '.join(sorted(tags))}")
 
     def _insert_missing(self, name: str, wanted: str = "true") -> None:
-        """Rows that the current state has and the branch lacks: all that the files had, and what came later."""
+        """Insert rows that the current state has and the branch lacks: all rows of the files, and later ones."""
         columns = ", ".join(BY_NAME[name].column_names)
         full = full_name(name)
         there = f"SELECT network, oid FROM {full}.branch_{BRANCH} WHERE bucket = {self.bucket}"  # noqa: S608 - names of ours
@@ -282,7 +282,7 @@ class BucketRepair:
 def forget_states_with(
     table: BranchedTable, files: TableFiles, bad: Collection[str], keep: Callable[[int], bool]
 ) -> int:
-    """Expire snapshots that name files at fault and that no tag or branch names; how many.
+    """Expire snapshots that name files at fault and that no tag or branch names; return their number.
 
     Args:
         keep: whether a snapshot is still needed for another reason.
@@ -300,7 +300,7 @@ def forget_states_with(
 
 
 def at_fault(findings: Collection[Finding]) -> dict[int, dict[str, set[str]]]:
-    """Of findings, by bucket and table of objects, the data files to replace; a bucket with rows missing has none."""
+    """Data files to replace, by bucket and table of objects; none for a bucket that only lacks rows."""
     found: dict[int, dict[str, set[str]]] = {}
     for finding in findings:
         if finding.bucket is None or finding.table not in OF_OBJECTS:

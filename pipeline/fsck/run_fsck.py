@@ -35,13 +35,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a check came to.
+    """The outcome of a check.
 
     Attributes:
-        findings: of a repair, what is left.
-        repaired: what was done, one sentence each.
-        first_seen: files that nothing was recorded of; what they are now counts from now on.
-        resumed: parts that an earlier check, which was killed, had done.
+        findings: findings; after a repair, those that are left.
+        repaired: what was done, one sentence per repair.
+        first_seen: number of files without a record; their current state counts from now on.
+        resumed: parts that an earlier, killed check had done.
     """
 
     deep: bool
@@ -79,15 +79,15 @@ def run_fsck(
     buckets: tuple[int, ...],
     repair: bool = False,
 ) -> Report:
-    """Check the archive, or of some buckets data files and objects, and all metadata. Changes no table, needs no lease.
+    """Check all metadata, and data files and objects of all or some buckets. Changes no table, needs no lease.
 
     Args:
-        of_buckets: how many buckets the archive has; None where nobody knows.
-        repair: put right what is found, holding the lease, and check again what that was about.
+        of_buckets: number of buckets of the archive; None if unknown.
+        repair: repair what is found, holding the lease, and check it again.
 
     Raises:
         UsageError: the archive does not have such a bucket.
-        ArchiveHeld: another run holds the archive, which a repair needs.
+        ArchiveHeld: another run holds the archive, and a repair needs it.
     """
     for bucket in buckets:
         if of_buckets is not None and bucket >= of_buckets:
@@ -99,7 +99,7 @@ def run_fsck(
     with hold(place, "fsck --repair") as run:
         total = _check(storage, spark, deep=deep, buckets=buckets)
         done = put_back(storage, total.findings, run.check_lease)
-        if done:  # what the metadata name is known only now
+        if done:  # only now is it known which files the metadata name
             total = _check(storage, spark, deep=deep, buckets=buckets)
         done += repair_tables(run, total.findings)
         if done:
@@ -108,7 +108,7 @@ def run_fsck(
 
 
 def _touched(findings: Sequence[Finding], buckets: tuple[int, ...]) -> tuple[int, ...]:
-    """Buckets to check again: those with findings; all that were asked for if there are findings of none."""
+    """Buckets to check again: those with findings; all that were asked for if a finding has no bucket."""
     found = {finding.bucket for finding in findings if finding.bucket is not None}
     return tuple(sorted(found)) or buckets
 
@@ -140,7 +140,7 @@ def _report(
 
 
 def quick(storage: Storage, inventory: Inventory, buckets: tuple[int, ...], total: _Sum) -> None:
-    """Documents and metadata first, then the data files, part by part."""
+    """Check documents and metadata, then the data files, part by part."""
     documents = check_loads(storage, inventory)
     landed = inventory.landed
     metadata: list[NamedFile] = []

@@ -1,4 +1,4 @@
-"""Rows of objects that the archive still has: in what is readable of a damaged file, or in files of past states."""
+"""Rows of objects that the archive still has, in readable parts of damaged files or in files of past states."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Ids = set[Key]
 
 @dataclass(slots=True)
 class RowFile:
-    """A new data file on scratch, made of rows as they come. No file appears without rows."""
+    """A new data file on scratch, written from rows as they come. Without rows there is no file."""
 
     table: Table
     path: Path
@@ -47,7 +47,7 @@ class RowFile:
                 self._flush()
 
     def finish(self) -> Path | None:
-        """Close; the file, None without rows."""
+        """Close; return the file, None without rows."""
         self._flush()
         if self._writer is None:
             return None
@@ -66,14 +66,14 @@ class RowFile:
 def salvage(
     storage: Storage, table: str, paths: Iterable[str], live: Ids, into: RowFile, refused: Container[Key]
 ) -> bool:
-    """Copy rows whose objects are whole and not live; each becomes live. What cannot be read is passed by.
+    """Copy rows whose objects are whole and not live; each becomes live. Unreadable parts are skipped.
 
     Args:
         live: ids that the table has; grows.
-        refused: rows that are wrong, where the row itself does not tell, or were taken down.
+        refused: rows that were taken down, or are wrong although the row itself does not show it.
 
     Returns:
-        Whether there were rows that are live without these files.
+        Whether any rows are live even without these files.
     """
     doubled = False
     for path in paths:
@@ -106,7 +106,7 @@ def only_new(storage: Storage, table: str, paths: Iterable[str], live: Ids, into
     """Copy rows of landed files that are not live; each becomes live.
 
     Raises:
-        StoredFileDamaged: as it says.
+        StoredFileDamaged: a file cannot be read.
     """
     for path in paths:
         with open_parquet_file(storage, path) as file:
@@ -137,7 +137,7 @@ def _ids(rows: pa.RecordBatch | pa.Table) -> list[tuple[int, bytes]]:
 
 
 def _at_head(rows: pa.RecordBatch, table: Table) -> pa.RecordBatch:
-    """Flagged as at HEAD, whatever the file said: a flag too many does no harm, one too few does."""
+    """The rows, flagged as at HEAD whatever the file said: an extra flag does no harm, a missing one does."""
     rows = _cast(rows, table)
     if "at_head" not in table.column_names:
         return rows

@@ -1,4 +1,4 @@
-"""How far a check has come, so that one that was killed goes on; and the reports of those that ended."""
+"""The progress of a check, so that a killed one can continue, and the reports of finished checks."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ WRITE_EVERY_S = 5.0
 
 @dataclass(slots=True)
 class Progress:
-    """Parts of a check that are done, each with a digest of what it was made of, and what was found in it.
+    """Finished parts of a check, each with a digest of its files, and its findings.
 
-    A part whose files have changed since is done again; a check that comes to its end forgets.
+    A part whose files have changed since is checked again; a check that finishes forgets its progress.
     """
 
     storage: Storage
@@ -33,12 +33,12 @@ class Progress:
 
     @property
     def path(self) -> str:
-        """Where it is kept."""
+        """Path of the progress file."""
         return f"{FSCK}/{self.name}.json"
 
     @classmethod
     def resume(cls, storage: Storage, name: str) -> Progress:
-        """What an earlier check left; nothing if it ended, or if its file cannot be read."""
+        """The progress of an earlier check; empty if that finished, or if its file cannot be read."""
         progress = cls(storage, name)
         try:
             document = json.loads(storage.read(progress.path))
@@ -49,19 +49,19 @@ class Progress:
         return progress
 
     def has(self, part: str, digest: str) -> bool:
-        """Whether a part was done, and was what it is now."""
+        """Whether a part is done and has not changed since."""
         return self.done.get(part) == digest
 
     def finish(self, part: str, digest: str, findings: list[Finding]) -> None:
-        """Note that a part is done; ``write`` keeps it."""
+        """Note that a part is done; ``write`` stores it."""
         self.done[part], self.findings[part] = digest, findings
 
     def is_due(self) -> bool:
-        """Whether it was not written down for so long that a kill would cost more than writing does."""
+        """Whether the last write is so long ago that a kill would cost more than writing."""
         return time.monotonic() - self.written_at >= WRITE_EVERY_S
 
     def write(self) -> None:
-        """Keep it for a check after this one."""
+        """Store it for a later check."""
         document = {
             "done": self.done,
             "findings": {p: [asdict(f) for f in fs] for p, fs in self.findings.items() if fs},
@@ -70,17 +70,17 @@ class Progress:
         self.written_at = time.monotonic()
 
     def forget(self) -> None:
-        """The check has come to its end."""
+        """Forget the progress: the check has finished."""
         self.storage.delete(self.path)
 
 
 def digest_of(items: Iterable[str]) -> str:
-    """Names what a part is made of."""
+    """A digest of the items of a part."""
     return hashlib.sha256("\n".join(sorted(items)).encode()).hexdigest()
 
 
 def keep_report(storage: Storage, document: Any) -> str:  # noqa: ANN401 - JSON
-    """Keep a report; its path."""
+    """Store a report; return its path."""
     path = f"{FSCK}/reports/{datetime.now(UTC):%Y%m%dT%H%M%S%f}.json"
     storage.create(path, json.dumps(document, indent=1).encode())
     return path

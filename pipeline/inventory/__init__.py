@@ -1,5 +1,5 @@
 """Every file that the archive names, and its checksum on record.
 
-Iceberg keeps no checksums of files, so ``ledger`` does. Whoever commits records what is new, in proportion to what
-changed (``record``). Everything is read as files, without Spark.
+Iceberg keeps no checksums of files, so ``ledger`` does. Every run that commits records the new files, at a cost in
+proportion to what changed (``record``). Everything is read as files, without Spark.
 """

@@ -1,4 +1,4 @@
-"""Avro files as Iceberg writes its manifests: an own reader, so that one damaged file is one finding, without a JVM."""
+"""A reader for Avro files as Iceberg writes them, so that one damaged file is one finding, without a JVM."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pipeline.errors import CheckFailed
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
 MOST_BLOCK_BYTES = 256 << 20
-"""Of one block, inflated: a manifest has 8 MB."""
+"""Limit for one block, inflated: a manifest has 8 MB."""
 
 
 class AvroDamaged(CheckFailed):
-    """The bytes are no Avro file, or none that we can read."""
+    """The bytes are not an Avro file, or not one that we can read."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -77,17 +77,17 @@ def read_avro(data: bytes) -> list[dict[str, Any]]:
     """The records of a file.
 
     Raises:
-        AvroDamaged: it cannot be read.
+        AvroDamaged: the file cannot be read.
     """
     with _damage():
         return list(_records(data))
 
 
 def avro_blocks(data: bytes) -> list[bytes]:
-    """The bytes of a file as its writer saw them, texts as UTF-8: for a search that need not know its records.
+    """The uncompressed bytes of a file, texts as UTF-8: for a search that need not know its records.
 
     Raises:
-        AvroDamaged: it cannot be read.
+        AvroDamaged: the file cannot be read.
     """
     with _damage():
         cursor = _Cursor(data)
@@ -117,7 +117,7 @@ def _records(data: bytes) -> Iterator[dict[str, Any]]:
 
 def _header(cursor: _Cursor) -> dict[str, bytes]:
     if cursor.take(len(MAGIC)) != MAGIC:
-        raise AvroDamaged("it does not begin as one")
+        raise AvroDamaged("wrong magic bytes")
     header: dict[str, bytes] = _map(_PLAIN["bytes"])(cursor)
     return header
 
@@ -137,11 +137,11 @@ def _inflated(codec: bytes, block: bytes) -> bytes:
     if codec == b"null":
         return block
     if codec != b"deflate":
-        raise AvroDamaged(f"its codec {codec!r} is not known")
+        raise AvroDamaged(f"unknown codec {codec!r}")
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     found = inflater.decompress(block, MOST_BLOCK_BYTES)
     if not inflater.eof:
-        raise AvroDamaged("a block is cut off or too large")
+        raise AvroDamaged("a block is truncated or too large")
     return found
 
 
@@ -178,7 +178,7 @@ def _union(choices: list[_Read]) -> _Read:
 
 
 def _counts(cursor: _Cursor) -> Iterator[int]:
-    """Numbers of items in each block of an array or map."""
+    """Number of items in each block of an array or map."""
     while count := cursor.long():
         if count < 0:
             count = -count

@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Hashed:
-    """A file that was read to its end. ``side`` tells whether Hadoop's checksums fit, None where there are none."""
+    """A file that was read to its end. ``side`` is whether Hadoop's checksums match, None if there are none."""
 
     path: str
     size_bytes: int
@@ -35,7 +35,7 @@ def hash_file(storage: Storage, path: str, *, with_side: bool) -> Hashed | None:
     """Read a file to its end; None if it is gone.
 
     Args:
-        with_side: compare with Hadoop's checksum file too, where there is one.
+        with_side: also compare with Hadoop's checksum file, if there is one.
     """
     side = _read_side(storage, path) if with_side else None
     sums = None if side is None else _Sums(side)
@@ -62,12 +62,12 @@ def _read_side(storage: Storage, path: str) -> bytes | None:
 
 
 def has_sides(storage: Storage) -> bool:
-    """Whether Hadoop keeps checksum files on this storage; HDFS has its own below."""
+    """Whether Hadoop keeps checksum files on this storage; HDFS has its own checksums."""
     return storage.root_uri.startswith("file:")
 
 
 class _Sums:
-    """Compares chunks with a checksum file: a magic, bytes a sum, then CRC-32 of each such piece."""
+    """Compares chunks with a checksum file: a magic, bytes per checksum, then the CRC-32 of each such piece."""
 
     def __init__(self, side: bytes) -> None:
         self._known = side[:4] == _SIDE_MAGIC and len(side) >= 8
@@ -88,6 +88,6 @@ class _Sums:
 
 
 def in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """What a function gives for each, in order; storage and hashing both let other threads run meanwhile."""
+    """Results of a function for each item, in order; storage and hashing both release the interpreter's lock."""
     with ThreadPoolExecutor(THREADS) as pool:
         yield from pool.map(function, items)

@@ -1,4 +1,4 @@
-"""What a check found: which thing is not what it must be, named as exactly as is known."""
+"""What a check found: things that are wrong, named as exactly as possible."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What is wrong, as a stable code."""
+    """The kind of a finding, as a stable code."""
 
     FILE_MISSING = "file_missing"
     FILE_SIZE = "file_size"
@@ -26,14 +26,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong. What is not known, or does not apply, is empty.
+    """One thing that is wrong. Fields that are unknown, or do not apply, are empty.
 
     Attributes:
         path: file below the archive's root.
-        table: ``code.commits`` and the like.
+        table: full name, such as ``code.commits``.
         oid: hexadecimal.
-        nights: that read the file, by name; empty if only the current state does.
-        count: how many objects it stands for, of which ``oid`` is an example.
+        nights: names of the nights that read the file; empty if only the current state does.
+        count: number of objects that it stands for; ``oid`` is an example of them.
     """
 
     kind: Kind

@@ -1,8 +1,8 @@
-"""Checksums of the archive's files, and copies of those that nothing could bring back.
+"""Checksums of the archive's files, and copies of irreplaceable ones.
 
-Iceberg keeps neither. A recording is one Parquet file, ``checksums/TIME-SHA256.parquet``, that is never changed and
-whose name has its own checksum; a row is a file of the archive: path, size, SHA-256 and, of what is small and cannot be
-fetched or computed again, the bytes. Any number of writers may add recordings.
+Iceberg keeps neither. A recording is one Parquet file, ``checksums/TIME-SHA256.parquet``, that never changes and whose
+name has its own checksum. A row is a file of the archive: path, size, SHA-256 and, if the file is small and cannot be
+fetched or computed again, its bytes. Any number of writers may add recordings.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _NAME = re.compile(r"\d{8}T\d{12}-([0-9a-f]{64})\.parquet$")
 _STATE = b"pipeline.state"
 BATCH_ROWS = 65_536
 MERGED_BYTES = 8 << 20
-"""A recording of this size stays as it is."""
+"""A recording of this size stays unchanged."""
 
 PART_BYTES = 64 << 20
-"""Of copies that become one row group."""
+"""Bytes of copies per row group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What is known of a file; ``copy`` are its bytes, None where none are kept or none were asked for."""
+    """The record of a file; ``copy`` holds its bytes, None if they are not kept or were not asked for."""
 
     path: str
     size_bytes: int
@@ -46,7 +46,7 @@ class Recorded:
 
 @dataclass(slots=True)
 class Ledger:
-    """All recordings. Of two that speak of one path the later counts."""
+    """All recordings. If two have the same path, the later one counts."""
 
     entries: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ def recordings(storage: Storage) -> list[str]:
 
 
 def read_ledger(storage: Storage) -> Ledger:
-    """All that was recorded, without copies: about 300 bytes of memory a file."""
+    """All records, without copies: about 300 bytes of memory per file."""
     ledger = Ledger(names=recordings(storage))
     for path in ledger.names:
         try:
@@ -73,7 +73,7 @@ def read_ledger(storage: Storage) -> Ledger:
 
 
 def copies(storage: Storage, paths: Iterable[str]) -> dict[str, bytes]:
-    """The bytes of those of some files that a copy is kept of; each is what its checksum says."""
+    """The bytes of those files that have a copy; each matches its checksum."""
     wanted, found = set(paths), dict[str, bytes]()
     for recording in reversed(recordings(storage) if wanted else []):
         try:
@@ -89,7 +89,7 @@ def copies(storage: Storage, paths: Iterable[str]) -> dict[str, bytes]:
 
 
 def copies_where(storage: Storage, wanted: Callable[[str, bytes], bool]) -> dict[str, bytes]:
-    """The copies, by path, of which path and bytes are as wanted and that the ledger as a whole agrees with.
+    """The copies, by path, whose path and bytes are wanted and that match the ledger as a whole.
 
     Reads all copies.
     """
@@ -108,11 +108,11 @@ def _copied(storage: Storage, recording: str, wanted: set[str]) -> Iterator[Reco
 
 
 def rows_of(file: pq.ParquetFile, groups: Sequence[int] | None = None, *, copied: bool = True) -> Iterator[Recorded]:
-    """The rows of a recording; a copy that is not what its checksum says is left out.
+    """The rows of a recording; a copy that does not match its checksum is left out.
 
     Args:
-        groups: of rows; None for all.
-        copied: with copies.
+        groups: row groups; None for all.
+        copied: include copies.
     """
     for batch in file.iter_batches(64, row_groups=groups, columns=SCHEMA.names if copied else SCHEMA.names[:-1]):
         for row in batch.to_pylist():
@@ -122,9 +122,9 @@ def rows_of(file: pq.ParquetFile, groups: Sequence[int] | None = None, *, copied
 
 
 def mend_recordings(storage: Storage) -> list[str]:
-    """Record anew what can still be read of damaged recordings and no later one speaks of, and delete these; which.
+    """Record again what is still readable in damaged recordings and in no later one; delete these, return their paths.
 
-    What nothing could be read of is recorded by the next check, as it then is.
+    The next check records files without a readable record, as they are then.
     """
     damaged = {finding.path for finding in read_ledger(storage).findings}
     for path in sorted(damaged, reverse=True):
@@ -143,7 +143,7 @@ def _paths_if_whole(storage: Storage, recording: str) -> list[str]:
 
 
 def _readable(storage: Storage, recording: str) -> Iterator[Recorded]:
-    """Rows of the row groups that can be read, if need be without copies: pages have checksums of their own."""
+    """Rows of the readable row groups, if necessary without copies: pages have checksums of their own."""
     try:
         with open_parquet_file(storage, recording) as file:
             groups = file.num_row_groups
@@ -161,7 +161,7 @@ def _readable(storage: Storage, recording: str) -> Iterator[Recorded]:
 
 
 def last_state(storage: Storage) -> dict[str, object]:
-    """What the newest recording that keeps a state says; empty without one."""
+    """The state in the newest recording that has one; empty if there is none."""
     for path in reversed(recordings(storage)):
         try:
             with open_parquet_file(storage, path) as file:
@@ -175,10 +175,10 @@ def last_state(storage: Storage) -> dict[str, object]:
 
 
 def add_recording(storage: Storage, rows: Iterable[Recorded], state: Mapping[str, object] | None = None) -> str | None:
-    """Write a recording; its path, None when there was nothing to say.
+    """Write a recording; return its path, None if there is nothing to record.
 
     Args:
-        state: how far whoever records has come; what ``last_state`` gives next time.
+        state: the progress of the recorder, which ``last_state`` returns next time.
     """
     schema = SCHEMA if state is None else SCHEMA.with_metadata({_STATE: json.dumps(state).encode()})
     sink = pa.BufferOutputStream()
@@ -200,13 +200,13 @@ def add_recording(storage: Storage, rows: Iterable[Recorded], state: Mapping[str
 
 
 def tidy(storage: Storage, live: Container[str], most: int) -> int:
-    """Drop files that are gone from recordings, with their copies, and make one of many small recordings.
+    """Drop deleted files from recordings, with their copies, and merge small recordings; return how many were replaced.
 
-    A reader finds the old ones, the new ones or both, which say the same. How many recordings were replaced.
+    A reader finds the old ones, the new ones or both; they agree.
 
     Args:
         live: paths that are kept.
-        most: small recordings that are left alone.
+        most: number of small recordings that are left alone.
     """
     ledger = read_ledger(storage)
     if ledger.findings:
@@ -222,7 +222,7 @@ def tidy(storage: Storage, live: Container[str], most: int) -> int:
 
 
 def forget(storage: Storage, gone: Callable[[str], bool], uncopied: Callable[[str], bool]) -> None:
-    """Drop files from all recordings, and of others the copies: what was taken down must not come back from here."""
+    """Drop some files from all recordings, and copies of others: what was taken down must not come back from here."""
     mend_recordings(storage)
     ledger = read_ledger(storage)
     for path in ledger.names:
@@ -249,7 +249,7 @@ def _replace(
     live: Container[str],
     uncopied: Callable[[str], bool] = _keep_all,
 ) -> None:
-    """Put one recording in the place of some, with what the ledger as a whole says of their files."""
+    """Replace some recordings with one that has the whole ledger's records of their files."""
     kept: dict[str, Recorded] = {}
     for path in recordings_:
         with open_parquet_file(storage, path) as file:
@@ -293,7 +293,7 @@ def _check_name(storage: Storage, path: str) -> None:
         for chunk in iter(lambda: stream.read(1 << 20), b""):
             found.update(chunk)
     if found.hexdigest() != match[1]:
-        raise StoredFileDamaged(path, "it is not what its name says")
+        raise StoredFileDamaged(path, "it does not match the checksum in its name")
 
 
 def _batches(storage: Storage, path: str, columns: list[str]) -> Iterator[pa.RecordBatch]:

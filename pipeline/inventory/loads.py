@@ -1,4 +1,4 @@
-"""What is not Iceberg's: ``archive.json``, ``runs/`` and ``results/``; is it readable, and does it agree?"""
+"""Files outside Iceberg: checks that ``archive.json``, ``runs/`` and ``results/`` are readable and agree."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _BATCH_ROWS = 1024
 
 @dataclass(frozen=True, slots=True)
 class LoadFiles:
-    """A load that was begun: its files, landings and quarantine apart, and those manifests that can be read.
+    """A started load: its files (without landings and quarantine) and its readable manifests.
 
-    Where the audit came to a verdict on a bucket, its manifest is the one that stands.
+    If the audit reached a verdict on a bucket, the verdict's manifest counts.
     """
 
     load: Load
@@ -42,7 +42,7 @@ class LoadFiles:
     findings: tuple[Finding, ...]
 
     def landed(self) -> Iterator[tuple[str, LandedFile, int]]:
-        """What the manifests name: where Publish moves it, what they say of it, and its bucket."""
+        """Files in the manifests: the path to which Publish moves each, its record, and its bucket."""
         for manifest in self.manifests:
             for file in manifest.files:
                 if file.rows:
@@ -107,23 +107,23 @@ def _against_plan(storage: Storage, load: Load, have: set[int], published: bool)
         document = json.loads(storage.read(load.plan))
         planned = {int(bucket) for bucket in document["buckets"]}
     except (FileMissing, ValueError, KeyError, TypeError, AttributeError):
-        yield Finding(Kind.FILE_UNREADABLE, "it does not say which buckets to fetch", load.plan)
+        yield Finding(Kind.FILE_UNREADABLE, "it does not list the buckets to fetch", load.plan)
         return
     if document.get("load") != load.name:
         yield Finding(Kind.LOAD_DISAGREES, f"it is the plan of load {document.get('load')}", load.plan)
     for bucket in sorted(have - planned):
-        yield Finding(Kind.LOAD_DISAGREES, "a manifest of a bucket that the plan does not have", load.manifest(bucket))
+        yield Finding(Kind.LOAD_DISAGREES, "a manifest of a bucket that is not in the plan", load.manifest(bucket))
     for bucket in sorted(planned - have) if published else ():
         problem = "the manifest of a bucket of a published load is gone or cannot be read"
         yield Finding(Kind.LOAD_DISAGREES, problem, load.manifest(bucket), bucket=bucket)
 
 
 def check_unpublished(storage: Storage, found: LoadFiles) -> Iterator[Finding]:
-    """Whether plan and landed files of a load that is still under way are what they must be."""
+    """Check the plan and the landed files of a load that is still under way."""
     for path in found.paths:
         hashed = hash_file(storage, path, with_side=True)
         if hashed is not None and hashed.side is False:
-            problem_ = "it and Hadoop's checksum file beside it do not agree"
+            problem_ = "it and Hadoop's checksum file beside it disagree"
             yield Finding(Kind.FILE_CHECKSUM, problem_, path)
         elif path.endswith(".parquet"):
             try:
@@ -140,18 +140,18 @@ def check_unpublished(storage: Storage, found: LoadFiles) -> Iterator[Finding]:
 
 
 def _landed(storage: Storage, final: str, said: LandedFile, bucket: int) -> Finding | None:
-    """Publish may have moved the file already."""
+    """Check one landed file, which Publish may already have moved."""
     for path in (said.path, final):
         found = hash_file(storage, path, with_side=False)
         if found is not None:
             if (found.size_bytes, found.sha256.hex()) == (said.size_bytes, said.sha256):
                 return None
-            return Finding(Kind.FILE_CHECKSUM, "it is not what its manifest says", path, f"code.{said.table}", bucket)
+            return Finding(Kind.FILE_CHECKSUM, "it does not match its manifest", path, f"code.{said.table}", bucket)
     return Finding(Kind.FILE_MISSING, "a landed file is gone", said.path, f"code.{said.table}", bucket)
 
 
 def check_documents(storage: Storage) -> Iterator[Finding]:
-    """``archive.json``, and the lineage of results."""
+    """Check ``archive.json`` and the lineage of results."""
     findings: list[Finding] = []
     _parsed(findings, ARCHIVE, lambda path: ArchiveInfo.model_validate_json(storage.read(path)))
     for path in result_documents(storage):

@@ -1,4 +1,4 @@
-"""Every file that a table names, from its metadata down: read as files, so that damage is named and passed by."""
+"""Every file that a table names, from its metadata down: read as files, so that damage is reported and skipped."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from pipeline.storage.paths import side_path
 _VERSION = re.compile(r"v(\d+)\.metadata\.json")
 HINT = "version-hint.text"
 _DELETED = 2
-"""Status of a manifest's entry that says that a file is there no more."""
+"""Status of a manifest's entry whose file is deleted."""
 
 T = TypeVar("T")
 
 
 class Role(StrEnum):
-    """What a file is to its table."""
+    """The role of a file in its table."""
 
     METADATA = "metadata"
     OLDER_METADATA = "older metadata"
@@ -40,7 +40,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NamedFile:
-    """A file that a table names. ``size_bytes`` is None where nothing tells, ``groups`` of rows are 0 then."""
+    """A file that a table names. If its size is unknown, ``size_bytes`` is None and ``groups`` (row groups) is 0."""
 
     path: str
     table: str
@@ -52,7 +52,7 @@ class NamedFile:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot as the metadata have it."""
+    """A snapshot as in the metadata."""
 
     id: int
     sequence: int
@@ -61,7 +61,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest as manifest lists have it, and what it names; ``sequence`` is that of the commit that wrote it."""
+    """A manifest as in manifest lists, and its files; ``sequence`` is that of the commit that wrote it."""
 
     file: NamedFile
     sequence: int
@@ -71,11 +71,11 @@ class Manifest:
 
 @dataclass(slots=True)
 class TableFiles:
-    """One table, as far as it can be read; what cannot is in ``findings``.
+    """One table, as far as it can be read; ``findings`` has the rest.
 
     Attributes:
-        folder: below the archive's root.
-        older: versions of the metadata before the current one that it still names.
+        folder: path below the archive's root.
+        older: earlier versions of the metadata that the current one still names.
         of: the manifests of each snapshot.
     """
 
@@ -115,14 +115,14 @@ class TableFiles:
                 yield from self.manifests[path].files
 
     def tags_at(self) -> dict[int, list[str]]:
-        """Snapshots that have tags, with these."""
+        """Tagged snapshots with their tags."""
         found: dict[int, list[str]] = {}
         for tag, snapshot in self.tags.items():
             found.setdefault(snapshot, []).append(tag)
         return found
 
     def nights_of(self, path: str) -> tuple[str, ...]:
-        """Nights, by name, that cannot be read without a file."""
+        """Names of the nights that cannot be read without a file."""
         nights = {tag.removeprefix(NIGHT_TAG): at for tag, at in self.tags.items() if tag.startswith(NIGHT_TAG)}
         return tuple(sorted(night for night, at in nights.items() if at in self.snapshots and self._needs(at, path)))
 
@@ -135,7 +135,7 @@ class TableFiles:
 
 
 def table_folders(storage: Storage) -> dict[str, str]:
-    """The tables of an archive, ``code.commits`` and the like, with their folders."""
+    """The folders of an archive's tables, by full name such as ``code.commits``."""
     return {
         f"{namespace.path.rpartition('/')[2]}.{table.path.rpartition('/')[2]}": table.path
         for namespace in storage.list(WAREHOUSE)
@@ -146,11 +146,11 @@ def table_folders(storage: Storage) -> dict[str, str]:
 
 
 ReadFile = Callable[[str], bytes]
-"""A whole file by its path; may know a copy of one that is damaged."""
+"""Reads a whole file by its path; may return the copy of a damaged one."""
 
 
 def newest_metadata(storage: Storage, folder: str) -> tuple[int, str] | None:
-    """Number and path of the newest version of a table's metadata, which is the current one."""
+    """Number and path of the newest, which is the current, version of a table's metadata."""
     versions = [
         (int(match[1]), entry.path)
         for entry in storage.list(f"{folder}/metadata")
@@ -165,8 +165,8 @@ def read_table(
     """Everything that a table names, as far as it can be read.
 
     Args:
-        read: gives files; the storage's own if None.
-        since: look only into manifests that commits after this sequence number wrote; None for all.
+        read: reads a file; the storage's own function if None.
+        since: read only manifests that commits after this sequence number wrote; None for all.
     """
     table = TableFiles(name, folder)
     newest = newest_metadata(storage, folder)
@@ -185,13 +185,13 @@ def read_table(
 
 
 def _guarded(table: TableFiles, path: str, action: Callable[[str], T]) -> T | None:
-    """What reading a file gives; None, and a finding, if it is damaged or gone."""
+    """The result of reading a file; None, and a finding, if it is damaged or gone."""
     try:
         return action(path)
     except FileMissing:
         table.findings.append(Finding(Kind.FILE_MISSING, "the file is gone", path, table.name))
     except (CheckFailed, KeyError, TypeError, ValueError, AttributeError) as error:
-        why = str(error) if isinstance(error, CheckFailed) else f"it does not say what it must: {error!r}"
+        why = str(error) if isinstance(error, CheckFailed) else f"its content is invalid: {error!r}"
         table.findings.append(Finding(Kind.FILE_UNREADABLE, why[:300], path, table.name))
     return None
 
@@ -217,7 +217,7 @@ def _metadata(storage: Storage, table: TableFiles, data: bytes) -> bool:
 
 
 def _check_hint(storage: Storage, table: TableFiles, version: int) -> None:
-    """Iceberg goes on from the hint, which is written after a commit, to newer versions; garbage may stop it."""
+    """The hint is written after a commit; from it, Iceberg searches for newer versions. A bad hint may stop it."""
     path = f"{table.folder}/metadata/{HINT}"
     try:
         said = storage.read(path)
@@ -251,7 +251,7 @@ def _manifests(
 def _entries(
     storage: Storage, table: str, data: bytes, since: int
 ) -> tuple[tuple[NamedFile, ...], tuple[NamedFile, ...]]:
-    """The live files of a manifest, and those of them that commits after a sequence number added."""
+    """The live files of a manifest, and those among them that commits after a sequence number added."""
     live, new = [], []
     for row in read_avro(data):
         if row["status"] == _DELETED:

@@ -1,4 +1,4 @@
-"""What a run has written, put on record when it ends: cost follows what changed, not what the archive holds."""
+"""Records the files of a run when it ends, at a cost in proportion to what changed, not to the size of the archive."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ logger = logging.getLogger(__name__)
 COPIED_TABLES = frozenset(
     {"code.refs", "code.visits", "code.origins", "results.runs", "code.takedowns", "code.opt_outs"}
 )
-"""What their data files say is said nowhere else, and no origin will say it again."""
+"""Tables whose rows exist nowhere else, and that no origin can provide again."""
 
 TOLD_TABLES = frozenset({"code.origins", "code.takedowns", "code.opt_outs"})
-"""What people tell us, beside nights."""
+"""Tables that people change, outside nights."""
 
 MOST_COPIED_BYTES = 8 << 20
 """Iceberg's own size of a manifest. A larger file has no copy."""
 
 MOST_RECORDINGS = 32
-"""Small recordings that are left alone."""
+"""Number of small recordings that are left alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What was put on record; ``read_bytes`` had to be read back for it."""
+    """What was recorded; ``read_bytes`` had to be read back for it."""
 
     files: int
     read_bytes: int
@@ -45,7 +45,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file to put on record, with what is known of its bytes: size and SHA-256, as whoever uploaded it found them."""
+    """A file to record; ``known`` is its size and SHA-256 if its uploader computed them."""
 
     path: str
     keep_copy: bool
@@ -53,15 +53,15 @@ class Wanted:
 
 
 def keeps_copy(file: NamedFile) -> bool:
-    """Whether the ledger has the bytes of a file: of all that says what others are, and of what cannot be had again."""
+    """Whether the ledger keeps the bytes of a file: those of all metadata, and of irreplaceable data files."""
     return file.role is not Role.DATA or file.table in COPIED_TABLES
 
 
 def record_changes(storage: Storage) -> Recording:
-    """Put on record what tables and loads have got since the last recording.
+    """Record what tables and loads have gained since the last recording.
 
-    An archive that never recorded begins with what came after its night before the last one; the rest is recorded by
-    the first ``fsck``. Files that are damaged or gone are left to ``fsck``.
+    An archive that never recorded starts after its last night but one; the first ``fsck`` records the rest. Damaged or
+    missing files are left to ``fsck``.
     """
     began = time.monotonic()
     state = last_state(storage)
@@ -85,7 +85,7 @@ def record_changes(storage: Storage) -> Recording:
 
 
 def record_told(storage: Storage) -> None:
-    """The same of the tables that people change at any time, and of nothing else.
+    """The same, only for the tables that people change at any time.
 
     Needs no lease, and reads back no file that a running night has landed.
     """
@@ -99,7 +99,7 @@ def record_told(storage: Storage) -> None:
 
 
 def keep_record(storage: Storage, record: Callable[[Storage], object] = record_changes) -> None:
-    """Record after work that is done: a failure here undoes nothing, the next time does the rest."""
+    """Record after finished work: a failure here undoes nothing, the next recording does the rest."""
     try:
         record(storage)
     except PipelineError as error:
@@ -112,7 +112,7 @@ def _of_tables(
     before: Mapping[str, Any],
     landed: Mapping[str, tuple[int, bytes]],
 ) -> tuple[dict[str, Wanted], dict[str, Any]]:
-    """What tables have got since they were as ``before``, by path; and how they are now."""
+    """What tables have gained since ``before``, by path; and their state now."""
     wanted, now = {}, {}
     for name, folder in folders.items():
         table = _changed(storage, name, folder, before.get(name))
@@ -124,7 +124,7 @@ def _of_tables(
 
 
 def recorded(storage: Storage, wanted: Iterable[Wanted]) -> Iterator[Recorded]:
-    """Each file with its checksum, and its bytes if they are kept; one that is gone meanwhile is left out."""
+    """Each file with its checksum, and its bytes if they are kept; files that are gone are left out."""
     yield from (row for row in in_threads(lambda item: _recorded(storage, item), wanted) if row is not None)
 
 
@@ -153,7 +153,7 @@ def _changed(storage: Storage, name: str, folder: str, before: Mapping[str, Any]
 
 
 def _new_files(table: TableFiles, before: Mapping[str, Any] | None) -> Iterator[NamedFile]:
-    """What the commits that were looked into have written, and the versions of the metadata since."""
+    """Files that the inspected commits have written, and the versions of the metadata since."""
     versions = [*table.older, table.metadata]
     last = None if before is None else before.get("metadata")
     for path in versions[versions.index(last) + 1 :] if last in versions else versions:
@@ -183,9 +183,9 @@ def _documents(storage: Storage, loads: Iterable[LoadFiles], *, first: bool) -> 
 
 
 def tidy_recordings(storage: Storage) -> int:
-    """Drop what is gone from the recordings, and make one of many small ones; how many were replaced.
+    """Drop deleted files from the recordings, and merge small ones; return how many were replaced.
 
-    Files of runs that do not exist any more are of no use to anybody, and a copy of what was taken down must not stay.
+    Records of deleted runs are useless, and a copy of what was taken down must not stay.
     """
     live = {ARCHIVE, *result_documents(storage)}
     for name, folder in table_folders(storage).items():
@@ -198,12 +198,12 @@ def tidy_recordings(storage: Storage) -> int:
 
 
 def record_takedown(storage: Storage, scrubbed: Sequence[str], buckets: Collection[int]) -> None:
-    """Take what was taken down out of the recordings, so that no repair brings it back; record what stands there now.
+    """Remove what was taken down from the recordings, so that no repair brings it back; record the files as they are.
 
     Args:
-        scrubbed: files and folders of ``runs/`` that were changed or deleted, or some of them after a kill.
-        buckets: whose plans of origins are gone, and whose data files of ``origins``, ``visits`` and ``refs`` held
-            something of it.
+        scrubbed: files and folders of ``runs/`` that were changed or deleted; only some of them after a kill.
+        buckets: buckets whose plans of origins are gone, and whose data files of ``origins``, ``visits`` and ``refs``
+            held some of it.
     """
     folders = tuple(f"{path}/" for path in scrubbed)
     places = tuple(f"/bucket={bucket}/" for bucket in buckets)

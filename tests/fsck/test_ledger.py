@@ -50,7 +50,7 @@ def test_what_can_be_read_is_recorded_anew(storage: Storage, monkeypatch: pytest
     before = read_ledger(storage).entries
     damage_copy(storage, damaged, PATHS[1])
     finding = Finding(Kind.FILE_CHECKSUM, "damaged", damaged)
-    assert put_back(storage, [finding], lambda: None) == [f"{damaged}: what can be read of it is recorded anew"]
+    assert put_back(storage, [finding], lambda: None) == [f"{damaged}: its readable part is recorded again"]
     after = read_ledger(storage)
     assert after.findings == []
     assert after.entries == before

@@ -335,7 +335,7 @@ def test_a_repair_leaves_out_a_network_that_spark_cannot_derive(
     with monkeypatch.context() as patch:
         patch.setattr(derive_module, "replace_files", refuse)
         done = rebuild(without_lease(spark), storage, 1, ())
-    assert "derived anew for 1 origins" in done[0]
+    assert "derived again for 1 origins" in done[0]
     assert "odd data" in done[1]
     assert (paths(spark, well.url), paths(spark, sick.url)) == ({"a.py": "file"}, {})
     later = night_of(storage, 3)
