@@ -1,4 +1,4 @@
-"""A run: the archive is ours for a while, with one lease and one scratch folder."""
+"""A run: it holds the archive for a while, with one lease and one scratch folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipeline.workplace import Workplace
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
-"""Pause between two looks at a lease that somebody else has."""
+"""Pause between two looks at a lease that another run holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +34,8 @@ class Run(Workplace):
     """One run. Hashes by identity.
 
     Attributes:
-        check_lease: raises ``LeaseLost`` when this run may write no more.
-        scratch: local folder of this run, which exists.
+        check_lease: raises ``LeaseLost`` if this run may no longer write.
+        scratch: local folder of this run; it exists.
     """
 
     run_id: str
@@ -43,27 +43,27 @@ class Run(Workplace):
     scratch: Path
 
     def writer(self) -> Writer:
-        """Opens tables for writing, as long as this run holds the lease."""
+        """A writer that opens tables as long as this run holds the lease."""
         return Writer(self.spark(), self.check_lease)
 
 
 def new_run_id() -> str:
-    """Sorts by time, names the host and process, and is never used twice."""
+    """A unique id that sorts by time and names the host and process."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
 
 
 def nobody(purpose: str) -> bool:
-    """Wait for no holder."""
+    """Do not wait for any holder."""
     return False
 
 
 @contextmanager
 def hold(place: Workplace, purpose: str, wait_for: Callable[[str], bool] = nobody) -> Iterator[Run]:
-    """Take the lease for the block.
+    """Hold the lease while the block runs.
 
     Args:
-        purpose: what for, as others are shown it.
-        wait_for: given another holder's purpose, whether to wait until that one lets go.
+        purpose: the purpose of the run, shown to others.
+        wait_for: given another holder's purpose, whether to wait until that holder releases the lease.
 
     Raises:
         ArchiveHeld: another run holds the archive.
@@ -88,14 +88,14 @@ def _lease(place: Workplace, owner: Owner, wait_for: Callable[[str], bool]) -> L
             if not wait_for(record.purpose):
                 raise
             if held.holder != waited_for:
-                logger.warning("the archive is held by %s; waiting for it to let go", held.holder)
+                logger.warning("the archive is held by %s; waiting for its release", held.holder)
                 waited_for = held.holder
-            threading.Event().wait(LOOK_EVERY_S)  # nothing tells when a file on shared storage goes
+            threading.Event().wait(LOOK_EVERY_S)  # shared storage does not report deletions
 
 
 @contextmanager
 def without_lease(place: Workplace) -> Iterator[Run]:
-    """A run that only helps to fetch, or writes nothing but results of jobs; its lease check always fails."""
+    """A run that only helps to fetch, or only writes results of jobs; its lease check always fails."""
     run_id = new_run_id()
     with scratch_folder(place.config, run_id) as scratch:
         yield Run(place.config, place.storage, run_id, _never_ours, scratch)
@@ -107,7 +107,7 @@ def _never_ours() -> None:
 
 @contextmanager
 def scratch_folder(config: Config, run_id: str) -> Iterator[Path]:
-    """A folder of this run's own, gone afterwards; what runs that were killed left goes before."""
+    """A folder of this run, deleted afterwards; leftovers of killed runs are deleted first."""
     with locked_folder(config.fetch.scratch_folder, run_id) as locked:
         scratch = locked / "run"  # fetch tasks lock the folder that they are given
         scratch.mkdir()

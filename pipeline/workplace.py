@@ -1,4 +1,4 @@
-"""What every command and every run works with: the configuration, the storage, and one Spark session."""
+"""What every command and run works with: the configuration, the storage, and one Spark session."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.storage.interface import Storage
 from pipeline.tables.session import open_session
 
 APP = "pipeline"
-"""How Spark's pages name us."""
+"""Our name on Spark's pages."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class Workplace:
         """The archive, which must exist.
 
         Raises:
-            NoArchive, ArchiveFormatUnknown: as they say.
+            NoArchive, ArchiveFormatUnknown: there is no archive, or its format is unknown.
         """
         return open_archive(self.storage)
 
@@ -35,5 +35,5 @@ class Workplace:
         return open_session(self.config.spark, self.storage.root_uri, APP)
 
     def spark_for_metadata(self) -> SparkSession:
-        """A session inside this process, whatever the cluster; enough to look at tables."""
+        """A session inside this process, whatever the configured cluster; enough to look at tables."""
         return open_session(self.config.spark.here(), self.storage.root_uri, APP)

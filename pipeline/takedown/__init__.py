@@ -1,1 +1,1 @@
-"""Takedowns: gone for readers at once, from the files soon, and for ever."""
+"""Takedowns: hidden from readers at once, removed from the files soon, and gone for ever."""

@@ -1,4 +1,4 @@
-"""What rows of which table a takedown is about. Pure decisions on Arrow batches."""
+"""The rows of each table that a takedown removes. Pure decisions on Arrow batches."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ KEY_COLUMNS = {
     "origins": ("network", "url"),
     "blobs": ("network", "oid", "stored"),
 }
-"""What of a table tells whether a row is doomed. No reader of it opens content."""
+"""Columns of a table that determine whether a row is doomed. Reading them opens no content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doomed:
-    """Rows that are to be in no file any more.
+    """Rows to remove from all files.
 
     Attributes:
-        urls: of origins, by their networks.
-        networks: of which every object goes.
+        urls: URLs of origins, by their networks.
+        networks: networks that lose every object.
         objects: ids by network.
-        marked: ids by network, too; of these the row in ``blobs`` stays and says that the bytes were taken down.
-        buckets: that any of it is in.
+        marked: ids by network whose row in ``blobs`` stays and says that the bytes were taken down.
+        buckets: buckets that hold any of these rows.
     """
 
     urls: Mapping[int, frozenset[str]] = field(default_factory=dict)
@@ -42,13 +42,13 @@ class Doomed:
     buckets: frozenset[int] = frozenset()
 
     def where(self, table: str) -> frozenset[int]:
-        """Networks that the table may have doomed rows of."""
+        """Networks that may have doomed rows in the table."""
         if table in BY_ORIGIN:
             return frozenset(self.urls)
         return self.networks | frozenset(self.objects) | frozenset(self.marked)
 
     def rows(self, table: str, keys: pa.RecordBatch | pa.Table) -> pa.BooleanArray | pa.ChunkedArray:
-        """Which rows go, or in ``blobs`` are to be marked, told by the columns of ``KEY_COLUMNS``; never null."""
+        """Which rows go or, in ``blobs``, must be marked, from the columns of ``KEY_COLUMNS``; never null."""
         network, name = (keys.column(column) for column in KEY_COLUMNS[table][:2])
         if table in BY_ORIGIN:
             found = _among(network, name, self.urls, pa.string())
@@ -63,7 +63,7 @@ class Doomed:
         return pc.fill_null(found, False)
 
     def to_mark(self, table: str, keys: pa.RecordBatch | pa.Table) -> pa.BooleanArray | pa.ChunkedArray:
-        """Which rows of ``blobs`` stay with another word in ``stored``; those that have it already are left alone."""
+        """Which rows of ``blobs`` stay with a new value of ``stored``; rows that already have it are left alone."""
         network, name = keys.column("network"), keys.column("oid")
         found = _among(network, name, self.marked, pa.binary())
         if table != "blobs":

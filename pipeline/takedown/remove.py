@@ -1,8 +1,8 @@
-"""Rewrite the data files that hold doomed rows, in the tables and in every night that is kept, each file once.
+"""Rewrites the data files that hold doomed rows, in the tables and in every kept night, each file once.
 
-A file F that holds such rows gets a successor without them, which takes its place in all snapshots that have F: in the
-current one, and in those that nights are tags of, for which new ones are made. So nothing that anybody finds names F
-any more, and it goes with the old snapshots, when ``snapshot_age_s`` has passed.
+A file F with such rows gets a successor without them, which replaces it in all snapshots that have F: in the current
+one, and in those of nights, for which new snapshots are made. So no snapshot that a reader can find names F any more,
+and F goes with the old snapshots once ``snapshot_age_s`` has passed.
 
 Deletion vectors count rows of a file, so a snapshot that has one for F gets a successor of its own, which lacks the
 vector's rows as well.
@@ -36,7 +36,7 @@ from pipeline.takedown.rewrite_file import Source, doomed_rows, write_without
 log = logging.getLogger(__name__)
 
 PREFIX = "takedown-"
-"""Names of successors begin so."""
+"""Prefix of the names of successors."""
 
 ATTEMPTS = 5
 _THREADS = 8
@@ -46,14 +46,14 @@ _BUCKET = re.compile(r"/bucket=(\d+)/")
 
 @dataclass(frozen=True, slots=True)
 class RemovedRows:
-    """What was done to one table.
+    """The rewrite of one table.
 
     Attributes:
-        snapshots: that were made anew, the current one among them.
-        files: that held doomed rows; ``before_bytes`` are theirs.
-        rows: of them that were doomed.
-        written: successors; ``after_bytes`` are theirs.
-        scanned: files whose ids were read.
+        snapshots: number of replaced snapshots, including the current one.
+        files: number of files that held doomed rows; ``before_bytes`` are theirs.
+        rows: number of doomed rows in them.
+        written: number of successors; ``after_bytes`` are theirs.
+        scanned: number of files whose ids were read.
     """
 
     table: str
@@ -67,25 +67,25 @@ class RemovedRows:
 
 
 def remove_rows(writer: Writer, storage: Storage, doomed: Doomed, *, scratch: Path) -> list[RemovedRows]:
-    """Take doomed rows out of all tables and nights; tables without any are missing. One commit a table.
+    """Remove doomed rows from all tables and nights; tables without any are missing. One commit per table.
 
-    May be called again after a kill at any point, and then does what is left.
+    May be called again after a kill at any point; it then does the rest.
 
     Args:
-        scratch: a local folder, which need not exist.
+        scratch: a local folder; need not exist.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     done = []
-    for table in reversed(ALL):  # what makes a row findable goes first
+    for table in reversed(ALL):  # rows that make others findable go first
         found = _remove(writer, storage, table, doomed, scratch)
         if found is not None:
-            log.info("%s: %d rows taken out of %d files, in %d snapshots", *found_words(found))
+            log.info("%s: %d rows removed from %d files, in %d snapshots", *found_words(found))
             done.append(found)
     return done
 
 
 def found_words(found: RemovedRows) -> tuple[str, int, int, int]:
-    """What is told of a table."""
+    """The figures that are reported per table."""
     return found.table, found.rows, found.files, found.snapshots
 
 
@@ -106,7 +106,7 @@ def _remove(
             except FilesChanged:
                 if attempt == ATTEMPTS - 1:
                     raise
-                log.info("%s was changed by somebody else meanwhile; once more", table.name)
+                log.info("%s was changed by another run; trying again", table.name)
     return None
 
 
@@ -168,7 +168,7 @@ class _TableWork:
         return SnapshotRewrite(snapshot, tuple(gone), tuple(file for file in new if file is not None))
 
     def _successor(self, iceberg: MaintainedTable, file: LiveFile) -> JavaObject | None:
-        """Iceberg's record of what stands in a file's place; None if no row of it stays. Written once."""
+        """Iceberg's record of a file's successor, which is written once; None if no row stays."""
         key = (file.uri, ",".join(f"{d.location()}@{d.contentOffset()}" for d in file.deletes))
         if key not in self.successors:
             self.successors[key] = self._write(iceberg, file)
@@ -211,7 +211,7 @@ class _TableWork:
 
 
 def bucket_of_path(path: str) -> int:
-    """The bucket of a data file, which its path names."""
+    """The bucket in the path of a data file."""
     match = _BUCKET.search(path)
     if match is None:
         raise StorageError(path, "its path does not name a bucket")

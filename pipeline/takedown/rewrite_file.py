@@ -1,4 +1,4 @@
-"""One data file without its doomed rows."""
+"""Rewrites one data file without its doomed rows."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from pipeline.tables.deletion_vectors import Positions
 from pipeline.takedown.doomed import KEY_COLUMNS, Doomed
 
 KEY_ROWS, CONTENT_ROWS = 65_536, 256
-"""Rows of a batch, of ids alone and with their bytes."""
+"""Rows per batch: of ids only, and with their bytes."""
 
 UNREADABLE = (CheckFailed, LookupError, TypeError, ValueError, ArithmeticError)
-"""What reading a file with anything in it may end with; not that storage gives no answer."""
+"""Errors that reading a file with arbitrary content may raise; not those of unavailable storage."""
 
 _ROW_ID = pa.field("_row_id", pa.int64(), metadata={"PARQUET:field_id": "2147483540"})
 _SEQUENCE = pa.field("_last_updated_sequence_number", pa.int64(), metadata={"PARQUET:field_id": "2147483539"})
-"""Iceberg's own columns and their reserved ids: a row keeps them when a file writes them down."""
+"""Iceberg's own columns and their reserved ids: a row keeps these values if its file has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class Source:
     """A data file of a snapshot.
 
     Attributes:
-        path: below the archive's root.
-        first_row_id: Iceberg's number of its first row, None where it has none.
-        sequence: of the commit that added it.
-        deleted: positions of rows that the snapshot does not have.
+        path: path below the archive's root.
+        first_row_id: Iceberg's number of its first row, None if it has none.
+        sequence: sequence number of the commit that added it.
+        deleted: positions of rows that the snapshot lacks.
     """
 
     path: str
@@ -48,10 +48,10 @@ class Source:
 
 
 def doomed_rows(storage: Storage, table: str, path: str, doomed: Doomed) -> int:
-    """How many rows of a data file are doomed. Row groups without any of the networks are not read.
+    """Number of doomed rows in a data file. Row groups without any of the networks are not read.
 
     Raises:
-        StoredFileDamaged, StorageUnavailable: it cannot be read.
+        StoredFileDamaged, StorageUnavailable: the file cannot be read.
     """
     networks = doomed.where(table)
     if not networks:
@@ -68,14 +68,14 @@ def doomed_rows(storage: Storage, table: str, path: str, doomed: Doomed) -> int:
 def write_without(
     storage: Storage, table: Table, source: Source, doomed: Doomed, target: Path, ids: dict[str, int]
 ) -> int:
-    """Write the rows of a data file that stay to a local file; row groups stay row groups.
+    """Write the remaining rows of a data file to a local file; row groups stay row groups.
 
     Args:
-        ids: Iceberg's field ids by column name, for ``refs``, whose rows keep their row ids: the order in which two
-            loads of one night changed a ref is told by them.
+        ids: Iceberg's field ids by column name, for ``refs``, whose rows keep their row ids: these give the order in
+            which two loads of one night changed a ref.
 
     Returns:
-        How many rows that is; with none there is no file.
+        The number of rows; if it is 0 there is no file.
     """
     rows = 0
     writer: SealedWriter | None = None
@@ -102,7 +102,7 @@ def _open(table: Table, target: Path, ids: dict[str, int]) -> SealedWriter:
 
 
 def _groups(file: ArchiveFile, table: Table, source: Source, doomed: Doomed) -> Iterator[pa.Table]:
-    """What stays of each row group."""
+    """The remaining rows of each row group."""
     columns = [*table.column_names]
     if table is REFS:
         columns += [field.name for field in (_ROW_ID, _SEQUENCE) if field.name in file.schema_arrow.names]

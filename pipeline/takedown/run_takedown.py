@@ -1,4 +1,4 @@
-"""A takedown from request to rewritten files, and what housekeeping does for those that are not finished."""
+"""A takedown from request to rewritten files; housekeeping finishes those that are not finished."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ _URLS = pa.schema([("url", pa.string())])
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of one target.
+    """The takedown of one target.
 
     Attributes:
         target: the URL or id.
-        already: it had been taken down before.
-        objects: that are gone with it; None for all that its network had.
+        already: whether it had been taken down before.
+        objects: number of objects that are gone with it; None for all objects of its network.
     """
 
     target: str
@@ -66,8 +66,8 @@ class Taken:
 class Removal:
     """What was rewritten: tables, ``scrubbed`` files of runs, and how long it took.
 
-    ``unfinished`` loads were planned before and may yet bring some of it; until they are finished readers go on looking
-    for it, and so does housekeeping.
+    ``unfinished`` loads were planned earlier and may still bring some of it; until they are finished, readers and
+    housekeeping continue to look for it.
     """
 
     tables: tuple[RemovedRows, ...]
@@ -78,7 +78,7 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class TakedownReport:
-    """A takedown. Without a removal somebody else held the archive, and ``held_by`` says who."""
+    """A takedown. Without a removal another run held the archive, and ``held_by`` names it."""
 
     taken: tuple[Taken, ...]
     removal: Removal | None
@@ -88,14 +88,14 @@ class TakedownReport:
 def run_takedown(place: Workplace, targets: Sequence[Target], reason: str, by: str) -> TakedownReport:
     """Hide the targets from all readers at once, then rewrite the files that hold them, if the archive is free.
 
-    May be called again after a kill at any point, and then does what is left.
+    May be called again after a kill at any point; it then does the rest.
 
     Args:
-        by: who asks.
+        by: the person who asks.
 
     Raises:
-        BadTargets: some are no origins of the archive; nothing was done.
-        LeaseLost: the lease was lost on the way; what was done until then is whole.
+        BadTargets: some targets are no origins of the archive; nothing was done.
+        LeaseLost: the lease was lost on the way; every finished step is complete.
     """
     spark, storage, scratch = place.spark(), place.storage, place.config.fetch.scratch_folder
     taken = take_down(spark, storage, targets, reason=reason, by=by, scratch=scratch)
@@ -118,7 +118,7 @@ def take_down(
     by: str,
     scratch: Path,
 ) -> tuple[Taken, ...]:
-    """Write the tombstones of targets that have none: from then on readers do not see them. Needs no lease.
+    """Write the tombstones of targets that have none; from then on readers do not see these. Needs no lease.
 
     Raises:
         BadTargets: as above.
@@ -131,7 +131,7 @@ def take_down(
     strange = [t.url for t in new if t.url is not None and t.url not in places]
     if strange:
         check_footers(spark, storage, ["origins"], None)
-        why = "no origin of this archive; `pipeline origins opt-out` keeps away what is not here yet"
+        why = "no origin of this archive; `pipeline origins opt-out` keeps out origins that are not in it yet"
         raise BadTargets("takedown", tuple((url, why) for url in strange))
     going = {url for url in urls if url is not None} | places.keys()
     taken = [Taken(str(target), True, 0) for target in targets if target not in new]
@@ -154,7 +154,7 @@ def take_down(
 
 
 def _places(spark: SparkSession, urls: Sequence[str]) -> Mapping[str, tuple[int, int]]:
-    """Bucket and network of those of the origins that are in the archive."""
+    """Bucket and network of those origins that are in the archive."""
     if not urls:
         return {}
     IcebergTable(spark, "origins")
@@ -174,7 +174,7 @@ def _of_network(
     *,
     known: frozenset[bytes],
 ) -> list[Tombstone]:
-    """Tombstones of what goes with origins of a network, beside those that are known."""
+    """Tombstones of everything that goes with origins of a network, except known ones."""
     found = victims(spark, storage, bucket, network, going, scratch)
     if found is None:
         return [replace(base, kind=NETWORK, bucket=bucket, network=network)]
@@ -182,9 +182,9 @@ def _of_network(
 
 
 def finish_takedowns(writer: Writer, storage: Storage, scratch: Path) -> Removal | None:
-    """Rewrite all files that hold what was taken down; None if none does. The lease must be held.
+    """Rewrite all files that hold what was taken down; None if there are none. The lease must be held.
 
-    First it is seen what a night that was running brought of the origins meanwhile.
+    Objects of the origins that a running night has brought since are included.
     """
     began = time.monotonic()
     open_ = pending(writer.spark)
@@ -206,7 +206,7 @@ def finish_takedowns(writer: Writer, storage: Storage, scratch: Path) -> Removal
 def _late(
     spark: SparkSession, storage: Storage, stones: Sequence[Tombstone], scratch: Path
 ) -> Iterable[list[Tombstone]]:
-    """Tombstones, added now, of what came in with origins between their takedown and now."""
+    """Add and return tombstones of objects that came in with origins since their takedown."""
     going = {stone.url for stone in tombstones(spark) if stone.url is not None}
     whole = {stone.network for stone in stones if stone.kind == NETWORK}
     networks = {(s.bucket, s.network, s.takedown) for s in stones if s.kind == ORIGIN and s.network not in whole}
@@ -222,7 +222,7 @@ def _late(
 
 
 def resolve(spark: SparkSession, storage: Storage, stones: Iterable[Tombstone]) -> Doomed:
-    """What tombstones mean for the tables as they are now: where each object is that goes wherever it is."""
+    """The rows that tombstones doom in the current tables, including objects that go in every network."""
     urls: dict[int, set[str]] = {}
     objects: dict[int, set[bytes]] = {}
     marked: dict[int, set[bytes]] = {}

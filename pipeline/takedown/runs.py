@@ -1,4 +1,4 @@
-"""What finished loads leave behind in ``runs/`` that names a taken-down origin or holds its rows."""
+"""Files of finished loads in ``runs/`` that name a taken-down origin or hold its rows."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from pipeline.takedown.doomed import KEY_COLUMNS, Doomed
 from pipeline.takedown.rewrite_file import KEY_ROWS, UNREADABLE
 
 _NAMING = ("origin", "url")
-"""Keys of JSON records that name the origin they are about."""
+"""Keys of JSON records that name the record's origin."""
 
 _TEXTS = (".json", ".txt")
 
 
 def scrub_runs(storage: Storage, doomed: Doomed, check_lease: Callable[[], None]) -> list[str]:
-    """Take doomed rows and records out of the folders of finished loads; the paths that were changed or deleted.
+    """Remove doomed rows and records from the folders of finished loads; return the paths that changed or are deleted.
 
-    Of the touched buckets go what is left of landings, plans of origins, and what is quarantined with doomed rows or
-    cannot be read. Records of visits go out of manifests, verdicts and summaries; one of these that is damaged or lost
-    is put back from its copy first, and goes if there is none and it names an origin. Reports of checks that name one
-    go. An unfinished load needs what it has; whoever finishes it leaves out what was taken down.
+    For the affected buckets it deletes the rest of landings, plans of origins, and quarantined files that hold doomed
+    rows or cannot be read. Records of visits are removed from manifests, verdicts and summaries; a damaged or lost one
+    is first restored from its copy, and deleted if there is no copy and it names an origin. Reports of checks that name
+    an origin are deleted. An unfinished load needs its files; the run that finishes it leaves out what was taken down.
 
     Args:
         check_lease: called before each load.
@@ -49,18 +49,18 @@ def scrub_runs(storage: Storage, doomed: Doomed, check_lease: Callable[[], None]
 
 
 def needles_of(urls: Collection[str]) -> list[bytes]:
-    """What a text that names one of some URLs has in it, JSON or not."""
+    """Byte strings of which a text, JSON or not, contains one if it names any of the URLs."""
     return sorted({form for url in urls for form in (url.encode(), json.dumps(url)[1:-1].encode())})
 
 
 def names_any(text: bytes, needles: Collection[bytes]) -> bool:
-    """Whether a text has any of these in it."""
+    """Whether a text contains any of these."""
     return any(needle in text for needle in needles)
 
 
 def _put_back(storage: Storage, loads: Collection[Load], needles: Collection[bytes]) -> None:
-    """Let records be what their copies say if these name an origin: else a damaged or lost one is not scrubbed now, and
-    names it again after a repair.
+    """Restore records whose copies name an origin: otherwise a damaged or lost one is not scrubbed now, and names the
+    origin again after a repair.
     """
     folders = tuple(f"{load.root}/" for load in loads)
 
@@ -94,7 +94,7 @@ def _delete(storage: Storage, load: Load, doomed: Doomed) -> Iterator[str]:
 
 
 def _is_doomed(storage: Storage, path: str, doomed: Doomed) -> bool:
-    """Whether evidence holds doomed rows, or nobody can tell: damaged files are put there."""
+    """Whether evidence holds doomed rows, or cannot be read: damaged files are kept there."""
     if path.endswith(".json"):
         return _parsed(storage.read(path)) is None
     table = landed_table(path)
@@ -124,7 +124,7 @@ def _scrub(storage: Storage, load: Load, urls: Collection[str], needles: Collect
 
 
 def _without(path: str, text: bytes, urls: Collection[str]) -> bytes | None:
-    """What a file is to say; None if nothing can be made of it."""
+    """The new content of a file; None if it cannot be parsed."""
     if path.endswith(".txt"):
         return b"".join(line for line in text.splitlines(keepends=True) if _first_word(line) not in urls)
     document = _parsed(text)
@@ -132,7 +132,7 @@ def _without(path: str, text: bytes, urls: Collection[str]) -> bytes | None:
 
 
 def _parsed(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
-    """A JSON document; None for what is none."""
+    """A JSON document; None if it is not JSON."""
     try:
         return json.loads(text)
     except ValueError:
@@ -144,7 +144,7 @@ def _first_word(line: bytes) -> str:
 
 
 def without(value: Any, urls: Collection[str]) -> Any:  # noqa: ANN401 - any JSON value
-    """A JSON document without the records, in lists, that are about some origins."""
+    """A JSON document without the records, in lists, of some origins."""
     if isinstance(value, dict):
         return {key: without(item, urls) for key, item in value.items()}
     if isinstance(value, list):

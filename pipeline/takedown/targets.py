@@ -1,4 +1,4 @@
-"""What a takedown is asked for: origins by URL, objects by id."""
+"""Targets of a takedown: origins by URL, objects by id."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OID = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An origin's URL as it is stored, or an object's 20-byte id."""
+    """An origin's URL as stored, or an object's 20-byte id."""
 
     url: str | None = None
     oid: bytes | None = None
@@ -25,7 +25,7 @@ class Target:
 
 
 class BadTargets(UsageError):
-    """Some of what was asked for can not be taken down; ``problems`` say where it stands and why."""
+    """Some targets cannot be taken down; ``problems`` has their places in the source and the reasons."""
 
     def __init__(self, source: str, problems: tuple[tuple[str, str], ...]) -> None:
         super().__init__(source, problems)
@@ -40,7 +40,7 @@ def parse_target(text: str) -> Target:
     """Read an id of 40 hexadecimal digits or a URL.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: the text is neither.
     """
     if _OID.fullmatch(text.lower()):
         return Target(oid=bytes.fromhex(text))
@@ -50,10 +50,10 @@ def parse_target(text: str) -> Target:
 
 
 def parse_targets(source: str, lines: Iterable[str]) -> list[Target]:
-    """Read a list, one a line; blank lines and comments are passed over as in lists of origins.
+    """Read a list, one target per line; blank lines and comments are skipped as in lists of origins.
 
     Raises:
-        BadTargets: any line is bad, with all bad lines.
+        BadTargets: a line is bad; reports all bad lines.
     """
     found, problems = read_column(lines, parse_target)
     if problems:

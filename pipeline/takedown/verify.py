@@ -1,4 +1,4 @@
-"""Prove that nothing holds what was taken down, by reading every file of the archive."""
+"""Proves, by reading every file of the archive, that nothing holds what was taken down."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ _EVIDENCE = re.compile(r"runs/[^/]+/quarantine/")
 
 
 class Until(StrEnum):
-    """When a file that holds something goes."""
+    """When a file that still holds something goes."""
 
     REMOVED = "`pipeline takedown` or `maintain` has rewritten it"
     EXPIRED = "`pipeline maintain` runs, once maintain.snapshot_age_s has passed since the removal"
     SWEPT = "`pipeline maintain` sweeps it"
     LOADED = "its load is finished"
-    EVIDENCE = "`pipeline maintain` lets go of what audits left out, with the plan of its load"
-    BY_HAND = "somebody deletes it: nothing of the archive will"
+    EVIDENCE = "`pipeline maintain` deletes what audits left out, with the plan of its load"
+    BY_HAND = "somebody deletes it manually"
 
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """A file that still holds something: ``rows`` of it, or 0 where a text names it."""
+    """A file that still holds something: the number of ``rows``, or 0 if a text names it."""
 
     path: str
     rows: int
@@ -68,14 +68,14 @@ class Holds:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is looked for.
+    """What the search looks for.
 
     Attributes:
-        urls: of origins.
-        networks: of which everything was taken down.
+        urls: URLs of origins.
+        networks: networks that were taken down completely.
         objects: ids by network.
-        anywhere: ids wherever they are.
-        needles: what a text has in it that names one of the URLs.
+        anywhere: ids in any network.
+        needles: byte strings of which a text contains one if it names any of the URLs.
     """
 
     urls: frozenset[str] = frozenset()
@@ -86,7 +86,7 @@ class Wanted:
 
     @classmethod
     def of(cls, stones: Collection[Tombstone]) -> Wanted:
-        """What some tombstones name."""
+        """Everything that some tombstones name."""
         objects: dict[int, set[bytes]] = {}
         for stone in stones:
             if stone.kind == OBJECT and stone.network is not None and stone.oid is not None:
@@ -103,7 +103,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """How many files and bytes were read, and what still holds something."""
+    """Number of files and bytes read, and the files that still hold something."""
 
     files: int
     size_bytes: int
@@ -113,11 +113,12 @@ class Verified:
 def verify(spark: SparkSession, storage: Storage, wanted: Wanted) -> Verified:
     """Search all files of the archive, whether a table knows them or not.
 
-    In the tables' files, landings and quarantine a row counts that is an object or belongs to an origin; so does one of
-    ``contents`` whose bytes have the id, whatever id it says. In other Parquet files, results among them, every text
-    is compared with the URLs, every binary with the ids and by its SHA-1. All else, Avro inflated, is searched for the
-    URLs, and so is each copy that a recording of checksums keeps. What cannot be read counts as holding something. The
-    tables of takedowns and opt-outs are left out, and so are the tombstones in plans: they must name what they refuse.
+    In the tables' files, landings and quarantine, a row counts if it is an object or belongs to an origin; so does a
+    row of ``contents`` whose bytes have the id, whatever id it states. In other Parquet files, including results, every
+    text is compared with the URLs, and every binary with the ids, directly and by its SHA-1. All other files (Avro
+    inflated) are searched for the URLs, and so is each copy in a recording of checksums. An unreadable file counts as
+    holding something. The tables of takedowns and opt-outs and the tombstones in plans are left out: they must name
+    what they refuse.
     """
     referred = _referred(spark, storage)
     found = [entry for entry in storage.walk() if not _REFUSING.match(entry.path)]
@@ -160,7 +161,7 @@ def _until(path: str, referred: dict[str, bool]) -> Until:
 
 
 def _look(storage: Storage, path: str, wanted: Wanted) -> tuple[int, str] | None:
-    """How many rows of a file hold something, and in which words; None if none does."""
+    """Number of rows of a file that hold something, and a description; None if none does."""
     if is_temporary(path):
         return 0, "it cannot be read: its upload was not finished"
     try:
@@ -178,7 +179,7 @@ def _look(storage: Storage, path: str, wanted: Wanted) -> tuple[int, str] | None
 
 
 def _in_copies(recording: pq.ParquetFile, wanted: Wanted) -> tuple[int, str] | None:
-    """The same of the copies in a recording."""
+    """The same for the copies in a recording."""
     found = [
         (rows, f"the copy of {path}: {what}")
         for batch in recording.iter_batches(64, columns=["path", "copy"])
@@ -247,19 +248,19 @@ def _doomed(table: str, batch: pa.RecordBatch, wanted: Wanted) -> pa.Array:
 
 
 def _hashed(file: pq.ParquetFile, ids: frozenset[bytes]) -> Iterator[int]:
-    """Rows whose bytes have one of the ids although they say another."""
+    """Rows whose bytes have one of the ids although their own id is different."""
     for batch in file.iter_batches(_CONTENT_ROWS, columns=["oid", "content"]):
         rows = zip(batch.column("oid"), batch.column("content"), strict=True)
         yield sum(oid.as_py() not in ids and blob_id(content.as_py() or b"") in ids for oid, content in rows)
 
 
 def blob_id(content: bytes) -> bytes:
-    """What git calls a blob with these bytes."""
+    """Git's id of a blob with these bytes."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).digest()
 
 
 def _rows(file: pq.ParquetFile, wanted: Wanted) -> Iterator[int]:
-    """Rows of any other file with a URL, an id, or the bytes of a blob in some column."""
+    """Rows of any other file that have a URL, an id, or the bytes of a blob in some column."""
     schema = file.schema_arrow
     texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
     binaries = [f.name for f in schema if pa.types.is_binary(f.type) or pa.types.is_large_binary(f.type)]

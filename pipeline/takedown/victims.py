@@ -1,4 +1,4 @@
-"""What goes with an origin: the objects of its network that no other origin ever showed."""
+"""Objects that go with an origin: those of its network that no other origin ever showed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _NAMED = ("commits", "trees", "tags", "blobs")
 def victims(
     spark: SparkSession, storage: Storage, bucket: int, network: int, going: Collection[str], scratch: Path
 ) -> frozenset[bytes] | None:
-    """Objects that go when some origins of a network do; None if all of the network goes, as no other origin has it.
+    """Objects that go with some origins of a network; None if the whole network goes, as no other origin has it.
 
-    What stays is everything that a ref of another origin has led to on any night, whether the night is kept or not:
-    ``refs`` holds all changes. Everything else goes, also what a server sent and no ref ever named.
+    Everything that a ref of another origin has reached on any night stays, whether the night is kept or not: ``refs``
+    holds all changes. Everything else goes, including objects that a server sent but no ref ever named.
 
     Args:
         going: URLs of origins that are taken down, now or earlier.
-        scratch: a local folder, for the network's commits, tags and trees meanwhile.
+        scratch: a local folder for the network's commits, tags and trees.
     """
     tables = ("origins", "refs", *_NAMED, "contents")
     for table in tables:
@@ -52,7 +52,7 @@ def victims(
 
 
 def find_object(spark: SparkSession, storage: Storage, oid: bytes) -> list[tuple[int, int, str]]:
-    """Bucket, network and table of every row that an object has. Reads the ids of all buckets."""
+    """Bucket, network and table of every row of an object. Reads the ids of all buckets."""
     check_footers(spark, storage, _NAMED, None)
     places: set[tuple[int, int, str]] = set()
     for table in _NAMED:

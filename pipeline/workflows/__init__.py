@@ -1,4 +1,4 @@
-"""Luigi. Its first import warns of a default that it will change one day and that nothing here relies on."""
+"""Luigi. Its first import warns of a future change of a default that nothing here relies on."""
 
 import warnings
 

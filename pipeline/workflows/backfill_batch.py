@@ -1,4 +1,4 @@
-"""A batch of a backfill of origins: begun by writing down its list, planned from that list and nothing else."""
+"""A batch of a backfill of origins: it begins by storing its list, and is planned only from that list."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.storage.interface import Storage
 
 
 def begin_batch(storage: Storage, night: date, origins: Sequence[Origin]) -> Load:
-    """Begin a batch under a name that no batch had before. Whoever finds it unfinished can complete it.
+    """Begin a batch under a new name. Any later run that finds it unfinished can complete it.
 
     Only for the holder of the lease.
     """
@@ -28,10 +28,10 @@ def begin_batch(storage: Storage, night: date, origins: Sequence[Origin]) -> Loa
 
 
 def plan_batch(run: Run, load: Load) -> None:
-    """Add the batch's origins to the table, and plan a visit of each; the same again after a crash.
+    """Add the batch's origins to the table, and plan a visit of each; may be repeated after a crash.
 
-    A batch without a list was killed as it began; it is planned with nothing to do. Origins that were opted out since
-    it was begun are passed by.
+    A batch without a list was killed as it began; its plan is empty. Origins that were opted out since it began are
+    skipped.
     """
     spark, buckets = run.spark(), run.archive().buckets
     origins, _ = admitted(spark, _read_list(run.storage, load))
@@ -53,7 +53,7 @@ def _read_list(storage: Storage, load: Load) -> list[Origin]:
 
 
 def _batch_numbers(storage: Storage, night: date) -> list[int]:
-    """Of the batches that were begun or, should their folders have been cleared away, published on this night."""
+    """Numbers of the batches that began on this night or, if their folders are gone, were published on it."""
     numbers = []
     for folder in (RUNS, table_data("visits", "").rstrip("/")):
         for entry in storage.list(folder):

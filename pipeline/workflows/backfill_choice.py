@@ -1,4 +1,4 @@
-"""Which origins of a list a backfill visits, and in which batches. Touches no table."""
+"""Chooses the origins of a list that a backfill visits, and their batches. Touches no table."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def choose(origins: Sequence[Origin], known: Mapping[str, LastVisit], *, retry_f
     """Choose the origins that have no visit yet.
 
     Args:
-        origins: of the list, each URL once.
-        known: what the archive has of them, by URL.
-        retry_failed: choose those whose last visit failed, too.
+        origins: the list, each URL once.
+        known: last visits of those in the archive, by URL.
+        retry_failed: also choose those whose last visit failed.
     """
     visit = []
     passed: Counter[str] = Counter()
@@ -46,7 +46,7 @@ def choose(origins: Sequence[Origin], known: Mapping[str, LastVisit], *, retry_f
 
 
 def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items in order, in lists of ``size`` but for the last. Takes no item before its batch is asked for."""
+    """The items in order, in lists of ``size``, the last one shorter. Takes no item before its batch is needed."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch

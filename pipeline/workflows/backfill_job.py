@@ -1,7 +1,7 @@
-"""A job on many past nights. Luigi's ``RangeDaily`` finds out which results are missing.
+"""A job on many past nights. Luigi's ``RangeDaily`` finds the missing results.
 
 Needs no lease: a job reads nights, which never change, by their tags, and writes only its own result, a night's rows in
-one commit. So a nightly can run meanwhile, and of two that do the same the later result of a night stands.
+one commit. So a nightly can run at the same time, and if two runs do the same night, the later result stays.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from pipeline.workplace import Workplace
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 2
-"""Times that a night is tried: another run may create the result table at the same moment."""
+"""Attempts per night: another run may create the result table at the same moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobBackfill:
-    """What was done: nights that got a result, that had one, and dates in the range without a night."""
+    """The outcome: nights that got a result, nights that had one, and dates in the range without a night."""
 
     job: str
     done: tuple[date, ...]
@@ -47,7 +47,7 @@ class JobBackfill:
 
 
 def has_result(storage: Storage, job: str, argv: Sequence[str], night: date) -> bool:
-    """Whether the job has a result of that night, made with these arguments."""
+    """Whether the job has a result for that night with these arguments."""
     try:
         lineage = json.loads(storage.read(result_path(job, night)))
     except FileMissing:
@@ -66,7 +66,7 @@ class PastJob(luigi.Task):
 
     @classmethod
     def bulk_complete(cls, parameter_tuples: Iterable[date]) -> list[date]:
-        """Nights on which there is nothing to do: they have the result, or were never sealed.
+        """Nights with nothing to do: they have the result, or were never sealed.
 
         ``cls`` is a ``functools.partial`` when ``RangeDaily`` calls this, so it can only be called.
         """
@@ -81,7 +81,7 @@ class PastJob(luigi.Task):
         return StorageTarget(self.run_object.storage, result_path(self.job, self.night))
 
     def complete(self) -> bool:
-        """Whether there is a result with the same arguments; another one is to be replaced."""
+        """Whether there is a result with the same arguments; any other is replaced."""
         return has_result(self.run_object.storage, self.job, self.argv, self.night)
 
     def run(self) -> None:
@@ -90,7 +90,7 @@ class PastJob(luigi.Task):
         self.run_object.events.night_done(self.night)
 
     def on_failure(self, exception: BaseException) -> str:
-        """Keep the error for whoever started the run; Luigi only keeps its text."""
+        """Keep the error for the caller of the run; Luigi only keeps its text."""
         self.run_object.events.error(f"{self.job} on {self.night}", exception)
         return without_secrets(str(super().on_failure(exception)))
 
@@ -110,20 +110,20 @@ class PastJob(luigi.Task):
             except SparkFailed as error:
                 if attempt == ATTEMPTS:
                     raise
-                logger.warning("%s on %s is tried once more: %s", self.job, self.night, error)
+                logger.warning("%s on %s is tried again: %s", self.job, self.night, error)
 
 
 def backfill_job(place: Workplace, watch: Watch, job: str, argv: Sequence[str], first: date, last: date) -> JobBackfill:
-    """Run a job on every sealed night of a range that has no result of it yet, the oldest first.
+    """Run a job on every sealed night of a range that has no result of it yet, oldest first.
 
     Args:
         watch: shows progress.
-        argv: the job's own arguments; a result that was made with others is replaced.
-        first: of the range.
-        last: of the range, inclusive.
+        argv: the job's own arguments; a result with other arguments is replaced.
+        first: first date of the range.
+        last: last date of the range, inclusive.
 
     Raises:
-        NoSuchJob: as it says.
+        NoSuchJob: there is no such job.
         UsageError: the range is empty.
         RunFailed: the job failed on some night; the other nights are done.
     """
@@ -148,7 +148,7 @@ def backfill_job(place: Workplace, watch: Watch, job: str, argv: Sequence[str], 
 
 
 def _range(run: TaskRun, job: str, argv: Sequence[str], first: date, last: date) -> RangeDaily:
-    """The range as Luigi wants it: bounded by the days from today, its parameters as plain values."""
+    """The range as Luigi expects it: bounded by days from today, its parameters as plain values."""
     today = datetime.now(UTC).date()
     days = (last - first).days + 1
     return RangeDaily(

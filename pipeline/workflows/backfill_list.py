@@ -1,4 +1,4 @@
-"""A file of very many origins: checked as a whole first, then read again bit by bit."""
+"""A file of very many origins: first checked as a whole, then read again bit by bit."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pipeline.model.origin import Origin, network_id
 from pipeline.model.origin_list import BadOriginList, parse_origin_list
 
 MOST_PROBLEMS = 1000
-"""Reading ends with so many bad lines: it is the wrong file then."""
+"""Reading stops after this many bad lines: it must be the wrong file."""
 
 
 class OriginListChanged(UsageError):
-    """The file is not what it was when it was checked."""
+    """The file has changed since it was checked."""
 
     def __init__(self, source: str) -> None:
         super().__init__(source)
@@ -27,9 +27,9 @@ class OriginListChanged(UsageError):
 
 
 class OriginFile:
-    """A list that was found good. Iterating reads it again and gives each URL once.
+    """A checked list. Iterating reads it again and yields each URL once.
 
-    Keeps about 25 bytes a line in memory; checking it takes a few times as much.
+    Keeps about 25 bytes per line in memory; checking it takes a few times as much.
     """
 
     def __init__(self, path: Path, first: bytearray) -> None:
@@ -37,10 +37,10 @@ class OriginFile:
 
     @classmethod
     def check(cls, path: Path) -> Self:
-        """Read all of the file.
+        """Read the whole file.
 
         Raises:
-            BadOriginList: some lines can not be used, with their numbers; the first 1000.
+            BadOriginList: some lines cannot be used; has the numbers of the first 1000.
         """
         problems: list[tuple[int, str]] = []
         lines, urls, networks = array("Q"), array("Q"), array("Q")
@@ -60,7 +60,7 @@ class OriginFile:
             if chosen >= 0 and urls[index] == urls[chosen]:
                 first[index] = 0
                 if networks[index] != networks[chosen]:
-                    above = f"the same URL stands in line {lines[chosen]}, as a fork of something else"
+                    above = f"line {lines[chosen]} has the same URL, as a fork of something else"
                     problems.append((lines[index], above))
             else:
                 chosen = index
@@ -69,14 +69,14 @@ class OriginFile:
         return cls(path, first)
 
     def __len__(self) -> int:
-        """How many different origins there are."""
+        """Number of distinct origins."""
         return sum(self._first)
 
     def __iter__(self) -> Iterator[Origin]:
         """The origins in order.
 
         Raises:
-            OriginListChanged: as it says.
+            OriginListChanged: the file has changed since it was checked.
         """
         count = 0
         for _, found in _read(self._path):
@@ -90,7 +90,7 @@ class OriginFile:
 
 
 def _read(path: Path) -> Iterator[tuple[int, Origin | str]]:
-    """Number of each line that is not empty, and its origin or what is wrong with it."""
+    """Number of each non-empty line, and its origin or the problem with it."""
     with path.open(encoding="utf-8", errors="surrogateescape") as lines:
         for number, line in enumerate(lines, 1):
             try:

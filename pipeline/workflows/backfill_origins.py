@@ -1,9 +1,9 @@
-"""First visits of very many origins, in batches that are published one after the other.
+"""First visits of very many origins, in batches that are published one after another.
 
-What is left to do is told by the tables alone: an origin of the list that has no visit. So a backfill goes on where
-it stopped, whatever stopped it, and a batch that was begun is completed by whoever takes the lease next, a nightly too.
-Each batch takes the lease for itself; a nightly that waits gets its turn between two of them. What a batch brings can
-be read with the next night.
+The tables alone show what is left to do: the origins of the list without a visit. So a backfill continues where it
+stopped, whatever stopped it, and the next run that takes the lease, a nightly included, completes a batch that was
+begun. Each batch takes the lease for itself; a waiting nightly gets its turn between two batches. What a batch brings
+can be read with the next night.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ from pipeline.workplace import Workplace
 
 
 class Progress(Protocol):
-    """Who is told how a backfill goes."""
+    """Shows the progress of a backfill."""
 
     def due(self, count: int) -> None:
-        """So many origins are in the list."""
+        """Report the number of origins in the list."""
 
     def passed(self, count: int) -> None:
-        """So many more of them need no visit."""
+        """Report how many more of them need no visit."""
 
     def visited(self, count: int) -> None:
-        """So many more were visited and published."""
+        """Report how many more were visited and published."""
 
     def watch(self, events: EventLog) -> AbstractContextManager[None]:
-        """A batch runs while the block does."""
+        """Watch a batch while the block runs."""
 
 
 class BackfillSummary(BaseModel):
-    """What a backfill did, from its start or from where it was taken up again.
+    """What a backfill did since it was started or resumed.
 
     ``total``: origins in the list; ``visited``: in this run, by status; ``passed``: of the list, without a visit in
     this run, by state or by status of their last visit; ``failed``: visits with an error code, the first 100;
@@ -74,7 +74,7 @@ class BackfillSummary(BaseModel):
 
     @property
     def exit_code(self) -> ExitCode:
-        """Damage counts for more than origins that failed."""
+        """Damage takes precedence over failed origins."""
         if self.damaged:
             return ExitCode.CHECK_FAILED
         return ExitCode.SOME_ORIGINS_FAILED if self.failures else ExitCode.DONE
@@ -85,11 +85,11 @@ class BackfillSummary(BaseModel):
         return self.visited.get(VisitStatus.FAILED, 0) + self.passed.get(VisitStatus.FAILED, 0)
 
     def plus_passed(self, passed: Counter[str]) -> BackfillSummary:
-        """With more origins that needed no visit."""
+        """The summary with more origins that needed no visit."""
         return self.model_copy(update={"passed": dict(sorted((Counter(self.passed) + passed).items()))})
 
     def plus_batch(self, name: str, batch: NightSummary) -> BackfillSummary:
-        """With one more batch."""
+        """The summary with one more batch."""
         return self.model_copy(
             update={
                 "batches": (*self.batches, name),
@@ -120,7 +120,7 @@ class _Backfill:
         wait_for = nobody
         for batch in in_batches(self._wanted(origins), self._batch):
             if wait_for is waits_for_anybody:
-                threading.Event().wait(TURN_S)  # with the lease free, for a nightly that looks for its turn
+                threading.Event().wait(TURN_S)  # leave the lease free for a nightly that waits for its turn
             self._visit(batch, wait_for)
             wait_for = waits_for_anybody
         return self._summary
@@ -143,7 +143,7 @@ class _Backfill:
             see_newest(run.spark())
             loads = Loads(run, self._workers)
             loads.complete_unfinished()
-            wanted = self._choose(origins).visit  # again: a nightly may have been there, or a batch was completed
+            wanted = self._choose(origins).visit  # again: a nightly may have run, or a batch was completed
             if not wanted:
                 return
             load = begin_batch(run.storage, self._night, wanted)
@@ -165,16 +165,16 @@ def backfill_origins(
     """Visit every origin of a list that has no visit yet.
 
     Args:
-        workers: buckets fetched at once.
+        workers: number of buckets fetched at once.
         source: the list, see ``origin_list``; checked as a whole before anything is done.
         night: logical date of the visits.
-        batch: most origins that are visited and published at once.
-        retry_failed: visit those whose last visit failed once more, too.
+        batch: maximum number of origins that are visited and published at once.
+        retry_failed: also visit those whose last visit failed.
 
     Raises:
-        BadOriginList: some lines can not be used; nothing was added.
-        ArchiveHeld: another run holds the archive; between two batches it is waited for.
-        RunFailed: some task failed; what was published before stays.
+        BadOriginList: some lines cannot be used; nothing was added.
+        ArchiveHeld: another run holds the archive; between two batches the backfill waits instead.
+        RunFailed: some task failed; published batches stay.
     """
     run = _Backfill(place, workers, night, batch=batch, retry_failed=retry_failed, progress=progress)
     return run.run(OriginFile.check(source))

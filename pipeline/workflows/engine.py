@@ -1,4 +1,4 @@
-"""Luigi itself: its scheduler and worker, set up on purpose, and one call to run tasks with them."""
+"""Luigi itself: its scheduler and worker, explicitly configured, and one call to run tasks with them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ WAIT_S = 1.0
 CONNECT_S = 10.0
 RPC_ATTEMPTS = 5
 RPC_PAUSE_S = 6
-"""A luigid that is restarted within half a minute is not noticed."""
+"""A restart of the luigid within half a minute goes unnoticed."""
 
 STOP_S = 10.0
-"""What a task's process has to end in, once it is told to."""
+"""Time in which a task's process must end after it is asked to."""
 
 
 class SchedulerUnavailable(PipelineError):
@@ -44,13 +44,13 @@ class SchedulerUnavailable(PipelineError):
 
 
 class _Worker(Worker):
-    """A worker that gives tasks marked ``own_process`` a process of their own and does all others in this one.
+    """A worker that gives tasks marked ``own_process`` a process of their own and runs all others in this one.
 
     So Spark starts once and lives in the process that holds the lease, while a fetch task can be ended at any moment
-    and gives its memory back.
+    and frees its memory.
 
     Args:
-        anew: what the luigid gave up in an earlier run is tried again.
+        anew: retry tasks that the luigid gave up in an earlier run.
     """
 
     def __init__(self, *, anew: bool, **settings: Any) -> None:  # noqa: ANN401 - Luigi's own
@@ -67,7 +67,7 @@ class _Worker(Worker):
         task_id, status = kwargs["task_id"], kwargs["status"]
         task = self._scheduled_tasks.get(task_id)
         if status == UNKNOWN or (status == FAILED and not getattr(task, "own_process", False)):
-            self._hopeless = True  # nobody else can do it, so there is nothing to wait for
+            self._hopeless = True  # no other host can run it, so there is nothing to wait for
         elif status == PENDING and kwargs["runnable"] and self._anew:
             self._scheduler.re_enable_task(task_id=task_id)
         super()._add_task(*args, **kwargs)
@@ -88,10 +88,10 @@ class _Worker(Worker):
 
 
 class ChildSetup:
-    """Luigi enters this around every task; in a process of its own it cuts the ties with the process it came from.
+    """Luigi enters this around every task; in a process of its own it detaches from the parent process.
 
-    Nothing need be cleaned up by the child: its files lie in the run's scratch folder, and what it uploaded does not
-    count without a manifest. So it ends at once when it is told to.
+    The child need not clean up: its files are in the run's scratch folder, and its uploads do not count without a
+    manifest. So it ends at once when asked to.
     """
 
     def __init__(self, process: TaskProcess) -> None:
@@ -111,12 +111,12 @@ class ChildSetup:
 
 
 def _not_a_lost_line(record: logging.LogRecord) -> bool:
-    """Forking ends connections of Spark's other threads, which py4j finds out, logs with a traceback, and mends."""
+    """Forking ends connections of Spark's other threads; py4j notices, logs a traceback, and reconnects."""
     return record.msg != "Exception while sending command."
 
 
 def _log_plainly() -> None:
-    """Handlers that draw on a terminal have locks which a thread of the parent may have held when we were forked."""
+    """Handlers that draw on a terminal have locks that a thread of the parent may have held at the fork."""
     root = logging.getLogger()
     if any(type(handler) is not logging.StreamHandler for handler in root.handlers):
         plain = logging.StreamHandler()
@@ -125,11 +125,11 @@ def _log_plainly() -> None:
 
 
 class _Factory(WorkerSchedulerFactory):
-    """Schedulers and workers whose settings do not depend on a luigi.cfg that happens to lie about.
+    """Schedulers and workers whose settings do not depend on a luigi.cfg that happens to be there.
 
-    With the scheduler inside the process, a task is not tried again by Luigi: errors that a retry may help are retried
-    where they happen, and the next run goes on where this one stopped. A luigid tries a task again, by its own
-    settings and as often as the task's ``retry_count`` says, because the host that ran it may have died.
+    With the scheduler inside the process, Luigi does not retry a task: errors that a retry may fix are retried where
+    they happen, and the next run continues where this one stopped. A luigid retries a task, by its own settings and
+    the task's ``retry_count``, because the host that ran it may have died.
     """
 
     def __init__(self, *, stay: bool, anew: bool) -> None:
@@ -170,19 +170,19 @@ class _Factory(WorkerSchedulerFactory):
 def run_tasks(
     tasks: Sequence[luigi.Task], *, workers: int, scheduler: str | None, stay: bool = True, anew: bool = True
 ) -> bool:
-    """Run tasks with all that they require, as far as that goes. Their processes are gone when it returns or raises.
+    """Run tasks with all their requirements, as far as possible. Their processes are gone when it returns or raises.
 
     Args:
-        workers: tasks at once, as far as they run in processes of their own.
-        scheduler: host:port of a luigid; None for one inside this process.
-        stay: with a luigid, wait for what other hosts do and this one needs.
-        anew: try again what the luigid has given up; once a run, by whoever leads it.
+        workers: number of tasks at once, for tasks in processes of their own.
+        scheduler: host:port of a luigid; None for a scheduler inside this process.
+        stay: with a luigid, wait for tasks that this host needs and others run.
+        anew: retry tasks that the luigid has given up; once per run, by the host that leads it.
 
     Returns:
         Whether the tasks are complete now.
 
     Raises:
-        SchedulerUnavailable: the luigid does not answer, or not any more.
+        SchedulerUnavailable: the luigid does not answer, or no longer does.
     """
     prepare_process()
     logging.getLogger().addFilter(_not_a_lost_line)
@@ -195,5 +195,5 @@ def run_tasks(
     except RPCError as error:
         raise SchedulerUnavailable(str(scheduler)) from error
     finally:
-        Register.clear_instance_cache()  # else every task of every batch of a backfill stays in memory
+        Register.clear_instance_cache()  # otherwise every task of every batch of a backfill stays in memory
     return all(task.complete() for task in tasks)

@@ -1,6 +1,6 @@
-"""What happens in a run, as lines of JSON in a file that every process of the run appends to.
+"""The events of a run, as lines of JSON in a file to which every process of the run appends.
 
-The command line draws progress from it while the run goes on; afterwards stages' times and errors are read from it.
+The command line reads progress from it during the run, and stages' times and errors afterwards.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pipeline.model.manifest import VisitLine
 from pipeline.redact import without_secrets
 
 Event = dict[str, Any]
-"""Always has ``kind``: planned, visit, nights, night, stage or error."""
+"""An event; always has ``kind``: planned, visit, nights, night, stage or error."""
 
 
 @dataclass(frozen=True)
 class EventLog:
-    """The event file of one run on this machine, on its scratch. What is appended may raise ``ScratchFailed``."""
+    """The event file of one run on this machine, on its scratch. Appending may raise ``ScratchFailed``."""
 
     path: Path
 
@@ -46,7 +46,7 @@ class EventLog:
         )
 
     def nights_due(self, count: int) -> None:
-        """A job is to run on so many nights."""
+        """A job will run on this many nights."""
         self._append({"kind": "nights", "due": count})
 
     def night_done(self, night: date) -> None:
@@ -61,7 +61,7 @@ class EventLog:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Note when a stage began and ended on this machine; several tasks may share a stage."""
+        """Record when a stage began and ended on this machine; several tasks may share a stage."""
         began = time.time()
         yield
         self._append({"kind": "stage", "stage": name, "began": began, "ended": time.time()})
@@ -71,7 +71,7 @@ class EventLog:
         return EventReader(self).new()
 
     def seconds_by_stage(self) -> dict[str, float]:
-        """Wall seconds from a stage's first task to its last."""
+        """Wall-clock seconds from a stage's first task to its last."""
         spans: dict[str, tuple[float, float]] = {}
         for event in self.read():
             if event["kind"] == "stage":
@@ -80,7 +80,7 @@ class EventLog:
         return {stage: round(last - first, 2) for stage, (first, last) in spans.items()}
 
     def failures(self) -> tuple[tuple[int, str], ...]:
-        """Exit codes and sentences of the tasks that failed for good, the oldest first."""
+        """Exit codes and messages of the tasks that failed for good, oldest first."""
         errors = (event for event in self.read() if event["kind"] == "error")
         return tuple((event["exit_code"], event["message"]) for event in errors)
 

@@ -1,4 +1,4 @@
-"""The buckets of a load: fetched one by one, and all there."""
+"""Fetches the buckets of a load one by one, and checks that all are there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _MANIFESTS_READ: WeakKeyDictionary[Run, set[str]] = WeakKeyDictionary()
-"""By run, manifests that have been read, which need not be read again each time somebody asks whether all are there."""
+"""Manifests by run that have been read, so that later checks whether all are there need not read them again."""
 
 
 def fetch_one_bucket(
@@ -34,8 +34,8 @@ def fetch_one_bucket(
     """Visit the due origins of a bucket, by the configured limits.
 
     Args:
-        message: shows a sentence on the scheduler's page; None outside of a worker.
-        percentage: likewise 0 to 100.
+        message: shows a sentence on the scheduler's page; None outside a worker.
+        percentage: shows 0 to 100, likewise.
     """
     settings = run.config.fetch
     due = read_plan(run.storage, load).buckets[bucket]
@@ -78,16 +78,16 @@ def read_all_manifests(run: Run, load: Load) -> Sequence[Manifest]:
     """The manifests of all planned buckets.
 
     Raises:
-        StoredFileDamaged: one was lost since it was written; the next run fetches its bucket again.
+        StoredFileDamaged: a manifest was lost after it was written; the next run fetches its bucket again.
     """
     manifests, lost = read_manifests(run.storage, load, sorted(read_plan(run.storage, load).buckets))
     if lost:
-        raise StoredFileDamaged(load.manifest(lost[0]), "it was lost during the run; the next one fetches anew")
+        raise StoredFileDamaged(load.manifest(lost[0]), "it was lost during the run; the next run fetches again")
     return manifests
 
 
 def _best_effort(show: Callable[[T], None] | None) -> Callable[[T], None] | None:
-    """The same, but a scheduler that does not answer is not asked again, instead of failing the task."""
+    """The same function, but if the scheduler does not answer, it stops calling it instead of failing the task."""
     if show is None:
         return None
     silent = False
@@ -100,6 +100,6 @@ def _best_effort(show: Callable[[T], None] | None) -> Callable[[T], None] | None
             show(value)
         except Exception as error:
             silent = True
-            logger.warning("the scheduler gets no more news of this task: %s", error)
+            logger.warning("the scheduler gets no more progress of this task: %s", error)
 
     return shown

@@ -1,4 +1,4 @@
-"""What the Luigi tasks of one load share: parameters, the task before, the marker that says a task is done, retries."""
+"""The common part of the Luigi tasks of a load: parameters, the task before, the marker of a finished task, retries."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from pipeline.workflows.task_run import RunParameter, TaskRun
 
 
 class LoadTask(luigi.Task):
-    """One step of a load. A step says what it is done after, where its marker is, and what its work is.
+    """One step of a load. A step defines the step before it, its marker, and its work.
 
     Attributes:
-        stage: under which name its time is noted.
+        stage: the name under which its time is recorded.
         after: the step before.
-        marker: name of the attribute of ``Load`` that is the marker's path; the file is written last by ``do``.
-        record: what the marker must parse as, if later steps read it: one that is damaged is written anew.
-        own_process: it runs in a process of its own and commits nothing; any host may do it. All others need the lease.
+        marker: name of the attribute of ``Load`` that is the marker's path; ``do`` writes the file last.
+        record: the type of the marker if later steps read it: a damaged one is written again.
+        own_process: the step runs in a process of its own, commits nothing, and any host may run it; others need the
+            lease.
     """
 
     archive = luigi.Parameter(description="the archive's root, so that one luigid serves several")
@@ -38,11 +39,11 @@ class LoadTask(luigi.Task):
     record: ClassVar[type[BaseModel] | None] = None
     own_process: ClassVar[bool] = False
     retry_count = 3
-    """Times that a luigid hands a task out. More than one: a host that died while it had the task counts too."""
+    """Times that a luigid hands out a task: more than one, because a host may die with the task."""
 
     @property
     def load(self) -> Load:
-        """What is fetched and published at once."""
+        """The load that is fetched and published at once."""
         return Load(self.night, self.name)
 
     def step(self, kind: type[LoadTask], **parameters: object) -> LoadTask:
@@ -63,13 +64,13 @@ class LoadTask(luigi.Task):
         return str(getattr(self.load, self.marker))
 
     def run(self) -> Iterator[luigi.DynamicRequirements] | None:
-        """Do the step's work, again if its error says that this may help."""
+        """Do the step's work; repeat it if its error says that this may help."""
         with self.run_object.events.stage(self.stage):
             self.run_object.retrying(self.attempt)
         return None
 
     def attempt(self) -> None:
-        """Work, if we may: what changes the archive is not even begun without the lease.
+        """Do the work, if allowed: a step that changes the archive does not start without the lease.
 
         Raises:
             LeaseLost: another run holds the archive now.
@@ -79,16 +80,16 @@ class LoadTask(luigi.Task):
         self.do(self.run_object, self.load)
 
     def do(self, run: TaskRun, load: Load) -> None:
-        """The work, and the marker last."""
+        """Do the work, and write the marker last."""
         raise NotImplementedError("abstract")
 
     def on_failure(self, exception: BaseException) -> str:
-        """Keep the error for whoever started the run; Luigi only keeps its text."""
+        """Keep the error for the caller of the run; Luigi only keeps its text."""
         self.run_object.events.error(str(self.task_id), exception)
         return without_secrets(str(super().on_failure(exception)))
 
     def entered_own_process(self) -> None:
-        """Called first in a process of its own: connections of the process it was forked from are not to be shared."""
+        """Called first in a process of its own: it must not share connections with its parent process."""
         run = self.run_object
         self.run_object = replace(run, storage=copy.copy(run.storage))
 

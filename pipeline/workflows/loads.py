@@ -1,4 +1,4 @@
-"""Loads from wherever they stand to their end, by Luigi, in a run that holds the archive."""
+"""Completes loads from any state, by Luigi, in a run that holds the archive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Watch = Callable[[EventLog], AbstractContextManager[None]]
 
 
 class RunFailed(PipelineError):
-    """Some task failed for good. ``errors`` are exit codes and sentences; the first one caused the others."""
+    """Some task failed for good. ``errors`` are exit codes and messages; the first one caused the others."""
 
     def __init__(self, load: str, errors: Sequence[tuple[int, str]]) -> None:
         super().__init__(load, errors)
@@ -37,7 +37,7 @@ class RunFailed(PipelineError):
 
 @dataclass(frozen=True)
 class Workers:
-    """How tasks are run: so many at once, while somebody watches."""
+    """How tasks are run: how many at once, and how progress is shown."""
 
     count: int
     watch: Watch
@@ -45,15 +45,15 @@ class Workers:
 
 @dataclass(frozen=True)
 class Loads:
-    """The loads of an archive, which a run holds."""
+    """The loads of an archive that a run holds."""
 
     held: Run
     workers: Workers
 
     def complete(self, load: Load) -> TaskRun:
-        """Take a load to its end: a night to its summary, a batch to its derived tables.
+        """Complete a load: a night up to its summary, a batch up to its derived tables.
 
-        Where a luigid forgot the tasks, having been restarted, or gave up what another host could not do, once more.
+        If a luigid forgot the tasks in a restart, or gave up tasks that another host could not do, they are run again.
 
         Raises:
             RunFailed: some task failed; also if this run lost its lease and another one has completed them since.
@@ -73,10 +73,10 @@ class Loads:
         return run
 
     def complete_unfinished(self, but: Load | None = None) -> None:
-        """Complete whatever was begun and never finished, except one load.
+        """Complete all loads that were begun and not finished, except one.
 
-        That comes before anything new is planned: origins of an unfinished load are still due, and what it has fetched
-        already would be fetched and published twice.
+        This comes before anything new is planned: origins of an unfinished load are still due, so what it has already
+        fetched would be fetched and published twice.
         """
         for load, finished in begun_loads(self.held.storage).items():
             if not finished and load != but:

@@ -1,4 +1,4 @@
-"""A night in forty lines: every step, what it comes after, the marker by which the next run knows that it is done."""
+"""A night in forty lines: every step, the step before it, and the marker that shows the next run that it is done."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipeline.workflows.task_run import TaskRun
 
 
 class Plan(LoadTask):
-    """Decide which origins are due, and write down what is known of them."""
+    """Decide which origins are due, and write down what is known about them."""
 
     stage, marker = "plan", "plan"
 
@@ -51,12 +51,12 @@ class Fetch(LoadTask):
 
 
 class FetchAll(LoadTask):
-    """Fetch every bucket that the plan names; which they are is known once the plan is there."""
+    """Fetch every bucket in the plan; the buckets are known once the plan is there."""
 
     stage, after, marker = "fetch", Plan, "manifests"
 
     def complete(self) -> bool:
-        """Whether every planned bucket has a manifest that can be read; one that cannot is fetched again."""
+        """Whether every planned bucket has a readable manifest; otherwise the bucket is fetched again."""
         return self.step(Plan).complete() and manifests_are_whole(self.run_object, self.load)
 
     def run(self) -> Iterator[luigi.DynamicRequirements]:
@@ -68,7 +68,7 @@ class FetchAll(LoadTask):
 
 
 class Publish(LoadTask):
-    """Audit what was landed, and register in the tables what passes."""
+    """Audit the landed files, and register those that pass in the tables."""
 
     stage, after, marker, record = "publish", FetchAll, "published", PublishSummary
 
@@ -78,7 +78,7 @@ class Publish(LoadTask):
 
 
 class Derive(LoadTask):
-    """Bring the derived tables up to date; the end of a batch."""
+    """Update the derived tables; the last step of a batch."""
 
     stage, after, marker, record = "derive", Publish, "derived", DeriveSummary
 
@@ -114,12 +114,12 @@ class RunJob(LoadTask):
 
 
 class Nightly(LoadTask):
-    """A whole night with its jobs, and what its summary is made from, should that be damaged; the end of a night."""
+    """A whole night with its jobs, and the records for its summary, in case they are damaged; the last step."""
 
     stage, marker, record = "nightly", "night_summary", NightSummary
 
     def requires(self) -> list[LoadTask]:
-        """Every step that leaves something to be read, and the configured jobs."""
+        """Every step whose result the summary reads, and the configured jobs."""
         jobs = self.run_object.config.nightly.jobs
         return [*map(self.step, (Publish, Derive, Seal)), *(self.step(RunJob, job=job) for job in jobs)]
 

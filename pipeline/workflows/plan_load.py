@@ -1,4 +1,4 @@
-"""The plan of a load, whatever an earlier run left of it."""
+"""Plans a load, whatever an earlier run left of its plan."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def plan_is_whole(run: Run, load: Load) -> bool:
     except FileMissing:
         return False
     except StoredFileDamaged as error:
-        logger.error("%s; it is made anew", error)
+        logger.error("%s; it is made again", error)
         return False
     return True
 
 
 def plan_load(run: Run, load: Load) -> None:
-    """Plan a night or a batch. Once buckets are fetched that follow the plan, only write what is damaged of it."""
+    """Plan a night or a batch. Once buckets of the plan are fetched, only rewrite its damaged parts."""
     if any(not is_temporary(entry.path) for entry in run.storage.list(load.manifests)):
         restore_plan_summary(run.storage, load)
     elif load.is_night:

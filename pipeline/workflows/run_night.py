@@ -1,4 +1,4 @@
-"""Run a night: lead it if the archive is free, or help to fetch if another host leads it through the same luigid."""
+"""Runs a night: leads it if the archive is free, or helps to fetch if another host leads it through the same luigid."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class NightResult:
-    """A complete night; ``already`` when it was complete before."""
+    """A complete night; ``already`` if it was complete before."""
 
     summary: NightSummary
     already: bool
 
 
 def run_night(place: Workplace, workers: Workers, night: date) -> NightResult:
-    """Complete a night, and before it any other load that was begun and never finished.
+    """Complete a night, and first any other load that was begun and not finished.
 
-    Where a luigid is configured and another host holds the archive for the same night through it, fetch buckets until
-    the night is complete; should that host's lease run out, lead the night from there. A backfill is waited for: it
-    lets go of the archive after each of its batches.
+    If a luigid is configured and another host holds the archive for the same night through it, fetch buckets until the
+    night is complete; if that host's lease expires, lead the night from there. If a backfill holds the archive, wait:
+    it releases the lease after each batch.
 
     Raises:
-        UsageError: a later night was run already; nights only go forward. Or this one is after tomorrow, UTC.
+        UsageError: a later night was run already, as nights only go forward; or this one is after tomorrow, UTC.
         ArchiveHeld: another run holds the archive.
         RunFailed: some task failed; its exit code is that of the first error. A host that fails to fetch a bucket
             leaves all buckets to the others.
@@ -76,7 +76,7 @@ def _finished(storage: Storage, load: Load) -> NightSummary | None:
     try:
         return read_document(storage, load.finished, NightSummary.model_validate_json)
     except StoredFileDamaged as error:
-        logger.error("%s; it is made anew", error)
+        logger.error("%s; it is made again", error)
         return None
 
 
@@ -107,13 +107,13 @@ def _lead(place: Workplace, workers: Workers, load: Load, purpose: str) -> Night
 
 
 def _later(storage: Storage, load: Load) -> list[str]:
-    """Nights after this one; but for those that no run could have been dated, which an earlier version let begin."""
+    """Later nights, except those with a date that no run can have, which an earlier version allowed."""
     newest = newest_possible(datetime.now(UTC).date())
     return [o.name for o in begun_loads(storage) if o.is_night and load.night < o.night <= newest]
 
 
 def _help(place: Workplace, workers: Workers, load: Load) -> None:
-    """Fetch what buckets are left, once there is a plan; commit nothing."""
+    """Fetch the remaining buckets, once there is a plan; commit nothing."""
     if place.storage.stat(load.plan) is None:
         return
     with without_lease(place) as helper:

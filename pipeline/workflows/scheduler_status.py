@@ -1,4 +1,4 @@
-"""How a fetch task goes, on the scheduler's page: now and then, and not at every visit."""
+"""Shows the progress of a fetch task on the scheduler's page: now and then, not at every visit."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class SchedulerStatus:
     """Counts visits; may be called from several threads.
 
     Args:
-        due: visits that the task will make.
-        message: takes a sentence; None outside of a worker.
+        due: number of visits that the task will make.
+        message: takes a sentence; None outside a worker.
         percentage: takes 0 to 100; None likewise.
     """
 
@@ -34,7 +34,7 @@ class SchedulerStatus:
         self._lock = threading.Lock()
 
     def visited(self, line: VisitLine) -> None:
-        """Note a visit, and show the counts if the last time was long enough ago or this is the last one."""
+        """Count a visit, and show the counts if they were last shown long enough ago or this is the last visit."""
         with self._lock:
             self._by_status[line.status] += 1
             done = self._by_status.total()

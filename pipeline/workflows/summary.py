@@ -1,4 +1,4 @@
-"""What a night did, as it is kept beside the night and shown to people."""
+"""The summary of a night, which is kept beside it and shown to people."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from pipeline.workflows.task_run import TaskRun
 class NightSummary(BaseModel):
     """Numbers of one night.
 
-    ``raw_bytes``: of new blobs and trees; ``wire_bytes``: of packs received; ``stored_bytes``: of landed files;
-    ``seconds``: wall time by stage, on the machine that finished the night; ``failed``: the first 100; ``damaged``:
-    files of the archive that could not be read, on account of which something was left out; ``left_out``: by bucket,
-    why the derived tables do not follow it.
+    ``raw_bytes``: of new blobs and trees; ``wire_bytes``: of received packs; ``stored_bytes``: of landed files;
+    ``seconds``: wall-clock time by stage, on the machine that finished the night; ``failed``: the first 100;
+    ``damaged``: unreadable files of the archive, because of which something was left out; ``left_out``: by bucket, why
+    the derived tables do not follow it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,7 +43,7 @@ class NightSummary(BaseModel):
 
     @property
     def exit_code(self) -> ExitCode:
-        """Damage counts for more than origins that could not be archived for a reason that is not their own state."""
+        """Damage takes precedence over origins that failed for a reason other than their own state."""
         if self.damaged:
             return ExitCode.CHECK_FAILED
         failed = self.origins.get(VisitStatus.FAILED, 0) or self.left_out
@@ -51,7 +51,7 @@ class NightSummary(BaseModel):
 
 
 def summarize(run: TaskRun, load: Load) -> NightSummary:
-    """Count what was published of a load, and name what was not."""
+    """Count what a load published, and name what it left out."""
     published, derived = read_published(run.storage, load), read_derived(run.storage, load)
     tables, visits = published.tables.values(), published.visits
     return NightSummary(
@@ -73,5 +73,5 @@ def summarize(run: TaskRun, load: Load) -> NightSummary:
 def _damage_of_plan(run: TaskRun, load: Load) -> tuple[str, ...]:
     try:
         return read_plan(run.storage, load).damaged
-    except StoredFileDamaged as error:  # after it was of use
+    except StoredFileDamaged as error:  # after it was used
         return (error.path,)

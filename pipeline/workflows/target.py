@@ -1,4 +1,4 @@
-"""Luigi's view of our storage: something exists, or it does not."""
+"""Luigi's view of our storage: a file exists, or it does not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class StorageTarget(luigi.Target):
-    """A file that a task writes last, in one step, and nobody deletes."""
+    """A file that a task writes last, in one step, and that nobody deletes."""
 
     def __init__(self, storage: Storage, path: str) -> None:
         self.storage, self.path = storage, path
@@ -24,13 +24,13 @@ class StorageTarget(luigi.Target):
         """Whether the file is there.
 
         Raises:
-            StorageUnavailable: nobody knows.
+            StorageUnavailable: the storage does not answer.
         """
         return self.storage.stat(self.path) is not None
 
 
 class RecordTarget(StorageTarget):
-    """A file whose content counts, too: one that is damaged is taken for missing, so that its task writes it anew."""
+    """A file whose content counts, too: a damaged one counts as missing, so that its task writes it again."""
 
     def __init__(self, storage: Storage, path: str, kind: type[BaseModel]) -> None:
         super().__init__(storage, path)
@@ -43,6 +43,6 @@ class RecordTarget(StorageTarget):
         except FileMissing:
             return False
         except StoredFileDamaged as error:
-            logger.error("%s; it is made anew", error)
+            logger.error("%s; it is made again", error)
             return False
         return True

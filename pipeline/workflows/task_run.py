@@ -1,4 +1,4 @@
-"""What every Luigi task of a run needs, handed to the tasks as one hidden parameter."""
+"""What every Luigi task of a run needs, passed to the tasks as one hidden parameter."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class TaskRun(Run):
-    """A run and the file that its tasks report to: of one load, or of one job."""
+    """A run and the file to which its tasks report, for one load or one job."""
 
     events: EventLog
 
     @classmethod
     def of(cls, run: Run, label: str) -> TaskRun:
-        """With an event file of its own."""
+        """The run with an event file of its own."""
         events = EventLog(run.scratch / f"{label}.jsonl")
         return cls(run.config, run.storage, run.run_id, run.check_lease, run.scratch, events)
 
     def retrying(self, work: Callable[[], T]) -> T:
-        """Do it; again, after a pause, as long as the error's type says that this may help."""
+        """Do the work; repeat it after a pause as long as the error's type says that this may help."""
         luigi_section = self.config.luigi
 
         def once() -> T:
@@ -56,13 +56,13 @@ _RUNS: WeakValueDictionary[str, TaskRun] = WeakValueDictionary()
 
 
 class RunParameter(luigi.Parameter):
-    """Carries the TaskRun; not part of a task's identity. Luigi itself passes it on as the run's id."""
+    """Carries the TaskRun; not part of a task's identity. Luigi itself passes on the run's id."""
 
     def __init__(self) -> None:
         super().__init__(significant=False, visibility=ParameterVisibility.HIDDEN)
 
     def normalize(self, x: TaskRun | str) -> TaskRun:
-        """The run, also where Luigi made a task anew from texts: found by its id in this process."""
+        """The run; if Luigi rebuilt a task from strings, it is found by its id in this process."""
         return _RUNS[x] if isinstance(x, str) else x
 
     def serialize(self, x: TaskRun) -> str:

@@ -181,8 +181,8 @@ ALL_BAD = {
     break_tag: "tags: the object that a tag points at is missing: 0303",
     break_tip: "refs: the object that a ref points at is missing: 0404",
     double_commit: "commits: an object is there twice",
-    lost_content: "blobs: 'stored' does not tell",
-    content_against_its_word: "blobs: 'stored' does not tell",
+    lost_content: "blobs: 'stored' disagrees",
+    content_against_its_word: "blobs: 'stored' disagrees",
 }
 
 

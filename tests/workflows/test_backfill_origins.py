@@ -134,7 +134,7 @@ def test_a_nightly_gets_its_turn(make_archive: MakeArchive, served: Path, daemon
         with host.starts("backfill", "origins", "--from", source, "--batch", "1") as backfill:
             gate.wait_for(1)
             with other.starts("nightly") as nightly:
-                wait_until(lambda: "waiting for it to let go" in nightly.log.read_text(), nightly)
+                wait_until(lambda: "waiting for its release" in nightly.log.read_text(), nightly)
                 gate.open()
                 said = nightly.ends(0)
             backfill.ends(0)
