@@ -1,4 +1,4 @@
-"""One HDFS for all tests here, one archive that they put back to its first night, and what its second one must be."""
+"""One HDFS for all tests here, one archive that they reset to its first night, and its expected second night."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Hook:
 
 @dataclass
 class Nights:
-    """The archive, its origins as they are on the second day, and how it is after a second night that went well."""
+    """The archive, its origins on the second day, and its state after an undisturbed second night."""
 
     trial: Trial
     origins: Origins
@@ -43,7 +43,7 @@ class Nights:
     def check(self) -> None:
         """The second night is complete, equal to the undisturbed one, and nothing is left of other attempts.
 
-        Rows are compared with their number, so an object that were there twice would be told, too.
+        Rows are compared with their counts, so a doubled object would be found, too.
         """
         assert self.trial.not_finished(1, 2) == []
         assert not self.trial.caches_frames()
@@ -52,7 +52,7 @@ class Nights:
         assert self.trial.rows(2) == self.second
 
     def check_restore(self) -> None:
-        """C git finds nothing different in a restored repository."""
+        """C git finds no difference in a restored repository."""
         assert self.trial.restored_differs(self.origins.urls["fork"], self.origins.repo("fork")) == []
 
 

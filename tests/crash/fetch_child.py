@@ -1,6 +1,6 @@
-"""Fetches a planned bucket in a process of its own, whose memory can be told: ``python -m tests.crash.fetch_child``.
+"""Fetches a planned bucket in its own process, to measure its memory: ``python -m tests.crash.fetch_child``.
 
-Takes the archive's folder and the limits as JSON; prints visits by URL and the most memory that was in use, in bytes.
+Takes the archive's folder and the limits as JSON; prints visits by URL and peak memory use in bytes.
 """
 
 from __future__ import annotations

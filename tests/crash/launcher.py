@@ -1,7 +1,7 @@
 """The ``pipeline`` command with an accident in it: ``python -m tests.crash.launcher CONFIG``.
 
-It starts Spark as that configuration says, then reads an order from standard input, one line of JSON: ``how`` (die or
-hold), ``point``, ``today`` (what a backfill takes for the current date) and ``arguments`` of the command.
+It starts Spark with that configuration, then reads an order from standard input, one line of JSON: ``how`` (die or
+hold), ``point``, ``today`` (the current date of a backfill) and ``arguments`` of the command.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.crash.points import POINTS, die, hold
 
 
 def get_ready(config_path: Path) -> None:
-    """Do what every command would begin with."""
+    """Do what every command does first."""
     config = load_config(config_path)
     storage = open_storage(config.archive.location, config.hdfs)
     open_session(config.spark, storage.root_uri, "pipeline").range(1).collect()

@@ -1,4 +1,4 @@
-"""Named moments of a run: before or after one call of one function, looked up where its caller does."""
+"""Named moments of a run: before or after one call of a function, patched where its caller looks it up."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Point:
 
     Attributes:
         where: ``module:function`` or ``module:Class.method``.
-        calls: that go by before.
-        after: after the call's work, not before.
-        when: given a call's positional arguments; other calls do not count.
+        calls: number of calls to ignore first.
+        after: act after the call's work, not before.
+        when: whether a call counts, given its positional arguments.
     """
 
     where: str
@@ -45,7 +45,7 @@ class Point:
     when: Callable[..., bool] = always
 
     def arm(self, act: Callable[[], None]) -> None:
-        """Make this process, and those that are forked from it, act there. Calls are counted in each."""
+        """Make this process and its forks act at this point. Each process counts its own calls."""
         module, _, path = self.where.partition(":")
         holder: Any = importlib.import_module(module)
         *outer, name = path.split(".")
@@ -70,12 +70,12 @@ class Point:
 
 
 def die() -> None:
-    """Kill the whole process group, this process with it."""
+    """Kill the whole process group, including this process."""
     os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
 def hold() -> None:
-    """Say on standard output that the point is reached, and wait for a line on standard input. Not in a fork."""
+    """Report on standard output that the point is reached, and wait for a line on standard input. Not in a fork."""
     print(REACHED, flush=True)
     sys.stdin.readline()
 
@@ -113,7 +113,7 @@ NIGHTLY = {
     "jobs: the result is stored, its lineage is not": Point("pipeline.submit.results:_record"),
     "the night lacks nothing but its summary": Point("pipeline.workflows.night:summarize"),
 }
-"""In the order in which a night meets them."""
+"""Points in the order in which a night reaches them."""
 
 BACKFILL = {
     "backfill: a batch is begun and not planned": Point("pipeline.workflows.backfill_origins:begin_batch", after=True),
@@ -143,6 +143,6 @@ HELD = {
     "publish: before the commit of refs": Point(APPEND, when=table_is("refs")),
     "derive: before the commit of files": Point("pipeline.night.files:overwrite"),
 }
-"""Where something else is to die."""
+"""Points at which something else dies."""
 
 POINTS = {**NIGHTLY, **BACKFILL, **MAINTAIN, **COMPACT, **HELD}

@@ -1,4 +1,4 @@
-"""A ``pipeline`` command that runs as a program of its own, in a session of its own, and meets an accident there."""
+"""A ``pipeline`` command that runs as a separate program in its own session, and has an accident there."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ GONE_S = 20
 
 @dataclass(frozen=True)
 class Program:
-    """It starts Spark, then waits for its order; ``log`` has what it says of errors."""
+    """It starts Spark, then waits for its order; ``log`` has its standard error."""
 
     process: subprocess.Popen[str]
     log: IO[bytes]
 
     @classmethod
     def starting(cls, config_path: Path) -> Program:
-        """Start one, as that configuration says."""
+        """Start one with that configuration."""
         log = TemporaryFile()  # noqa: SIM115  # open as long as the program runs
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.crash.launcher", str(config_path)],
@@ -40,7 +40,7 @@ class Program:
         return cls(process, log)
 
     def order(self, **order: Any) -> None:
-        """Tell it what to do."""
+        """Give it its order."""
         self._write(json.dumps(order))
 
     def reach(self) -> None:
@@ -49,11 +49,11 @@ class Program:
         assert any(REACHED in line for line in self.process.stdout), self.said()
 
     def go_on(self) -> None:
-        """Let it go on from its point."""
+        """Let it continue from its point."""
         self._write("")
 
     def end(self) -> tuple[int, str]:
-        """Wait for its end; its exit code, and what it said."""
+        """Wait for its end; return its exit code and output."""
         stdout, _ = self.process.communicate(timeout=LIMIT_S)
         return self.process.returncode, stdout + self.said()
 
@@ -62,12 +62,12 @@ class Program:
         return os.pread(log, os.fstat(log).st_size, 0).decode(errors="replace")
 
     def says(self, words: str) -> None:
-        """Wait until it has said this."""
+        """Wait until its output contains these words."""
         wait_until(lambda: words in self.said() or self.process.poll() is not None, LIMIT_S, f"never said {words}")
         assert words in self.said()
 
     def end_all(self) -> None:
-        """Kill what is left of it and of what it started."""
+        """Kill what is left of it and of the processes that it started."""
         with self.process, suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.log.close()
@@ -75,13 +75,13 @@ class Program:
 
     def _write(self, line: str) -> None:
         assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # its end will tell why
+        with suppress(BrokenPipeError):  # its exit shows why
             self.process.stdin.write(f"{line}\n")
             self.process.stdin.flush()
 
 
 def in_session(leader: int) -> list[int]:
-    """Processes of a session that run, whatever their groups."""
+    """Running processes of a session, whatever their groups."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -45,13 +45,13 @@ LIMITS = Limits(
     inflated_bytes=2048 * MIB,
 )
 PEAK_BYTES = 400 * MIB
-"""Twice what was seen; a third of it is Python and Arrow before anything happens."""
+"""Twice the measured use; a third of it is Python and Arrow before any work."""
 
 CHILD_LIMIT_S = 240
 
 
 def in_pieces(total: int) -> bytes:
-    """A zlib stream of so many zeros, made quickly: one piece again and again."""
+    """A zlib stream of this many zeros, made quickly by repeating one piece."""
     packer, step = zlib.compressobj(9), 16 * MIB
     first, again = (packer.compress(bytes(step)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
     ends = zlib.adler32(bytes(step))

@@ -1,4 +1,4 @@
-"""Runs that are killed at one point after the other, process group and all, on HDFS.
+"""Kills runs, with their process groups, at one point after another, on HDFS.
 
 However a night dies, one more run of it makes the archive equal, row for row, to one whose night was never killed.
 """
@@ -29,7 +29,7 @@ RESTORED = (
     "derive: contents are marked",
     "maintain: some files are deleted",
 )
-"""What restore reads is compared row for row at every point; here C git judges as well."""
+"""Restored rows are compared at every point; at these points C git also judges."""
 
 
 @pytest.mark.parametrize("point", NIGHTLY)
@@ -45,7 +45,7 @@ def test_a_killed_night_is_completed_by_the_next_run(nights: Nights, point: str)
 
 @dataclass(frozen=True)
 class Backfilled:
-    """A list of origins, and the second night after all of them were visited."""
+    """A list of origins, and the second night after visits of all of them."""
 
     source: Path
     second: Rows
@@ -54,7 +54,7 @@ class Backfilled:
 LATE = 4
 BATCH = ("--batch", str(LATE // 2))
 BEGUN = "backfill: a batch is published and not derived"
-"""Here all batches have begun: a nightly alone completes what is left."""
+"""Here all batches have begun: a nightly alone completes the rest."""
 
 
 @pytest.fixture(scope="module")

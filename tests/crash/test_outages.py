@@ -1,4 +1,4 @@
-"""HDFS or local disk fail in the middle of a night: it finishes or says why not, and the next run completes it."""
+"""HDFS or the local disk fails during a night: it finishes or reports why not, and the next run completes it."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ REFS = "publish: before the commit of refs"
 
 @pytest.fixture(scope="module")
 def patient(nights: Nights) -> Archive:
-    """The archive for runs that wait until HDFS is back."""
+    """The archive with settings that wait until HDFS is back."""
     waits = {"attempts": 1000, "first_pause_s": 0.2, "give_up_after_s": 150}
     return nights.trial.archive.with_settings(hdfs=waits, luigi={"attempts": 9}, archive={"lease_s": 300})
 
 
 @pytest.fixture(scope="module")
 def hasty(nights: Nights) -> Archive:
-    """The archive for runs that meet a dead HDFS for good."""
+    """The archive with settings that give up on a dead HDFS."""
     return nights.trial.archive.with_settings(hdfs={"attempts": 2, "first_pause_s": 0.2, "give_up_after_s": 5})
 
 
 @contextmanager
 def restarts(hdfs: MiniHdfs, daemon: Daemon) -> Iterator[Callable[[], None]]:
-    """A function that kills the daemon and has it started again; at the end it is back."""
+    """A function that kills and restarts the daemon; at the end it is running."""
     with ThreadPoolExecutor(1) as pool:
         starting: list[Future[Any]] = []
 
@@ -79,7 +79,7 @@ def test_a_restart_during_publish_is_waited_for(nights: Nights, hdfs: MiniHdfs, 
 
 
 def test_a_restart_before_a_commit_is_waited_for(nights: Nights, hdfs: MiniHdfs, patient: Archive) -> None:
-    """Spark's own client waits for nothing; its step is tried again once our storage answers."""
+    """Spark's own client does not wait; its step is retried once our storage answers."""
     trial = nights.trial
     trial.back_to("first")
     with trial.start("hold", REFS, *NIGHTLY, today=night(2), archive=patient) as program:

@@ -1,4 +1,4 @@
-"""One archive on HDFS that is put back to an earlier night again and again, to see how it survives another death."""
+"""One archive on HDFS that is reset to an earlier night again and again, to see how it survives the next kill."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.servers import Peer
 from tests.support.spark import forget_tables
 
 WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_bytes")
-"""Columns that differ between any two runs; git may also pack the same objects into a byte more or less."""
+"""Columns that differ between any two runs; git may also pack the same objects one byte larger or smaller."""
 
 BUCKETS = 2
 COPIERS = 8
@@ -37,7 +37,7 @@ Rows = dict[str, list[str]]
 
 @dataclass
 class Origins:
-    """Small repositories with two days of history, in both buckets; names are chosen by the bucket they lead to."""
+    """Small repositories with two days of history, in both buckets; names are chosen by their bucket."""
 
     served: Path
     server: Peer
@@ -53,7 +53,7 @@ class Origins:
         return self.served / name
 
     def add(self, label: str, bucket: int) -> str:
-        """Another new repository's URL; not among those that are listed."""
+        """Make a new repository that is not in ``listed``; return its URL."""
         self.make(label, bucket)
         return self.urls[label]
 
@@ -71,7 +71,7 @@ class Origins:
         self.make("gone", 1)
 
     def second_day(self) -> None:
-        """HEADs move on, aside and to what was known already; a ref goes, a tag comes, a repository is deleted."""
+        """HEADs move forward, sideways and to known commits; a ref goes, a tag comes, a repository is deleted."""
         set_refs(self.repo("root"), {b"refs/heads/main": resolve(self.repo("root"), "side")})
         add_commits(self.repo("fork"), 2, label="second")
         moved = self.repo("moved")
@@ -83,13 +83,13 @@ class Origins:
 
     @property
     def listed(self) -> list[str | tuple[str, str]]:
-        """What is added to an archive."""
+        """The origins that are added to an archive."""
         urls = self.urls
         return [urls["root"], (urls["fork"], urls["root"]), urls["moved"], urls["still"], urls["gone"]]
 
 
 class Trial:
-    """The archive. Commands of its own process share one Spark; those that are to be killed are programs."""
+    """The archive. Commands in this process share one Spark; commands that will be killed are programs."""
 
     def __init__(self, place: Place, folder: Path, **sections: dict[str, Any]) -> None:
         self.folder = folder
@@ -107,13 +107,13 @@ class Trial:
         self._next: Program | None = None
 
     def save(self, name: str) -> None:
-        """Remember the archive as it is."""
+        """Save the current state of the archive."""
         storage = self.archive.storage
         self._saved[name] = {entry.path: entry for entry in storage.walk()}
         self._copy([(f"{storage.root_uri}/{path}", f"{storage.root_uri}-{name}/{path}") for path in self._saved[name]])
 
     def back_to(self, name: str) -> None:
-        """Make the archive what it was. Files that are as they were, by size and time, are left alone."""
+        """Reset the archive to a saved state. Files unchanged by size and time are left alone."""
         storage, saved = self.archive.storage, self._saved[name]
         folders = {str(folder) for path in saved for folder in PurePosixPath(path).parents}
         same = set(self._keep(saved, folders, ""))
@@ -124,7 +124,7 @@ class Trial:
         forget_tables(self.archive.spark)
 
     def _keep(self, saved: Mapping[str, Entry], folders: Collection[str], folder: str) -> Iterator[str]:
-        """Delete what is not as it was; yield what is."""
+        """Delete changed files; yield unchanged ones."""
         storage = self.archive.storage
         for entry in storage.list(folder):
             if entry.is_dir and entry.path in folders:
@@ -163,7 +163,7 @@ class Trial:
         today: date,
         archive: Archive | None = None,
     ) -> Iterator[Program]:
-        """Run a command with an accident in it; at the end nothing of it is left, and the next program gets ready."""
+        """Run a command with an accident; at the end nothing of it is left, and the next program is ready."""
         program = self._next or Program.starting(self.archive.config_path)
         words = [*map(str, arguments), "--config", str((archive or self.archive).config_path)]
         try:
@@ -174,12 +174,12 @@ class Trial:
             self._next = Program.starting(self.archive.config_path)
 
     def close(self) -> None:
-        """End the program that waits."""
+        """End the waiting program."""
         if self._next is not None:
             self._next.end_all()
 
     def kill(self, point: str, *arguments: str | Path, today: date, archive: Archive | None = None) -> None:
-        """Run a command as a program that dies at the point, with all that it started."""
+        """Run a command as a program that dies at the point, with all processes that it started."""
         with self.start("die", point, *arguments, today=today, archive=archive) as program:
             code, said = program.end()
             assert code == -signal.SIGKILL, f"{point}: the program ended with {code}\n{said}"
@@ -189,7 +189,7 @@ class Trial:
         return {table.name: self.archive.rows(table.name, day, without=WHEN) for table in ALL}
 
     def results(self, day: int) -> list[str]:
-        """What the job found on a night."""
+        """The job's results for a night."""
         when = f"night = DATE '{night(day)}'"
         return sorted(map(repr, self.archive.spark.table("archive.results.language_census").where(when).collect()))
 
@@ -204,7 +204,7 @@ class Trial:
         return found
 
     def left_behind(self) -> list[str]:
-        """Files of landings and unfinished uploads, after a sweep of what is nobody's."""
+        """Files of landings and unfinished uploads, after a sweep of unreferenced files."""
         storage = self.archive.storage
         later = time.time() + 60
         for rubbish in find_rubbish(storage, load_states(storage), untouched_since=later, plans_before=None):
@@ -217,7 +217,7 @@ class Trial:
         return Counter(table for _, _, table, kind, *_ in inside if kind == "data")
 
     def caches_frames(self) -> bool:
-        """Whether Spark keeps a frame that some run forgot: it would be looked at again when its tables are written."""
+        """Whether Spark caches a frame that a run forgot: Spark would check it again when its tables are written."""
         return not self.archive.spark._jsparkSession.sharedState().cacheManager().isEmpty()
 
     def not_finished(self, *days: int) -> list[int]:
@@ -225,7 +225,7 @@ class Trial:
         return [day for day in days if storage.stat(Load.of_night(night(day)).finished) is None]
 
     def restored_differs(self, url: str, original: Path) -> list[str]:
-        """What C git finds different in a restored repository."""
+        """Differences that C git finds in a restored repository."""
         self.restored += 1
         to = self.archive.restore(url, self.folder / f"restored-{self.restored}.git")
         return compare(original, to)

@@ -26,7 +26,7 @@ TEXT = "caf\u00e9 \u65e5\u672c\n"
 
 @dataclass(frozen=True)
 class Small:
-    """One night of a repository, its fork, one with a blob over the limit, one that is gone, one we may not fetch."""
+    """One night of a repository, its fork, one with a blob over the limit, a missing one, and one we may not fetch."""
 
     archive: Archive
     repo: Path
@@ -36,7 +36,7 @@ class Small:
     missing_url: str
     private_url: str
     night_text: str
-    """What ``nightly`` said in text."""
+    """The text output of ``nightly``."""
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +65,13 @@ def small(make_archive: MakeArchive, served: Path, web: Peer) -> Small:
     archive.run("origins", "add", url)
     archive.run("origins", "add", fork_url, "--fork-of", url)
     archive.add(large_url, missing_url, private_url)
-    # Exit code 1 is for what somebody should look at: not for a repository that is gone, or not ours to fetch.
+    # Exit code 1 is for problems that need attention: not for a missing repository, or one we may not fetch.
     said = archive.run("nightly", "--night", str(night(1)), code=0)
     return Small(archive, repo, url, fork_url, large_url, missing_url, private_url, said.stdout)
 
 
 def show(said: Said) -> str:
-    """Text for people, with the widths of columns taken out."""
+    """Text output without the padding of columns."""
     return " ".join(said.stdout.split())
 
 

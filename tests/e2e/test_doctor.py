@@ -1,4 +1,4 @@
-"""The doctor over real archives: what is well is told so, and what was broken by hand is found."""
+"""The doctor on real archives: it reports healthy parts as such, and finds what the tests break."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ URL = "https://example.org/a.git"
 
 
 def look(archive: Archive, *options: str, code: int = 0) -> dict[str, list[dict[str, Any]]]:
-    """What is not ok, by check; the exit code is the one that was told."""
+    """Findings that are not ok, by check; the exit code must be the given one."""
     told = archive.ask("doctor", *options, code=code)
     assert told["exit_code"] == code
     found: dict[str, list[dict[str, Any]]] = {}
@@ -35,7 +35,7 @@ def look(archive: Archive, *options: str, code: int = 0) -> dict[str, list[dict[
 
 def test_an_archive_that_is_broken_bit_by_bit(make_archive: MakeArchive) -> None:
     archive = make_archive("doctor")
-    machine = {"memory", "scratch", "space", "hdfs"}  # warnings that this machine may deserve
+    machine = {"memory", "scratch", "space", "hdfs"}  # warnings that may be right on this machine
     assert look(archive).keys() <= machine
     assert "failures: 0" in archive.run("doctor", "--quick").stdout
     assert [entry.path for entry in archive.storage.list() if "probe" in entry.path] == []

@@ -1,4 +1,4 @@
-"""What ``restore`` gives back is what the server had, to the last ref: C git can tell no difference."""
+"""``restore`` returns what the server had, to the last ref: C git finds no difference."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OCTOPUS = [[1], [2, 1], [3, 1], [4, 2], [5, 1], [6], [7, 2, 3, 4, 5, 6], [8, 7, 
 
 @dataclass(frozen=True)
 class Archived:
-    """An archive after one night, and where each repository is served."""
+    """An archive after one night, and the URL of each repository."""
 
     archive: Archive
     served: Path
@@ -58,7 +58,7 @@ NAMES = ("strange", "graph", "fork", "detached", "beside", "dangling", "empty", 
 
 @pytest.fixture(scope="module")
 def archived(make_archive: MakeArchive, served: Path, daemon: Peer, web: Peer) -> Archived:
-    """All repositories after one night, every other one over each protocol, the strange one over both."""
+    """All repositories after one night, alternating between the protocols, the strange one over both."""
     build_all(served)
     servers = {name: (web if at % 2 else daemon) for at, name in enumerate(NAMES)} | {"fork": daemon, "graph": daemon}
     urls = {name: server.url(f"{name}.git") for name, server in servers.items()}

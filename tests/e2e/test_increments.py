@@ -1,4 +1,4 @@
-"""Three nights of a few origins: what moves, what stays, and that any night comes back."""
+"""Three nights of a few origins: what moves, what stays, and that any night can be restored."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TIPS = MappingProxyType({"contents": "blob", "blobs": "blob", "trees": "tree", "
 
 @dataclass(frozen=True)
 class Story:
-    """The archive after its nights, and each repository as it was on each of them."""
+    """The archive after its nights, and each repository as of each night."""
 
     archive: Archive
     urls: dict[str, str]
@@ -56,7 +56,7 @@ class Story:
         return int(row["network"])
 
     def ids(self, name: str, day: int, table: str | None = None) -> Counter[str]:
-        """Ids of the rows of an origin's network in the object tables, a blob's bytes and facts counting apart."""
+        """Ids of the rows of an origin's network in the object tables; a blob's bytes and facts count separately."""
         chosen = [table] if table else [t.name for t in OBJECT_TABLES if t.name != "contents"]
         query = " UNION ALL ".join(
             f"SELECT lower(hex(oid)) AS oid FROM {name_} WHERE network = {self.network(name)}" for name_ in chosen
@@ -65,7 +65,7 @@ class Story:
 
 
 def reachable(repo: Path, *revisions: str) -> set[str]:
-    """Ids of everything that the revisions lead to, by default heads and tags."""
+    """Ids of everything reachable from the revisions, by default heads and tags."""
     wanted = revisions or ("--branches", "--tags")
     return set(git(repo, "rev-list", "--objects", "--no-object-names", *wanted).decode().split())
 
@@ -87,7 +87,7 @@ def build_first(served: Path) -> None:
 
 
 def change(served: Path) -> None:
-    """What people did between the second and the third night."""
+    """Make the changes between the second and the third night."""
     add_commits(served / "grows.git", 10, label="news")
     force_push(served / "forced.git")
     shutil.rmtree(served / "deleted.git")
@@ -179,7 +179,7 @@ def test_either_state_comes_back(story: Story, name: str, day: int, tmp_path: Pa
 
 
 def same(original: Path, restored: Path) -> list[str]:
-    """Of the default refs; what fsck says of objects that only other refs reach does not count."""
+    """Differences of the default refs; fsck's messages about objects that only other refs reach do not count."""
     return compare(original, restored, namespaces=HEADS_AND_TAGS)
 
 

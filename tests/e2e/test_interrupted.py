@@ -1,4 +1,4 @@
-"""Nights that were cut off at one stage after the other end as if nothing had happened."""
+"""Nights that are cut off at one stage after another end as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.repos import add_commits, build_graph, fork_of
 from tests.support.servers import Peer
 
 WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_bytes")
-"""Columns that differ between any two runs; git may also pack the same objects into a byte more or less."""
+"""Columns that differ between any two runs; git may also pack the same objects one byte larger or smaller."""
 
 
 class Cut(Exception):
@@ -33,7 +33,7 @@ class Cut(Exception):
 
 @dataclass(frozen=True)
 class Knife:
-    """Lets a function work so many times, and cuts off the call after that; before its work, or ``after`` it."""
+    """Lets a function work ``calls`` times, and cuts off the next call before its work, or ``after`` it."""
 
     module: Any
     name: str
@@ -88,7 +88,7 @@ def build(served: Path) -> list[str]:
 def two(
     make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Archive, Archive]:
-    """An archive of two undisturbed nights, and one whose nights were cut off wherever there is a knife."""
+    """An archive of two undisturbed nights, and one whose nights are cut off at every knife."""
     urls = [daemon.url(name) for name in build(served)]
     fork_of(served / "r0.git", served / "fork.git")
     calm, cut = (make_archive(name, archive={"buckets": 16}) for name in ("calm", "cut"))
@@ -104,7 +104,7 @@ def two(
             assert cut.read().nights() in ([], [night(1)])
     for name in ("r1.git", "r2.git"):
         add_commits(served / name, 3, label="second")
-    # The second night completes the first one, which only lacks its summary.
+    # The second night completes the first one, which lacks only its summary.
     for archive in (calm, cut):
         summary = archive.nightly(2)
         assert summary["origins"] == {"full": 2, "unchanged": 4}

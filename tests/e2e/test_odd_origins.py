@@ -1,4 +1,4 @@
-"""One night over origins that are odd in every way their owners can think of: each comes back as git shows it."""
+"""One night over origins that are odd in every way that owners can think of: each comes back as git shows it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ PEOPLE = b"author A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n"
 
 @dataclass(frozen=True)
 class Odd:
-    """An origin: the repository that ``build`` makes, and what is to be expected of it.
+    """An origin: the repository that ``build`` makes, and its expected outcome.
 
     Attributes:
-        status: of the visit, with its error code.
-        code: how restore ends.
-        absent: what the origin shows, as ``git ls-remote`` prints it, and the restored repository cannot; bytes in it.
-        served_by_hand: names of refs by revision for a server of our own, where git's would not serve it; the pack has
-            every object.
+        status: status of the visit, with its error code.
+        code: exit code of restore.
+        absent: bytes in lines of ``git ls-remote`` that the origin shows and the restored repository cannot.
+        served_by_hand: names of refs by revision, for our own server if git's would not serve it; the pack has every
+            object.
     """
 
     build: Callable[[Path], None]
@@ -194,7 +194,7 @@ def test_an_odd_origin_comes_back_as_git_shows_it(name: str, visited: Visited, t
 
 
 def content(repo: Path, tips: set[bytes]) -> list[bytes]:
-    """Kind and size of all that the tips lead to, what is missing by a rule of the archive apart."""
+    """Kind and size of everything reachable from the tips, except objects that the archive leaves out by rule."""
     options = ("rev-list", "--objects", "--no-object-names", "--missing=print", "--stdin")
     listed = run_git("-C", repo, *options, stdin=b"".join(tip + b"\n" for tip in tips))
     if listed.returncode:

@@ -1,4 +1,4 @@
-"""The installed program as cron and scripts meet it: exit codes, what goes to which stream, signals, a held archive."""
+"""The installed program as cron and scripts see it: exit codes, streams, signals, a held archive."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ with Lease.acquire(open_storage(config.archive.location, config.hdfs), Owner.her
 
 @contextmanager
 def held_by_another_process(archive: Archive) -> Iterator[int]:
-    """Another live process holds the archive for the block; yields its id."""
+    """Another live process holds the archive during the block; yields its id."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(archive.config_path)],
         stdin=subprocess.PIPE,
@@ -56,7 +56,7 @@ def held_by_another_process(archive: Archive) -> Iterator[int]:
 
 
 def test_a_night_by_cron(place: Place, tmp_path: Path, served: Path, daemon: Peer) -> None:
-    """Created, filled and run by the program alone, with several workers, a job and an origin that fails."""
+    """Created, filled and run only by the program, with several workers, a job and a failing origin."""
     build_graph(served / "good.git", [[1], [2, 1]])
     build_graph(served / "other.git", [[1]])
     archive = Archive.at(place, tmp_path, "cron", nightly={"jobs": ["language_census"]}, archive={"buckets": 16})

@@ -1,4 +1,4 @@
-"""The scripts that a newcomer meets first."""
+"""The scripts that newcomers run first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIMIT_S = 600
 
 
 def environment_that_is_there(folder: Path) -> Path:
-    """This process's environment as scripts look for one: installed, and not to be touched."""
+    """This process's environment in the place where scripts look for it, marked as installed so that it stays as is."""
     for name, program in (("python", sys.executable), ("pipeline", PROGRAM)):
         path = folder / "bin" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def environment_that_is_there(folder: Path) -> Path:
 
 
 def port_is_closed(url: str) -> bool:
-    """Whether nobody serves the URL any more."""
+    """Whether nobody serves the URL."""
     return run_git("ls-remote", url).returncode != 0
 
 

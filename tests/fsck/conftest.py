@@ -1,4 +1,4 @@
-"""An archive of three nights for all tests here, made by the real thing: git daemon, Luigi, Spark."""
+"""An archive of three nights for all tests here, made with git daemon, Luigi and Spark."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.servers import Peer, git_daemon
 from tests.support.spark import forget_tables, own_spark
 
 ODD = "it's odd, 100%25 (#1 + more)"
-"""The archive's folder: what errors say of files must be understood wherever they are."""
+"""The archive's folder: paths in errors must be parsed wherever the files are."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass(frozen=True)
 class Story:
-    """The archive, the server of its origins, and its files as the last night left them."""
+    """The archive, the server of its origins, and its files after the last night."""
 
     archive: Archive
     daemon: Peer
@@ -41,18 +41,18 @@ class Story:
         return Path(self.archive.location)
 
     def put_back(self) -> None:
-        """Everything as the last night left it, times of change included."""
+        """Restore everything as the last night left it, including modification times."""
         shutil.rmtree(self.root)
         shutil.copytree(self.pristine, self.root)
         forget_tables(self.archive.spark)
 
     def restore(self, name: str, day: int, to: Path) -> Path:
-        """A repository as of a night; the third lacks a blob over the limit, which ``restore`` says."""
+        """Restore a repository as of a night; the third lacks a blob over the limit, which ``restore`` reports."""
         partial = name == self.repositories[2].name
         return self.archive.restore(self.daemon.url(name), to, day=day, code=1 if partial else 0)
 
     def differences(self, name: str, old: Path, new: Path) -> list[str]:
-        """What git sees between two restored repositories; what leads to the blob over the limit it cannot walk."""
+        """Git's differences between two restored repositories; it cannot walk to the blob over the limit."""
         partial = name == self.repositories[2].name
         return compare(old, new, namespaces=("refs/heads/main", "refs/tags/") if partial else ("refs/",))
 
@@ -93,7 +93,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 
 
 def name_in(daemon: Peer, bucket: int) -> str:
-    """A repository's name that puts it into a bucket of the four, whatever the server's port."""
+    """A repository's name that leads to one of the four buckets, whatever the server's port."""
     names = (f"r{bucket}-{number}.git" for number in itertools.count())
     return next(name for name in names if Origin(daemon.url(name)).network % 4 == bucket)
 
@@ -106,7 +106,7 @@ NIGHTS = (2, 3, 4)
 
 @pytest.fixture(scope="package")
 def before(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Restored:
-    """Every repository as of every night, restored from the archive as the nights left it."""
+    """Every repository as of every night, restored from the undamaged archive."""
     folder = tmp_path_factory.mktemp("before")
     return {
         (repo.name, day): story.restore(repo.name, day, folder / f"{repo.name}-{day}")
@@ -117,6 +117,6 @@ def before(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Restored:
 
 @pytest.fixture
 def intact(story: Story) -> Iterator[Story]:
-    """The story, put back as it was after each test."""
+    """The story, restored after each test."""
     yield story
     story.put_back()

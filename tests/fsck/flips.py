@@ -1,4 +1,4 @@
-"""Flipping one bit of a file, and its time of change kept: what rots is not written."""
+"""Flips one bit of a file and keeps its modification time: bit rot writes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our reader of Avro against files that Iceberg wrote, and against bytes that nobody wrote."""
+"""Our Avro reader on files that Iceberg wrote, and on damaged bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The deep check: what is wrong inside files whose bytes are as they were written."""
+"""The deep check: errors inside files whose bytes are as they were written."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Change = Callable[[list[dict[str, Any]]], None]
 
 
 def rewrite(story: Story, table: str, bucket: int, change: Change) -> str:
-    """Let a landed file hold other rows, as a writer with a defect would have made it; its path."""
+    """Give a landed file different rows, as a defective writer would have; return its path."""
     path = story.files(f"tables/code/{table}/data/2026-11-02/bucket={bucket}/*.parquet")[0]
     with pq.ParquetFile(path) as file:
         groups = [file.read_row_group(group).to_pylist() for group in range(file.num_row_groups)]
     change(groups[0])
     size, padding = path.stat().st_size, 0
-    for _ in range(20):  # to the size that the manifest says, without which Spark does not read it
+    for _ in range(20):  # pad to the size in the manifest, otherwise Spark does not read it
         with open_parquet(BY_NAME[table], path, ZSTD_LEVEL, PAGE_BYTES) as writer:
             for rows in groups:
                 writer.write_table(pa.Table.from_pylist(rows, BY_NAME[table].arrow_schema))
@@ -38,7 +38,7 @@ def rewrite(story: Story, table: str, bucket: int, change: Change) -> str:
 
 
 def forget_sizes(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The quick check has nothing to say: this is about what it cannot see."""
+    """Silence the quick check: these tests are about errors that it cannot see."""
     monkeypatch.setattr("pipeline.fsck.run_fsck.quick", lambda *_: None)
 
 
@@ -73,7 +73,7 @@ def test_every_kind_of_finding(intact: Story, monkeypatch: pytest.MonkeyPatch) -
     rewrite(intact, "commits", 1, doubled)
     rewrite(intact, "contents", 1, lost)
     rewrite(intact, "blobs", 3, other_sum)
-    for damaged in intact.files("tables/code/files/data/**/bucket=3/[!.]*.parquet"):  # one of them is of today
+    for damaged in intact.files("tables/code/files/data/**/bucket=3/[!.]*.parquet"):  # one of them is from today
         (damaged.parent / f".{damaged.name}.crc").unlink()
         flip(damaged, 8 * damaged.stat().st_size - 1)
     found = {(f["kind"], f["table"].removeprefix("code."), f["bucket"]) for f in check(intact, "--deep")}
@@ -114,7 +114,7 @@ def test_goes_on_where_it_was_killed(intact: Story, monkeypatch: pytest.MonkeyPa
 
 
 def test_rows_that_are_deleted_do_not_count(intact: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blobs are marked as at HEAD by deleting and adding rows: neither doubled nor missing."""
+    """Marking blobs as at HEAD deletes and adds rows: none is doubled or missing."""
     spark = intact.archive.spark
     spark.sql("UPDATE archive.code.contents SET at_head = NOT at_head WHERE bucket = 1")
     check(intact, "--deep", "--bucket", "1", code=0)

@@ -1,4 +1,4 @@
-"""Random single bits of random files: each is found, and what an origin still serves comes back as it was."""
+"""Random single bits of random files: each is found, and whatever an origin still serves comes back unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DERIVED = ("code.files", "code.head_blobs", "code.repositories")
 
 
 def round_of_flips(story: Story, before: Restored, folder: Path, seed: int, count: int) -> Counter[str]:
-    """Flip bits of as many files, of all classes alike; what became of them, by class."""
+    """Flip one bit in each of ``count`` files, from all classes evenly; return their fates by class."""
     chance = random.Random(seed)
     chosen: dict[str, str] = {}
     for number in range(count):

@@ -1,4 +1,4 @@
-"""Recordings that are damaged: what can be read of them counts on, and no takedown is held up."""
+"""Damaged recordings: their readable parts still count, and they block no takedown."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def damage_copy(storage: Storage, recording: str, path: str) -> None:
 
 
 def test_what_can_be_read_is_recorded_anew(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.inventory.ledger.PART_BYTES", 1)  # a row a group
+    monkeypatch.setattr("pipeline.inventory.ledger.PART_BYTES", 1)  # one row per group
     damaged = record(storage, *PATHS)
     storage.replace(PATHS[3], b"newer")
     record(storage, PATHS[3])

@@ -33,7 +33,7 @@ def kinds(findings: list[dict[str, Any]]) -> set[str]:
 def test_nights_record_every_file_and_find_nothing(story: Story) -> None:
     said = story.archive.ask("fsck")
     assert said["findings"] == []
-    assert said["first_seen"] == 0, "each night put on record what it wrote"
+    assert said["first_seen"] == 0, "each night recorded what it wrote"
     storage = story.archive.storage
     ledger = read_ledger(storage)
     named = {
@@ -42,7 +42,7 @@ def test_nights_record_every_file_and_find_nothing(story: Story) -> None:
         for file in read_table(storage, name, folder).files()
     }
     assert named <= ledger.entries.keys()
-    assert len(ledger.names) == 4, "one of `origins add`, one of each night"
+    assert len(ledger.names) == 4, "one from `origins add`, one per night"
     assert record_changes(storage).files == 0, "nothing has changed since the last night"
 
 
@@ -143,7 +143,7 @@ def test_an_archive_without_records_is_recorded_at_first_sight(intact: Story) ->
     said = intact.archive.ask("fsck", code=3)
     assert {f["path"] for f in said["findings"]} == {
         path.relative_to(intact.root).as_posix() for path in (flipped, landed)
-    }, "Hadoop's own checksums and the manifests of loads tell"
+    }, "found by Hadoop's own checksums and the manifests of loads"
     assert said["first_seen"] > 200
     assert intact.archive.ask("fsck", code=3)["first_seen"] == 0
 
@@ -168,8 +168,8 @@ def test_goes_on_where_it_was_killed(intact: Story, monkeypatch: pytest.MonkeyPa
         intact.archive.run("fsck")
     said = intact.archive.ask("fsck", code=3)
     assert said["resumed"] == 1
-    assert len(said["findings"]) == 1, "also what the killed check had found"
-    assert intact.archive.ask("fsck", code=3)["resumed"] == 0, "a check that ended is not gone on with"
+    assert len(said["findings"]) == 1, "includes the findings of the killed check"
+    assert intact.archive.ask("fsck", code=3)["resumed"] == 0, "a finished check is not resumed"
 
 
 def test_a_load_under_way(intact: Story) -> None:
@@ -193,7 +193,7 @@ def test_recordings_are_made_one(intact: Story, monkeypatch: pytest.MonkeyPatch)
     assert (len(before.names), len(after.names)) == (4, 1)
     assert after.entries == before.entries
     assert copies(storage, after.entries) == kept
-    assert record_changes(storage).files == 0, "how far recording had come is kept too"
+    assert record_changes(storage).files == 0, "the progress of recording is kept, too"
 
 
 def test_copies_of_what_is_gone_go(intact: Story) -> None:

@@ -1,4 +1,4 @@
-"""Repair end to end: what was restored before is restored after, judged by git."""
+"""Repair end to end: restored repositories are the same before and after, judged by git."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_derived_table_is_made_anew(intact: Story) -> None:
 
 
 def test_what_nobody_serves_any_more_stays_a_finding(intact: Story, before: Restored) -> None:
-    """And what is still readable of the damaged file is kept."""
+    """The readable part of the damaged file is kept."""
     a = intact.repositories[0]
     hidden = a.rename(a.with_suffix(".hidden"))
     fork = intact.repositories[3]
@@ -111,7 +111,7 @@ def test_what_nobody_serves_any_more_stays_a_finding(intact: Story, before: Rest
 def test_what_writers_did_wrong_is_put_right(
     intact: Story, before: Restored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows with other bytes, of no object, twice or missing, in files that are whole."""
+    """Rows with different bytes, of no object, doubled or missing, in intact files."""
     forget_sizes(intact, monkeypatch)
     rewrite(intact, "contents", 0, other_bytes)
     rewrite(intact, "commits", 0, other_message)
@@ -124,7 +124,7 @@ def test_what_writers_did_wrong_is_put_right(
 
 
 def test_what_people_told_us_is_put_back(intact: Story) -> None:
-    """Tombstones, opt-outs and states are on record as soon as the command ends, whoever holds the archive."""
+    """Tombstones, opt-outs and states are recorded as soon as the command ends, whoever holds the archive."""
     archive, url = intact.archive, intact.daemon.url(intact.repositories[0].name)
     with Lease.acquire(archive.storage, Owner.here("other", "test")):
         archive.ask("origins", "opt-out", "https://elsewhere.example/*")

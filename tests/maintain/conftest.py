@@ -1,4 +1,4 @@
-"""One Spark for the tests here, and an archive with nights for each."""
+"""One Spark for the tests here, and one archive with nights per test."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def night(day: int, month: int = 11) -> date:
 
 
 def land(storage: Storage, day: int, origin: Origin = ORIGIN) -> Landing:
-    """Two files of their own, one of them in a folder, a commit and a visit."""
+    """Land two files, one of them in a folder, a commit and a visit."""
     landing = Landing(storage, night(day), f"run{day}")
     tree = {b"README": b"day %d\n" % day, b"src": {b"a.py": b"print(%d)\n" % day}}
     landing.push(origin, landing.commit(origin.network, landing.tree(origin.network, tree), message=f"day {day}"))
@@ -83,7 +83,7 @@ def land(storage: Storage, day: int, origin: Origin = ORIGIN) -> Landing:
 
 
 def publish_unchecked(spark: SparkSession, storage: Storage, landing: Landing) -> None:
-    """What Publish does, without the audit and ``origins``, and all markers of a complete night."""
+    """Publish without the audit and ``origins``, and write all markers of a complete night."""
     manifests = landing.write()
     load = landing.load
     for manifest in manifests:
@@ -105,6 +105,6 @@ def add_nights(spark: SparkSession, storage: Storage, *days: int) -> None:
 
 
 def files_in(storage: Storage) -> set[str]:
-    """All files but Iceberg's own log of table versions, which every commit changes, and checksums of local files."""
+    """All files except Iceberg's log of table versions, which every commit changes, and checksums of local files."""
     paths = {entry.path for entry in storage.walk() if not entry.path.endswith((".metadata.json", ".crc"))}
     return paths - {path for path in paths if path.endswith("version-hint.text")}

@@ -48,7 +48,7 @@ def rows(spark: SparkSession, columns: str = OBJECTS) -> list[Row]:
 
 
 def put_at_head(spark: SparkSession, *names: str) -> None:
-    """``files`` says that the blobs of these contents are at HEAD."""
+    """Make ``files`` list the blobs of these contents as at HEAD."""
     found = spark.sql(f"SELECT oid, content FROM {full_name('contents')}").collect()
     cells = {"bucket": BUCKET, "network": ORIGIN.network, "origin": ORIGIN.url, "mode": 0o100644, "kind": "file"}
     made = [
@@ -91,7 +91,7 @@ def test_sorted_without_doubles_and_deleted_rows_with_flags_as_they_are_now(
     assert flagged == {"day 4", "print(2)"}
     assert groups(spark, storage) == [[True, True], [False, False]]
     assert spark.table(f"{full_name('contents')}.files").where("content != 0").count() == 0
-    assert run(spark, storage, tmp_path) == [], "nothing has come since"
+    assert run(spark, storage, tmp_path) == [], "nothing was added since"
 
 
 def test_an_append_meanwhile_is_not_lost_and_a_kill_before_the_commit_changes_nothing(

@@ -1,4 +1,4 @@
-"""What loads leave behind in storage: found, and nothing else."""
+"""Finds what loads leave behind in storage, and nothing else."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def put(storage: Storage, path: str, data: bytes = b"12345") -> None:
 
 
 def age(root: Path, seconds: float) -> None:
-    """Make everything that much older."""
+    """Make everything this much older."""
     then = time.time() - seconds
     for path in [root, *root.rglob("*")]:
         os.utime(path, (then, then))

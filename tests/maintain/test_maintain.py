@@ -77,7 +77,7 @@ def run(
 def let_go(
     spark: SparkSession, storage: Storage, *, dailies: int, age_s: float = 0, later_s: float = 0.001, check=held
 ):
-    """The part of a run that is about nights."""
+    """The part of a run that handles nights."""
     now = time.time() + later_s
     plan = plan_nights(
         spark, storage, dailies=dailies, monthlies=0, since=now - age_s, retired_before=now - age_s, now=now

@@ -33,7 +33,7 @@ def place(folder: Path, *, hdfs: bool) -> Iterator[Place]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("--nights", type=int, default=200)
-    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no night after so many")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="start no night after this many")
     parser.add_argument("--seed", type=int, default=1, help="the same seed does the same")
     parser.add_argument("--hdfs", action="store_true", help="the archive on a one-node HDFS")
     parser.add_argument("--no-kills", dest="kills", action="store_false", help="kill no night")

@@ -1,4 +1,4 @@
-"""What the archive must hold: for every night and origin the state that its last good visit saw."""
+"""What the archive must hold: for every night and origin, the state that its last good visit saw."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GONE_AFTER = 5
 
 @dataclass
 class KnownOrigin:
-    """One origin as the model has it; ``due`` is None for one that is not looked at."""
+    """One origin in the model; ``due`` is None if it is not visited."""
 
     due: date | None
     failures: int = 0
@@ -23,11 +23,11 @@ class KnownOrigin:
 
 @dataclass
 class Model:
-    """Follows the visits of each night, and says which there must be and how they must end.
+    """Follows the visits of each night, and predicts them and how they end.
 
     Attributes:
-        origins: by repository name.
-        nights: night to what can be restored as of it.
+        origins: origins by repository name.
+        nights: by night, what can be restored as of it.
         taken: repositories that were taken down; nothing of them may be readable as of any night.
     """
 
@@ -39,7 +39,7 @@ class Model:
         self.origins[name] = KnownOrigin(date.min)
 
     def stop(self, name: str) -> None:
-        """Paused or opted out."""
+        """Pause or opt out."""
         self.origins[name].due = None
 
     def resume(self, name: str) -> None:
@@ -53,11 +53,11 @@ class Model:
             known.pop(name, None)
 
     def due(self, night: date) -> set[str]:
-        """Who must be visited."""
+        """Origins that must be visited."""
         return {name for name, origin in self.origins.items() if origin.due is not None and origin.due <= night}
 
     def finish(self, night: date, shown: Mapping[str, State], visits: Mapping[str, str]) -> list[str]:
-        """Take a night's visits in, name to status; returns what is wrong with them."""
+        """Add a night's visits, status by name; return what is wrong with them."""
         wrong = [f"{name} was visited, or not, by mistake" for name in self.due(night) ^ visits.keys()]
         for name, status in visits.items():
             origin = self.origins[name]

@@ -1,4 +1,4 @@
-"""The soak itself: nights one after the other, with everything that may happen between and during them."""
+"""The soak itself: nights one after another, with everything that may happen between and during them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from tests.support.servers import Peer, git_daemon
 FIRST_NIGHT = date(2026, 1, 1)
 CHECK_EVERY = 10
 KILL, ADD_MEANWHILE, MAINTAIN, COMPACT, STOP, TAKE_DOWN = 0.1, 0.1, 0.15, 0.1, 0.08, 0.03
-"""How likely each is on a night."""
+"""Probability of each event per night."""
 
 RESTORED_AT_ONCE = 6
-"""Origins of a night that are restored when it is checked between others; at the end all are."""
+"""Origins per night that a check in between restores; the last check restores all."""
 
 
 class SoakFailed(AssertionError):
-    """The archive is not what the model says."""
+    """The archive does not match the model."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Soak:
     """One archive, one world and one model of both.
 
     Attributes:
-        figures: how often each thing was done.
+        figures: how often each action was done.
     """
 
     archive: Archive
@@ -58,7 +58,7 @@ class Soak:
     night_s: float = 20.0
 
     def run(self, nights: int, *, minutes: float = math.inf, kills: bool = True) -> None:
-        """So many nights, each with its events, fewer if the time is up; every tenth and at the end a check."""
+        """Run nights, each with its events, until the time is up; check after every tenth and at the end."""
         ends = time.monotonic() + 60 * minutes
         for number in range(nights):
             if time.monotonic() > ends:
@@ -101,7 +101,7 @@ class Soak:
             self.figures["origins added"] += 1
 
     def maybe_stop(self) -> None:
-        """Pause, opt out or resume somebody."""
+        """Pause, opt out or resume an origin."""
         stopped = [n for n, origin in self.model.origins.items() if origin.due is None and n not in self.model.taken]
         if stopped and self.happens(4 * STOP):
             name = self.draw.choice(stopped)
@@ -141,12 +141,12 @@ class Soak:
         if kill:
             self.kill(words)
         with self.adding(late) if late else nullcontext():
-            self.archive.run(*words)  # an origin that is gone is its own affair: 0
+            self.archive.run(*words)  # a missing origin is no failure: 0
         self.figures["nights"] += 1
         rows = self.archive.read().table("visits").where(f"night = DATE '{night}'").select("origin", "status").collect()
         visits = {row["origin"].rpartition("/")[2]: row["status"] for row in rows}
         self.expect(len(visits) == len(rows), f"{night}: an origin was visited twice")
-        for name in late:  # the night may have seen them, or not
+        for name in late:  # the night may or may not have seen them
             if name in visits:
                 self.model.add(name)
         for problem in self.model.finish(night, shown, visits):
@@ -158,7 +158,7 @@ class Soak:
         self.check_refs(night)
 
     def kill(self, words: tuple[str, ...]) -> None:
-        """Start the night as a program of its own and end it with SIGKILL at some moment, if it is not done before."""
+        """Start the night as a separate program and kill it with SIGKILL at some moment, unless it finishes first."""
         with self.archive.start(*words) as process:
             try:
                 process.communicate(timeout=self.draw.uniform(1, 1.3 * self.night_s))
@@ -169,7 +169,7 @@ class Soak:
                 self.figures["kills"] += 1
 
     def late(self) -> list[str]:
-        """Repositories that are there before the night begins, and are added while it runs."""
+        """Repositories that exist before the night begins, and are added while it runs."""
         for _ in range(self.draw.randint(1, 3)):
             self.world.begin()
         return self.newcomers()
@@ -202,7 +202,7 @@ class Soak:
             self.archive.restore(self.url(name), self.folder / "taken.git", code=2)
 
     def check_refs(self, night: date) -> None:
-        """Branches and tags of all origins are those of the model."""
+        """Branches and tags of all origins match the model."""
         found: dict[str, dict[str, str]] = {name: {} for name in self.model.nights[night]}
         for row in self.archive.read().refs().where("name <> 'HEAD' AND target IS NOT NULL").collect():
             found.setdefault(row["origin"].rpartition("/")[2], {})[row["name"]] = bytes(row["target"]).hex()
@@ -225,7 +225,7 @@ class Soak:
             raise SoakFailed(f"{otherwise}\nevents: {self.world.log[-40:]}\nfigures: {dict(self.figures)}")
 
     def report(self) -> dict[str, Any]:
-        """The figures, and seconds a night."""
+        """The figures, and seconds per night."""
         ordered = sorted(self.seconds)
         middle = ordered[len(ordered) // 2] if ordered else 0.0
         return dict(self.figures) | {"median night, s": round(middle, 1), "events": len(self.world.log)}
@@ -233,7 +233,7 @@ class Soak:
 
 @contextmanager
 def soaking(place: Place, folder: Path, seed: int) -> Iterator[Soak]:
-    """A soak that may begin, in a folder of its own."""
+    """A soak that is ready to start, in a folder of its own."""
     root = folder / "served"
     root.mkdir(parents=True)
     draw = random.Random(seed)

@@ -21,11 +21,11 @@ from tests.support.repos import (
 MOST_REPOSITORIES = 12
 
 State = tuple[str, ...]
-"""What a repository shows: its HEAD and one line for each branch and tag."""
+"""What a repository shows: its HEAD and one line per branch and tag."""
 
 
 def state_of(repo: Path) -> State:
-    """As git lists it; two repositories with equal states that git finds whole are equal."""
+    """The state as git lists it; two repositories with equal states that git finds whole are equal."""
     symbolic = run_git("-C", repo, "symbolic-ref", "-q", "HEAD")
     head = symbolic.stdout if symbolic.returncode == 0 else git(repo, "rev-parse", "HEAD")
     shown = "--format=%(refname) %(objectname) %(*objectname)"
@@ -36,13 +36,13 @@ def state_of(repo: Path) -> State:
 
 @dataclass
 class World:
-    """Repositories in a folder that is served.
+    """Repositories in a served folder.
 
     Attributes:
-        alive: names of repositories that are there.
-        away: names of those that are deleted, and may return.
-        fork_of: repository to the one that it was forked from.
-        log: what happened, for whoever looks into a failure.
+        alive: names of existing repositories.
+        away: names of deleted repositories, which may return.
+        fork_of: maps a repository to the one that it was forked from.
+        log: what happened, to analyse a failure.
     """
 
     root: Path
@@ -61,7 +61,7 @@ class World:
         return self.root / name
 
     def live(self, events: int) -> None:
-        """Let so many things happen."""
+        """Let this many events happen."""
         doings: list[tuple[int, Callable[[], str]]] = [
             (8, self.commit), (2, self.push_by_force), (2, self.branch), (2, self.delete_branch), (2, self.tag),
             (1, self.delete_tag), (1, self.move_head), (2, self.begin), (2, self.fork), (1, self.rename),
@@ -148,7 +148,7 @@ class World:
         return f"head {name}"
 
     def rename(self) -> str:
-        """The old name is not found any more, the new one is a fork of the same network."""
+        """The old name is no longer found, the new one is a fork in the same network."""
         old = self._any()
         self.made += 1
         new = f"renamed-{self.made}.git"
@@ -176,7 +176,7 @@ class World:
         return f"return {name}"
 
     def states(self) -> dict[str, State]:
-        """What every repository that is there shows now."""
+        """The current states of all existing repositories."""
         return {name: state_of(self.repo(name)) for name in self.alive}
 
     def _any(self) -> str:

@@ -1,4 +1,4 @@
-"""One Spark for all tests here, and an archive for each."""
+"""One Spark for all tests here, and one archive per test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds what fetch tasks land, from a short spec: blobs, trees, commits, refs and visits of one load."""
+"""Builds files as fetch tasks land them, from a short spec: blobs, trees, commits, refs and visits of one load."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Landing:
         self.visits.append(VisitLine(origin=origin.url, head_moved=True, refs_changed=1, **line))
 
     def push(self, origin: Origin, commit: bytes, branch: str = "main") -> None:
-        """A full visit that found HEAD at a branch, and the branch at a commit."""
+        """Add a full visit that found HEAD at a branch, and the branch at a commit."""
         self.ref(origin, f"refs/heads/{branch}", commit)
         self.ref(origin, "HEAD", commit, symref=f"refs/heads/{branch}")
         self.visit(origin)

@@ -72,7 +72,7 @@ def with_a_list(archive: Archive) -> DataFrame:
 
 
 def with_something_larger(archive: Archive) -> DataFrame:
-    """Spark would broadcast contents, the smaller side by its reckoning."""
+    """Spark would broadcast contents, the smaller side by its estimate."""
     ids = archive.spark.range(10**8).select((F.col("id") % 4).cast("int").alias("bucket"), F.col("id").alias("size"))
     return archive.table("contents").join(ids, ["bucket", "size"])
 
@@ -157,7 +157,7 @@ def test_a_scan_is_cut_by_raw_bytes_and_a_join_by_bucket(landed: Archive) -> Non
 
 
 def scanned_rows(df: DataFrame) -> int:
-    """Run the frame; rows that its scans of tables gave, which is all rows of the row groups that were opened."""
+    """Run the frame; the rows of its table scans, which are all rows of the opened row groups."""
     df.collect()
     plan = df._jdf.queryExecution().executedPlan()
     if plan.nodeName() == "AdaptiveSparkPlan":
@@ -175,7 +175,7 @@ def test_a_scan_of_head_opens_no_row_group_of_the_history(landed: Archive, table
 
 
 def test_a_layout_that_mixes_them_is_found(landed: Archive, tmp_path: Path) -> None:
-    """Row groups that hold both halves: all of the file is read for its HEAD."""
+    """Row groups that hold both halves: the whole file is read for its HEAD."""
     rows = landed.table("contents").where("bucket = 0").toArrow().cast(tables.CONTENTS.arrow_schema)
     mixed = rows.take(sorted(range(len(rows)), key=lambda at: at * 7919 % len(rows)))
     pq.write_table(mixed, tmp_path / "mixed.parquet")

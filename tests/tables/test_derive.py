@@ -232,7 +232,7 @@ def test_content_is_never_shuffled(spark: SparkSession, storage: Storage, count:
 
 
 def exchanges_of_content(plan: str) -> list[str]:
-    """Lines of a plan that are exchanges with the scan of contents below them."""
+    """Lines of a plan that are exchanges above the scan of contents."""
     lines = plan.splitlines()
     depth = [len(line) - len(line.lstrip(" :+-*()0123456789")) for line in lines]
     found = []
@@ -251,7 +251,7 @@ def test_the_check_for_exchanges_finds_one(spark: SparkSession) -> None:
 def test_hostile_trees_are_cut_and_the_rest_of_the_night_is_right(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A bomb, and a branch of trees in trees that becomes HEAD; neither fits the limits."""
+    """A bomb, and a branch of nested trees that becomes HEAD; neither fits the limits."""
     monkeypatch.setattr(head_files, "NETWORK_PATHS", 2000)
     monkeypatch.setattr(head_files, "MOST_LEVELS", 5)
     monkeypatch.setattr(head_files, "TURNS", 1)
@@ -317,7 +317,7 @@ def parquet_of(path: str, bucket: int) -> bool:
 def test_a_repair_leaves_out_a_network_that_spark_cannot_derive(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others of the bucket have their rows again, and a later load derives it."""
+    """The bucket's other networks have their rows again, and a later load derives the one left out."""
     urls = (f"https://example.org/{number}" for number in count())
     sick, well = add(spark, *islice((url for url in urls if bucket_of(network_id(url), BUCKETS) == 1), 2))
     landing = night_of(storage, 2)

@@ -1,4 +1,4 @@
-"""Contents that Python workers read from the data files themselves are those that Spark reads."""
+"""Python workers read the same contents from data files as Spark does."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def is_direct(df: DataFrame) -> bool:
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    """Whose root all data files of ``landed`` are below."""
+    """Storage whose root contains all data files of ``landed``."""
     return LocalStorage(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
 def direct(landed: Archive, storage: Storage) -> Iterator[Archive]:
-    """The same archive; what a test does to its contents is undone."""
+    """The same archive; a test's changes to its contents are undone."""
     table = IcebergTable(landed.spark, "contents")
     snapshot = table.current().id
     yield Archive(landed.spark, storage=storage)

@@ -1,4 +1,4 @@
-"""What the JVM raises, as a person reads it and as a caller decides by it."""
+"""Exceptions of the JVM, as people read them and as callers use them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = "hdfs://namenode:8020/archive"
 
 
 def test_hdfs_that_is_away_may_be_asked_again(session: SparkSession) -> None:
-    """Nobody listens, or whoever did ends in the middle of a call."""
+    """Nobody listens, or the server ends in the middle of a call."""
     quick = {"ipc.client.connect.max.retries": "0", "fs.hdfs.impl.disable.cache": "true"}
     reader = session.read.options(**quick)
     with nobody() as refuses, listening(lambda line: None) as hangs_up:

@@ -1,4 +1,4 @@
-"""Walking the trees of one network within limits, without Spark."""
+"""Walks the trees of one network within limits, without Spark."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLENTY = 1 << 40
 
 
 def nested(levels: int, width: int) -> dict[bytes, bytes]:
-    """Trees of which each has the next one under many names; the last one has a file."""
+    """Trees that each have the next one under many names; the last one has a file."""
     ids = [bytes([n]) * 20 for n in range(levels + 1)]
     trees = {ids[n]: b"".join(entry(b"40000", b"%d" % k, ids[n + 1]) for k in range(width)) for n in range(levels)}
     return trees | {ids[levels]: entry(b"100644", b"f", b"f" * 20)}

@@ -1,7 +1,7 @@
-"""Writers drawn at random, each committing between what another one has read and its commit, against a model.
+"""Random writers, each committing between another one's read and commit, against a model.
 
-One writer begins; right before one of its commits the next one runs to its end, right before one of whose commits the
-next, and so on. Whatever is drawn, the tables must end as if all had run one after the other, the innermost first.
+One writer starts; right before one of its commits the next one runs to its end, which in turn is interrupted by the
+next, and so on. Whatever is drawn, the tables must end as if all had run one after another, the innermost first.
 ``HYPOTHESIS_PROFILE=deep`` draws a hundred times as many.
 """
 
@@ -49,7 +49,7 @@ examples, loads = count(), count(1)
 
 @dataclass(frozen=True)
 class Writer:
-    """What is drawn: what it does, to which shared origins, and before which of its commits the next one runs."""
+    """A drawn writer: its action, its shared origins, and the commit before which the next writer runs."""
 
     does: str
     members: frozenset[int]
@@ -58,7 +58,7 @@ class Writer:
 
 @dataclass
 class World:
-    """One example: the tables, and what must be in them."""
+    """One example: the tables, and their expected rows."""
 
     spark: SparkSession
     other: SparkSession
@@ -67,7 +67,7 @@ class World:
     states: dict[str, OriginState] = field(default_factory=dict)
     visited: dict[str, VisitStatus] = field(default_factory=dict)
     texts: dict[str, bytes] = field(default_factory=dict)
-    """Of each origin that a night saw, what the load that was published last brought."""
+    """By origin that a night saw: what the load published last brought."""
     results: set[int] = field(default_factory=set)
 
     def url(self, member: int) -> str:
@@ -77,7 +77,7 @@ class World:
         return [url for member in sorted(writer.members) if (url := self.url(member)) in self.states]
 
     def run(self, writers: list[Writer], depth: int = 0) -> None:
-        """The first writer, with the others inside of it, or after it should it commit less often."""
+        """Run the first writer, with the others inside it, or after it if it commits less often."""
         if not writers:
             return
         first, *rest = writers
@@ -86,7 +86,7 @@ class World:
         if not ran():
             self.run(rest, depth + 1)
 
-    # Each does its work and then tells the model what it has done
+    # Each does its work and then updates the model
 
     def add(self, writer: Writer, spark: SparkSession) -> None:
         add_origins(spark, [Origin(self.url(member)) for member in sorted(writer.members)], BUCKETS, ADDED)
@@ -116,7 +116,7 @@ class World:
         self.states |= {url: state for url in named if self.states[url] != stays}
 
     def fail(self, writer: Writer, spark: SparkSession) -> None:
-        """A load in which visits failed."""
+        """Publish a load in which visits failed."""
         landing = self._landing()
         named = self.known(writer)
         if not named:
@@ -127,7 +127,7 @@ class World:
         self.visited |= dict.fromkeys(named, VisitStatus.FAILED)
 
     def fetch(self, writer: Writer, spark: SparkSession) -> None:
-        """A load that brought commits, from its audit to its derived tables."""
+        """Complete a load that brings commits, from its audit to its derived tables."""
         landing = self._landing()
         named = self.known(writer)[:2]
         if not named:
@@ -195,7 +195,7 @@ class World:
 
 @contextmanager
 def before_commit(number: int, act: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Act right before the commit of this number that is made inside; tell whether that came about."""
+    """Act right before the commit of this number inside the block; yield a check whether that happened."""
     real, left = IcebergTable.committing, [number]
 
     def committing(table: IcebergTable) -> AbstractContextManager[None]:

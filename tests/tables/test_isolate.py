@@ -1,4 +1,4 @@
-"""Who is to blame when work on many buckets fails; no Spark is needed for that."""
+"""Finds the bucket to blame when work on many buckets fails; needs no Spark."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ODD = SparkFailed("RuntimeException", "odd data")
 
 
 class Spark:
-    """Counts to one, unless it is ill."""
+    """Counts to one, unless it is broken."""
 
     ill = False
 
@@ -34,7 +34,7 @@ class Spark:
 
 
 class Work:
-    """Fails as long as a bad item is among those that it is given."""
+    """Fails as long as it gets a bad item."""
 
     def __init__(self, bad: Mapping[int, PipelineError]) -> None:
         self.bad = bad

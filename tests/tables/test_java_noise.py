@@ -1,4 +1,4 @@
-"""What Java says is passed on, but for what nobody can do anything about."""
+"""Java's output is forwarded, except lines that nobody can act on."""
 
 from __future__ import annotations
 

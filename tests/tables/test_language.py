@@ -72,7 +72,7 @@ HOSTILE = [
     "\u2028 \x85".encode() * 2000,
     b"\xff\n" * 4096,
 ]
-"""Each takes some lexer the square or the cube of its length: .g with line ends took 0.7 s of 8 kB."""
+"""Each takes some lexer quadratic or cubic time: .g with line ends took 0.7 s for 8 kB."""
 
 
 @pytest.mark.parametrize("start", range(len(HOSTILE)))

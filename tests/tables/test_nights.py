@@ -93,7 +93,7 @@ def test_nights_read_back_as_they_were(spark: SparkSession, storage: Storage) ->
 
 
 def flip_statistics(storage: Storage, path: str, value: bytes) -> None:
-    """A bit of the least value that a footer has, wherever it stands."""
+    """Flip a bit of the least value that a footer has, wherever it is."""
     data = bytearray(storage.read(path))
     footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
     for at in range(footer, len(data)):

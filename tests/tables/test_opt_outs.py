@@ -1,4 +1,4 @@
-"""Pausing, opting out and resuming origins, beside others who write the same table."""
+"""Pausing, opting out and resuming origins, beside other writers of the same table."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_an_opt_out_of_what_is_not_there_yet_holds_later(spark: SparkSession) ->
 def test_a_change_is_made_again_when_another_writer_was_faster(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A night's commit of ``origins`` between our reading and our writing is neither lost nor does it win over us."""
+    """A night's commit of ``origins`` between our read and our write is not lost, and does not override ours."""
     add(spark, *URLS)
     turn = count()
     write = origin_states._write
@@ -107,7 +107,7 @@ def test_a_change_is_made_again_when_another_writer_was_faster(
 @pytest.mark.parametrize("commit", [0, 1])
 @pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
 def test_of_opt_out_and_resume_at_once_the_last_one_holds(spark: SparkSession, *, known: bool, commit: int) -> None:
-    """Rule and states agree, also where the rule was there already and so nobody's commit of it conflicts."""
+    """Rule and states agree, even if the rule exists already, so that no commit of it conflicts."""
     url = URLS[0]
     for outer, inner, out in ((opt_out, resume, True), (resume, opt_out, False)):
         if known:

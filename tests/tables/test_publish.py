@@ -161,7 +161,7 @@ GOOD = "https://example.org/good"
 
 
 def beside_a_good_one(storage: Storage, spark: SparkSession) -> tuple[Landing, Origin]:
-    """A night of an origin that is to be broken and of a good one in the same bucket."""
+    """A night of an origin that will be broken and of a good one in the same bucket."""
     landing = small(storage, spark)
     network = landing.rows["visits"][0]["network"]
     name = next(n for n in range(1000) if bucket_of(network_id(f"{GOOD}{n}"), BUCKETS) == bucket_of(network, BUCKETS))
@@ -238,7 +238,7 @@ def test_two_new_networks_that_contradict_each_other(spark: SparkSession, storag
 
 
 def test_contents_that_differ_from_the_archive(spark: SparkSession, storage: Storage) -> None:
-    """What was there first counts: a network that agrees with it is not at fault because another one does not."""
+    """The first content counts: a network that agrees with it is not at fault because another one does not."""
     first = small(storage, spark)
     publish(without_lease(spark), storage, first.load, first.write(), "run1")
     second = small(storage, spark, day=3)
@@ -253,7 +253,7 @@ def test_contents_that_differ_from_the_archive(spark: SparkSession, storage: Sto
 
 
 def flip_a_bit(storage: Storage, path: str, column: str) -> None:
-    """In the last byte of a column's values."""
+    """Flip a bit in the last byte of a column's values."""
     data = bytearray(storage.read(path))
     group = pq.ParquetFile(BytesIO(data)).metadata.row_group(0)
     (chunk,) = [c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == column]

@@ -1,4 +1,4 @@
-"""What Spark's Python workers do between tasks."""
+"""Spark's Python workers between tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 
 def read_again(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """How many archives a worker knows, and how many of their directories it reads anew when told to forget them."""
+    """How many archives a worker knows, and how many directories it reads again when asked to forget them."""
     for _ in batches:
         known = dict(zipimport._zip_directory_cache)
         importlib.invalidate_caches()

@@ -1,4 +1,4 @@
-"""``pipeline sql`` reads, nothing else: what is run and what is not."""
+"""``pipeline sql`` only reads: which statements run and which are refused."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ REFUSED = """
 
 
 def test_every_function_of_spark_was_looked_at(session: SparkSession) -> None:
-    """A new one belongs among those that are allowed if it computes from its arguments alone, else among the others."""
+    """A new function is allowed if it only computes from its arguments, otherwise it belongs to the others."""
     state = session._jsparkSession.sessionState()
     found = set()
     for registry in (state.functionRegistry(), state.tableFunctionRegistry()):

@@ -1,4 +1,4 @@
-"""What the configuration says of Spark, and the settings of the session that come of it. Starts nothing."""
+"""The configuration of Spark, and the session settings that follow from it. Starts nothing."""
 
 from __future__ import annotations
 

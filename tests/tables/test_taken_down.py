@@ -1,4 +1,4 @@
-"""A load that was planned before its origin was taken down or opted out, and is published after that."""
+"""A load that was planned before its origin was taken down or opted out, and is published afterwards."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GONE, ALONE, FORK, OTHER = (f"https://example.org/{name}" for name in ("gone", "
 
 
 def test_what_was_taken_down_after_the_plan_stays_hidden(spark: SparkSession, storage: Storage) -> None:
-    """Of an origin with a fork what only it has, of one alone its network; also if the removal was over by then."""
+    """For an origin with a fork, what only it has; for a single origin, its network; even after the removal."""
     gone, alone, fork, other = add(spark, GONE, ALONE, (FORK, GONE), OTHER)
     landing = Landing(storage, night(2))
     shared = landing.tree(gone.network, {b"a": b"shared\n"})

@@ -1,4 +1,4 @@
-"""No commit without a writer: what was opened to read refuses, and a lost lease stops a commit of any kind."""
+"""No commit without a writer: a table opened to read refuses, and a lost lease stops every kind of commit."""
 
 from __future__ import annotations
 

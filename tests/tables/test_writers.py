@@ -1,4 +1,4 @@
-"""Writers that meet: each commit names what it was made from, and nobody's rows are lost."""
+"""Concurrent writers: each commit names the snapshot that it is based on, and no rows are lost."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def uncompiled(session: SparkSession) -> Iterator[None]:
 
 
 def session_beside(spark: SparkSession) -> SparkSession:
-    """As another process has it: it shares no catalogue, so it remembers other states of the tables."""
+    """A session like another process's: it shares no catalogue, so it remembers other states of the tables."""
     other = spark.newSession()
     name = "spark.sql.catalog.archive.warehouse"
     for key, value in {name: spark.conf.get(name), **UNCOMPILED}.items():
@@ -104,7 +104,7 @@ def test_a_url_that_is_added_three_times_at_once_is_there_once(spark: SparkSessi
 
 
 def test_without_naming_what_was_read_rows_are_lost(spark: SparkSession) -> None:
-    """What the tests above would look like if Iceberg were not told."""
+    """The tests above without naming the snapshot to Iceberg."""
     add(spark, A)
     seen = without_lease(spark).see("origins")
     add_origins(session_beside(spark), [Origin(B)], BUCKETS, ADDED)
@@ -136,7 +136,7 @@ def test_states_that_people_set_outlive_visits_that_are_applied_meanwhile(
 def test_a_load_is_registered_once_by_two_who_publish_it(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One is paused right before each of its commits, past its lease, while the other publishes all of it."""
+    """One run is paused before each of its commits, past its lease, while the other publishes everything."""
     (origin,) = add(spark, A)
     landing = first_night(storage, origin)
     manifests = landing.write()
@@ -166,7 +166,7 @@ def test_a_load_is_registered_once_by_two_who_publish_it(
 def test_whoever_derives_from_older_refs_is_refused(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Paused between reading refs and the first commit, while others publish and derive the night after."""
+    """A run is paused between reading refs and its first commit, while others publish and derive the next night."""
     (origin,) = add(spark, A)
     first, second = first_night(storage, origin), first_night(storage, origin, 3, b"2\n3\n")
     publish(without_lease(spark), storage, first.load, first.write(), "run2")
@@ -187,7 +187,7 @@ def test_whoever_derives_from_older_refs_is_refused(
 
 
 def test_a_session_that_looked_long_ago_finds_the_table(spark: SparkSession) -> None:
-    """Iceberg deletes old metadata files, by which a session that knows one of them could not go on."""
+    """Iceberg deletes old metadata files; a session that knows only such a file could not continue."""
     add(spark, A)
     other = session_beside(spark)
     assert urls(other) == [A]
@@ -215,7 +215,7 @@ def test_a_table_that_is_always_changed_by_others_is_told(spark: SparkSession, m
 
 
 def doubled(spark: SparkSession, table: str, change: Callable[[str], str] = lambda c: c) -> None:
-    """Append the rows of a table once more, as a version before this one could."""
+    """Append the rows of a table again, as an earlier version could."""
     frame = spark.table(full_name(table))
     columns = [F.expr(change(name)).alias(name) for name in frame.columns]
     frame.select(*columns).writeTo(full_name(table)).append()
@@ -246,7 +246,7 @@ def test_readers_of_a_doubled_key_do_not_multiply(spark: SparkSession, storage: 
 
 
 def test_doubled_keys_are_mended(spark: SparkSession, storage: Storage) -> None:
-    """Also of an origin that is there as a fork and as a root, in networks of their own."""
+    """Including an origin that exists as a fork and as a root, in separate networks."""
     origin, fork = add(spark, A, (B, C))
     first = first_night(storage, origin)
     first.push(fork, first.commit(fork.network, first.tree(fork.network, {b"b.py": b"\n"})))

@@ -1,4 +1,4 @@
-"""Real nights of a few repositories, forks among them, from a git daemon; one Spark for all tests here."""
+"""Real nights of a few repositories, including forks, from a git daemon; one Spark for all tests here."""
 
 from __future__ import annotations
 

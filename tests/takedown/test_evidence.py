@@ -1,4 +1,4 @@
-"""What finished loads leave behind, some of it damaged: a takedown takes out what it can read and what nobody can."""
+"""Leftovers of finished loads, some damaged: a takedown removes doomed rows, and files that nobody can read."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_kill_before_the_copies_go_leaves_none(storage: Storage) -> None:
     for path, data in ((manifest, visits_of(URL)), (plan, b"x"), (other, visits_of(OTHER))):
         storage.create(path, data)
     add_recording(storage, recorded(storage, [Wanted(path, keep_copy=True) for path in (manifest, plan, other)]))
-    scrub(storage)  # and is killed
+    scrub(storage)  # then killed
     record_takedown(storage, scrub_runs(storage, DOOMED, lambda: None), DOOMED.buckets)
     found = copies(storage, [manifest, plan, other])
     assert found == {manifest: storage.read(manifest), other: visits_of(OTHER)}

@@ -1,4 +1,4 @@
-"""What a takedown is asked for, which rows it is about, and what it takes out of records: without Spark."""
+"""The targets of a takedown, the rows that it dooms, and what it removes from records: without Spark."""
 
 from __future__ import annotations
 

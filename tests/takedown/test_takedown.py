@@ -1,4 +1,4 @@
-"""Takedowns in an archive of real nights: readers, later nights, the files, the proof. Each test goes on the last."""
+"""Takedowns in an archive of real nights: readers, later nights, files, proof. Each test continues the previous one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SECRET_ID, GOING_ID, STAYING_ID = blob_id(SECRET), blob_id(b"only going\n"), blo
 
 
 def commit_file(repo: Path, name: str, content: bytes, *, parents: tuple[str, ...] = ()) -> str:
-    """A commit on main that adds a file to what is there; with parents it is a merge of those, too."""
+    """Commit a new file on main; with parents, also merge those."""
     tip = git(repo, "rev-parse", "main").decode().strip()
     listed = git(repo, "ls-tree", tip) + f"100644 blob {put(repo, 'blob', content)}\t{name}\n".encode()
     tree = git(repo, "mktree", stdin=listed).decode().strip()
@@ -48,7 +48,7 @@ def commit_file(repo: Path, name: str, content: bytes, *, parents: tuple[str, ..
 
 @dataclass
 class Story:
-    """An archive; ``originals`` has each repository as it was on each night."""
+    """An archive; ``originals`` has each repository as of each night."""
 
     archive: Archive
     served: Path
@@ -64,7 +64,7 @@ class Story:
         return {row["id"] for row in rows}
 
     def missing(self, name: str, day: int, to: Path) -> set[str]:
-        """Ids that a restored repository lacks of what it was; everything else must be there."""
+        """Ids of the original that a restored repository lacks; everything else must be there."""
         self.archive.restore(self.urls[name], to, day=day, code=1)
         before = git(self.originals / str(day) / f"{name}.git", "rev-list", "--objects", "--no-object-names", "--all")
         kept = git(to, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
@@ -75,7 +75,7 @@ class Story:
 def story(
     make_archive: Callable[[str], Archive], served: Path, daemon: Peer, tmp_path_factory: pytest.TempPathFactory
 ) -> Story:
-    """Two nights: a root with two forks, one repository alone, and one elsewhere that has the root's secret too."""
+    """Two nights: a root with two forks, a single repository, and one elsewhere that has the root's secret, too."""
     for name in ("root", "alone", "elsewhere"):
         build_graph(served / f"{name}.git", [[1], [2, 1]])
     commit_file(served / "root.git", "secret.txt", SECRET)
@@ -178,7 +178,7 @@ def test_gone_for_readers_at_once_whoever_holds_the_archive(story: Story, tmp_pa
 
 
 def test_a_night_in_between_brings_nothing_back(story: Story, tmp_path: Path) -> None:
-    """The taken-down origin is not visited; its commits and the secret come again through others and are dropped."""
+    """The taken-down origin is not visited; others bring its commits and the secret again, and they are dropped."""
     archive, urls, served = story.archive, story.urls, story.served
     refused = archive.ask("origins", "add", urls["going"], code=1)["refused"]
     assert "was taken down" in refused[0]["why"]
@@ -206,7 +206,7 @@ def test_a_night_in_between_brings_nothing_back(story: Story, tmp_path: Path) ->
 
 
 class KilledHere(BaseException):
-    """Nothing catches it, as nothing would catch the end of the process."""
+    """Nothing catches it, just as nothing catches the end of the process."""
 
 
 def killed(archive: Archive, url: str, what: str, nth: int) -> None:
@@ -226,7 +226,7 @@ def killed(archive: Archive, url: str, what: str, nth: int) -> None:
 
 
 def test_the_rows_leave_all_files_and_nights(story: Story, tmp_path: Path) -> None:
-    """Also when it is killed on the way, more than once."""
+    """Even if it is killed on the way, more than once."""
     archive, urls = story.archive, story.urls
     refs = {day: archive.rows("refs", day) for day in (1, 2, 3)}
     for what, nth in (
@@ -241,7 +241,7 @@ def test_the_rows_leave_all_files_and_nights(story: Story, tmp_path: Path) -> No
         assert GOING_ID not in story.ids("contents", 2)
     report = archive.ask("takedown", "--origin", urls["going"], "--object", SECRET_ID, "--reason", "again")
     assert [taken["already"] for taken in report["taken"]] == [True, True]
-    assert report["removal"]["tables"] == [], "the last of the killed ones had done it all"
+    assert report["removal"]["tables"] == [], "the last killed run had done everything"
     assert archive.ask("takedown", "--origin", urls["going"], "--reason", "again")["removal"] is None
     assert not hidden_now(archive.spark)
     assert {day: archive.rows("refs", day) for day in (1, 2, 3)} == refs

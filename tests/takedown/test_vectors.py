@@ -13,7 +13,7 @@ from pipeline.tables.deletion_vectors import parse_vector
 
 
 def container(low: list[int]) -> tuple[bytes, bool]:
-    """The lower halves of some numbers: as runs where that is smaller, else as an array or a bitmap."""
+    """The lower halves of some numbers: as runs if that is smaller, otherwise as an array or a bitmap."""
     runs: list[list[int]] = []
     for number in low:
         if runs and number == runs[-1][0] + runs[-1][1] + 1:

@@ -1,6 +1,6 @@
 """``python -m tests.workflows.as_host NAME ARGUMENTS``: the pipeline command as on another machine of that name.
 
-Nobody there can tell that a process here is gone, so its lease has to run out; unless the name is ``here``.
+Other machines cannot see that a process here is gone, so its lease must expire; unless the name is ``here``.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ MakeArchive = Callable[..., Archive]
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """A folder for archives, for tests that are marked hdfs on HDFS."""
+    """A folder for archives; on HDFS for tests that are marked hdfs."""
     if request.node.get_closest_marker("hdfs") is None:
         return Place("local", str(tmp_path))
     cluster: MiniHdfs = request.getfixturevalue("hdfs")
@@ -31,7 +31,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 @pytest.fixture
 def make_archive(place: Place, tmp_path: Path, one_spark: None) -> MakeArchive:
-    """Makes an archive that exists; sections are as in ``Archive.at``."""
+    """Makes an initialised archive; sections are as in ``Archive.at``."""
 
     def make(name: str, **sections: dict[str, Any]) -> Archive:
         archive = Archive.at(place, tmp_path / f"of-{name}", name, **sections)
@@ -55,7 +55,7 @@ def daemon(served: Path) -> Iterator[Peer]:
 
 
 def spread(peer: Peer, repos: list[Path], buckets: int, each: int = 1) -> list[str]:
-    """URLs of so many of the repositories for each bucket."""
+    """URLs of this many of the repositories per bucket."""
     chosen: dict[int, list[str]] = {bucket: [] for bucket in range(buckets)}
     for repo in repos:
         url = peer.url(repo.name)

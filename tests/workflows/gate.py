@@ -1,4 +1,4 @@
-"""A git server behind a gate: it tells who has come and lets in whom the test says."""
+"""A git server behind a gate: it records requests and admits those that the test chooses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WAIT_S = 90
 
 @dataclass
 class Gate:
-    """``came`` are the repositories asked for, in order; ``closed`` tells from a name and its place in that order."""
+    """``came`` are the requested repositories, in order; ``closed`` decides by a name and its place in that order."""
 
     closed: Callable[[str, int], bool]
     came: list[str] = field(default_factory=list)
@@ -26,7 +26,7 @@ class Gate:
         self._let_in: set[str] = set()
 
     def wait(self, until: Callable[[list[str]], bool]) -> list[str]:
-        """Wait until those who have come satisfy the test."""
+        """Wait until the requests so far satisfy the test."""
         with self._changed:
             assert self._changed.wait_for(lambda: until(self.came), WAIT_S), f"only these came: {self.came}"
             return list(self.came)
@@ -47,7 +47,7 @@ class Gate:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Close for all, and forget who has come."""
+        """Close for all, and forget past requests."""
         with self._changed:
             self.closed = lambda name, nth: True
             self.came.clear()

@@ -1,4 +1,4 @@
-"""Crawl hosts: process groups on this machine, each with a name, a configuration and scratch of its own."""
+"""Crawl hosts: process groups on this machine, each with its own name, configuration and scratch."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ LIMIT_S = 200
 
 @dataclass
 class Running:
-    """A command that runs on a host, with all processes that it started."""
+    """A running command on a host, with all processes that it started."""
 
     process: subprocess.Popen[bytes]
     log: Path
 
     def signal(self, number: signal.Signals) -> None:
-        """To all its processes."""
+        """Send a signal to all its processes."""
         os.killpg(self.process.pid, number)
 
     def kill(self) -> None:
@@ -34,14 +34,14 @@ class Running:
         self.process.wait(LIMIT_S)
 
     def ends(self, code: int) -> str:
-        """Wait for it to end with this code; what it said on standard error."""
+        """Wait for it to end with this code; return its standard error."""
         found = self.process.wait(LIMIT_S)
         said = self.log.read_text()
         assert found == code, f"ended with {found}\n{said}"
         return said
 
     def children(self) -> list[int]:
-        """Processes of tasks: direct children that are Python too."""
+        """Processes of tasks: direct children that also run Python."""
         pid = self.process.pid
         listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return [int(child) for child in listed if b"as_host" in Path(f"/proc/{child}/cmdline").read_bytes()]
@@ -61,12 +61,12 @@ class Host:
 
     @property
     def scratch(self) -> list[Path]:
-        """What lies in its scratch folder."""
+        """The contents of its scratch folder."""
         return list(Path(self.archive.settings["fetch"]["scratch"]).glob("*"))
 
     @contextmanager
     def starts(self, *arguments: str | Path) -> Iterator[Running]:
-        """Run a command while the block does; what is left of it then is killed."""
+        """Run a command while the block runs; its remaining processes are then killed."""
         log = self.archive.folder / f"{len(list(self.archive.folder.glob('*.log')))}.log"
         words = [str(argument) for argument in arguments]
         at = words.index("--") if "--" in words else len(words)

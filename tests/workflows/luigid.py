@@ -1,4 +1,4 @@
-"""A real luigid on a free port, and what its API says."""
+"""A real luigid on a free port, and its API."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ATTEMPTS = 5
 
 @dataclass
 class Luigid:
-    """``address`` is what ``luigi.scheduler`` wants."""
+    """``address`` is the value for ``luigi.scheduler``."""
 
     folder: Path
     port: int
@@ -35,7 +35,7 @@ class Luigid:
         return f"{LOOPBACK}:{self.port}"
 
     def start(self) -> bool:
-        """Start it where it was; False if it does not come up. It knows nothing of what was before a kill."""
+        """Start it at the same address; False if it does not come up. After a kill it has forgotten everything."""
         where = ["--address", LOOPBACK, "--port", str(self.port), "--state-path", str(self.folder / "state.pickle")]
         environment = os.environ | {"LUIGI_CONFIG_PATH": str(self.folder / "luigi.cfg")}
         with (self.folder / "luigid.log").open("ab") as log:
@@ -57,14 +57,14 @@ class Luigid:
             return json.load(answer)["response"]
 
     def tasks(self, status: str) -> dict[str, str]:
-        """Ids of the tasks with a status, and their families."""
+        """Families of the tasks with a status, by task id."""
         found = self.ask("task_list", status=status, upstream_status="")
         return {task_id: task["name"] for task_id, task in found.items()}
 
 
 @contextmanager
 def luigid(folder: Path, **scheduler: float) -> Iterator[Luigid]:
-    """Start one with conf/luigi.cfg, some settings of [scheduler] changed."""
+    """Start one with conf/luigi.cfg and some changed settings of [scheduler]."""
     config = configparser.ConfigParser()
     config.read_string(CONFIG.read_text())
     config["scheduler"].update({key: str(value) for key, value in scheduler.items()})

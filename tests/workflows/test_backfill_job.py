@@ -23,11 +23,11 @@ from tests.workflows.test_backfill_origins import wait_until
 
 JOB = "language_census"
 FIRST = date(2026, 6, 1)
-"""More than a hundred days ago, where Luigi's ranges stop looking unless they are told."""
+"""More than a hundred days ago, where Luigi's ranges stop looking by default."""
 
 
 def sealed(archive: Archive, served: Path, daemon: Peer, nights: int) -> list[date]:
-    """One real night, and its state under the tags of those before it."""
+    """One real night, whose state also has the tags of the nights before it."""
     (repo,) = many_small(served, 1)
     archive.add(daemon.url(repo.name))
     days = [FIRST + timedelta(days=number) for number in range(nights)]
@@ -38,7 +38,7 @@ def sealed(archive: Archive, served: Path, daemon: Peer, nights: int) -> list[da
 
 
 def results(storage: Storage) -> list[str]:
-    """Complete ones; a killed run may leave a temporary file, which ``maintain`` sweeps."""
+    """Complete results; a killed run may leave a temporary file, which ``maintain`` sweeps."""
     return [entry.path for entry in storage.list(f"results/{JOB}") if not is_temporary(entry.path)]
 
 

@@ -40,7 +40,7 @@ def batches(archive: Archive) -> list[str]:
 
 
 def wait_until(true: Callable[[], bool], running: Running) -> None:
-    """Files and logs of another process ring no bell: look again and again."""
+    """Files and logs of another process send no notification, so poll them."""
     for _ in range(LIMIT_S * 50):
         if true():
             return

@@ -1,4 +1,4 @@
-"""Records of a night that stops half-way and are damaged then: the next run makes each anew, and loses nothing."""
+"""A night stops half-way, and one of its records is damaged: the next run makes it again, and loses nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STOPS = {
     "seal": (pipeline.workflows.night, "seal"),
     "summary": (pipeline.workflows.night, "summarize"),
 }
-"""Where a run ends: before the step of this name."""
+"""Steps by name; a run ends before one of them."""
 
 CASES = (
     ("publish", "plan/plan.json", 0),
@@ -36,7 +36,7 @@ CASES = (
     ("seal", "plan/plan.json", 3),
     ("summary", "sealed.json", 0),
 )
-"""Where it ends, the record that is damaged then, and the exit code of the next run: 3 for what is of no more use."""
+"""Where the run ends, the record that is damaged then, and the exit code of the next run: 3 if the record is useless."""
 
 
 def cut(text: bytes) -> bytes:
@@ -58,7 +58,7 @@ def damage(storage: Storage, load: Load, record: str, turn: int) -> None:
 
 
 def test_each_record_is_made_anew(make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path) -> None:
-    """One night for each: it stops before a step, a record of it is damaged, and the next run completes it."""
+    """One night per record: it stops before a step, the record is damaged, and the next run completes the night."""
     archive = make_archive("records")
     repos = [served / f"r{number}.git" for number in range(40)]
     urls = spread(daemon, repos, 4)[:2]
@@ -86,7 +86,7 @@ def stop(*arguments: object, **options: object) -> None:
 
 
 def check(archive: Archive, urls: list[str], kept: list[Path], to: Path) -> None:
-    """Every night has its visits, nothing is there twice, and what is restored is what is served."""
+    """Every night has its visits, nothing is doubled, and restored repositories equal the served ones."""
     visits = archive.sql("SELECT night, count(*) AS visits FROM visits GROUP BY night")
     assert {row["visits"] for row in visits} == {2}
     assert len(visits) == len(CASES)

@@ -24,13 +24,13 @@ from tests.workflows.luigid import luigid
 pytestmark = pytest.mark.spark
 
 WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_bytes")
-"""Columns that differ between any two runs; git may also pack the same objects into a byte more or less."""
+"""Columns that differ between any two runs; git may also pack the same objects one byte larger or smaller."""
 
 GRACE_S = 10.0
 
 
 def same(archive: Archive, calm: Archive, day: int) -> None:
-    """Row for row, every table; an object that were there twice would be two rows."""
+    """Compare every table row for row; a doubled object would be two rows."""
     for table in ALL:
         assert archive.rows(table.name, day, without=WHEN) == calm.rows(table.name, day, without=WHEN), table.name
 
@@ -44,7 +44,7 @@ def hosts_of(archive: Archive, day: int) -> dict[int, str]:
 
 def test_workers_fetch_buckets_at_once(make_archive: MakeArchive, served: Path, daemon: Peer) -> None:
     repos = many_small(served, 16)
-    # Nobody is let in before two have come, so one bucket after the other would never end.
+    # The gate stays closed until two have come, so fetching one bucket after another would never end.
     with gated(daemon, lambda name, nth: nth < 3 and len(gate.came) < 2) as (server, gate):
         archive = make_archive("archive", archive={"buckets": 2}, fetch={"concurrency": 1})
         archive.add(*spread(server, repos, 2))

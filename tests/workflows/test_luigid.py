@@ -1,4 +1,4 @@
-"""A night under a real luigid, and the settings that are shipped for it."""
+"""A night under a real luigid, and the shipped settings for it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_luigid_that_does_not_answer(make_archive: MakeArchive, monkeypatch: p
 def test_a_luigid_that_is_restarted_is_waited_for(
     make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path
 ) -> None:
-    """The new one knows of nothing."""
+    """The new luigid has forgotten everything."""
     repos = many_small(served, 16)
     with gated(daemon) as (server, gate), luigid(tmp_path / "luigid") as scheduler:
         archive = make_archive("archive", archive={"buckets": 2}, fetch={"concurrency": 1})

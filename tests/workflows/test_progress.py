@@ -1,4 +1,4 @@
-"""What is shown while a run goes on."""
+"""The progress that is shown during a run."""
 
 from __future__ import annotations
 

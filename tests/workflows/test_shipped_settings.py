@@ -1,4 +1,4 @@
-"""The configurations that are shipped can be used."""
+"""The shipped configurations are usable."""
 
 from __future__ import annotations
 
