@@ -26,7 +26,7 @@ LONGEST_GAP: Final = 64
 """Characters per run of white space that are looked at."""
 
 CPU_LIMIT_S: Final = 0.5
-"""CPU time for all guesses about one text. The rules above keep to a tenth of it; at the limit there is no guess."""
+"""CPU time for all guesses about one text. The rules above keep to a tenth of it; at the limit the first rank wins."""
 
 CACHED: Final = 1024
 

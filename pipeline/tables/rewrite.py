@@ -46,8 +46,8 @@ class TableBusy(PipelineError):
 
     def __str__(self) -> str:
         return (
-            f"{self.table} was changed by others each of the {self.attempts} times that this run was about to write; "
-            f"nothing of it was lost or written. Run it again. The last refusal: {self.problem}"
+            f"{self.table} was changed by others each of the {self.attempts} times that this run tried to write it; "
+            f"nothing was lost or written. Run it again. The last refusal: {self.problem}"
         )
 
 

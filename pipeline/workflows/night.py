@@ -114,12 +114,12 @@ class RunJob(LoadTask):
 
 
 class Nightly(LoadTask):
-    """A whole night with its jobs, and the records for its summary, in case they are damaged; the last step."""
+    """Finish a night with its jobs, and restore damaged records that its summary needs; the last step."""
 
     stage, marker, record = "nightly", "night_summary", NightSummary
 
     def requires(self) -> list[LoadTask]:
-        """Every step whose result the summary reads, and the configured jobs."""
+        """Every step that leaves a record to read, and the configured jobs."""
         jobs = self.run_object.config.nightly.jobs
         return [*map(self.step, (Publish, Derive, Seal)), *(self.step(RunJob, job=job) for job in jobs)]
 

@@ -94,7 +94,7 @@ NIGHTLY = {
     "fetch: before the manifest": Point("pipeline.fetch.bucket:_write_manifest"),
     "fetch: the manifest is written, not renamed": Point(LAND, when=path_has("/manifests/")),
     "fetch: after the first bucket's manifest": Point("pipeline.fetch.bucket:_write_manifest", after=True),
-    "publish: it is decided what is published": Point("pipeline.night.publish:decide", after=True),
+    "publish: the decision is written": Point("pipeline.night.publish:decide", after=True),
     "publish: some files are moved": Point("pipeline.night.landed:_move", calls=3),
     "publish: all files are moved": Point("pipeline.night.publish:move", after=True),
     "publish: after the commit of contents": Point(APPEND, after=True, when=table_is("contents")),

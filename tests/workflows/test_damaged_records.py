@@ -36,7 +36,7 @@ CASES = (
     ("seal", "plan/plan.json", 3),
     ("summary", "sealed.json", 0),
 )
-"""Where the run ends, the record that is damaged then, and the exit code of the next run: 3 if the record is useless."""
+"""Where the run ends, the record that is damaged then, and the next run's exit code: 3 if the record is useless now."""
 
 
 def cut(text: bytes) -> bytes:
