@@ -48,7 +48,7 @@ def measure(bench: Bench) -> Found:
             f"{spark.wall_s:.1f} s, {spark.cpu_s:.1f} CPU-s; git {git.wall_s:.1f} s, {git.cpu_s:.1f} CPU-s",
         ),
     )  # fmt: skip
-    columns = ("objects", "raw MB", "pack as served MB", "fetch CPU-s", "clone CPU-s", "most memory MB")
+    columns = ("objects", "raw MB", "pack as served MB", "fetch CPU-s", "clone CPU-s", "peak memory MB")
     row = (
         repository.objects, repository.raw_bytes / MB, manifest.visits[0].pack_bytes / MB, ours.cpu_s, cloned.cpu_s,
         ours.peak_bytes / MB,

@@ -49,7 +49,7 @@ def measure(bench: Bench) -> Found:
         )
     columns = (
         "repository", "objects", "raw MB", "pack as served MB", "fetch task CPU-s", "git clone --mirror CPU-s",
-        "swh-loader-git CPU-s", "most memory of the fetch task MB",
+        "swh-loader-git CPU-s", "peak memory of the fetch task MB",
     )  # fmt: skip
     return Found(tuple(figures), (Table("Fetch", columns, tuple(rows)),))
 

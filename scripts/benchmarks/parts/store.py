@@ -67,7 +67,7 @@ def compare(bench: Bench, bed: Bed, repositories: Sequence[Repository], warm_up:
                 name,
                 ours.compact.cpu_s / repack.cpu_s,
                 f"{ours.compact.cpu_s:.1f} of {repack.cpu_s:.1f} CPU-s; "
-                f"choosing buckets, once a run: {ours.choose.cpu_s:.1f}",
+                f"choosing buckets, once per run: {ours.choose.cpu_s:.1f}",
             ),
             Figure("derived", name, ours.derived / ours.base),
             Figure("head-read", name, ours.head_read / max(ours.head_raw, 1)),
