@@ -63,7 +63,7 @@ def test_every_target_gets_a_figure(tmp_path: Path) -> None:
 def test_wrong_usage(tmp_path: Path) -> None:
     done = bench("--only", "fetch,speed", cache=tmp_path)
     assert done.returncode == 2
-    assert "there is no part speed; there are fetch, store" in done.stderr
+    assert "no such part: speed; known parts: fetch, store" in done.stderr
     where = ("--json", tmp_path / "found.json", "--docs", tmp_path / "FOUND.md")
     done = bench(tmp_path, "--only", "fetch", *where, cache=tmp_path)
     assert done.returncode == 1

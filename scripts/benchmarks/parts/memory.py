@@ -1,4 +1,4 @@
-"""The memory of a fetch task on a history much larger than any memory."""
+"""The memory of a fetch task on a history much larger than memory."""
 
 from __future__ import annotations
 
