@@ -84,7 +84,7 @@ def test_init_says_what_it_did_and_does_it_once(place: Place, tmp_path: Path) ->
     where = archive.storage.root_uri
     assert show(said) == f"Created an archive with 3 buckets at {where}"
     again = archive.run("init", "--buckets", "5")
-    assert show(again) == f"There is an archive with 3 buckets at {where}; nothing was changed"
+    assert show(again) == f"There already is an archive with 3 buckets at {where}; nothing was changed"
     assert archive.init() == {"created": False, "location": where, "buckets": 3}
     assert archive.status()["nights"] == []
     assert "none yet" in show(archive.run("status"))
@@ -125,7 +125,7 @@ def test_nothing_works_without_an_archive(place: Place, tmp_path: Path, words: t
 def test_origins_are_added_once(small: Small) -> None:
     assert small.archive.ask("origins", "add", small.url) == {"added": 0, "known": 1, "refused": []}
     said = small.archive.run("origins", "add", small.url)
-    assert show(said) == "0 origins added, 1 were known"
+    assert show(said) == "0 origins added, 1 already known"
 
 
 def test_a_list_of_origins(make_archive: MakeArchive, tmp_path: Path) -> None:
@@ -438,9 +438,9 @@ def test_jobs_lists_what_there_is(small: Small) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[fetch]\nworker = 2\n", "fetch.worker: there is no such key"),
-        ("[fetch.limits]\nsilence = 2\n", "fetch.limits.silence: there is no such key"),
-        ("[fetsch]\n", "fetsch: there is no such key"),
+        ("[fetch]\nworker = 2\n", "fetch.worker: no such key"),
+        ("[fetch.limits]\nsilence = 2\n", "fetch.limits.silence: no such key"),
+        ("[fetsch]\n", "fetsch: no such key"),
         ("[fetch]\nworkers = 0\n", "fetch.workers: Input should be greater than or equal to 1"),
         ("[fetch]\nworkers =\n", "not TOML"),
         ('[log]\nlevel = "LOUD"\n', "log.level"),

@@ -88,7 +88,7 @@ def test_an_archive_that_is_broken_bit_by_bit(make_archive: MakeArchive) -> None
 
 
 def test_what_is_mended_needs_spark(make_archive: MakeArchive) -> None:
-    assert "leave out --quick" in make_archive("doctor-quick").run("doctor", "--quick", "--mend", code=2).stderr
+    assert "omit --quick" in make_archive("doctor-quick").run("doctor", "--quick", "--mend", code=2).stderr
 
 
 def test_each_way_to_fail_has_its_exit_code(make_archive: MakeArchive) -> None:

@@ -133,7 +133,7 @@ def test_all_nights_are_complete(two: tuple[Archive, Archive]) -> None:
 def test_a_finished_night_is_left_alone(two: tuple[Archive, Archive]) -> None:
     archive = two[0]
     said = archive.run("nightly", "--night", str(night(2)))
-    assert "complete already; nothing was done" in said.stdout
+    assert "already complete; nothing was done" in said.stdout
 
 
 def test_nights_only_go_forward(two: tuple[Archive, Archive]) -> None:
