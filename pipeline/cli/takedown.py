@@ -20,9 +20,7 @@ from pipeline.takedown.verify import Verified, Wanted, verify
 
 @click.command()
 @click.option("--origin", "urls", metavar="URL", multiple=True, help="An origin and all objects that only it has.")
-@click.option(
-    "--object", "ids", metavar="ID", multiple=True, help="An object by its 40-digit id, in every network."
-)
+@click.option("--object", "ids", metavar="ID", multiple=True, help="An object by its 40-digit id, in every network.")
 @click.option(
     "--from",
     "source",

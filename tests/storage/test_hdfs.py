@@ -130,7 +130,7 @@ def test_who_does_not_answer_is_told_in_plain_words(
         ((dead_server,), "Connection refused"),
         ((silent_server,), "silent for 0.2 s"),
         ((gateway,), "HTTP status 503"),
-        (("http://nobody.invalid:9870",), "there is no host of this name"),
+        (("http://nobody.invalid:9870",), "no host has this name"),
         ((f"{dead_server}/", dead_server), "Connection refused"),
     ):
         named = " or ".join(address.rstrip("/") for address in addresses)
@@ -140,7 +140,7 @@ def test_who_does_not_answer_is_told_in_plain_words(
                 call()
             assert str(caught.value) == (
                 f"f: no NameNode answers at {named} ({how}). "
-                "Try again later; see that NameNode and DataNodes run if it goes on"
+                "Try again later; if it persists, check that NameNode and DataNodes run"
             )
 
 
