@@ -238,7 +238,7 @@ def test_restore_refuses_what_it_can_not_do(small: Small, tmp_path: Path) -> Non
     to = tmp_path / "to.git"
     for words, says in (
         (("https://example.org/unknown",), "is not an origin"),
-        ((small.missing_url,), "was never archived: no visit ended well"),
+        ((small.missing_url,), "was never archived: no visit succeeded"),
         ((small.url, "--night", "2026-10-31"), "there is no night 2026-10-31"),
         ((small.url, "--night", "yesterday"), "is not a date like"),
     ):
@@ -338,7 +338,7 @@ def test_sql_errors_are_spark_s_own_without_a_stack_trace(small: Small, query: s
 def test_sql_of_another_night(small: Small) -> None:
     assert small.archive.sql("SELECT count(*) AS n FROM visits", day=1) == [{"n": 5}]
     said = small.archive.run("sql", "SELECT 1", "--night", "2026-10-01", code=2)
-    assert "there is no night 2026-10-01; the archive has 1, the latest being 2026-11-01" in said.stderr
+    assert "there is no night 2026-10-01; the archive has 1, the latest are 2026-11-01" in said.stderr
 
 
 # jobs
@@ -410,7 +410,7 @@ def test_a_dry_run_for_a_cluster_starts_none(small: Small) -> None:
 
 def test_submit_refuses_what_it_can_not_run(small: Small) -> None:
     for words, says in (
-        (("no_such_job",), "there is no job no_such_job; there are: language_census"),
+        (("no_such_job",), "there is no job no_such_job; known jobs: language_census"),
         (("language_census", "--night", "2026-10-01"), "there is no night 2026-10-01"),
         (("language_census", "--", "--deep", "x"), "language_census takes no arguments, but was given --deep x"),
     ):

@@ -62,7 +62,7 @@ def test_two_first_submits_of_one_job_are_both_right(archive: Archive) -> None:
         ("CALL archive.system.expire_snapshots('code.commits')", "Call"),
         ("SELECT java_method('java.lang.System', 'exit', '7')", "the function java_method"),
         ("SELECT sum(1) OVER w FROM range(1) WINDOW w AS (ORDER BY reflect('x.Y', 'z'))", "the function reflect"),
-        ("SHOW NAMESPACES IN archive.`../../..`", "a table outside of it, archive.../../.."),
+        ("SHOW NAMESPACES IN archive.`../../..`", "a table outside it, archive.../../.."),
     ],
 )
 def test_sql_only_reads(archive: Archive, statement: str, says: str) -> None:
