@@ -50,7 +50,7 @@ def test_the_cluster() -> None:
     )
     assert found.shuffle_partitions == 4_000
     assert found.notes == (
-        "contents: 4,967,054 tasks are more than one driver schedules well; read it in 10 slices of buckets",
+        "contents: 4,967,054 tasks are too many for one driver; read it in 10 slices of buckets",
         "contents: planning a scan of 10,000,000 files takes about 9536m of the driver's 16g; name buckets, or compact",
     )
 
