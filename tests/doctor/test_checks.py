@@ -1,4 +1,4 @@
-"""Each check of the doctor, well and failing."""
+"""Each check of the doctor, passing and failing."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_compiled_parts() -> None:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Callable[[str], Path]:
-    """Makes a java below a folder that can be JAVA_HOME, which says what it is told to."""
+    """Makes a fake java with a given output, in a folder that can be JAVA_HOME."""
 
     def make(script: str) -> Path:
         path = tmp_path / "bin" / "java"
@@ -265,7 +265,7 @@ def test_loads(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
     finish(storage, Load.of_night(date(2026, 11, 24)))
     finish(storage, Load.of_batch(date(2026, 11, 24), 7))
-    finish(storage, Load.of_night(date(2026, 11, 26)))  # somewhere it is tomorrow already
+    finish(storage, Load.of_night(date(2026, 11, 26)))  # it is already tomorrow somewhere
     assert levels(check_loads(storage, TODAY)) == [OK]
     storage.create("runs/2026-11-24-copy/night.json", b"{}")
     storage.create("runs/notes/x", b"")

@@ -1,4 +1,4 @@
-"""An archive as its users meet it: the command line, run in this process or as a program of its own."""
+"""An archive as users see it: the command line, run in this process or as a separate program."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def night(day: int) -> date:
 
 @dataclass(frozen=True)
 class Place:
-    """Where archives are made; ``hdfs`` is the configuration that a place on HDFS needs."""
+    """A place for archives; ``hdfs`` is the configuration that a place on HDFS needs."""
 
     name: str
     root: str
@@ -45,7 +45,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Said:
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     stdout: str
@@ -53,13 +53,13 @@ class Said:
 
     @property
     def json(self) -> Any:
-        """Standard output, which must be one JSON document and nothing else."""
+        """Standard output, which must be exactly one JSON document."""
         return json.loads(self.stdout)
 
 
 @dataclass(frozen=True)
 class Archive:
-    """One archive and the configuration that its commands are given.
+    """One archive and the configuration of its commands.
 
     Every method that runs a command checks the exit code, 0 unless told, and returns what JSON came out.
     """
@@ -70,7 +70,7 @@ class Archive:
 
     @classmethod
     def at(cls, place: Place, folder: Path, name: str, **sections: dict[str, Any]) -> Archive:
-        """Not created yet; ``sections`` are merged into what all tests use."""
+        """Not created yet; ``sections`` are merged into the settings of all tests."""
         settings: dict[str, dict[str, Any]] = {
             "archive": {"location": f"{place.root}/{name}", "buckets": 4},
             "fetch": {"allowed_networks": ["127.0.0.0/8"], "scratch": str(folder / "scratch"), "run_bytes": 16 << 20},
@@ -102,7 +102,7 @@ class Archive:
         self.config_path.write_text("\n".join(lines))
 
     def with_settings(self, **sections: dict[str, Any]) -> Archive:
-        """The same archive under other settings, in a configuration file of their own."""
+        """The same archive with other settings, in a separate configuration file."""
         settings = {name: dict(values) for name, values in self.settings.items()}
         for section, values in sections.items():
             key = section.replace("__", ".")
@@ -125,12 +125,12 @@ class Archive:
         return said
 
     def run_any(self, *arguments: str | Path) -> int:
-        """Run a command in this process, however it ends; its exit code."""
+        """Run a command in this process and return its exit code."""
         with _own_logging():
             return CliRunner().invoke(cli, [*_placed(arguments, "--config", str(self.config_path))]).exit_code
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Start a command as a program of its own, in a session of its own."""
+        """Start a command as a separate program, in its own session."""
         words = [str(PROGRAM), *_placed(arguments, "--config", str(self.config_path))]
         return subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -138,7 +138,7 @@ class Archive:
         )  # fmt: skip
 
     def program(self, *arguments: str | Path, code: int = 0) -> Said:
-        """Run a command as a program of its own."""
+        """Run a command as a separate program."""
         with self.start(*arguments) as process:
             try:
                 stdout, stderr = process.communicate(timeout=PROGRAM_LIMIT_S)
@@ -198,7 +198,7 @@ class Archive:
         return read.Archive(self.spark, None if day is None else night(day), self.storage)
 
     def rows(self, table: str, day: int | None = None, *, without: Sequence[str] = ()) -> list[str]:
-        """All rows of a table on a night as text, sorted; columns by name, so that two archives compare."""
+        """All rows of a table on a night as sorted text; columns by name, so that two archives are comparable."""
         found = self.read(day).table(table).drop(*without).toArrow().to_pylist()
         return sorted(repr(sorted(row.items())) for row in found)
 
@@ -209,7 +209,7 @@ class Archive:
 
 
 def _placed(arguments: Sequence[str | Path], *options: str) -> list[str]:
-    """The arguments with options before a ``--``, behind which they would be the job's."""
+    """The arguments with options before a ``--``, after which they would be the job's."""
     words = [str(argument) for argument in arguments]
     at = words.index("--") if "--" in words else len(words)
     return [*words[:at], *options, *words[at:]]
@@ -217,7 +217,7 @@ def _placed(arguments: Sequence[str | Path], *options: str) -> list[str]:
 
 @contextmanager
 def _own_logging() -> Iterator[None]:
-    """A command sets up logging for its whole process; here it is put back as it was."""
+    """Restores the logging that a command set up for its whole process."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:

@@ -43,7 +43,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def make_archive(place: Place, tmp_path_factory: pytest.TempPathFactory) -> MakeArchive:
-    """Makes an archive that exists, with a configuration of its own."""
+    """Makes an existing archive with its own configuration."""
 
     def make(name: str, **sections: dict[str, Any]) -> Archive:
         archive = Archive.at(place, tmp_path_factory.mktemp(name), name, **sections)
@@ -55,7 +55,7 @@ def make_archive(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Make
 
 @pytest.fixture(scope="module")
 def served(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that ``daemon`` and ``web`` serve; a new one for each storage, as tests change what is in it."""
+    """The folder that ``daemon`` and ``web`` serve; a new one for each storage, as tests change it."""
     return tmp_path_factory.mktemp("served")
 
 

@@ -1,4 +1,4 @@
-"""One night with everything that can be wrong with an origin, and good ones beside it."""
+"""One night with everything that can be wrong with an origin, and good origins besides."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Small:
     missing_url: str
     private_url: str
     night_text: str
-    """What ``nightly`` said in text."""
+    """The text output of ``nightly``."""
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +65,13 @@ def small(make_archive: MakeArchive, served: Path, web: Peer) -> Small:
     archive.run("origins", "add", url)
     archive.run("origins", "add", fork_url, "--fork-of", url)
     archive.add(large_url, missing_url, private_url)
-    # Exit code 1 is for what somebody should look at: not for a repository that is gone, or not ours to fetch.
+    # Exit code 1 is for problems that somebody should look at, not for repositories that are gone or not ours to fetch.
     said = archive.run("nightly", "--night", str(night(1)), code=0)
     return Small(archive, repo, url, fork_url, large_url, missing_url, private_url, said.stdout)
 
 
 def show(said: Said) -> str:
-    """Text for people, with the widths of columns taken out."""
+    """Text for people, without the column widths."""
     return " ".join(said.stdout.split())
 
 

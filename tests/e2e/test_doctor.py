@@ -1,4 +1,4 @@
-"""The doctor over real archives: what is well is told so, and what was broken by hand is found."""
+"""The doctor on real archives: it reports healthy parts as ok, and finds deliberate damage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ URL = "https://example.org/a.git"
 
 
 def look(archive: Archive, *options: str, code: int = 0) -> dict[str, list[dict[str, Any]]]:
-    """What is not ok, by check; the exit code is the one that was told."""
+    """What is not ok, by check; the exit code equals the reported one."""
     told = archive.ask("doctor", *options, code=code)
     assert told["exit_code"] == code
     found: dict[str, list[dict[str, Any]]] = {}

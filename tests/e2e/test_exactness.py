@@ -1,4 +1,4 @@
-"""What ``restore`` gives back is what the server had, to the last ref: C git can tell no difference."""
+"""``restore`` returns what the server had, to the last ref: C git sees no difference."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OCTOPUS = [[1], [2, 1], [3, 1], [4, 2], [5, 1], [6], [7, 2, 3, 4, 5, 6], [8, 7, 
 
 @dataclass(frozen=True)
 class Archived:
-    """An archive after one night, and where each repository is served."""
+    """An archive after one night, and the URL of each repository."""
 
     archive: Archive
     served: Path

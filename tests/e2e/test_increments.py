@@ -1,4 +1,4 @@
-"""Three nights of a few origins: what moves, what stays, and that any night comes back."""
+"""Three nights of a few origins: what moves, what stays, and that any night can be restored."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def build_first(served: Path) -> None:
 
 
 def change(served: Path) -> None:
-    """What people did between the second and the third night."""
+    """People's changes between the second and the third night."""
     add_commits(served / "grows.git", 10, label="news")
     force_push(served / "forced.git")
     shutil.rmtree(served / "deleted.git")

@@ -1,4 +1,4 @@
-"""Nights that were cut off at one stage after the other end as if nothing had happened."""
+"""Nights that are interrupted at one stage after the other end as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Cut(Exception):
 
 @dataclass(frozen=True)
 class Knife:
-    """Lets a function work so many times, and cuts off the call after that; before its work, or ``after`` it."""
+    """Lets a function work a number of times, then interrupts the next call, before its work or ``after`` it."""
 
     module: Any
     name: str
@@ -43,7 +43,7 @@ class Knife:
         return f"{'after' if self.after else 'before'} call {self.calls} of {self.name}"
 
     def set(self, patch: pytest.MonkeyPatch, tally: Path) -> None:
-        """The tally is a file, because tasks may run in processes of their own."""
+        """The tally is a file, because tasks may run in separate processes."""
         real: Callable[..., Any] = getattr(self.module, self.name)
 
         def cut(*arguments: Any, **options: Any) -> Any:

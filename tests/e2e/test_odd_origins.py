@@ -1,4 +1,4 @@
-"""One night over origins that are odd in every way their owners can think of: each comes back as git shows it."""
+"""One night of origins that are odd in every conceivable way: each is restored as git shows it."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_an_odd_origin_comes_back_as_git_shows_it(name: str, visited: Visited, t
 
 
 def content(repo: Path, tips: set[bytes]) -> list[bytes]:
-    """Kind and size of all that the tips lead to, what is missing by a rule of the archive apart."""
+    """Kind and size of all that the tips lead to, except objects that the archive omits by a rule."""
     options = ("rev-list", "--objects", "--no-object-names", "--missing=print", "--stdin")
     listed = run_git("-C", repo, *options, stdin=b"".join(tip + b"\n" for tip in tips))
     if listed.returncode:

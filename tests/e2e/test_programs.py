@@ -1,4 +1,4 @@
-"""The installed program as cron and scripts meet it: exit codes, what goes to which stream, signals, a held archive."""
+"""The installed program as cron and scripts see it: exit codes, output streams, signals, a held archive."""
 
 from __future__ import annotations
 

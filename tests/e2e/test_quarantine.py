@@ -1,4 +1,4 @@
-"""Nights on which something is broken that no origin answers for: the night goes on, and the next ones mend it."""
+"""Nights with damage that no origin caused: the night continues, and the next ones repair it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUCKETS = 4
 
 @dataclass
 class Two:
-    """An archive with two origins in buckets of their own, and their repositories."""
+    """An archive with two origins, each in its own bucket, and their repositories."""
 
     archive: Archive
     repos: dict[str, Path]
@@ -54,14 +54,14 @@ def two(one_spark: None, tmp_path: Path) -> Any:
 
 
 def zero(storage: Storage, path: str) -> bytes:
-    """Overwrite the middle of a file; what it was."""
+    """Overwrite the middle of a file; return the old content."""
     whole = storage.read(path)
     storage.replace(path, whole[:100] + bytes(len(whole) - 200) + whole[-100:])
     return whole
 
 
 def before(name: str, harm: Callable[[Storage, Load], object], patch: pytest.MonkeyPatch) -> None:
-    """Do harm once, right before a step of the night that gets storage and load begins."""
+    """Do damage once, right before a step of the night that gets storage and load."""
     real = getattr(pipeline.workflows.load, name)
     left = [harm]
 

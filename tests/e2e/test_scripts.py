@@ -1,4 +1,4 @@
-"""The scripts that a newcomer meets first."""
+"""The scripts that newcomers use first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIMIT_S = 600
 
 
 def environment_that_is_there(folder: Path) -> Path:
-    """This process's environment as scripts look for one: installed, and not to be touched."""
+    """This process's environment, as the scripts expect it: installed, and left untouched."""
     for name, program in (("python", sys.executable), ("pipeline", PROGRAM)):
         path = folder / "bin" / name
         path.parent.mkdir(parents=True, exist_ok=True)

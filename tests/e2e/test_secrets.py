@@ -1,4 +1,4 @@
-"""No secret that passes through ends up in anything that is written: output, logs, tables, JSON, scratch, processes."""
+"""No secret ends up in anything written: output, logs, tables, JSON, scratch, processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.spark
 
 @dataclass
 class Planted:
-    """Secrets, each of its own kind, so that one that is found tells where it came from."""
+    """Secrets, each of its own kind, so that a leak shows its source."""
 
     where: dict[str, str] = field(default_factory=dict)
 
@@ -36,7 +36,7 @@ class Planted:
         return secret
 
     def found_in(self, text: str) -> list[str]:
-        """Hosts are told in lower case."""
+        """Hosts are reported in lower case."""
         return [where for secret, where in self.where.items() if secret.lower() in text.lower()]
 
 
@@ -54,7 +54,7 @@ def answer(head: str, body: bytes = b"") -> contextlib.AbstractContextManager[Li
 
 
 def says(*lines: bytes) -> contextlib.AbstractContextManager[Listener]:
-    """A git server that says these lines, whatever it is asked."""
+    """A git server that sends these lines for any request."""
 
     def handle(line: Line) -> None:
         line.reader(int(line.reader(4), 16) - 4)
@@ -124,7 +124,7 @@ def mistyped(planted: Planted) -> list[str]:
 
 @dataclass
 class Written:
-    """Everything that was said and written, by name."""
+    """All output and written files, by name."""
 
     texts: dict[str, str] = field(default_factory=dict)
 
@@ -141,7 +141,7 @@ class Written:
 
 
 def _inflated(avro: bytes) -> str:
-    """What the blocks of an Avro file hold: each stands between two marks, behind two numbers."""
+    """The blocks of an Avro file: each is between two marks, after two numbers."""
     mark, found = avro[-16:], []
     for block in avro.split(mark):
         for skipped in range(min(len(block), 12)):
@@ -164,7 +164,7 @@ def environment(planted: Planted) -> dict[str, str]:
 
 
 def command_lines() -> Iterator[str]:
-    """Of all processes, as any user of this machine may read them."""
+    """Command lines of all processes, as any user of this machine may read them."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             yield path.read_text("latin-1")
@@ -205,7 +205,7 @@ def test_nothing_that_is_written_has_a_secret(planted: Planted, tmp_path: Path) 
         written.texts[f"{name}, stdout"], written.texts[f"{name}, stderr"] = done.stdout, done.stderr
 
     def say(*words: str | Path, code: int) -> None:
-        """In this process: for what ends before Spark is needed, or may use the tests'."""
+        """Run in this process: for commands that end before Spark is needed, or may use the tests' Spark."""
         said = archive.run(*words, code=code)
         name = f"{len(written.texts)}: {words[0]}"
         written.texts[f"{name}, stdout"], written.texts[f"{name}, stderr"] = said.stdout, said.stderr

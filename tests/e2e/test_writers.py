@@ -1,4 +1,4 @@
-"""Several commands at once, copies that people make, and nights that no clock has reached."""
+"""Several commands at once, copies made by people, and future nights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.servers import Peer
 
 
 def all_at_once(archive: Archive, *commands: tuple[str, ...]) -> list[object]:
-    """Each as a program of its own; what they print as JSON."""
+    """Run each as a separate program; their JSON output."""
     running = [archive.start(*command, "--output", "json") for command in commands]
     try:
         said = [process.communicate(timeout=PROGRAM_LIMIT_S) for process in running]
