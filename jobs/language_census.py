@@ -1,12 +1,12 @@
 """Files, bytes and repositories of each language at HEAD.
 
-Result, one row a language (null: not recognised, or binary):
+Result, one row per language (null: not recognised, or binary):
 
 =============  ======  ======================================================
 language       string  name of the language, as in ``head_blobs``
 files          bigint  distinct files by content, over all networks
 bytes          bigint  their size
-repositories   bigint  distinct origins that have such a file at HEAD
+repositories   bigint  distinct origins with such a file at HEAD
 =============  ======  ======================================================
 """
 
@@ -22,11 +22,11 @@ from pipeline.read.archive import Archive
 
 
 def census(head_blobs: DataFrame, files: DataFrame) -> DataFrame:
-    """Count languages; a blob that several networks hold counts once, in the language it has in most of them.
+    """Count languages; a blob of several networks counts once, in its most frequent language.
 
     Args:
-        head_blobs: the table of this name; of it bucket, network, oid, size and language are read.
-        files: the table of this name; of it bucket, network, origin and oid are read.
+        head_blobs: the table of this name; bucket, network, oid, size and language are read.
+        files: the table of this name; bucket, network, origin and oid are read.
     """
     blobs = head_blobs.groupBy("oid").agg(F.mode("language", True).alias("language"), F.first("size").alias("size"))
     sizes = blobs.groupBy("language").agg(

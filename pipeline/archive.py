@@ -1,4 +1,4 @@
-"""The archive itself: that it exists, and the number of buckets that was chosen once and for all."""
+"""The archive itself: whether it exists, and its fixed number of buckets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class NoArchive(UsageError):
 
 
 class ArchiveFormatUnknown(UsageError):
-    """The archive was made by another version of this program."""
+    """Another version of this program made the archive."""
 
     def __init__(self, location: str, found: int) -> None:
         super().__init__(location, found)
@@ -57,11 +57,11 @@ class ArchiveInfo(BaseModel):
 
 
 def find_archive(storage: Storage) -> ArchiveInfo | None:
-    """What is at the storage's root, None if it holds no archive.
+    """The archive at the storage's root, None without one.
 
     Raises:
-        ArchiveFormatUnknown: it does, of a format we do not know.
-        StoredFileDamaged: what says so cannot be read.
+        ArchiveFormatUnknown: its format is unknown.
+        StoredFileDamaged: ``archive.json`` is unreadable.
     """
     try:
         info = read_document(storage, ARCHIVE, ArchiveInfo.model_validate_json)
@@ -85,12 +85,12 @@ def open_archive(storage: Storage) -> ArchiveInfo:
 
 
 def begun_loads(storage: Storage) -> dict[Load, bool]:
-    """Loads that were begun, by name, which is in order of time, and whether each is finished."""
+    """Loads that have begun, by name and thus by time, and whether each is finished."""
     return {load: storage.stat(load.finished) is not None for load in named_loads(storage)}
 
 
 def named_loads(storage: Storage) -> list[Load]:
-    """Loads that have a folder, by name. Other folders, such as copies, are left alone, with one warning each."""
+    """Loads that have a folder, by name. Other folders, such as copies, are ignored, with one warning each."""
     loads = []
     for entry in storage.list(RUNS):
         load = Load.named(entry.path.rpartition("/")[2]) if entry.is_dir else None
@@ -103,4 +103,4 @@ def named_loads(storage: Storage) -> list[Load]:
 
 @cache
 def _warn_of_stray(uri: str) -> None:
-    logger.warning("%s is no load's folder and is left alone; it is better kept outside of %s/", uri, RUNS)
+    logger.warning("%s is not a load's folder and is ignored; move it out of %s/", uri, RUNS)

@@ -1,4 +1,4 @@
-"""The configuration: one typed object, read once by the command line and handed on."""
+"""The configuration: one typed object, read once by the command line and passed on."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from pipeline.storage.settings import HdfsSettings
 from pipeline.tables.settings import SparkSettings
 
 SEARCHED = (Path("conf/local.toml"),)
-"""Where a configuration is looked for when none is named; without one the defaults hold."""
+"""Where to look for a configuration if none is named; without one the defaults apply."""
 
 
 class BadConfiguration(UsageError):
-    """The configuration can not be used."""
+    """The configuration is unusable."""
 
     def __init__(self, path: str, problems: Sequence[str]) -> None:
         super().__init__(path, tuple(problems))
@@ -42,9 +42,9 @@ class _Section(BaseModel):
 class ArchiveSection(_Section):
     """Where the archive is."""
 
-    location: str = Field("archive", description="folder, or hdfs://host:port/folder; relative to where you stand")
+    location: str = Field("archive", description="folder, or hdfs://host:port/folder; relative to the current folder")
     buckets: int = Field(8, ge=1, le=65_536, description="used once, by init; 8 on a laptop, 1024 on 1,000 threads")
-    lease_s: float = Field(300, gt=0, description="seconds after which a run that fell silent loses the archive")
+    lease_s: float = Field(300, gt=0, description="seconds after which a silent run loses the archive")
 
 
 class FetchSection(_Section):
@@ -53,21 +53,21 @@ class FetchSection(_Section):
     refs: tuple[str, ...] = Field(
         ("HEAD", "refs/heads/", "refs/tags/"), min_length=1, description="refs to archive: HEAD and prefixes"
     )
-    workers: int = Field(1, ge=1, description="buckets fetched at once, each in a process of its own")
+    workers: int = Field(1, ge=1, description="buckets fetched at once, each in its own process")
     concurrency: int = Field(4, ge=1, description="networks of one bucket visited at once; decoding takes turns")
     run_bytes: int = Field(
         256 << 20, ge=1 << 20, le=1 << 30, description="raw bytes sorted together; memory is about three times this"
     )
-    scratch: Path | None = Field(None, description="local folder for packs and files on their way; none: the system's")
+    scratch: Path | None = Field(None, description="local folder for packs and files in transit; default: the system's")
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
-        (), description="networks that may be reached besides public addresses, such as 10.0.0.0/8"
+        (), description="networks allowed in addition to public addresses, such as 10.0.0.0/8"
     )
-    user_agent: str = Field("git/git-lakehouse", min_length=1, description="what HTTP servers are told we are")
+    user_agent: str = Field("git/git-lakehouse", min_length=1, description="user agent sent to HTTP servers")
     limits: Limits = Field(default_factory=Limits, description="of one visit")
 
     @property
     def conditions(self) -> Conditions:
-        """What holds for every visit."""
+        """The conditions of every visit."""
         return Conditions(
             AddressPolicy(self.allowed_networks),
             self.limits,
@@ -95,19 +95,19 @@ def _budget(text: str) -> str:
 class MaintainSection(_Section):
     """What housekeeping keeps, and for how long."""
 
-    dailies: int = Field(30, ge=1, description="newest nights that are kept")
-    monthlies: int = Field(12, ge=0, description="of older nights, the first of so many months is kept")
+    dailies: int = Field(30, ge=1, description="number of newest nights to keep")
+    monthlies: int = Field(12, ge=0, description="of older nights, keep the first of this many months")
     snapshot_age_s: float = Field(
-        3 * 86_400, ge=0, description="seconds that jobs may go on reading what was replaced or let go"
+        3 * 86_400, ge=0, description="seconds that jobs may still read replaced data or retired nights"
     )
     sweep_after_s: float = Field(
-        86_400, ge=0, description="seconds after which files that nobody names are nobody's, not a running task's"
+        86_400, ge=0, description="seconds after which unreferenced files no longer count as a running task's"
     )
-    small_files: int = Field(16, ge=1, description="small files of a bucket of a table that are left alone")
+    small_files: int = Field(16, ge=1, description="small files per table and bucket that are left alone")
     small_file_bytes: int = Field(128 << 20, ge=1 << 10, description="a data file below this is small")
-    small_manifests: int = Field(50, ge=1, description="small manifests of a table that are left alone")
+    small_manifests: int = Field(50, ge=1, description="small manifests per table that are left alone")
     compact_budget: Annotated[str, AfterValidator(_budget)] = Field(
-        "1h", description="begin no further compaction after so much time, 30m, or rewritten, 10GB; 0s: none"
+        "1h", description="start no further compaction after this time, 30m, or bytes rewritten, 10GB; 0s: none"
     )
     compact_level: int = Field(20, ge=1, le=22, description="zstd level of compacted contents and trees")
     compact_bytes: int = Field(
@@ -119,16 +119,16 @@ class LuigiSection(_Section):
     """How tasks are scheduled."""
 
     scheduler: str | None = Field(
-        None, pattern=r"^[^@/?#\s]+:[0-9]{1,5}$", description="host:port of a luigid; none: inside the process"
+        None, pattern=r"^[^@/?#\s]+:[0-9]{1,5}$", description="host:port of a luigid; default: within the process"
     )
-    attempts: int = Field(3, ge=1, description="times a task is tried when its error says that a retry may help")
+    attempts: int = Field(3, ge=1, description="attempts of a task whose error says that a retry may help")
     first_pause_s: float = Field(2, ge=0, description="seconds before the second attempt; doubles each time")
 
 
 class LogSection(_Section):
     """What is logged, to standard error."""
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is shown")
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level shown")
 
 
 class Config(_Section):
@@ -145,12 +145,12 @@ class Config(_Section):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What nobody may see: of HDFS and of Spark."""
+        """Secrets of HDFS and Spark."""
         token = self.hdfs.token if self.hdfs is not None else None
         return (*self.spark.secrets, *((token.get_secret_value(),) if token is not None else ()))
 
     def at(self, location: str | None) -> Config:
-        """The same with another archive location, if one is given."""
+        """This configuration with another archive location, if given."""
         if location is None:
             return self
         return self.model_copy(update={"archive": self.archive.model_copy(update={"location": location})})
@@ -180,4 +180,4 @@ def load_config(path: Path | None) -> Config:
 
 
 def _sentence(error: ErrorDetails) -> str:
-    return "there is no such key" if error["type"] == "extra_forbidden" else error["msg"]
+    return "no such key" if error["type"] == "extra_forbidden" else error["msg"]

@@ -1,8 +1,8 @@
 """One family of errors; the type says what a caller may do about it.
 
-``retryable`` tells whether the same call may succeed later without anybody changing anything. ``exit_code`` is what
-a command returns when the error ends it (see ``ExitCode``). Attributes come first, the sentence is made from them, and
-the arguments are passed to ``Exception`` unchanged, so that every error survives pickling between processes.
+``retryable`` says whether the same call may succeed later without any change. ``exit_code`` is what a command returns
+when the error ends it (see ``ExitCode``). Errors build their message from attributes and pass their arguments to
+``Exception`` unchanged, so that every error survives pickling between processes.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ class PipelineError(Exception):
 
 
 class UsageError(PipelineError):
-    """The caller asked for something that cannot be done; the sentence says what to do instead."""
+    """The caller asked for something impossible; the message says what to do instead."""
 
     exit_code = ExitCode.USAGE
 
 
 class CheckFailed(PipelineError):
-    """Stored or landed data is not what it must be; nothing was published."""
+    """Stored or landed data failed a check; nothing was published."""
 
     exit_code = ExitCode.CHECK_FAILED
 
 
 class ScratchFailed(PipelineError):
-    """Local scratch can not be written. No origin is to blame, the task ends; free space and run it again."""
+    """Local scratch cannot be written. No origin is at fault, the task ends; free space and run it again."""
 
     retryable = True
 
@@ -51,7 +51,7 @@ class ScratchFailed(PipelineError):
         self.path, self.why = path, why
 
     def __str__(self) -> str:
-        return f"scratch can not be written at {self.path}: {self.why}. Free space there, or configure another folder"
+        return f"scratch cannot be written at {self.path}: {self.why}. Free space there, or configure another folder"
 
 
 class ArchiveHeld(PipelineError):
@@ -66,5 +66,5 @@ class ArchiveHeld(PipelineError):
     def __str__(self) -> str:
         return (
             f"the archive is held by {self.holder}; its lease runs out in {self.expires_in_s:.0f} s "
-            "unless it is renewed. Wait for that run to end, or stop it"
+            "unless renewed. Wait for that run to end, or stop it"
         )

@@ -1,7 +1,7 @@
-"""Words of others as they may be shown or kept: without what could be a secret, and for a table one short line.
+"""Other people's text made safe to show or keep: without possible secrets, and for tables as one short line.
 
-Our own sentences hold no secret to begin with. This is for the rest: what servers and libraries say, tracebacks, and
-what a person typed.
+Our own messages contain no secrets. This is for the rest: text from servers and libraries, tracebacks, and what a
+person typed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 MOST_CHARACTERS = 500
-"""Of a sentence that is kept in a table."""
+"""Longest message kept in a table."""
 
 HIDDEN = "..."
 SHORTEST_SECRET = 6
@@ -42,42 +42,42 @@ _known: set[str] = set()
 def never_show(secret: str) -> None:
     """Remember a secret of the configuration: this process hides it wherever it appears.
 
-    A plain word, such as the ``true`` of a switch, is none, and nor is anything as short.
+    Plain words, such as ``true``, and very short values are not secrets.
     """
     if len(secret) >= SHORTEST_SECRET and not secret.isalpha():
         _known.add(secret)
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a setting, parameter or key of this name carries something that nobody else may see."""
+    """Whether a setting, parameter or key of this name carries a secret."""
     return bool(_STRONG.search(name.lower())) or any(word.lower() in _WEAK for word in _WORD.findall(name))
 
 
 def carries_secret(name: str, value: str) -> bool:
-    """Whether a setting does, by its name or by a login in its value."""
+    """Whether a setting carries a secret, by its name or by a login in its value."""
     return is_secret_name(name) or without_secrets(value) != value
 
 
 def has_secret_shape(text: str) -> bool:
-    """Whether something inside looks like the access tokens of well-known services."""
+    """Whether part of the text looks like an access token of a well-known service."""
     return _KNOWN_SHAPES.search(text) is not None
 
 
 def without_secrets(text: str) -> str:
-    """The text with everything hidden that may be a login: of URLs, and behind names such as ``token=``."""
+    """The text with possible logins hidden: in URLs, and after names such as ``token=``."""
     return _hide(text, _ANY_SPACE, _hide_value_in_prose)
 
 
 def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Text from outside, fit for a table and a terminal: one line of printable characters and no secrets.
+    """Text from outside made safe for a table and a terminal: one line of printable characters without secrets.
 
     Args:
-        text: of any length.
-        most: characters of the result.
+        text: text of any length.
+        most: greatest length of the result, in characters.
     """
     looked_at = text[: 8 * most]
     if len(looked_at) < len(text):
-        looked_at = looked_at.rpartition(" ")[0]  # half a word may be the half of a secret that shows no sign of it
+        looked_at = looked_at.rpartition(" ")[0]  # half a word may be half a secret that does not look like one
     hidden = _hide(looked_at, _SPACES, _hide_value)
     line = "".join(ch if ch.isprintable() else " " for ch in hidden).strip()
     shortened = len(line) > most or len(looked_at) < len(text)
@@ -85,7 +85,7 @@ def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
 
 
 def arguments_without_secrets(arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """Arguments of a command as they may be kept: also what stands alone behind ``--token`` is hidden."""
+    """Arguments of a command that are safe to record: a separate value after ``--token`` is hidden too."""
     shown = []
     hide_next = False
     for argument in arguments:
@@ -98,7 +98,7 @@ class DiscreetFormatter(logging.Formatter):
     """Log lines, tracebacks included, without secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line as it may be shown."""
+        """The line without secrets."""
         return without_secrets(super().format(record))
 
 
@@ -113,7 +113,7 @@ def _hide(text: str, gap: re.Pattern[str], named: Callable[[re.Match[str]], str]
 
 
 def _hide_in_word(word: str) -> str:
-    """A word without the login or the query of a URL inside; what only looks like one is hidden as a whole."""
+    """A word without the login or query of a URL in it; something that only looks like one is hidden completely."""
     found = _SCHEME.search(word)
     if found is None:
         return HIDDEN if any(at in word.lstrip("@") for at in _AT) else word
@@ -131,6 +131,6 @@ def _hide_value(found: re.Match[str]) -> str:
 
 
 def _hide_value_in_prose(found: re.Match[str]) -> str:
-    """Leave "token: give one" alone, which explains a setting."""
+    """Hide a value, but not in prose such as "token: give one", which explains a setting."""
     explains = found[2] == ": " and _PROSE.fullmatch(found[3])
     return found[0] if explains else _hide_value(found)

@@ -28,18 +28,18 @@ def serve(folder: Path, port: int) -> subprocess.Popen[bytes]:
     """Serve all repositories below a folder, and return once the daemon answers.
 
     Raises:
-        DaemonFailed: it does not.
+        DaemonFailed: it does not answer.
     """
     where = ["--listen=127.0.0.1", f"--port={port}", f"--base-path={folder}"]
     daemon = subprocess.Popen(
         ["git", "daemon", "--export-all", "--reuseaddr", *where],
-        stderr=subprocess.DEVNULL,  # it complains of a caller that only looks whether it is there
+        stderr=subprocess.DEVNULL,  # it complains about callers that only probe it
     )
     ends = time.monotonic() + READY_WITHIN_S
     while daemon.poll() is None and time.monotonic() < ends:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return daemon
-        time.sleep(0.05)  # nothing else tells when git daemon listens
+        time.sleep(0.05)  # nothing else shows when git daemon listens
     daemon.terminate()
     raise DaemonFailed

@@ -1,4 +1,4 @@
-"""The files in ``conf/`` are true: what they show is what there is."""
+"""The files in ``conf/`` show the existing keys and their defaults."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FREE = ("spark.conf",)
 """Its keys are Spark's."""
 
 HDFS = "hdfs"
-"""Documented in a file of its own."""
+"""A section documented in its own file."""
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -94,7 +94,7 @@ def test_every_file_loads(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.toml")), ids=lambda path: path.name)
 def test_commented_keys_may_be_used(path: Path, tmp_path: Path) -> None:
-    """Taken out of their comments, they are keys that exist with values of the right type."""
+    """Uncommented, they are existing keys with values of the right type."""
     text = re.sub(r'^# ((?:[a-z_]+|"[\w.]+") = )', r"\1", path.read_text(), flags=re.MULTILINE)
     text = text.replace('auth = "none"', 'auth = "token"')
     (tmp_path / "all.toml").write_text(text)

@@ -1,4 +1,4 @@
-"""Pages that name files name files that exist."""
+"""Files named in pages exist."""
 
 from __future__ import annotations
 

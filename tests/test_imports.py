@@ -1,4 +1,4 @@
-"""The layers are what docs/architecture.md says: libraries stay in their rooms, rooms know only what is below them."""
+"""The layers of docs/architecture.md: libraries stay in their rooms, rooms import only rooms below them."""
 
 from __future__ import annotations
 
@@ -110,11 +110,11 @@ BELOW = MappingProxyType(
 """What a room or module of ``pipeline`` may import besides itself; each stands below all that it imports."""
 
 READS_ENVIRONMENT = ("pipeline/cli/", "pipeline/tables/session.py", "pipeline/__init__.py")
-"""The others only write what PySpark and Arrow read nowhere else."""
+"""The others only set variables for PySpark and Arrow, which read them nowhere else."""
 
 
 class Import(NamedTuple):
-    """One import, wherever in a module it stands."""
+    """One import, anywhere in a module."""
 
     path: str
     line: int
@@ -139,7 +139,7 @@ def imports() -> Iterator[Import]:
 
 
 def room(path: str) -> str:
-    """The room that a module of ``pipeline`` is in, by its path; a module at the top is one of its own."""
+    """The room of a module of ``pipeline``, by its path; a module at the top is its own room."""
     return path.split("/")[1].removesuffix(".py")
 
 

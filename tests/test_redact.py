@@ -1,4 +1,4 @@
-"""What may be shown of words that others wrote."""
+"""How much of other people's text may be shown."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SHOWN = [
     "ssh://git@example.org/repo.git: its visits will be refused",
     "hdfs://127.0.0.1:9000/archive",
     "http://[::1]:80/x",
-    "hdfs.token: give one exactly when auth is 'token'",
+    "hdfs.token: set it if and only if auth is 'token'",
     "file:///srv/a.git",
     "the author: me",
     "@contextmanager",
@@ -91,7 +91,7 @@ def test_a_line_is_printable_and_short_whatever_it_is_made_of(text: str, most: i
 
 
 def test_a_long_text_takes_no_long_time() -> None:
-    """Nothing here goes back and forth: a megabyte of what begins every pattern and ends none."""
+    """No pattern backtracks: a megabyte of text that begins every pattern and ends none."""
     for piece in ("a", "a.", "://", "a=", "token ", "eyJ", "https://", "basic ", "\uff20"):
         without_secrets(piece * (1_000_000 // len(piece)))
 

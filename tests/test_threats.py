@@ -1,4 +1,4 @@
-"""docs/threats.md promises nothing without a test: each row names some, and they exist."""
+"""docs/threats.md promises nothing without a test: each row names tests that exist."""
 
 from __future__ import annotations
 

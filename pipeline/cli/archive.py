@@ -24,7 +24,7 @@ from pipeline.tables.create import create_tables
 @click.option("--buckets", type=click.IntRange(1, 65_536), default=None, help="Fixed for the archive's life.")
 @command_options
 def init(context: Context, buckets: int | None) -> None:
-    """Create the archive. One that exists is left as it is."""
+    """Create the archive. An existing one is left unchanged."""
     found = find_archive(context.storage)
     if found is None:
         info = ArchiveInfo.new(buckets or context.config.archive.buckets)
@@ -43,14 +43,14 @@ def init(context: Context, buckets: int | None) -> None:
     if created:
         context.output.say(f"Created an archive with {shown.buckets} buckets at {where}")
     else:
-        context.output.say(f"There is an archive with {shown.buckets} buckets at {where}; nothing was changed")
+        context.output.say(f"There already is an archive with {shown.buckets} buckets at {where}; nothing was changed")
 
 
 @click.command()
 @click.argument("url", required=False)
 @command_options
 def status(context: Context, url: str | None) -> None:
-    """Show what the archive holds, or what is known of one origin."""
+    """Show what the archive holds, or what is known about one origin."""
     context.archive()
     if url is None:
         overview = archive_status(Archive(context.spark()))
@@ -101,7 +101,7 @@ def _counts(counts: dict[str, int]) -> str:
 @click.option("--night", type=Night(), default=None, help="As of that night; default: the newest.")
 @command_options
 def restore(context: Context, url: str, directory: Path, night: date | None) -> int:
-    """Give a repository back: a bare one, with the refs of a night, exact to the byte."""
+    """Restore a bare repository with the refs of a night, byte for byte."""
     context.archive()
     scratch = context.config.fetch.scratch_folder
     restored = restore_repository(Archive(context.spark(), night, context.storage), check_url(url), directory, scratch)
@@ -112,11 +112,11 @@ def restore(context: Context, url: str, directory: Path, night: date | None) -> 
         )
         if restored.not_stored:
             context.output.say(
-                f"{restored.not_stored:,} objects are missing that the archive does not keep, taken down or over the "
-                f"size limit, and {restored.refs_not_stored:,} refs on them"
+                f"{restored.not_stored:,} objects that the archive does not keep are missing (taken down, or over the "
+                f"size limit), and {restored.refs_not_stored:,} refs to them"
             )
         if restored.refs_left_out:
             context.output.say(f"{restored.refs_left_out:,} refs are left out: git refuses their names")
         if restored.refs_plain:
-            context.output.say(f"{restored.refs_plain:,} symbolic refs are plain ones here")
+            context.output.say(f"{restored.refs_plain:,} symbolic refs became plain refs")
     return ExitCode.DONE if restored.is_whole else ExitCode.SOME_ORIGINS_FAILED

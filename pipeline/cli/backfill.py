@@ -16,7 +16,7 @@ from pipeline.workflows.backfill_origins import BackfillSummary, backfill_origin
 
 @click.group()
 def backfill() -> None:
-    """Catch up: first visits of very many origins, or a job on past nights."""
+    """Catch up: first visits to very many origins, or a job on past nights."""
 
 
 @backfill.command()
@@ -25,23 +25,23 @@ def backfill() -> None:
     "source",
     required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File of origins: one URL a line, optionally followed by the URL it was forked from; # begins a comment.",
+    help="File of origins: one URL per line, optionally followed by the URL it was forked from; # begins a comment.",
 )
 @click.option(
     "--batch",
     type=click.IntRange(min=1),
     default=10_000,
     show_default=True,
-    help="Most origins that are visited and published at once.",
+    help="Number of origins that are visited and published at once.",
 )
-@click.option("--retry", type=click.Choice(["failed"]), default=None, help="Visit these once more, too.")
+@click.option("--retry", type=click.Choice(["failed"]), default=None, help="Visit these again, too.")
 @click.option("--workers", type=click.IntRange(min=1), default=None, help="Buckets fetched at once.")
 @command_options
 def origins(context: Context, source: Path, batch: int, retry: str | None, workers: int | None) -> int:
-    """Add the origins of a file and visit those that have no visit yet, batch by batch.
+    """Add the origins of a file and visit those without a visit, batch by batch.
 
-    May be stopped at any moment and started again: it goes on where it stopped. Between two batches a waiting nightly
-    gets its turn. What was fetched can be read with the next night.
+    May be stopped at any time and run again: it continues where it stopped. Between two batches a waiting nightly
+    gets its turn. Fetched objects are readable from the next night on.
     """
     with show_backfill(context.output.messages) as progress:
         summary = backfill_origins(
@@ -75,15 +75,15 @@ def _show_origins(output: Output, summary: BackfillSummary, source: Path) -> Non
     )
     if summary.failed:
         output.table(
-            "Visits that did not end well",
+            "Failed visits",
             ["origin", "status", "error", "what happened"],
             [(f.origin, f.status.value, f.error, f.detail) for f in summary.failed],
         )
     if summary.failures:
-        output.say(f"{summary.failures:,} origins of the list failed. Nights look at them again when they are due;")
+        output.say(f"{summary.failures:,} origins of the list failed. Nights visit them again when they are due;")
         output.say(f"to visit them now: pipeline backfill origins --from {source} --retry failed")
     if summary.batches:
-        output.say("What was fetched can be read once the next night is complete: pipeline nightly")
+        output.say("Fetched objects are readable once the next night is complete: pipeline nightly")
 
 
 @backfill.command()
@@ -95,8 +95,8 @@ def _show_origins(output: Output, summary: BackfillSummary, source: Path) -> Non
 def job(context: Context, job: str, argv: tuple[str, ...], first: date, last: date) -> None:
     """Run jobs/JOB.py on each past night from one date to another; its own arguments follow after --.
 
-    Nights that have its result, made with the same arguments, are passed by. May be stopped at any moment and started
-    again, and needs no lease on the archive.
+    Skips nights that have its result for the same arguments. May be stopped at any time and run again, and needs no
+    lease on the archive.
     """
     done = backfill_job(context, context.workers(None).watch, job, argv, first, last)
     if not context.output.result(done):

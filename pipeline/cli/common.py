@@ -1,4 +1,4 @@
-"""What every command has: its options, the opened archive, and one place that turns errors into exit codes."""
+"""What commands share: options, the opened archive, and one place that turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Context(Workplace):
 
 
 def command_options(function: Callable[Concatenate[Context, P], int | None]) -> Callable[..., None]:
-    """Add ``--config``, ``--archive`` and ``--output``, and end with the command's exit code."""
+    """Add ``--config``, ``--archive`` and ``--output``, and exit with the command's exit code."""
 
     @click.option(
         "--config",
@@ -51,7 +51,7 @@ def command_options(function: Callable[Concatenate[Context, P], int | None]) -> 
         envvar="PIPELINE_CONFIG",
         help="TOML file; default: conf/local.toml here, else the built-in defaults.",
     )
-    @click.option("--archive", "location", help="Folder or hdfs:// URL of the archive, in place of the configured one.")
+    @click.option("--archive", "location", help="Folder or hdfs:// URL of the archive, instead of the configured one.")
     @click.option(
         "--output",
         "format_",
@@ -79,7 +79,7 @@ def command_options(function: Callable[Concatenate[Context, P], int | None]) -> 
             logger.debug("details", exc_info=error)
             raise SystemExit(int(error.exit_code)) from None
         except KeyboardInterrupt:
-            output.messages.print("interrupted; run the same command again and it goes on where it stopped")
+            output.messages.print("interrupted; run the same command again to continue where it stopped")
             raise SystemExit(int(ExitCode.RUN_FAILED)) from None
         except Exception:
             logger.exception("unexpected error")
@@ -95,7 +95,7 @@ class Night(click.ParamType[date]):
     name = "YYYY-MM-DD"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """Parse, or fail as wrong usage."""
+        """Parse it, or fail as wrong usage."""
         if isinstance(value, date):
             return value
         night = parse_night(str(value))
@@ -105,5 +105,5 @@ class Night(click.ParamType[date]):
 
 
 def today() -> date:
-    """The logical date of a run that names none: today, UTC."""
+    """The default date of a run: today, UTC."""
     return datetime.now(UTC).date()

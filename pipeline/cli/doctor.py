@@ -30,23 +30,23 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """Rows that were there twice, by table, and nights that were yet to come."""
+    """Deleted duplicate rows by table, and retired future nights."""
 
     doubles: dict[str, int]
     nights: tuple[date, ...]
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Only what needs no Spark.")
-@click.option("--mend", is_flag=True, help="First mend doubled keys and nights that are yet to come.")
+@click.option("--quick", is_flag=True, help="Only checks that need no Spark.")
+@click.option("--mend", is_flag=True, help="First fix duplicate keys and future nights.")
 @command_options
 def doctor(context: Context, quick: bool, mend: bool) -> int:
-    """Look at this machine, the storage and the archive, and say what to do.
+    """Check this machine, the storage and the archive, and say what to do.
 
     Exit codes: 0 no failure, warnings allowed; else 3 stored data, before 5 machine or storage, before 2 configuration.
     """
     if quick and mend:
-        raise UsageError("to mend needs Spark; leave out --quick")
+        raise UsageError("--mend needs Spark; omit --quick")
     mended = _mend(context) if mend else Mended({}, ())
     spark = None if quick else _spark(context)
     patient = Patient(context.config, context.storage, os.environ.get("JAVA_HOME"), LEASE, spark, today())
@@ -54,15 +54,15 @@ def doctor(context: Context, quick: bool, mend: bool) -> int:
     code = exit_code_of(findings)
     if not context.output.result({"findings": findings, "mended": mended, "exit_code": int(code)}):
         for table, rows in mended.doubles.items():
-            context.output.say(f"{table}: {rows:,} rows that were there twice are gone")
+            context.output.say(f"{table}: deleted {rows:,} duplicate rows")
         for night in mended.nights:
-            context.output.say(f"the night {night}, which is yet to come, is gone")
+            context.output.say(f"retired the future night {night}")
         _show(context, findings)
     return code
 
 
 def _spark(context: Context) -> Spark:
-    """One session, started by the first look."""
+    """One session, started by the first check."""
     where, session = context.storage.root_uri, context.spark_for_metadata
 
     def plainly(look: Callable[[SparkSession], T]) -> Callable[[], T]:
@@ -80,7 +80,7 @@ def _spark(context: Context) -> Spark:
 
 
 def _mend(context: Context) -> Mended:
-    """Hold the archive meanwhile."""
+    """Fix what ``--mend`` promises, holding the archive."""
     context.archive()
     with hold(context, "doctor") as run:
         rows = mend_doubles(run.writer())

@@ -18,14 +18,14 @@ SHOWN = 50
 
 
 @click.command()
-@click.option("--deep", is_flag=True, help="Also read every object, in Spark: ids, contents, what refers to what.")
+@click.option("--deep", is_flag=True, help="Also read every object, in Spark: ids, contents, references.")
 @click.option("--bucket", "buckets", type=click.IntRange(min=0), multiple=True, help="Only this one; may be repeated.")
-@click.option("--repair", is_flag=True, help="Put right what is found: from copies, and from origins that serve it.")
+@click.option("--repair", is_flag=True, help="Repair findings from copies, and from origins that still serve them.")
 @command_options
 def fsck(context: Context, deep: bool, buckets: tuple[int, ...], repair: bool) -> int:
-    """Check that every file is there with its checksum and every night complete; with --deep every object too.
+    """Check that every file exists and matches its checksum and every night is complete; with --deep every object too.
 
-    Killed, the same command goes on where it stopped. Exit code 3 when anything is wrong.
+    After a kill, the same command continues where it stopped. Exit code 3 means findings.
     """
     report = run_fsck(context, _number_of_buckets(context), deep=deep, buckets=buckets, repair=repair)
     if not context.output.result(asdict(report)):
@@ -34,7 +34,7 @@ def fsck(context: Context, deep: bool, buckets: tuple[int, ...], repair: bool) -
 
 
 def _number_of_buckets(context: Context) -> int | None:
-    """As the archive has it; None where the file that says so is damaged, which is a finding and no reason to stop."""
+    """The archive's number of buckets; None if its file is damaged, which is a finding and no reason to stop."""
     try:
         return context.archive().buckets
     except (StoredFileDamaged, NoArchive):
@@ -44,20 +44,20 @@ def _number_of_buckets(context: Context) -> int | None:
 
 
 def show_report(output: Output, report: Report) -> None:
-    """What was done, then the first findings in words; all are in the report below ``fsck/`` in the archive."""
+    """Show the repairs, then the first findings; the report below ``fsck/`` in the archive has all of them."""
     for sentence in report.repaired:
         output.say(sentence)
     for finding in report.findings[:SHOWN]:
         output.say(f"{finding.kind}: {finding}")
     if len(report.findings) > SHOWN:
-        output.say(f"… and {len(report.findings) - SHOWN} more; --output json has them all")
+        output.say(f"… and {len(report.findings) - SHOWN} more; --output json lists all")
     speed = report.size_bytes / max(report.seconds, 0.001)
     output.fields(
         "Checked",
         {
             "files": report.files,
-            "bytes": f"{size(report.size_bytes)}, {size(int(speed))} a second",
-            "objects": report.objects if report.deep else "not looked at; use --deep",
+            "bytes": f"{size(report.size_bytes)}, {size(int(speed))} per second",
+            "objects": report.objects if report.deep else "not checked; use --deep",
             "parts done by an earlier check": report.resumed,
             "seen for the first time": report.first_seen,
             "findings": len(report.findings),

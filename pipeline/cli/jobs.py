@@ -32,7 +32,7 @@ night_option = click.option("--night", type=Night(), default=None, help="Which n
 @click.argument("argv", nargs=-1)
 @night_option
 @click.option("--limit", type=click.IntRange(min=1), default=40, show_default=True, help="Rows of the result to show.")
-@click.option("--dry-run", "only_tell", is_flag=True, help="Tell what it would read and cost, and run nothing.")
+@click.option("--dry-run", "only_tell", is_flag=True, help="Report what it would read and cost, and run nothing.")
 @command_options
 def submit(context: Context, job: str, argv: tuple[str, ...], night: date | None, limit: int, only_tell: bool) -> None:
     """Run jobs/JOB.py on a night; its own arguments follow after --."""
@@ -76,7 +76,7 @@ def _tell(context: Context, job: str, night: date | None) -> None:
 
 
 def copies(config: Config) -> int:
-    """How often each byte of the archive is on disk."""
+    """The number of replicas of each byte of the archive."""
     return 1 if config.hdfs is None else config.hdfs.replication or 3
 
 
@@ -95,7 +95,7 @@ def jobs(context: Context) -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Rows to show.")
 @command_options
 def sql(context: Context, query: str, night: date | None, limit: int) -> None:
-    """Ask the tables of a night a question: SELECT ... FROM commits, files, blobs, ... It reads and never writes."""
+    """Query the tables of a night: SELECT ... FROM commits, files, blobs, ... It only reads."""
     context.archive()
     spark = context.spark()
     with _querys_own_fault():

@@ -22,10 +22,10 @@ from pipeline.redact import without_secrets
 
 
 class _Discreet(click.Group):
-    """A group whose usage errors do not repeat what was typed where it could be a URL with a password."""
+    """A group whose usage errors do not repeat arguments that could be a URL with a password."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; a usage error of it is told without secrets."""
+        """Run the command; report its usage errors without secrets."""
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
@@ -34,7 +34,7 @@ class _Discreet(click.Group):
 
 
 def _unrepeated(message: str) -> str:
-    """A surplus argument is most often a URL; how many there are says enough."""
+    """Hide surplus arguments, which are most often URLs; their number is enough."""
     surplus, parenthesis, words = message.partition(" (")
     if not surplus.startswith("Got unexpected extra argument") or not parenthesis:
         return message
@@ -59,7 +59,7 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Entry point. SIGTERM ends a run as an interrupt does: cleanly, with the lease given up."""
+    """Entry point. SIGTERM ends a run like an interrupt: cleanly, releasing the lease."""
     signal.signal(signal.SIGTERM, _interrupt)
     cli()
 

@@ -19,10 +19,10 @@ from pipeline.rules.compaction import gain_bytes
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="List what would go and change nothing.")
+@click.option("--dry-run", is_flag=True, help="List what would be deleted and change nothing.")
 @command_options
 def maintain(context: Context, dry_run: bool) -> int:
-    """Let go of old nights, delete what nothing needs, make few files of many small ones, and compact within bounds."""
+    """Retire old nights, delete unneeded files, merge small files, and compact within a budget."""
     context.archive()
     report = run_maintain(context, dry_run=dry_run)
     if not context.output.result({**asdict(report), "freed_bytes": report.freed_bytes}):
@@ -32,7 +32,7 @@ def maintain(context: Context, dry_run: bool) -> int:
 
 
 def show_report(output: Output, report: MaintainReport) -> None:
-    """A dry run names every file and folder, a real one counts them."""
+    """Show every file and folder of a dry run, the numbers of a real one."""
     freed: Counter[str] = Counter()
     files: Counter[str] = Counter()
     for rubbish in report.rubbish:
@@ -51,27 +51,27 @@ def show_report(output: Output, report: MaintainReport) -> None:
         )
     if report.small_files:
         small = [(s.table, s.bucket, s.files, size(s.size_bytes)) for s in report.small_files]
-        output.table("Small files, rewritten into few", ["table", "bucket", "files", "size"], small)
+        output.table("Small files, merged", ["table", "bucket", "files", "size"], small)
     if report.to_compact:
         worth = [(s.table, s.bucket, s.files, size(s.size_bytes), size(int(gain_bytes(s)))) for s in report.to_compact]
         output.table("Would be compacted, in this order", ["table", "bucket", "files", "size", "gain"], worth)
     if report.compacted:
         show_compacted(output, report.compacted)
     output.fields(
-        "Nothing was changed; this is what would be done" if report.dry_run else "Housekeeping",
+        "Nothing was changed; this would be done" if report.dry_run else "Housekeeping",
         {
-            "nights let go": ", ".join(map(str, report.nights)) or "none",
-            "snapshots forgotten": ", ".join(f"{count} of {table}" for table, count in report.snapshots.items())
+            "nights retired": ", ".join(map(str, report.nights)) or "none",
+            "snapshots expired": ", ".join(f"{count} of {table}" for table, count in report.snapshots.items())
             or "none",
             "manifests rewritten": ", ".join(f"{m.manifests} of {m.table}" for m in report.manifests) or "none",
-            "loads not published": ", ".join(report.unfinished) or "none",
+            "unpublished loads": ", ".join(report.unfinished) or "none",
             "freed": size(report.freed_bytes),
         },
     )
 
 
 def parse_budget(text: str) -> Budget:
-    """As ``Budget.parse``; anything else is wrong usage."""
+    """Like ``Budget.parse``; anything else is wrong usage."""
     try:
         return Budget.parse(text)
     except ValueError as error:
@@ -79,7 +79,7 @@ def parse_budget(text: str) -> Budget:
 
 
 def show_compacted(output: Output, done: Sequence[Compacted]) -> None:
-    """Each bucket before and after."""
+    """Show each bucket before and after."""
     output.table(
         "Compacted",
         ["table", "bucket", "rows", "files", "before", "files now", "now", "seconds"],
@@ -100,11 +100,11 @@ def show_compacted(output: Output, done: Sequence[Compacted]) -> None:
 
 
 @click.command()
-@click.option("--budget", metavar="SIZE|TIME", help="Begin no further bucket after, say, 10GB rewritten or 30m.")
+@click.option("--budget", metavar="SIZE|TIME", help="Start no further bucket after, say, 10GB rewritten or 30m.")
 @click.option("--bucket", "buckets", type=click.IntRange(min=0), multiple=True, help="Only this one; may be repeated.")
 @command_options
 def compact(context: Context, budget: str | None, buckets: tuple[int, ...]) -> int:
-    """Sort and compress contents and trees again, whole buckets, those that gain most first."""
+    """Sort and recompress contents and trees, whole buckets, those that gain most first."""
     context.archive()
     limit = Budget() if budget is None else parse_budget(budget)
     damaged: list[str] = []
@@ -121,4 +121,4 @@ def _show_gain(output: Output, done: Sequence[Compacted]) -> None:
         return
     show_compacted(output, done)
     saved = sum(c.before_bytes - c.after_bytes for c in done)
-    output.say(f"{size(saved)} less; `pipeline maintain` frees them when no night and no snapshot needs them")
+    output.say(f"{size(saved)} saved; `pipeline maintain` frees them once no night and no snapshot needs them")

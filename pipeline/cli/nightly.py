@@ -22,7 +22,7 @@ def nightly(context: Context, night: date | None, workers: int | None) -> int:
     result = run_night(context, context.workers(workers), night or today())
     if not context.output.result({**result.summary.model_dump(), "already": result.already}):
         if result.already:
-            context.output.say(f"The night {result.summary.night} is complete already; nothing was done.")
+            context.output.say(f"The night {result.summary.night} is already complete; nothing was done.")
         show_summary(context.output, result.summary)
     if result.already:
         return ExitCode.DONE
@@ -31,7 +31,7 @@ def nightly(context: Context, night: date | None, workers: int | None) -> int:
 
 
 def show_summary(output: Output, summary: NightSummary) -> None:
-    """The night as two short tables, and one of what went wrong."""
+    """Show the night as two short tables, and its failures as a third."""
     origins = ", ".join(f"{count:,} {status}" for status, count in summary.origins.items()) or "none due"
     stored = size(summary.stored_bytes)
     if summary.wire_bytes:
@@ -50,7 +50,7 @@ def show_summary(output: Output, summary: NightSummary) -> None:
     )
     if summary.failed:
         output.table(
-            "Visits that did not end well",
+            "Failed visits",
             ["origin", "status", "error", "what happened"],
             [(f.origin, f.status.value, f.error, f.detail) for f in summary.failed],
         )

@@ -40,11 +40,11 @@ def origins() -> None:
     "--from",
     "source",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
-    help="File of origins: one URL a line, optionally followed by the URL it was forked from; # begins a comment.",
+    help="File of origins: one URL per line, optionally followed by the URL it was forked from; # begins a comment.",
 )
 @command_options
 def add(context: Context, url: str | None, fork_of: str | None, source: Path | None) -> int:
-    """Add an origin, or all origins of a file. Known ones are passed by, those that were opted out are refused."""
+    """Add an origin, or all origins of a file. Known ones are skipped, opted-out ones refused."""
     if (url is None) == (source is None) or (source is not None and fork_of is not None):
         raise UsageError("give a URL, with --fork-of if it is a fork, or --from FILE")
     info = context.archive()
@@ -56,12 +56,12 @@ def add(context: Context, url: str | None, fork_of: str | None, source: Path | N
         wanted = [Origin(check_url(url), check_url(fork_of) if fork_of else None)]
     for origin in wanted:
         if not is_fetched(origin.url):
-            log.warning("%s: its visits will be refused, only %s are fetched from", origin.url, FETCHED_NAMES)
+            log.warning("%s: its visits will be refused, only %s are supported", origin.url, FETCHED_NAMES)
     spark = context.spark()
     may, may_not = admitted(spark, wanted)
     added = add_origins(spark, may, info.buckets, datetime.now(UTC))
     known = len(may) - added
-    # Whoever opts out writes the rule first and looks at the origins after that, so one of us sees the other.
+    # An opt-out writes its rule before it reads the origins, so one of us sees the other.
     late = admitted(spark, may)[1]
     if late:
         opt_out(spark, [Pattern(refused.url) for refused in late])
@@ -70,7 +70,7 @@ def add(context: Context, url: str | None, fork_of: str | None, source: Path | N
     if not context.output.result({"added": added, "known": known, "refused": refused}):
         for each in refused:
             context.output.say(f"{each.url} is not archived: {each.why}")
-        context.output.say(f"{added:,} origins added" + (f", {known:,} were known" if known else ""))
+        context.output.say(f"{added:,} origins added" + (f", {known:,} already known" if known else ""))
     return ExitCode.SOME_ORIGINS_FAILED if refused else ExitCode.DONE
 
 
@@ -78,7 +78,7 @@ Change = Callable[[SparkSession, Sequence[Pattern]], StateChange]
 
 
 def _state_command(change: Change, name: str, help_: str, done: str, *, unknown_fails: bool) -> None:
-    """A command that takes one pattern, or a file of them, and says how many origins it changed."""
+    """A command that takes one pattern, or a file of them, and reports how many origins it changed."""
 
     @origins.command(name, help=help_)
     @click.argument("pattern", required=False, metavar="[URL|PREFIX/*]")
@@ -86,13 +86,13 @@ def _state_command(change: Change, name: str, help_: str, done: str, *, unknown_
         "--from",
         "source",
         type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
-        help="File with one of them a line; # begins a comment.",
+        help="File with one pattern per line; # begins a comment.",
     )
     @command_options
     def command(context: Context, pattern: str | None, source: Path | None) -> int:
         context.archive()
         if (pattern is None) == (source is None):
-            raise UsageError("give a URL, or a place and everything below it as https://host/owner/*, or --from FILE")
+            raise UsageError("give a URL, or a prefix such as https://host/owner/*, or --from FILE")
         if source is not None:
             with click.open_file(str(source)) as lines:
                 patterns = parse_patterns(str(source), lines)
@@ -107,29 +107,29 @@ def _state_command(change: Change, name: str, help_: str, done: str, *, unknown_
 
 def _show_change(output: Output, found: StateChange, done: str, *, unknown_fails: bool) -> None:
     for pattern in found.unknown:
-        kept = "no origin of this archive" + ("" if unknown_fails else " yet; it holds for those that are added later")
+        kept = "no origin of this archive" + ("" if unknown_fails else " yet; it holds for origins added later")
         output.say(f"{pattern}: {kept}")
-    output.say(f"{found.changed:,} origins {done}" + (f", {found.already:,} were before" if found.already else ""))
+    output.say(f"{found.changed:,} origins {done}" + (f", {found.already:,} already were" if found.already else ""))
 
 
 _state_command(
     pause,
     "pause",
-    "Look at origins no more until they are resumed.",
+    "Stop visiting origins until they are resumed.",
     "paused",
     unknown_fails=True,
 )
 _state_command(
     resume,
     "resume",
-    "Look at origins again, at once, and let opt-outs with exactly these patterns hold no longer.",
+    "Visit origins again, at once, and remove opt-outs with exactly these patterns.",
     "resumed",
     unknown_fails=True,
 )
 _state_command(
     opt_out,
     "opt-out",
-    "Never look at origins again, by any scheme, nor at those below the place that are added later.",
+    "Never visit origins again, by any scheme, nor those that match the pattern and are added later.",
     "opted out",
     unknown_fails=False,
 )

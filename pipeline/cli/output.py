@@ -1,4 +1,4 @@
-"""Results to standard output, as text a person likes to read or as JSON for programs. Logs go elsewhere."""
+"""Results to standard output, as text for people or as JSON for programs. Logs go elsewhere."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from pipeline.redact import DiscreetFormatter, without_secrets
 Format = Literal["text", "json"]
 
 PLAIN_WIDTH = 160
-"""Columns of text where no terminal tells how many it has."""
+"""Width of text without a terminal, in columns."""
 
 
 _UNSEEN = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that command a terminal, or change the order in which others are shown."""
+"""Characters that control a terminal, or change the order in which others are shown."""
 
 
 class Output:
-    """Where a command says what it found."""
+    """Where a command reports its results."""
 
     def __init__(self, format_: Format) -> None:
         self.format = format_
@@ -42,24 +42,24 @@ class Output:
         self.messages = Console(stderr=True)
 
     def result(self, value: object) -> bool:
-        """Print the value if JSON was asked for; True when it was, and the command has nothing more to say."""
+        """Print the value if JSON was requested; True if it was, and there is nothing more to print."""
         if self.format != "json":
             return False
         self.console.out(json.dumps(jsonable(value), indent=1), highlight=False)
         return True
 
     def say(self, sentence: str) -> None:
-        """One line of text."""
+        """Print one line of text."""
         self.console.print(harmless(sentence), markup=False)
 
     def complain(self, sentence: str) -> None:
-        """Why the command ends here, to standard error."""
+        """Print why the command ends, to standard error."""
         self.messages.print(
             harmless(without_secrets(sentence)), style="red", markup=False, highlight=False, soft_wrap=True
         )
 
     def table(self, title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """A table; numbers align right, bytes in rows become hexadecimal."""
+        """Print a table; numbers are right-aligned, bytes in rows become hexadecimal."""
         table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
         lines = [[_cell(value) for value in row] for row in rows]
         kinds = (
@@ -72,7 +72,7 @@ class Output:
         self.console.print(table, markup=False)
 
     def fields(self, title: str, values: Mapping[str, object]) -> None:
-        """Names and values, one a line."""
+        """Print names and values, one per line."""
         table = Table(
             title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False
         )
@@ -89,16 +89,16 @@ def size(count: int) -> str:
 
 
 def tell_damage(output: Output, damaged: Sequence[str]) -> None:
-    """Name the files of the archive that could not be read, if any."""
+    """Name the archive's unreadable files, if any."""
     if damaged:
         output.complain(
-            f"error: damaged: {', '.join(damaged)}. What depends on them was left out, all else is complete; bring "
-            "them back from a copy"
+            f"error: damaged: {', '.join(damaged)}. What depends on them was left out, all else is complete; restore "
+            "them from a copy"
         )
 
 
 def harmless(text: str) -> str:
-    """Text as a terminal may show it, whoever wrote it; what would command the terminal is spelled out."""
+    """Text that is safe for a terminal, whoever wrote it; control characters are spelled out."""
     return _UNSEEN.sub(lambda found: _spelled(ord(found[0])), text)
 
 
@@ -107,7 +107,7 @@ def _spelled(code: int) -> str:
 
 
 def jsonable(value: object) -> object:
-    """Plain JSON values: ids as hexadecimal, dates as ISO 8601, what JSON has no word for as text."""
+    """Plain JSON values: ids as hexadecimal, dates as ISO 8601, everything else that JSON lacks as text."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if is_dataclass(value) and not isinstance(value, type):
@@ -154,7 +154,7 @@ _SHOWN: tuple[tuple[type, Callable[[Any], str]], ...] = (
 
 
 def set_up_logging(level: str, console: Console) -> None:
-    """Log lines to standard error, through the console that also draws progress."""
+    """Log to standard error, through the console that also draws progress."""
     handler: logging.Handler
     if console.is_terminal:
         handler = RichHandler(console=console, show_path=False, markup=False)

@@ -1,4 +1,4 @@
-"""Progress of a run, drawn from its event file: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a run, drawn from its event file: a bar on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SAY_EVERY_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a run stands. ``left_s`` is None while nobody can tell; ``told`` is a sentence for people."""
+    """The progress of a run. ``left_s`` is None while unknown; ``told`` is a sentence for people."""
 
     stage: str
     done: int
@@ -36,14 +36,14 @@ class View:
 
 
 def left_s(elapsed_s: float, done: int, due: int) -> float | None:
-    """Seconds that the rest takes at the pace so far; None before anything is done."""
+    """Seconds left at the current pace; None before anything is done."""
     if due <= done:
         return 0.0
     return elapsed_s / done * (due - done) if done else None
 
 
 class Standing:
-    """How one load, or one job over many nights, stands; ``look`` reads what is new in its event file."""
+    """The progress of one load, or of one job over many nights; ``look`` reads new events from its file."""
 
     def __init__(self, events: EventLog) -> None:
         self._reader = EventReader(events)
@@ -54,7 +54,7 @@ class Standing:
         self._stages: list[str] = []
 
     def look(self) -> View:
-        """The state at this moment."""
+        """The current state."""
         for event in self._reader.new():
             self._take(event)
         done = self._nights if self._unit == "nights" else self.by_status.total()
@@ -93,7 +93,7 @@ class Standing:
 
 
 class BackfillProgress:
-    """How a backfill stands over all its batches. Its methods may be called while another thread looks."""
+    """The progress of a backfill over all batches. Its methods may be called while another thread calls ``look``."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -101,21 +101,21 @@ class BackfillProgress:
         self._batch: Standing | None = None
 
     def due(self, count: int) -> None:
-        """So many origins are in the list."""
+        """Set the number of origins in the list."""
         self._due = count
 
     def passed(self, count: int) -> None:
-        """So many more of them need no visit."""
+        """Count origins that need no visit."""
         self._passed += count
 
     def visited(self, count: int) -> None:
-        """So many more were visited and published."""
+        """Count a batch of origins that were visited and published."""
         self._visited += count
         self._batches += 1
 
     @contextmanager
     def watch(self, events: EventLog) -> Iterator[None]:
-        """A batch runs while the block does."""
+        """Follow a batch while the block runs."""
         self._batch = Standing(events)
         try:
             yield
@@ -123,7 +123,7 @@ class BackfillProgress:
             self._batch = None
 
     def look(self) -> View:
-        """The state at this moment. Origins that need no visit take no time, so they do not count for the pace."""
+        """The current state. Origins that need no visit take no time, so they do not count for the pace."""
         batch = self._batch
         now = None if batch is None else batch.look()
         visited = self._visited + (now.done if now else 0)
@@ -142,14 +142,14 @@ class BackfillProgress:
 
 @contextmanager
 def show_progress(console: Console, events: EventLog) -> Iterator[None]:
-    """Show how the run goes until the block ends."""
+    """Show the progress of a run until the block ends."""
     with show(console, Standing(events).look):
         yield
 
 
 @contextmanager
 def show_backfill(console: Console) -> Iterator[BackfillProgress]:
-    """Show how a backfill goes, as far as it tells, until the block ends."""
+    """Show the progress that a backfill reports until the block ends."""
     progress = BackfillProgress()
     with show(console, progress.look):
         yield progress
@@ -157,7 +157,7 @@ def show_backfill(console: Console) -> Iterator[BackfillProgress]:
 
 @contextmanager
 def show(console: Console, look: Callable[[], View]) -> Iterator[None]:
-    """Draw what ``look`` finds, from a thread, until the block ends."""
+    """Draw what ``look`` returns, in a thread, until the block ends."""
     stop = threading.Event()
     draw = _draw_bar if console.is_terminal else _say_lines
     thread = threading.Thread(target=draw, args=(console, look, stop), name="progress", daemon=True)
@@ -200,5 +200,5 @@ def _say_lines(console: Console, look: Callable[[], View], stop: threading.Event
 
 
 def _left(view: View) -> str:
-    """The time left, without a fraction of a second."""
+    """The time left, in whole seconds."""
     return f"{timedelta(seconds=round(view.left_s))} left" if view.left_s else ""

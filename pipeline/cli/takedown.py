@@ -19,17 +19,20 @@ from pipeline.takedown.verify import Verified, Wanted, verify
 
 
 @click.command()
-@click.option("--origin", "urls", metavar="URL", multiple=True, help="An origin, with all that no other origin has.")
-@click.option("--object", "ids", metavar="ID", multiple=True, help="An object by its id of 40 digits, wherever it is.")
+@click.option("--origin", "urls", metavar="URL", multiple=True, help="An origin and all objects that only it has.")
+@click.option("--object", "ids", metavar="ID", multiple=True, help="An object by its 40-digit id, in every network.")
 @click.option(
     "--from",
     "source",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
-    help="File of URLs and ids, one a line; # begins a comment.",
+    help="File of URLs and ids, one per line; # begins a comment.",
 )
-@click.option("--reason", help="Why; kept with the time and who asked.")
+@click.option("--reason", help="Why; recorded with the time and the user.")
 @click.option(
-    "--verify", "only_verify", is_flag=True, help="Search every file for what is named, or was ever taken down."
+    "--verify",
+    "only_verify",
+    is_flag=True,
+    help="Search every file for the given targets, or for all that were ever taken down.",
 )
 @click.option("--list", "only_list", is_flag=True, help="List what was taken down.")
 @command_options
@@ -42,10 +45,10 @@ def takedown(
     only_verify: bool,
     only_list: bool,
 ) -> int:
-    """Take origins or objects down: gone for readers at once, never fetched again, out of the files after expiry.
+    """Take down origins or objects: hidden from readers at once, never fetched again, gone from the files after expiry.
 
-    Run it again after an interruption. Files go with `pipeline maintain`, when maintain.snapshot_age_s has passed;
-    --verify then proves it, and ends with 0 only if no file holds anything any more.
+    Run it again after an interruption. `pipeline maintain` deletes the files once maintain.snapshot_age_s has passed;
+    --verify then proves it, and exits with 0 only if no file holds anything any more.
     """
     context.archive()
     targets = _targets(urls, ids, source)
@@ -55,7 +58,7 @@ def takedown(
     if only_verify and reason is None:
         return _verify(context, targets)
     if not targets or not (reason or "").strip():
-        raise UsageError("say what is to be taken down, by --origin, --object or --from, and --reason why")
+        raise UsageError("say what to take down, with --origin, --object or --from, and why, with --reason")
     report = run_takedown(context, targets, reason or "", getpass.getuser())
     keep_record(context.storage, record_told)
     found = _verified(context, targets) if only_verify else None
@@ -79,13 +82,13 @@ def _targets(urls: tuple[str, ...], ids: tuple[str, ...], source: Path | None) -
 def _show(output: Output, report: TakedownReport) -> None:
     for taken in report.taken:
         if taken.already:
-            output.say(f"{taken.target}: was taken down before")
+            output.say(f"{taken.target}: was already taken down")
         else:
             objects = "all objects of its network" if taken.objects is None else f"{taken.objects:,} objects"
-            output.say(f"{taken.target}: taken down, with {objects}; nobody can read it from now on")
+            output.say(f"{taken.target}: taken down, with {objects}; it can no longer be read")
     if report.held_by is not None:
         output.say(
-            f"The archive is held by {report.held_by}: files are rewritten by `pipeline maintain`, or by this again"
+            f"The archive is held by {report.held_by}: `pipeline maintain`, or this command again, rewrites the files"
         )
     if report.removal is not None:
         output.table(
@@ -99,9 +102,9 @@ def _show(output: Output, report: TakedownReport) -> None:
         if report.removal.unfinished:
             waits = ", ".join(report.removal.unfinished)
             output.say(
-                f"{waits} is not finished and may bring some of it: finish it, then run this again or `maintain`"
+                f"{waits} is unfinished and may bring some of it back: finish it, then run this or `maintain` again"
             )
-        output.say("The old files go with `pipeline maintain`, when maintain.snapshot_age_s has passed")
+        output.say("`pipeline maintain` deletes the old files once maintain.snapshot_age_s has passed")
 
 
 def _verify(context: Context, targets: list[Target]) -> int:
@@ -112,7 +115,7 @@ def _verify(context: Context, targets: list[Target]) -> int:
 
 
 def _verified(context: Context, targets: list[Target]) -> Verified:
-    """Look for some targets, or without any for all that was ever taken down."""
+    """Search for some targets, or without any for all that were ever taken down."""
     stones = tombstones(context.spark())
     if targets:
         named = {s.takedown for s in stones if Target(s.url, s.oid) in targets and s.reason is not None}

@@ -1,1 +1,1 @@
-"""Whether this machine, its storage and an archive are fit for a night: one module a thing that is looked at."""
+"""Whether this machine, its storage and an archive are fit for a night: one module per subject."""

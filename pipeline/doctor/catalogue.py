@@ -1,4 +1,4 @@
-"""What lies beside the tables: ``archive.json``, the loads and the lease. Read without Spark."""
+"""Files besides the tables: ``archive.json``, the loads and the lease. Read without Spark."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ SHOWN = 5
 
 
 def check_archive(storage: Storage) -> Finding:
-    """That there is an archive whose format we know.
+    """Check that there is an archive of a known format.
 
     Raises:
-        ArchiveFormatUnknown, StoredFileDamaged: as they say.
+        ArchiveFormatUnknown, StoredFileDamaged: as in ``find_archive``.
     """
     info = find_archive(storage)
     if info is None:
-        return settings_failure("archive", f"there is none at {storage.root_uri}", "create it: pipeline init")
+        return settings_failure("archive", f"there is no archive at {storage.root_uri}", "create it: pipeline init")
     return ok("archive", f"format {info.format}, {info.buckets} buckets, made {info.created_at:%Y-%m-%d}")
 
 
 def check_loads(storage: Storage, today: date) -> Iterator[Finding]:
-    """Loads that were begun and not finished, nights to come, and folders in ``runs/`` that are nobody's."""
+    """Unfinished loads, future nights, and folders in ``runs/`` that belong to no load."""
     names = [entry.path.rpartition("/")[2] for entry in storage.list(RUNS) if entry.is_dir]
     loads = {name: load for name in names if (load := Load.named(name)) is not None}
     strange = [name for name in names if name not in loads]
     if strange:
-        yield warning("loads", f"{RUNS}/ has {_some(strange)}, which no load is named", f"move them out of {RUNS}/")
+        yield warning("loads", f"{RUNS}/ has {_some(strange)}, which belong to no load", f"move them out of {RUNS}/")
     future = [name for name, load in loads.items() if load.night > newest_possible(today)]
     if future:
         yield warning(
             "loads",
-            f"{_some(future)} is dated after today, {today}; an earlier version let it begin",
-            f"mend it, pipeline doctor --mend, and move it out of {RUNS}/",
+            f"{_some(future)} is dated after today, {today}; an earlier version allowed that",
+            f"run pipeline doctor --mend, and move it out of {RUNS}/",
         )
     unfinished = [name for name, load in loads.items() if storage.stat(load.finished) is None]
     if unfinished:
-        yield warning("loads", f"{_some(unfinished)} begun and not finished", "run it again: pipeline nightly")
+        yield warning("loads", f"unfinished: {_some(unfinished)}", "run it again: pipeline nightly")
     if not (strange or future or unfinished):
         yield ok("loads", f"{len(loads)}, all finished")
 

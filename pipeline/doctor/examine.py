@@ -1,4 +1,4 @@
-"""All checks, one after the other. One that fails to look is a failure itself, and the others go on."""
+"""All checks, one after the other. A check that crashes is a failure itself, and the others continue."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ PACKAGE = "git-lakehouse"
 
 @dataclass(frozen=True)
 class Spark:
-    """What only Spark can look at; the first call starts it.
+    """Checks that need Spark; the first call starts it.
 
     Attributes:
-        tables: given the number of buckets, what is wrong with tables, and the nights.
-        doubles: keys that are there twice.
-        refused_urls: networks of origins whose URLs may hold a login.
+        tables: from the number of buckets to the problems of tables, and the nights.
+        doubles: duplicate keys.
+        refused_urls: networks of origins whose URLs may contain a login.
     """
 
     tables: Callable[[int], tuple[Sequence[TableProblem], Sequence[date]]]
@@ -58,13 +58,13 @@ class Spark:
 
 @dataclass(frozen=True)
 class Patient:
-    """What is looked at.
+    """What to examine.
 
     Attributes:
-        java_home: as the environment has it.
+        java_home: from the environment.
         lease: path of the lease file.
-        spark: None to do without.
-        today: the date of a night that would be run now.
+        spark: None to skip checks that need Spark.
+        today: the date of a night that starts now.
     """
 
     config: Config
@@ -76,9 +76,9 @@ class Patient:
 
 
 def examine(patient: Patient) -> Iterator[Finding]:
-    """Every check in turn, what needs nothing first and Spark last.
+    """Every check in turn, simple ones first and Spark last.
 
-    A storage that does not answer is asked once: each further question would take as long to fail.
+    A storage that does not answer is asked only once: each further call would take as long to fail.
     """
     for name, look in _of_this_machine(patient):
         yield from _guarded(name, look)
@@ -86,10 +86,10 @@ def examine(patient: Patient) -> Iterator[Finding]:
         yield from _space(patient)
     except StorageError as error:
         yield _failed("hdfs", error)
-        yield warning("storage", "not looked at, nor what lies there", "mend HDFS first")
+        yield warning("storage", "neither it nor its files were checked", "fix HDFS first")
         return
     except OSError as error:
-        yield machine_failure("space", one_line(str(error)), "see that the archive's folder can be read")
+        yield machine_failure("space", one_line(str(error)), "make the archive's folder readable")
     for name, look in _of_the_archive(patient):
         yield from _guarded(name, look)
     if patient.spark is not None:
@@ -137,14 +137,14 @@ def _memory(fetch: FetchSection, heap: str) -> Finding:
 
 
 def _with_spark(patient: Patient, spark: Spark) -> Iterator[Finding]:
-    """An archive that is not there has no tables to look at, and keys are only read where all tables can be."""
+    """Check the tables of an existing archive, and keys only if all tables are readable."""
     buckets = _buckets(patient.storage)
     if buckets is None:
         return
     looked = list(_guarded("tables", lambda: judge_tables(*spark.tables(buckets), patient.today)))
     yield from looked
     if all(finding.level is not Level.FAILURE for finding in looked):
-        yield from _guarded("doubled keys", lambda: judge_doubles(spark.doubles()))
+        yield from _guarded("duplicate keys", lambda: judge_doubles(spark.doubles()))
         yield from _guarded("origins", lambda: [judge_urls(spark.refused_urls())])
 
 
@@ -156,19 +156,19 @@ def _guarded(name: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Findi
     except Exception as error:
         logger.debug("details", exc_info=error)
         what = one_line(f"{type(error).__name__}: {error}")
-        yield machine_failure(name, f"could not be looked at: {what}", 'run it again with log.level = "DEBUG"')
+        yield machine_failure(name, f"check failed: {what}", 'run it again with log.level = "DEBUG"')
 
 
 def _failed(name: str, error: PipelineError) -> Finding:
     logger.debug("details", exc_info=error)
-    return Finding(name, Level.FAILURE, one_line(str(error)), "see what it says", error.exit_code)
+    return Finding(name, Level.FAILURE, one_line(str(error)), "follow the message", error.exit_code)
 
 
 def _buckets(storage: Storage) -> int | None:
     try:
         info = find_archive(storage)
     except PipelineError:
-        return None  # told by the check of the archive
+        return None  # reported by the check of the archive
     return None if info is None else info.buckets
 
 

@@ -1,4 +1,4 @@
-"""What a check found: how bad it is, and what to do about it."""
+"""The finding of a check: how bad it is, and what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.errors import ExitCode
 
 
 class Level(StrEnum):
-    """``ok``: nothing to do. ``warning``: a night can be run. ``failure``: it cannot, or what it makes is not right."""
+    """``ok``: nothing to do. ``warning``: a night can run. ``failure``: it cannot, or its result is wrong."""
 
     OK = "ok"
     WARNING = "warning"
@@ -22,10 +22,10 @@ class Finding:
     """One line of the report.
 
     Attributes:
-        check: what was looked at.
+        check: what was checked.
         found: a sentence.
-        advice: what to do; "" where all is well.
-        exit_code: of the command, if this is a failure.
+        advice: what to do; "" if all is well.
+        exit_code: exit code of the command, if this is a failure.
     """
 
     check: str
@@ -41,22 +41,22 @@ def ok(check: str, found: str) -> Finding:
 
 
 def warning(check: str, found: str, advice: str) -> Finding:
-    """Somebody should look at it."""
+    """Somebody should look into it."""
     return Finding(check, Level.WARNING, found, advice)
 
 
 def machine_failure(check: str, found: str, advice: str) -> Finding:
-    """This machine, its software or the storage."""
+    """A failure of this machine, its software or the storage."""
     return Finding(check, Level.FAILURE, found, advice, ExitCode.RUN_FAILED)
 
 
 def settings_failure(check: str, found: str, advice: str) -> Finding:
-    """The configuration."""
+    """A failure in the configuration."""
     return Finding(check, Level.FAILURE, found, advice, ExitCode.USAGE)
 
 
 def damage(check: str, found: str, advice: str) -> Finding:
-    """What is stored."""
+    """Damaged stored data."""
     return Finding(check, Level.FAILURE, found, advice, ExitCode.CHECK_FAILED)
 
 

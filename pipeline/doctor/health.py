@@ -1,4 +1,4 @@
-"""Whether the catalogue is whole: every table there, of the right shape, with the tag of every night."""
+"""Whether the catalogue is complete: every table exists, has the right shape, and the tag of every night."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SHOWN = 3
 MOST_LOOKED_AT, MOST_REFUSED = 10_000, 100
 
 _WORTH_A_LOOK = r"^(?!ssh://[A-Za-z0-9._-]+@[^@]*$).*[@%?;&]|gh[a-z]_|github_pat_|gl[a-z]+-"
-"""Of a URL: most have none of it, and those are not brought here to be checked."""
+"""Pattern of URLs worth checking: most do not match, and are not fetched from Spark."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableProblem:
-    """Of one table. ``damaged``: readers meet it; else only its upkeep does."""
+    """A problem of one table. ``damaged``: it affects readers; otherwise only maintenance."""
 
     table: str
     what: str
@@ -35,14 +35,14 @@ class TableProblem:
 
 
 def table_problems(spark: SparkSession, buckets: int, where: str) -> tuple[list[TableProblem], list[date]]:
-    """Look at the metadata of all tables; no data file is opened.
+    """Check the metadata of all tables; no data file is opened.
 
     Args:
-        buckets: of the archive.
-        where: its root, for what Spark raises.
+        buckets: the archive's number of buckets.
+        where: its root, for errors of Spark.
 
     Returns:
-        What is wrong, and the nights.
+        The problems, and the nights.
     """
     problems: list[TableProblem] = []
     tags: dict[str, set[str]] = {}
@@ -50,7 +50,7 @@ def table_problems(spark: SparkSession, buckets: int, where: str) -> tuple[list[
         try:
             with told_plainly(where):
                 if not table_exists(spark, table.name):
-                    problems.append(TableProblem(table.name, "is not there", damaged=True))
+                    problems.append(TableProblem(table.name, "is missing", damaged=True))
                     continue
                 iceberg = IcebergTable(spark, table.name)
                 tags[table.name] = set(iceberg.tags())
@@ -63,9 +63,9 @@ def table_problems(spark: SparkSession, buckets: int, where: str) -> tuple[list[
 
 
 def refused_urls(spark: SparkSession) -> list[int]:
-    """Networks of origins whose URLs could not be added today, at most ``MOST_REFUSED``; they may hold a login.
+    """Networks of origins whose URLs would be refused today, at most ``MOST_REFUSED``; they may contain a login.
 
-    An earlier version took some. The URLs themselves stay where they are: nobody is to see them.
+    An earlier version accepted some. The URLs themselves are not returned: nobody should see them.
     """
     odd = spark.table(full_name(ORIGINS.name)).where(F.col("url").rlike(_WORTH_A_LOOK)).select("url", "network")
     return [row["network"] for row in odd.limit(MOST_LOOKED_AT).collect() if _is_refused(row["url"])][:MOST_REFUSED]
@@ -89,14 +89,14 @@ def _shape(spark: SparkSession, table: Table, iceberg: IcebergTable, buckets: in
         if name in have and _plain(have[name]) != _plain(kind):
             yield TableProblem(table.name, f"has {name} as {have[name]} instead of {kind}", damaged=True)
     if iceberg.current() is None:
-        yield TableProblem(table.name, "has no snapshot: it was not made to the end; run `pipeline init`", damaged=True)
+        yield TableProblem(table.name, "has no snapshot: it was not completed; run `pipeline init`", damaged=True)
     differing = _differing(table_properties(table, buckets), iceberg)
     if differing:
         yield TableProblem(table.name, f"has other properties: {', '.join(differing)}", damaged=False)
 
 
 def _differing(want: Mapping[str, str], iceberg: IcebergTable) -> list[str]:
-    """Properties that are not as ``init`` sets them; Iceberg keeps the format's version elsewhere."""
+    """Properties that differ from those set by ``init``; Iceberg keeps the format version elsewhere."""
     return [
         f"{key} is {found or 'not set'}"
         for key, value in want.items()
@@ -112,7 +112,7 @@ def _untagged(tags: Mapping[str, set[str]], known: Iterable[date]) -> Iterator[T
             yield TableProblem(table, f"lacks the tags of {_some(lost)}", damaged=True)
         more = sorted(tag for tag in its - sealed if tag.startswith(NIGHT_TAG))
         if more:
-            yield TableProblem(table, f"has tags of nights that are not sealed: {_some(more)}", damaged=False)
+            yield TableProblem(table, f"has tags of unsealed nights: {_some(more)}", damaged=False)
 
 
 def _plain(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""The jars that Spark is started with."""
+"""The jars that Spark starts with."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from pipeline.doctor.finding import Finding, machine_failure, ok, warning
 
 
 def check_jars(jars: str | None, packages: str | None, ivy: Path) -> Iterator[Finding]:
-    """Jars by path must be there and whole; those by coordinate are downloaded at the next start.
+    """Check that jars given by path exist and are intact; those given by coordinates are downloaded at the next start.
 
     Args:
-        jars: comma-separated paths, as ``spark.jars``; those on other storage are passed over.
-        packages: Maven coordinates, as ``spark.jars.packages``.
-        ivy: where they would go.
+        jars: comma-separated paths, as in ``spark.jars``; those on other storage are skipped.
+        packages: Maven coordinates, as in ``spark.jars.packages``.
+        ivy: their download folder.
     """
     for jar in filter(None, (jars or "").split(",")):
         path = Path(jar.strip().removeprefix("file://"))
         if "://" in str(jar) and not jar.strip().startswith("file://"):
             continue
         if not path.is_file():
-            yield machine_failure("jars", f"{path} is not there", "correct spark.jars in the configuration")
+            yield machine_failure("jars", f"{path} does not exist", "correct spark.jars in the configuration")
         elif not zipfile.is_zipfile(path) or _broken(path):
-            yield machine_failure("jars", f"{path} is damaged", "delete it: it is downloaded again at the next start")
+            yield machine_failure("jars", f"{path} is damaged", "delete it: the next start downloads it again")
         else:
             yield ok("jars", path.name)
     if packages:
         yield warning(
             "jars",
-            f"{packages} is not at {ivy} yet",
-            "it is downloaded when Spark starts; scripts/setup does so where there is a network",
+            f"{packages} is not in {ivy} yet",
+            "Spark downloads it when it starts; run scripts/setup where there is a network",
         )
 
 
 def _broken(path: Path) -> bool:
-    """By its table of contents: to read all of it would take a second."""
+    """Whether its table of contents is damaged: reading the whole jar would take a second."""
     try:
         with zipfile.ZipFile(path) as jar:
             return not jar.namelist()

@@ -15,19 +15,19 @@ MIB = 1 << 20
 
 LEAST_SCRATCH, LEAST_FOR_A_VISIT = GIB, GIB
 SHARE_OF_A_VISIT = 0.25
-"""Of free scratch; docs/limits.md says the same, and what a fetch task takes beside its visits."""
+"""Share of free scratch for one visit; docs/limits.md names it, and what a fetch task needs besides its visits."""
 
 FETCH_BYTES, RUNS_HELD = 400 * MIB, 3
 
 EARLIEST = 1_750_000_000
-"""Seconds since 1970 when this was written, about: no right clock says less."""
+"""Approximate time when this was written, in seconds since 1970: no correct clock is earlier."""
 
 CLOCK_STEP_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of a machine, in bytes."""
+    """Memory of a machine, in bytes."""
 
     total: int
     available: int
@@ -37,7 +37,7 @@ def check_scratch(folder: Path, scratch_bytes: int) -> Finding:
     """The scratch folder, or the nearest one above it that exists.
 
     Args:
-        scratch_bytes: that one visit may take, by the limits.
+        scratch_bytes: limit of one visit.
     """
     advice = "free space there, or set fetch.scratch to a folder on another disk"
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -51,31 +51,31 @@ def check_scratch(folder: Path, scratch_bytes: int) -> Finding:
 
 
 def judge_scratch(folder: Path, free: int, scratch_bytes: int) -> Finding:
-    """Free bytes against what a visit takes."""
+    """Compare free bytes with what a visit needs."""
     advice = "free space there, or set fetch.scratch to a folder on another disk"
     if free < LEAST_SCRATCH:
         return machine_failure("scratch", f"{gib(free)} free at {folder}", advice)
     visit = min(scratch_bytes, int(free * SHARE_OF_A_VISIT))
     found = f"{gib(free)} free at {folder}, of which a visit may take {gib(visit)}"
     if visit < LEAST_FOR_A_VISIT:
-        return warning("scratch", f"{found}; larger ones end as limit_exceeded", advice)
+        return warning("scratch", f"{found}; larger visits end as limit_exceeded", advice)
     return ok("scratch", found)
 
 
 def check_memory(memory: Memory, workers: int, run_bytes: int, visit_bytes: int, heap_bytes: int) -> Finding:
-    """Memory against what a night takes.
+    """Compare memory with what a night needs.
 
     Args:
-        workers: buckets that are fetched at once.
-        run_bytes: of the configuration.
-        visit_bytes: that the largest visit of a bucket may take, by the limits.
-        heap_bytes: of Spark's driver.
+        workers: buckets fetched at once.
+        run_bytes: as configured.
+        visit_bytes: limit of the largest visit of a bucket.
+        heap_bytes: heap of Spark's driver.
     """
     least = workers * (FETCH_BYTES + RUNS_HELD * run_bytes) + heap_bytes
     most = least + workers * visit_bytes
     found = (
         f"{gib(memory.available)} of {gib(memory.total)} free; a night takes up to {gib(least)}, "
-        f"and {gib(most)} with the largest repositories that the limits let in"
+        f"and {gib(most)} with the largest repositories that the limits allow"
     )
     advice = "lower fetch.workers, fetch.run_bytes, fetch.limits.memory_bytes or spark.driver_memory"
     if least > memory.total:
@@ -84,10 +84,10 @@ def check_memory(memory: Memory, workers: int, run_bytes: int, visit_bytes: int,
 
 
 def heap_bytes(text: str) -> int:
-    """Of Spark's ``12g`` or ``1536m``; a bare number is MiB.
+    """Bytes of a size as Spark writes it, ``12g`` or ``1536m``; a bare number is MiB.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is not a size.
     """
     units = {"k": 1 << 10, "m": MIB, "g": GIB, "t": GIB << 10}
     word = text.strip().lower().removesuffix("b")
@@ -95,14 +95,14 @@ def heap_bytes(text: str) -> int:
 
 
 def memory_here(meminfo: Path = Path("/proc/meminfo")) -> Memory:
-    """Of this machine, as the kernel tells."""
+    """Memory of this machine, according to the kernel."""
     values = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
     total, available = (int(values[key].split()[0]) << 10 for key in ("MemTotal", "MemAvailable"))
     return Memory(total, available)
 
 
 def check_clock() -> Finding:
-    """That the clock runs, forwards, and at a time that can be now."""
+    """Check that the clock runs steadily and shows a plausible time."""
     wall, steady = time.time(), time.monotonic()
     time.sleep(0.01)
     drift = abs((time.time() - wall) - (time.monotonic() - steady))
@@ -110,12 +110,12 @@ def check_clock() -> Finding:
 
 
 def judge_clock(now: float, drift_s: float) -> Finding:
-    """A clock that says ``now`` and was moved by ``drift_s`` while we looked."""
-    advice = "let ntp or chrony keep the time: nights, leases and retention follow the clock"
+    """Judge a clock that says ``now`` and jumped by ``drift_s`` during the check."""
+    advice = "use ntp or chrony to keep time: nights, leases and retention depend on the clock"
     if now < EARLIEST:
         return machine_failure("clock", f"it says {time.strftime('%Y-%m-%d', time.gmtime(now))}", advice)
     if drift_s > CLOCK_STEP_S:
-        return warning("clock", f"it was moved by {drift_s:.1f} s while we looked", advice)
+        return warning("clock", f"it jumped by {drift_s:.1f} s during the check", advice)
     return ok("clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
 
 

@@ -1,4 +1,4 @@
-"""Python, and the packages that this one asks for."""
+"""Python, and the packages that this one requires."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from importlib.metadata import PackageNotFoundError
 from pipeline.doctor.finding import Finding, machine_failure, ok, warning
 
 OLDEST_PYTHON = (3, 11)
-REINSTALL = "install it again: scripts/setup"
+REINSTALL = "reinstall it: scripts/setup"
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*\(?([^;)]*)\)?\s*(;.*)?")
 _BOUND = re.compile(r"(>=|<=|==|!=|<|>)\s*([0-9][0-9.]*)")
 
 
 def check_python(version: tuple[int, int, int]) -> Finding:
-    """The interpreter, by the first three of ``sys.version_info``."""
+    """Check the interpreter's version, the first three fields of ``sys.version_info``."""
     shown = ".".join(map(str, version))
     if version[:2] < OLDEST_PYTHON:
         return machine_failure(
@@ -26,10 +26,10 @@ def check_python(version: tuple[int, int, int]) -> Finding:
 
 
 def check_packages(requirements: Iterable[str], version_of: Callable[[str], str]) -> Iterator[Finding]:
-    """Each required package against its range.
+    """Check each required package against its version range.
 
     Args:
-        requirements: as ``importlib.metadata.requires`` gives them; those of extras are passed over.
+        requirements: as ``importlib.metadata.requires`` returns them; those of extras are skipped.
         version_of: ``importlib.metadata.version``.
     """
     fitting = []
@@ -51,18 +51,18 @@ def check_packages(requirements: Iterable[str], version_of: Callable[[str], str]
 
 
 def check_compiled(lacking: Sequence[str]) -> Finding:
-    """The compiled parts of dulwich, of which those are given that cannot be loaded."""
+    """Judge dulwich by those of its compiled parts that cannot be loaded."""
     if lacking:
         return warning(
             "dulwich",
-            f"{', '.join(lacking)} cannot be loaded; packs are decoded ten times slower without",
-            "install a wheel of dulwich for this platform, or one of its source with a Rust compiler at hand",
+            f"{', '.join(lacking)} cannot be loaded; without it, decoding packs is ten times slower",
+            "install a dulwich wheel for this platform, or build it from source with a Rust compiler",
         )
     return ok("dulwich", "has its compiled parts")
 
 
 def fits(version: str, bounds: str) -> bool:
-    """Whether a version is within bounds such as ``<4.2,>=4.1.4``; of both the leading numbers count."""
+    """Whether a version is within bounds such as ``<4.2,>=4.1.4``, by the leading numbers of both."""
     have = _numbers(version)
     return all(_holds(have, sign, _numbers(bound)) for sign, bound in _BOUND.findall(bounds))
 

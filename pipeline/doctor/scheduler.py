@@ -10,9 +10,9 @@ LIMIT_S = 10.0
 
 
 def check_scheduler(scheduler: str | None) -> Finding:
-    """That it answers, at ``host:port``; without one a night needs none."""
+    """Check that it answers at ``host:port``; without one a night needs none."""
     if scheduler is None:
-        return ok("luigi", "no luigid is configured; the scheduler is inside the process")
+        return ok("luigi", "no luigid is configured; the scheduler runs within the process")
     host, _, port = scheduler.rpartition(":")
     connection = HTTPConnection(host.strip("[]"), int(port), timeout=LIMIT_S)
     try:
@@ -20,12 +20,12 @@ def check_scheduler(scheduler: str | None) -> Finding:
         status = connection.getresponse().status
     except (OSError, HTTPException):
         return machine_failure(
-            "luigi", f"no luigid answers at {scheduler}", "start it, or leave luigi.scheduler out of the configuration"
+            "luigi", f"no luigid answers at {scheduler}", "start it, or remove luigi.scheduler from the configuration"
         )
     finally:
         connection.close()
     if status >= 400:
         return machine_failure(
-            "luigi", f"{scheduler} answers with {status}: it is no luigid", "correct luigi.scheduler"
+            "luigi", f"{scheduler} answers with {status}: it is not a luigid", "correct luigi.scheduler"
         )
     return ok("luigi", f"a luigid answers at {scheduler}")

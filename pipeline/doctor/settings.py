@@ -12,11 +12,11 @@ SHORT_LEASE_S = 60
 
 
 def check_settings(config: Config, buckets: int | None, jobs: Collection[str]) -> Iterator[Finding]:
-    """What is allowed and yet hardly meant.
+    """Find settings that are valid but probably unintended.
 
     Args:
-        buckets: of the archive; None if there is none.
-        jobs: that exist.
+        buckets: the archive's number of buckets; None without an archive.
+        jobs: names of existing jobs.
     """
     found = list(_oddities(config, buckets, jobs))
     yield from found
@@ -31,22 +31,20 @@ def _oddities(config: Config, buckets: int | None, jobs: Collection[str]) -> Ite
         yield settings_failure(name, f"nightly.jobs has {', '.join(missing)}, which are not in jobs/", "correct it")
     threads = config.spark.shape.threads
     if buckets is not None and config.fetch.workers > buckets:
-        yield warning(
-            name, f"{config.fetch.workers} fetch.workers have {buckets} buckets to do", f"set it to {buckets}"
-        )
+        yield warning(name, f"{config.fetch.workers} fetch.workers have only {buckets} buckets", f"set it to {buckets}")
     if buckets is not None and not config.spark.local and buckets < threads:
         yield warning(
             name,
             f"{buckets} buckets on {threads} threads: a join by bucket leaves most of them idle",
-            "an archive's buckets never change; make the next one with --buckets of at least the threads",
+            "an archive's buckets never change; create the next one with at least as many --buckets as threads",
         )
     if config.archive.lease_s < SHORT_LEASE_S:
         yield warning(
             name,
             f"archive.lease_s is {config.archive.lease_s:g}",
-            "a pause as short as that loses the archive; set 300",
+            "such a short pause loses the archive; set 300",
         )
     if config.spark.conf.get(VERIFY, "true").lower() != "true":
-        yield warning(name, f"spark.conf turns {VERIFY} off", "leave it out: flipped bits would be read as data")
+        yield warning(name, f"spark.conf turns {VERIFY} off", "remove it: flipped bits would be read as data")
     if config.fetch.limits.silence_s > config.fetch.limits.total_s:
-        yield warning(name, "fetch.limits.silence_s is over total_s", "lower it: a silent server takes a whole visit")
+        yield warning(name, "fetch.limits.silence_s is over total_s", "lower it: a silent server takes the whole visit")

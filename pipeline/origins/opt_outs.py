@@ -1,4 +1,4 @@
-"""Opt-outs: what must not be archived, kept as patterns so that they also hold for origins that nobody added yet."""
+"""Opt-outs: what must not be archived, kept as patterns so that they also cover origins added later."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _SCHEMA = pa.schema([("pattern", pa.string()), ("added_at", TIME)])
 
 
 def opt_outs(spark: SparkSession) -> OptOuts:
-    """All patterns that hold at this moment."""
+    """All current patterns."""
     return OptOuts(parse_pattern(pattern) for pattern in _patterns(spark))
 
 
 def add_opt_outs(spark: SparkSession, patterns: Iterable[Pattern]) -> int:
-    """Let patterns hold from now on; needs no lease.
+    """Add patterns; needs no lease.
 
     Returns:
-        How many were new.
+        The number of new ones.
     """
     given = [str(pattern) for pattern in patterns]
     return until_committed(OPT_OUTS, lambda: _add(spark, given))
@@ -54,10 +54,10 @@ def _add(spark: SparkSession, patterns: Collection[str]) -> int:
 
 
 def remove_opt_outs(spark: SparkSession, patterns: Iterable[Pattern]) -> int:
-    """Let patterns hold no longer; those that name the same place by another scheme go as well.
+    """Remove patterns, and those that name the same place by another scheme.
 
     Returns:
-        How many there were.
+        The number of removed ones.
     """
     places = {pattern.place for pattern in patterns}
 
@@ -89,7 +89,7 @@ class Refused:
 
 
 def admitted(spark: SparkSession, origins: Iterable[Origin]) -> tuple[list[Origin], list[Refused]]:
-    """The origins that may be archived, and the others: opted out, taken down, or a fork of what is no more."""
+    """The origins that may be archived, and the others: opted out, taken down, or forks of a taken-down origin."""
     rules = opt_outs(spark)
     urls, networks = taken_down(spark)
     gone = OptOuts(Pattern(url) for url in urls)
@@ -97,11 +97,11 @@ def admitted(spark: SparkSession, origins: Iterable[Origin]) -> tuple[list[Origi
     for origin in origins:
         why = None
         if gone.rule_for(origin.url) is not None:
-            why = "it was taken down, and is not archived again"
+            why = "it was taken down, and will not be archived again"
         elif (rule := rules.rule_for(origin.url)) is not None:
             why = f"it falls under the opt-out {rule}"
         elif origin.network in networks:
-            why = f"{origin.fork_of} was taken down with all that it had; add it without naming what it is a fork of"
+            why = f"{origin.fork_of} was taken down with its network; add this one without --fork-of"
         if why is None:
             may.append(origin)
         else:

@@ -1,4 +1,4 @@
-"""What people make of origins: pause them, opt them out, resume them. Needs no lease and may run beside a night."""
+"""Origin states set by people: paused, opted out, resumed. Needs no lease and may run during a night."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _GIVEN = pa.schema([("given", pa.string()), ("key", pa.string()), ("below", pa.b
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """What became of the named origins.
+    """The effect on the named origins.
 
     Attributes:
-        changed: origins that have another state now, or of a resume are due now.
-        already: origins that were named and stood as they should.
-        unknown: patterns that name no origin of the archive.
-        rules: opt-outs that hold now, or of a resume hold no longer, also for origins that may be added later.
+        changed: number of origins whose state changed, or that a resume made due.
+        already: number of named origins that needed no change.
+        unknown: patterns that match no origin of the archive.
+        rules: number of opt-outs added, or removed by a resume, which also cover origins added later.
     """
 
     state: OriginState
@@ -42,7 +42,7 @@ class StateChange:
 
 
 class StillOptedOut(UsageError):
-    """An origin can not be resumed while a wider opt-out holds."""
+    """An origin cannot be resumed while a wider opt-out covers it."""
 
     def __init__(self, pattern: str, rule: str) -> None:
         super().__init__(pattern, rule)
@@ -53,20 +53,20 @@ class StillOptedOut(UsageError):
 
 
 def pause(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
-    """Look at origins no more until they are resumed. Those that are opted out stay so."""
+    """Stop visiting origins until they are resumed. Opted-out ones stay opted out."""
     may = F.col("state") != str(OriginState.OPTED_OUT)
     return _change(spark, patterns, OriginState.PAUSED, may & (F.col("state") != str(OriginState.PAUSED)), _as_given)
 
 
 def opt_out(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
-    """Never look at origins again, whatever the scheme of their URLs; those that are added later included.
+    """Never visit origins again, whatever the scheme of their URLs, including those added later.
 
-    What is archived of them stays; a takedown removes it.
+    Already archived data stays; a takedown removes it.
     """
     others = F.col("state") != str(OriginState.OPTED_OUT)
 
     def turn() -> tuple[StateChange, bool]:
-        # The rule first: whoever adds an origin looks at the rules again after that, so one of us sees the other.
+        # The rule first: adding an origin reads the rules again afterwards, so one of us sees the other.
         rules = add_opt_outs(spark, patterns)
         found = replace(_change(spark, patterns, OriginState.OPTED_OUT, others, _by_place), rules=rules)
         return found, bool(found.changed or rules)
@@ -75,12 +75,12 @@ def opt_out(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
 
 
 def resume(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
-    """Look at origins again, at once; opt-outs with exactly these patterns hold no longer.
+    """Visit origins again, at once, and remove opt-outs with exactly these patterns.
 
-    Origins that fall under another opt-out stay out: a narrower one, or one that somebody adds meanwhile.
+    Origins under another opt-out stay opted out: a narrower one, or one that is added meanwhile.
 
     Raises:
-        StillOptedOut: as it says.
+        StillOptedOut: a wider opt-out covers a pattern.
         UsageError: an origin was taken down.
     """
     _check_free(spark, patterns)
@@ -102,32 +102,32 @@ def resume(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
 
 
 def _check_free(spark: SparkSession, patterns: Sequence[Pattern]) -> None:
-    """Nothing that may not be resumed is among some patterns.
+    """Check that all patterns may be resumed.
 
     Raises:
-        StillOptedOut, UsageError: as ``resume``.
+        StillOptedOut, UsageError: as in ``resume``.
     """
     rules = opt_outs(spark)
     gone = OptOuts(map(Pattern, taken_down(spark)[0]))
     for pattern in patterns:
         if gone.rule_for(pattern.url) is not None:
-            raise UsageError(f"{pattern} was taken down; that is for ever, and nothing was changed")
+            raise UsageError(f"{pattern} was taken down permanently; nothing was changed")
         rule = rules.rule_for(pattern.url)
         if rule is not None and not any(rule.place == other.place for other in patterns):
             raise StillOptedOut(str(pattern), str(rule))
 
 
 def _until_it_holds(turn: Callable[[], tuple[StateChange, bool]]) -> StateChange:
-    """Take turns until one finds nothing to do; what all of them did.
+    """Take turns until one finds nothing to do; return what all of them did.
 
-    Rules and states are in two tables: somebody who wants the contrary may change one while we change the other. Both
-    of us go on, and whoever changes something last has seen, after that, that all is as it wants.
+    Rules and states are in two tables: a command with the opposite aim may change one while we change the other. Both
+    repeat, and the last to change anything has verified afterwards that everything is as it wants.
 
     Args:
-        turn: changes what is not as it must be; what it found, and whether it changed anything.
+        turn: makes the necessary changes; returns what it found, and whether it changed anything.
 
     Raises:
-        TableBusy: others changed it back every time.
+        TableBusy: others undid the changes every time.
     """
     first, busy = turn()
     changed, rules = first.changed, first.rules
@@ -136,11 +136,11 @@ def _until_it_holds(turn: Callable[[], tuple[StateChange, bool]]) -> StateChange
             return replace(first, changed=changed, rules=rules)
         found, busy = turn()
         changed, rules = changed + found.changed, rules + found.rules
-    raise TableBusy(ORIGINS.name, ATTEMPTS, "somebody opts out what is resumed here, or the reverse")
+    raise TableBusy(ORIGINS.name, ATTEMPTS, "another command opts out what this one resumes, or the reverse")
 
 
 def _with_ruled(origins: DataFrame, rules: Sequence[Pattern]) -> DataFrame:
-    """The rows with another column, ``ruled``: whether they fall under one of some opt-outs."""
+    """The rows with another column, ``ruled``: whether one of some opt-outs covers them."""
     ruled = _by_place(origins, rules).select("bucket", "url").distinct().withColumn("ruled", F.lit(True))
     return origins.join(F.broadcast(ruled), ["bucket", "url"], "left").withColumn(
         "ruled", F.coalesce("ruled", F.lit(False))
@@ -161,7 +161,7 @@ def _as_given_or_opted_out(origins: DataFrame, patterns: Sequence[Pattern]) -> D
 
 
 def _named(origins: DataFrame, given: Sequence[tuple[str, str, bool]], key: Column) -> DataFrame:
-    """The origins that are named, once for each pattern that names them: the columns of ``origins`` and ``given``."""
+    """The named origins, once per pattern that names them, with the columns of ``origins`` and ``given``."""
     rows = origins.withColumn("named", key)
     names = local_frame(origins.sparkSession, given, _GIVEN)
     exact, prefixes = F.broadcast(names.where("NOT below")), F.broadcast(names.where("below"))
@@ -181,7 +181,7 @@ def _change(
     """Give the selected origins a state, due at once, in one commit of their buckets.
 
     Args:
-        wanted: which of the selected origins are to change; null counts as no.
+        wanted: which of the selected origins to change; null counts as no.
     """
 
     def change() -> StateChange:

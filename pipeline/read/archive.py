@@ -1,4 +1,4 @@
-"""Reading the archive: a night's tables as data frames and views, and the objects of a repository."""
+"""Read the archive: a night's tables as data frames and views, and the objects of a repository."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from pipeline.tables.statistics import has_deleted_rows, table_stats
 from pipeline.tables.tombstones import Hidden, hidden_now, object_tombstones, visible
 
 MOST_ROWS = ("blobs", "trees")
-"""One of them has more rows than any other table that is aggregated by id."""
+"""Tables of which one has more rows than any other table that is aggregated by id."""
 
 DIRECT_TASK_BYTES = 256 << 20
-"""Raw bytes of a task of ``map_contents``, a row group of the usual size."""
+"""Raw bytes per task of ``map_contents``: a row group of the usual size."""
 
 _SPLIT_BYTES = 2 << 20
-"""Of compressed file a task when objects are streamed: what the driver holds at a time is its raw bytes."""
+"""Compressed bytes per task when objects are streamed: the driver holds the raw bytes of one task."""
 
 
 class NightNotFound(UsageError):
@@ -48,7 +48,7 @@ class NightNotFound(UsageError):
         if not self.known:
             return f"there is no night {self.night}: no night has been completed yet"
         shown = ", ".join(str(night) for night in self.known[-10:])
-        return f"there is no night {self.night}; the archive has {len(self.known)}, the latest being {shown}"
+        return f"there is no night {self.night}; the archive has {len(self.known)}, the latest are {shown}"
 
 
 class NoSuchTable(UsageError):
@@ -59,7 +59,7 @@ class NoSuchTable(UsageError):
         self.name = name
 
     def __str__(self) -> str:
-        return f"there is no table {self.name!r}; there are {', '.join(sorted(BY_NAME))}"
+        return f"there is no table {self.name!r}; known tables: {', '.join(sorted(BY_NAME))}"
 
 
 class NotAnArchive(UsageError):
@@ -70,7 +70,7 @@ class NotAnArchive(UsageError):
 
 
 class GitObject(NamedTuple):
-    """An object: ``kind`` is commit, tree, blob or tag, ``body`` what git hashes behind its header."""
+    """An object: ``kind`` is commit, tree, blob or tag, ``body`` what git hashes after its header."""
 
     kind: str
     oid: bytes
@@ -82,10 +82,10 @@ class Archive:
 
     Args:
         spark: a session of ``open_session``.
-        night: what is read where a method is given none; None means the newest sealed night, or the current state
-            of an archive that has none. A night after tomorrow, which an earlier version may have sealed, is read only
-            where it is named.
-        storage: where the data files are, for ``map_contents`` and ``check_footers``.
+        night: default for methods called without a night; None means the newest sealed night, or the current state
+            of an archive without one. A night after tomorrow, which an earlier version may have sealed, is read only
+            by name.
+        storage: storage of the data files, for ``map_contents`` and ``check_footers``.
 
     Raises:
         NightNotFound: on the first read, if the night is not sealed.
@@ -105,7 +105,7 @@ class Archive:
         return nights(self.spark)
 
     def night(self, night: date | None = None) -> date | None:
-        """The night that a read with this argument shows; None for the current state.
+        """The night that a read with this argument uses; None for the current state.
 
         Raises:
             NightNotFound: it is not sealed.
@@ -148,16 +148,16 @@ class Archive:
         head_only: bool = False,
         night: date | None = None,
     ) -> DataFrame:
-        """Give contents to a Python function, as ``mapInArrow`` on the table ``contents``, for less CPU (decision 11).
+        """Pass contents to a Python function, like ``mapInArrow`` on ``contents``, for less CPU (decision 11).
 
-        Workers open the data files themselves. Without a storage, or where rows of the table are deleted or were taken
-        down and are still in the files, Spark reads.
+        Workers open the data files themselves. Spark reads instead without a storage, or if files hold deleted or
+        taken-down rows.
 
         Args:
-            function: from an iterator of record batches with ``columns`` to an iterable of such; called once a task.
-            schema: of what it returns, as ``mapInArrow`` takes it.
-            columns: of ``contents``, in the order that the function is given.
-            head_only: only what is at HEAD of some repository.
+            function: from an iterator of record batches with ``columns`` to an iterable; called once per task.
+            schema: schema of its result, as for ``mapInArrow``.
+            columns: columns of ``contents``, in the order that the function gets them.
+            head_only: only contents at HEAD of some repository.
         """
         shown = self.night(night)
         snapshot = self._snapshot("contents", shown)
@@ -173,13 +173,13 @@ class Archive:
         return places.mapInArrow(reader.__call__, schema)
 
     def register_views(self, night: date | None = None, read: Collection[str] | None = None) -> date | None:
-        """Make every table's bare name mean that night, in SQL too, and fit shuffles to its size; return the night.
+        """Make every table's bare name refer to that night, in SQL too, and fit shuffles to its size; return the night.
 
         Args:
             read: tables that will be read; None for all.
 
         Raises:
-            StoredFileDamaged: a footer of theirs is damaged, by which rows would be passed by.
+            StoredFileDamaged: one of their footers is damaged, so rows could be skipped.
         """
         shown = self.night(night)
         self.check_footers(BY_NAME if read is None else read, night=shown)
@@ -190,13 +190,13 @@ class Archive:
         return shown
 
     def _fit_shuffles(self, night: date | None) -> None:
-        """Give aggregations of the whole archive as many reduce tasks as its rows need, never less than there are."""
+        """Give aggregations of the whole archive as many reduce tasks as its rows need, never fewer than now."""
         rows = max(table.rows for table in self.stats(MOST_ROWS, night))
         partitions = int(self.spark.conf.get(SHUFFLE_PARTITIONS) or 0)
         self.spark.conf.set(SHUFFLE_PARTITIONS, str(fitted_partitions(partitions, rows)))
 
     def snapshots(self, night: date | None = None) -> dict[str, int]:
-        """The Iceberg snapshot of each table that a read of this night sees, for lineage."""
+        """The Iceberg snapshot of each table on this night, for lineage."""
         shown = self.night(night)
         found = {table.name: self._snapshot(table.name, shown) for table in ALL}
         return {name: id_ for name, id_ in found.items() if id_ is not None}
@@ -214,13 +214,13 @@ class Archive:
         return [table_stats(self.spark, name, self._snapshot(name, shown)) for name in names]
 
     def check_footers(self, names: Collection[str], bucket: int | None = None, night: date | None = None) -> None:
-        """See that footers of data files are whole before rows are chosen by them. Needs a storage.
+        """Check footers of data files before they decide which rows are read. Does nothing without a storage.
 
         Args:
-            bucket: only its files; None for all.
+            bucket: check only its files; None for all.
 
         Raises:
-            StoredFileDamaged: one is not.
+            StoredFileDamaged: a footer is damaged.
         """
         if self._storage is not None:
             shown = self.night(night)
@@ -228,14 +228,14 @@ class Archive:
             check_footers(self.spark, self._storage, names, None if bucket is None else [bucket], tag)
 
     def refs(self, night: date | None = None) -> DataFrame:
-        """The refs that origins had on a night: columns of ``refs``, the ``night`` of a row that of its last change."""
+        """The refs of all origins on a night: columns of ``refs``, with ``night`` that of the last change."""
         return current_refs(self.table("refs", night))
 
     def refs_at(self, origin: str, night: date | None = None, network: int | None = None) -> list[Row]:
         """The refs of one origin, sorted by name; rows of ``refs``.
 
         Args:
-            network: that the origin is in; none for an origin that never was in two.
+            network: the origin's network; None if the origin never was in two.
         """
         mine = F.col("origin") == origin
         if network is not None:
@@ -246,21 +246,21 @@ class Archive:
     def objects(self, network: int, bucket: int, night: date | None = None) -> Iterator[GitObject]:
         """Every object of a network, commits first, blobs last, bodies exact.
 
-        Streamed: the driver holds one task's rows at a time. An object that was landed twice comes twice. Blobs whose
-        bytes are not stored do not come. Which of them an origin of the network reaches is for the caller to tell: with
-        commits, tags and trees before blobs, the closure of its refs is known when the first blob arrives.
+        Streamed: the driver holds one task's rows at a time. An object that was landed twice is returned twice. Blobs
+        whose bytes are not stored are left out. The caller decides which objects an origin reaches: with commits, tags
+        and trees before blobs, the closure of its refs is known when the first blob arrives.
 
         Args:
-            bucket: of the network.
+            bucket: the network's bucket.
         """
         yield from self._objects((*_SKELETON, _BLOBS), network, bucket, self.night(night))
 
     def taken_down(self, network: int) -> frozenset[bytes]:
-        """Ids of a network's objects that were ever taken down one by one; trees and commits may go on naming them."""
+        """Ids of a network's objects that were taken down individually; trees and commits may still name them."""
         return object_tombstones(self.spark, network)
 
     def skeleton(self, network: int, bucket: int) -> Iterator[GitObject]:
-        """As ``objects``, without blobs, and of the current state, which may be ahead of the newest night."""
+        """Like ``objects``, without blobs, and of the current state, which may be newer than the newest night."""
         yield from self._objects(_SKELETON, network, bucket, None)
 
     def _objects(
@@ -307,7 +307,7 @@ def _tag_body(row: Row) -> bytes:
 
 
 _Stream = tuple[str, str, tuple[str, ...], Callable[[Row], bytes]]
-"""Kind, table, columns that are needed, and the body that they make."""
+"""Kind, table, required columns, and the function that builds the body from them."""
 
 _SKELETON: tuple[_Stream, ...] = (
     ("commit", "commits", tuple(f.name for f in fields(Commit)), _commit_body),
@@ -317,8 +317,8 @@ _SKELETON: tuple[_Stream, ...] = (
 _BLOBS: _Stream = ("blob", "contents", ("content",), _content)
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - the codecs' own field types differ as much
-    """A cell as the codecs want it: bytes and pairs."""
+def _plain(value: Any) -> Any:  # noqa: ANN401 - the codecs' own field types vary as well
+    """A cell as the codecs expect it: bytes and pairs."""
     match value:
         case bytearray():
             return bytes(value)

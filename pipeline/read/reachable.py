@@ -1,4 +1,4 @@
-"""Which of a network's objects belong to one repository: those that its refs lead to."""
+"""The objects of a network that belong to one repository: those that its refs lead to."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pipeline.model.tree import entries_before_damage, kind_of
 
 
 def reachable(skeleton: Skeleton, tips: Iterable[bytes]) -> set[bytes]:
-    """Ids of everything that the tips lead to, blobs included, whether they are there or not.
+    """Ids of everything that the tips lead to, including blobs and missing objects.
 
     Args:
         skeleton: commits, tags and trees of the network.
-        tips: ids that refs name.
+        tips: ids named by refs.
     """
     seen: set[bytes] = set()
     todo = list(tips)
@@ -31,7 +31,7 @@ def reachable(skeleton: Skeleton, tips: Iterable[bytes]) -> set[bytes]:
 
 
 def links(type_num: int, data: bytes) -> Iterable[bytes]:
-    """What a commit, tree or tag leads to: what restoring needs besides it."""
+    """The ids that a commit, tree or tag leads to, which restoring it also needs."""
     if type_num == COMMIT:
         links = commit_links(data)
         return links.parents if links.tree is None else [links.tree, *links.parents]

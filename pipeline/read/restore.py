@@ -1,4 +1,4 @@
-"""Give a repository back from the tables: the refs of a night, and exactly the objects that they lead to."""
+"""Restore a repository from the tables: the refs of a night, and exactly the objects that they lead to."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class ObjectsMissing(CheckFailed):
         self.url, self.count, self.example = url, count, example
 
     def __str__(self) -> str:
-        return f"{self.url} needs {self.count} objects that the archive lacks, one of them is {self.example}"
+        return f"{self.url} needs {self.count} objects that the archive lacks, such as {self.example}"
 
 
 class NeverArchived(UsageError):
-    """No visit of the origin ended well by that night, so nothing is known of its content."""
+    """No visit to the origin succeeded by that night, so its content is unknown."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.url = url
 
     def __str__(self) -> str:
-        return f"{self.url} was never archived: no visit ended well; `pipeline status {self.url}` shows why"
+        return f"{self.url} was never archived: no visit succeeded; `pipeline status {self.url}` shows why"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ class RestoredRepository:
     """What was written.
 
     Attributes:
-        not_stored: objects that the archive knows and does not keep, such as blobs over the size limit.
-        refs_not_stored: refs on them, which are left out.
-        refs_left_out: names of refs that git refuses, left out.
-        refs_plain: symbolic refs written as plain ones; see ``plan.restore.Layout``.
+        not_stored: number of known objects that the archive does not keep, such as blobs over the size limit.
+        refs_not_stored: number of refs to them, which are left out.
+        refs_left_out: number of refs left out because git refuses their names.
+        refs_plain: number of symbolic refs written as plain ones; see ``rules.restore.Layout``.
     """
 
     url: str
@@ -71,7 +71,7 @@ class RestoredRepository:
 
     @property
     def is_whole(self) -> bool:
-        """Nothing is lacking that the archive does not keep."""
+        """Whether no object is missing."""
         return not self.not_stored
 
 
@@ -80,13 +80,13 @@ def restore_repository(archive: Archive, url: str, directory: Path, scratch: Pat
 
     Args:
         directory: must not exist, or be empty.
-        scratch: local folder for the network's commits, tags and trees meanwhile.
+        scratch: local folder for the network's commits, tags and trees while restoring.
 
     Raises:
-        OriginNotFound: on that night the archive had not visited such an origin.
-        NeverArchived: it had, and nothing came of it.
+        OriginNotFound: by that night the archive had not visited such an origin.
+        NeverArchived: it had, but no visit succeeded.
         NightNotFound: there is no such night.
-        StoredFileDamaged: a file is damaged, of its refs or by which something seemed to be lacking.
+        StoredFileDamaged: a file of its refs is damaged, or one that made something seem missing.
         ObjectsMissing: the archive is damaged; nothing is written.
         UsageError: the directory is in use.
     """
@@ -142,7 +142,7 @@ def _ids(digits: Iterable[bytes]) -> set[bytes]:
 
 
 def _place(archive: Archive, url: str) -> tuple[int, int]:
-    """The network and bucket of an origin that some visit has seen by the archive's night."""
+    """The network and bucket of an origin that was visited by the archive's night."""
     origins = archive.table("origins").where((F.col("url") == url) & F.col("last_visit").isNotNull())
     found = one_row_a_url(origins).collect()
     if not found:
@@ -164,7 +164,7 @@ def _not_stored(archive: Archive, network: int, bucket: int) -> set[bytes]:
 
 
 def _fill(skeleton: Skeleton, stream: Iterator[GitObject]) -> Iterator[GitObject]:
-    """Put everything before the first blob into the skeleton; give back the blobs."""
+    """Put everything before the first blob into the skeleton; return the blobs."""
     for found in stream:
         if found.kind == KIND[BLOB].decode():
             return _chain(found, stream)

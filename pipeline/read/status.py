@@ -1,4 +1,4 @@
-"""What the archive holds, in numbers, and what is known of one origin."""
+"""What the archive holds, in numbers, and what is known about one origin."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class ArchiveStatus:
     """The archive's current state.
 
     Attributes:
-        nights: sealed ones, oldest first.
+        nights: sealed nights, oldest first.
         origins: number of origins by state.
         last_visits: number of origins by the status of their last visit; "never" for none.
-        objects: rows by object table, in which an object of two networks counts twice. What was taken down counts until
-            its rows are out of the tables.
+        objects: rows by object table; an object of two networks counts twice. Taken-down rows count until they are
+            removed from the tables.
         raw_bytes: size of all blobs, stored or not.
-        stored_bytes: live Parquet files of all tables, in the current snapshots only.
+        stored_bytes: size of the live Parquet files of all tables, in the current snapshots only.
     """
 
     nights: tuple[date, ...]
@@ -42,7 +42,7 @@ class ArchiveStatus:
 
 @dataclass(frozen=True, slots=True)
 class VisitLine:
-    """A visit of an origin; ``error`` is a code, ``detail`` a sentence."""
+    """A visit to an origin; ``error`` is a code, ``detail`` a sentence."""
 
     night: date
     status: str
@@ -66,7 +66,7 @@ class RefLine:
 
 @dataclass(frozen=True, slots=True)
 class OriginStatus:
-    """What is known of one origin; visits newest first, at most twenty."""
+    """What is known about one origin; visits newest first, at most twenty."""
 
     url: str
     fork_of: str | None
@@ -90,7 +90,7 @@ class OriginNotFound(UsageError):
 
 
 def archive_status(archive: Archive) -> ArchiveStatus:
-    """Look at the current state of all tables. ``origins`` is scanned; the other counts come from Iceberg's metadata.
+    """Read the current state of all tables. ``origins`` is scanned; the other counts come from Iceberg's metadata.
 
     Raises:
         NotAnArchive: there are no tables.
@@ -117,7 +117,7 @@ def archive_status(archive: Archive) -> ArchiveStatus:
 
 
 def origin_status(archive: Archive, url: str) -> OriginStatus:
-    """Look at one origin: its current row, last visits and refs.
+    """Read one origin: its current row, last visits and refs.
 
     Raises:
         OriginNotFound: there is none with this URL.

@@ -1,4 +1,4 @@
-"""How much of something that could go on for long."""
+"""A limit for long work."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _BYTES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What may be spent; None without a limit. If it is not zero, one bucket is always begun, to get somewhere."""
+    """What may be spent; None means no limit. Unless it is zero, at least one bucket is processed."""
 
     size_bytes: int | None = None
     duration_s: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """Read ``10GB``, of stored bytes that are rewritten, or a time such as ``30m``.
+        """Parse ``10GB``, stored bytes to rewrite, or a time such as ``30m``.
 
         Raises:
             ValueError: it is neither.
@@ -32,7 +32,7 @@ class Budget:
         return cls(size_bytes=int(number * _BYTES[unit.upper()]))
 
     def spent(self, rewritten_bytes: int, elapsed_s: float) -> bool:
-        """Whether no further bucket may be begun."""
+        """Whether no further bucket may be started."""
         return (self.size_bytes is not None and rewritten_bytes >= self.size_bytes) or (
             self.duration_s is not None and elapsed_s >= self.duration_s
         )

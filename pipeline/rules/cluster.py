@@ -1,4 +1,4 @@
-"""The shape of a cluster, and what follows from it before Spark is started. Touches nothing."""
+"""The shape of a cluster, and the settings that follow from it before Spark starts. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ MIB = 1 << 20
 GIB = 1 << 30
 
 CORES = 5
-"""Of an executor: more share one heap and one HDFS client, fewer repeat every broadcast."""
+"""Cores per executor: with more, too many share one heap and HDFS client; with fewer, every broadcast is repeated."""
 
 HEAP_BYTES, HEAP_BYTES_A_CORE = 2 * GIB, 2 * GIB
-"""Of an executor; each core may hold a compressed row group, and what it decodes of it: 256 MiB raw and its copies."""
+"""Heap per executor; each core may hold a compressed row group and its decoded data: 256 MiB raw and copies."""
 
 OVERHEAD_BYTES, OVERHEAD_BYTES_A_CORE = GIB // 2, 3 * GIB // 2
-"""Outside the heap: a core's Python worker with its Arrow batches, and network buffers."""
+"""Memory outside the heap: each core's Python worker with its Arrow batches, and network buffers."""
 
 OFF_HEAP_BYTES = 2 * GIB
-"""Of an executor of ``CORES``, for sorts and shuffles."""
+"""Off-heap memory of an executor with ``CORES`` cores, for sorts and shuffles."""
 
 
 MEMORY_SHARE = 0.8
-"""Of all memory; the rest is for the system and its page cache."""
+"""Share of all memory; the rest is for the system and its page cache."""
 
 LOCAL_MEMORY_SHARE = 0.25
-"""Of one machine, on which fetch tasks, Python workers and a person's other programs run too."""
+"""Share of one machine's memory, where fetch tasks, Python workers and other programs run too."""
 
 LOCAL_HEAP_BYTES, LOCAL_HEAP_BYTES_A_CORE = GIB, 3 * GIB // 2
 
 LEAST_LOCAL_HEAP_BYTES, LEAST_LOCAL_HEAP_BYTES_A_CORE = GIB // 2, GIB // 2
-"""Whatever the machine has: each thread may hold a compacted row group, which is one page of 192 MiB (decision 12)."""
+"""Least heap on any machine: each thread may hold a compacted row group, one page of 192 MiB (decision 12)."""
 
 DRIVER_BYTES_A_THREAD = 16 * MIB
-"""Each thread has some tasks planned, running and reported at any time."""
+"""Driver heap per thread, which always has some tasks planned, running and reported."""
 
 WAVES, LOCAL_WAVES = 4, 2
-"""Reduce tasks for each thread: a slow one then costs a part of the stage. Local tasks need less of that."""
+"""Reduce tasks per thread, so that a slow one delays only part of the stage. Local tasks need fewer."""
 
 REDUCE_BYTES = 256 * MIB
-"""What a reduce task should get."""
+"""Target size of a reduce task."""
 
 SHUFFLED_BYTES_A_ROW = 40
-"""Of a whole-archive aggregation: a 20-byte id, a count or two, and the row's frame."""
+"""Bytes per row of a whole-archive aggregation: a 20-byte id, a count or two, and the row's overhead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What Spark may use. ``local``: one process on this machine; ``disk_bytes``: 0 for unknown."""
+    """Resources that Spark may use. ``local``: one process on this machine; ``disk_bytes``: 0 if unknown."""
 
     threads: int
     memory_bytes: int
@@ -58,7 +58,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Executors:
-    """The executors of a cluster; an executor takes the sum of the three sizes."""
+    """The executors of a cluster; each takes the sum of the three sizes."""
 
     count: int
     cores: int
@@ -68,7 +68,7 @@ class Executors:
 
 
 def executors(cluster: Cluster) -> Executors:
-    """As many executors as there are threads for, and no more than memory allows; at least one."""
+    """As many executors as threads and memory allow; at least one."""
     cores = min(CORES, cluster.threads)
     heap = HEAP_BYTES + cores * HEAP_BYTES_A_CORE
     overhead = OVERHEAD_BYTES + cores * OVERHEAD_BYTES_A_CORE
@@ -78,7 +78,7 @@ def executors(cluster: Cluster) -> Executors:
 
 
 def running_threads(cluster: Cluster) -> int:
-    """Tasks that run at once."""
+    """Number of tasks that run at once."""
     if cluster.local:
         return cluster.threads
     shape = executors(cluster)
@@ -86,7 +86,7 @@ def running_threads(cluster: Cluster) -> int:
 
 
 def driver_heap_bytes(cluster: Cluster) -> int:
-    """Heap of the driver, which on one machine is all of Spark."""
+    """Heap of the driver, which is all of Spark on one machine."""
     if cluster.local:
         wanted = LOCAL_HEAP_BYTES + cluster.threads * LOCAL_HEAP_BYTES_A_CORE
         least = LEAST_LOCAL_HEAP_BYTES + cluster.threads * LEAST_LOCAL_HEAP_BYTES_A_CORE
@@ -95,27 +95,27 @@ def driver_heap_bytes(cluster: Cluster) -> int:
 
 
 def shuffle_partitions(cluster: Cluster, rows: int = 0) -> int:
-    """Reduce tasks of an aggregation; adaptive execution puts small ones together.
+    """Number of reduce tasks of an aggregation; adaptive execution merges small ones.
 
     Args:
-        rows: of the largest table that is aggregated; 0 while no table is known.
+        rows: rows of the largest aggregated table; 0 if unknown.
     """
     waves = LOCAL_WAVES if cluster.local else WAVES
     return fitted_partitions(waves * running_threads(cluster), rows)
 
 
 def fitted_partitions(partitions: int, rows: int) -> int:
-    """So many reduce tasks, or more where the rows of what is aggregated need them."""
+    """At least this many reduce tasks, more if the aggregated rows need them."""
     return max(partitions, reduce_tasks(rows))
 
 
 def reduce_tasks(rows: int) -> int:
-    """Reduce tasks that so many rows fill."""
+    """Number of reduce tasks that these rows fill."""
     return -(-rows * SHUFFLED_BYTES_A_ROW // REDUCE_BYTES)
 
 
 def session_settings(cluster: Cluster) -> dict[str, str]:
-    """Spark settings, by their full names, that must be given before a session exists."""
+    """Spark settings, by full name, that must be set before a session exists."""
     driver = driver_heap_bytes(cluster)
     settings = {
         "spark.driver.memory": size(driver),

@@ -1,4 +1,4 @@
-"""Which buckets are worth compacting first. Pure decisions over what the tables' metadata say."""
+"""Which buckets are worth compacting first, from the tables' metadata. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pipeline.rules.budget import Budget
 
 LANDED_GAIN = 0.25
-"""Of landed bytes, what sorting a whole bucket at the compaction level saves; see docs/decisions."""
+"""Share of landed bytes that sorting a whole bucket at the compaction level saves; see docs/decisions."""
 
 OVERDUE_GAIN = 0.05
-"""Of a bucket's bytes: with less to gain, rewriting it every night costs more than it frees."""
+"""Share of a bucket's bytes: with less to gain, rewriting it every night costs more than it frees."""
 
 
 @dataclass(frozen=True, slots=True)
 class BucketStats:
     """One bucket of ``contents`` or ``trees``.
 
-    ``landed`` counts files that were not written by a compaction, ``deleted_rows`` are rows that readers pass by,
-    ``oldest_night`` sorts as text and is empty if no landed file tells.
+    ``landed_files`` were not written by a compaction, readers skip ``deleted_rows``, and ``oldest_night`` sorts as text
+    and is empty if unknown.
     """
 
     table: str
@@ -34,15 +34,15 @@ class BucketStats:
 
 
 def gain_bytes(stats: BucketStats) -> float:
-    """Bytes that a compaction is expected to free."""
+    """Estimated bytes that a compaction frees."""
     deleted = stats.size_bytes * stats.deleted_rows / max(stats.rows, 1)
     return deleted + LANDED_GAIN * stats.landed_bytes
 
 
 def by_gain(buckets: Iterable[BucketStats]) -> list[BucketStats]:
-    """Those with anything to gain, the most for each byte rewritten first; of equals the oldest, then the largest.
+    """Buckets with anything to gain, the highest gain per rewritten byte first, then the oldest, then the largest.
 
-    A bucket that was compacted and has not changed since is missing, which is what makes a compaction resumable.
+    A bucket that has not changed since its compaction is left out, which makes a compaction resumable.
     """
     worth = [stats for stats in buckets if gain_bytes(stats) > 0]
     return sorted(
@@ -58,12 +58,12 @@ def by_gain(buckets: Iterable[BucketStats]) -> list[BucketStats]:
 
 
 def overdue(stats: BucketStats, *, most_files: int) -> bool:
-    """Whether housekeeping should compact a bucket unasked: much to gain, or more landed files than are left alone."""
+    """Whether housekeeping should compact a bucket: it has much to gain, or more landed files than are left alone."""
     return gain_bytes(stats) >= OVERDUE_GAIN * max(stats.size_bytes, 1) or stats.landed_files > most_files
 
 
 def within(budget: Budget, buckets: Iterable[BucketStats]) -> list[BucketStats]:
-    """Those that fit a budget's bytes, in their order; how far a time reaches is only known afterwards."""
+    """Buckets that fit a budget's bytes, in order; how many fit a time is only known afterwards."""
     chosen: list[BucketStats] = []
     rewritten = 0
     for stats in buckets:

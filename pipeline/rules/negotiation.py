@@ -16,18 +16,18 @@ NAMES_TOLD = 3
 TOLD_CHARACTERS = 60
 _SHA1 = re.compile(rb"[0-9a-f]{40}")
 
-# What git-check-ref-format(1) forbids below refs/, so that a name cannot leave its line or its directory.
+# Forbidden by git-check-ref-format(1) below refs/, so that a name cannot leave its line or its directory.
 _FORBIDDEN: Final = re.compile(rb"[\0-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)|[/.]\Z")
 _PEELED: Final = b"^{}"
 
 
 class BadAdvertisement(ValueError):
-    """A server advertised something that is no SHA-1 object id."""
+    """A server advertised something that is not a SHA-1 object id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """Where a ref stands. ``target`` is a 40-digit id, None for a symref to a ref that does not exist."""
+    """The state of a ref. ``target`` is a 40-digit id, None for a symref to a ref that does not exist."""
 
     target: bytes | None
     symref: bytes | None = None
@@ -35,7 +35,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class FetchPlan:
-    """What to ask for: 40-digit ids. No wants: ask for no pack."""
+    """What to request, as 40-digit ids. Without wants, request no pack."""
 
     wants: tuple[bytes, ...]
     offers: tuple[bytes, ...]
@@ -43,12 +43,12 @@ class FetchPlan:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What of a server's refs is archived.
+    """The archived refs of a server.
 
     Attributes:
-        refs: by full name.
-        left_out: names that git calls funny, sorted: of refs, and of refs that a symbolic one names. ``git clone``
-            ignores them too.
+        refs: refs by full name.
+        left_out: names that git refuses, sorted: of refs, and of refs that a symbolic one names. ``git clone`` ignores
+            them too.
     """
 
     refs: dict[bytes, Ref]
@@ -61,9 +61,9 @@ def is_ref_name(name: bytes) -> bool:
 
 
 def wanted_refs(advertised: Mapping[bytes, Target], prefixes: Iterable[bytes]) -> dict[bytes, Target]:
-    """Those of the advertised refs that are archived: what the configuration wants, under names that git accepts.
+    """The advertised refs to archive: those that the configuration wants, with names that git accepts.
 
-    Peeled entries (``^{}``) are no refs.
+    Peeled entries (``^{}``) are not refs.
     """
     return {name: target for name, target in _asked_for(advertised, prefixes).items() if _is_kept(name)}
 
@@ -71,15 +71,15 @@ def wanted_refs(advertised: Mapping[bytes, Target], prefixes: Iterable[bytes]) -
 def shown_refs(
     advertised: Mapping[bytes, bytes | None], symrefs: Mapping[bytes, bytes], prefixes: Iterable[bytes]
 ) -> Shown:
-    """What of a server's refs is archived, symbolic refs included.
+    """The refs of a server to archive, including symbolic ones.
 
-    A symbolic ref whose target has a funny name is kept as a plain one. One without an object is nothing, but for a
-    HEAD that names a ref still to be born.
+    A symbolic ref whose target has a refused name is kept as a plain one. One without an object is dropped, except a
+    HEAD that names an unborn ref.
 
     Args:
         advertised: full ref name to 40-digit hexadecimal id, None for a ref whose target does not exist.
         symrefs: full names of symbolic refs to those of their targets.
-        prefixes: of names that the configuration wants.
+        prefixes: prefixes of names that the configuration wants.
     """
     asked = _asked_for(advertised, prefixes)
     funny = {name for name in asked if not _is_kept(name)}
@@ -97,7 +97,7 @@ def shown_refs(
 
 
 def tell_left_out(names: Iterable[bytes]) -> str:
-    """A sentence on names that were left out; "" if there are none. Few of them, escaped and cut."""
+    """A sentence about names that were left out, some of them quoted, escaped and cut; "" if there are none."""
     known = list(names)
     if not known:
         return ""
@@ -135,12 +135,12 @@ def plan_fetch(
     *,
     max_offers: int = MAX_OFFERS,
 ) -> FetchPlan:
-    """Decide what one origin must send tonight.
+    """Decide what one origin must send.
 
     Args:
         advertised: full ref name to 40-digit hexadecimal id, after ``wanted_refs``; may be empty.
-        archived: answers whether an object with all it leads to is archived, whichever origin brought it.
-        offers: ids to name as common ground, most useful first.
+        archived: whether an object and all it leads to is archived, whichever origin brought it.
+        offers: ids to offer as common ground, most useful first.
         max_offers: how many of them to send; git itself gives up after 256 without an answer.
 
     Returns:
@@ -157,7 +157,7 @@ def plan_fetch(
 
 
 def changed_refs(seen: Mapping[bytes, Ref], last: Mapping[bytes, Ref]) -> dict[bytes, Ref]:
-    """Refs to record: new and moved ones as they stand, vanished ones with neither target nor symref."""
+    """Refs to record: new and moved ones as they are now, vanished ones with neither target nor symref."""
     changed = {name: ref for name, ref in seen.items() if last.get(name) != ref}
     changed.update({name: Ref(None) for name in last if name not in seen})
     return changed

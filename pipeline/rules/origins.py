@@ -1,4 +1,4 @@
-"""Which origins are looked at, and what a visit does to an origin's standing. Touches no table."""
+"""Which origins are visited, and how a visit changes an origin's standing. Touches no table."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pipeline.model.origin import OriginState
 from pipeline.model.visit import GONE_AFTER, GONE_WAIT_DAYS, VisitStatus, next_due
 
 LOOKED_AT = (OriginState.ACTIVE, OriginState.GONE)
-"""States of origins that are due once their ``next_due`` has come, or if they have none."""
+"""States in which origins are due at their ``next_due``, or at once without one."""
 
 FARTHEST_DUE_DAYS = GONE_WAIT_DAYS + 1
-"""No visit puts the next one farther from a night than this: a visit may be dated tomorrow, and a wait is that long."""
+"""Longest time from a night to the next visit: a visit may be dated tomorrow, plus the longest wait."""
 
 FAILURES_THAT_MATTER = GONE_AFTER + 3
-"""More failures in a row than this change nothing any more, so the rule fits a table."""
+"""Number of consecutive failures beyond which nothing changes, so the rule fits a table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An origin after a visit. ``wait_days`` count from the night of the visit to the next one."""
+    """An origin after a visit. ``wait_days`` is the time from the visit's night to the next visit."""
 
     state: OriginState
     failures: int
@@ -30,16 +30,16 @@ class Standing:
 
 
 def standing_after(state: OriginState, failures: int, *, was_not_found: bool, status: VisitStatus) -> Standing:
-    """What a visit makes of an origin.
+    """The standing of an origin after a visit.
 
-    An origin is gone when the server said so on this visit and on the one before, and none of the last ``GONE_AFTER``
-    visits ended well. It is active again as soon as one does. Paused and opted-out origins stay what people made them.
+    An origin is gone if the server said so on this visit and the one before, and none of the last ``GONE_AFTER`` visits
+    succeeded. It is active again as soon as one does. Paused and opted-out origins keep their state.
 
     Args:
-        state: before the visit.
-        failures: visits in a row that did not end well, before this one.
-        was_not_found: the visit before this one ended with ``not_found``.
-        status: of this visit.
+        state: state before the visit.
+        failures: consecutive failures before this visit.
+        was_not_found: whether the visit before this one ended with ``not_found``.
+        status: status of this visit.
     """
     failures = 0 if status.ok else failures + 1
     if state in LOOKED_AT:
@@ -56,7 +56,7 @@ _ANY_NIGHT = date(2000, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One line of ``standing_after`` as a table; ``failures`` is cut off where it stops to matter."""
+    """One row of ``standing_after`` as a table; ``failures`` ends where it stops to matter."""
 
     state: str
     failures: int
@@ -68,7 +68,7 @@ class Rule:
 
 
 def rules() -> Iterator[Rule]:
-    """``standing_after`` for every case there is."""
+    """``standing_after`` for every case."""
     for state, failures, was_not_found, status in product(
         OriginState, range(FAILURES_THAT_MATTER + 1), (False, True), VisitStatus
     ):

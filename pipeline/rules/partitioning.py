@@ -1,4 +1,4 @@
-"""How the tables are cut into tasks, from what their metadata say, and what a job over them costs. Touches nothing.
+"""How to split tables into tasks, from their metadata, and what a job over them costs. Pure functions.
 
 Raw bytes decide how much work a task gets. ``contents`` compresses 10 to 60 times, so the usual 128 MB of file would be
 gigabytes of text.
@@ -12,40 +12,40 @@ from dataclasses import dataclass
 from pipeline.rules.cluster import MIB, Cluster, driver_heap_bytes, running_threads, shuffle_partitions, size
 
 TASK_RAW_BYTES = 384 * MIB
-"""What a task reads, between 256 and 512 MiB: landed row groups hold 256 MiB, compacted ones 192, and are not cut."""
+"""Raw bytes per task, between 256 and 512 MiB: landed row groups hold 256 MiB, compacted ones 192; none is split."""
 
 BULK = frozenset({"contents", "trees"})
-"""Tables whose rows carry an object's whole bytes."""
+"""Tables whose rows contain an object's bytes."""
 
 LEAST_BYTES, LEAST_BULK_BYTES, MOST_BYTES = 128 * MIB, MIB, 512 * MIB
-"""Bounds of a split, in bytes of file."""
+"""Bounds of a split, in file bytes."""
 
 OPEN_COST_DIVISOR = 128
-"""A file counts as at least this part of a split: some 20 ms to open it, of the 2 s that a task takes."""
+"""A file counts as at least this fraction of a split: opening it takes some 20 ms of a task's 2 s."""
 
 ADAPTED_BYTES = 16 * MIB
-"""Iceberg makes splits smaller, though not smaller than this, where there are fewer than threads."""
+"""Smallest split that Iceberg makes when there are fewer splits than threads."""
 
 TYPICAL_RATIO = {"contents": 20.0, "trees": 4.0}
-"""Raw to stored bytes where a table does not say; contents measured from 17 (requests) to 84 (redis)."""
+"""Raw to stored bytes of tables without a recorded ratio; measured for contents: 17 (requests) to 84 (redis)."""
 
 JVM_BYTES_S, PYTHON_BYTES_S = 1_200_000_000, 215_000_000
-"""Raw bytes of content that a core reads in a second, for Spark's own functions and through Arrow batches to Python:
+"""Raw bytes of content read per core and second, by Spark's own functions and through Arrow batches to Python:
 2.4 GB and 430 MB measured on two cores, 2026-11-24."""
 
 JVM_ROWS_S, PYTHON_ROWS_S = 1_500_000, 500_000
-"""Rows of a metadata table, all columns of ``blobs``, likewise; see docs/decisions/0010-partitioning.md."""
+"""Rows of a metadata table (all columns of ``blobs``) per core and second; see docs/decisions/0010-partitioning.md."""
 
 MOST_TASKS = 500_000
-"""Of one stage; beyond that a driver is known to struggle."""
+"""Tasks per stage, beyond which drivers are known to struggle."""
 
 DRIVER_BYTES_A_FILE = 1_000
-"""Heap that a planned file takes in the driver; 860 measured, with one task a file."""
+"""Driver heap per planned file; 860 measured, with one task per file."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableStats:
-    """What a table's metadata say of one night: data files, rows, their bytes as stored and without compression."""
+    """A table's metadata on one night: data files, rows, their bytes as stored and without compression."""
 
     name: str
     files: int
@@ -57,7 +57,7 @@ class TableStats:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How files are cut and packed into tasks, in bytes of file; a file weighs ``open_cost_bytes`` at least."""
+    """How files are split and packed into tasks, in file bytes; a file counts as at least ``open_cost_bytes``."""
 
     target_bytes: int
     open_cost_bytes: int
@@ -65,7 +65,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class TablePlan:
-    """What a scan of a whole table comes to. ``bucket_tasks``: in a join with another table, which goes by bucket."""
+    """The scan of a whole table. ``bucket_tasks``: tasks in a join with another table, by bucket."""
 
     table: str
     files: int
@@ -79,13 +79,13 @@ class TablePlan:
 
 @dataclass(frozen=True, slots=True)
 class Partitioning:
-    """What reading some tables once comes to.
+    """The cost of reading some tables once.
 
     Attributes:
         cpu_s: CPU seconds if Spark's own functions do the work.
         python_cpu_s: CPU seconds if all rows go through a Python function.
-        elapsed_s: the second over all threads, and no less than the largest task takes.
-        notes: sentences about what will not go well.
+        elapsed_s: ``python_cpu_s`` spread over all threads, but at least the time of the largest task.
+        notes: warnings, as sentences.
     """
 
     tables: tuple[TablePlan, ...]
@@ -100,10 +100,10 @@ def raw_ratio(known: float | None, kept_bytes: int, added_bytes: int, added_raw_
     """Raw to stored bytes of a table after a commit.
 
     Args:
-        known: the ratio before; None if it is not known, and then that of the added files stands for all.
-        kept_bytes: of files that stay, as stored.
-        added_bytes: of new files, as stored.
-        added_raw_bytes: of the same without compression.
+        known: the ratio before; None if unknown, in which case the added files decide.
+        kept_bytes: stored bytes of files that stay.
+        added_bytes: stored bytes of new files.
+        added_raw_bytes: uncompressed bytes of new files.
     """
     added = added_raw_bytes / added_bytes if added_bytes else 1.0
     if known is None:
@@ -112,14 +112,14 @@ def raw_ratio(known: float | None, kept_bytes: int, added_bytes: int, added_raw_
 
 
 def split_of(table: str, ratio: float) -> Split:
-    """How to cut a table with this ratio of raw to stored bytes."""
+    """How to split a table with this ratio of raw to stored bytes."""
     least = LEAST_BULK_BYTES if table in BULK else LEAST_BYTES
     target = min(max(int(TASK_RAW_BYTES / max(ratio, 0.01)), least), MOST_BYTES)
     return Split(target, target // OPEN_COST_DIVISOR)
 
 
 def partition(tables: Iterable[TableStats], cluster: Cluster) -> Partitioning:
-    """Cut tables into tasks, and say what reading each of them once costs."""
+    """Split tables into tasks, and estimate the cost of reading each of them once."""
     stats = list(tables)
     plans = tuple(_plan(table, cluster) for table in stats)
     threads = running_threads(cluster)
@@ -161,8 +161,7 @@ def _notes(plans: Iterable[TablePlan], cluster: Cluster) -> Iterable[str]:
         if plan.tasks > MOST_TASKS:
             slices = -(-plan.tasks // MOST_TASKS)
             yield (
-                f"{plan.table}: {plan.tasks:,} tasks are more than one driver schedules well; read it in {slices} "
-                "slices of buckets"
+                f"{plan.table}: {plan.tasks:,} tasks are too many for one driver; read it in {slices} slices of buckets"
             )
         planned = plan.files * DRIVER_BYTES_A_FILE
         if planned > heap // 2:

@@ -1,4 +1,4 @@
-"""Decide how the refs of a night are written into a repository. Touches no file and no table."""
+"""Decide how to write the refs of a night into a repository. Touches no file and no table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NEVER_SHOWN: Final = (b"refs/heads/master", b"refs/heads/main")
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What HEAD says: the full name of a ref, which may be unborn, or else the 40 hexadecimal digits of an object."""
+    """The content of HEAD: the full name of a ref, which may be unborn, or the 40 hexadecimal digits of an object."""
 
     ref: bytes | None = None
     oid: bytes | None = None
@@ -23,17 +23,16 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Refs as they are written.
+    """Refs as written.
 
     Attributes:
-        refs: full name to 40 hexadecimal digits, symbolic refs included; HEAD is none of them.
-        symrefs: those that are symbolic, to the ref they name, which is one of ``refs`` and not symbolic, or a HEAD
-            that is detached.
+        refs: full name to 40 hexadecimal digits, including symbolic refs but not HEAD.
+        symrefs: symbolic refs to the ref they name, which is a plain one of ``refs`` or a detached HEAD.
         head: HEAD.
         left_out: names that git refuses, which a night before this rule may have archived.
-        not_stored: names, HEAD's too, of refs on objects that the archive does not keep.
-        plain: names, HEAD's too, of symbolic refs that cannot be so here: what they name showed another object, or
-            is too long a path for git to follow.
+        not_stored: names, possibly HEAD, of refs to objects that the archive does not keep.
+        plain: names, possibly HEAD, of symbolic refs written as plain ones: the ref they name showed another object, or
+            its path is too long for git.
     """
 
     refs: dict[bytes, bytes]
@@ -45,15 +44,15 @@ class Layout:
 
 
 def lay_out(shown: Mapping[bytes, Ref], not_stored: Container[bytes] = frozenset()) -> Layout:
-    """Arrange that git shows of the repository what the server showed of the refs that are kept.
+    """Lay out the kept refs so that git shows them as the server did.
 
-    A ref outside those that are archived, which a symbolic one names, was there as well and showed the same object, so
-    it is written too. Where a server let a symbolic ref and its target show two objects, each keeps its own: an object
-    matters more than a link. Servers tell the last ref of a chain of links, so a link to a link is such a case too.
+    A ref that is not archived but named by a symbolic one existed too and showed the same object, so it is written as
+    well. If a server showed a symbolic ref and its target with two objects, each keeps its own: an object matters more
+    than a link. Servers name the last ref of a chain of links, so this includes a link to a link.
 
     Args:
-        shown: what is archived, by full name.
-        not_stored: 20-byte ids of objects that the archive knows and does not keep.
+        shown: archived refs, by full name.
+        not_stored: 20-byte ids of known objects that the archive does not keep.
     """
     left_out = {name for name in shown if name != HEAD and not is_ref_name(name)}
     left_out |= {ref.symref for ref in shown.values() if ref.symref is not None and not _is_link(ref.symref)}
@@ -82,7 +81,7 @@ def lay_out(shown: Mapping[bytes, Ref], not_stored: Container[bytes] = frozenset
 
 
 def _is_path(name: bytes) -> bool:
-    """Whether git finds a ref by this name: it looks for a file before it looks into packed refs."""
+    """Whether git finds a ref by this name: it looks for a file before it reads packed refs."""
     return len(name) <= _LONGEST_PATH and max(map(len, name.split(b"/"))) <= _LONGEST_PART
 
 
@@ -91,7 +90,7 @@ def _is_link(name: bytes) -> bool:
 
 
 def _head(shown: Ref | None, oid: bytes | None, symref: bytes | None, refs: Container[bytes]) -> Head:
-    """HEAD as it is written, from what was shown, its object unless that is lacking, and its link if that holds."""
+    """HEAD as written, from the shown HEAD, its object unless missing, and its link if valid."""
     if symref is not None:
         return Head(ref=symref)
     if oid is not None:
@@ -108,7 +107,7 @@ def _head(shown: Ref | None, oid: bytes | None, symref: bytes | None, refs: Cont
 
 
 def _unborn(refs: Container[bytes]) -> bytes:
-    """What HEAD names where no HEAD was shown: a branch that is not there, or HEAD would show one."""
+    """The branch that HEAD names if the server showed no HEAD; it must not exist, or HEAD would show a commit."""
     for name in _NEVER_SHOWN:
         if name not in refs:
             return name

@@ -1,4 +1,4 @@
-"""How long nights, snapshots and unfinished work are kept. Pure decisions; times are seconds since 1970 UTC."""
+"""How long to keep nights, snapshots and unfinished work. Pure functions; times are seconds since 1970 UTC."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import date
 
 PLAN_MARGIN_S = 3600.0
-"""Clocks of storage and of this machine may differ by so much."""
+"""Allowed difference between the clocks of storage and this machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A snapshot of a table as far as its age goes; ``parent`` is None for the first."""
+    """A snapshot of a table, for its age; ``parent`` is None for the first."""
 
     id: int
     parent: int | None
@@ -20,14 +20,14 @@ class History:
 
 
 def nights_to_drop(nights: Iterable[date], *, dailies: int, monthlies: int) -> list[date]:
-    """The nights that the retention lets go, oldest first.
+    """The nights to retire, oldest first.
 
-    Kept are the newest ``dailies`` nights and, of the older ones, the first of each month for the newest ``monthlies``
-    months that have any. Months are those of the calendar, and a month without a night does not count. A night that
-    was let go is never missed later: applied every night or once a year, the same nights remain.
+    The newest ``dailies`` nights are kept and, of the older ones, the first of each month for the newest ``monthlies``
+    months that have any. Months are calendar months; those without a night do not count. Retired nights are never
+    missed later: applied every night or once a year, the same nights remain.
 
     Args:
-        nights: all that exist, in any order.
+        nights: all existing nights, in any order.
         dailies: at least 1, so that the newest night always stays.
         monthlies: 0 for none.
     """
@@ -39,20 +39,20 @@ def nights_to_drop(nights: Iterable[date], *, dailies: int, monthlies: int) -> l
 
 
 def oldest_daily(nights: Iterable[date], dailies: int) -> date | None:
-    """The oldest of the newest ``dailies`` nights; None when there are none."""
+    """The oldest of the newest ``dailies`` nights; None without nights."""
     return min(sorted(set(nights))[-max(dailies, 1) :], default=None)
 
 
 def tags_to_drop(tagged: Collection[date], nights: Collection[date], dropped: Collection[date]) -> list[date]:
-    """The nights whose tags go from one table, oldest first.
+    """The nights whose tags to delete from one table, oldest first.
 
-    Besides the dropped nights these are what a killed run left: tags of nights that ``origins`` no longer has. A tag
-    that is newer than every night of ``origins`` belongs to a night that is being sealed, and stays.
+    Besides the dropped nights, these are leftovers of a killed run: tags of nights that ``origins`` no longer has. A
+    tag that is newer than every night of ``origins`` belongs to a night that is being sealed, and stays.
 
     Args:
-        tagged: nights that the table has tags of.
-        nights: nights that exist, which is to say the tags of ``origins``.
-        dropped: those of them that go.
+        tagged: nights of the table's tags.
+        nights: existing nights: the tags of ``origins``.
+        dropped: those of them to drop.
     """
     newest = max(nights, default=date.min)
     kept = set(nights) - set(dropped)
@@ -60,15 +60,15 @@ def tags_to_drop(tagged: Collection[date], nights: Collection[date], dropped: Co
 
 
 def keep_since(now: float, age_s: float, unfinished_plans: Iterable[float]) -> float:
-    """What was current at this time or later stays.
+    """The time from which on current snapshots and files are kept.
 
     The plan of an unfinished load names data files that were live when it was written and that its fetch tasks open,
-    so nothing that was live then may go, however old the plan is. For the same reason the snapshots by which a rerun of
-    Publish knows what it has registered stay until the load is published.
+    so nothing that was live then may be deleted, however old the plan is. This also keeps the snapshots from which a
+    rerun of Publish knows what it has registered, until the load is published.
 
     Args:
         age_s: how long a snapshot stays after it was replaced.
-        unfinished_plans: when the plans of loads that are not published were written.
+        unfinished_plans: when the plans of unpublished loads were written.
     """
     return min([now - age_s, *(planned - PLAN_MARGIN_S for planned in unfinished_plans)])
 
@@ -76,11 +76,11 @@ def keep_since(now: float, age_s: float, unfinished_plans: Iterable[float]) -> f
 def snapshots_to_expire(history: Collection[History], named: Collection[int], since: float) -> list[int]:
     """The snapshots that were replaced before ``since`` and that no branch or tag names, oldest first.
 
-    What counts is when a snapshot stopped being current, not when it was made: a table that rests for a year has an old
+    Age counts from when a snapshot was replaced, not from when it was made: a table unchanged for a year has an old
     snapshot that everybody reads.
 
     Args:
-        named: snapshots that branches or tags name, the current one among them.
+        named: snapshots that branches or tags name, including the current one.
     """
     replaced_at: dict[int, float] = {}
     for snapshot in history:
@@ -94,10 +94,10 @@ def snapshots_to_expire(history: Collection[History], named: Collection[int], si
 def files_to_delete(
     expired: Collection[int], manifests: Mapping[int, Collection[str]]
 ) -> tuple[frozenset[str], frozenset[str]]:
-    """Split the manifests of a table by whether a snapshot that stays has them.
+    """Split the manifests of a table by whether a remaining snapshot has them.
 
     Args:
-        expired: snapshots that go.
+        expired: snapshots to expire.
         manifests: paths of the manifests of every snapshot.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Cutting work into slices of buckets. Touches no table."""
+"""Split work into slices of buckets. Touches no table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 def bucket_slices(rows: Mapping[int, int], most_rows: int) -> list[list[int]]:
-    """Put buckets together while their rows stay within a limit; a bucket above it makes a slice of its own.
+    """Group buckets while their rows stay within a limit; a bucket above it gets its own slice.
 
     Args:
         rows: number of rows by bucket; buckets without rows are left out.

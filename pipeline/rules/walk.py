@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pipeline.model.tree import entries_before_damage, kind_of
 
 MOST_PATHS = 5_000_000
-"""A dozen small trees that contain each other name more paths than fit on any disk; real ones stay below this."""
+"""Limit of paths: a dozen nested small trees can name more than fit on any disk; real ones stay below this."""
 
 MOST_PATH_BYTES = 256 << 20
-"""Of all paths of one tree together. Half a million paths of a browser have 30 MB, a dozen nested trees more than fit
-into any memory."""
+"""Limit of all paths of one tree together. A browser's half a million paths have 30 MB; a dozen nested trees exceed any
+memory."""
 
 LONGEST_PATH_BYTES = 16 << 10
 
@@ -21,12 +21,12 @@ UNCOUNTABLE = 1 << 62
 
 MISSING = "missing"
 KINDS = {"blob": "file", "symlink": "symlink", "gitlink": "submodule"}
-"""From git's kinds of entries to those of ``files``."""
+"""Git's kinds of entries to those of ``files``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A path and what is there; ``kind`` is that of ``files``, or ``MISSING`` for a tree that was not at hand."""
+    """A path and its entry; ``kind`` is that of ``files``, or ``MISSING`` for an unavailable tree."""
 
     path: bytes
     mode: int
@@ -41,14 +41,14 @@ class Entry:
 
 @dataclass(slots=True)
 class Budget:
-    """What may still be met: paths, directories counted too, and bytes of them. ``spent`` once it did not suffice."""
+    """Remaining paths, including directories, and their bytes. ``spent`` once they did not suffice."""
 
     paths: int = MOST_PATHS
     size_bytes: int = MOST_PATH_BYTES
     spent: bool = False
 
     def take(self, path: bytes) -> bool:
-        """Take a path from what is left; False if too little is."""
+        """Subtract a path; False if too little is left."""
         if self.paths < 1 or self.size_bytes < len(path):
             self.spent = True
             return False
@@ -58,15 +58,15 @@ class Budget:
 
 
 def walk(root: bytes, trees: Mapping[bytes, bytes], budget: Budget) -> Iterator[Entry]:
-    """Every path below a root tree that is no directory, in no particular order.
+    """Every path below a root tree that is not a directory, in no particular order.
 
-    Entries come as written, names twice or with odd modes included. A malformed tree gives the entries before the
-    damage. The walk ends when the budget is spent, and does not follow paths longer than ``LONGEST_PATH_BYTES``.
+    Entries are yielded as written, including duplicate names and odd modes. A malformed tree yields the entries before
+    the damage. The walk ends when the budget is spent, and skips paths longer than ``LONGEST_PATH_BYTES``.
 
     Args:
         root: id of the root tree.
         trees: bodies of trees by id.
-        budget: for this walk; what was met is taken from it.
+        budget: for this walk, which reduces it.
     """
     stack = [(b"", root)]
     while stack:
@@ -89,16 +89,16 @@ def walk(root: bytes, trees: Mapping[bytes, bytes], budget: Budget) -> Iterator[
 
 
 def subtrees(body: bytes) -> set[bytes]:
-    """Ids of the trees that a tree contains directly."""
+    """Ids of a tree's direct subtrees."""
     return {child for mode, _, child in entries_before_damage(body) if kind_of(mode) == "tree"}
 
 
 def count_paths(root: bytes, trees: Mapping[bytes, bytes]) -> tuple[int, int]:
-    """How many paths a walk of a tree would meet, directories included, and the bytes of all of them together.
+    """The number of paths in a walk of a tree, including directories, and their total bytes.
 
-    Exact up to ``UNCOUNTABLE``, without a walk: every tree is looked into once, however often it is contained, so that
-    the cost is that of the trees and not of their paths. Trees that are not at hand count as empty. A tree that
-    contains itself, for which there would have to be a SHA-1 of its own, is uncountable.
+    Exact up to ``UNCOUNTABLE``, without a walk: every tree is read once, however often it occurs, so the cost depends
+    on the trees, not on their paths. Unavailable trees count as empty. A tree that contains itself, which would need a
+    SHA-1 collision, is uncountable.
 
     Args:
         root: id of the root tree.

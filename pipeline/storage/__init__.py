@@ -1,7 +1,7 @@
-"""Where the archive's files are: local folders or HDFS, behind one small interface.
+"""The archive's files, in local folders or on HDFS, behind one small interface.
 
-Only this package imports HdfsCLI. ``open_storage`` turns a location into a ``Storage``; ``Lease`` makes one run at a
-time the writer of an archive.
+Only this package imports HdfsCLI. ``open_storage`` turns a location into a ``Storage``; ``Lease`` allows one run at a
+time to write an archive.
 """
 
 from pipeline.storage.errors import (

@@ -1,4 +1,4 @@
-"""Small JSON files of the archive: what cannot be parsed is damage that names its file, whoever reads it."""
+"""Small JSON files of the archive: one that cannot be parsed is damage, reported with its path."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ T = TypeVar("T")
 
 
 def read_document(storage: Storage, path: str, parse: Callable[[bytes], T]) -> T:
-    """What a file says.
+    """A file, parsed.
 
     Args:
-        parse: from its bytes; raises ValueError, KeyError, TypeError or AttributeError for what it cannot be.
+        parse: parses its bytes; raises ValueError, KeyError, TypeError or AttributeError for invalid ones.
 
     Raises:
         FileMissing: there is no such file.
-        StoredFileDamaged: it says nothing that can be understood.
+        StoredFileDamaged: it cannot be parsed.
     """
     data = storage.read(path)
     try:
         return parse(data)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoredFileDamaged(path, f"it does not say what it must: {str(error)[:200]}") from error
+        raise StoredFileDamaged(path, f"its content is invalid: {str(error)[:200]}") from error

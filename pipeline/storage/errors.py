@@ -1,4 +1,4 @@
-"""What can go wrong with stored files; each error carries the path it is about."""
+"""What can go wrong with stored files; each error carries its path."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pipeline.redact import one_line
 
 
 class StorageError(PipelineError):
-    """The storage refused or cannot do what was asked; asking again changes nothing."""
+    """The storage refused or cannot execute a call; a retry does not help."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(path, problem)
@@ -18,12 +18,12 @@ class StorageError(PipelineError):
 
 
 class StorageUnavailable(StorageError):
-    """No answer in time, or the servers say "later". For a write, whether it happened is unknown."""
+    """No answer in time, or the servers say "later". Whether a write happened is unknown."""
 
     retryable = True
 
     def __str__(self) -> str:
-        return f"{super().__str__()}. Try again later; see that NameNode and DataNodes run if it goes on"
+        return f"{super().__str__()}. Try again later; if it persists, check that NameNode and DataNodes run"
 
 
 class FileMissing(StorageError):
@@ -34,22 +34,22 @@ class FileMissing(StorageError):
         self.args = (path,)
 
     def __str__(self) -> str:
-        return f"{self.path}: no such file. If it should be there, run the step that writes it again"
+        return f"{self.path}: no such file. If it should exist, run the step that writes it again"
 
 
 class AlreadyThere(StorageError):
-    """A file or folder has this name; nothing was written over it."""
+    """A file or folder has this name; it was not overwritten."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path, "there is a file or folder of this name")
         self.args = (path,)
 
     def __str__(self) -> str:
-        return f"{self.path}: already there, left as it is. Use another name, or delete it first if it is rubbish"
+        return f"{self.path}: already exists and is unchanged. Use another name, or delete it first if it is rubbish"
 
 
 class UploadMismatch(StorageError):
-    """What was read back is not what was sent; nothing appeared under the final name."""
+    """A file read back differs from what was sent; nothing appeared under the final name."""
 
     retryable = True
 
@@ -59,7 +59,7 @@ class UploadMismatch(StorageError):
         self.sent, self.stored = sent, stored
 
     def __str__(self) -> str:
-        return f"{super().__str__()}. Upload it again; if that repeats, suspect the network or a disk"
+        return f"{super().__str__()}. Upload it again; if it recurs, suspect the network or a disk"
 
 
 class LeaseLost(StorageError):
@@ -68,13 +68,13 @@ class LeaseLost(StorageError):
     exit_code = ExitCode.ARCHIVE_HELD
 
     def __str__(self) -> str:
-        return f"{super().__str__()}. Nothing more may be written by this run; start it again"
+        return f"{super().__str__()}. This run may not write any more; start it again"
 
 
 class StoredFileDamaged(CheckFailed):
-    """A file of the archive cannot be decoded, or is gone. ``path`` is its URI or path, "" where nobody names it.
+    """A file of the archive cannot be decoded, or is gone. ``path`` is its URI or path, "" if unknown.
 
-    A library's words about damaged bytes may hold those bytes: ``problem`` is made fit to be shown.
+    A library's message about damaged bytes may contain them: ``problem`` is made safe to show.
     """
 
     def __init__(self, path: str, problem: str) -> None:
@@ -83,4 +83,4 @@ class StoredFileDamaged(CheckFailed):
 
     def __str__(self) -> str:
         name = self.path or "a stored file, named in the log,"
-        return f"{name} cannot be read: {self.problem}. Bring it back with `pipeline fsck --repair`"
+        return f"{name} cannot be read: {self.problem}. Restore it with `pipeline fsck --repair`"

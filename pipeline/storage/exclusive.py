@@ -1,4 +1,4 @@
-"""Renaming that never replaces, in one step where the kernel can do it."""
+"""Renaming that never replaces, atomically if the kernel supports it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ NOT_KNOWN_HERE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 
 
 def rename_exclusively(source: Path, target: Path) -> None:
-    """Move a file or folder to a name that nothing has.
+    """Move a file or folder to an unused name.
 
-    Where kernel or file system cannot do it in one step, the target is looked for first; a target that another process
-    makes in that instant is then replaced, if it is a file or an empty folder.
+    If the kernel or file system cannot do it atomically, the target is checked first; a file or empty folder that
+    another process creates there in that instant is then replaced.
 
     Raises:
         FileExistsError: something has the target's name.
@@ -41,7 +41,7 @@ def rename_exclusively(source: Path, target: Path) -> None:
 
 @functools.cache
 def _kernel_call() -> Callable[[bytes, bytes], int] | None:
-    """The system's own exclusive rename, returning 0 or an error number; None where there is none."""
+    """The system's exclusive rename, returning 0 or an error number; None without one."""
     library = ctypes.CDLL(None, use_errno=True)
     name = "renamex_np" if sys.platform == "darwin" else "renameat2"
     function = getattr(library, name, None)

@@ -1,4 +1,4 @@
-"""From a location as people write it to the storage behind it."""
+"""From a location, as people write it, to its storage."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pipeline.storage.settings import HdfsSettings
 
 
 def open_storage(location: str, settings: HdfsSettings | None = None) -> Storage:
-    """The storage at a location; nothing is contacted or created yet.
+    """The storage at a location; this neither connects nor creates anything.
 
     Args:
         location: a plain path, ``file:///path`` or ``hdfs://host:port/path``; not percent-encoded.
-        settings: the WebHDFS side of an ``hdfs://`` location; not used for local ones.
+        settings: the WebHDFS side of an ``hdfs://`` location; unused for local ones.
 
     Raises:
         UsageError: another scheme, an incomplete location, or ``hdfs://`` without settings.
@@ -35,6 +35,6 @@ def open_storage(location: str, settings: HdfsSettings | None = None) -> Storage
         return LocalStorage(Path(path))
     if scheme[1] == "hdfs":
         if settings is None:
-            raise UsageError(f"{without_secrets(location)}: say which WebHDFS addresses serve it (settings 'hdfs')")
+            raise UsageError(f"{without_secrets(location)}: set its WebHDFS addresses (settings 'hdfs')")
         return HdfsStorage(location, settings)
     raise UsageError(f"{scheme[1]}:{HIDDEN}: only plain paths, file:// and hdfs:// are known")

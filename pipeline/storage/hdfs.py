@@ -33,10 +33,10 @@ T = TypeVar("T")
 
 
 class HdfsStorage(Storage):
-    """Storage below a folder of HDFS, which need not exist yet. Connects at the first call.
+    """Storage below a folder of HDFS, which need not exist yet. Connects on the first call.
 
-    Calls that may safely be repeated are, within the settings' limits; ``rename`` and the data of ``upload`` are sent
-    once. Authentication by Kerberos and by token is HdfsCLI's and untested here: no such cluster was at hand.
+    Safe calls are retried within the settings' limits; ``rename`` and the data of ``upload`` are sent once. HdfsCLI's
+    authentication by Kerberos and by token is untested here: no such cluster was available.
 
     Args:
         location: ``hdfs://host:port/folder`` or ``hdfs://nameservice/folder``, as Spark opens it.
@@ -45,7 +45,7 @@ class HdfsStorage(Storage):
 
     def __init__(self, location: str, settings: HdfsSettings) -> None:
         if not location.isprintable() or not _LOCATION.match(location):
-            raise UsageError("the archive's location: write hdfs://host:port/folder, and no user name or password")
+            raise UsageError("the archive's location: write hdfs://host:port/folder, without user name or password")
         parts = urlsplit(location)
         folder = parts.path.strip("/")
         check_path(folder, root_allowed=True)
@@ -106,7 +106,7 @@ class HdfsStorage(Storage):
                         into[filled : filled + len(chunk)] = chunk
                         filled += len(chunk)
                 if filled < length:
-                    raise StorageUnavailable(path, f"{filled} instead of {length} bytes came from offset {offset}")
+                    raise StorageUnavailable(path, f"got {filled} instead of {length} bytes from offset {offset}")
 
             self._ask(path, once, DATA_LATER)
 
@@ -122,7 +122,7 @@ class HdfsStorage(Storage):
         """See ``Storage.create``.
 
         The NameNode's rename without overwriting is the lock. (Its exclusive CREATE would be one too, but shows readers
-        a file that is still empty, and leaves a torn one when the writer dies.)
+        an empty file at first, and leaves a torn one if the writer dies.)
         """
         self._land(self._stage(path, data), path, "NONE")
 
@@ -171,7 +171,7 @@ class HdfsStorage(Storage):
         except (FileMissing, StorageUnavailable):
             raise
         except StorageError as error:
-            if self.stat(dst) is not None:  # a file in a folder's way, or the reverse, has no exception of its own
+            if self.stat(dst) is not None:  # a file in a folder's place, or the reverse, has no exception of its own
                 raise AlreadyThere(dst) from error
             raise
 
@@ -204,7 +204,7 @@ class HdfsStorage(Storage):
         try:
             self._ask(path, lambda: self._client._mkdirs(full))
         except AlreadyThere as error:
-            raise StorageError(path, "is a file; a folder is needed here") from error
+            raise StorageError(path, "is a file, not a folder") from error
 
     def _write(self, path: str, temporary: str, data: bytes | Iterator[bytes]) -> None:
         with translated(path, self._settings, DATA_LATER):
@@ -217,7 +217,7 @@ class HdfsStorage(Storage):
             )
 
     def _stage(self, path: str, data: bytes) -> str:
-        """Write a temporary file beside the path, under a new name at each attempt."""
+        """Write a temporary file next to the path, with a new name for each attempt."""
         self._full(path)
 
         def once() -> str:
@@ -248,8 +248,8 @@ class HdfsStorage(Storage):
     def _land(self, temporary: str, path: str, option: str) -> None:
         """Give a staged file its name.
 
-        It may be tried again: the temporary name is this call's alone, so when it is gone and the path is there, an
-        earlier attempt did it and only its answer was lost.
+        This may be retried: the temporary name is unique to this call, so if it is gone and the path exists, an earlier
+        attempt succeeded and only its answer was lost.
         """
         source, target = self._full(temporary), self._full(path)
         try:
@@ -258,7 +258,7 @@ class HdfsStorage(Storage):
             if self.stat(path) is None:
                 raise
         except StorageUnavailable:
-            raise  # it may have happened or not: the staged file is left for the sweeper
+            raise  # it may have happened: leave the staged file to the sweeper
         except StorageError as error:
             self._discard(temporary)
             existing = self.stat(path)
@@ -267,10 +267,9 @@ class HdfsStorage(Storage):
             raise
 
     def _discard(self, temporary: str) -> None:
-        """Delete a staged file, best effort; what cannot be deleted is left for the sweeper.
+        """Delete a staged file if possible; otherwise leave it to the sweeper.
 
-        A DataNode may create the file of a broken upload only after the break, so a file that is not there yet is
-        looked for again.
+        A DataNode may create the file of a broken upload only after the break, so a missing file is looked for again.
         """
         try:
             for pause_s in DISCARD_PAUSES_S:

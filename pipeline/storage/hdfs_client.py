@@ -24,7 +24,7 @@ CONNECTIONS = 32
 
 
 def make_client(settings: HdfsSettings) -> Any:  # noqa: ANN401  # HdfsCLI has no types
-    """An HdfsCLI client that takes absolute paths as they are and ignores proxies in the environment."""
+    """An HdfsCLI client that takes absolute paths literally and ignores proxies in the environment."""
     session = requests.Session()
     session.trust_env = False
     session.verify = str(settings.ca_file) if settings.ca_file else True
@@ -46,10 +46,10 @@ def make_client(settings: HdfsSettings) -> Any:  # noqa: ANN401  # HdfsCLI has n
 
 
 def repeated(settings: HdfsSettings, call: Callable[[], T]) -> T:
-    """Do a call that may safely be done twice, until it answers or the settings' limits are reached.
+    """Retry a safely repeatable call until it succeeds or reaches the settings' limits.
 
     Raises:
-        StorageUnavailable: the last attempt's.
+        StorageUnavailable: that of the last attempt.
     """
     retrying = Retrying(
         retry=retry_if_exception_type(StorageUnavailable),
@@ -62,7 +62,7 @@ def repeated(settings: HdfsSettings, call: Callable[[], T]) -> T:
 
 
 def _refuse_gateway_errors(response: requests.Response, **_: object) -> None:
-    """Treat "no server behind this one" as no connection, so that HdfsCLI goes on to its next address."""
+    """Treat "no server behind this one" as no connection, so that HdfsCLI tries its next address."""
     if response.status_code in {502, 503, 504}:
         response.close()
         raise requests.ConnectionError(f"HTTP status {response.status_code}", response=response)

@@ -1,4 +1,4 @@
-"""What HdfsCLI and the HTTP client below it raise, as errors of our own family that say it in plain words."""
+"""Errors of HdfsCLI and its HTTP client, as our own errors in plain words."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ TAKEN = {"AlreadyBeingCreatedException", "FileAlreadyExistsException"}
 
 @contextmanager
 def translated(path: str, settings: HdfsSettings, later: Set[str] = LATER) -> Iterator[None]:
-    """Turn what HdfsCLI and requests raise into this package's errors about a path.
+    """Turn errors of HdfsCLI and requests into this package's errors about a path.
 
     Args:
-        path: what the call is about.
-        settings: whom it was sent to, and within which time limits.
+        path: the call's path.
+        settings: the servers and time limits of the call.
         later: names of server exceptions that mean "try again".
     """
     try:
@@ -51,13 +51,13 @@ def translated(path: str, settings: HdfsSettings, later: Set[str] = LATER) -> It
     except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
         raise StorageError(path, f"no connection: {one_line(str(error))}") from error
     except (requests.JSONDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise StorageError(path, f"the answer is not WebHDFS's ({one_line(repr(error))}); check the address") from error
+        raise StorageError(path, f"not a WebHDFS answer ({one_line(repr(error))}); check the address") from error
     except (requests.RequestException, urllib3.exceptions.HTTPError, TimeoutError) as error:
         raise StorageUnavailable(path, f"{_who(error, settings)} ({_why(error, settings)})") from error
 
 
 def _raise_refusal(path: str, error: HdfsError, later: Set[str]) -> NoReturn:
-    """Raise what a server's refusal means, by the name of its exception, never by its words."""
+    """Raise the error for a server's refusal, by the name of its exception, never by its text."""
     name = error.exception
     if name == "FileNotFoundException":
         raise FileMissing(path) from error
@@ -70,7 +70,7 @@ def _raise_refusal(path: str, error: HdfsError, later: Set[str]) -> NoReturn:
 
 
 def _who(error: Exception, settings: HdfsSettings) -> str:
-    """Who did not answer. Of several NameNodes all were asked, of which the error has the last one."""
+    """Who did not answer. All NameNodes were asked; the error has only the last one."""
     request = getattr(error, "request", None)
     if request is None or not request.url:
         return "the connection to HDFS broke"
@@ -90,7 +90,7 @@ def _why(error: Exception, settings: HdfsSettings) -> str:
         return f"no connection within {settings.connect_timeout_s:g} s"
     causes = list(_causes(error))
     if any(isinstance(cause, urllib3.exceptions.NameResolutionError) for cause in causes):
-        return "there is no host of this name"
+        return "no host has this name"
     codes = [cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno]
     if codes:
         return os.strerror(codes[-1])

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 class HdfsFile(io.RawIOBase):
-    """Wrap it in ``io.BufferedReader``, whose buffer is the read-ahead: larger reads go through in one request.
+    """A raw stream; wrap it in ``io.BufferedReader``, whose buffer is the read-ahead: larger reads are one request.
 
     Args:
-        path: named in errors and by ``name``.
+        path: used in errors and as ``name``.
         size_bytes: the file's length when it was opened.
-        fetch: fills a buffer with ``length`` bytes from ``offset``, completely, or raises.
+        fetch: fills a buffer completely with ``length`` bytes from ``offset``, or raises.
     """
 
     def __init__(self, path: str, size_bytes: int, fetch: Callable[[int, int, memoryview], None]) -> None:
@@ -38,7 +38,7 @@ class HdfsFile(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move the position, also past the end, where reads return nothing.
+        """Move the position, even past the end, where reads return nothing.
 
         Raises:
             ValueError: the position would be negative, or ``whence`` is unknown.
@@ -50,7 +50,7 @@ class HdfsFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Fill the buffer, or as much of it as the file has left."""
+        """Fill the buffer with as much as the file has left."""
         view = memoryview(buffer).cast("B")
         length = min(len(view), max(self._size - self._position, 0))
         if length:

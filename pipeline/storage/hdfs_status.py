@@ -1,4 +1,4 @@
-"""How HDFS is, as its NameNode tells by JMX, which answers at the same address as WebHDFS."""
+"""The state of HDFS, as its NameNode reports it through JMX, at the same address as WebHDFS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUERIES = {
 
 @dataclass(frozen=True, slots=True)
 class HdfsStatus:
-    """Of the first NameNode that answers. ``safe_mode``: why it takes no writes, "" if it does."""
+    """The state reported by the first NameNode that answers. ``safe_mode``: why it accepts no writes, "" if it does."""
 
     namenode: str
     safe_mode: str
@@ -30,7 +30,7 @@ class HdfsStatus:
 
 
 def hdfs_status(settings: HdfsSettings) -> HdfsStatus | None:
-    """Ask the NameNodes in their order. None where an address is no NameNode, but HttpFS, which does not tell.
+    """Ask the NameNodes in order. None if the address is HttpFS, which does not report it.
 
     Raises:
         StorageUnavailable, StorageError: none answers.

@@ -1,15 +1,14 @@
 """One writer at a time: a lease on the archive that survives crashes, pauses and lost answers.
 
-``lease.json`` names the holder and never changes; beside it, ``lease.d`` has two kinds of files named by the holder's
+``lease.json`` names the holder and never changes; next to it, ``lease.d`` has two kinds of files named by the holder's
 random token. ``TOKEN.beat.json`` says until when the lease was renewed, and only its holder writes it, so a process
-that was paused and wakes cannot overwrite anybody else's lease. ``TOKEN.over.json`` is where ``lease.json`` is moved
-when the lease ends, by release or by takeover. Storage never renames onto an existing file, so each lease ends exactly
-once: of several contenders one moves it, and one that is late cannot move the new holder's lease instead, nor can a
-late release.
+that wakes from a pause cannot overwrite another lease. ``lease.json`` is moved to ``TOKEN.over.json`` when the lease
+ends, by release or by takeover. Storage never renames onto an existing file, so each lease ends exactly once: one of
+several contenders moves it, and neither a late contender nor a late release can move the new holder's lease.
 
-What remains: a holder that is paused between ``check`` and its commit, for longer than its lease still runs, commits
-beside the new holder. Clocks of different hosts may differ by ``grace_s``; a larger difference has the same effect.
-On one machine nobody waits for a dead holder: its lease may be taken as soon as its process is gone.
+One gap remains: a holder that is paused between ``check`` and its commit, past the end of its lease, commits alongside the
+new holder. Clocks of different hosts may differ by ``grace_s``; a larger difference has the same effect. On one machine
+nobody waits for a dead holder: its lease may be taken as soon as its process is gone.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ KEEP_ENDED_S = 7 * 86_400.0
 
 
 class Lease:
-    """A held lease; made by ``acquire``. As a context manager it is released at the end.
+    """A held lease; made by ``acquire``. As a context manager, it is released at the end.
 
-    ``check`` belongs directly before each commit. All times are seconds since 1970 UTC of the given clock.
+    Call ``check`` directly before each commit. All times are seconds since 1970 UTC of the given clock.
     """
 
     def __init__(self, storage: Storage, path: str, record: LeaseRecord, clock: Callable[[], float]) -> None:
@@ -63,20 +62,20 @@ class Lease:
         clock: Callable[[], float] = time.time,
         heartbeat: bool = True,
     ) -> Self:
-        """Take the lease, if need be over from a run that stopped renewing it.
+        """Take the lease, if necessary over from a run that stopped renewing it.
 
         Args:
-            storage: the archive's.
-            owner: named in the file and in what others are told.
-            ttl_s: how long the lease runs after each renewal; a thread renews it every third of that.
-            grace_s: how long after its end others leave a lease alone, for clocks that differ.
-            path: of the lease file; must end in ``.json``.
-            clock: the time; only tests give another.
+            storage: the archive's storage.
+            owner: named in the file and in messages to others.
+            ttl_s: how long the lease lasts after each renewal; a thread renews it every third of that.
+            grace_s: how long others leave an ended lease alone, as clocks differ.
+            path: path of the lease file; must end in ``.json``.
+            clock: the time; only tests pass another.
             heartbeat: False to renew by calling ``renew``.
 
         Raises:
             ArchiveHeld: another run holds it.
-            StorageError: the lease file is not one of ours; look at it and delete it by hand.
+            StorageError: the lease file is not one of ours; inspect it and delete it manually.
             StorageUnavailable: whether the lease was taken is unknown; it then runs out by itself.
         """
         if ttl_s <= 0 or grace_s < 0 or not path.endswith(".json"):
@@ -102,25 +101,25 @@ class Lease:
 
     @property
     def expires_at(self) -> float:
-        """When the lease runs out unless it is renewed."""
+        """When the lease runs out unless renewed."""
         return self._expires_at
 
     @property
     def ticket(self) -> LeaseTicket:
-        """For workers of this run, which renew nothing and may be other processes."""
+        """A ticket for workers of this run, which do not renew the lease and may be other processes."""
         return LeaseTicket(self._storage, self._path, _beat(self._path, self._record.token), self._record.token)
 
     @property
     def lost(self) -> bool:
-        """Whether it is known to be lost; ``check`` finds out."""
+        """Whether the lease is known to be lost; ``check`` finds out."""
         return self._lost is not None
 
     def check(self) -> None:
-        """Make sure, by reading the file again, that the lease is ours and runs.
+        """Make sure, by reading the file again, that the lease is ours and has not run out.
 
         Raises:
-            LeaseLost: it does not; this run must write nothing more.
-            StorageUnavailable: it cannot be read, so nobody knows; write nothing either.
+            LeaseLost: it is lost; this run must write nothing more.
+            StorageUnavailable: the file is unreadable, so this is unknown; write nothing either.
         """
         if self._lost is not None:
             raise LeaseLost(self._path, self._lost)
@@ -133,11 +132,11 @@ class Lease:
             self._lose("it ran out before it could be renewed")
 
     def renew(self) -> None:
-        """Make the lease run for its full time from now. A lease that has run out is never renewed.
+        """Extend the lease to its full time from now. A lease that has run out is never renewed.
 
         Raises:
-            LeaseLost: as from ``check``, or the answer came only after the lease had run out.
-            StorageUnavailable: not renewed; try again while it still runs.
+            LeaseLost: as in ``check``, or the answer came only after the lease had run out.
+            StorageUnavailable: not renewed; try again before it runs out.
         """
         with self._renewing:
             self.check()
@@ -148,10 +147,10 @@ class Lease:
             self._expires_at = renewed.expires_at
 
     def release(self) -> None:
-        """Stop renewing and give the lease up, if it is still ours; doing it twice does no harm.
+        """Stop renewing and give up the lease, if it is still ours; a second call does no harm.
 
         Raises:
-            StorageUnavailable: it could not be given up and will run out by itself.
+            StorageUnavailable: it was not given up and will run out by itself.
         """
         self._stop.set()
         if self._heartbeat is not None and self._heartbeat is not threading.current_thread():
@@ -197,10 +196,10 @@ class Lease:
 
 
 def _end_expired(storage: Storage, path: str, holder: LeaseRecord, grace_s: float, clock: Callable[[], float]) -> None:
-    """Move away a lease that has expired or whose process is gone; return quietly when somebody else was quicker.
+    """Move away a lease that has expired or whose process is gone; return silently if somebody else was faster.
 
     Raises:
-        ArchiveHeld: neither.
+        ArchiveHeld: it has not expired, and its process may run.
     """
     beat = read_record(storage, _beat(path, holder.token)) or holder
     left_s = beat.expires_at + grace_s - clock()
@@ -215,13 +214,11 @@ def _end_expired(storage: Storage, path: str, holder: LeaseRecord, grace_s: floa
     logger.warning("took over %s from %s, %s", path, holder.owner, why)
     moved = read_record(storage, _over(path, holder.token))
     if moved is None or moved.token != holder.token:
-        raise StorageError(
-            _over(path, holder.token), "is not the lease that was to be ended; somebody edits these files"
-        )
+        raise StorageError(_over(path, holder.token), "is not the lease to be ended; somebody is editing these files")
 
 
 def _sweep(storage: Storage, path: str, *, older_than: float) -> None:
-    """Delete what ended leases left behind, once no contender can still be looking at them."""
+    """Delete files of ended leases, once no contender can still be reading them."""
     try:
         for entry in storage.list(_companions(path)):
             if not entry.is_dir and entry.modified_at < older_than:

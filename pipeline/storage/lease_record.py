@@ -1,4 +1,4 @@
-"""What a lease file says."""
+"""The content of a lease file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.storage.process import process_identity
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a lease and what for; ``process`` as from ``process_identity``, empty if unknown."""
+    """Who holds a lease and why; ``process`` as from ``process_identity``, empty if unknown."""
 
     run_id: str
     host: str
@@ -30,8 +30,8 @@ class Owner:
         return cls(run_id, socket.gethostname(), os.getpid(), purpose, process_identity())
 
     def __str__(self) -> str:
-        told = f"{self.purpose}, " if self.purpose else ""
-        return f"{told}run {self.run_id} (host {self.host}, pid {self.pid})"
+        purpose = f"{self.purpose}, " if self.purpose else ""
+        return f"{purpose}run {self.run_id} (host {self.host}, pid {self.pid})"
 
 
 class LeaseRecord(BaseModel):
@@ -43,15 +43,15 @@ class LeaseRecord(BaseModel):
     host: str = Field(description="Host it runs on.")
     pid: int = Field(description="Process that renews the lease.")
     purpose: str = Field(default="", description="What the run does, for people and for runs that may join it.")
-    process: str = Field(default="", description="Tells the process from all others that had or will have its number.")
-    token: str = Field(pattern="^[0-9a-f]{32}$", description="Random; tells this lease from all others.")
+    process: str = Field(default="", description="Distinguishes the process from others with the same number.")
+    token: str = Field(pattern="^[0-9a-f]{32}$", description="Random; unique to this lease.")
     acquired_at: float = Field(description="When the lease was taken.")
-    ttl_s: float = Field(gt=0, description="How long it runs after each renewal.")
+    ttl_s: float = Field(gt=0, description="How long it lasts after each renewal.")
     expires_at: float = Field(description="When it runs out, unless the beat file says later.")
 
     @classmethod
     def starting(cls, owner: Owner, token: str, *, now: float, ttl_s: float) -> Self:
-        """A lease that begins now."""
+        """A lease that starts now."""
         return cls(
             run_id=owner.run_id,
             host=owner.host,
@@ -70,7 +70,7 @@ class LeaseRecord(BaseModel):
         return Owner(self.run_id, self.host, self.pid, self.purpose, self.process)
 
     def renewed(self, now: float) -> Self:
-        """The same lease, running for its full time from now."""
+        """The same lease, for its full time from now."""
         return self.model_copy(update={"expires_at": now + self.ttl_s})
 
     def to_bytes(self) -> bytes:
@@ -79,7 +79,7 @@ class LeaseRecord(BaseModel):
 
 
 def read_record(storage: Storage, path: str) -> LeaseRecord | None:
-    """A lease file; None when there is none.
+    """The lease in a file; None without the file.
 
     Raises:
         StorageError: it is not a lease file.
@@ -91,4 +91,4 @@ def read_record(storage: Storage, path: str) -> LeaseRecord | None:
     try:
         return LeaseRecord.model_validate_json(content)
     except ValidationError as error:
-        raise StorageError(path, "is not a lease file; look at it, and delete it if no run is active") from error
+        raise StorageError(path, "is not a lease file; inspect it, and delete it if no run is active") from error

@@ -1,4 +1,4 @@
-"""Checking a lease from another process than the one that renews it."""
+"""Check a lease in a process other than the one that renews it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.storage.lease_record import read_record
 
 @dataclass(frozen=True)
 class LeaseTicket:
-    """Who holds a lease, for the workers of the run that holds it. Made by ``Lease.ticket``; may be pickled."""
+    """A held lease, for the workers of its run. Made by ``Lease.ticket``; may be pickled."""
 
     storage: Storage
     path: str
@@ -26,7 +26,7 @@ class LeaseTicket:
 
         Raises:
             LeaseLost: it may not.
-            StorageUnavailable: nobody knows; write nothing either.
+            StorageUnavailable: unknown; write nothing either.
         """
         holder = read_record(self.storage, self.path)
         if holder is None:

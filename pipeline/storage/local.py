@@ -20,9 +20,9 @@ CHUNK_BYTES = 1 << 20
 
 
 class LocalStorage(Storage):
-    """Storage below a folder, which need not exist yet; its file system must know hard links.
+    """Storage below a folder, which need not exist yet; its file system must support hard links.
 
-    What a method wrote is on the disk when it returns: files and the folders that name them are synchronised.
+    Writes are on disk when a method returns: files and their folders are synchronised.
     """
 
     def __init__(self, root: Path) -> None:
@@ -144,7 +144,7 @@ class LocalStorage(Storage):
 
     @contextmanager
     def _staged(self, path: str, chunks: Iterable[bytes]) -> Iterator[Path]:
-        """A temporary file with these bytes beside the path, gone at the end unless it was renamed."""
+        """A temporary file with these bytes next to the path, deleted at the end unless it was renamed."""
         temporary = self._file(temporary_name(check_path(path)))
         self._make_parent(path)
         try:
@@ -159,7 +159,7 @@ class LocalStorage(Storage):
                 temporary.unlink()
 
     def _land(self, temporary: Path, path: str) -> None:
-        """Give a staged file its name; a second name for a file is refused by the kernel when it is taken."""
+        """Give a staged file its name by a hard link, which the kernel refuses if the name is taken."""
         target = self._file(path)
         try:
             os.link(temporary, target)

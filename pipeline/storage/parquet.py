@@ -1,7 +1,7 @@
-"""Parquet files of the archive, written and opened in one way: footers and pages are checked, damage names its file.
+"""The one way to write and open the archive's Parquet files: footers and pages are checked, damage names its file.
 
-Pages have checksums of Parquet's own. A footer has none, and a bit of it decides which row groups a reader passes by:
-what we write has a seal before the footer, in bytes that other readers do not look at (decision 23).
+Parquet has checksums for pages but not for footers, where one bit decides which row groups a reader skips. Our files
+have a seal before the footer, in bytes that other readers ignore (decision 23).
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _MAGIC = b"PAR1"
 _SEAL = b"FOOTSEAL"
 _SEAL_BYTES = len(_SEAL) + 4
 _END_BYTES = 8
-"""Length of the footer, and Parquet's magic."""
+"""Size of the footer's length and Parquet's magic."""
 
 _TAIL_BYTES = 64 << 10
-"""Read at once from a file's end: as a rule the whole footer."""
+"""Bytes read at once from a file's end: usually the whole footer."""
 
 
 class SealedWriter(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no types
-    """Writes a local Parquet file, and puts a CRC-32 of its footer before the footer when it is closed."""
+    """Writes a local Parquet file; closing it puts a CRC-32 of the footer before the footer."""
 
     def __init__(self, path: Path, schema: pa.Schema, **options: Any) -> None:  # noqa: ANN401 - Arrow's own
         super().__init__(path, schema, write_page_checksum=True, **options)
         self._path = path
 
     def close(self) -> None:
-        """Write the footer and the seal; again, nothing."""
+        """Write the footer and the seal; a second call does nothing."""
         was_open = self.is_open
         super().close()
         if was_open:
@@ -47,35 +47,35 @@ class SealedWriter(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no ty
 
 
 class ArchiveFile(pq.ParquetFile):  # type: ignore[misc]
-    """An open file of the archive. ``sealed`` tells whether its footer was checked."""
+    """An open file of the archive. ``sealed`` says whether its footer was checked."""
 
     def __init__(self, stream: BinaryIO, metadata: pq.FileMetaData | None, *, sealed: bool) -> None:
         super().__init__(stream, metadata=metadata, page_checksum_verification=True)
         self.sealed = sealed
 
     def bounds(self, group: int, column: str) -> tuple[Any, Any] | None:
-        """The least and the greatest value of a column in a row group; None if nothing that was checked tells."""
+        """The checked minimum and maximum of a column in a row group; None if there are none."""
         said = self.statistics(group, column) if self.sealed else None
         return (said.min, said.max) if said is not None and said.has_min_max else None
 
     def may_hold(self, group: int, column: str, values: Iterable[Any]) -> bool:
-        """Whether a row group may have one of some values in a column, as far as what was checked tells."""
+        """Whether a row group may have one of some values in a column, by its checked bounds."""
         bounds = self.bounds(group, column)
         return bounds is None or any(bounds[0] <= value <= bounds[1] for value in values)
 
     def statistics(self, group: int, column: str) -> pq.Statistics | None:
-        """What the footer says of a column in a row group, whether it was checked or not."""
+        """The footer's statistics of a column in a row group, checked or not."""
         return self.metadata.row_group(group).column(self.schema_arrow.get_field_index(column)).statistics
 
 
 @contextmanager
 def open_parquet_file(storage: Storage, path: str) -> Iterator[ArchiveFile]:
-    """The Parquet file at a path below the root. Whatever Arrow raises while the block reads from it is damage.
+    """The Parquet file at a path below the root. Any Arrow error while the block reads from it is damage.
 
     Raises:
-        StoredFileDamaged: the file is gone, is no Parquet, or its footer or a page does not match its checksum.
+        StoredFileDamaged: the file is gone or not Parquet, or its footer or a page does not match its checksum.
         StorageUnavailable: it cannot be read now.
-        MemoryError: there is not enough.
+        MemoryError: there is not enough memory.
     """
     try:
         with storage.open(path) as stream, parquet_in(stream, path) as file:
@@ -88,7 +88,7 @@ def open_parquet_file(storage: Storage, path: str) -> Iterator[ArchiveFile]:
 
 @contextmanager
 def parquet_in(stream: BinaryIO, path: str) -> Iterator[ArchiveFile]:
-    """The same for a stream; damage names the path.
+    """Like ``open_parquet_file``, for a stream; damage names the path.
 
     Raises:
         StoredFileDamaged, MemoryError: as above.
@@ -101,7 +101,7 @@ def parquet_in(stream: BinaryIO, path: str) -> Iterator[ArchiveFile]:
         metadata = pq.read_metadata(pa.BufferReader(_MAGIC + end[_SEAL_BYTES:])) if end else None
         with ArchiveFile(stream, metadata, sealed=sealed) as file:
             yield file
-    except MemoryError:  # Arrow has an error of its own that is both
+    except MemoryError:  # Arrow has an error that is both
         raise
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise StoredFileDamaged(path, str(error).partition("\n")[0]) from error
@@ -109,7 +109,7 @@ def parquet_in(stream: BinaryIO, path: str) -> Iterator[ArchiveFile]:
 
 @contextmanager
 def open_data_file(storage: Storage, uri: str) -> Iterator[ArchiveFile]:
-    """The same for a URI as Iceberg has it; damage names that URI.
+    """Like ``open_parquet_file``, for a URI as Iceberg writes it; damage names that URI.
 
     Raises:
         StoredFileDamaged: as above.
@@ -128,13 +128,13 @@ def open_data_file(storage: Storage, uri: str) -> Iterator[ArchiveFile]:
 
 
 def check_bounds(storage: Storage, uri: str, columns: Collection[str]) -> None:
-    """Look at a data file before Spark passes by its row groups for what its footer says.
+    """Check a data file's footer before Spark skips row groups because of it.
 
-    A seal tells at once. Hadoop checks the bytes of what has a checksum file of its own beside it. In what is older
-    than seals, the columns are read and compared with what the footer says of them.
+    A seal is enough, and Hadoop checks files that have its checksum file next to them. In files older than seals, the
+    columns are read and compared with the footer.
 
     Args:
-        columns: by which Spark filters; those that the file does not have are passed by.
+        columns: columns that Spark filters by; those that the file does not have are skipped.
 
     Raises:
         StoredFileDamaged: the footer is damaged.
@@ -162,7 +162,7 @@ def _is_true(said: pq.Statistics, values: pa.ChunkedArray) -> bool:
 
 
 def _seal(path: Path) -> None:
-    """Move the footer of a closed file behind its seal. Offsets in it count from the file's beginning."""
+    """Insert the seal before the footer of a closed file. Offsets in the footer count from the file's start."""
     with path.open("r+b") as file:
         footer = _footer_bytes(_tail(file, _END_BYTES))
         file.seek(-footer, io.SEEK_END)
@@ -180,7 +180,7 @@ def _is_sealed(end: bytes) -> bool:
 
 
 def _read_end(stream: BinaryIO) -> bytes:
-    """The footer up to the file's end, and what stands where its seal would be; empty for what is no Parquet."""
+    """The footer up to the file's end, and the bytes where its seal would be; empty if it is not Parquet."""
     tail = _tail(stream, _TAIL_BYTES)
     if len(tail) < _END_BYTES or not tail.endswith(_MAGIC):
         return b""
@@ -191,7 +191,7 @@ def _read_end(stream: BinaryIO) -> bytes:
 
 
 def _footer_bytes(tail: bytes) -> int:
-    """Of the footer with its length and magic."""
+    """Size of the footer including its length and magic."""
     return int.from_bytes(tail[-_END_BYTES : -len(_MAGIC)], "little") + _END_BYTES
 
 

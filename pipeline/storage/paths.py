@@ -1,4 +1,4 @@
-"""Names inside an archive: relative, '/'-separated text below the root."""
+"""Paths in an archive: relative, '/'-separated text below the root."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def check_path(path: str, *, root_allowed: bool = False) -> str:
 
     Args:
         path: the candidate.
-        root_allowed: whether the empty path, which means the root itself, is acceptable.
+        root_allowed: whether the empty path, which means the root, is allowed.
 
     Raises:
         UsageError: absolute, empty, with an empty, '.' or '..' segment, a colon, a backslash or a control character.
@@ -44,11 +44,11 @@ def temporary_name(path: str) -> str:
 
 
 def is_temporary(path: str) -> bool:
-    """Whether a path is one that ``temporary_name`` makes: rubbish once its writer is gone."""
+    """Whether ``temporary_name`` made a path: rubbish once its writer is gone."""
     name = path.rpartition("/")[2]
     return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)
 
 
 def side_path(path: str) -> str:
-    """Where Hadoop's local file system keeps the checksums of a file."""
+    """The path of the checksums that Hadoop's local file system keeps for a file."""
     return join(parent_of(path), f".{path.rpartition('/')[2]}.crc")

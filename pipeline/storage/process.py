@@ -1,4 +1,4 @@
-"""Which process this is, so that others on the same machine can tell when it is gone."""
+"""The identity of this process, so that others on the same machine notice when it is gone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _STATE, _START = 0, 19
-"""Fields of /proc/PID/stat counted from behind the command name, which may hold spaces; proc(5)."""
+"""Fields of /proc/PID/stat, counted after the command name, which may contain spaces; proc(5)."""
 
 
 def process_identity() -> str:
-    """Boot, process namespace and start time of this process; empty where the system does not tell them."""
+    """Boot, process namespace and start time of this process; empty if the system does not provide them."""
     try:
         return f"{_machine()}/{_stat(os.getpid())[_START]}"
     except OSError:
@@ -19,7 +19,7 @@ def process_identity() -> str:
 
 
 def is_gone(pid: int, identity: str) -> bool:
-    """Whether a process with this identity ran here, in this boot and namespace, and does not any more."""
+    """Whether a process with this identity ran here, in this boot and namespace, and no longer does."""
     machine, _, start = identity.rpartition("/")
     try:
         if not machine or machine != _machine():

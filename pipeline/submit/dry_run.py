@@ -1,4 +1,4 @@
-"""What running a job would take, told without running it."""
+"""What a job would read and cost, without running it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class DryRun:
     """What a job on a night would read and cost.
 
     Attributes:
-        stored_bytes: of all tables of the archive on that night, each file once.
-        settings: of the Spark session that would run it, by their full names; what looks like a secret is hidden.
+        stored_bytes: size of all tables of the archive on that night, each file counted once.
+        settings: settings of the Spark session that would run it, by full name; possible secrets are hidden.
     """
 
     job: str
@@ -43,15 +43,15 @@ class DryRun:
 
 
 def dry_run(archive: Archive, job: str, cluster: Cluster, settings: Mapping[str, str]) -> DryRun:
-    """Look at a job and at the sizes of the tables that it could read.
+    """Estimate a job from its code and the sizes of the tables that it could read.
 
     Args:
-        archive: read for metadata alone.
-        cluster: that the job would run on.
-        settings: of its session.
+        archive: only its metadata are read.
+        cluster: the cluster that the job would run on.
+        settings: settings of its session.
 
     Raises:
-        NoSuchJob: as it says.
+        NoSuchJob: there is no such job.
         NightNotFound, NoNightYet: there is no such night, or none at all.
     """
     names = tables_named(inspect.getsource(find_job(job)))
@@ -67,10 +67,10 @@ def dry_run(archive: Archive, job: str, cluster: Cluster, settings: Mapping[str,
 
 
 def tables_named(source: str) -> frozenset[str]:
-    """The tables that a job's code could read; all of them where it does not say.
+    """The tables that a job's code could read; all of them if it does not say.
 
-    Looked at are the arguments of ``table`` methods, what stands behind FROM and JOIN in texts, and ``Archive``'s other
-    ways to read.
+    They are found in the arguments of ``table`` methods, after FROM and JOIN in texts, and in ``Archive``'s other
+    reading methods.
     """
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):

@@ -1,8 +1,8 @@
-"""Spark's own functions that compute from their arguments alone, as ``pipeline sql`` allows them.
+"""Spark's own functions that compute only from their arguments, which ``pipeline sql`` allows.
 
-Not among them, of Spark 4.1: ``java_method``, ``reflect`` and ``try_reflect``, which call any Java method; those that
+Not allowed, of Spark 4.1: ``java_method``, ``reflect`` and ``try_reflect``, which call any Java method; those that
 begin with ``xpath``, which load the DTD that their argument names, from files or over the network; those of Avro and
-Protobuf, which read a schema from a file; and ``python_worker_logs``, which shows the logs of others.
+Protobuf, which read a schema from a file; and ``python_worker_logs``, which shows other people's logs.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _ALLOWED = """
     zeroifnull zip_with
 """
 ALLOWED = frozenset(_ALLOWED.split())
-"""Names of functions, table functions among them, in lower case."""
+"""Names of functions, including table functions, in lower case."""
 
 WITHOUT_OPTIONS = {
     "from_csv": 2,
@@ -73,8 +73,8 @@ WITHOUT_OPTIONS = {
     "to_json": 1,
     "to_xml": 1,
 }
-"""How many arguments these have without options: those name files (``rowValidationXSDPath``) and Java classes
-(``compression``), which are opened and loaded."""
+"""Number of arguments without options, which may name files (``rowValidationXSDPath``) and Java classes
+(``compression``) to open and load."""
 
 PLACES = frozenset({(), ("builtin",), ("system", "builtin")})
-"""What may stand before a function's name."""
+"""Allowed qualifiers of a function's name."""

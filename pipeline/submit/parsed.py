@@ -1,4 +1,4 @@
-"""The plan that Spark's own parser makes of a statement, part by part, wherever in it a part is kept."""
+"""The plan that Spark's own parser makes of a statement, with all its parts, wherever they are kept."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pipeline.tables.iceberg import JavaObject, is_java, jvm_of
 
 
 class NotUnderstood(UsageError):
-    """A statement's plan holds something of which it is not known whether it holds another part."""
+    """A statement's plan holds an object of an unknown class, which may hold further parts."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
         self.what = what
 
     def __str__(self) -> str:
-        return f"the statement is not run, because its plan holds what is not known here: {self.what}"
+        return f"the statement was not run, because its plan holds something unknown: {self.what}"
 
 
 class _Sort(Enum):
-    """What an object in a plan is, in the order in which that is asked."""
+    """The sort of an object in a plan, in the order of the tests."""
 
     PLAN = ("org.apache.spark.sql.catalyst.plans.logical.LogicalPlan",)
     EXPRESSION = ("org.apache.spark.sql.catalyst.expressions.Expression",)
@@ -44,7 +44,7 @@ class _Sort(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """An operator of the plan or an expression; ``kind`` is the name of its class, without its package."""
+    """An operator or expression of the plan; ``kind`` is its class name without the package."""
 
     kind: str
     is_plan: bool
@@ -52,17 +52,17 @@ class Part:
 
 
 def parts(spark: SparkSession, statement: str) -> Iterator[Part]:
-    """All operators and expressions of a statement, none of which is run, each before what it holds.
+    """All operators and expressions of a statement, each before its own parts. None of them is run.
 
     Raises:
-        NotUnderstood: one holds an object of a class that this walk does not know.
-        pyspark.errors.ParseException: it is no SQL.
+        NotUnderstood: one holds an object of an unknown class.
+        pyspark.errors.ParseException: the statement is not SQL.
     """
     return parts_of(spark, spark._jsparkSession.sessionState().sqlParser().parsePlan(statement))
 
 
 def parts_of(spark: SparkSession, root: JavaObject) -> Iterator[Part]:
-    """As ``parts``, of what a Java object holds."""
+    """Like ``parts``, for a Java object."""
     seen = getattr(jvm_of(spark), "java.util.IdentityHashMap")()
     sort_of = _sorting(spark)
     waiting = [root]
@@ -88,7 +88,7 @@ def strings(sequence: JavaObject) -> list[str]:
 
 
 def _sorting(spark: SparkSession) -> Callable[[JavaObject], _Sort]:
-    """A function that tells an object's sort, and asks once a class."""
+    """A function that returns an object's sort, and tests each class once."""
     is_a = getattr(jvm_of(spark), "py4j.reflection.TypeUtil").isInstanceOf
     known: dict[str, _Sort] = {}
 

@@ -1,4 +1,4 @@
-"""Which tables a query names, through the views of a night or past them."""
+"""Which tables a query names, through the views of a night or bypassing them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.tables.tombstones import hidden_now
 
 
 class PastTheViews(UsageError):
-    """A query names a table by its whole name while rows of it were taken down and are still in the files."""
+    """A query uses a full table name while taken-down rows are still in the files."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -21,18 +21,18 @@ class PastTheViews(UsageError):
 
     def __str__(self) -> str:
         return (
-            f"{self.name} can not be read by its whole name now: something was taken down and is still in files. Use "
-            "the table's name alone, or wait until `pipeline takedown` or `maintain` has removed it"
+            f"{self.name} cannot be read by its full name now: taken-down rows are still in the files. Use the table's "
+            "name alone, or wait until `pipeline takedown` or `maintain` has removed them"
         )
 
 
 def check_names(spark: SparkSession, query: str) -> None:
-    """See to it that a query reads the archive's tables through their views only, while that makes a difference.
+    """Make sure that a query reads the archive's tables only through their views, while anything is hidden.
 
     Raises:
         PastTheViews: it does not.
-        NotUnderstood: whether it does is not known.
-        ParseException: it is no SQL.
+        NotUnderstood: this is unknown.
+        ParseException: the query is not SQL.
     """
     if not hidden_now(spark):
         return
@@ -42,7 +42,7 @@ def check_names(spark: SparkSession, query: str) -> None:
 
 
 def tables_read(spark: SparkSession, query: str) -> frozenset[str]:
-    """The archive's tables that a query may read; also such as only share their name with what it reads.
+    """The archive's tables that a query may read, including any that only share a name with something it reads.
 
     Raises:
         NotUnderstood, ParseException: as above.

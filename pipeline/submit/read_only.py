@@ -1,6 +1,6 @@
-"""Statements that read and do nothing else, told from the others by the plan that Spark's own parser makes of them.
+"""Read-only statements, recognised by the plan that Spark's own parser makes of them.
 
-What is not known to read is refused, so a statement that a later Spark brings is refused until it is listed here.
+Anything unknown is refused, so new statements of a later Spark are refused until they are listed here.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ _NAMES = {
     "UnresolvedTable": "multipartIdentifier",
     "UnresolvedTableOrView": "multipartIdentifier",
 }
-"""Parts that name something of a catalog, and the method that tells its name."""
+"""Parts that name something in a catalog, and the method that returns its name."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
-"""What a name is made of, ``tag_night-2026-11-01`` too: with dots and slashes it would be a path out of the archive."""
+"""A name, such as ``tag_night-2026-11-01``: with dots and slashes it could be a path out of the archive."""
 
 _SOURCES = frozenset({CATALOG, NAMESPACE, RESULTS})
 
 
 class NotReadOnly(UsageError):
-    """The statement does something else than to read the archive."""
+    """The statement does something other than read the archive."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -67,17 +67,17 @@ class NotReadOnly(UsageError):
     def __str__(self) -> str:
         return (
             f"only statements that read the archive are run here, and this one has {self.what}. "
-            "Ask with SELECT, WITH, VALUES, SHOW, DESCRIBE, or EXPLAIN of a query"
+            "Use SELECT, WITH, VALUES, SHOW, DESCRIBE, or EXPLAIN of a query"
         )
 
 
 def check_read_only(spark: SparkSession, statement: str) -> None:
-    """Look at a statement without running any of it.
+    """Check a statement without running it.
 
     Raises:
-        NotReadOnly: it writes, changes settings, starts programs or Java methods, or reads what is not in the archive.
-        NotUnderstood: what it does is not known.
-        pyspark.errors.ParseException: it is no SQL.
+        NotReadOnly: it writes, changes settings, starts programs or Java methods, or reads outside the archive.
+        NotUnderstood: its effect is unknown.
+        pyspark.errors.ParseException: it is not SQL.
     """
     for part in parts(spark, statement):
         _check(part)
@@ -101,16 +101,16 @@ def _check(part: Part) -> None:
 def _check_source(name: list[str]) -> None:
     inside = len(name) < 2 or name[0].lower() in _SOURCES
     if not inside or not all(_PLAIN.fullmatch(part) for part in name):
-        raise NotReadOnly(f"a table outside of it, {'.'.join(name)}")
+        raise NotReadOnly(f"a table outside it, {'.'.join(name)}")
 
 
 def _check_function(name: list[str], arguments: int) -> None:
     _check_place(name)
     function = name[-1].lower()
     if function not in ALLOWED:
-        raise NotReadOnly(f"the function {function}, which is not known to compute from its arguments alone")
+        raise NotReadOnly(f"the function {function}, which is not known to compute only from its arguments")
     if arguments > WITHOUT_OPTIONS.get(function, arguments):
-        raise NotReadOnly(f"options of the function {function}, which can name files and Java classes")
+        raise NotReadOnly(f"options of the function {function}, which may name files and Java classes")
 
 
 def _check_place(name: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Result tables of jobs, with the lineage that tells how each night's rows came about."""
+"""Result tables of jobs, with the lineage of each night's rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMESPACE = "results"
 RUNS = "runs"
 
 _NIGHT, _ATTEMPT = "pipeline.night", "pipeline.attempt"
-"""Properties of a result's commit: its night, and a name that no other commit has."""
+"""Properties of a result's commit: its night, and a unique name."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 _RUNS_SCHEMA = pa.schema(
@@ -45,7 +45,7 @@ _RUNS_SCHEMA = pa.schema(
 
 
 class BadResult(UsageError):
-    """The result can not be stored under this name or with these columns."""
+    """The result cannot be stored under this name or with these columns."""
 
     def __init__(self, job: str, why: str) -> None:
         super().__init__(job, why)
@@ -57,7 +57,7 @@ class BadResult(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """How a night's rows of a result came about. ``snapshots`` are those of the tables that were read."""
+    """The origin of a night's rows of a result. ``snapshots`` are those of the tables read."""
 
     job: str
     version: str
@@ -68,7 +68,7 @@ class Lineage:
 
 @dataclass(frozen=True, slots=True)
 class ResultSummary:
-    """A stored result; ``snapshot`` is that of the result table."""
+    """A stored result; ``snapshot`` is the result table's."""
 
     table: str
     rows: int
@@ -79,13 +79,13 @@ def write_result(spark: SparkSession, storage: Storage, lineage: Lineage, df: Da
     """Store a job's result as ``archive.results.JOB``: its columns, and the night.
 
     The night's former rows are replaced in one commit that carries the lineage. New columns are added to the table;
-    a column whose type changed is refused. The lineage also goes to ``archive.results.runs``, one row a job and night,
-    and last to ``results/JOB/NIGHT.json``. Several may store a result of one job and night at once: one of them stands,
-    and both places tell of that one.
+    a column whose type changed is refused. The lineage is also written to ``archive.results.runs``, one row per job and
+    night, and last to ``results/JOB/NIGHT.json``. Several runs may store results of one job and night at once: one of
+    them wins, and both places describe it.
 
     Raises:
-        BadResult: the name is not lower-case letters, digits and underscores, or is ``runs``; the result has a column
-            ``night`` of its own, or one with another type than before.
+        BadResult: the name is not lower-case letters, digits and underscores, or is ``runs``; the result has its own
+            column ``night``, or a column whose type changed.
     """
     job, night = lineage.job, lineage.night
     if not _NAME.fullmatch(job) or job == RUNS:
@@ -119,7 +119,7 @@ def _summary(job: str, stored: Snapshot) -> ResultSummary:
 
 
 def _tell(spark: SparkSession, storage: Storage, job: str, night: date) -> None:
-    """Write down the lineage of the result that stands, until no other one has taken its place meanwhile."""
+    """Record the lineage of the current result, until no other has replaced it meanwhile."""
     told = None
     while (stored := _standing(spark, job, night)) != told:
         lineage, summary = _lineage(stored), _summary(job, stored)
@@ -134,7 +134,7 @@ def _standing(spark: SparkSession, job: str, night: date) -> Snapshot:
 
 
 def _lineage(stored: Snapshot) -> Lineage:
-    """The lineage that a result's commit carries."""
+    """The lineage in a result's commit."""
     kept = stored.summary
     return Lineage(
         kept["pipeline.job"],
@@ -155,7 +155,7 @@ def _make_room(spark: SparkSession, job: str, rows: DataFrame) -> None:
             _add_column(spark, job, field)
         elif known[field.name] != field.dataType:
             was, now = known[field.name].simpleString(), field.dataType.simpleString()
-            raise BadResult(job, f"column {field.name} was {was} and is {now} now; give the job another name")
+            raise BadResult(job, f"column {field.name} was {was} and is now {now}; rename the job")
 
 
 def _columns(spark: SparkSession, job: str) -> dict[str, DataType]:
@@ -169,7 +169,7 @@ def _add_column(spark: SparkSession, job: str, field: StructField) -> None:
         with iceberg.committing():
             spark.sql(f"ALTER TABLE {iceberg.name} ADD COLUMN `{field.name}` {field.dataType.simpleString()}")
     except Exception:
-        if field.name not in _columns(spark, job):  # somebody else has added it at this moment
+        if field.name not in _columns(spark, job):  # another run has just added it
             raise
 
 
@@ -196,7 +196,7 @@ def _record(spark: SparkSession, lineage: Lineage, summary: ResultSummary) -> No
 
 
 def _create(spark: SparkSession, table: str, like: DataFrame, partitions: Sequence[str]) -> None:
-    """Create an empty table for rows like these; one that somebody else creates at the same moment is as good."""
+    """Create an empty table for rows like these, unless another run creates it at the same time."""
     with creating(spark, NAMESPACE):
         if table_exists(spark, table, NAMESPACE):
             return

@@ -1,4 +1,4 @@
-"""Run a job of ``jobs/`` on a night and keep its result with its lineage."""
+"""Run a job from ``jobs/`` on a night and store its result with its lineage."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NoSuchJob(UsageError):
         self.job, self.known = job, tuple(known)
 
     def __str__(self) -> str:
-        return f"there is no job {self.job}; there are: {', '.join(self.known) or 'none'}"
+        return f"there is no job {self.job}; known jobs: {', '.join(self.known) or 'none'}"
 
 
 class NoNightYet(UsageError):
@@ -51,7 +51,7 @@ class JobInfo:
 
 
 def list_jobs() -> list[JobInfo]:
-    """All jobs, by name. Imports them."""
+    """All jobs, by name. This imports them."""
     return [JobInfo(name, _first_line(_module(name))) for name in _names()]
 
 
@@ -59,7 +59,7 @@ def find_job(job: str) -> ModuleType:
     """The module of a job.
 
     Raises:
-        NoSuchJob: as it says.
+        NoSuchJob: there is no such job.
     """
     if job not in _names():
         raise NoSuchJob(job, _names())
@@ -71,14 +71,14 @@ def run_job(spark: SparkSession, storage: Storage, job: str, argv: Sequence[str]
 
     Args:
         job: name of a module in ``jobs/`` with ``main(archive, argv) -> DataFrame``.
-        argv: the job's own arguments; the lineage keeps them without what looks like a secret.
+        argv: the job's own arguments; the lineage records them without possible secrets.
         night: which night; None for the newest.
 
     Returns:
-        The result as it was stored, with the night.
+        The stored result, with the night.
 
     Raises:
-        NoSuchJob: as it says.
+        NoSuchJob: there is no such job.
         NightNotFound, NoNightYet: there is no such night, or none at all.
     """
     module = find_job(job)

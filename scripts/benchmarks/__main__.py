@@ -36,21 +36,19 @@ HERMETIC = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TE
 def _chosen(context: click.Context, option: click.Parameter, value: str) -> list[str]:
     names = [name for name in value.split(",") if name]
     if unknown := set(names) - PARTS.keys():
-        raise click.BadParameter(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        raise click.BadParameter(f"no such part: {', '.join(sorted(unknown))}; known parts: {', '.join(PARTS)}")
     return [name for name in PARTS if name in names]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
-@click.option("--only", default=",".join(PARTS), callback=_chosen, help="Parts to run, the others stay as they were.")
-@click.option("--repeat", default=3, type=click.IntRange(1), help="Runs of what is short; the median counts.")
+@click.option("--only", default=",".join(PARTS), callback=_chosen, help="Parts to run; the others keep their figures.")
+@click.option("--repeat", default=3, type=click.IntRange(1), help="Runs of short measurements; the median counts.")
 @click.option("--big-mb", default=2_000, type=click.IntRange(1), help="Raw size of the long history, MB.")
 @click.option("--memory-mb", default=8_000, type=click.IntRange(1), help="Raw size of the history for memory, MB.")
 @click.option("--head-mb", default=500, type=click.IntRange(1), help="Text at HEAD for scans, MB.")
-@click.option("--origins", default=1_000, type=click.IntRange(1), help="Small origins of a night.")
-@click.option(
-    "--work", type=click.Path(file_okay=False, path_type=Path), help="Where scratch goes.  [default: temporary]"
-)
+@click.option("--origins", default=1_000, type=click.IntRange(1), help="Small origins per night.")
+@click.option("--work", type=click.Path(file_okay=False, path_type=Path), help="Scratch folder.  [default: temporary]")
 @click.option("--json", "json_path", default=ROOT / "docs" / "benchmarks.json", type=click.Path(path_type=Path))
 @click.option("--docs", default=ROOT / "docs" / "BENCHMARKS.md", type=click.Path(path_type=Path))
 def bench(
@@ -65,9 +63,9 @@ def bench(
     json_path: Path,
     docs: Path,
 ) -> None:
-    """Compare the archive with git and with others, on bundles or bare repositories in FOLDER (../shared/corpora).
+    """Compare the archive with git and others, on bundles or bare repositories in FOLDER (../shared/corpora).
 
-    Everything is in CPU seconds, user and system, of a process and all that it started.
+    All costs are CPU seconds, user and system, of a process and all its children.
     """
     logging.basicConfig(level="WARNING", format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("benchmarks").setLevel("INFO")
@@ -112,7 +110,7 @@ def _processor() -> str:
 
 
 def show(parts: dict[str, results.Part], only: list[str]) -> None:
-    """Print what this run has found."""
+    """Print this run's findings."""
     output = Output("text")
     mine = {name: parts[name] for name in only}
     for part in mine.values():

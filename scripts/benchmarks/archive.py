@@ -1,6 +1,6 @@
-"""Our side: an archive of its own for each comparison, driven by the commands and steps that a night has.
+"""Our side: a separate archive for each comparison, driven by the commands and steps of a night.
 
-Functions here do their work in the process that calls them; ``measure.in_child`` gives them one.
+Functions here work in the calling process; ``measure.in_child`` provides one.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from pipeline.tables.iceberg import full_name
 from pipeline.tables.session import open_session
 from pipeline.tables.writer import Writer, without_lease
 
-prepare_process()  # as the process has from which a night's fetch tasks are forked
+prepare_process()  # as in the process that forks a night's fetch tasks
 
 FIRST_NIGHT = date(2026, 1, 1)
 LEAST_BUCKETS = 8
 CORES = 2
-"""Of Spark, so that figures compare between machines."""
+"""Spark's cores, so that figures of different machines are comparable."""
 
 
 class CommandFailed(Exception):
-    """A command of ours ended with an error."""
+    """One of our commands ended with an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +58,25 @@ class Bed:
 
     @property
     def config_path(self) -> Path:
-        """The configuration file of all its commands."""
+        """The configuration file for all commands."""
         return self.folder / "config.toml"
 
     @property
     def config(self) -> Config:
-        """The same, read."""
+        """The configuration."""
         return load_config(self.config_path)
 
     @property
     def storage(self) -> Storage:
-        """Where the archive lies."""
+        """The archive's storage."""
         return open_storage(self.config.archive.location)
 
     def spark(self) -> SparkSession:
-        """The session of this process."""
+        """This process's session."""
         return open_session(self.config.spark, self.storage.root_uri, "bench")
 
     def write_config(self) -> None:
-        """Servers on loopback, no jobs, and everything else as shipped."""
+        """Allow servers on loopback, run no jobs, and keep all other defaults."""
         sections: dict[str, dict[str, object]] = {
             "archive": {"location": str(self.folder / "archive"), "buckets": self.buckets},
             "fetch": {"scratch": str(self.folder / "scratch"), "allowed_networks": [str(IPv4Network("127.0.0.0/8"))]},
@@ -100,20 +100,20 @@ def night(number: int) -> date:
 
 
 def bucket_for(url: str, buckets: int) -> int:
-    """The bucket of an origin that is nobody's fork."""
+    """The bucket of an origin that is not a fork."""
     return bucket_of(network_id(url), buckets)
 
 
 def enough_buckets(urls: Sequence[str]) -> int:
-    """A number of buckets that gives each of these origins one to itself."""
+    """A number of buckets with which each of these origins has its own."""
     buckets = LEAST_BUCKETS
     while len({bucket_for(url, buckets) for url in urls}) < len(urls):
         buckets += 1
     return buckets
 
 
-def run(bed: Bed, *words: str, stdin: str = "") -> Any:  # noqa: ANN401 - whatever the command has to tell
-    """Run a command in this process and return the JSON that it prints.
+def run(bed: Bed, *words: str, stdin: str = "") -> Any:  # noqa: ANN401 - whatever the command reports
+    """Run a command in this process and return its JSON output.
 
     Raises:
         CommandFailed: its exit code is not 0.
@@ -125,26 +125,26 @@ def run(bed: Bed, *words: str, stdin: str = "") -> Any:  # noqa: ANN401 - whatev
 
 
 def create(bed: Bed, urls: Sequence[str]) -> None:
-    """An archive with these origins, each a network of its own."""
+    """Create an archive with these origins, each its own network."""
     bed.write_config()
     run(bed, "init")
     run(bed, "origins", "add", "--from", "-", stdin="\n".join(urls))
 
 
 def plan(bed: Bed, number: int) -> tuple[int, ...]:
-    """Plan a night; the buckets that have work."""
+    """Plan a night and return the buckets with work."""
     storage, load = bed.storage, Load.of_night(night(number))
     return tuple(sorted(write_plan(without_lease(bed.spark()), storage, load, open_archive(storage).buckets).buckets))
 
 
 def create_and_plan(bed: Bed, urls: Sequence[str]) -> tuple[int, ...]:
-    """Both, for the first night."""
+    """``create``, then ``plan`` the first night."""
     create(bed, urls)
     return plan(bed, 0)
 
 
 def fetch(bed: Bed, number: int, buckets: Sequence[int]) -> list[Manifest]:
-    """The fetch tasks of a planned night, one after the other. Done again they do the same again."""
+    """Run the fetch tasks of a planned night, one after the other. They may be repeated."""
     settings = bed.config.fetch
     return [
         fetch_bucket(
@@ -162,12 +162,12 @@ def fetch(bed: Bed, number: int, buckets: Sequence[int]) -> list[Manifest]:
 
 
 def nightly(bed: Bed, number: int) -> Any:  # noqa: ANN401 - the command's own summary
-    """A night, from wherever it stands."""
+    """Run a night, or what is left of it."""
     return run(bed, "nightly", "--night", str(night(number)))
 
 
 def compact_buckets(bed: Bed, buckets: Sequence[int]) -> tuple[Cost, dict[int, Cost]]:
-    """One run of compaction over some buckets: what choosing costs, and what each bucket does."""
+    """One compaction run over some buckets: the cost of choosing, and of each bucket."""
     storage, config, spark = bed.storage, bed.config, bed.spark()
     with Lease.acquire(storage, Owner.here("bench", "compact"), ttl_s=config.archive.lease_s) as lease:
         stats, choose = cost_of(bucket_stats, spark)
@@ -191,7 +191,7 @@ def compact_buckets(bed: Bed, buckets: Sequence[int]) -> tuple[Cost, dict[int, C
 
 
 def touched(bed: Bed, number: int) -> int:
-    """How many buckets a night had work in."""
+    """The number of buckets with work in a night."""
     return len(read_plan(bed.storage, Load.of_night(night(number))).buckets)
 
 
@@ -211,7 +211,7 @@ def stored_bytes(bed: Bed) -> dict[str, dict[int, int]]:
 
 
 def data_files(bed: Bed) -> int:
-    """How many data files all snapshots together have added so far."""
+    """The number of data files that all snapshots have added so far."""
     spark = bed.spark()
     return sum(
         int(row["added"] or 0)
@@ -223,7 +223,7 @@ def data_files(bed: Bed) -> int:
 
 
 def head_group_bytes(bed: Bed, bucket: int) -> int:
-    """Raw bytes of contents in row groups that a scan of HEAD can not pass by."""
+    """Raw bytes of contents in row groups that a scan of HEAD cannot skip."""
     spark = bed.spark()
     files = spark.table(f"{full_name('contents')}.files").where(f"content = 0 AND partition.bucket = {bucket}")
     read = 0

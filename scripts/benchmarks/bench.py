@@ -1,4 +1,4 @@
-"""What every part of the comparison is given."""
+"""What every part of the comparison gets."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from benchmarks.repositories import Repository, Server, copy_all
 logger = logging.getLogger(__name__)
 
 WARM_UP = "warm-up"
-"""A repository that is compacted before those that count, as Spark's first compaction costs more than others."""
+"""A repository that is compacted before the measured ones, as Spark's first compaction costs more than later ones."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured; the defaults are those of the targets."""
+    """How much to measure; the targets assume the defaults."""
 
     big_bytes: int
     memory_bytes: int
@@ -31,7 +31,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Bench:
-    """One run: where repositories come from and are served, scratch, and how much of everything."""
+    """One run: where repositories come from and are served, scratch, and sizes."""
 
     source: Path
     work: Path
@@ -41,12 +41,12 @@ class Bench:
 
     @cached_property
     def repositories(self) -> list[Repository]:
-        """Copies of what is in ``source``, served."""
+        """Copies of the repositories in ``source``, served."""
         return copy_all(self.source, self.server)
 
     @cached_property
     def corpora(self) -> Bed:
-        """The archive of all of them and of a small one, its first night planned, each in a bucket of its own."""
+        """An archive of all of them and a small one, each in its own bucket, with the first night planned."""
         small_repository(self.server.path(WARM_UP), 0)
         urls = [*(repository.url for repository in self.repositories), self.server.url(WARM_UP)]
         bed = Bed(self.work / "corpora", enough_buckets(urls))
@@ -56,5 +56,5 @@ class Bench:
 
 
 def say(sentence: str, *values: object) -> None:
-    """Tell how far the run is."""
+    """Log the run's progress."""
     logger.info(sentence, *values)

@@ -1,6 +1,4 @@
-"""Repositories that are made up, the same for the same numbers on every machine: one long history, one wide HEAD,
-many small ones.
-"""
+"""Synthetic repositories, equal for equal numbers on every machine: a long history, a wide HEAD, many small ones."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ VERSIONS_OF_A_FILE = 30
 FILES_OF_A_COMMIT = 3
 FILES_OF_A_FOLDER = 50
 BLOB_SHARE = 0.93
-"""Of all raw bytes in a long history; the rest are trees and commits."""
+"""Share of blobs in the raw bytes of a long history; the rest are trees and commits."""
 
 WIDE_LINES = 270
 EPOCH = 1_400_000_000
@@ -49,7 +47,7 @@ class _Source:
         return template % tuple(self._random.choices(words, k=template.count(b"%s")))
 
     def lines(self, count: int) -> list[bytes]:
-        """So many new ones."""
+        """``count`` new lines."""
         begin = self._random.choices(self._openings, k=count)
         end = self._random.choices(self._endings, k=count)
         return [a + b for a, b in zip(begin, end, strict=True)]
@@ -91,7 +89,7 @@ def long_history(path: Path, raw_bytes: int, *, seed: int = 5) -> None:
 
 
 def _commits_of(schedule: list[int]) -> Iterator[list[int]]:
-    """Files that change together, in order, none twice in one commit: each version is in some tree."""
+    """Files that change together, in order, none twice in one commit, so that each version is in some tree."""
     changed: list[int] = []
     for file in schedule:
         if len(changed) == FILES_OF_A_COMMIT or file in changed:
@@ -116,7 +114,7 @@ def wide_head(path: Path, raw_bytes: int, *, seed: int = 6) -> None:
 
 
 def small_repository(path: Path, number: int) -> None:
-    """Three commits and as many files; ``number`` makes its history its own."""
+    """Three commits and three files; ``number`` makes the history unique."""
     with _fast_import(path) as stream:
         for commit in range(3):
             stream.write(_commit(commit))
@@ -125,7 +123,7 @@ def small_repository(path: Path, number: int) -> None:
 
 
 def add_commit(path: Path) -> None:
-    """One commit more on the branch main, with a file of its own."""
+    """Add a commit with a new file to the branch main."""
     with _fast_import(path) as stream:
         stream.write(_commit(3) + b"from refs/heads/main^0\nM 100644 inline news.txt\n" + _data(b"news\n"))
 

@@ -1,4 +1,4 @@
-"""What a piece of work costs, in CPU seconds: machines are shared, and wall time tells more of the neighbours."""
+"""What a piece of work costs, in CPU seconds: machines are shared, and wall time depends on the neighbours."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """User and system time of a process and of all that it started.
+    """User and system time of a process and all its children.
 
-    ``peak_bytes`` is the process's own memory at its highest and, added, that of the largest child that has ended; what
-    both share counts twice.
+    ``peak_bytes`` is the process's own peak memory plus that of the largest child that has ended; shared memory counts
+    twice.
     """
 
     cpu_s: float
@@ -35,19 +35,19 @@ class Cost:
 
 
 def total(parts: Sequence[Cost]) -> Cost:
-    """The cost of all, one after the other; at least one."""
+    """The cost of all, one after the other; ``parts`` is not empty."""
     peak_bytes = max(part.peak_bytes for part in parts)
     return Cost(sum(part.cpu_s for part in parts), sum(part.wall_s for part in parts), peak_bytes)
 
 
 def in_child(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do it in a new process that has nothing in memory but the function's module."""
+    """Do it in a new process that has loaded only the function's module."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(work, *args, **kwargs).result()
 
 
 def cost_of(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, Cost]:
-    """Do it here and now; what it returns, and what it cost."""
+    """Do it in this process; what it returned, and what it cost."""
     cpu_s, began = _cpu_s(), time.monotonic()
     found = work(*args, **kwargs)
     wall_s = time.monotonic() - began
@@ -65,7 +65,7 @@ def repeated(times: int, once: Callable[[], tuple[T, Cost]]) -> tuple[T, Cost]:
 
 
 def command(words: Sequence[str | Path]) -> str:
-    """Run a program; what it printed.
+    """Run a program and return its output.
 
     Raises:
         CalledProcessError: it failed.
@@ -74,13 +74,13 @@ def command(words: Sequence[str | Path]) -> str:
 
 
 def _peak_bytes() -> int:
-    """Resident memory at its highest; of itself ``getrusage`` would remember who started it (Linux)."""
+    """Peak resident memory; ``getrusage`` would include the parent's for the process itself (Linux)."""
     own = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
     return (own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024
 
 
 def _cpu_s() -> float:
-    """Of this process, of its children that ended, and of those that run, Spark's JVM and its workers among them."""
+    """CPU time of this process and its ended and running children, including Spark's JVM and workers."""
     ended = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     running = []
     for process in psutil.Process().children(recursive=True):

@@ -1,4 +1,4 @@
-"""What others need for the same: git itself, and Software Heritage's loader."""
+"""What others need for the same work: git itself, and Software Heritage's loader."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ INSTALL_WITHIN_S = 900
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What the loader says of itself: its cost without its start."""
+    """What the loader reports: its cost without its start."""
 
     cpu_s: float
 
 
 class LoaderMissing(Exception):
-    """The loader can not be installed or does not run here."""
+    """The loader cannot be installed or does not run here."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -44,7 +44,7 @@ def repack_hard(repository: Path) -> None:
 
 
 def count_word(repository: Path, word: bytes) -> int:
-    """How often a word is in all versions of all files, read with ``git cat-file`` by Python."""
+    """How often a word occurs in all versions of all files, read by Python from ``git cat-file``."""
     words: list[str | Path] = [
         "git",
         "-C",
@@ -67,10 +67,10 @@ def count_word(repository: Path, word: bytes) -> int:
 
 
 def install_loader(cache: Path) -> Path:
-    """The Python of a virtual environment that has the loader and nothing of ours; made once.
+    """The Python of a virtual environment with the loader and none of our code; made once.
 
     Raises:
-        LoaderMissing: it can not be made.
+        LoaderMissing: it cannot be made.
     """
     python = cache / LOADER / "bin" / "python"
     stamp = cache / LOADER / ".installed"

@@ -1,4 +1,4 @@
-"""The tables of ``docs/BENCHMARKS.md``: targets first, then what they were made from."""
+"""The tables of ``docs/BENCHMARKS.md``: targets first, then the figures behind them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TARGET_COLUMNS = ("what", "must", "aim", "measured", "verdict")
 
 
 def fill(path: Path, parts: Mapping[str, Part]) -> None:
-    """Replace what lies between the two marks of a document, or begin one."""
+    """Replace the text between the two marks of a document, or begin one."""
     text = path.read_text() if path.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
@@ -22,18 +22,18 @@ def fill(path: Path, parts: Mapping[str, Part]) -> None:
 
 
 def markdown(parts: Mapping[str, Part]) -> str:
-    """Everything that was found."""
+    """All findings."""
     sections = ["## Targets", _markdown_table(TARGET_COLUMNS, target_rows(parts)), "## Figures behind them"]
     for name, part in parts.items():
         for table in part.found.tables:
             sections += [f"### {table.title}", _markdown_table(table.columns, cells(table))]
-        told = ", ".join(f"{key} {value}" for key, value in part.where.items())
-        sections.append(f"Part `{name}`: {told}.")
+        where = ", ".join(f"{key} {value}" for key, value in part.where.items())
+        sections.append(f"Part `{name}`: {where}.")
     return "\n\n".join(sections) + "\n"
 
 
 def target_rows(parts: Mapping[str, Part]) -> list[tuple[str, ...]]:
-    """A row for each target, in their order; the worst figure decides."""
+    """One row per target, in order; the worst figure decides."""
     figures = [figure for part in parts.values() for figure in part.found.figures]
     return [
         (f"{target.what} ({target.unit})", number(target.must), number(target.aim), *_measured(name, target, figures))
@@ -47,7 +47,7 @@ def cells(table: Table) -> list[tuple[str, ...]]:
 
 
 def number(value: float) -> str:
-    """With three digits that say something."""
+    """A number with three significant digits."""
     if isinstance(value, int) or value == int(value):
         return f"{int(value):,}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

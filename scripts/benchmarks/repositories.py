@@ -1,4 +1,4 @@
-"""The repositories that everybody is measured on, served by a real git daemon."""
+"""The repositories used for all measurements, served by a real git daemon."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class NoRepositories(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A bare repository that is served at ``url``; ``raw_bytes`` is the size of all its objects, inflated."""
+    """A bare repository served at ``url``; ``raw_bytes`` is the inflated size of all its objects."""
 
     name: str
     path: Path
@@ -34,13 +34,13 @@ class Repository:
 
     @property
     def pack_bytes(self) -> int:
-        """Its packs as they lie there."""
+        """Size of its packs."""
         return sum(pack.stat().st_size for pack in self.path.glob("objects/pack/*.pack"))
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Serves every repository below ``folder``, also those that are made later."""
+    """Serves every repository below ``folder``, even those made later."""
 
     folder: Path
     root_url: str
@@ -50,11 +50,11 @@ class Server:
         return f"{self.root_url}/{name}.git"
 
     def path(self, name: str) -> Path:
-        """Where a repository lies, or is to be made."""
+        """The folder of a repository, which need not exist yet."""
         return self.folder / f"{name}.git"
 
     def repository(self, name: str) -> Repository:
-        """One that is there."""
+        """An existing repository."""
         path = self.path(name)
         listed = command(
             ["git", "-C", path, "cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objectsize)"]
@@ -77,10 +77,10 @@ def serving(folder: Path) -> Iterator[Server]:
 
 
 def copy_all(source: Path, server: Server) -> list[Repository]:
-    """Copies of all bundles and bare repositories of a folder, heads and tags, one pack each.
+    """Copy all bundles and bare repositories of a folder: heads and tags, one pack each.
 
     Raises:
-        NoRepositories: there are none.
+        NoRepositories: the folder has none.
     """
     found = sorted([*source.glob("*.bundle"), *(head.parent for head in source.glob("*/HEAD"))])
     if not found:

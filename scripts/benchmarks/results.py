@@ -1,4 +1,4 @@
-"""What a part of the comparison found, on paper and as JSON."""
+"""What a part of the comparison found, as objects and as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured number for a target; ``of`` says of what, ``how`` what it was made from."""
+    """One measured number for a target; ``of`` names its subject, ``how`` the numbers behind it."""
 
     target: str
     of: str
@@ -21,7 +21,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Details, numbers as they are."""
+    """Details, with unformatted numbers."""
 
     title: str
     columns: tuple[str, ...]
@@ -30,7 +30,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """All that one part found."""
+    """All findings of one part."""
 
     figures: tuple[Figure, ...]
     tables: tuple[Table, ...]
@@ -38,14 +38,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The same with the circumstances: date, machine, versions."""
+    """The findings with their circumstances: date, machine, versions."""
 
     where: Mapping[str, str]
     found: Found
 
 
 def read(path: Path) -> dict[str, Part]:
-    """The parts of earlier runs, by name; none if there is no file."""
+    """The parts of earlier runs, by name; empty without a file."""
     if not path.exists():
         return {}
     return {name: _part(found) for name, found in json.loads(path.read_text()).items()}

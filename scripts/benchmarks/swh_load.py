@@ -1,4 +1,4 @@
-"""Run by the Python that has swh-loader-git, never by ours: load a repository into storage in memory, tell the cost."""
+"""Load a repository into storage in memory and print the cost. Run by the Python with swh-loader-git, never by ours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STEPS = [{"cls": "buffer"}, {"cls": "filter"}, {"cls": "memory"}]
 
 
 def cpu_s() -> float:
-    """User and system time of this process and of what it started."""
+    """User and system time of this process and its children."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 

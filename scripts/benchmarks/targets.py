@@ -1,4 +1,4 @@
-"""What the project asks of itself, and whether a figure meets it."""
+"""The project's own targets, and whether a figure meets them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Target:
 
     @property
     def more_is_better(self) -> bool:
-        """Which way is up."""
+        """Whether a larger figure is better."""
         return self.aim > self.must
 
     def meets(self, value: float, limit: float) -> bool:
@@ -24,7 +24,7 @@ class Target:
         return value >= limit if self.more_is_better else value <= limit
 
     def verdict(self, worst: float) -> str:
-        """In words; a miss says by how much."""
+        """The result in words; a miss says by how much."""
         if self.meets(worst, self.aim):
             return "aim met"
         if self.meets(worst, self.must):

@@ -1,4 +1,4 @@
-"""Made-up histories: the same every time, whole, and about as large as asked for."""
+"""Synthetic histories: reproducible, complete, and about as large as requested."""
 
 from __future__ import annotations
 

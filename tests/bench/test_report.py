@@ -1,4 +1,4 @@
-"""Verdicts, and the document that they are written into."""
+"""Verdicts, and the document that contains them."""
 
 from __future__ import annotations
 

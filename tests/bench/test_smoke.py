@@ -1,4 +1,4 @@
-"""``scripts/bench`` from end to end on very little; nothing here looks at how fast anything was."""
+"""``scripts/bench`` from end to end on very little data; nothing here checks speed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.repos import add_commits, build_graph
 ROOT = Path(__file__).parents[2]
 LITTLE = ("--repeat", "1", "--big-mb", "1", "--memory-mb", "1", "--head-mb", "1", "--origins", "3")
 LIMIT_S = 1200
-"""A dozen Spark sessions, one after the other, on a machine that may do other things."""
+"""Time for a dozen Spark sessions, one after the other, on a busy machine."""
 
 
 def bench(*words: str | Path, cache: Path) -> subprocess.CompletedProcess[str]:
@@ -63,7 +63,7 @@ def test_every_target_gets_a_figure(tmp_path: Path) -> None:
 def test_wrong_usage(tmp_path: Path) -> None:
     done = bench("--only", "fetch,speed", cache=tmp_path)
     assert done.returncode == 2
-    assert "there is no part speed; there are fetch, store" in done.stderr
+    assert "no such part: speed; known parts: fetch, store" in done.stderr
     where = ("--json", tmp_path / "found.json", "--docs", tmp_path / "FOUND.md")
     done = bench(tmp_path, "--only", "fetch", *where, cache=tmp_path)
     assert done.returncode == 1

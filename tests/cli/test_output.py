@@ -1,4 +1,4 @@
-"""What is printed: JSON that any program reads, and text that does nothing to a terminal but show."""
+"""Printed output: JSON for any program, and text that is harmless to a terminal."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(nights: Nights, tmp_p
         said = archive.run(*NIGHTLY, code=ExitCode.RUN_FAILED).stderr
         told = said.splitlines()[-1]
         assert told.startswith("error: ")
-        assert f"scratch can not be written at {scratch}" in told
+        assert f"scratch cannot be written at {scratch}" in told
         assert "No space left on device" in told
         ballast.unlink()
         archive.run(*NIGHTLY)

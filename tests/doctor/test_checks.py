@@ -1,4 +1,4 @@
-"""Each check of the doctor, well and failing."""
+"""Each check of the doctor, passing and failing."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_compiled_parts() -> None:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Callable[[str], Path]:
-    """Makes a java below a folder that can be JAVA_HOME, which says what it is told to."""
+    """Makes a fake java with a given output, in a folder that can be JAVA_HOME."""
 
     def make(script: str) -> Path:
         path = tmp_path / "bin" / "java"
@@ -265,7 +265,7 @@ def test_loads(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
     finish(storage, Load.of_night(date(2026, 11, 24)))
     finish(storage, Load.of_batch(date(2026, 11, 24), 7))
-    finish(storage, Load.of_night(date(2026, 11, 26)))  # somewhere it is tomorrow already
+    finish(storage, Load.of_night(date(2026, 11, 26)))  # it is already tomorrow somewhere
     assert levels(check_loads(storage, TODAY)) == [OK]
     storage.create("runs/2026-11-24-copy/night.json", b"{}")
     storage.create("runs/notes/x", b"")
@@ -275,7 +275,7 @@ def test_loads(tmp_path: Path) -> None:
     assert levels(found) == [WARNING, WARNING, WARNING]
     assert "2026-11-24-copy, notes" in found[0].found
     assert "2062-01-01" in found[1].found
-    assert found[2].found.startswith("2026-11-25 begun")
+    assert found[2].found.startswith("unfinished: 2026-11-25")
 
 
 def test_lease() -> None:
@@ -306,7 +306,7 @@ def test_settings_as_they_come() -> None:
 
 
 def test_tables() -> None:
-    lost, odd = TableProblem("refs", "is not there", damaged=True), TableProblem("refs", "has", damaged=False)
+    lost, odd = TableProblem("refs", "is missing", damaged=True), TableProblem("refs", "has", damaged=False)
     assert levels(judge_tables([], [], TODAY)) == [OK]
     assert levels(judge_tables([lost, odd], [TODAY], TODAY)) == [DAMAGE, WARNING]
     assert levels(judge_tables([], [date(2062, 1, 1)], TODAY)) == [DAMAGE]
@@ -315,7 +315,7 @@ def test_tables() -> None:
 def test_doubled_keys() -> None:
     found = list(judge_doubles([Doubles("origins", 2, 3, ("https://h/a",))]))
     assert levels(found) == [DAMAGE]
-    assert "2 keys have 3 rows too many, such as https://h/a" in found[0].found
+    assert "2 keys have 3 surplus rows, such as https://h/a" in found[0].found
     assert "--mend" in found[0].advice
     assert levels(judge_doubles([])) == [OK]
 

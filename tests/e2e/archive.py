@@ -45,7 +45,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Said:
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     stdout: str
@@ -53,7 +53,7 @@ class Said:
 
     @property
     def json(self) -> Any:
-        """Standard output, which must be one JSON document and nothing else."""
+        """Standard output, which must be exactly one JSON document."""
         return json.loads(self.stdout)
 
 

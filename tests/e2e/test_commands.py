@@ -84,7 +84,7 @@ def test_init_says_what_it_did_and_does_it_once(place: Place, tmp_path: Path) ->
     where = archive.storage.root_uri
     assert show(said) == f"Created an archive with 3 buckets at {where}"
     again = archive.run("init", "--buckets", "5")
-    assert show(again) == f"There is an archive with 3 buckets at {where}; nothing was changed"
+    assert show(again) == f"There already is an archive with 3 buckets at {where}; nothing was changed"
     assert archive.init() == {"created": False, "location": where, "buckets": 3}
     assert archive.status()["nights"] == []
     assert "none yet" in show(archive.run("status"))
@@ -125,7 +125,7 @@ def test_nothing_works_without_an_archive(place: Place, tmp_path: Path, words: t
 def test_origins_are_added_once(small: Small) -> None:
     assert small.archive.ask("origins", "add", small.url) == {"added": 0, "known": 1, "refused": []}
     said = small.archive.run("origins", "add", small.url)
-    assert show(said) == "0 origins added, 1 were known"
+    assert show(said) == "0 origins added, 1 already known"
 
 
 def test_a_list_of_origins(make_archive: MakeArchive, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_restore_refuses_what_it_can_not_do(small: Small, tmp_path: Path) -> Non
     to = tmp_path / "to.git"
     for words, says in (
         (("https://example.org/unknown",), "is not an origin"),
-        ((small.missing_url,), "was never archived: no visit ended well"),
+        ((small.missing_url,), "was never archived: no visit succeeded"),
         ((small.url, "--night", "2026-10-31"), "there is no night 2026-10-31"),
         ((small.url, "--night", "yesterday"), "is not a date like"),
     ):
@@ -338,7 +338,7 @@ def test_sql_errors_are_spark_s_own_without_a_stack_trace(small: Small, query: s
 def test_sql_of_another_night(small: Small) -> None:
     assert small.archive.sql("SELECT count(*) AS n FROM visits", day=1) == [{"n": 5}]
     said = small.archive.run("sql", "SELECT 1", "--night", "2026-10-01", code=2)
-    assert "there is no night 2026-10-01; the archive has 1, the latest being 2026-11-01" in said.stderr
+    assert "there is no night 2026-10-01; the archive has 1, the latest are 2026-11-01" in said.stderr
 
 
 # jobs
@@ -410,7 +410,7 @@ def test_a_dry_run_for_a_cluster_starts_none(small: Small) -> None:
 
 def test_submit_refuses_what_it_can_not_run(small: Small) -> None:
     for words, says in (
-        (("no_such_job",), "there is no job no_such_job; there are: language_census"),
+        (("no_such_job",), "there is no job no_such_job; known jobs: language_census"),
         (("language_census", "--night", "2026-10-01"), "there is no night 2026-10-01"),
         (("language_census", "--", "--deep", "x"), "language_census takes no arguments, but was given --deep x"),
     ):
@@ -438,9 +438,9 @@ def test_jobs_lists_what_there_is(small: Small) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[fetch]\nworker = 2\n", "fetch.worker: there is no such key"),
-        ("[fetch.limits]\nsilence = 2\n", "fetch.limits.silence: there is no such key"),
-        ("[fetsch]\n", "fetsch: there is no such key"),
+        ("[fetch]\nworker = 2\n", "fetch.worker: no such key"),
+        ("[fetch.limits]\nsilence = 2\n", "fetch.limits.silence: no such key"),
+        ("[fetsch]\n", "fetsch: no such key"),
         ("[fetch]\nworkers = 0\n", "fetch.workers: Input should be greater than or equal to 1"),
         ("[fetch]\nworkers =\n", "not TOML"),
         ('[log]\nlevel = "LOUD"\n', "log.level"),

@@ -44,7 +44,7 @@ class Knife:
         return f"{'after' if self.after else 'before'} call {self.calls} of {self.name}"
 
     def set(self, patch: pytest.MonkeyPatch, tally: Path) -> None:
-        """The tally is a file, because tasks may run in processes of their own."""
+        """The tally is a file, because tasks may run in separate processes."""
         real: Callable[..., Any] = getattr(self.module, self.name)
 
         def cut(*arguments: Any, **options: Any) -> Any:
@@ -134,7 +134,7 @@ def test_all_nights_are_complete(two: tuple[Archive, Archive]) -> None:
 def test_a_finished_night_is_left_alone(two: tuple[Archive, Archive]) -> None:
     archive = two[0]
     said = archive.run("nightly", "--night", str(night(2)))
-    assert "complete already; nothing was done" in said.stdout
+    assert "already complete; nothing was done" in said.stdout
 
 
 def test_nights_only_go_forward(two: tuple[Archive, Archive]) -> None:

@@ -70,7 +70,7 @@ def test_a_night_by_cron(place: Place, tmp_path: Path, served: Path, daemon: Pee
     assert "Traceback" not in done.stderr
     assert "WARN" not in done.stderr.replace("WARNING: Using incubator modules", "")
     again = archive.program("nightly", "--night", str(night(1)))
-    assert again.stdout.startswith("The night 2026-11-01 is complete already; nothing was done.")
+    assert again.stdout.startswith("The night 2026-11-01 is already complete; nothing was done.")
     assert archive.sql("SELECT * FROM archive.results.language_census") != []
     restored = archive.restore(daemon.url("good.git"), tmp_path / "restored.git")
     assert compare(served / "good.git", restored) == []
@@ -89,7 +89,7 @@ def test_a_terminated_night_gives_up_the_archive_and_goes_on_later(
             process.send_signal(signal.SIGTERM)
             stdout, stderr = process.communicate(timeout=PROGRAM_LIMIT_S)  # until Spark's process has ended, too
         assert process.returncode == 5, stderr
-        assert "interrupted; run the same command again and it goes on where it stopped" in stderr
+        assert "interrupted; run the same command again to continue where it stopped" in stderr
         assert "Traceback" not in stderr
         assert stdout == ""
         assert archive.storage.stat("lease.json") is None
@@ -135,7 +135,7 @@ def test_a_damaged_landing_costs_its_bucket_one_night_and_damage_is_told(
     archive.spark.sql(f"DELETE FROM archive.code.contents WHERE oid = X'{lost}'")
     archive.nightly(3)
     said = archive.run("restore", url, tmp_path / "r.git", code=3)
-    assert f"needs 1 objects that the archive lacks, one of them is {lost}" in said.stderr
+    assert f"needs 1 objects that the archive lacks, such as {lost}" in said.stderr
     assert not (tmp_path / "r.git").exists()
     assert compare(served / "damaged.git", archive.restore(url, tmp_path / "two.git", day=2)) == []
 
@@ -152,7 +152,7 @@ def test_wrong_usage_is_2(tmp_path: Path) -> None:
     assert "No such option" in run("nightly", "--nigth", code=2, cwd=tmp_path).stderr
     (tmp_path / "c.toml").write_text("[archive]\nplace = 'x'\n")
     said = run("status", "--config", "c.toml", "--output", "json", code=2, cwd=tmp_path)
-    assert said.stderr.strip() == "error: c.toml: archive.place: there is no such key"
+    assert said.stderr.strip() == "error: c.toml: archive.place: no such key"
     assert said.stdout == ""
 
 

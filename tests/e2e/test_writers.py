@@ -62,7 +62,7 @@ def test_two_first_submits_of_one_job_are_both_right(archive: Archive) -> None:
         ("CALL archive.system.expire_snapshots('code.commits')", "Call"),
         ("SELECT java_method('java.lang.System', 'exit', '7')", "the function java_method"),
         ("SELECT sum(1) OVER w FROM range(1) WINDOW w AS (ORDER BY reflect('x.Y', 'z'))", "the function reflect"),
-        ("SHOW NAMESPACES IN archive.`../../..`", "a table outside of it, archive.../../.."),
+        ("SHOW NAMESPACES IN archive.`../../..`", "a table outside it, archive.../../.."),
     ],
 )
 def test_sql_only_reads(archive: Archive, statement: str, says: str) -> None:
@@ -85,7 +85,7 @@ def test_copies_beside_a_load_and_a_night_from_the_future_harm_no_other(
     for copy in copies:
         copy_folder(archive, "runs/2026-11-01", copy)
     said = archive.run("nightly", "--night", str(night(2)))
-    assert said.stderr.count("2026-11-01.bak is no load's folder and is left alone") == 1
+    assert said.stderr.count("2026-11-01.bak is not a load's folder and is ignored") == 1
 
     with monkeypatch.context() as earlier_version:
         earlier_version.setattr(run_night, "newest_possible", lambda today: date.max)

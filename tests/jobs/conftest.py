@@ -1,4 +1,4 @@
-"""The same Spark as the tests of tables: one a process."""
+"""The same Spark as in the tests of tables: one per process."""
 
 from __future__ import annotations
 

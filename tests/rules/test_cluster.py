@@ -1,4 +1,4 @@
-"""What Spark is started with, on the two machines that the design has in mind, and on odd ones."""
+"""Spark's settings, on the two machines of the design and on odd ones."""
 
 from __future__ import annotations
 

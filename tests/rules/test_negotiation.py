@@ -1,4 +1,4 @@
-"""What one origin must send, decided from what it shows and what is archived."""
+"""What one origin must send, from the refs it shows and what is archived."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How tables are cut on the laptop and, on paper, on the cluster."""
+"""How tables are split on the laptop and, on paper, on the cluster."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_cluster() -> None:
     )
     assert found.shuffle_partitions == 4_000
     assert found.notes == (
-        "contents: 4,967,054 tasks are more than one driver schedules well; read it in 10 slices of buckets",
+        "contents: 4,967,054 tasks are too many for one driver; read it in 10 slices of buckets",
         "contents: planning a scan of 10,000,000 files takes about 9536m of the driver's 16g; name buckets, or compact",
     )
 
@@ -68,7 +68,7 @@ def test_more_rows_make_more_reduce_tasks() -> None:
 @pytest.mark.parametrize("table", ["contents", "trees"])
 @given(ratio=st.floats(1, 200), groups=st.integers(1, 10_000))
 def test_a_task_reads_256_to_512_mib_raw(table: str, ratio: float, groups: int) -> None:
-    """Row groups of 256 MiB that compress alike: as many as fit a split, one at least, are 256 or 512 MiB."""
+    """Row groups of 256 MiB that compress alike: as many as fit a split, at least one, are 256 or 512 MiB."""
     group = int(256 * MIB / ratio)
     target = split_of(table, ratio).target_bytes
     assert 1 <= max(target // max(group, 1), 1) <= 2
@@ -97,5 +97,5 @@ def test_a_ratio_follows_what_is_added_and_replaced() -> None:
     assert raw_ratio(None, 0, 10, 200) == 20
     assert raw_ratio(20.0, 10, 10, 400) == 30
     assert raw_ratio(30.0, 0, 5, 200) == 40  # compacted as a whole
-    assert raw_ratio(None, 1_000, 10, 200) == 20  # files from before anybody counted
+    assert raw_ratio(None, 1_000, 10, 200) == 20  # files older than the recorded ratio
     assert raw_ratio(20.0, 10, 0, 0) == 20

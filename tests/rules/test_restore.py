@@ -1,4 +1,4 @@
-"""How refs come back: as git shows them, symbolic ones included, without a name or an object that cannot be there."""
+"""Restored refs: as git shows them, including symbolic ones, without impossible names or objects."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_symbolic_ref_may_name_a_detached_head() -> None:
 
 
 def test_an_object_matters_more_than_a_link() -> None:
-    """A push between two lines of an answer, or a server that makes things up."""
+    """A push between two lines of an answer, or a server that lies."""
     assert lay_out({HEAD: Ref(A, MAIN), MAIN: Ref(B)}) == layout({MAIN: B}, Head(oid=A), plain=(HEAD,))
     two = {b"refs/heads/1": Ref(A, OTHER), b"refs/heads/2": Ref(B, OTHER)}
     assert lay_out(two) == layout(

@@ -1,4 +1,4 @@
-"""What is kept and for how long: pure decisions."""
+"""What is kept, and for how long."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_oldest_daily() -> None:
 
 def test_tags_that_a_killed_run_left_go_and_those_of_a_night_being_sealed_stay() -> None:
     one, two, three, four = days(date(2026, 1, 1), 4)
-    # Night one was let go, and the run was killed before this table; night four is being sealed, origins comes last.
+    # Night one was retired, and the run was killed before this table; night four is being sealed, origins comes last.
     assert tags_to_drop([one, two, three, four], nights=[two, three], dropped=[two]) == [one, two]
     assert tags_to_drop([one], nights=[], dropped=[]) == []
 
@@ -74,7 +74,7 @@ def test_a_snapshot_lives_until_it_has_been_replaced_for_long_enough() -> None:
     assert snapshots_to_expire(history, {3}, since=25) == [0, 1]
     assert snapshots_to_expire(history, {3}, since=20) == [0]
     assert snapshots_to_expire(history, {3, 1}, since=100) == [0, 2]
-    # One that rested for long was read until a moment ago.
+    # One that was unchanged for long was current until a moment ago.
     assert snapshots_to_expire(chain(0, 1_000), {1}, since=999) == []
 
 

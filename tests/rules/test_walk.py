@@ -1,4 +1,4 @@
-"""Walking trees, hostile ones included."""
+"""Walking trees, including hostile ones."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,7 +59,7 @@ def test_any_bytes(body: bytes) -> None:
 
 
 def enumerated(root: bytes, trees: dict[bytes, bytes], folder: bytes = b"") -> list[bytes]:
-    """Every path, directories included, the plain way."""
+    """Every path, including directories, the simple way."""
     paths = []
     for mode, name, child in iter_entries(trees.get(root, b"")):
         paths.append(folder + name)
@@ -70,7 +70,7 @@ def enumerated(root: bytes, trees: dict[bytes, bytes], folder: bytes = b"") -> l
 
 @st.composite
 def forests(draw: st.DrawFn) -> dict[bytes, bytes]:
-    """A few trees; each contains only later ones, some of which are not there."""
+    """A few trees; each contains only later ones, some of which are missing."""
     count = draw(st.integers(1, 6))
     trees = {}
     for n in range(count):

@@ -27,6 +27,6 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]
 
 
 def hdfs_settings(*urls: str, **changes: object) -> HdfsSettings:
-    """Settings with short limits, as a test wants them."""
+    """Settings with short limits for tests."""
     values = {"connect_timeout_s": 10, "read_timeout_s": 30, "first_pause_s": 0.05, **changes}
     return HdfsSettings.model_validate({"webhdfs_urls": urls, **values})

@@ -20,7 +20,7 @@ RACERS = 8
 
 
 def race(racer: Callable[[int], None], losing: tuple[type[Exception], ...]) -> list[int]:
-    """Runs racers that start together; returns the numbers of those that did not lose."""
+    """Runs racers that start together; returns the numbers of the winners."""
     barrier = threading.Barrier(RACERS)
 
     def run(number: int) -> bool:
@@ -210,7 +210,7 @@ def void(_: object) -> None:
 
 
 class TornFile:
-    """Stands for a local path whose file ends in an error after some bytes."""
+    """A local path whose file raises an error after some bytes."""
 
     def open(self, mode: str) -> TornFile:
         assert mode == "rb"

@@ -1,4 +1,4 @@
-"""Renaming without replacing, by the kernel and without its help."""
+"""Renaming without replacing, with and without the kernel's help."""
 
 from __future__ import annotations
 

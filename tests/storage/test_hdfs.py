@@ -1,4 +1,4 @@
-"""What only HDFS does: silent, dead and restarted servers, lost answers, settings that reach the server."""
+"""Cases specific to HDFS: silent, dead and restarted servers, lost answers, settings that reach the server."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def silent_server() -> Iterator[str]:
 
 @pytest.fixture
 def dead_server() -> str:
-    """Nobody listens here."""
+    """An address where nobody listens."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         return f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.fixture
 def babbling_server() -> Iterator[str]:
-    """Answers every request with a page that is not WebHDFS's."""
+    """Answers every request with a page that is not from WebHDFS."""
     body = b"<html>welcome</html>"
     answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     yield from serve(answer)
@@ -46,7 +46,7 @@ def babbling_server() -> Iterator[str]:
 
 @pytest.fixture
 def gateway() -> Iterator[str]:
-    """Answers every request with 503, as a load balancer without servers does."""
+    """Answers every request with 503, like a load balancer without servers."""
     yield from serve(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 
 
@@ -130,7 +130,7 @@ def test_who_does_not_answer_is_told_in_plain_words(
         ((dead_server,), "Connection refused"),
         ((silent_server,), "silent for 0.2 s"),
         ((gateway,), "HTTP status 503"),
-        (("http://nobody.invalid:9870",), "there is no host of this name"),
+        (("http://nobody.invalid:9870",), "no host has this name"),
         ((f"{dead_server}/", dead_server), "Connection refused"),
     ):
         named = " or ".join(address.rstrip("/") for address in addresses)
@@ -140,7 +140,7 @@ def test_who_does_not_answer_is_told_in_plain_words(
                 call()
             assert str(caught.value) == (
                 f"f: no NameNode answers at {named} ({how}). "
-                "Try again later; see that NameNode and DataNodes run if it goes on"
+                "Try again later; if it persists, check that NameNode and DataNodes run"
             )
 
 
@@ -169,7 +169,7 @@ def on_hdfs(hdfs: MiniHdfs) -> Storage:
 
 
 class LostAnswer:
-    """Does the first request of one operation and then reports that no answer came."""
+    """Executes the first request of one operation, then reports that no answer came."""
 
     def __init__(self, operation: str) -> None:
         self.operation, self.lost = operation, 0

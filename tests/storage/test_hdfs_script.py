@@ -1,4 +1,4 @@
-"""The command that starts HDFS for tests and for trying things out."""
+"""The command that starts HDFS for tests and experiments."""
 
 from __future__ import annotations
 

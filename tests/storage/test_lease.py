@@ -17,7 +17,7 @@ RACERS = 8
 
 
 class Clock:
-    """A clock that tests set."""
+    """A clock set by tests."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -102,7 +102,7 @@ def test_a_late_renewal_writes_nothing(storage: Storage, clock: Clock) -> None:
 def test_a_paused_holder_cannot_harm_its_successor(
     storage: Storage, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worst moment: paused after it looked and before it wrote, awake only after the takeover."""
+    """The worst moment: paused between check and write, awake only after the takeover."""
     first = take(storage, clock)
     clock.now += 60
     replace = storage.replace
@@ -245,7 +245,7 @@ def test_wrong_arguments(tmp_path: Path, wrong: dict[str, object]) -> None:
 
 
 class Watched:
-    """Sets an event at each replace of a local storage; dials make it fail."""
+    """Sets an event at each replace of a local storage; can be made to fail."""
 
     def __init__(self, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls = threading.Semaphore(0)
@@ -316,7 +316,7 @@ def test_release_waits_for_a_renewal_under_way(tmp_path: Path, clock: Clock, mon
 
     def slow(path: str, data: bytes) -> None:
         renewing.set()
-        deleted.wait(timeout=0.5)  # never set in time when release waits
+        deleted.wait(timeout=0.5)  # never set in time if release waits
         replace(path, data)
 
     def told(path: str, *, recursive: bool = False) -> bool:

@@ -1,4 +1,4 @@
-"""Footers of the Parquet files that we write: whatever bit of one flips, it is told or does no harm."""
+"""Footers of our Parquet files: any flipped bit is reported or harmless."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def storage(tmp_path: Path) -> LocalStorage:
 
 
 def write(storage: LocalStorage, table: Table, **values: object) -> Path:
-    """A file of one row, ``t.parquet``."""
+    """A file with one row, ``t.parquet``."""
     columns = {field.name: pa.nulls(1, field.type) for field in table.arrow_schema}
     given = {"bucket": 1, "network": NETWORK, **values}
     columns |= {name: pa.array([value], table.arrow_schema.field(name).type) for name, value in given.items()}
@@ -49,7 +49,7 @@ def flips(path: Path, begin: int, end: int) -> Iterator[None]:
 
 
 def footer_of(path: Path) -> range:
-    """Where the footer is, with its length and magic."""
+    """The position of the footer, including its length and magic."""
     data = path.read_bytes()
     return range(len(data) - 8 - int.from_bytes(data[-8:-4], "little"), len(data))
 
@@ -77,7 +77,7 @@ def test_a_flipped_bit_of_a_footer_is_told_or_does_no_harm(storage: LocalStorage
 
 
 def statistics_of(path: Path, value: bytes) -> list[int]:
-    """Where a value stands in the footer."""
+    """The position of a value in the footer."""
     data, found = path.read_bytes(), []
     at = data.find(value, footer_of(path).start)
     while at >= 0:

@@ -1,4 +1,4 @@
-"""Which tables a job could read, by its code."""
+"""Which tables a job could read, according to its code."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_nights_read_back_as_they_were(spark: SparkSession, storage: Storage) ->
     ids = archive.snapshots(night(2))
     assert ids["origins"] == IcebergTable(spark, "origins").tags()["night-2026-11-02"]
 
-    with pytest.raises(NightNotFound, match="no night 2026-11-09; the archive has 2, the latest being 2026-11-02,"):
+    with pytest.raises(NightNotFound, match="no night 2026-11-09; the archive has 2, the latest are 2026-11-02,"):
         archive.table("commits", night(9))
     with pytest.raises(NoSuchTable, match="there are blobs, commits"):
         archive.table("packs")

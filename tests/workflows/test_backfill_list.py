@@ -102,5 +102,5 @@ def test_copies_of_loads_are_warned_of_once(tmp_path: Path, caplog: pytest.LogCa
         assert begun_loads(storage) == {begun: False}
         assert [state.load for state in load_states(storage)] == [begun]
     assert [record.message.partition("/runs/")[2] for record in caplog.records] == [
-        "2026-11-01.bak is no load's folder and is left alone; it is better kept outside of runs/"
+        "2026-11-01.bak is not a load's folder and is ignored; move it out of runs/"
     ]

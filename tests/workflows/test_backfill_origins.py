@@ -74,7 +74,7 @@ def test_what_failed_is_listed_and_retried(make_archive: MakeArchive, served: Pa
         assert "1 failed, 4 full, 1 not_found in 2 batches" in said.stdout
         assert "connection_lost" in said.stdout
         assert f"pipeline backfill origins --from {source} --retry failed" in said.stdout
-        assert "can be read once the next night is complete" in said.stdout
+        assert "readable once the next night is complete" in said.stdout
 
         again = archive.ask("backfill", "origins", "--from", source, code=1)
         assert (again["batches"], again["failures"]) == ([], 1)
@@ -106,7 +106,7 @@ def test_it_stops_when_told_and_goes_on(
             else:
                 running.process.send_signal(number)
             said = running.ends(5)
-        assert "run the same command again and it goes on where it stopped" in said
+        assert "run the same command again to continue where it stopped" in said
         assert not host.scratch
         assert archive.storage.stat("lease.json") is None
         assert archive.status()["last_visits"] == {"full": 4, "never": 4}

@@ -154,7 +154,7 @@ def test_a_holder_that_sleeps_past_its_lease(make_archive: MakeArchive, served: 
 
             asleep.signal(signal.SIGCONT)
             said = asleep.ends(4)
-        assert "Nothing more may be written by this run" in said
+        assert "This run may not write any more" in said
         assert set(hosts_of(archive, 1).values()) == {"other"}
         calm.nightly(1)
         same(archive, calm, 1)

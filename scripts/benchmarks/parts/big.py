@@ -1,4 +1,4 @@
-"""A long history: fetched, stored, compacted, and a word counted in every version of every file."""
+"""A long history: fetch, store, compact, and count a word in every version of every file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORD = b"return"
 
 
 def measure(bench: Bench) -> Found:
-    """The whole life of one repository."""
+    """Measure the whole life of one repository."""
     say("big: a history of %d MB", bench.sizes.big_bytes / MB)
     histories.long_history(bench.server.path(NAME), bench.sizes.big_bytes)
     repository = bench.server.repository(NAME)
@@ -48,7 +48,7 @@ def measure(bench: Bench) -> Found:
             f"{spark.wall_s:.1f} s, {spark.cpu_s:.1f} CPU-s; git {git.wall_s:.1f} s, {git.cpu_s:.1f} CPU-s",
         ),
     )  # fmt: skip
-    columns = ("objects", "raw MB", "pack as served MB", "fetch CPU-s", "clone CPU-s", "most memory MB")
+    columns = ("objects", "raw MB", "pack as served MB", "fetch CPU-s", "clone CPU-s", "peak memory MB")
     row = (
         repository.objects, repository.raw_bytes / MB, manifest.visits[0].pack_bytes / MB, ours.cpu_s, cloned.cpu_s,
         ours.peak_bytes / MB,
@@ -58,7 +58,7 @@ def measure(bench: Bench) -> Found:
 
 
 def count_in_archive(bed: Bed, repeat: int) -> tuple[int, Cost]:
-    """The same as ``peers.count_word``, with a session that has done it before."""
+    """Like ``peers.count_word``, in a warm session."""
     for _ in range(WARM):
         _count(bed)
     return repeated(repeat, lambda: cost_of(_count, bed))

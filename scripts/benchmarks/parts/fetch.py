@@ -13,7 +13,7 @@ from benchmarks.results import Figure, Found, Table
 
 
 def measure(bench: Bench) -> Found:
-    """All repositories, one after the other."""
+    """Measure all repositories, one after the other."""
     figures: list[Figure] = []
     rows = []
     times = bench.sizes.repeat
@@ -49,13 +49,13 @@ def measure(bench: Bench) -> Found:
         )
     columns = (
         "repository", "objects", "raw MB", "pack as served MB", "fetch task CPU-s", "git clone --mirror CPU-s",
-        "swh-loader-git CPU-s", "most memory of the fetch task MB",
+        "swh-loader-git CPU-s", "peak memory of the fetch task MB",
     )  # fmt: skip
     return Found(tuple(figures), (Table("Fetch", columns, tuple(rows)),))
 
 
 def clone(bench: Bench, url: str) -> tuple[None, Cost]:
-    """What a clone costs that is thrown away."""
+    """The cost of a clone, which is then deleted."""
     to = bench.work / "clone.git"
     done = measured(peers.clone, url, to)
     shutil.rmtree(to)
@@ -63,7 +63,7 @@ def clone(bench: Bench, url: str) -> tuple[None, Cost]:
 
 
 def _loader(bench: Bench) -> Path | peers.LoaderMissing:
-    say("fetch: %s, in an environment of its own", peers.LOADER)
+    say("fetch: %s, in its own environment", peers.LOADER)
     try:
         return peers.install_loader(bench.cache)
     except peers.LoaderMissing as error:

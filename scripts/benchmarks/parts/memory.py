@@ -1,4 +1,4 @@
-"""The memory of a fetch task on a history much larger than any memory."""
+"""The memory of a fetch task on a history much larger than memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def measure(bench: Bench) -> Found:
     say("memory: fetch of %d objects", repository.objects)
     ours = measured(archive.fetch, bed, 0, buckets)[1]
     figure = Figure("memory", NAME, ours.peak_bytes / MB, f"{repository.raw_bytes / MB:,.0f} MB raw")
-    columns = ("objects", "raw MB", "pack as served MB", "fetch CPU-s", "most memory MB")
+    columns = ("objects", "raw MB", "pack as served MB", "fetch CPU-s", "peak memory MB")
     row = (
         repository.objects, repository.raw_bytes / MB, repository.pack_bytes / MB, ours.cpu_s, ours.peak_bytes / MB,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Nights of very many small origins of which none or one has changed."""
+"""Nights of very many small origins, with none or one changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MANY, ALONE = "many", "alone"
 
 
 def measure(bench: Bench) -> Found:
-    """First visits, a night without news, a night with one change; the last also with that origin alone."""
+    """Measure first visits, a night without news, and a night with one change, the last also with that origin alone."""
     names = [f"small-{number:05d}" for number in range(bench.sizes.origins)]
     say("nights: %d small repositories", len(names))
     for number, name in enumerate([*names, ALONE]):
@@ -55,13 +55,13 @@ def measure(bench: Bench) -> Found:
         ("nothing new, fetch tasks alone", fetched.cpu_s, fetched.wall_s),
         ("nothing new, the rest of the night", quiet.cpu_s, quiet.wall_s),
         (f"one of {of} changed, the whole night", changed.cpu_s, changed.wall_s),
-        ("one origin in all, changed, the whole night", single.cpu_s, single.wall_s),
+        ("one origin in total, changed, the whole night", single.cpu_s, single.wall_s),
     )
     return Found(figures, (Table("Nights, Spark's start included", ("night", "CPU-s", "s"), rows),))
 
 
 def first_nights(many: Bed, urls: list[str], alone: Bed, url: str) -> tuple[Cost, tuple[int, ...], int]:
-    """Both archives with their first nights, and the plan of the second; the cost of the first, data files so far."""
+    """Run both archives' first nights and plan ``many``'s second: the first's cost, the plan's buckets, data files."""
     archive.create(many, urls)
     cost = cost_of(archive.nightly, many, 0)[1]
     files, buckets = archive.data_files(many), archive.plan(many, 1)
@@ -71,6 +71,6 @@ def first_nights(many: Bed, urls: list[str], alone: Bed, url: str) -> tuple[Cost
 
 
 def night_and_files(bed: Bed, number: int) -> tuple[Cost, int]:
-    """What a night costs, Spark's start included, and how many data files have been added by then."""
+    """The cost of a night, including Spark's start, and the number of data files added by then."""
     cost = cost_of(archive.nightly, bed, number)[1]
     return cost, archive.data_files(bed)

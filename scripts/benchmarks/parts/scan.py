@@ -18,11 +18,11 @@ from pipeline.tables.session import split_freely
 
 NAME = "wide"
 WARM = 6
-"""Scans before those that count: until then Java compiles for a third of the time."""
+"""Scans before the measured ones: until then Java spends a third of the time compiling."""
 
 
 def measure(bench: Bench) -> Found:
-    """One repository with a wide HEAD; the session has done the same scans before."""
+    """Measure one repository with a wide HEAD, in a warm session."""
     say("scan: a HEAD of %d MB", bench.sizes.head_bytes / MB)
     histories.wide_head(bench.server.path(NAME), bench.sizes.head_bytes)
     bed = Bed(bench.work / NAME)
@@ -44,7 +44,7 @@ def _told(raw: int, cost: Cost) -> str:
 
 
 def fill_and_scan(bed: Bed, url: str, repeat: int) -> tuple[int, Cost, Cost]:
-    """An archive with its first night; raw bytes at HEAD, and the costs of both scans."""
+    """Archive it in a first night: raw bytes at HEAD, and the costs of both scans."""
     archive.create(bed, [url])
     archive.nightly(bed, 0)
     costs = []

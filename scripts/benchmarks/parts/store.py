@@ -1,4 +1,4 @@
-"""Bytes stored, before and after compaction, against packs; what a scan of HEAD opens."""
+"""Bytes stored, before and after compaction, against packs; bytes that a scan of HEAD opens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DERIVED = ("files", "head_blobs", "repositories")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One repository in the archive; bytes."""
+    """One repository in the archive; sizes in bytes."""
 
     base: int
     derived: int
@@ -33,7 +33,7 @@ class Stored:
 
 
 def measure(bench: Bench) -> Found:
-    """All repositories, each in a bucket of its own."""
+    """Measure all repositories, each in its own bucket."""
     bed = bench.corpora
     return compare(bench, bed, bench.repositories, [archive.bucket_for(bench.server.url(WARM_UP), bed.buckets)])
 
@@ -42,7 +42,7 @@ def compare(bench: Bench, bed: Bed, repositories: Sequence[Repository], warm_up:
     """Complete the first night of an archive, compact it, and repack the same repositories.
 
     Args:
-        warm_up: buckets that are compacted first and do not count.
+        warm_up: buckets that are compacted first and not measured.
     """
     smallest_first = sorted(repositories, key=lambda repository: repository.raw_bytes)
     buckets = [archive.bucket_for(repository.url, bed.buckets) for repository in smallest_first]
@@ -67,7 +67,7 @@ def compare(bench: Bench, bed: Bed, repositories: Sequence[Repository], warm_up:
                 name,
                 ours.compact.cpu_s / repack.cpu_s,
                 f"{ours.compact.cpu_s:.1f} of {repack.cpu_s:.1f} CPU-s; "
-                f"choosing buckets, once a run: {ours.choose.cpu_s:.1f}",
+                f"choosing buckets, once per run: {ours.choose.cpu_s:.1f}",
             ),
             Figure("derived", name, ours.derived / ours.base),
             Figure("head-read", name, ours.head_read / max(ours.head_raw, 1)),
@@ -86,7 +86,7 @@ def compare(bench: Bench, bed: Bed, repositories: Sequence[Repository], warm_up:
 
 
 def fill_and_compact(bed: Bed, buckets: Sequence[int], warm_up: Sequence[int]) -> list[Stored]:
-    """Complete the first night, then compact bucket by bucket, with the session running."""
+    """Complete the first night, then compact bucket by bucket in the running session."""
     archive.nightly(bed, 0)
     before = archive.stored_bytes(bed)
     raw = {
