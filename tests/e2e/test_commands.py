@@ -6,12 +6,12 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from pipeline import __version__
 from pipeline.model.tables import ALL
 from tests.e2e.archive import Archive, Place, Said, night
 from tests.e2e.conftest import MakeArchive
@@ -356,7 +356,7 @@ def test_the_census_has_its_result_and_its_lineage(small: Small) -> None:
     }
     assert (found["C"]["files"], found["C"]["bytes"], found["C"]["repositories"]) == (1, len(C), 2)
     (run,) = small.archive.sql("SELECT * FROM archive.results.runs")
-    assert (run["job"], run["night"], run["version"]) == ("language_census", str(night(1)), version("git-lakehouse"))
+    assert (run["job"], run["night"], run["version"]) == ("language_census", str(night(1)), __version__)
     assert (run["arguments"], run["rows"]) == ([], len(rows))
     assert json.loads(run["snapshots"]) == small.archive.read(1).snapshots()
     lineage = json.loads(small.archive.storage.read(f"results/language_census/{night(1)}.json"))

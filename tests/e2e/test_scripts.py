@@ -26,7 +26,8 @@ def environment_that_is_there(folder: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f'#!/bin/sh\nexec "{program}" "$@"\n')
         path.chmod(0o755)
-    checksum = subprocess.run(["cksum"], input=(ROOT / "setup.cfg").read_bytes(), capture_output=True, check=True)
+    asked = (ROOT / "setup.cfg").read_bytes() + (ROOT / "constraints.txt").read_bytes()
+    checksum = subprocess.run(["cksum"], input=asked, capture_output=True, check=True)
     (folder / ".installed").write_text(f" {checksum.stdout.decode().strip()} {ROOT}")
     return folder
 
@@ -85,7 +86,7 @@ def test_the_quickstart_does_not_mix_its_own_repositories_with_yours(tmp_path: P
 
 def test_the_demo_serves_a_checkout_and_a_fork_until_it_is_ended(tmp_path: Path) -> None:
     build_graph(tmp_path / "checkout.git", [[1], [2, 1]])
-    command = [sys.executable, ROOT / "scripts" / "serve-demo", tmp_path / "checkout.git", tmp_path / "served"]
+    command = [sys.executable, str(ROOT / "scripts" / "serve_demo.py"), str(tmp_path / "checkout.git"), str(tmp_path / "served")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Serve a checkout and a fork of it, with one commit more, by a real git daemon on a free port of 127.0.0.1.
 
-Usage: serve-demo CHECKOUT FOLDER. Prints the two URLs in one line, then serves until it is ended.
+Usage: serve_demo.py CHECKOUT FOLDER. Prints the two URLs in one line, then serves until it is ended.
 """
 
 from __future__ import annotations
