@@ -86,7 +86,12 @@ def test_the_quickstart_does_not_mix_its_own_repositories_with_yours(tmp_path: P
 
 def test_the_demo_serves_a_checkout_and_a_fork_until_it_is_ended(tmp_path: Path) -> None:
     build_graph(tmp_path / "checkout.git", [[1], [2, 1]])
-    command = [sys.executable, str(ROOT / "scripts" / "serve_demo.py"), str(tmp_path / "checkout.git"), str(tmp_path / "served")]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "serve_demo.py"),
+        str(tmp_path / "checkout.git"),
+        str(tmp_path / "served"),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
