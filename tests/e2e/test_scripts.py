@@ -28,7 +28,7 @@ def environment_that_is_there(folder: Path) -> Path:
         path.chmod(0o755)
     asked = (ROOT / "setup.cfg").read_bytes() + (ROOT / "constraints.txt").read_bytes()
     checksum = subprocess.run(["cksum"], input=asked, capture_output=True, check=True)
-    (folder / ".installed").write_text(f" {checksum.stdout.decode().strip()} {ROOT}")
+    (folder / ".installed").write_text(f"[dev] {checksum.stdout.decode().strip()} {ROOT}")
     return folder
 
 
@@ -106,6 +106,22 @@ def test_the_demo_serves_a_checkout_and_a_fork_until_it_is_ended(tmp_path: Path)
     fork_head = listed[fork].split()[0]
     assert git(tmp_path / "served" / "fork.git", "rev-parse", f"{fork_head}^").decode().strip() == head
     assert port_is_closed(own)
+
+
+@pytest.mark.slow
+def test_the_reference_is_built_without_a_warning_and_can_be_searched(tmp_path: Path) -> None:
+    folder = tmp_path / "reference"
+    environment = os.environ | {"PIPELINE_VENV": str(environment_that_is_there(tmp_path / "venv"))}
+    done = subprocess.run(
+        [ROOT / "scripts" / "docs", folder],
+        capture_output=True, text=True, check=False, timeout=LIMIT_S, env=environment,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, f"Ready: {folder}/index.html\n")
+    assert '<input type="search"' in (folder / "index.html").read_text()
+    assert '"pipeline.rules.retention.nights_to_drop"' in (folder / "search.js").read_text()
+    page = (folder / "pipeline" / "read" / "restore.html").read_text()
+    assert '<h6 id="raises">Raises:</h6>' in page
+    assert (folder / "jobs" / "language_census.html").exists()
 
 
 def test_a_closed_port_is_seen_as_closed() -> None:
