@@ -56,6 +56,7 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/tables/",
             "pipeline/takedown/",
         ),
+        "packaging": ("pipeline/doctor/",),
         "numpy": ("pipeline/git/", "pipeline/maintain/", "pipeline/takedown/"),
         "tenacity": ("pipeline/storage/", "pipeline/workflows/"),
     }

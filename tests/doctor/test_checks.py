@@ -21,7 +21,7 @@ from pipeline.doctor.finding import damage as damaged
 from pipeline.doctor.health import TableProblem
 from pipeline.doctor.jars import check_jars
 from pipeline.doctor.machine import GIB, Memory, check_clock, check_memory, check_scratch, heap_bytes, memory_here
-from pipeline.doctor.packages import check_compiled, check_packages, check_python, fits
+from pipeline.doctor.packages import check_compiled, check_packages, check_python
 from pipeline.doctor.programs import check_git, check_java
 from pipeline.doctor.scheduler import check_scheduler
 from pipeline.doctor.settings import check_settings
@@ -86,15 +86,6 @@ def test_packages_that_are_missing_or_outside_their_range() -> None:
     found = list(check_packages(asked, version_of))
     assert levels(found) == [MACHINE, MACHINE, MACHINE, OK]
     assert [f.found.split()[0] for f in found[:3]] == ["old", "new", "gone"]
-
-
-@pytest.mark.parametrize(
-    ("version_", "bounds", "fit"),
-    [("4.1.4", ">=4.1.4,<4.2", True), ("4.2", "<4.2.0", False), ("10.0", ">=9.5", True), ("1.2", "==1.2.0", True),
-     ("1.2", "!=1.2", False), ("1", "", True)],
-)  # fmt: skip
-def test_versions_compare_by_numbers(version_: str, bounds: str, fit: bool) -> None:
-    assert fits(version_, bounds) is fit
 
 
 def test_compiled_parts() -> None:
