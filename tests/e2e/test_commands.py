@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -399,7 +400,7 @@ def test_a_dry_run_tells_and_runs_nothing(small: Small) -> None:
 def test_a_dry_run_for_a_cluster_starts_none(small: Small) -> None:
     shape = {"threads": 1000, "memory_bytes": 6 * 10**12, "disk_bytes": 5 * 10**14}
     secret = {"spark.hadoop.fs.secret.key": "hush"}
-    sections = {"spark": {"master": "yarn"}, "spark.cluster": shape, "spark.conf": secret}
+    sections: dict[str, dict[str, Any]] = {"spark": {"master": "yarn"}, "spark.cluster": shape, "spark.conf": secret}
     there = small.archive.with_settings(**sections)
     found = there.ask("submit", "language_census", "--dry-run")
     assert found["settings"]["spark.executor.instances"] == "200"

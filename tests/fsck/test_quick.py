@@ -13,6 +13,7 @@ import pytest
 from pipeline.fsck import run_fsck as module
 from pipeline.fsck.ledger import copies, read_ledger, recordings
 from pipeline.fsck.named import read_table, table_folders
+from pipeline.fsck.quick import check_files
 from pipeline.fsck.record import record_changes, tidy_recordings
 from pipeline.model.layout import Load
 from pipeline.storage import Storage
@@ -150,7 +151,7 @@ def test_an_archive_without_records_is_recorded_at_first_sight(intact: Story) ->
 
 def test_goes_on_where_it_was_killed(intact: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     parts: list[int] = []
-    real = module.check_files
+    real = check_files
 
     class Killed(BaseException):
         pass

@@ -195,7 +195,7 @@ class World:
 
 
 @contextmanager
-def before_commit(number: int, act: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+def before_commit(number: int, act: Callable[[], object]) -> Iterator[Callable[[], bool]]:
     """Act right before the commit of this number that is made inside; tell whether that came about."""
     real, left = IcebergTable.committing, [number]
 
