@@ -203,6 +203,13 @@ def test_every_module_is_seen() -> None:
     assert len(list(imports())) > 300
 
 
+def test_every_python_file_has_its_ending() -> None:
+    """Ruff and mypy see no others."""
+    firsts = {path.name: path.read_text().partition("\n")[0] for path in (ROOT / "scripts").glob("*") if path.is_file()}
+    assert [name for name, line in firsts.items() if "python" in line and not name.endswith(".py")] == []
+    assert firsts["setup"] == "#!/usr/bin/env bash"
+
+
 @pytest.mark.parametrize("name", ["dulwich._pack", "dulwich._objects"])
 def test_dulwich_has_its_compiled_parts(name: str) -> None:
     """Without them everything works, ten times slower."""
