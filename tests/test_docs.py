@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pipeline import __version__
+
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
@@ -41,3 +43,13 @@ def test_every_decision_is_in_the_index() -> None:
     for page in folder.glob("0*.md"):
         number, _, title = page.read_text().partition("\n")[0].removeprefix("# ").partition(". ")
         assert f"| [{number}]({page.name}) | {title} |" in index
+
+
+def test_the_changelog_has_its_form_and_the_version_is_its_newest() -> None:
+    headings = re.findall(r"(?m)^(##+) (.+)$", (ROOT / "CHANGELOG.md").read_text())
+    first, *released = [title for level, title in headings if level == "##"]
+    assert first == "[Unreleased]"
+    assert [title for title in released if not re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", title)] == []
+    assert all(title.startswith(f"[{__version__}]") for title in released[:1])
+    kinds = {title for level, title in headings if level == "###"}
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}

@@ -55,6 +55,7 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/tables/",
             "pipeline/takedown/",
         ),
+        "packaging": ("pipeline/doctor/",),
         "numpy": ("pipeline/git/", "pipeline/maintain/", "pipeline/tables/deletion_vectors.py", "pipeline/takedown/"),
         "tenacity": ("pipeline/storage/", "pipeline/workflows/"),
     }
@@ -212,6 +213,13 @@ def test_every_module_is_seen() -> None:
     """The rules above hold for something: the walk finds modules in every room."""
     assert {room(path) for path, _ in sources() if path.startswith("pipeline/")} == BELOW.keys() | {"__init__"}
     assert len(list(imports())) > 300
+
+
+def test_every_python_file_has_its_ending() -> None:
+    """Ruff and mypy see no others."""
+    firsts = {path.name: path.read_text().partition("\n")[0] for path in (ROOT / "scripts").glob("*") if path.is_file()}
+    assert [name for name, line in firsts.items() if "python" in line and not name.endswith(".py")] == []
+    assert firsts["setup"] == "#!/usr/bin/env bash"
 
 
 @pytest.mark.parametrize("name", ["dulwich._pack", "dulwich._objects"])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-from importlib.metadata import version
 from types import FrameType
 from typing import NoReturn
 
 import click
 
+from pipeline import __version__
 from pipeline.cli.archive import init, restore, status
 from pipeline.cli.backfill import backfill
 from pipeline.cli.doctor import doctor
@@ -42,7 +42,7 @@ def _unrepeated(message: str) -> str:
 
 
 @click.group(cls=_Discreet, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(version("git-lakehouse"), prog_name="pipeline")
+@click.version_option(__version__, prog_name="pipeline")
 def cli() -> None:
     """Archive public git repositories every night as Iceberg tables, and run Spark jobs over their whole history.
 

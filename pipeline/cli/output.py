@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
-from datetime import date, datetime
-from enum import Enum
+from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 from rich import box
 from rich.console import Console
 from rich.filesize import decimal
@@ -107,30 +104,9 @@ def _spelled(code: int) -> str:
 
 
 def jsonable(value: object) -> object:
-    """Plain JSON values: ids as hexadecimal, dates as ISO 8601, everything else that JSON lacks as text."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    if isinstance(value, Mapping):
-        return {_key(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [jsonable(item) for item in value]
-    return _plain(value)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, bytes | bytearray):
-        return value.hex()
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value if value is None or isinstance(value, str | int | float) else str(value)
-
-
-def _key(key: object) -> str:
-    return str(jsonable(key.value if isinstance(key, Enum) else key))
+    """Plain JSON values: ids as hexadecimal, times as ISO 8601, what JSON has no word for as text."""
+    text = json.dumps(to_jsonable_python(value, bytes_mode="hex", fallback=str))
+    return json.loads(text, parse_constant=lambda word: str(float(word)))
 
 
 def _cell(value: object) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError
+
+from packaging.requirements import Requirement
 
 from pipeline.doctor.finding import Finding, machine_failure, ok, warning
 
 OLDEST_PYTHON = (3, 11)
 REINSTALL = "reinstall it: scripts/setup"
-
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*\(?([^;)]*)\)?\s*(;.*)?")
-_BOUND = re.compile(r"(>=|<=|==|!=|<|>)\s*([0-9][0-9.]*)")
 
 
 def check_python(version: tuple[int, int, int]) -> Finding:
@@ -33,17 +31,16 @@ def check_packages(requirements: Iterable[str], version_of: Callable[[str], str]
         version_of: ``importlib.metadata.version``.
     """
     fitting = []
-    for requirement in requirements:
-        found = _REQUIREMENT.fullmatch(requirement.strip())
-        if found is None or "extra" in (found[3] or ""):
+    for requirement in map(Requirement, requirements):
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
-        name, bounds = found[1], found[2].strip()
+        name, bounds = requirement.name, requirement.specifier
         try:
             version = version_of(name)
         except PackageNotFoundError:
             yield machine_failure("packages", f"{name} is not installed", REINSTALL)
             continue
-        if fits(version, bounds):
+        if bounds.contains(version, prereleases=True):
             fitting.append(f"{name} {version}")
         else:
             yield machine_failure("packages", f"{name} {version} is not within {bounds}", REINSTALL)
@@ -59,23 +56,3 @@ def check_compiled(lacking: Sequence[str]) -> Finding:
             "install a dulwich wheel for this platform, or build it from source with a Rust compiler",
         )
     return ok("dulwich", "has its compiled parts")
-
-
-def fits(version: str, bounds: str) -> bool:
-    """Whether a version is within bounds such as ``<4.2,>=4.1.4``, by the leading numbers of both."""
-    have = _numbers(version)
-    return all(_holds(have, sign, _numbers(bound)) for sign, bound in _BOUND.findall(bounds))
-
-
-def _holds(have: tuple[int, ...], sign: str, bound: tuple[int, ...]) -> bool:
-    width = max(len(have), len(bound))
-    mine, other = (numbers + (0,) * (width - len(numbers)) for numbers in (have, bound))
-    return {
-        ">=": mine >= other, "<=": mine <= other, "<": mine < other, ">": mine > other, "==": mine == other,
-        "!=": mine != other,
-    }[sign]  # fmt: skip
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    found = re.match(r"[0-9]+(\.[0-9]+)*", version)
-    return tuple(map(int, found[0].split("."))) if found else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -64,7 +64,7 @@ class Storage(ABC):
         """The file or folder of this name, the root for ""; None if there is none."""
 
     @abstractmethod
-    def list(self, path: str = "") -> list[Entry]:
+    def list(self, path: str = "") -> Sequence[Entry]:
         """The entries of a folder, sorted by path, including temporary files; empty for a missing folder.
 
         Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import inspect
 import pkgutil
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 import jobs
+from pipeline import __version__
 from pipeline.errors import UsageError
 from pipeline.read.archive import Archive
 from pipeline.redact import arguments_without_secrets
@@ -87,8 +87,7 @@ def run_job(spark: SparkSession, storage: Storage, job: str, argv: Sequence[str]
     if shown is None:
         raise NoNightYet
     result = module.main(archive, list(argv))
-    version = importlib.metadata.version("git-lakehouse")
-    lineage = Lineage(job, version, arguments_without_secrets(tuple(argv)), shown, archive.snapshots())
+    lineage = Lineage(job, __version__, arguments_without_secrets(tuple(argv)), shown, archive.snapshots())
     with content_stays(result):
         write_result(spark, storage, lineage, result)
     return spark.table(full_name(job, NAMESPACE)).where(F.col("night") == F.lit(shown))

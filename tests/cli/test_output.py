@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from pydantic import BaseModel
@@ -17,6 +18,15 @@ from pipeline.cli.output import Output, jsonable
 
 class Colour(StrEnum):
     RED = "red"
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+class Pair(NamedTuple):
+    number: int
+    oid: bytes
 
 
 @dataclass(frozen=True)
@@ -40,11 +50,17 @@ class Model(BaseModel):
             {"when": "2026-11-01", "where": "/a/b", "oid": "00ff", "counts": {"red": 2}},
         ),
         (Model(when=date(2026, 11, 1), items=(Colour.RED,)), {"when": "2026-11-01", "items": ["red"]}),
-        (datetime(2026, 11, 1, 2, 3, 4, tzinfo=UTC), "2026-11-01T02:03:04+00:00"),
+        (datetime(2026, 11, 1, 2, 3, 4, tzinfo=UTC), "2026-11-01T02:03:04Z"),
         ([bytearray(b"\1"), (None, True, 1, 1.5)], ["01", [None, True, 1, 1.5]]),
         ({date(2026, 11, 1): 1, b"\1": 2, 3: 3}, {"2026-11-01": 1, "01": 2, "3": 3}),
         ([float("nan"), float("-inf")], ["nan", "-inf"]),
-        ([Decimal("1.50"), timedelta(seconds=1)], ["1.50", "0:00:01"]),
+        (datetime(2026, 11, 1, 2, 3, 4, 500000), "2026-11-01T02:03:04.500000"),
+        (
+            {"line": "\udcff", "models": [Model(when=date(2026, 11, 1), items=())], "key": {Level.LOW: Level.LOW}},
+            {"line": "\udcff", "models": [{"when": "2026-11-01", "items": []}], "key": {"1": 1}},
+        ),
+        ((Pair(1, b"\1"), {3}, frozenset({b"\2"}), ValueError("words")), [[1, "01"], [3], ["02"], "words"]),
+        ([Decimal("1.50"), timedelta(seconds=1)], ["1.50", "PT1S"]),
     ],
 )
 def test_json_is_plain(value: object, plain: object) -> None:

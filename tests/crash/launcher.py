@@ -32,7 +32,7 @@ if __name__ == "__main__":
     if not line:
         sys.exit("nobody gave an order")
     order = json.loads(line)
-    pipeline.cli.backfill.today = lambda: date.fromisoformat(order["today"])
+    pipeline.cli.backfill.today = lambda: date.fromisoformat(order["today"])  # type: ignore[attr-defined]
     POINTS[order["point"]].arm({"die": die, "hold": hold}[order["how"]])
     sys.argv = ["pipeline", *order["arguments"]]
     main()

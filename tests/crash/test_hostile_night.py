@@ -117,7 +117,7 @@ def test_good_neighbours_finish_and_memory_is_bounded(tmp_path: Path) -> None:
 
 
 def fetch_in_child(root: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.crash.fetch_child", root, LIMITS.model_dump_json()]
+    command = [sys.executable, "-m", "tests.crash.fetch_child", str(root), LIMITS.model_dump_json()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=CHILD_LIMIT_S, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

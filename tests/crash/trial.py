@@ -137,7 +137,7 @@ class Trial:
     def _copy(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Copy files within HDFS, several at once: each one costs little but waiting."""
         files, settings = self._hadoop, self.archive.spark._jsc.hadoopConfiguration()
-        copy = self.archive.spark._jvm.org.apache.hadoop.fs.FileUtil.copy  # type: ignore[union-attr]
+        copy = self.archive.spark._jvm.org.apache.hadoop.fs.FileUtil.copy
 
         def one(pair: tuple[str, str]) -> bool:
             source, target = map(self._path, pair)
@@ -152,7 +152,7 @@ class Trial:
         return self._path(self.archive.storage.root_uri).getFileSystem(self.archive.spark._jsc.hadoopConfiguration())
 
     def _path(self, uri: str) -> Any:
-        return self.archive.spark._jvm.org.apache.hadoop.fs.Path(uri)  # type: ignore[union-attr]
+        return self.archive.spark._jvm.org.apache.hadoop.fs.Path(uri)
 
     @contextmanager
     def start(

@@ -6,12 +6,13 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from pipeline import __version__
 from pipeline.model.tables import ALL
 from tests.e2e.archive import Archive, Place, Said, night
 from tests.e2e.conftest import MakeArchive
@@ -284,7 +285,7 @@ def test_sql_has_values_that_json_lacks(small: Small) -> None:
         "bytes": "00ff",
         "nested": {"a": ["01", None]},
         "pairs": {"k": 1},
-        "wait": "1 day, 0:00:00",
+        "wait": "P1D",
         "nothing": None,
     }
 
@@ -356,7 +357,7 @@ def test_the_census_has_its_result_and_its_lineage(small: Small) -> None:
     }
     assert (found["C"]["files"], found["C"]["bytes"], found["C"]["repositories"]) == (1, len(C), 2)
     (run,) = small.archive.sql("SELECT * FROM archive.results.runs")
-    assert (run["job"], run["night"], run["version"]) == ("language_census", str(night(1)), version("git-lakehouse"))
+    assert (run["job"], run["night"], run["version"]) == ("language_census", str(night(1)), __version__)
     assert (run["arguments"], run["rows"]) == ([], len(rows))
     assert json.loads(run["snapshots"]) == small.archive.read(1).snapshots()
     lineage = json.loads(small.archive.storage.read(f"results/language_census/{night(1)}.json"))
@@ -399,7 +400,7 @@ def test_a_dry_run_tells_and_runs_nothing(small: Small) -> None:
 def test_a_dry_run_for_a_cluster_starts_none(small: Small) -> None:
     shape = {"threads": 1000, "memory_bytes": 6 * 10**12, "disk_bytes": 5 * 10**14}
     secret = {"spark.hadoop.fs.secret.key": "hush"}
-    sections = {"spark": {"master": "yarn"}, "spark.cluster": shape, "spark.conf": secret}
+    sections: dict[str, dict[str, Any]] = {"spark": {"master": "yarn"}, "spark.cluster": shape, "spark.conf": secret}
     there = small.archive.with_settings(**sections)
     found = there.ask("submit", "language_census", "--dry-run")
     assert found["settings"]["spark.executor.instances"] == "200"

@@ -26,8 +26,9 @@ def environment_that_is_there(folder: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f'#!/bin/sh\nexec "{program}" "$@"\n')
         path.chmod(0o755)
-    checksum = subprocess.run(["cksum"], input=(ROOT / "setup.cfg").read_bytes(), capture_output=True, check=True)
-    (folder / ".installed").write_text(f" {checksum.stdout.decode().strip()} {ROOT}")
+    asked = (ROOT / "setup.cfg").read_bytes() + (ROOT / "constraints.txt").read_bytes()
+    checksum = subprocess.run(["cksum"], input=asked, capture_output=True, check=True)
+    (folder / ".installed").write_text(f"[dev] {checksum.stdout.decode().strip()} {ROOT}")
     return folder
 
 
@@ -85,7 +86,12 @@ def test_the_quickstart_does_not_mix_its_own_repositories_with_yours(tmp_path: P
 
 def test_the_demo_serves_a_checkout_and_a_fork_until_it_is_ended(tmp_path: Path) -> None:
     build_graph(tmp_path / "checkout.git", [[1], [2, 1]])
-    command = [sys.executable, ROOT / "scripts" / "serve-demo", tmp_path / "checkout.git", tmp_path / "served"]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "serve_demo.py"),
+        str(tmp_path / "checkout.git"),
+        str(tmp_path / "served"),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -100,6 +106,22 @@ def test_the_demo_serves_a_checkout_and_a_fork_until_it_is_ended(tmp_path: Path)
     fork_head = listed[fork].split()[0]
     assert git(tmp_path / "served" / "fork.git", "rev-parse", f"{fork_head}^").decode().strip() == head
     assert port_is_closed(own)
+
+
+@pytest.mark.slow
+def test_the_reference_is_built_without_a_warning_and_can_be_searched(tmp_path: Path) -> None:
+    folder = tmp_path / "reference"
+    environment = os.environ | {"PIPELINE_VENV": str(environment_that_is_there(tmp_path / "venv"))}
+    done = subprocess.run(
+        [ROOT / "scripts" / "docs", folder],
+        capture_output=True, text=True, check=False, timeout=LIMIT_S, env=environment,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, f"Ready: {folder}/index.html\n")
+    assert '<input type="search"' in (folder / "index.html").read_text()
+    assert '"pipeline.rules.retention.nights_to_drop"' in (folder / "search.js").read_text()
+    page = (folder / "pipeline" / "read" / "restore.html").read_text()
+    assert '<h6 id="raises">Raises:</h6>' in page
+    assert (folder / "jobs" / "language_census.html").exists()
 
 
 def test_a_closed_port_is_seen_as_closed() -> None:

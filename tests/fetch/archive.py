@@ -148,10 +148,11 @@ class Archive:
     def plan(self, *origins: str | tuple[str, str], due: Sequence[str] | None = None) -> Load:
         """Write the plan of the next night."""
         load = self.next_load()
-        rows, ref_rows = [], []
+        rows: list[tuple[Any, ...]] = []
+        ref_rows: list[tuple[Any, ...]] = []
         for item in origins:
             origin = Origin(item) if isinstance(item, str) else Origin(*item)
-            refs = [
+            refs: list[tuple[Any, ...]] = [
                 (name, None if ref.target is None else bytes.fromhex(ref.target.decode()), peeled, ref.symref)
                 for name, (ref, peeled) in sorted(self.refs.get(origin.url, {}).items())
             ]
@@ -177,7 +178,7 @@ class Archive:
         return night
 
     def fetch_only(self, load: Load, **options: Any) -> Night:
-        defaults = {
+        defaults: dict[str, Any] = {
             "run_id": "run",
             "conditions": conditions(self.limits, allowed=self.allowed),
             "concurrency": self.concurrency,

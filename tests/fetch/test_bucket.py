@@ -255,7 +255,7 @@ def test_trees_that_name_too_much_are_refused(root: Path, graph: Path, tmp_path:
 # Two tasks, and what is left of one that was killed.
 
 
-def finish_at_once(archive: Archive, load: object, count: int) -> list[Manifest]:
+def finish_at_once(archive: Archive, load: Load, count: int) -> list[Manifest]:
     with ThreadPoolExecutor(count) as pool:
         runs = [pool.submit(archive.fetch_only, load, run_id=f"run-{n}") for n in range(count)]
         return [run.result().manifest for run in runs]
@@ -308,7 +308,7 @@ def test_what_a_killed_task_left_on_scratch_is_swept(root: Path, graph: Path, tm
     (archive.scratch / "not-ours").mkdir(parents=True)
     with git_daemon(root) as server:
         load = archive.plan(server.url())
-        command = [sys.executable, "-c", KILLED, tmp_path, load.night.isoformat()]
+        command = [sys.executable, "-c", KILLED, str(tmp_path), load.night.isoformat()]
         assert subprocess.run(command, check=False, timeout=60).returncode == -9
         assert any(path.name == "commits.parquet" for path in archive.left_in_scratch())
         night = archive.fetch_only(load)

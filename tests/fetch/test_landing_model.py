@@ -30,7 +30,8 @@ VISITS = st.lists(st.tuples(st.lists(ROWS, max_size=6), st.booleans()), max_size
 def test_files_hold_what_was_kept(visits: Sequence[tuple[Sequence[Rows], bool]], run_bytes: int) -> None:
     folder = Path(tempfile.mkdtemp())
     try:
-        landing, kept, number = Landing(folder, run_bytes), {name: [] for name in TABLES}, 0
+        landing, number = Landing(folder, run_bytes), 0
+        kept: dict[str, list[bytes]] = {name: [] for name in TABLES}
         for rows, is_kept in visits:
             landing.begin()
             mine: dict[str, list[bytes]] = {name: [] for name in TABLES}

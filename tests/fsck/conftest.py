@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,7 +70,10 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     served.mkdir()
     with own_spark(), git_daemon(served) as daemon:
         place = Place("local", str(folder))
-        settings = {"nightly": {"jobs": ["language_census"]}, "fetch__limits": {"blob_bytes": 100_000}}
+        settings: dict[str, dict[str, Any]] = {
+            "nightly": {"jobs": ["language_census"]},
+            "fetch__limits": {"blob_bytes": 100_000},
+        }
         archive = Archive.at(place, folder / "conf", ODD, **settings)
         archive.init()
         a, b, c = (served / name_in(daemon, bucket) for bucket in (0, 1, 3))

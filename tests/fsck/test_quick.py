@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.fsck import run_fsck as module
+from pipeline.fsck.quick import check_files
 from pipeline.inventory.ledger import copies, read_ledger, recordings
 from pipeline.inventory.named import read_table, table_folders
 from pipeline.inventory.record import record_changes, tidy_recordings
@@ -150,7 +151,7 @@ def test_an_archive_without_records_is_recorded_at_first_sight(intact: Story) ->
 
 def test_goes_on_where_it_was_killed(intact: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     parts: list[int] = []
-    real = module.check_files
+    real = check_files
 
     class Killed(BaseException):
         pass

@@ -136,7 +136,7 @@ def read_in_child(folder: Path, data: bytes, *, limits: Limits | None = None, ad
     path = folder / "child.pack"
     path.write_bytes(data)
     options = (limits or Limits()).model_dump_json()
-    command = [sys.executable, "-m", "tests.git.child", path, folder, options, str(address_space)]
+    command = [sys.executable, "-m", "tests.git.child", str(path), str(folder), options, str(address_space)]
     done = subprocess.run(command, capture_output=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return dict(json.loads(done.stdout))
@@ -144,7 +144,7 @@ def read_in_child(folder: Path, data: bytes, *, limits: Limits | None = None, ad
 
 def everything(repo: Path) -> dict[bytes, tuple[int, bytes]]:
     """Every object of a repository, as git gives it."""
-    command = ["git", "-C", repo, "cat-file", "--batch-all-objects", "--batch", "--unordered"]
+    command = ["git", "-C", str(repo), "cat-file", "--batch-all-objects", "--batch", "--unordered"]
     said = subprocess.run(command, capture_output=True, check=True, env=git_environment()).stdout
     found, at = {}, 0
     while at < len(said):

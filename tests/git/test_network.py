@@ -109,7 +109,7 @@ def test_a_name_is_judged_by_what_it_resolves_to_now(monkeypatch: pytest.MonkeyP
     real, tried = socket.getaddrinfo, []
 
     def answers(host: str, port: int, *rest: object) -> object:
-        return real("10.0.0.1", port, *rest) + real("127.0.0.1", port, *rest)  # type: ignore[operator, arg-type]
+        return real("10.0.0.1", port, *rest) + real("127.0.0.1", port, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket, "getaddrinfo", answers)
     with Deadline(ORIGIN, 10) as deadline:

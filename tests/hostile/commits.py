@@ -183,10 +183,11 @@ def commit_with_a_message_of_one_long_line(made: Made) -> Refs:
 @repository(EXACT)
 def commits_in_a_line_of_5_000(made: Made) -> Refs:
     """A history without branches, deeper than any recursion."""
-    tree, tip = made.files(), ()
-    for _ in range(5_000):
-        tip = (made.commit(tree, *tip),)
-    return {MAIN: tip[0]}
+    tree = made.files()
+    tip = made.commit(tree)
+    for _ in range(4_999):
+        tip = made.commit(tree, tip)
+    return {MAIN: tip}
 
 
 @repository(EXACT, INCOMPLETE)

@@ -21,7 +21,7 @@ from pipeline.tables.session import open_session
 from pipeline.tables.settings import SparkSettings
 from pipeline.tables.writer import without_lease
 from tests.support.spark import QUICK_SPARK, own_spark
-from tests.tables.landing import BUCKETS, Landing
+from tests.tables.landing import BUCKETS, Landing, Tree
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -77,7 +77,7 @@ def night(day: int, month: int = 11) -> date:
 def land(storage: Storage, day: int, origin: Origin = ORIGIN) -> Landing:
     """Land two files, one of them in a folder, a commit and a visit."""
     landing = Landing(storage, night(day), f"run{day}")
-    tree = {b"README": b"day %d\n" % day, b"src": {b"a.py": b"print(%d)\n" % day}}
+    tree: Tree = {b"README": b"day %d\n" % day, b"src": {b"a.py": b"print(%d)\n" % day}}
     landing.push(origin, landing.commit(origin.network, landing.tree(origin.network, tree), message=f"day {day}"))
     return landing
 

@@ -64,7 +64,7 @@ def groups(spark: SparkSession, storage: Storage) -> list[list[bool]]:
     """Flags of each row group of contents, in order."""
     flags = []
     for row in spark.table(f"{full_name('contents')}.files").where("content = 0").collect():
-        with storage.open(storage.path_of(row.file_path)) as stream, pq.ParquetFile(stream) as file:
+        with storage.open(storage.path_of(row.file_path) or "") as stream, pq.ParquetFile(stream) as file:
             flags += [file.read_row_group(n, ["at_head"])["at_head"].to_pylist() for n in range(file.num_row_groups)]
     return flags
 

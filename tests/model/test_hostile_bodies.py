@@ -54,7 +54,7 @@ def test_memory_is_a_small_multiple(shape: str) -> None:
             tracemalloc.stop()
         assert peak < 9 * len(raw)
         assert len(found.extra) <= MOST_HEADER_LINES
-        assert build(found) == raw  # type: ignore[operator]
+        assert build(found) == raw  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("shape", BODIES)

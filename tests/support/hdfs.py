@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "hdfs"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "one_node_hdfs.py"
 Daemon = Literal["namenode", "datanode"]
 
 

@@ -141,7 +141,7 @@ def http_backend(root: Path, *, alter: Callable[[], Alter] | None = None) -> Ite
     """
     backend = _Backend(root, alter)
     server = wsgi.Server((LOOPBACK, 0), backend, numthreads=8, shutdown_timeout=1)
-    server.error_log = lambda *_, **__: None
+    server.error_log = lambda *_, **__: None  # type: ignore[method-assign]
     server.prepare()
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()

@@ -131,7 +131,7 @@ class Listener(Peer):
 
 
 @contextlib.contextmanager
-def listening(handle: Callable[[Line], None], scheme: str = "git") -> Iterator[Listener]:
+def listening(handle: Callable[[Line], object], scheme: str = "git") -> Iterator[Listener]:
     """Serve every connection by ``handle`` in a thread of its own; on exit hang up on all and wait for the threads."""
     with socket.create_server((LOOPBACK, 0)) as listener:
         server = Listener(scheme, listener.getsockname()[1])

@@ -17,7 +17,7 @@ from pipeline.night import derive as derive_module
 from pipeline.night import files as head_files
 from pipeline.night.blobs import contents_to_read
 from pipeline.night.derive import derive, read_derived
-from pipeline.night.files import mark_statement
+from pipeline.night.files import mark_statement, replace_files
 from pipeline.night.publish import publish
 from pipeline.storage import Storage
 from pipeline.tables.failures import SparkFailed
@@ -61,7 +61,7 @@ def state(spark: SparkSession) -> list[list]:
 def test_a_first_visit_a_change_and_a_deletion(spark: SparkSession, storage: Storage) -> None:
     (origin,) = add(spark, URL)
     first = night_of(storage, 2)
-    tree = {b"README.md": b"# hi\nyou", b"src": {b"a.py": b"print(1)\n", b"logo.png": b"\x89PNG\0\0"}}
+    tree: Tree = {b"README.md": b"# hi\nyou", b"src": {b"a.py": b"print(1)\n", b"logo.png": b"\x89PNG\0\0"}}
     commit = push_tree(first, origin, tree)
     summary = finish(spark, storage, first)
     assert (summary.moved, summary.heads_moved) == (1, 1)
@@ -226,7 +226,7 @@ def test_content_is_never_shuffled(spark: SparkSession, storage: Storage, count:
     )
     assert not exchanges_of_content(plan)
     fresh.createOrReplaceTempView("ids")
-    rows = spark.sql("EXPLAIN " + mark_statement("contents", "ids", {0, 1, 2, 3})).first()[0]
+    rows = spark.sql("EXPLAIN " + mark_statement("contents", "ids", {0, 1, 2, 3})).collect()[0][0]
     assert "BatchScan archive.code.contents" in rows
     assert not exchanges_of_content(rows)
 
@@ -283,7 +283,7 @@ def test_hostile_trees_are_cut_and_the_rest_of_the_night_is_right(
 def test_a_damaged_bucket_is_derived_once_it_is_readable(spark: SparkSession, storage: Storage) -> None:
     names = [f"{URL}-{number}" for number in range(99)]
     here, there = add(spark, *(next(n for n in names if Origin(n).network % BUCKETS == bucket) for bucket in (1, 2)))
-    commits = {}
+    commits: dict[Origin, bytes] = {}
     for day in (2, 3, 4):
         landing = night_of(storage, day)
         for origin in (here, there):
@@ -325,12 +325,12 @@ def test_a_repair_leaves_out_a_network_that_spark_cannot_derive(
         push_tree(landing, origin, {b"a.py": origin.url.encode()})
     finish(spark, storage, landing)
     before = state(spark)
-    real = derive_module.replace_files
+    real = replace_files
 
-    def refuse(spark: SparkSession, load: Load, heads: pa.Table, *others: Any) -> None:
+    def refuse(writer: Writer, load: Load, heads: pa.Table, *others: Any) -> None:
         if sick.network in heads["network"].to_pylist():
             raise SparkFailed("RuntimeException", "odd data")
-        real(spark, load, heads, *others)
+        real(writer, load, heads, *others)
 
     with monkeypatch.context() as patch:
         patch.setattr(derive_module, "replace_files", refuse)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +20,8 @@ from pipeline.tables.direct import WHOLE_FILE, Reader
 from pipeline.tables.failures import told_plainly
 from pipeline.tables.iceberg import IcebergTable, NewFile, full_name
 from pipeline.tables.writer import without_lease
-from tests.tables.test_content_plan import BUCKETS, HEAD_ROWS, ROWS, landed
+from tests.tables.landing import BUCKETS
+from tests.tables.test_content_plan import HEAD_ROWS, ROWS, landed
 
 __all__ = ["landed"]
 
@@ -31,7 +33,7 @@ def unchanged(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
     return batches
 
 
-def rows(df: DataFrame) -> list[tuple[object, ...]]:
+def rows(df: DataFrame) -> list[tuple[Any, ...]]:
     return sorted(map(tuple, df.collect()))
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from py4j.protocol import Py4JNetworkError
+from py4j.protocol import Py4JNetworkError  # type: ignore[import-untyped]  # py4j has no types
 from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 

@@ -194,7 +194,7 @@ class World:
 
 
 @contextmanager
-def before_commit(number: int, act: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+def before_commit(number: int, act: Callable[[], object]) -> Iterator[Callable[[], bool]]:
     """Act right before the commit of this number inside the block; yield a check whether that happened."""
     real, left = IcebergTable.committing, [number]
 

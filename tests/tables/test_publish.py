@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import BytesIO
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,7 @@ from pipeline.model.layout import WAREHOUSE
 from pipeline.model.origin import Origin, bucket_of, network_id
 from pipeline.model.visit import VisitStatus
 from pipeline.night import publish as publish_module
+from pipeline.night.landed import move
 from pipeline.night.publish import publish, read_published
 from pipeline.storage import Storage
 from pipeline.storage.errors import StoredFileDamaged
@@ -83,7 +85,6 @@ def test_a_crash_while_files_are_moved(spark: SparkSession, storage: Storage, mo
     landing = small(storage, spark)
     manifests = landing.write()
     with monkeypatch.context() as patch:
-        move = publish_module.move
 
         def move_two(storage: Storage, files: list) -> None:
             move(storage, files[:2])
@@ -171,7 +172,7 @@ def beside_a_good_one(storage: Storage, spark: SparkSession) -> tuple[Landing, O
     return landing, good
 
 
-def visits_of(spark: SparkSession) -> dict[str, tuple[str, str | None, str | None]]:
+def visits_of(spark: SparkSession) -> dict[str, tuple[str, Any, Any]]:
     return {r.origin: (r.status, r.error, r.detail) for r in spark.table("visits").collect()}
 
 
@@ -354,7 +355,7 @@ def test_an_archived_file_that_is_damaged_holds_up_its_bucket_only(spark: SparkS
     assert summary.visits.damaged == (path,)
     assert summary.visits.origins == {"failed": 1, "full": 1, "unchanged": 1}
     assert [(f.origin, f.error) for f in summary.visits.failed] == [(good.url, "damaged")]
-    assert path in summary.visits.failed[0].detail
+    assert path in (summary.visits.failed[0].detail or "")
     assert spark.table("refs").count() == before + 2
 
 

@@ -13,9 +13,10 @@ from pyspark.sql import SparkSession
 def read_again(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """How many archives a worker knows, and how many directories it reads again when asked to forget them."""
     for _ in batches:
-        known = dict(zipimport._zip_directory_cache)
+        read: dict[str, object] = vars(zipimport)["_zip_directory_cache"]
+        known = dict(read)
         importlib.invalidate_caches()
-        anew = sum(zipimport._zip_directory_cache[archive] is not known[archive] for archive in known)
+        anew = sum(read[archive] is not known[archive] for archive in known)
         yield pa.RecordBatch.from_pydict({"known": [len(known)], "anew": [anew]})
 
 

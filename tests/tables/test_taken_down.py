@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pyspark.sql import SparkSession
 
 from pipeline.model.origin import bucket_of
@@ -41,7 +43,9 @@ def test_what_was_taken_down_after_the_plan_stays_hidden(spark: SparkSession, st
     for origin in (alone, other):
         landing.push(origin, landing.commit(origin.network, landing.tree(origin.network, {b"x": origin.url.encode()})))
     objects = {going, mine, oid_of(b"blob", b"mine\n")}
-    places = {o.url: {"bucket": bucket_of(o.network, BUCKETS), "network": o.network} for o in (gone, alone)}
+    places: dict[str, Any] = {
+        o.url: {"bucket": bucket_of(o.network, BUCKETS), "network": o.network} for o in (gone, alone)
+    }
     stones = [Tombstone("t1", OBJECT, ADDED, oid=oid, **places[GONE]) for oid in sorted(objects)]
     add_tombstones(spark, [Tombstone("t1", ORIGIN, ADDED, url=GONE, **places[GONE]), *stones])
     whole = Tombstone("t2", NETWORK, ADDED, **places[ALONE])

@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 from pipeline.errors import CheckFailed
 from pipeline.fsck.branches import BranchedTable
 from pipeline.model.layout import LEASE
+from pipeline.storage import Storage
 from pipeline.storage.errors import LeaseLost
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.maintained import MaintainedTable
@@ -19,18 +20,18 @@ from tests.tables.conftest import add
 
 pytestmark = pytest.mark.spark
 
-COMMITS: dict[str, Callable[[BranchedTable], object]] = {
-    "append": lambda table: table.append_files([], {}),
-    "tag": lambda table: table.create_tag("night-2026-11-01"),
-    "empty": lambda table: table.commit_nothing(),
-    "properties": lambda table: table.set_properties({"a": "b"}),
-    "rename tags": lambda table: table.rename_tags([]),
-    "remove tags": lambda table: table.remove_tags([]),
-    "expire": lambda table: table.expire([]),
-    "delete files": lambda table: table.delete_files(["file:/nowhere"]),
-    "compact": lambda table: table.replace_files(table.scan_bucket(table.current().id, 0), [], {}),
-    "take down": lambda table: table.rewrite_snapshots([], str, {}),
-    "repair": lambda table: table.begin(None, table.current().id, 0, ()),
+COMMITS: dict[str, Callable[[BranchedTable, Storage], object]] = {
+    "append": lambda table, _: table.append_files([], {}),
+    "tag": lambda table, _: table.create_tag("night-2026-11-01"),
+    "empty": lambda table, _: table.commit_nothing(),
+    "properties": lambda table, _: table.set_properties({"a": "b"}),
+    "rename tags": lambda table, _: table.rename_tags([]),
+    "remove tags": lambda table, _: table.remove_tags([]),
+    "expire": lambda table, _: table.expire([]),
+    "delete files": lambda table, _: table.delete_files(["file:/nowhere"]),
+    "compact": lambda table, _: table.replace_files(table.scan_bucket(table.current().id, 0), [], {}),
+    "take down": lambda table, _: table.rewrite_snapshots([], str, {}),
+    "repair": lambda table, storage: table.begin(storage, table.current().id, 0, ()),
 }
 
 
@@ -45,23 +46,23 @@ def origins(spark: SparkSession) -> SparkSession:
 
 
 @pytest.mark.parametrize("name", COMMITS)
-def test_a_table_opened_to_read_commits_nothing(origins: SparkSession, name: str) -> None:
+def test_a_table_opened_to_read_commits_nothing(origins: SparkSession, storage: Storage, name: str) -> None:
     table = BranchedTable(origins, "origins")
     before = table.history(), table.tags()
     with pytest.raises(CheckFailed, match="opened to read"):
-        COMMITS[name](table)
-    table = MaintainedTable(origins, "origins")
-    assert (table.history(), table.tags()) == before
+        COMMITS[name](table, storage)
+    again = MaintainedTable(origins, "origins")
+    assert (again.history(), again.tags()) == before
 
 
 @pytest.mark.parametrize("name", COMMITS)
-def test_a_lost_lease_stops_every_commit(origins: SparkSession, name: str) -> None:
+def test_a_lost_lease_stops_every_commit(origins: SparkSession, storage: Storage, name: str) -> None:
     table = Writer(origins, lost).open(BranchedTable, "origins")
     before = table.history(), table.tags()
     with pytest.raises(LeaseLost):
-        COMMITS[name](table)
-    table = MaintainedTable(origins, "origins")
-    assert (table.history(), table.tags()) == before
+        COMMITS[name](table, storage)
+    again = MaintainedTable(origins, "origins")
+    assert (again.history(), again.tags()) == before
 
 
 def test_rows_seen_to_be_read_are_not_replaced(origins: SparkSession) -> None:

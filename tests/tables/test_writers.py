@@ -48,7 +48,7 @@ def session_beside(spark: SparkSession) -> SparkSession:
     """A session like another process's: it shares no catalogue, so it remembers other states of the tables."""
     other = spark.newSession()
     name = "spark.sql.catalog.archive.warehouse"
-    for key, value in {name: spark.conf.get(name), **UNCOMPILED}.items():
+    for key, value in {name: spark.conf.get(name) or "", **UNCOMPILED}.items():
         other.conf.set(key, value)
     return other
 

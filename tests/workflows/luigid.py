@@ -63,11 +63,11 @@ class Luigid:
 
 
 @contextmanager
-def luigid(folder: Path, **scheduler: float) -> Iterator[Luigid]:
+def luigid(folder: Path, **changed: float) -> Iterator[Luigid]:
     """Start one with conf/luigi.cfg and some changed settings of [scheduler]."""
     config = configparser.ConfigParser()
     config.read_string(CONFIG.read_text())
-    config["scheduler"].update({key: str(value) for key, value in scheduler.items()})
+    config["scheduler"].update({key: str(value) for key, value in changed.items()})
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "luigi.cfg").open("w") as stream:
         config.write(stream)

@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Serve a checkout and a fork of it, with one more commit, with a real git daemon on a free port of 127.0.0.1.
 
-Usage: serve-demo CHECKOUT FOLDER. Prints the two URLs on one line, then serves until it is stopped.
+Usage: serve_demo.py CHECKOUT FOLDER. Prints the two URLs on one line, then serves until it is stopped.
 """
 
 from __future__ import annotations
