@@ -6,9 +6,9 @@ that wakes from a pause cannot overwrite another lease. ``lease.json`` is moved 
 ends, by release or by takeover. Storage never renames onto an existing file, so each lease ends exactly once: one of
 several contenders moves it, and neither a late contender nor a late release can move the new holder's lease.
 
-One gap remains: a holder that is paused between ``check`` and its commit, past the end of its lease, commits
-beside the new holder. Clocks of different hosts may differ by ``grace_s``; a larger difference has the same effect. On one machine
-nobody waits for a dead holder: its lease may be taken as soon as its process is gone.
+One gap remains: a holder that is paused between ``check`` and its commit, past the end of its lease, commits alongside
+the new holder. Clocks of different hosts may differ by ``grace_s``; a larger difference has the same effect. On one
+machine nobody waits for a dead holder: its lease may be taken as soon as its process is gone.
 """
 
 from __future__ import annotations
