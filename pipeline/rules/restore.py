@@ -15,7 +15,7 @@ _NEVER_SHOWN: Final = (b"refs/heads/master", b"refs/heads/main")
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What HEAD says: the full name of a ref, which may be unborn, or else the 40 hexadecimal digits of an object."""
+    """What HEAD says: the full name of a ref, which may be unborn, or else the id of an object."""
 
     ref: bytes | None = None
     oid: bytes | None = None
@@ -26,7 +26,7 @@ class Layout:
     """Refs as they are written.
 
     Attributes:
-        refs: full name to 40 hexadecimal digits, symbolic refs included; HEAD is none of them.
+        refs: full name to id, symbolic refs included; HEAD is none of them.
         symrefs: those that are symbolic, to the ref they name, which is one of ``refs`` and not symbolic, or a HEAD
             that is detached.
         head: HEAD.
@@ -53,14 +53,14 @@ def lay_out(shown: Mapping[bytes, Ref], not_stored: Container[bytes] = frozenset
 
     Args:
         shown: what is archived, by full name.
-        not_stored: 20-byte ids of objects that the archive knows and does not keep.
+        not_stored: ids of objects that the archive knows and does not keep.
     """
     left_out = {name for name in shown if name != HEAD and not is_ref_name(name)}
     left_out |= {ref.symref for ref in shown.values() if ref.symref is not None and not _is_link(ref.symref)}
     lacking = {
         name
         for name, ref in shown.items()
-        if name not in left_out and ref.target is not None and bytes.fromhex(ref.target.decode()) in not_stored
+        if name not in left_out and ref.target is not None and ref.target in not_stored
     }
     there = {name: ref for name, ref in shown.items() if name not in left_out and name not in lacking}
     named = {name: ref.target for name, ref in there.items() if ref.target is not None}
