@@ -12,7 +12,7 @@ from dulwich.pack import apply_delta
 
 from pipeline.git.errors import LimitExceeded
 from pipeline.git.pack_format import DELTA_BYTES, PackedObject, inflate_pieces, number
-from pipeline.model.objects import BY_NUMBER, ObjectType, object_header, object_id
+from pipeline.model.objects import BY_NUMBER, ObjectType, object_id
 
 if TYPE_CHECKING:
     from pipeline.git.pack import Pack
@@ -107,7 +107,7 @@ class DeltaChains:
         pack = self._pack
         entries = pack.entries
         size = entries.size[index]
-        first, second = sha1(object_header(ObjectType.BLOB, size), usedforsecurity=False), sha256()
+        first, second = sha1(ObjectType.BLOB.header % size, usedforsecurity=False), sha256()
         for piece in inflate_pieces(pack.map, entries.data_at[index], entries.end[index]):
             pack.check()
             first.update(piece)

@@ -12,7 +12,8 @@ class ObjectType(IntEnum):
 
     Attributes:
         text: in messages.
-        word: in an object's header and in tags.
+        word: in tags.
+        header: what git hashes before a body, to be formatted with the body's size.
     """
 
     COMMIT = 1
@@ -22,10 +23,12 @@ class ObjectType(IntEnum):
 
     text: str
     word: bytes
+    header: bytes
 
     def __init__(self, number: int) -> None:
         self.text = self.name.lower()
         self.word = self.text.encode()
+        self.header = self.word + b" %d\0"
 
 
 SKELETON: Final = (ObjectType.COMMIT, ObjectType.TAG, ObjectType.TREE)
@@ -43,13 +46,8 @@ class GitObject(NamedTuple):
     body: bytes
 
 
-def object_header(type_: ObjectType, size: int) -> bytes:
-    """What git hashes before a body of this size."""
-    return b"%s %d\0" % (type_.word, size)
-
-
 def object_id(type_: ObjectType, body: bytes) -> bytes:
     """The 20-byte id of an object."""
-    found = sha1(object_header(type_, len(body)), usedforsecurity=False)
+    found = sha1(type_.header % len(body), usedforsecurity=False)
     found.update(body)
     return found.digest()

@@ -13,6 +13,7 @@ from pipeline.model.objects import BY_NUMBER, BY_WORD, SKELETON, ObjectType, obj
 def test_a_type_by_its_forms(number: int, text: str) -> None:
     type_ = BY_NUMBER[number]
     assert (type_.value, type_.text, type_.word) == (number, text, text.encode())
+    assert type_.header % 7 == f"{text} 7\0".encode()
     assert BY_WORD[text.encode()] is type_
     assert pickle.loads(pickle.dumps(type_)) is type_
 
