@@ -269,7 +269,7 @@ class _Absorbing:
         binary = is_binary(data) if data is not None else True
         gone = oid in self._state.taken_down
         stored = TAKEN_DOWN if gone else "yes" if data is not None else "too_large"
-        row = BlobRow(*self._place, oid, found.sha256, found.size, text, ext, binary, stored)
+        row = BlobRow(*self._place, oid, found.sha256, found.size, name=text, ext=ext, is_binary=binary, stored=stored)
         self._outbox.add(tables.BLOBS, row)
         if gone:
             self.taken_down += 1
@@ -278,7 +278,7 @@ class _Absorbing:
             self.too_large += 1
             return
         at_head = oid in self._at_head
-        content = ContentRow(*self._place, oid, found.size, ext, text, at_head, data)
+        content = ContentRow(*self._place, oid, found.size, ext=ext, name=text, at_head=at_head, content=data)
         self._outbox.add(tables.CONTENTS, content, found.size)
 
     def close(self) -> set[bytes]:
