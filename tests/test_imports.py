@@ -86,11 +86,11 @@ BELOW = MappingProxyType(
         "inventory": ("archive", "errors", "model", "night", "storage"),
         "doctor": ("archive", "config", "errors", "git", "model", "night", "redact", "storage", "submit", "tables"),
         "fsck": (
-            "archive", "config", "errors", "fetch", "git", "inventory", "model", "night", "read", "rules",
+            "archive", "config", "errors", "fetch", "inventory", "model", "night", "read", "rules",
             "run", "storage", "tables", "workplace",
         ),
         "takedown": (
-            "archive", "errors", "fetch", "git", "inventory", "model", "origins", "read", "run",
+            "archive", "errors", "fetch", "inventory", "model", "origins", "read", "run",
             "storage", "tables", "workplace",
         ),
         "maintain": (

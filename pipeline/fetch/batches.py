@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from pipeline.fetch.parquet import MIB
-from pipeline.fetch.rows import Row
 from pipeline.model import tables
+from pipeline.model.rows import Row
 from pipeline.model.tables import Table
 
 BATCH_ROWS = 512

@@ -11,7 +11,7 @@ _TAGS = b"refs/tags/"
 
 
 class CommonGround:
-    """Ids that refs stand at, 40 digits each.
+    """Ids that refs stand at.
 
     Attributes:
         tips: all of them.

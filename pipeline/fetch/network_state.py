@@ -46,7 +46,7 @@ class NetworkState:
                 continue
             ground.note(row.url, row.name, row.ref)
             if row.peeled is not None and row.ref.target is not None:
-                self.tags[bytes.fromhex(row.ref.target.decode())] = row.peeled
+                self.tags[row.ref.target] = row.peeled
             if row.url == url:
                 found[row.name] = row.ref
         if not is_planned:

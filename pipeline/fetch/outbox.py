@@ -10,8 +10,8 @@ import pyarrow as pa
 from pipeline.fetch.batches import Batches
 from pipeline.fetch.channel import Channel
 from pipeline.fetch.messages import Rows, RowsDropped, TurnWanted
-from pipeline.fetch.rows import Row
 from pipeline.git.network import Deadline
+from pipeline.model.rows import Row
 from pipeline.model.tables import Table
 
 

@@ -18,7 +18,7 @@ NESTED = "refs"
 
 
 class PlannedRef(NamedTuple):
-    """A ref of an origin as it stood after the last good visit; ``peeled`` is 20 bytes.
+    """A ref of an origin as it stood after the last good visit.
 
     Attributes:
         name: None in the one row of an origin without refs.
@@ -78,5 +78,4 @@ def _may_hold(file: ArchiveFile, group: int, column: str, value: object) -> bool
 
 
 def _planned(row: dict[str, Any]) -> PlannedRef:
-    target = None if row["target"] is None else row["target"].hex().encode()
-    return PlannedRef(row["url"], row["name"], Ref(target, row["symref"]), row["peeled"])
+    return PlannedRef(row["url"], row["name"], Ref(row["target"], row["symref"]), row["peeled"])

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
-from pipeline.git.pack_format import COMMIT, TREE, PackedObject
 from pipeline.model.links import commit_links, tag_link
+from pipeline.model.objects import BY_NUMBER, GitObject, ObjectType
 from pipeline.model.tree import FILE_FORMAT, FORMAT_BITS, SYMLINK_FORMAT, TREE_FORMAT, entries_before_damage
 
 BLOB_FORMATS = (FILE_FORMAT, SYMLINK_FORMAT)
@@ -61,25 +61,24 @@ class Skeleton:
     def __contains__(self, oid: bytes) -> bool:
         return oid in self._position
 
-    def add(self, found: PackedObject) -> None:
+    def add(self, type_: ObjectType, oid: bytes, body: bytes) -> None:
         """Take one commit, tag or tree; a repeated id is passed over."""
-        assert found.data is not None
-        if found.oid in self._position:
+        if oid in self._position:
             return
         if self._reading:
             self._file.seek(0, 2)
             self._reading = False
-        self._take(len(found.data))
-        self._position[found.oid] = len(self._types)
-        self._types.append(found.type_num)
-        self._starts.append(self._starts[-1] + len(found.data))
-        self._file.write(found.data)
-        if found.type_num == TREE:
-            self._note_tree(found.data)
-        elif found.type_num == COMMIT:
-            self._note_commit(found.data)
+        self._take(len(body))
+        self._position[oid] = len(self._types)
+        self._types.append(type_)
+        self._starts.append(self._starts[-1] + len(body))
+        self._file.write(body)
+        if type_ is ObjectType.TREE:
+            self._note_tree(body)
+        elif type_ is ObjectType.COMMIT:
+            self._note_commit(body)
         else:
-            self._note_tag(found.oid, found.data)
+            self._note_tag(oid, body)
 
     def _note_tree(self, data: bytes) -> None:
         names, known, needed = self.names, self._known_names, self._needed
@@ -117,7 +116,7 @@ class Skeleton:
 
     def tree_of(self, commit: bytes) -> bytes | None:
         """The tree of a commit in here, else None."""
-        found = self._read(commit, COMMIT)
+        found = self._read(commit, ObjectType.COMMIT)
         return None if found is None else commit_links(found).tree
 
     def head_members(self, root: bytes | None) -> tuple[set[bytes], set[bytes]]:
@@ -127,7 +126,7 @@ class Skeleton:
         todo = [root] if root is not None else []
         while todo:
             oid = todo.pop()
-            data = None if oid in trees else self._read(oid, TREE)
+            data = None if oid in trees else self._read(oid, ObjectType.TREE)
             if data is None:
                 continue
             trees.add(oid)
@@ -143,31 +142,32 @@ class Skeleton:
         """The trees in here by id, read from scratch one by one."""
         return _Trees(self)
 
-    def objects(self) -> Iterator[tuple[int, bytes, bytes]]:
-        """Type number, id and bytes of everything in here, in order of arrival."""
+    def objects(self) -> Iterator[GitObject]:
+        """Everything in here, in order of arrival."""
         self._reading = True
         self._file.seek(0)
-        for index, (oid, type_num) in enumerate(zip(self._position, self._types, strict=True)):
-            yield type_num, oid, self._file.read(self._starts[index + 1] - self._starts[index])
+        for index, (oid, number) in enumerate(zip(self._position, self._types, strict=True)):
+            body = self._file.read(self._starts[index + 1] - self._starts[index])
+            yield GitObject(BY_NUMBER[number], oid, body)
 
-    def get(self, oid: bytes) -> tuple[int, bytes] | None:
-        """Type number and bytes of an object in here, else None."""
+    def get(self, oid: bytes) -> GitObject | None:
+        """An object in here, else None."""
         index = self._position.get(oid)
         if index is None:
             return None
         self._reading = True
         self._file.seek(self._starts[index])
-        data: bytes = self._file.read(self._starts[index + 1] - self._starts[index])
-        return self._types[index], data
+        body = self._file.read(self._starts[index + 1] - self._starts[index])
+        return GitObject(BY_NUMBER[self._types[index]], oid, body)
 
     def is_tree(self, oid: bytes) -> bool:
         """Whether there is a tree of this id in here."""
         index = self._position.get(oid)
-        return index is not None and self._types[index] == TREE
+        return index is not None and self._types[index] == ObjectType.TREE
 
-    def _read(self, oid: bytes, type_num: int) -> bytes | None:
+    def _read(self, oid: bytes, type_: ObjectType) -> bytes | None:
         found = self.get(oid)
-        return found[1] if found is not None and found[0] == type_num else None
+        return found.body if found is not None and found.type is type_ else None
 
 
 class _Trees(Mapping[bytes, bytes]):
@@ -180,7 +180,7 @@ class _Trees(Mapping[bytes, bytes]):
         found = self._skeleton.get(oid) if oid in self else None
         if found is None:
             raise KeyError(oid)
-        return found[1]
+        return found.body
 
     def __contains__(self, oid: object) -> bool:
         return isinstance(oid, bytes) and self._skeleton.is_tree(oid)

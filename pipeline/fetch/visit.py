@@ -18,15 +18,16 @@ from pipeline.fetch.messages import Outcome
 from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.outbox import Outbox
 from pipeline.fetch.quota import ScratchQuota
-from pipeline.fetch.rows import blob_names, commit_row, is_binary, tag_row
 from pipeline.fetch.skeleton import MOST_OBJECT_BYTES, Skeleton
 from pipeline.git.errors import BasesMissing, LimitExceeded, OriginError, PackIncomplete
 from pipeline.git.exchange import Conditions, Received, exchange
 from pipeline.git.limits import Limits
 from pipeline.git.network import Deadline
 from pipeline.git.pack import MAX_OBJECTS, Pack
-from pipeline.git.pack_format import BLOB, COMMIT, TREE, PackedObject
+from pipeline.git.pack_format import PackedObject
 from pipeline.model import tables
+from pipeline.model.objects import ObjectType
+from pipeline.model.rows import BlobRow, ContentRow, TreeRow, blob_names, commit_row, is_binary, tag_row
 from pipeline.model.text import text_and_raw
 from pipeline.model.visit import TAKEN_DOWN, Visit, VisitStatus
 from pipeline.model.visit_counts import DAMAGED
@@ -141,7 +142,7 @@ class Visitor:
         return Outcome(visit, len(changed), head_moved=HEAD in changed)
 
     def _absorb(self, state: NetworkState, url: str, received: Received, spool: Path, bounds: _Bounds) -> _Absorbed:
-        targets = {bytes.fromhex(r.target.decode()) for r in received.refs.values() if r.target is not None}
+        targets = {ref.target for ref in received.refs.values() if ref.target is not None}
         if received.pack_bytes == 0:
             return _Absorbed(set(), 0, 0, {})
         limits, check, take = self._conditions.limits, bounds.deadline.check, bounds.quota.take
@@ -152,12 +153,13 @@ class Visitor:
             task = _Absorbing(url, self._bucket, state, self._outbox, skeleton, received.refs.get(HEAD), targets)
             for found in pack.objects(partial(state.known.load, state.network)):
                 check()
-                if found.type_num == BLOB:
+                if found.type is ObjectType.BLOB:
                     task.blob(found)
                 elif found.size > MOST_OBJECT_BYTES:
                     raise LimitExceeded(url, f"a commit, tag or tree has more than {MOST_OBJECT_BYTES} bytes")
                 else:
-                    skeleton.add(found)
+                    assert found.data is not None
+                    skeleton.add(found.type, found.oid, found.data)
                     if skeleton.named > MAX_OBJECTS:
                         raise LimitExceeded(url, f"trees and commits name more than {MAX_OBJECTS} objects")
             lacking = task.close()
@@ -172,7 +174,7 @@ class Visitor:
     ) -> dict[bytes, bytes]:
         """Annotated tags among the changed refs' targets, and what they finally point at."""
         tags = ChainMap({}, dict(absorbed.tag_targets), state.tags)
-        targets = {bytes.fromhex(ref.target.decode()) for ref in changed if ref.target is not None}
+        targets = {ref.target for ref in changed if ref.target is not None}
         ends: dict[bytes, bytes] = {}
         asked: set[bytes] = set()
         while True:
@@ -188,10 +190,9 @@ class Visitor:
 
     def _land_refs(self, network: int, url: str, changed: Mapping[bytes, Ref], peeled: Mapping[bytes, bytes]) -> None:
         for name, ref in sorted(changed.items()):
-            target = None if ref.target is None else bytes.fromhex(ref.target.decode())
             row = (
-                self._bucket, network, url, self._night, *text_and_raw(name), target,
-                None if target is None else peeled.get(target),
+                self._bucket, network, url, self._night, *text_and_raw(name), ref.target,
+                None if ref.target is None else peeled.get(ref.target),
                 *((None, None) if ref.symref is None else text_and_raw(ref.symref)),
             )  # fmt: skip
             self._outbox.add(tables.REFS, row)
@@ -268,7 +269,8 @@ class _Absorbing:
         binary = is_binary(data) if data is not None else True
         gone = oid in self._state.taken_down
         stored = TAKEN_DOWN if gone else "yes" if data is not None else "too_large"
-        self._outbox.add(tables.BLOBS, (*self._place, oid, found.sha256, found.size, text, ext, binary, stored))
+        row = BlobRow(*self._place, oid, found.sha256, found.size, name=text, ext=ext, is_binary=binary, stored=stored)
+        self._outbox.add(tables.BLOBS, row)
         if gone:
             self.taken_down += 1
             return
@@ -276,7 +278,8 @@ class _Absorbing:
             self.too_large += 1
             return
         at_head = oid in self._at_head
-        self._outbox.add(tables.CONTENTS, (*self._place, oid, found.size, ext, text, at_head, data), found.size)
+        content = ContentRow(*self._place, oid, found.size, ext=ext, name=text, at_head=at_head, content=data)
+        self._outbox.add(tables.CONTENTS, content, found.size)
 
     def close(self) -> set[bytes]:
         """Land what is left and say which ids are named but neither here nor archived."""
@@ -294,16 +297,16 @@ class _Absorbing:
         root = self._head_tree()
         self._check_paths(root)
         trees, self._at_head = skeleton.head_members(root)
-        for type_num, oid, data in skeleton.objects():
+        for type_, oid, data in skeleton.objects():
             if oid in archived:
                 continue
             if oid in self._state.taken_down:
                 self.taken_down += 1
                 continue
             self.fresh.add(oid)
-            if type_num == TREE:
-                outbox.add(tables.TREES, (bucket, network, oid, oid in trees, data), len(data))
-            elif type_num == COMMIT:
+            if type_ is ObjectType.TREE:
+                outbox.add(tables.TREES, TreeRow(bucket, network, oid, oid in trees, data), len(data))
+            elif type_ is ObjectType.COMMIT:
                 outbox.add(tables.COMMITS, commit_row(bucket, network, oid, data), len(data))
             else:
                 outbox.add(tables.TAGS, tag_row(bucket, network, oid, data), len(data))
@@ -322,7 +325,7 @@ class _Absorbing:
     def _head_tree(self) -> bytes | None:
         if self._head is None or self._head.target is None:
             return None
-        at, seen = bytes.fromhex(self._head.target.decode()), set()
+        at, seen = self._head.target, set()
         while at not in seen:
             seen.add(at)
             at = self._skeleton.tag_targets.get(at, at)

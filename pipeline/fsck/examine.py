@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import CheckFailed
-from pipeline.fetch.known import BODY, BODY_COLUMNS, TYPE_OF
-from pipeline.git.pack_format import object_oid
 from pipeline.inventory.finding import Kind
+from pipeline.model.objects import ObjectType, object_id
+from pipeline.model.rows import CODECS
 from pipeline.read.reachable import links
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
@@ -156,17 +156,17 @@ def _group(told: _Told, file: pq.ParquetFile, group: int) -> Iterator[pa.RecordB
 
 def _object(told: _Told, row: Row, pos: int) -> None:
     """A commit, tree or tag."""
-    type_num, network, oid = TYPE_OF[told.table], row["network"], row["oid"]
+    codec, network, oid = CODECS[told.table], row["network"], row["oid"]
     told.tell(OBJECT, network, oid, pos)
     try:
-        body = BODY[told.table](row)
-    except (CheckFailed, TypeError, ValueError, AttributeError) as error:
+        body = codec.body(row)
+    except CheckFailed as error:
         told.problem(Kind.OBJECT_DAMAGED, f"its columns do not form an object: {error}", network, oid)
         return
-    if object_oid(type_num, body) != oid:
+    if object_id(codec.type, body) != oid:
         told.problem(Kind.OBJECT_DAMAGED, "it does not hash to its id", network, oid)
         return
-    told.needs(network, links(type_num, body))
+    told.needs(network, links(codec.type, body))
 
 
 def _blob(told: _Told, row: Row, pos: int) -> None:
@@ -175,7 +175,7 @@ def _blob(told: _Told, row: Row, pos: int) -> None:
 
 def _content(told: _Told, row: Row, pos: int) -> None:
     network, oid, content = row["network"], row["oid"], row["content"]
-    if content is None or object_oid(TYPE_OF["contents"], content) != oid:
+    if content is None or object_id(ObjectType.BLOB, content) != oid:
         told.problem(Kind.OBJECT_DAMAGED, "it does not hash to its id", network, oid)
         return
     if row["size"] != len(content):
@@ -206,7 +206,7 @@ def _repository(told: _Told, row: Row, pos: int) -> None:
 
 
 _LOOKS: dict[str, tuple[list[str], Callable[[_Told, Row, int], None]]] = {
-    **{table: (BODY_COLUMNS[table], _object) for table in ("commits", "trees", "tags")},
+    **{table: (["oid", *CODECS[table].columns], _object) for table in ("commits", "trees", "tags")},
     "blobs": (["oid", "sha256", "size", "stored"], _blob),
     "contents": (["oid", "size", "content"], _content),
     "refs": (["origin", "target", "peeled"], _ref),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import CheckFailed
-from pipeline.fetch.known import BODY, BODY_COLUMNS, TYPE_OF
 from pipeline.fetch.parquet import PAGE_BYTES, ZSTD_LEVEL, open_parquet
-from pipeline.git.pack_format import object_oid
+from pipeline.model.objects import object_id
+from pipeline.model.rows import CODECS, Cells
 from pipeline.model.tables import BY_NAME, Table
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
@@ -117,18 +117,19 @@ def only_new(storage: Storage, table: str, paths: Iterable[str], live: Ids, into
                 into.add(_cast(rows, BY_NAME[table]))
 
 
-def _bodies(table: str, batch: pa.RecordBatch) -> list[Mapping[str, object]]:
-    columns = ["oid"] if table == "blobs" else BODY_COLUMNS[table]
-    rows: list[Mapping[str, object]] = batch.select(columns).to_pylist()
+def _bodies(table: str, batch: pa.RecordBatch) -> list[Cells]:
+    columns = () if table == "blobs" else CODECS[table].columns
+    rows: list[Cells] = batch.select(["oid", *columns]).to_pylist()
     return rows
 
 
-def _is_whole(table: str, row: Mapping[str, object]) -> bool:
+def _is_whole(table: str, row: Cells) -> bool:
     if table == "blobs":
         return True
+    codec = CODECS[table]
     try:
-        return object_oid(TYPE_OF[table], BODY[table](dict(row))) == row["oid"]
-    except (AssertionError, CheckFailed, TypeError, ValueError, AttributeError):
+        return bool(object_id(codec.type, codec.body(row)) == row["oid"])
+    except CheckFailed:
         return False
 
 

@@ -11,7 +11,8 @@ from dulwich.errors import ApplyDeltaError
 from dulwich.pack import apply_delta
 
 from pipeline.git.errors import LimitExceeded
-from pipeline.git.pack_format import BLOB, DELTA_BYTES, PackedObject, inflate_pieces, number, object_oid
+from pipeline.git.pack_format import DELTA_BYTES, PackedObject, inflate_pieces, number
+from pipeline.model.objects import BY_NUMBER, ObjectType, object_id
 
 if TYPE_CHECKING:
     from pipeline.git.pack import Pack
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class Frame:
     """A resolved base with children still to do. ``data`` is None while it waits in the spill file."""
 
-    type_num: int
+    type: ObjectType
     data: bytes | None
     children: list[int]
     spilled_at: int = 0
@@ -45,8 +46,8 @@ class DeltaChains:
         """A full object and everything based on it."""
         pack = self._pack
         entries = pack.entries
-        type_num, size, offset = entries.type_num[index], entries.size[index], entries.offset[index]
-        if size > pack.limits.blob_bytes and type_num == BLOB:
+        type_, size, offset = BY_NUMBER[entries.type_num[index]], entries.size[index], entries.offset[index]
+        if size > pack.limits.blob_bytes and type_ is ObjectType.BLOB:
             found = self._hash_only(index)
             yield found
             children = pack.children(offset, found.oid)
@@ -57,11 +58,11 @@ class DeltaChains:
             data = pack.inflate(index)
         else:
             data = pack.inflate(index)
-            oid = object_oid(type_num, data)
-            yield self._result(type_num, oid, data)
+            oid = object_id(type_, data)
+            yield self._result(type_, oid, data)
             children = pack.children(offset, oid)
         if children:
-            yield from self.descend(Frame(type_num, data, children, size=len(data)))
+            yield from self.descend(Frame(type_, data, children, size=len(data)))
 
     def descend(self, root: Frame) -> Iterator[PackedObject]:
         """Everything based on a resolved object, which itself is not yielded."""
@@ -74,15 +75,15 @@ class DeltaChains:
             base = self._load(frame)
             if not frame.children:
                 self._pop()
-            data = self._apply(root.type_num, base, pack.inflate(index), entries.offset[index])
+            data = self._apply(root.type, base, pack.inflate(index), entries.offset[index])
             del base
-            oid = object_oid(root.type_num, data)
-            yield self._result(root.type_num, oid, data)
+            oid = object_id(root.type, data)
+            yield self._result(root.type, oid, data)
             children = pack.children(entries.offset[index], oid)
             if children:
-                self._push(Frame(root.type_num, data, children, size=len(data)))
+                self._push(Frame(root.type, data, children, size=len(data)))
 
-    def _apply(self, type_num: int, base: bytes, delta: bytes, at: int) -> bytes:
+    def _apply(self, type_: ObjectType, base: bytes, delta: bytes, at: int) -> bytes:
         pack = self._pack
         try:
             base_size, after = number(delta, 0)
@@ -91,27 +92,27 @@ class DeltaChains:
                 raise ValueError(f"it is for {base_size} bytes instead of {len(base)}")
             if size > DELTA_BYTES:
                 raise LimitExceeded(pack.origin, f"a delta of {len(delta)} bytes builds an object of {size}")
-            pack.declare(type_num, size)
+            pack.declare(type_, size)
             return b"".join(apply_delta(base, delta))
         except (ApplyDeltaError, IndexError, ValueError) as error:
             raise pack.corrupt(at, f"the delta does not fit its base ({error})") from None
 
-    def _result(self, type_num: int, oid: bytes, data: bytes) -> PackedObject:
-        if type_num != BLOB:
-            return PackedObject(type_num, oid, len(data), data, None)
+    def _result(self, type_: ObjectType, oid: bytes, data: bytes) -> PackedObject:
+        if type_ is not ObjectType.BLOB:
+            return PackedObject(type_, oid, len(data), data, None)
         kept = data if len(data) <= self._pack.limits.blob_bytes else None
-        return PackedObject(type_num, oid, len(data), kept, sha256(data).digest())
+        return PackedObject(type_, oid, len(data), kept, sha256(data).digest())
 
     def _hash_only(self, index: int) -> PackedObject:
         pack = self._pack
         entries = pack.entries
         size = entries.size[index]
-        first, second = sha1(b"blob %d\0" % size, usedforsecurity=False), sha256()
+        first, second = sha1(ObjectType.BLOB.header % size, usedforsecurity=False), sha256()
         for piece in inflate_pieces(pack.map, entries.data_at[index], entries.end[index]):
             pack.check()
             first.update(piece)
             second.update(piece)
-        return PackedObject(BLOB, first.digest(), size, None, second.digest())
+        return PackedObject(ObjectType.BLOB, first.digest(), size, None, second.digest())
 
     def _push(self, frame: Frame) -> None:
         self._stack.append(frame)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from binascii import hexlify, unhexlify
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,13 +25,14 @@ from pipeline.git.errors import (
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy, Deadline, Dialer
 from pipeline.git.transport import Meter, open_client, origin_errors
-from pipeline.rules.negotiation import BadAdvertisement, FetchPlan, Ref, Shown, shown_refs, wanted_refs
+from pipeline.rules.negotiation import FetchPlan, Ref, Shown, shown_refs, wanted_refs
 
 if TYPE_CHECKING:
     from dulwich.client import DetermineWantsFunc
 
 TRAILER_BYTES = 20
 SHA256_DIGITS = 64
+_SHA1 = re.compile(rb"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def exchange(
 
     Args:
         url: the origin.
-        decide: gets the wanted refs, name to 40-digit id, without dangling ones; called once.
+        decide: gets the wanted refs, name to id, without dangling ones; called once.
         spool: file to write; it appears with the first byte of a pack.
         conditions: limits and the like.
         deadline: already running.
@@ -84,6 +87,7 @@ def exchange(
     meter = Meter(url, limits.refs_bytes)
     offers = _Offers()
     asked_for_pack = False
+    advertised: dict[bytes, bytes] = {}
     with origin_errors(dialer, meter), _Spool(spool, url, limits, deadline, take) as sink:
         client, path = open_client(url, dialer, meter, conditions.user_agent)
 
@@ -92,13 +96,11 @@ def exchange(
             if any(len(target) == SHA256_DIGITS for target in refs.values()):
                 raise ObjectFormatRefused(url, "the repository uses SHA-256 ids")
             meter.listing = False
-            try:
-                plan = decide(wanted_refs(refs, conditions.prefixes))
-            except BadAdvertisement as error:
-                raise ProtocolError(url, f"a bad ref advertisement: {error}") from None
-            offers.rest = iter(plan.offers)
+            advertised.update(advertised_ids(url, wanted_refs(refs, conditions.prefixes)))
+            plan = decide(advertised)
+            offers.rest = map(hexlify, plan.offers)
             asked_for_pack = bool(plan.wants)
-            return list(plan.wants)
+            return list(map(hexlify, plan.wants))
 
         def write(data: bytes) -> int:
             if data:
@@ -120,18 +122,30 @@ def exchange(
             raise ObjectFormatRefused(url, f"the repository uses {result.object_format} ids")
         if asked_for_pack:
             sink.verify()
-        shown = _shown(result, conditions.prefixes)
+        shown = _shown(result, advertised, conditions.prefixes)
         return Received(shown.refs, sink.size, shown.left_out)
 
 
-def _shown(result: FetchPackResult, prefixes: Sequence[bytes]) -> Shown:
+def advertised_ids(origin: str, refs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """The same refs with 20-byte ids instead of digits.
+
+    Raises:
+        ProtocolError: an id is not 40 lower-case hexadecimal digits.
+    """
+    for name, digits in refs.items():
+        if not _SHA1.fullmatch(digits):
+            raise ProtocolError(origin, f"a bad ref advertisement: {name!r} has the id {digits[:80]!r}")
+    return {name: unhexlify(digits) for name, digits in refs.items()}
+
+
+def _shown(result: FetchPackResult, advertised: Mapping[bytes, bytes], prefixes: Sequence[bytes]) -> Shown:
     symrefs: dict[bytes, bytes] = {bytes(name): bytes(to) for name, to in (result.symrefs or {}).items()}
-    refs: dict[bytes, bytes | None] = {bytes(name): target for name, target in (result.refs or {}).items()}
+    refs = {bytes(name): advertised.get(name) for name in result.refs or {}}
     return shown_refs(refs, symrefs, prefixes)
 
 
 class _Offers:
-    """Haves in our order, for dulwich's negotiation; its own walker takes them from a set."""
+    """Haves in our order, 40 digits each, for dulwich's negotiation; its own walker takes them from a set."""
 
     rest: Iterator[bytes] = iter(())
 

@@ -25,22 +25,18 @@ from pipeline.git.delta_chains import DeltaChains, Frame
 from pipeline.git.errors import BasesMissing, LimitExceeded, PackCorrupt
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.pack_format import (
-    BLOB,
-    COMMIT,
     DELTA_BYTES,
     HEADER_BYTES,
-    KIND,
     OFS_DELTA,
     PLAIN_BYTES,
     REF_DELTA,
-    TAG,
     TRAILER_BYTES,
-    TREE,
     PackedObject,
     base_offset,
     entry_header,
     skip_stream,
 )
+from pipeline.model.objects import BY_NUMBER, SKELETON, GitObject, ObjectType
 
 SMALL_BYTES = 1 * MIB
 """Results of the scan up to this size are kept while they fit the budget."""
@@ -56,19 +52,22 @@ ENTRIES_PER_RELEASE = 1 << 16
 KEPT_OVERHEAD_BYTES = 150
 
 
-External = Callable[[Collection[bytes], Collection[int]], Iterable[tuple[bytes, int, bytes]]]
-"""Looks up delta bases that a thin pack leaves out: of these ids, those archived as one of these types, each with its
-type number and bytes, one at a time."""
+External = Callable[[Collection[bytes], Collection[ObjectType]], Iterable[GitObject]]
+"""Looks up delta bases that a thin pack leaves out: of these ids, those archived as one of these types, one at
+a time."""
 
 
-def no_external(ids: Collection[bytes], types: Collection[int]) -> Iterable[tuple[bytes, int, bytes]]:
+def no_external(ids: Collection[bytes], types: Collection[ObjectType]) -> Iterable[GitObject]:
     """For packs that must stand alone."""
     return ()
 
 
 @dataclass(slots=True)
 class Entries:
-    """One number for each entry; ``base`` is the offset that an OFS_DELTA names, else 0."""
+    """One number for each entry; ``base`` is the offset that an OFS_DELTA names, else 0.
+
+    The decoder counts in numbers of the format: an ``ObjectType`` or a delta. Objects leave it with their type.
+    """
 
     offset: array[int] = field(default_factory=lambda: array("Q"))
     data_at: array[int] = field(default_factory=lambda: array("Q"))
@@ -161,7 +160,7 @@ class Pack:
                 elif type_num == REF_DELTA:
                     by_oid.setdefault(pack[at : at + 20], []).append(index)
                     at += 20
-                elif type_num not in KIND:
+                elif type_num not in BY_NUMBER:
                     raise ValueError(f"unknown entry type {type_num}")
                 self.declare(type_num, size)
                 entries.offset.append(start)
@@ -189,8 +188,8 @@ class Pack:
             raise LimitExceeded(self.origin, f"the objects inflate to more than {self.limits.inflated_bytes} bytes")
         if type_num in (OFS_DELTA, REF_DELTA) and size > DELTA_BYTES:
             raise LimitExceeded(self.origin, f"a delta of {size} bytes, more than {DELTA_BYTES}")
-        if type_num in (COMMIT, TAG, TREE) and size > PLAIN_BYTES:
-            raise LimitExceeded(self.origin, f"a {KIND[type_num].decode()} of {size} bytes, more than {PLAIN_BYTES}")
+        if type_num in SKELETON and size > PLAIN_BYTES:
+            raise LimitExceeded(self.origin, f"a {BY_NUMBER[type_num].text} of {size} bytes, more than {PLAIN_BYTES}")
 
     def _families(self) -> tuple[array[int], array[int]]:
         """Base offsets of all OFS_DELTAs in order, and the deltas in the same order: 16 bytes for each."""
@@ -236,16 +235,16 @@ class Pack:
         """
         with tempfile.TemporaryFile(dir=self._scratch) as spill:
             resolver = DeltaChains(self, spill)
-            for types in ((COMMIT, TAG, TREE), (BLOB,)):
+            for types in (SKELETON, (ObjectType.BLOB,)):
                 for index, type_num in enumerate(self.entries.type_num):
                     if index % ENTRIES_PER_RELEASE == 0:
                         self.map.madvise(mmap.MADV_DONTNEED)
                     if type_num in types:
                         yield from resolver.chain(index)
-                for oid, type_num, data in external(tuple(self._by_oid), types) if self._by_oid else ():
-                    children = self._by_oid.pop(oid, None)
+                for base in external(tuple(self._by_oid), types) if self._by_oid else ():
+                    children = self._by_oid.pop(base.oid, None)
                     if children:
-                        yield from resolver.descend(Frame(type_num, data, children, size=len(data)))
+                        yield from resolver.descend(Frame(base.type, base.body, children, size=len(base.body)))
         if self._by_oid:
             lost = sum(map(len, self._by_oid.values()))
             raise BasesMissing(

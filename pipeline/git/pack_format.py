@@ -5,13 +5,14 @@ from __future__ import annotations
 import mmap
 import zlib
 from collections.abc import Callable, Iterator
-from hashlib import sha1
 from typing import NamedTuple
 
 from pipeline.git.limits import MIB
+from pipeline.model.objects import ObjectType
 
-COMMIT, TREE, BLOB, TAG, OFS_DELTA, REF_DELTA = 1, 2, 3, 4, 6, 7
-KIND = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob", TAG: b"tag"}
+OFS_DELTA, REF_DELTA = 6, 7
+"""Types of entries, besides those of ``ObjectType``."""
+
 HEADER_BYTES, TRAILER_BYTES = 12, 20
 
 DELTA_BYTES = 512 * MIB
@@ -26,18 +27,11 @@ NUMBER_BITS = 56
 class PackedObject(NamedTuple):
     """An object of a pack. ``data`` is None for a blob over the size limit, whose hashes are there all the same."""
 
-    type_num: int
+    type: ObjectType
     oid: bytes
     size: int
     data: bytes | None
     sha256: bytes | None
-
-
-def object_oid(type_num: int, data: bytes) -> bytes:
-    """The id of an object."""
-    found = sha1(b"%s %d\0" % (KIND[type_num], len(data)), usedforsecurity=False)
-    found.update(data)
-    return found.digest()
 
 
 def entry_header(pack: mmap.mmap, at: int) -> tuple[int, int, int]:

@@ -13,17 +13,10 @@ from dulwich.pack import write_pack_index_v2
 
 from pipeline.errors import CheckFailed
 from pipeline.model.links import tagged
+from pipeline.model.objects import GitObject, ObjectType, object_id
 
-_TYPES: Final = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
 _HEADER_BYTES: Final = 12
 _BLOCK_BYTES: Final = 1 << 20
-
-
-def object_id(kind: str, raw: bytes) -> bytes:
-    """The 20-byte id that git gives to a commit, tree, blob or tag with this body."""
-    sha = hashlib.sha1(b"%s %d\0" % (kind.encode(), len(raw)), usedforsecurity=False)
-    sha.update(raw)
-    return sha.digest()
 
 
 class PackWriter:
@@ -44,7 +37,7 @@ class PackWriter:
         self._file.write(struct.pack(">4sII", b"PACK", 2, 0))
         self._offset = _HEADER_BYTES
         self._places: dict[bytes, int] = {}  # id to offset << 32 | crc32
-        self._tagged: dict[bytes, tuple[bytes, bytes] | None] = {}
+        self._tagged: dict[bytes, tuple[bytes, ObjectType] | None] = {}
         self._peeled: dict[bytes, bytes | None] = {}
 
     def __contains__(self, oid: bytes) -> bool:
@@ -59,44 +52,42 @@ class PackWriter:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, kind: str, raw: bytes, expected: bytes | None = None) -> bytes:
-        """Write one object, once however often it is added, and return its 20-byte id.
+    def add(self, found: GitObject) -> None:
+        """Write one object, once however often it is added.
 
         Raises:
-            CheckFailed: the bytes are not those of the expected id, or the kind is none of git's four.
+            CheckFailed: it does not have its id.
         """
-        if kind not in _TYPES:
-            raise CheckFailed(f"git has no objects of kind {kind!r}")
-        oid = object_id(kind, raw)
-        if expected is not None and oid != expected:
-            raise CheckFailed(f"{kind} {expected.hex()} is damaged: its bytes have the id {oid.hex()}")
+        type_, oid, raw = found
+        hashed = object_id(type_, raw)
+        if hashed != oid:
+            raise CheckFailed(f"{type_.text} {oid.hex()} is damaged: its bytes have the id {hashed.hex()}")
         if oid in self._places:
-            return oid
-        head = _entry_head(_TYPES[kind], len(raw))
+            return
+        head = _entry_head(type_, len(raw))
         body = zlib.compress(raw, self._level)
         self._file.write(head)
         self._file.write(body)
         self._places[oid] = self._offset << 32 | zlib.crc32(body, zlib.crc32(head))
         self._offset += len(head) + len(body)
-        if kind == "tag":
+        if type_ is ObjectType.TAG:
             self._tagged[oid] = tagged(raw)
-        return oid
 
     def peel(self, oid: bytes) -> bytes | None:
         """What a tag of tags finally stands for, whether it was added or not; None for what is no tag to git.
 
-        As git does it: whether there is a further tag is told by the kind that a tag gives.
+        As git does it: whether there is a further tag is told by the type that a tag gives.
         """
         chain: list[bytes] = []
-        at, kind = oid, b"tag"
-        while kind == b"tag" and at not in self._peeled:
+        at, type_ = oid, ObjectType.TAG
+        while type_ is ObjectType.TAG and at not in self._peeled:
             chain.append(at)
             further = self._tagged.get(at)
             if further is None:
                 self._peeled.update(dict.fromkeys(chain))
                 return None
-            at, kind = further
-        end = self._peeled[at] if kind == b"tag" else at
+            at, type_ = further
+        end = self._peeled[at] if type_ is ObjectType.TAG else at
         self._peeled.update(dict.fromkeys(chain, end))
         return end
 

@@ -15,12 +15,10 @@ from types import MappingProxyType
 from typing import Final
 
 from pipeline.errors import CheckFailed, UsageError
-from pipeline.git.pack_writer import PackWriter, object_id
-from pipeline.model.links import parse_oid
+from pipeline.git.pack_writer import PackWriter
+from pipeline.model.objects import GitObject
 from pipeline.rules.negotiation import HEAD, is_ref_name
 from pipeline.rules.restore import Head
-
-__all__ = ["Head", "PackWriter", "Restored", "object_id", "write_repository"]
 
 _CONFIG: Final = b"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 
@@ -48,7 +46,7 @@ class Restored:
 
 def write_repository(
     directory: Path,
-    objects: Iterable[tuple[str, bytes] | tuple[str, bytes, bytes]],
+    objects: Iterable[GitObject],
     refs: Mapping[bytes, bytes],
     head: Head,
     symrefs: Mapping[bytes, bytes] = MappingProxyType({}),
@@ -59,8 +57,8 @@ def write_repository(
 
     Args:
         directory: must not exist, or be empty.
-        objects: kind and body, and the 20-byte id when it is to be checked; in any order, any number of times.
-        refs: full name to 40 hexadecimal digits, symbolic ones included.
+        objects: in any order, any number of times.
+        refs: full name to 20-byte id, symbolic ones included.
         head: what HEAD says.
         symrefs: those of the refs that are symbolic, and the full names of their targets.
 
@@ -73,8 +71,8 @@ def write_repository(
         for folder in ("objects/pack", "objects/info", "refs/heads", "refs/tags"):
             (partial / folder).mkdir(parents=True)
         with PackWriter(partial / "objects" / "pack") as pack:
-            for item in objects:
-                pack.add(item[0], item[1], item[2] if len(item) == 3 else None)
+            for found in objects:
+                pack.add(found)
             plain = tuple(_write_symrefs(partial, symrefs, sorted(refs)))
             packed_refs = b"".join(_packed_refs(refs, symrefs.keys() - set(plain), pack))
             said = _head_line(head, pack)
@@ -141,11 +139,9 @@ def _check_name(name: bytes) -> None:
         raise CheckFailed(f"{name!r} is not the name of a ref")
 
 
-def _stored(name: bytes, digits: bytes, pack: PackWriter) -> bytes:
-    oid = parse_oid(digits)
-    if oid is None or oid not in pack:
-        shown = digits.decode("latin-1")
-        raise CheckFailed(f"ref {name.decode('utf-8', 'backslashreplace')} names {shown!r}, which is not stored")
+def _stored(name: bytes, oid: bytes, pack: PackWriter) -> bytes:
+    if oid not in pack:
+        raise CheckFailed(f"ref {name.decode('utf-8', 'backslashreplace')} names {oid.hex()!r}, which is not stored")
     return oid
 
 

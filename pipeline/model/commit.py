@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pipeline.errors import CheckFailed
 from pipeline.model.headers import (
@@ -20,9 +20,8 @@ from pipeline.model.links import CommitLinks, commit_links
 from pipeline.model.text import exact_text, text_of
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """One commit object.
+class Commit(NamedTuple):
+    """One commit object: what ``commits`` has of it, in the same order.
 
     Attributes:
         tree: 20 bytes; it and the parents are what ``commit_links`` reads, on any bytes.
@@ -64,7 +63,7 @@ def parse_commit(raw: bytes) -> Commit:
     commit = _columns(links, head, message, whole=body.whole)
     if body.whole and _is_complete(commit) and _is_canonical(raw, links) and _head(commit) == f"{head}\n":
         return commit
-    return replace(commit, raw=raw)
+    return commit._replace(raw=raw)
 
 
 def build_commit(commit: Commit) -> bytes:
@@ -137,8 +136,7 @@ def _for_people(raw: bytes, links: CommitLinks, head: str, message: memoryview, 
     """Columns for bytes that no text column can hold exactly; ``head`` has bytes as Latin-1."""
     c = _columns(links, head, "", whole=whole)
     code = c.encoding
-    return replace(
-        c,
+    return c._replace(
         author_name=decoded(c.author_name, code),
         author_email=decoded(c.author_email, code),
         committer_name=decoded(c.committer_name, code),

@@ -10,6 +10,8 @@ import re
 from binascii import Error, unhexlify
 from typing import Final, NamedTuple
 
+from pipeline.model.objects import BY_WORD, ObjectType
+
 OID_BYTES: Final = 20
 _DIGITS: Final = 2 * OID_BYTES
 _LINE_END: Final = 0x0A
@@ -61,11 +63,11 @@ def tag_link(raw: bytes) -> TagLink:
     return TagLink(target, 0 if target is None else len(b"object \n") + _DIGITS)
 
 
-def tagged(raw: bytes) -> tuple[bytes, bytes] | None:
-    """Id and kind of what a tag stands for; None where git reads no tag, and so sees nothing behind it."""
+def tagged(raw: bytes) -> tuple[bytes, ObjectType] | None:
+    """Id and type of what a tag stands for; None where git reads no tag, and so sees nothing behind it."""
     found = _WHOLE_TAG.match(raw) if len(raw) >= _SMALLEST_TAG_BYTES else None
     target = tag_link(raw).target
-    return None if found is None or target is None else (target, found[1])
+    return None if found is None or target is None else (target, BY_WORD[found[1]])
 
 
 def _id_of(raw: bytes, word: bytes, at: int) -> bytes | None:

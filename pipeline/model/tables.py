@@ -16,6 +16,7 @@ import pyarrow as pa
 NAMESPACE = "code"
 TIME = pa.timestamp("us", tz="UTC")
 OID = pa.binary()
+OIDS = pa.list_(OID)
 EXTRA = pa.list_(pa.struct([pa.field("key", pa.string()), pa.field("value", pa.string())]))
 
 
@@ -123,7 +124,7 @@ COMMITS = Table(
         *_PLACE,
         Column("oid", OID, "object id"),
         Column("tree", OID, "id of its tree"),
-        Column("parents", pa.list_(OID), "ids of its parents, in order"),
+        Column("parents", OIDS, "ids of its parents, in order"),
         *_person("author"),
         *_person("committer"),
         Column("message", pa.string(), "the message"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pipeline.errors import CheckFailed
 from pipeline.model.headers import Person, decoded, fold, format_person, parse_person, split_body, take_single, unfold
@@ -10,9 +10,8 @@ from pipeline.model.links import TagLink, tag_link
 from pipeline.model.text import exact_text, text_of
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """One annotated tag object.
+class Tag(NamedTuple):
+    """One annotated tag object: what ``tags`` has of it, in the same order.
 
     Attributes:
         target: 20 bytes; the object that is tagged, as ``tag_link`` reads it, on any bytes.
@@ -51,7 +50,7 @@ def parse_tag(raw: bytes) -> Tag:
     tag = _columns(link, head, message, whole=body.whole)
     if body.whole and _is_complete(tag) and raw[: link.end].islower() and _head(tag) == f"{head}\n":
         return tag
-    return replace(tag, raw=raw)
+    return tag._replace(raw=raw)
 
 
 def build_tag(tag: Tag) -> bytes:
@@ -109,8 +108,7 @@ def _head(tag: Tag) -> str:
 def _for_people(raw: bytes, link: TagLink, head: str, message: memoryview, *, whole: bool) -> Tag:
     """Columns for bytes that no text column can hold exactly, ``head`` in Latin-1; a tag declares no encoding."""
     tag = _columns(link, head, "", whole=whole)
-    return replace(
-        tag,
+    return tag._replace(
         target_type=decoded(tag.target_type, None),
         name=decoded(tag.name, None),
         tagger_name=None if tag.tagger_name is None else decoded(tag.tagger_name, None),

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, NamedTuple
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.errors import UsageError
-from pipeline.model.commit import Commit, build_commit
 from pipeline.model.layout import newest_possible, tag_of
+from pipeline.model.objects import SKELETON, GitObject
+from pipeline.model.rows import CODECS, Codec
 from pipeline.model.tables import ALL, BY_NAME
-from pipeline.model.tag import Tag, build_tag
 from pipeline.night.seal import nights
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, fitted_partitions
 from pipeline.rules.partitioning import TableStats
@@ -67,14 +65,6 @@ class NotAnArchive(UsageError):
 
     def __str__(self) -> str:
         return "there are no tables here yet: create the archive first, or check its location"
-
-
-class GitObject(NamedTuple):
-    """An object: ``kind`` is commit, tree, blob or tag, ``body`` what git hashes after its header."""
-
-    kind: str
-    oid: bytes
-    body: bytes
 
 
 class Archive:
@@ -253,7 +243,7 @@ class Archive:
         Args:
             bucket: the network's bucket.
         """
-        yield from self._objects((*_SKELETON, _BLOBS), network, bucket, self.night(night))
+        yield from self._objects(CODECS.values(), network, bucket, self.night(night))
 
     def taken_down(self, network: int) -> frozenset[bytes]:
         """Ids of a network's objects that were taken down individually; trees and commits may still name them."""
@@ -261,68 +251,25 @@ class Archive:
 
     def skeleton(self, network: int, bucket: int) -> Iterator[GitObject]:
         """Like ``objects``, without blobs, and of the current state, which may be newer than the newest night."""
-        yield from self._objects(_SKELETON, network, bucket, None)
+        codecs = (codec for codec in CODECS.values() if codec.type in SKELETON)
+        yield from self._objects(codecs, network, bucket, None)
 
-    def _objects(
-        self, streams: Sequence[_Stream], network: int, bucket: int, night: date | None
-    ) -> Iterator[GitObject]:
-        for kind, table, columns, body in streams:
-            yield from self._stream(kind, table, columns, body, (bucket, network), night)
+    def _objects(self, codecs: Iterable[Codec], network: int, bucket: int, night: date | None) -> Iterator[GitObject]:
+        for codec in codecs:
+            yield from self._stream(codec, network, bucket, night)
 
-    def _stream(
-        self,
-        kind: str,
-        table: str,
-        columns: tuple[str, ...],
-        body: Callable[[Row], bytes],
-        place: tuple[int, int],
-        night: date | None,
-    ) -> Iterator[GitObject]:
+    def _stream(self, codec: Codec, network: int, bucket: int, night: date | None) -> Iterator[GitObject]:
+        table = codec.table.name
         reader = self.spark.read.option("split-size", str(_SPLIT_BYTES)).option("file-open-cost", "65536")
         if night is not None:
             reader = reader.option("versionAsOf", tag_of(night))
-        bucket, network = place
         rows = reader.table(full_name(table)).where((F.col("bucket") == bucket) & (F.col("network") == network))
         rows = visible(rows, table, hidden_now(self.spark))
         with split_freely(self.spark):
-            stream = rows.select("oid", *(_cell(name) for name in columns)).toLocalIterator()
+            stream = rows.select("oid", *(_cell(name) for name in codec.columns)).toLocalIterator()
         for row in stream:
-            yield GitObject(kind, bytes(row["oid"]), body(row))
+            yield GitObject(codec.type, bytes(row["oid"]), codec.body(row.asDict()))
 
 
 def _cell(name: str) -> Column:
     return F.unix_seconds(name).alias(name) if name.endswith("_time") else F.col(name)
-
-
-def _content(row: Row) -> bytes:
-    return bytes(row["content"])
-
-
-def _commit_body(row: Row) -> bytes:
-    return build_commit(Commit(**{f.name: _plain(row[f.name]) for f in fields(Commit)}))
-
-
-def _tag_body(row: Row) -> bytes:
-    return build_tag(Tag(**{f.name: _plain(row[f.name]) for f in fields(Tag)}))
-
-
-_Stream = tuple[str, str, tuple[str, ...], Callable[[Row], bytes]]
-"""Kind, table, required columns, and the function that builds the body from them."""
-
-_SKELETON: tuple[_Stream, ...] = (
-    ("commit", "commits", tuple(f.name for f in fields(Commit)), _commit_body),
-    ("tag", "tags", tuple(f.name for f in fields(Tag)), _tag_body),
-    ("tree", "trees", ("content",), _content),
-)
-_BLOBS: _Stream = ("blob", "contents", ("content",), _content)
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - the codecs' own field types vary as well
-    """A cell as the codecs expect it: bytes and pairs."""
-    match value:
-        case bytearray():
-            return bytes(value)
-        case list():
-            return [(item["key"], item["value"]) if isinstance(item, Row) else bytes(item) for item in value]
-        case _:
-            return value

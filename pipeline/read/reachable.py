@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipeline.fetch.skeleton import Skeleton
-from pipeline.git.pack_format import COMMIT, TREE
 from pipeline.model.links import commit_links, tag_link
+from pipeline.model.objects import ObjectType
 from pipeline.model.tree import entries_before_damage, kind_of
 
 
@@ -26,16 +26,16 @@ def reachable(skeleton: Skeleton, tips: Iterable[bytes]) -> set[bytes]:
         seen.add(oid)
         found = skeleton.get(oid)
         if found is not None:
-            todo.extend(link for link in links(*found) if link not in seen)
+            todo.extend(link for link in links(found.type, found.body) if link not in seen)
     return seen
 
 
-def links(type_num: int, data: bytes) -> Iterable[bytes]:
+def links(type_: ObjectType, data: bytes) -> Iterable[bytes]:
     """The ids that a commit, tree or tag leads to, which restoring it also needs."""
-    if type_num == COMMIT:
+    if type_ is ObjectType.COMMIT:
         links = commit_links(data)
         return links.parents if links.tree is None else [links.tree, *links.parents]
-    if type_num == TREE:
+    if type_ is ObjectType.TREE:
         return [oid for mode, _, oid in entries_before_damage(data) if kind_of(mode) != "gitlink"]
     target = tag_link(data).target
     return () if target is None else (target,)

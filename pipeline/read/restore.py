@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from pathlib import Path
 
 from pyspark.sql import Row
@@ -12,17 +13,16 @@ from pyspark.sql import functions as F
 
 from pipeline.errors import CheckFailed, UsageError
 from pipeline.fetch.skeleton import Skeleton
-from pipeline.git.pack_format import BLOB, COMMIT, KIND, TAG, TREE, PackedObject
 from pipeline.git.restore import write_repository
+from pipeline.model.objects import GitObject, ObjectType
 from pipeline.model.visit import VisitStatus
-from pipeline.read.archive import Archive, GitObject
+from pipeline.read.archive import Archive
 from pipeline.read.reachable import reachable
 from pipeline.read.status import OriginNotFound
 from pipeline.rules.negotiation import Ref
 from pipeline.rules.restore import lay_out
 from pipeline.tables.doubles import one_row_a_url
 
-TYPE_NUMBER = {"commit": COMMIT, "tree": TREE, "tag": TAG}
 _OBJECTS = ("blobs", "commits", "tags", "trees", "contents")
 
 
@@ -100,24 +100,20 @@ def restore_repository(archive: Archive, url: str, directory: Path, scratch: Pat
     shown = _refs(rows)
     layout = lay_out(shown, absent)
     scratch.mkdir(parents=True, exist_ok=True)
-    tips = _ids(layout.refs.values())
+    tips = set(layout.refs.values())
     if layout.head.oid is not None:
-        tips |= _ids([layout.head.oid])
+        tips.add(layout.head.oid)
     with Skeleton(scratch) as skeleton:
         blobs = _fill(skeleton, archive.objects(network, bucket))
         wanted = reachable(skeleton, tips)
         lacking = set(wanted)
-        not_stored = absent & (wanted | _ids(ref.target for ref in shown.values() if ref.target is not None))
+        not_stored = absent & (wanted | {ref.target for ref in shown.values() if ref.target is not None})
 
-        def objects() -> Iterator[tuple[str, bytes, bytes]]:
-            for type_num, oid, data in skeleton.objects():
-                if oid in wanted:
-                    lacking.discard(oid)
-                    yield KIND[type_num].decode(), data, oid
-            for found in blobs:
+        def objects() -> Iterator[GitObject]:
+            for found in chain(skeleton.objects(), blobs):
                 if found.oid in wanted:
                     lacking.discard(found.oid)
-                    yield found.kind, found.body, found.oid
+                    yield found
             lacking.difference_update(not_stored)
             if lacking:
                 archive.check_footers(_OBJECTS, bucket)
@@ -135,10 +131,6 @@ def restore_repository(archive: Archive, url: str, directory: Path, scratch: Pat
         len(layout.left_out),
         len(layout.plain) + len(written.plain),
     )
-
-
-def _ids(digits: Iterable[bytes]) -> set[bytes]:
-    return {bytes.fromhex(found.decode()) for found in digits}
 
 
 def _place(archive: Archive, url: str) -> tuple[int, int]:
@@ -166,22 +158,17 @@ def _not_stored(archive: Archive, network: int, bucket: int) -> set[bytes]:
 def _fill(skeleton: Skeleton, stream: Iterator[GitObject]) -> Iterator[GitObject]:
     """Put everything before the first blob into the skeleton; return the blobs."""
     for found in stream:
-        if found.kind == KIND[BLOB].decode():
-            return _chain(found, stream)
-        skeleton.add(PackedObject(TYPE_NUMBER[found.kind], found.oid, len(found.body), found.body, None))
+        if found.type is ObjectType.BLOB:
+            return chain([found], stream)
+        skeleton.add(*found)
     return iter(())
-
-
-def _chain(first: GitObject, rest: Iterator[GitObject]) -> Iterator[GitObject]:
-    yield first
-    yield from rest
 
 
 def _refs(rows: list[Row]) -> dict[bytes, Ref]:
     refs = {}
     for row in rows:
         name = bytes(row["name_raw"]) if row["name_raw"] is not None else row["name"].encode()
-        target = None if row["target"] is None else bytes(row["target"]).hex().encode()
+        target = None if row["target"] is None else bytes(row["target"])
         refs[name] = Ref(target, None if row["symref"] is None else _symref(row))
     return refs
 

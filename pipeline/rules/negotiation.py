@@ -14,20 +14,15 @@ DEFAULT_PREFIXES = (b"HEAD", b"refs/heads/", b"refs/tags/")
 MAX_OFFERS = 256
 NAMES_TOLD = 3
 TOLD_CHARACTERS = 60
-_SHA1 = re.compile(rb"[0-9a-f]{40}")
 
 # Forbidden by git-check-ref-format(1) below refs/, so that a name cannot leave its line or its directory.
 _FORBIDDEN: Final = re.compile(rb"[\0-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)|[/.]\Z")
 _PEELED: Final = b"^{}"
 
 
-class BadAdvertisement(ValueError):
-    """A server advertised something that is not a SHA-1 object id."""
-
-
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """The state of a ref. ``target`` is a 40-digit id, None for a symref to a ref that does not exist."""
+    """The state of a ref. ``target`` is an id, None for a symref to a ref that does not exist."""
 
     target: bytes | None
     symref: bytes | None = None
@@ -35,7 +30,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class FetchPlan:
-    """What to request, as 40-digit ids. Without wants, request no pack."""
+    """What to request, as ids. Without wants, request no pack."""
 
     wants: tuple[bytes, ...]
     offers: tuple[bytes, ...]
@@ -77,7 +72,7 @@ def shown_refs(
     HEAD that names an unborn ref.
 
     Args:
-        advertised: full ref name to 40-digit hexadecimal id, None for a ref whose target does not exist.
+        advertised: full ref name to id, None for a ref whose target does not exist.
         symrefs: full names of symbolic refs to those of their targets.
         prefixes: prefixes of names that the configuration wants.
     """
@@ -138,20 +133,14 @@ def plan_fetch(
     """Decide what one origin must send.
 
     Args:
-        advertised: full ref name to 40-digit hexadecimal id, after ``wanted_refs``; may be empty.
+        advertised: full ref name to id, after ``wanted_refs``; may be empty.
         archived: whether an object and all it leads to is archived, whichever origin brought it.
         offers: ids to offer as common ground, most useful first.
         max_offers: how many of them to send; git itself gives up after 256 without an answer.
 
     Returns:
         Wants, sorted and distinct, and offers, distinct and in the given order.
-
-    Raises:
-        BadAdvertisement: an id is not 40 lower-case hexadecimal digits.
     """
-    for name, target in advertised.items():
-        if not _SHA1.fullmatch(target):
-            raise BadAdvertisement(f"{name!r} has the id {target[:80]!r}")
     wants = tuple(sorted({target for target in advertised.values() if target not in archived}))
     return FetchPlan(wants, tuple(dict.fromkeys(offers))[:max_offers] if wants else ())
 

@@ -15,7 +15,7 @@ _NEVER_SHOWN: Final = (b"refs/heads/master", b"refs/heads/main")
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The content of HEAD: the full name of a ref, which may be unborn, or the 40 hexadecimal digits of an object."""
+    """The content of HEAD: the full name of a ref, which may be unborn, or the id of an object."""
 
     ref: bytes | None = None
     oid: bytes | None = None
@@ -26,7 +26,7 @@ class Layout:
     """Refs as written.
 
     Attributes:
-        refs: full name to 40 hexadecimal digits, including symbolic refs but not HEAD.
+        refs: full name to id, including symbolic refs but not HEAD.
         symrefs: symbolic refs to the ref they name, which is a plain one of ``refs`` or a detached HEAD.
         head: HEAD.
         left_out: names that git refuses, which a night before this rule may have archived.
@@ -59,7 +59,7 @@ def lay_out(shown: Mapping[bytes, Ref], not_stored: Container[bytes] = frozenset
     lacking = {
         name
         for name, ref in shown.items()
-        if name not in left_out and ref.target is not None and bytes.fromhex(ref.target.decode()) in not_stored
+        if name not in left_out and ref.target is not None and ref.target in not_stored
     }
     there = {name: ref for name, ref in shown.items() if name not in left_out and name not in lacking}
     named = {name: ref.target for name, ref in there.items() if ref.target is not None}

@@ -9,14 +9,12 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.fetch.skeleton import Skeleton
-from pipeline.git.pack_format import COMMIT, TAG, TREE, PackedObject
 from pipeline.read.archive import Archive
 from pipeline.read.reachable import reachable
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import check_footers
 from pipeline.tables.iceberg import IcebergTable, full_name
 
-_TYPE = {"commit": COMMIT, "tree": TREE, "tag": TAG}
 _NAMED = ("commits", "trees", "tags", "blobs")
 
 
@@ -45,7 +43,7 @@ def victims(
     scratch.mkdir(parents=True, exist_ok=True)
     with Skeleton(scratch) as skeleton:
         for found in Archive(spark).skeleton(network, bucket):
-            skeleton.add(PackedObject(_TYPE[found.kind], found.oid, len(found.body), found.body, None))
+            skeleton.add(*found)
         kept = reachable(skeleton, tips)
     here = [spark.table(full_name(table)).where(mine).select("oid").toArrow() for table in _NAMED]
     return frozenset(oid for ids in here for oid in ids.column("oid").to_pylist() if oid not in kept)

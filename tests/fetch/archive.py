@@ -15,14 +15,16 @@ import pyarrow.parquet as pq
 
 from pipeline.fetch.bucket import fetch_bucket
 from pipeline.fetch.bucket_plan import relative_path
-from pipeline.fetch.known import TYPE_OF, Known
+from pipeline.fetch.known import Known
 from pipeline.fetch.landing import RUN_BYTES
 from pipeline.git.exchange import Conditions
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest, VisitLine
+from pipeline.model.objects import ObjectType
 from pipeline.model.origin import Origin
+from pipeline.model.rows import CODECS
 from pipeline.model.tables import BY_NAME, OBJECT_TABLES
 from pipeline.rules.negotiation import DEFAULT_PREFIXES, Ref
 from pipeline.storage.interface import Storage
@@ -105,15 +107,15 @@ class Night:
     def tables(self) -> list[str]:
         return [f.table for f in self.manifest.files]
 
-    def objects(self) -> dict[str, tuple[int, bytes]]:
+    def objects(self) -> dict[str, tuple[ObjectType, bytes]]:
         """Type and bytes of everything landed, rebuilt from the columns as the next night would for a delta base."""
         files = {t.name: [f.path for f in self.manifest.files if f.table == t.name] for t in OBJECT_TABLES}
         known, found = Known(self.storage, files), {}
-        for network in {row["network"] for table in TYPE_OF for row in self.rows(table)}:
-            ids = [bytes.fromhex(oid) for table in TYPE_OF for oid in self.ids(table)]
-            for oid, type_num, body in known.load(network, ids, set(TYPE_OF.values())):
+        for network in {row["network"] for table in CODECS for row in self.rows(table)}:
+            ids = [bytes.fromhex(oid) for table in CODECS for oid in self.ids(table)]
+            for type_, oid, body in known.load(network, ids, set(ObjectType)):
                 assert oid.hex() not in found, "landed twice"
-                found[oid.hex()] = type_num, body
+                found[oid.hex()] = type_, body
         return found
 
 
@@ -153,7 +155,7 @@ class Archive:
         for item in origins:
             origin = Origin(item) if isinstance(item, str) else Origin(*item)
             refs: list[tuple[Any, ...]] = [
-                (name, None if ref.target is None else bytes.fromhex(ref.target.decode()), peeled, ref.symref)
+                (name, ref.target, peeled, ref.symref)
                 for name, (ref, peeled) in sorted(self.refs.get(origin.url, {}).items())
             ]
             ref_rows += [(origin.network, origin.url, *ref) for ref in refs or [(None,) * 4]]
@@ -194,8 +196,7 @@ class Archive:
             if row["target"] is None and symref is None:
                 del refs[exact(row, "name")]
             else:
-                target = None if row["target"] is None else row["target"].hex().encode()
-                refs[exact(row, "name")] = Ref(target, symref), row["peeled"]
+                refs[exact(row, "name")] = Ref(row["target"], symref), row["peeled"]
         self.good.update(line.origin for line in night.manifest.visits if line.status.ok)
         for f in night.manifest.files:
             if BY_NAME[f.table] in OBJECT_TABLES:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.git.limits import Limits
-from pipeline.git.pack_format import BLOB, COMMIT, TAG, TREE
+from pipeline.model.objects import ObjectType
 from pipeline.model.origin import network_id
 from tests.fetch.archive import Archive, Serve, reachable
 from tests.fetch.handmade import handmade
-from tests.git.packs import append, everything, full, pack_objects, pack_of, ref_delta
+from tests.git.packs import BLOB, append, everything, full, pack_objects, pack_of, ref_delta
 from tests.support.repos import (
     add_commits,
     build_graph,
@@ -33,7 +33,7 @@ from tests.support.repos import (
     strange_repository,
 )
 
-KINDS = {COMMIT, TREE, BLOB, TAG}
+TYPES = set(ObjectType)
 
 
 def listed_refs(repo: Path) -> dict[bytes, tuple[str, str | None]]:
@@ -283,11 +283,11 @@ def test_what_is_archived_can_be_read_back_as_delta_bases(serve: Serve, root: Pa
     known, network = archive.known(), network_id(url)
     expected = {oid.hex(): found for oid, found in everything(repo).items() if oid.hex() in reachable(repo)}
     ids = [bytes.fromhex(oid) for oid in expected]
-    assert {oid.hex(): (kind, data) for oid, kind, data in known.load(network, ids, KINDS)} == expected
+    assert {oid.hex(): (type_, body) for type_, oid, body in known.load(network, ids, TYPES)} == expected
     assert known.which(network, ids) == set(ids)
-    assert {kind for _, kind, _ in known.load(network, ids, {TREE})} == {TREE}
+    assert {found.type for found in known.load(network, ids, {ObjectType.TREE})} == {ObjectType.TREE}
     assert known.which(network + 1, ids) == set()
-    assert list(known.load(network + 1, ids, KINDS)) == []
+    assert list(known.load(network + 1, ids, TYPES)) == []
     assert known.tags(network + 1, ids) == {}
 
 

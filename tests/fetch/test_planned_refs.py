@@ -34,7 +34,7 @@ def test_a_network_is_read_and_no_other(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "refs.parquet", row_group_size=64)
     planned = PlannedRefs(storage, ["refs.parquet"])
     for network in range(7):
-        mine = [PlannedRef(r[1], r[2], Ref(r[3].hex().encode()), None) for r in ROWS if r[0] == network]
+        mine = [PlannedRef(r[1], r[2], Ref(r[3]), None) for r in ROWS if r[0] == network]
         assert list(planned.of(network)) == mine
         url = f"git://h/{network}/1"
         assert list(planned.of(network, url)) == [ref for ref in mine if ref.url == url]

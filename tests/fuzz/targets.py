@@ -21,22 +21,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
-from pipeline.git.errors import OriginError
-from pipeline.git.exchange import Conditions, exchange
+from pipeline.git.errors import OriginError, ProtocolError
+from pipeline.git.exchange import Conditions, advertised_ids, exchange
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import AddressPolicy, Deadline, Dialer
 from pipeline.git.pack import Pack
-from pipeline.git.pack_format import BLOB, KIND, object_oid
 from pipeline.model.commit import build_commit, parse_commit
 from pipeline.model.layout import Load
 from pipeline.model.links import commit_links, tag_link
 from pipeline.model.manifest import Manifest
+from pipeline.model.objects import ObjectType, object_id
 from pipeline.model.tag import build_tag, parse_tag
 from pipeline.model.tree import MalformedTree, entries_before_damage, iter_entries, kind_of
 from pipeline.rules.negotiation import (
     DEFAULT_PREFIXES,
     HEAD,
-    BadAdvertisement,
     FetchPlan,
     changed_refs,
     is_ref_name,
@@ -128,12 +127,12 @@ def packs(data: bytes) -> None:
     try:
         with Pack(path, origin=ORIGIN, limits=LIMITS, scratch=scratch(), memory_bytes=4096) as pack:
             for found in pack.objects():
-                assert found.type_num in KIND
-                seen_blob |= found.type_num == BLOB
-                assert seen_blob == (found.type_num == BLOB), "something else came behind a blob"
+                assert isinstance(found.type, ObjectType)
+                seen_blob |= found.type is ObjectType.BLOB
+                assert seen_blob == (found.type is ObjectType.BLOB), "something else came behind a blob"
                 if found.data is not None:
                     assert found.size == len(found.data)
-                    assert found.oid == object_oid(found.type_num, found.data)
+                    assert found.oid == object_id(found.type, found.data)
     except OriginError as error:
         _fit_to_show(error)
 
@@ -182,11 +181,11 @@ def refs(data: bytes) -> None:
     assert changed_refs(shown.refs, shown.refs) == {}
     with_ids = {name: oid for name, oid in advertised.items() if oid is not None}
     try:
-        plan = plan_fetch(wanted_refs(with_ids, DEFAULT_PREFIXES), ())
-    except BadAdvertisement as error:
+        plan = plan_fetch(advertised_ids(ORIGIN, wanted_refs(with_ids, DEFAULT_PREFIXES)), ())
+    except ProtocolError as error:
         _fit_to_show(error, most=100_000)
     else:
-        assert all(len(want) == 40 for want in plan.wants)
+        assert all(len(want) == 20 for want in plan.wants)
 
 
 class _Said(Dialer):

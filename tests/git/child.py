@@ -23,7 +23,7 @@ def main(path: str, scratch: str, limits: str, address_space: str) -> None:
         with Pack(Path(path), origin="git://example.org/repo", limits=chosen, scratch=Path(scratch)) as pack:
             for found in pack.objects():
                 sha256 = found.sha256.hex() if found.sha256 else None
-                objects.append((found.oid.hex(), found.type_num, found.size, found.data is not None, sha256))
+                objects.append((found.oid.hex(), found.type, found.size, found.data is not None, sha256))
     except OriginError as failure:
         error = failure.code
     sys.stdout.write(json.dumps({"objects": objects, "error": error, "peak_bytes": peak_bytes() - before}))

@@ -14,6 +14,7 @@ from typing import Any
 from pipeline.git.limits import Limits
 from pipeline.git.pack import External, Pack, no_external
 from pipeline.git.pack_format import PackedObject
+from pipeline.model.objects import GitObject, ObjectType
 from tests.support.git import git, git_environment
 
 COMMIT, TREE, BLOB, TAG, OFS_DELTA, REF_DELTA = 1, 2, 3, 4, 6, 7
@@ -106,11 +107,12 @@ def oid_of(kind: int, data: bytes) -> bytes:
 def outside(objects: Mapping[bytes, tuple[int, bytes]]) -> External:
     """An archive that holds these objects."""
 
-    def look_up(ids: Iterable[bytes], types: Iterable[int]) -> Iterator[tuple[bytes, int, bytes]]:
+    def look_up(ids: Iterable[bytes], types: Iterable[int]) -> Iterator[GitObject]:
         wanted = set(types)
         for oid in ids:
             if oid in objects and objects[oid][0] in wanted:
-                yield oid, *objects[oid]
+                type_num, body = objects[oid]
+                yield GitObject(ObjectType(type_num), oid, body)
 
     return look_up
 
@@ -162,11 +164,11 @@ def pack_objects(repo: Path, *options: str, stdin: bytes = b"") -> bytes:
 
 def check(found: Sequence[PackedObject], expected: Mapping[bytes, tuple[int, bytes]]) -> None:
     """Each expected object once with its bytes and its hashes, and everything but blobs first."""
-    assert {o.oid: (o.type_num, o.data) for o in found} == expected
+    assert {o.oid: (o.type, o.data) for o in found} == expected
     assert len(found) == len(expected)
-    kinds = [o.type_num == BLOB for o in found]
+    kinds = [o.type == BLOB for o in found]
     assert kinds == sorted(kinds), "a blob came before something else"
     for o in found:
         assert o.data is not None
         assert o.size == len(o.data)
-        assert o.sha256 == (hashlib.sha256(o.data).digest() if o.type_num == BLOB else None)
+        assert o.sha256 == (hashlib.sha256(o.data).digest() if o.type == BLOB else None)

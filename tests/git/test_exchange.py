@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+from binascii import unhexlify
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -18,7 +19,7 @@ from pipeline.git.errors import (
     RepositoryNotFound,
     ServerError,
 )
-from pipeline.git.exchange import Conditions, Received, exchange
+from pipeline.git.exchange import Conditions, Received, advertised_ids, exchange
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import AddressPolicy, Deadline
 from pipeline.rules.negotiation import DEFAULT_PREFIXES, FetchPlan, Ref
@@ -58,8 +59,8 @@ def test_a_pack_is_what_git_takes(server: object, tmp_path: Path, spool: Path) -
     add_commits(repo, 30)
     with server(repo.parent) as peer:  # type: ignore[operator]
         received = talk(peer.url("my%20repo.git"), spool)
-    tip = resolve(repo, "main").encode()
-    tips = {f"refs/heads/{name}".encode(): Ref(oid.encode()) for name, oid in branches(repo).items()}
+    tip = bytes.fromhex(resolve(repo, "main"))
+    tips = {f"refs/heads/{name}".encode(): Ref(bytes.fromhex(oid)) for name, oid in branches(repo).items()}
     assert received.refs == {b"HEAD": Ref(tip, b"refs/heads/main"), **tips}
     assert received.pack_bytes == spool.stat().st_size
     git(repo.parent, "init", "-q", "--bare", "copy.git")
@@ -75,15 +76,23 @@ def branches(repo: Path) -> dict[str, str]:
 
 
 def test_offers_are_sent_in_their_order_and_no_pack_without_wants(spool: Path) -> None:
-    offers = tuple(b"%040d" % n for n in (5, 3, 9, 1))
+    digits = [b"%040d" % n for n in (5, 3, 9, 1)]
     with handmade({"refs/heads/main": TIP}, [PACK]) as (server, asked):
-        talk(server.url(), spool, offers=offers)
+        talk(server.url(), spool, offers=tuple(map(unhexlify, digits)))
         assert talk(server.url(), spool, wants=False).pack_bytes == 0
     (fetch,) = asked.fetches()
-    assert [line for line in fetch if line.startswith(b"have ")] == [b"have " + offer for offer in offers]
+    assert [line for line in fetch if line.startswith(b"have ")] == [b"have " + offer for offer in digits]
     assert b"ofs-delta" in fetch
     assert fetch.index(b"ofs-delta") < fetch.index(b"want " + TIP.encode())
     assert spool.read_bytes() == PACK
+
+
+@pytest.mark.parametrize(
+    "bad", [b"", b"a" * 39, b"a" * 41, b"A" * 40, b"g" * 40, b"a" * 64, b"a" * 39 + b"\n", b"a" * 40 + b"\n"]
+)
+def test_an_id_that_is_none_is_refused(bad: bytes) -> None:
+    with pytest.raises(ProtocolError, match="bad ref advertisement: b'refs/heads/a' has the id"):
+        advertised_ids("git://example.org/repo", {b"HEAD": b"b" * 40, b"refs/heads/a": bad})
 
 
 def test_a_spool_that_can_not_be_written_is_no_servers_fault(tmp_path: Path) -> None:

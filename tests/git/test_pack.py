@@ -160,7 +160,7 @@ def test_outside_bases_are_taken_one_at_a_time_and_blobs_last(tmp_path: Path) ->
     entries += [ref_delta(oid, append(data, b"!")) for oid, (_, data) in blobs.items()]
     entries += [ref_delta(oid_of(BLOB, b"inside"), append(b"inside", b"!"))]
     found = read_pack(tmp_path, pack_of(entries), outside(trees | blobs))
-    assert [o.type_num for o in found] == [TREE] * 3 + [BLOB] * 5
+    assert [o.type for o in found] == [TREE] * 3 + [BLOB] * 5
 
 
 # Packs that no git would write.
@@ -205,7 +205,7 @@ def small_packs(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
 def read_hostile(folder: Path, data: bytes) -> None:
     with suppress(OriginError):
         for found in read_pack(folder, data, limits=SMALL, memory_bytes=500):
-            assert found.data is None or oid_of(found.type_num, found.data) == found.oid
+            assert found.data is None or oid_of(found.type, found.data) == found.oid
 
 
 @given(which=st.integers(0, 2), edits=EDITS)

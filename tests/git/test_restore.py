@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import CheckFailed, UsageError
-from pipeline.git.pack_writer import PackWriter, object_id
+from pipeline.git.pack_writer import PackWriter
 from pipeline.git.restore import Restored, write_repository
 from pipeline.model.commit import build_commit, parse_commit
+from pipeline.model.objects import BY_WORD, GitObject, ObjectType, object_id
 from pipeline.model.tag import build_tag, parse_tag
 from pipeline.rules.negotiation import Ref
 from pipeline.rules.restore import Head, lay_out
@@ -38,7 +39,11 @@ from tests.support.repos import (
 MAIN = Head(ref=b"refs/heads/main")
 
 
-def read_objects(repo: Path) -> Iterator[tuple[str, bytes, bytes]]:
+def blob(body: bytes) -> GitObject:
+    return GitObject(ObjectType.BLOB, object_id(ObjectType.BLOB, body), body)
+
+
+def read_objects(repo: Path) -> Iterator[GitObject]:
     """Every object of a repository, commits and tags by way of their columns."""
     listed = git(repo, "cat-file", "--batch-all-objects", "--batch")
     at = 0
@@ -50,7 +55,7 @@ def read_objects(repo: Path) -> Iterator[tuple[str, bytes, bytes]]:
             raw = build_commit(parse_commit(raw))
         elif kind == b"tag":
             raw = build_tag(parse_tag(raw))
-        yield kind.decode(), raw, bytes.fromhex(oid.decode())
+        yield GitObject(BY_WORD[kind], bytes.fromhex(oid.decode()), raw)
         at = end + 2 + int(size)
 
 
@@ -63,7 +68,7 @@ def read_refs(repo: Path) -> dict[bytes, Ref]:
         if said.startswith(b"ref: "):
             symrefs[name] = said[5:]
         elif not name.endswith(b"^{}"):
-            targets[name] = said
+            targets[name] = bytes.fromhex(said.decode())
     refs = {name: Ref(target, symrefs.get(name)) for name, target in targets.items()}
     head = (repo / "HEAD").read_bytes().rstrip(b"\n")
     return refs if b"HEAD" in refs else refs | {b"HEAD": Ref(None, head[5:])}
@@ -160,7 +165,7 @@ def test_symbolic_refs_that_no_file_can_be_are_plain(tmp_path: Path) -> None:
     assert restored.plain == tuple(sorted((long, deep, hiding)))
     listed = ls_remote(tmp_path / "a.git")
     assert {line for line in listed if not line.startswith(b"ref: ")} == {
-        OID + b"\t" + name for name in (*refs, b"HEAD")
+        DIGITS + b"\t" + name for name in (*refs, b"HEAD")
     }
     assert {line for line in listed if line.startswith(b"ref: ")} == {
         b"ref: refs/heads/main\t" + name for name in (b"HEAD", below, clash)
@@ -173,7 +178,7 @@ def test_head_is_shown_whatever_the_length_of_the_name_that_it_gives(tmp_path: P
     layout = lay_out({b"HEAD": Ref(OID, name), name: Ref(OID), b"refs/heads/link": Ref(OID, name)})
     write_repository(tmp_path / "a.git", BLOB, layout.refs, layout.head, layout.symrefs)
     shown = [line for line in ls_remote(tmp_path / "a.git") if not line.startswith(b"ref: ")]
-    assert shown == [OID + b"\t" + ref for ref in sorted((b"HEAD", b"refs/heads/link", name))]
+    assert shown == [DIGITS + b"\t" + ref for ref in sorted((b"HEAD", b"refs/heads/link", name))]
     assert bool(layout.symrefs) == (size == 244)
 
 
@@ -197,7 +202,7 @@ def test_tags_peel_as_git_peels_them(tmp_path: Path) -> None:
     refs = odd | {b"refs/tags/%d" % number: oid for number, oid in enumerate(chain)}
     (repo / "packed-refs").write_bytes(b"".join(b"%s %s\n" % (oid.encode(), name) for name, oid in refs.items()))
     restored = tmp_path / "b.git"
-    write_repository(restored, read_objects(repo), {name: oid.encode() for name, oid in refs.items()}, MAIN)
+    write_repository(restored, read_objects(repo), {name: bytes.fromhex(oid) for name, oid in refs.items()}, MAIN)
     assert [line for line in ls_remote(restored) if b"HEAD" not in line] == [
         line for line in ls_remote(repo) if b"refs/tags" in line
     ]
@@ -210,43 +215,41 @@ def test_an_empty_repository_stays_empty(tmp_path: Path) -> None:
 
 
 def test_an_object_given_twice_is_written_once(tmp_path: Path) -> None:
-    restored = write_repository(tmp_path / "a.git", [("blob", b"x"), ("blob", b"x"), ("blob", b"y")], {}, MAIN)
+    restored = write_repository(tmp_path / "a.git", [blob(b"x"), blob(b"x"), blob(b"y")], {}, MAIN)
     assert restored.objects == 2
     assert run_git("-C", tmp_path / "a.git", "fsck", "--full").returncode == 0
-
-
-def test_ids_that_every_git_user_knows() -> None:
-    assert object_id("tree", b"").hex() == "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-    assert object_id("blob", b"").hex() == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
 
 
 @settings(max_examples=50)
 @given(sizes=st.lists(st.integers(0, 300_000), max_size=4, unique=True))
 def test_entries_of_any_size_are_read_by_git(sizes: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
     repo = init(tmp_path_factory.mktemp("pack") / "a.git")
+    blobs = [blob(bytes(size)) for size in sizes]
     with PackWriter(repo / "objects" / "pack") as pack:
-        oids = [pack.add("blob", bytes(size)) for size in sizes]
+        for found in blobs:
+            pack.add(found)
         pack.finish()
-    asked = b"".join(oid.hex().encode() + b"\n" for oid in oids)
-    expected = [f"{oid.hex()} blob {size}" for oid, size in zip(oids, sizes, strict=True)]
+    asked = b"".join(found.oid.hex().encode() + b"\n" for found in blobs)
+    expected = [f"{found.oid.hex()} blob {len(found.body)}" for found in blobs]
     assert git(repo, "cat-file", "--batch-check", stdin=asked).decode().splitlines() == expected
 
 
-BLOB = [("blob", b"x")]
-OID = object_id("blob", b"x").hex().encode()
+BLOB = [blob(b"x")]
+OID = BLOB[0].oid
+DIGITS = OID.hex().encode()
 
 
 @pytest.mark.parametrize(
     ("refs", "head", "named"),
     [
-        ({b"refs/heads/lost": b"1" * 40}, MAIN, "refs/heads/lost"),
+        ({b"refs/heads/lost": b"1" * 20}, MAIN, "refs/heads/lost"),
         ({b"refs/heads/short": OID[:-1]}, MAIN, "refs/heads/short"),
-        ({b"refs/heads/\xff": b"1" * 40}, MAIN, "refs/heads/\\xff"),
-        ({}, Head(oid=b"1" * 40), "HEAD"),
+        ({b"refs/heads/\xff": b"1" * 20}, MAIN, "refs/heads/\\xff"),
+        ({}, Head(oid=b"1" * 20), "HEAD"),
         ({}, Head(), "HEAD"),
         ({}, Head(ref=b"../../evil"), "evil"),
         ({b"refs/heads/../../evil": OID}, MAIN, "evil"),
-        ({b"refs/heads/a\n" + OID + b" refs/heads/evil": OID}, MAIN, "evil"),
+        ({b"refs/heads/a\n" + DIGITS + b" refs/heads/evil": OID}, MAIN, "evil"),
         ({b"HEAD": OID}, MAIN, "HEAD"),
         ({b"refs/heads/": OID}, MAIN, "refs/heads/"),
         ({b"refs//evil": OID}, MAIN, "evil"),
@@ -284,14 +287,9 @@ def test_names_are_judged_as_git_judges_them(name: bytes, tmp_path_factory: pyte
 
 
 def test_a_damaged_object_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckFailed, match=OID.decode()):
-        write_repository(tmp_path / "a.git", [("blob", b"z", bytes.fromhex(OID.decode()))], {}, MAIN)
+    with pytest.raises(CheckFailed, match=f"blob {DIGITS.decode()} is damaged"):
+        write_repository(tmp_path / "a.git", [BLOB[0]._replace(body=b"z")], {}, MAIN)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckFailed, match="'blog'"):
-        write_repository(tmp_path / "a.git", [("blog", b"x")], {}, MAIN)
 
 
 def test_a_directory_in_use_is_left_alone(tmp_path: Path) -> None:
@@ -308,7 +306,7 @@ def test_a_directory_in_use_is_left_alone(tmp_path: Path) -> None:
 def test_an_empty_directory_is_used(tmp_path: Path) -> None:
     (tmp_path / "a.git").mkdir()
     write_repository(tmp_path / "a.git", BLOB, {}, MAIN)
-    assert git(tmp_path / "a.git", "cat-file", "blob", OID.decode()) == b"x"
+    assert git(tmp_path / "a.git", "cat-file", "blob", DIGITS.decode()) == b"x"
 
 
 def test_what_a_killed_run_left_is_replaced(tmp_path: Path) -> None:
@@ -336,8 +334,8 @@ def test_a_second_restore_to_the_same_place_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_stream_leaves_nothing(tmp_path: Path) -> None:
-    def broken() -> Iterator[tuple[str, bytes]]:
-        yield "blob", b"x"
+    def broken() -> Iterator[GitObject]:
+        yield BLOB[0]
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -166,7 +165,7 @@ def test_two_signatures_stay_headers() -> None:
 
 def test_building_from_incomplete_columns_is_refused() -> None:
     with pytest.raises(CheckFailed):
-        build_commit(replace(parse_commit(PLAIN), tree=None))
+        build_commit(parse_commit(PLAIN)._replace(tree=None))
 
 
 def test_git_itself_writes_headers_in_the_order_that_columns_rebuild(tmp_path: Path) -> None:

@@ -117,8 +117,7 @@ def test_text_beside_raw_is_bounded(shape: str) -> None:
     for parse in (parse_commit, parse_tag):
         found = parse(raw)
         if found.raw is not None:
-            named = [getattr(found, name) for name in found.__slots__]
-            texts = [text for text in named if isinstance(text, str)] + [text for pair in found.extra for text in pair]
+            texts = [text for text in found if isinstance(text, str)] + [text for pair in found.extra for text in pair]
             assert sum(len(text.encode()) for text in texts) < 3 * (MOST_HEADER_BYTES + MOST_TEXT_BYTES)
 
 

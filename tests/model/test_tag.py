@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -38,7 +36,7 @@ def test_columns_alone_hold_what_git_writes(tag: Tag) -> None:
 
 @given(TAGGED)
 def test_an_old_tag_has_no_tagger(tag: Tag) -> None:
-    old = replace(tag, tagger_name=None, tagger_email=None, tagger_time=None, tagger_offset=None)
+    old = tag._replace(tagger_name=None, tagger_email=None, tagger_time=None, tagger_offset=None)
     assert parse_tag(build_tag(old)) == old
 
 
@@ -101,4 +99,4 @@ def test_text_that_is_not_utf8_is_readable() -> None:
 
 def test_building_from_incomplete_columns_is_refused() -> None:
     with pytest.raises(CheckFailed):
-        build_tag(replace(parse_tag(PLAIN), tagger_offset=None))
+        build_tag(parse_tag(PLAIN)._replace(tagger_offset=None))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.fetch.rows import commit_row, tag_row
 from pipeline.model import tables
+from pipeline.model.rows import commit_row, tag_row
 from pipeline.model.text import CODECS, exact_text, text_and_raw, text_of, valid_text
 from tests.model.strategies import HOSTILE
 

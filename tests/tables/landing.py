@@ -11,12 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.model.commit import parse_commit
 from pipeline.model.layout import Load
 from pipeline.model.manifest import LandedFile, Manifest, VisitLine
 from pipeline.model.origin import Origin, bucket_of
+from pipeline.model.rows import commit_row, tag_row
 from pipeline.model.tables import BY_NAME, LANDED, extension
-from pipeline.model.tag import parse_tag
 from pipeline.model.visit import VisitStatus
 from pipeline.storage import Storage
 from pipeline.storage.parquet import SealedWriter
@@ -83,23 +82,18 @@ class Landing:
         body = "\n".join(lines).encode()
         oid = oid_of(b"commit", body)
         if self._new(network, oid):
-            self._codec_row("commits", network, oid, parse_commit(body))
+            self._codec_row("commits", commit_row(bucket_of(network, BUCKETS), network, oid, body))
         return oid
 
     def tag(self, network: int, target: bytes, kind: str = "commit", name: str = "v1") -> bytes:
         body = f"object {target.hex()}\ntype {kind}\ntag {name}\ntagger T <t@t> 1700000000 +0000\n\nrelease\n".encode()
         oid = oid_of(b"tag", body)
         if self._new(network, oid):
-            self._codec_row("tags", network, oid, parse_tag(body))
+            self._codec_row("tags", tag_row(bucket_of(network, BUCKETS), network, oid, body))
         return oid
 
-    def _codec_row(self, table: str, network: int, oid: bytes, parsed: Any) -> None:
-        values = {name: getattr(parsed, name) for name in parsed.__slots__}
-        for name, value in values.items():
-            if name.endswith("_time") and value is not None:
-                values[name] = datetime.fromtimestamp(value, UTC)
-        values["extra"] = [{"key": key, "value": value} for key, value in values["extra"]]
-        self.row(table, network, oid=oid, **values)
+    def _codec_row(self, table: str, row: tuple[object, ...]) -> None:
+        self.rows[table].append(dict(zip(BY_NAME[table].column_names, row, strict=True)))
 
     def ref(
         self, origin: Origin, name: str, target: bytes | None, symref: str | None = None, peeled: bytes | None = None

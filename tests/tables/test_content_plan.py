@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from pipeline.fetch.batches import Batches
 from pipeline.fetch.landing import Landing
 from pipeline.model import tables
+from pipeline.model.rows import BlobRow, ContentRow, TreeRow
 from pipeline.read.archive import Archive
 from pipeline.rules.partitioning import TableStats
 from pipeline.tables.content_plan import content_stays, exchanges_of_content
@@ -51,9 +52,9 @@ def land(session: SparkSession, folder: Path, bucket: int, rng: random.Random) -
     for at in range(ROWS):
         oid, data = rng.randbytes(20), b"line %d\n" % at * rng.randint(1, 800)
         at_head = at % (ROWS // HEAD_ROWS) == 0
-        rows.add(tables.CONTENTS, (bucket, bucket, oid, len(data), "py", "a.py", at_head, data), len(data))
-        rows.add(tables.TREES, (bucket, bucket, oid, at_head, data), len(data))
-        rows.add(tables.BLOBS, (bucket, bucket, oid, b"s" * 32, len(data), "a.py", "py", False, "yes"))
+        rows.add(tables.CONTENTS, ContentRow(bucket, bucket, oid, len(data), "py", "a.py", at_head, data), len(data))
+        rows.add(tables.TREES, TreeRow(bucket, bucket, oid, at_head, data), len(data))
+        rows.add(tables.BLOBS, BlobRow(bucket, bucket, oid, b"s" * 32, len(data), "a.py", "py", False, "yes"))
     rows.flush()
     for file in landing.finish():
         without_lease(session).table(file.table).append_files([NewFile(file.path.as_uri(), bucket)], {})

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
 from pipeline.model.layout import WAREHOUSE, Load, result_path
+from pipeline.model.objects import ObjectType
 from pipeline.model.origin import Origin
 from pipeline.model.pattern import Pattern
 from pipeline.model.visit import VisitStatus
@@ -127,12 +128,13 @@ def test_objects_come_back_exactly(spark: SparkSession, storage: Storage) -> Non
     origin, one, two = two_nights(spark, storage)
     bucket = spark.table("origins").first().bucket
     found = list(Archive(spark).objects(origin.network, bucket))
-    assert all(oid_of(o.kind.encode(), o.body) == o.oid for o in found)
-    kinds = [o.kind for o in found]
-    assert sorted(set(kinds), key=kinds.index) == ["commit", "tag", "tree", "blob"]
-    assert {o.oid for o in found if o.kind == "commit"} == {one, two}
+    assert all(oid_of(o.type.word, o.body) == o.oid for o in found)
+    types = [o.type.text for o in found]
+    assert sorted(set(types), key=types.index) == ["commit", "tag", "tree", "blob"]
+    assert {o.oid for o in found if o.type is ObjectType.COMMIT} == {one, two}
     assert len(found) == 2 + 1 + 3 + 3
-    assert {o.oid for o in Archive(spark, night(2)).objects(origin.network, bucket) if o.kind == "commit"} == {one}
+    second = Archive(spark, night(2)).objects(origin.network, bucket)
+    assert {o.oid for o in second if o.type is ObjectType.COMMIT} == {one}
     assert list(Archive(spark).objects(origin.network + BUCKETS, bucket)) == []
 
 
