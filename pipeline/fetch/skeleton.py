@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pipeline.model.links import commit_links, tag_link
-from pipeline.model.objects import BY_NUMBER, GitObject, ObjectType
+from pipeline.model.objects import BY_NUMBER, COMMIT, TREE, GitObject, ObjectType
 from pipeline.model.tree import FILE_FORMAT, FORMAT_BITS, SYMLINK_FORMAT, TREE_FORMAT, entries_before_damage
 
 BLOB_FORMATS = (FILE_FORMAT, SYMLINK_FORMAT)
@@ -73,9 +73,9 @@ class Skeleton:
         self._types.append(type_)
         self._starts.append(self._starts[-1] + len(body))
         self._file.write(body)
-        if type_ is ObjectType.TREE:
+        if type_ is TREE:
             self._note_tree(body)
-        elif type_ is ObjectType.COMMIT:
+        elif type_ is COMMIT:
             self._note_commit(body)
         else:
             self._note_tag(oid, body)
@@ -116,7 +116,7 @@ class Skeleton:
 
     def tree_of(self, commit: bytes) -> bytes | None:
         """The tree of a commit in here, else None."""
-        found = self._read(commit, ObjectType.COMMIT)
+        found = self._read(commit, COMMIT)
         return None if found is None else commit_links(found).tree
 
     def head_members(self, root: bytes | None) -> tuple[set[bytes], set[bytes]]:
@@ -126,7 +126,7 @@ class Skeleton:
         todo = [root] if root is not None else []
         while todo:
             oid = todo.pop()
-            data = None if oid in trees else self._read(oid, ObjectType.TREE)
+            data = None if oid in trees else self._read(oid, TREE)
             if data is None:
                 continue
             trees.add(oid)
@@ -163,7 +163,7 @@ class Skeleton:
     def is_tree(self, oid: bytes) -> bool:
         """Whether there is a tree of this id in here."""
         index = self._position.get(oid)
-        return index is not None and self._types[index] == ObjectType.TREE
+        return index is not None and self._types[index] == TREE
 
     def _read(self, oid: bytes, type_: ObjectType) -> bytes | None:
         found = self.get(oid)

@@ -26,7 +26,7 @@ from pipeline.git.network import Deadline
 from pipeline.git.pack import MAX_OBJECTS, Pack
 from pipeline.git.pack_format import PackedObject
 from pipeline.model import tables
-from pipeline.model.objects import ObjectType
+from pipeline.model.objects import BLOB, COMMIT, TREE
 from pipeline.model.rows import BlobRow, ContentRow, TreeRow, blob_names, commit_row, is_binary, tag_row
 from pipeline.model.text import text_and_raw
 from pipeline.model.visit import TAKEN_DOWN, Visit, VisitStatus
@@ -153,7 +153,7 @@ class Visitor:
             task = _Absorbing(url, self._bucket, state, self._outbox, skeleton, received.refs.get(HEAD), targets)
             for found in pack.objects(partial(state.known.load, state.network)):
                 check()
-                if found.type is ObjectType.BLOB:
+                if found.type is BLOB:
                     task.blob(found)
                 elif found.size > MOST_OBJECT_BYTES:
                     raise LimitExceeded(url, f"a commit, tag or tree has more than {MOST_OBJECT_BYTES} bytes")
@@ -304,9 +304,9 @@ class _Absorbing:
                 self.taken_down += 1
                 continue
             self.fresh.add(oid)
-            if type_ is ObjectType.TREE:
+            if type_ is TREE:
                 outbox.add(tables.TREES, TreeRow(bucket, network, oid, oid in trees, data), len(data))
-            elif type_ is ObjectType.COMMIT:
+            elif type_ is COMMIT:
                 outbox.add(tables.COMMITS, commit_row(bucket, network, oid, data), len(data))
             else:
                 outbox.add(tables.TAGS, tag_row(bucket, network, oid, data), len(data))

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import CheckFailed
 from pipeline.inventory.finding import Kind
-from pipeline.model.objects import ObjectType, object_id
+from pipeline.model.objects import BLOB, object_id
 from pipeline.model.rows import CODECS
 from pipeline.read.reachable import links
 from pipeline.storage.errors import StoredFileDamaged
@@ -175,7 +175,7 @@ def _blob(told: _Told, row: Row, pos: int) -> None:
 
 def _content(told: _Told, row: Row, pos: int) -> None:
     network, oid, content = row["network"], row["oid"], row["content"]
-    if content is None or object_id(ObjectType.BLOB, content) != oid:
+    if content is None or object_id(BLOB, content) != oid:
         told.problem(Kind.OBJECT_DAMAGED, "it does not hash to its id", network, oid)
         return
     if row["size"] != len(content):

@@ -12,7 +12,7 @@ from dulwich.pack import apply_delta
 
 from pipeline.git.errors import LimitExceeded
 from pipeline.git.pack_format import DELTA_BYTES, PackedObject, inflate_pieces, number
-from pipeline.model.objects import BY_NUMBER, ObjectType, object_id
+from pipeline.model.objects import BLOB, BY_NUMBER, ObjectType, object_id
 
 if TYPE_CHECKING:
     from pipeline.git.pack import Pack
@@ -47,7 +47,7 @@ class DeltaChains:
         pack = self._pack
         entries = pack.entries
         type_, size, offset = BY_NUMBER[entries.type_num[index]], entries.size[index], entries.offset[index]
-        if size > pack.limits.blob_bytes and type_ is ObjectType.BLOB:
+        if size > pack.limits.blob_bytes and type_ is BLOB:
             found = self._hash_only(index)
             yield found
             children = pack.children(offset, found.oid)
@@ -98,7 +98,7 @@ class DeltaChains:
             raise pack.corrupt(at, f"the delta does not fit its base ({error})") from None
 
     def _result(self, type_: ObjectType, oid: bytes, data: bytes) -> PackedObject:
-        if type_ is not ObjectType.BLOB:
+        if type_ is not BLOB:
             return PackedObject(type_, oid, len(data), data, None)
         kept = data if len(data) <= self._pack.limits.blob_bytes else None
         return PackedObject(type_, oid, len(data), kept, sha256(data).digest())
@@ -107,12 +107,12 @@ class DeltaChains:
         pack = self._pack
         entries = pack.entries
         size = entries.size[index]
-        first, second = sha1(ObjectType.BLOB.header % size, usedforsecurity=False), sha256()
+        first, second = sha1(BLOB.header % size, usedforsecurity=False), sha256()
         for piece in inflate_pieces(pack.map, entries.data_at[index], entries.end[index]):
             pack.check()
             first.update(piece)
             second.update(piece)
-        return PackedObject(ObjectType.BLOB, first.digest(), size, None, second.digest())
+        return PackedObject(BLOB, first.digest(), size, None, second.digest())
 
     def _push(self, frame: Frame) -> None:
         self._stack.append(frame)

@@ -36,7 +36,7 @@ from pipeline.git.pack_format import (
     entry_header,
     skip_stream,
 )
-from pipeline.model.objects import BY_NUMBER, SKELETON, GitObject, ObjectType
+from pipeline.model.objects import BLOB, BY_NUMBER, SKELETON, GitObject, ObjectType
 
 SMALL_BYTES = 1 * MIB
 """Results of the scan up to this size are kept while they fit the budget."""
@@ -235,7 +235,7 @@ class Pack:
         """
         with tempfile.TemporaryFile(dir=self._scratch) as spill:
             resolver = DeltaChains(self, spill)
-            for types in (SKELETON, (ObjectType.BLOB,)):
+            for types in (SKELETON, (BLOB,)):
                 for index, type_num in enumerate(self.entries.type_num):
                     if index % ENTRIES_PER_RELEASE == 0:
                         self.map.madvise(mmap.MADV_DONTNEED)

@@ -13,7 +13,7 @@ from dulwich.pack import write_pack_index_v2
 
 from pipeline.errors import CheckFailed
 from pipeline.model.links import tagged
-from pipeline.model.objects import GitObject, ObjectType, object_id
+from pipeline.model.objects import TAG, GitObject, ObjectType, object_id
 
 _HEADER_BYTES: Final = 12
 _BLOCK_BYTES: Final = 1 << 20
@@ -70,7 +70,7 @@ class PackWriter:
         self._file.write(body)
         self._places[oid] = self._offset << 32 | zlib.crc32(body, zlib.crc32(head))
         self._offset += len(head) + len(body)
-        if type_ is ObjectType.TAG:
+        if type_ is TAG:
             self._tagged[oid] = tagged(raw)
 
     def peel(self, oid: bytes) -> bytes | None:
@@ -79,15 +79,15 @@ class PackWriter:
         As git does it: whether there is a further tag is told by the type that a tag gives.
         """
         chain: list[bytes] = []
-        at, type_ = oid, ObjectType.TAG
-        while type_ is ObjectType.TAG and at not in self._peeled:
+        at, type_ = oid, TAG
+        while type_ is TAG and at not in self._peeled:
             chain.append(at)
             further = self._tagged.get(at)
             if further is None:
                 self._peeled.update(dict.fromkeys(chain))
                 return None
             at, type_ = further
-        end = self._peeled[at] if type_ is ObjectType.TAG else at
+        end = self._peeled[at] if type_ is TAG else at
         self._peeled.update(dict.fromkeys(chain, end))
         return end
 

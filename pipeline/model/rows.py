@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from pipeline.errors import CheckFailed
 from pipeline.model.commit import Commit, build_commit, parse_commit
-from pipeline.model.objects import ObjectType
+from pipeline.model.objects import BLOB, COMMIT, TAG, TREE, ObjectType
 from pipeline.model.tables import COMMITS, CONTENTS, EXTRA, OID, OIDS, TAGS, TIME, TREES, Table, extension
 from pipeline.model.tag import Tag, build_tag, parse_tag
 from pipeline.model.text import text_of
@@ -165,10 +165,10 @@ CODECS: Final = MappingProxyType(
     {
         codec.table.name: codec
         for codec in (
-            _of_record(ObjectType.COMMIT, COMMITS, Commit, build_commit),
-            _of_record(ObjectType.TAG, TAGS, Tag, build_tag),
-            Codec(ObjectType.TREE, TREES, ("content",), _content),
-            Codec(ObjectType.BLOB, CONTENTS, ("content",), _content),
+            _of_record(COMMIT, COMMITS, Commit, build_commit),
+            _of_record(TAG, TAGS, Tag, build_tag),
+            Codec(TREE, TREES, ("content",), _content),
+            Codec(BLOB, CONTENTS, ("content",), _content),
         )
     }
 )

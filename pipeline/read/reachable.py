@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pipeline.fetch.skeleton import Skeleton
 from pipeline.model.links import commit_links, tag_link
-from pipeline.model.objects import ObjectType
+from pipeline.model.objects import COMMIT, TREE, ObjectType
 from pipeline.model.tree import entries_before_damage, kind_of
 
 
@@ -32,10 +32,10 @@ def reachable(skeleton: Skeleton, tips: Iterable[bytes]) -> set[bytes]:
 
 def links(type_: ObjectType, data: bytes) -> Iterable[bytes]:
     """The ids that a commit, tree or tag leads to, which restoring it also needs."""
-    if type_ is ObjectType.COMMIT:
+    if type_ is COMMIT:
         links = commit_links(data)
         return links.parents if links.tree is None else [links.tree, *links.parents]
-    if type_ is ObjectType.TREE:
+    if type_ is TREE:
         return [oid for mode, _, oid in entries_before_damage(data) if kind_of(mode) != "gitlink"]
     target = tag_link(data).target
     return () if target is None else (target,)

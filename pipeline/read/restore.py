@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from pipeline.errors import CheckFailed, UsageError
 from pipeline.fetch.skeleton import Skeleton
 from pipeline.git.restore import write_repository
-from pipeline.model.objects import GitObject, ObjectType
+from pipeline.model.objects import BLOB, GitObject
 from pipeline.model.visit import VisitStatus
 from pipeline.read.archive import Archive
 from pipeline.read.reachable import reachable
@@ -158,7 +158,7 @@ def _not_stored(archive: Archive, network: int, bucket: int) -> set[bytes]:
 def _fill(skeleton: Skeleton, stream: Iterator[GitObject]) -> Iterator[GitObject]:
     """Put everything before the first blob into the skeleton; return the blobs."""
     for found in stream:
-        if found.type is ObjectType.BLOB:
+        if found.type is BLOB:
             return chain([found], stream)
         skeleton.add(*found)
     return iter(())
