@@ -19,10 +19,16 @@ __all__ = ["hdfs"]
 MakeArchive = Callable[..., Archive]
 
 
+ALWAYS_ON_HDFS = "test_increments.py"
+"""Others are on HDFS with the slow ones."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "place" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.spark)
+            if item.get_closest_marker("hdfs") and item.path.name != ALWAYS_ON_HDFS:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="package")
