@@ -16,7 +16,7 @@ from tests.support.repos import add_commits, build_graph
 
 ROOT = Path(__file__).parents[2]
 LITTLE = ("--repeat", "1", "--big-mb", "1", "--memory-mb", "1", "--head-mb", "1", "--origins", "3")
-LIMIT_S = 600
+LIMIT_S = 1200
 
 
 def bench(*words: str | Path, cache: Path, module: str = "benchmarks") -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import date
 from itertools import groupby
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -21,15 +22,23 @@ def of_the_day(cases: Iterable[str], each: int = 1) -> list[Any]:
         cases: those of one class side by side.
         each: how many of a class belong to a day.
     """
-    day = date.fromisoformat(os.environ["TESTS_DAY"]).toordinal()
-    return [case for _, group in groupby(cases, _class) for case in _marked(list(group), day, each)]
+    return [case for _, group in groupby(cases, _class) for case in _marked(list(group), each)]
+
+
+def is_turn(name: str, days: int) -> bool:
+    """Whether this is the one of so many days that belongs to the name."""
+    return (crc32(name.encode()) + _day()) % days == 0
+
+
+def _day() -> int:
+    return date.fromisoformat(os.environ["TESTS_DAY"]).toordinal()
 
 
 def _class(case: str) -> str:
     return case.partition(":")[0]
 
 
-def _marked(cases: list[str], day: int, each: int) -> Iterable[Any]:
-    chosen = {(day * each + number) % len(cases) for number in range(each)}
+def _marked(cases: list[str], each: int) -> Iterable[Any]:
+    chosen = {(_day() * each + number) % len(cases) for number in range(each)}
     for at, case in enumerate(cases):
         yield case if at in chosen else pytest.param(case, marks=pytest.mark.long)
