@@ -20,7 +20,7 @@ from tests.crash.conftest import Nights
 from tests.crash.points import BACKFILL, COMPACT, MAINTAIN, NIGHTLY
 from tests.crash.trial import Rows, Trial
 from tests.e2e.archive import Archive, night
-from tests.support.sample import of_the_day
+from tests.support.sample import of_each_class, of_the_day
 
 pytestmark = [pytest.mark.slow, pytest.mark.hdfs, pytest.mark.spark]
 
@@ -34,7 +34,7 @@ RESTORED = (
 """What restore reads is compared row for row at every point; here C git judges as well."""
 
 
-@pytest.mark.parametrize("point", of_the_day(NIGHTLY))
+@pytest.mark.parametrize("point", of_each_class(NIGHTLY))
 def test_a_killed_night_is_completed_by_the_next_run(nights: Nights, point: str) -> None:
     trial = nights.trial
     trial.back_to("first")

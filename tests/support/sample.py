@@ -1,4 +1,4 @@
-"""Of a long matrix a part each day: in so many days as its largest class has cases, all of it has been run.
+"""Of a long matrix a part each day, so that in some days all of it is run; what is not the day's is marked ``long``.
 
 ``TESTS_DAY=2026-11-24`` chooses as on that day.
 """
@@ -16,13 +16,16 @@ import pytest
 
 
 def of_the_day(cases: Iterable[str], each: int = 1) -> list[Any]:
-    """All cases as parameters; of each class, the words before the colon, those that are not the day's are ``long``.
+    """All cases as parameters, so many of them those of the day."""
+    cases = list(cases)
+    chosen = {(_day() * each + number) % len(cases) for number in range(each)}
+    return [case if at in chosen else pytest.param(case, marks=pytest.mark.long) for at, case in enumerate(cases)]
 
-    Args:
-        cases: those of one class side by side.
-        each: how many of a class belong to a day.
-    """
-    return [case for _, group in groupby(cases, _class) for case in _marked(list(group), each)]
+
+def of_each_class(cases: Iterable[str]) -> list[Any]:
+    """The same, one of each class: its name is before the colon, and its cases are side by side."""
+    classes = groupby(cases, lambda case: case.partition(":")[0])
+    return [case for _, group in classes for case in of_the_day(group)]
 
 
 def is_turn(name: str, days: int) -> bool:
@@ -32,13 +35,3 @@ def is_turn(name: str, days: int) -> bool:
 
 def _day() -> int:
     return date.fromisoformat(os.environ["TESTS_DAY"]).toordinal()
-
-
-def _class(case: str) -> str:
-    return case.partition(":")[0]
-
-
-def _marked(cases: list[str], each: int) -> Iterable[Any]:
-    chosen = {(_day() * each + number) % len(cases) for number in range(each)}
-    for at, case in enumerate(cases):
-        yield case if at in chosen else pytest.param(case, marks=pytest.mark.long)
