@@ -14,6 +14,8 @@ from tests.e2e.conftest import MakeArchive
 from tests.support.repos import add_commits, build_graph
 from tests.support.servers import Peer
 
+pytestmark = pytest.mark.slow
+
 
 def all_at_once(archive: Archive, *commands: tuple[str, ...]) -> list[object]:
     """Each as a program of its own; what they print as JSON."""

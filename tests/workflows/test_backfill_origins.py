@@ -90,6 +90,7 @@ def test_what_failed_is_listed_and_retried(make_archive: MakeArchive, served: Pa
     assert archive.storage.stat("lease.json") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_when_told_and_goes_on(
     make_archive: MakeArchive, served: Path, daemon: Peer, number: signal.Signals
@@ -123,6 +124,7 @@ def test_it_stops_when_told_and_goes_on(
     assert len(archive.rows("visits")) == 16
 
 
+@pytest.mark.slow
 def test_a_nightly_gets_its_turn(make_archive: MakeArchive, served: Path, daemon: Peer) -> None:
     repos = many_small(served, 16)
     with gated(daemon, lambda name, nth: nth == 1) as (server, gate):
