@@ -1,7 +1,7 @@
 """What every test gets: repeatable property tests, and a git that knows nothing of this machine or its user.
 
-``HYPOTHESIS_PROFILE=deep`` searches longer, with a new seed each time. ``TESTS_DAY=2026-11-24`` chooses of long matrices
-what that day does.
+``HYPOTHESIS_PROFILE=deep`` searches longer, with a new seed each time. ``TESTS_DAY=2026-11-24`` does of long
+matrices what that day does.
 """
 
 from __future__ import annotations
