@@ -1,12 +1,14 @@
 """What every test gets: repeatable property tests, and a git that knows nothing of this machine or its user.
 
-``HYPOTHESIS_PROFILE=deep`` searches longer, with a new seed each time.
+``HYPOTHESIS_PROFILE=deep`` searches longer, with a new seed each time. ``TESTS_DAY=2026-11-24`` does of long
+matrices what that day does.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,10 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+os.environ.setdefault("TESTS_DAY", str(date.today()))  # all processes of a run have the day on which it began
 
-SLOWEST = ("crash", "workflows", "e2e", "maintain", "tables")
+
+SLOWEST = ("crash", "workflows", "e2e", "bench", "takedown", "fsck", "tables", "maintain", "hostile", "storage")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

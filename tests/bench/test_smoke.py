@@ -7,14 +7,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.targets import TARGETS
 from tests.support.git import run_git
 from tests.support.repos import add_commits, build_graph
+from tests.support.sample import of_the_day
 
 ROOT = Path(__file__).parents[2]
+PARTS = ("fetch", "store", "big", "memory", "nights", "scan")
 LITTLE = ("--repeat", "1", "--big-mb", "1", "--memory-mb", "1", "--head-mb", "1", "--origins", "3")
 LIMIT_S = 1200
 """Time for a dozen Spark sessions, one after the other, on a busy machine."""
@@ -33,31 +36,50 @@ def bench(*words: str | Path, cache: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@pytest.mark.slow
-@pytest.mark.spark
-@pytest.mark.timeout(LIMIT_S + 60)
-def test_every_target_gets_a_figure(tmp_path: Path) -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A bare repository and a bundle."""
     folder = tmp_path / "repositories"
     build_graph(folder / "one.git", [[1], [2, 1], [3, 1, 2]])
     add_commits(folder / "one.git", 20)
     build_graph(tmp_path / "two.git", [[1], [2, 1]])
     made = run_git("-C", tmp_path / "two.git", "bundle", "create", folder / "two.bundle", "HEAD", "--all")
     assert made.returncode == 0, made.stderr
+    return folder
+
+
+def figures(folder: Path, tmp_path: Path, *words: str) -> list[dict[str, Any]]:
     where = ("--json", tmp_path / "found.json", "--docs", tmp_path / "FOUND.md", "--work", tmp_path)
-    done = bench(folder, *LITTLE, *where, cache=tmp_path / "cache")
+    done = bench(folder, *LITTLE, *words, *where, cache=tmp_path / "cache")
     assert done.returncode == 0, done.stderr
+    assert "Targets" in done.stdout
+    assert not list(tmp_path.glob("bench-*"))
     parts = json.loads((tmp_path / "found.json").read_text())
-    figures = [figure for part in parts.values() for figure in part["found"]["figures"]]
+    found = [figure for part in parts.values() for figure in part["found"]["figures"]]
+    assert all((figure["value"] > 0) is (figure["target"] != "unchanged-pack") for figure in found)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+@pytest.mark.timeout(LIMIT_S + 60)
+@pytest.mark.parametrize("part", of_the_day(PARTS))
+def test_a_part_alone(folder: Path, tmp_path: Path, part: str) -> None:
+    assert {figure["target"] for figure in figures(folder, tmp_path, "--only", part)} <= TARGETS.keys()
+
+
+@pytest.mark.long
+@pytest.mark.spark
+@pytest.mark.timeout(LIMIT_S + 60)
+def test_every_target_gets_a_figure(folder: Path, tmp_path: Path) -> None:
+    found = figures(folder, tmp_path)
     without_loader = TARGETS.keys() - {"fetch-swh"}
-    assert {figure["target"] for figure in figures} == without_loader
-    assert {figure["of"] for figure in figures if figure["target"] == "stored"} == {"one", "two", "big"}
-    assert all(figure["value"] > 0 for figure in figures if figure["target"] != "unchanged-pack")
-    assert [figure["value"] for figure in figures if figure["target"] == "unchanged-pack"] == [0]
+    assert {figure["target"] for figure in found} == without_loader
+    assert {figure["of"] for figure in found if figure["target"] == "stored"} == {"one", "two", "big"}
+    assert [figure["value"] for figure in found if figure["target"] == "unchanged-pack"] == [0]
     text = (tmp_path / "FOUND.md").read_text()
     assert "swh-loader-git does not run here" in text
     assert "not measured" in text
-    assert "Targets" in done.stdout
-    assert not list(tmp_path.glob("bench-*"))
 
 
 def test_wrong_usage(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Kills runs, with their process groups, at one point after another, on HDFS.
 
 However a night dies, one more run of it makes the archive equal, row for row, to one whose night was never killed.
+Each day has its points, some of every step; all of them: ``.venv/bin/pytest tests/crash``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tests.crash.conftest import Nights
 from tests.crash.points import BACKFILL, COMPACT, MAINTAIN, NIGHTLY
 from tests.crash.trial import Rows, Trial
 from tests.e2e.archive import Archive, night
+from tests.support.sample import of_each_class, of_the_day
 
 pytestmark = [pytest.mark.slow, pytest.mark.hdfs, pytest.mark.spark]
 
@@ -32,7 +34,7 @@ RESTORED = (
 """Restored rows are compared at every point; at these points C git also judges."""
 
 
-@pytest.mark.parametrize("point", NIGHTLY)
+@pytest.mark.parametrize("point", of_each_class(NIGHTLY))
 def test_a_killed_night_is_completed_by_the_next_run(nights: Nights, point: str) -> None:
     trial = nights.trial
     trial.back_to("first")
@@ -77,7 +79,7 @@ def backfill(trial: Trial, source: Path) -> None:
         trial.archive.run("backfill", "origins", "--from", source, *BATCH)
 
 
-@pytest.mark.parametrize("point", BACKFILL)
+@pytest.mark.parametrize("point", of_the_day(BACKFILL))
 def test_a_killed_backfill_is_taken_up_again(nights: Nights, backfilled: Backfilled, point: str) -> None:
     trial = nights.trial
     trial.back_to("first")
@@ -125,7 +127,7 @@ def littered(trial: Trial) -> None:
         trial.archive.storage.create(path, b"rubbish")
 
 
-@pytest.mark.parametrize("point", MAINTAIN)
+@pytest.mark.parametrize("point", of_the_day(MAINTAIN, 2))
 def test_a_killed_housekeeper_does_no_harm(nights: Nights, kept: Kept, point: str) -> None:
     trial = nights.trial
     littered(trial)
@@ -143,7 +145,7 @@ def test_a_killed_housekeeper_does_no_harm(nights: Nights, kept: Kept, point: st
         nights.check_restore()
 
 
-@pytest.mark.parametrize("point", COMPACT)
+@pytest.mark.parametrize("point", of_the_day(COMPACT))
 def test_a_killed_compaction_loses_and_doubles_nothing(nights: Nights, kept: Kept, point: str) -> None:
     trial = nights.trial
     trial.back_to("second")

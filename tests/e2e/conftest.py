@@ -11,18 +11,28 @@ import pytest
 
 from tests.e2e.archive import Archive, Place
 from tests.support.hdfs import MiniHdfs, hdfs
+from tests.support.sample import is_turn
 from tests.support.servers import Peer, git_daemon, http_backend
 from tests.support.spark import own_spark
 
 __all__ = ["hdfs"]
 
 MakeArchive = Callable[..., Archive]
+HERE = Path(__file__).parent
+
+
+QUICKEST, FULLEST = "test_exactness.py", "test_increments.py"
+"""The first is on HDFS each time, the second with all slow tests, and of the others each has its day for that."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "place" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.spark)
+            if item.get_closest_marker("hdfs") and item.path.name != QUICKEST:
+                item.add_marker(pytest.mark.slow)
+                if item.path.parent == HERE and item.path.name != FULLEST and not is_turn(item.path.name, 3):
+                    item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="package")

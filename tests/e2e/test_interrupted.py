@@ -23,6 +23,8 @@ from tests.e2e.conftest import MakeArchive
 from tests.support.repos import add_commits, build_graph, fork_of
 from tests.support.servers import Peer
 
+pytestmark = pytest.mark.slow
+
 WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_bytes")
 """Columns that differ between any two runs; git may also pack the same objects one byte larger or smaller."""
 

@@ -14,6 +14,8 @@ from tests.e2e.conftest import MakeArchive
 from tests.support.repos import add_commits, build_graph
 from tests.support.servers import Peer
 
+pytestmark = pytest.mark.slow
+
 
 def all_at_once(archive: Archive, *commands: tuple[str, ...]) -> list[object]:
     """Run each as a separate program; return their JSON output."""

@@ -56,6 +56,7 @@ def _left_over(code: int) -> bool:
     return code == 3
 
 
+@pytest.mark.slow
 def test_a_sample(intact: Story, before: Restored, tmp_path: Path) -> None:
     fates = round_of_flips(intact, before, tmp_path, 2026, 24)
     assert fates.total() == 24

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -15,13 +16,15 @@ from pipeline.night.landed import locate, move
 from pipeline.night.seal import seal
 from pipeline.storage import Storage
 from pipeline.storage.local import LocalStorage
-from pipeline.tables.create import create_tables
 from pipeline.tables.iceberg import LOAD_PROPERTY, NewFile
 from pipeline.tables.session import open_session
 from pipeline.tables.settings import SparkSettings
 from pipeline.tables.writer import without_lease
-from tests.support.spark import QUICK_SPARK, own_spark
+from tests.support.spark import QUICK_SPARK, forget_catalog, own_spark
+from tests.tables.conftest import empty
 from tests.tables.landing import BUCKETS, Landing, Tree
+
+__all__ = ["empty"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,16 +57,14 @@ def storage(spark_root: Path) -> Storage:
 
 
 @pytest.fixture
-def spark(session: SparkSession, spark_root: Path) -> Iterator[SparkSession]:
+def spark(session: SparkSession, spark_root: Path, empty: Path) -> Iterator[SparkSession]:
     """The session, with fresh and empty tables."""
-    create_tables(session, BUCKETS)
+    shutil.copytree(empty, spark_root / WAREHOUSE)
     yield session
-    for row in session.sql("SHOW TABLES IN archive.code").collect():
-        session.sql(f"DROP TABLE archive.code.{row['tableName']} PURGE")
+    forget_catalog(session)
     storage = LocalStorage(spark_root)
     for entry in storage.list():
         storage.delete(entry.path, recursive=True)
-    assert not storage.list(WAREHOUSE)
 
 
 ORIGIN = Origin("https://example.org/a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from pipeline.storage.local import LocalStorage
 from pipeline.tables.create import create_tables
 from pipeline.tables.session import open_session
 from pipeline.tables.settings import SparkSettings
-from tests.support.spark import QUICK_SPARK, own_spark
+from tests.support.spark import QUICK_SPARK, forget_catalog, own_spark
 from tests.tables.landing import BUCKETS
 
 ADDED = datetime(2026, 11, 1, tzinfo=UTC)
@@ -47,17 +48,23 @@ def storage(spark_root: Path) -> Storage:
     return LocalStorage(spark_root)
 
 
-@pytest.fixture
-def spark(session: SparkSession, spark_root: Path) -> Iterator[SparkSession]:
-    """The session, with fresh and empty tables."""
+@pytest.fixture(scope="package")
+def empty(session: SparkSession, spark_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of fresh and empty tables, which are true at their place alone."""
     create_tables(session, BUCKETS)
+    return Path(shutil.move(spark_root / WAREHOUSE, tmp_path_factory.mktemp("empty")))
+
+
+@pytest.fixture
+def spark(session: SparkSession, spark_root: Path, empty: Path) -> Iterator[SparkSession]:
+    """The session, with fresh and empty tables."""
+    shutil.copytree(empty, spark_root / WAREHOUSE)
     yield session
+    forget_catalog(session)
     for table in ALL:
         session.catalog.dropTempView(table.name)
-    for row in session.sql("SHOW TABLES IN archive.code").collect():
-        session.sql(f"DROP TABLE archive.code.{row['tableName']} PURGE")
-    LocalStorage(spark_root).delete("runs", recursive=True)
-    LocalStorage(spark_root).delete(WAREHOUSE, recursive=True)
+    for entry in LocalStorage(spark_root).list():
+        LocalStorage(spark_root).delete(entry.path, recursive=True)
 
 
 def add(spark: SparkSession, *urls: str | tuple[str, str]) -> list[Origin]:

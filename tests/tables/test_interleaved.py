@@ -218,6 +218,7 @@ writers = st.builds(
 ALL = frozenset(range(MEMBERS))
 
 
+@pytest.mark.slow
 @settings(
     max_examples=max(settings.default.max_examples // 50, 1),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -25,6 +25,8 @@ from tests.support.git import git, put, set_refs
 from tests.support.repos import add_commits, build_graph, fork_of
 from tests.support.servers import Peer
 
+pytestmark = pytest.mark.slow
+
 SECRET = b"password = hunter2\n"
 
 

@@ -90,6 +90,7 @@ def test_what_failed_is_listed_and_retried(make_archive: MakeArchive, served: Pa
     assert archive.storage.stat("lease.json") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_when_told_and_goes_on(
     make_archive: MakeArchive, served: Path, daemon: Peer, number: signal.Signals
@@ -123,6 +124,7 @@ def test_it_stops_when_told_and_goes_on(
     assert len(archive.rows("visits")) == 16
 
 
+@pytest.mark.slow
 def test_a_nightly_gets_its_turn(make_archive: MakeArchive, served: Path, daemon: Peer) -> None:
     repos = many_small(served, 16)
     with gated(daemon, lambda name, nth: nth == 1) as (server, gate):
@@ -152,17 +154,18 @@ def test_a_nightly_gets_its_turn(make_archive: MakeArchive, served: Path, daemon
 
 
 @pytest.mark.slow
-def test_two_thousand_origins_killed_twice(make_archive: MakeArchive, served: Path, daemon: Peer) -> None:
-    repos = many_small(served, 2000)
+@pytest.mark.parametrize("count", [400, pytest.param(2000, marks=pytest.mark.long)])
+def test_many_origins_killed_twice(make_archive: MakeArchive, served: Path, daemon: Peer, count: int) -> None:
+    repos = many_small(served, count)
     urls = [daemon.url(repo.name) for repo in repos]
     calm, archive = (
         make_archive(name, archive={"buckets": 4}, fetch={"concurrency": 8}) for name in ("calm", "archive")
     )
-    command = ("backfill", "origins", "--from", write_list(archive, urls), "--batch", "500")
+    command = ("backfill", "origins", "--from", write_list(archive, urls), "--batch", str(count // 4))
     host = Host.of(archive, "here")
 
     with host.starts(*command) as running:  # killed while it fetches the first batch
-        wait_until(lambda: len(daemon.requests) >= 300, running)
+        wait_until(lambda: len(daemon.requests) >= count // 7, running)
         running.kill()
     assert archive.spark.table("archive.code.visits").count() == 0
     with host.starts(*command) as running:  # killed while it publishes the second one
@@ -176,10 +179,10 @@ def test_two_thousand_origins_killed_twice(make_archive: MakeArchive, served: Pa
 
     assert not host.scratch
     assert len(batches(archive)) == 4
-    assert calm.ask("backfill", "origins", "--from", write_list(calm, urls))["visited"] == {"full": 2000}
+    assert calm.ask("backfill", "origins", "--from", write_list(calm, urls))["visited"] == {"full": count}
     for table in ALL:
         assert archive.rows(table.name, without=WHEN) == calm.rows(table.name, without=WHEN), table.name
     visits = archive.spark.table("archive.code.visits").select("origin", "status").collect()
-    assert Counter(row["status"] for row in visits) == {"full": 2000}
+    assert Counter(row["status"] for row in visits) == {"full": count}
     assert {row["origin"] for row in visits} == set(urls)
-    assert archive.spark.table("archive.code.blobs").count() == 4000
+    assert archive.spark.table("archive.code.blobs").count() == 2 * count

@@ -21,7 +21,7 @@ from tests.workflows.gate import gated
 from tests.workflows.hosts import Host
 from tests.workflows.luigid import luigid
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.slow, pytest.mark.spark]
 
 WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_bytes")
 """Columns that differ between any two runs; git may also pack the same objects one byte larger or smaller."""
@@ -75,7 +75,6 @@ def test_a_task_that_is_killed_costs_no_other(make_archive: MakeArchive, served:
         assert len(gate.came) == 3
 
 
-@pytest.mark.slow
 @pytest.mark.hdfs
 def test_hosts_share_a_night_and_die(make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path) -> None:
     for number in range(40):
@@ -125,7 +124,6 @@ def test_hosts_share_a_night_and_die(make_archive: MakeArchive, served: Path, da
         assert not a.scratch
 
 
-@pytest.mark.slow
 def test_a_holder_that_sleeps_past_its_lease(make_archive: MakeArchive, served: Path, daemon: Peer) -> None:
     repos = many_small(served, 16)
     settings = {"archive": {"buckets": 2, "lease_s": 3}, "fetch": {"concurrency": 1}}

@@ -45,6 +45,7 @@ def test_a_luigid_that_does_not_answer(make_archive: MakeArchive, monkeypatch: p
     assert archive.storage.stat("lease.json") is None
 
 
+@pytest.mark.slow
 def test_a_luigid_that_is_restarted_is_waited_for(
     make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path
 ) -> None:
