@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.common import Context, Night, command_options, today
-from pipeline.cli.output import Output, size, tell_damage
+from pipeline.cli.output import Output, report_damage, size
 from pipeline.cli.progress import show_backfill
 from pipeline.workflows.backfill_job import JobBackfill, backfill_job
 from pipeline.workflows.backfill_origins import BackfillSummary, backfill_origins
@@ -55,7 +55,7 @@ def origins(context: Context, source: Path, batch: int, retry: str | None, worke
         )
     if not context.output.result({**summary.model_dump(), "failures": summary.failures}):
         _show_origins(context.output, summary, source)
-    tell_damage(context.output, summary.damaged)
+    report_damage(context.output, summary.damaged)
     return summary.exit_code
 
 

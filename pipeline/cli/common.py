@@ -20,7 +20,7 @@ from pipeline.errors import ExitCode, PipelineError
 from pipeline.model.layout import parse_night
 from pipeline.redact import never_show
 from pipeline.storage.factory import open_storage
-from pipeline.tables.failures import told_plainly
+from pipeline.tables.failures import plain_failures
 from pipeline.workflows.loads import Workers
 from pipeline.workplace import Workplace
 
@@ -72,7 +72,7 @@ def command_options(function: Callable[Concatenate[Context, P], int | None]) -> 
                 never_show(secret)
             set_up_logging(config.log.level, output.messages)
             context = Context(config, open_storage(config.archive.location, config.hdfs), output)
-            with told_plainly(context.storage.root_uri):
+            with plain_failures(context.storage.root_uri):
                 code = function(context, *args, **kwargs)
         except PipelineError as error:
             output.complain(f"error: {error}")

@@ -23,7 +23,7 @@ from pipeline.model.layout import LEASE, newest_possible
 from pipeline.night.seal import nights
 from pipeline.run import hold
 from pipeline.tables.doubles import find_doubles, mend_doubles
-from pipeline.tables.failures import told_plainly
+from pipeline.tables.failures import plain_failures
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ def _spark(context: Context) -> Spark:
 
     def plainly(look: Callable[[SparkSession], T]) -> Callable[[], T]:
         def looked() -> T:
-            with told_plainly(where):
+            with plain_failures(where):
                 return look(session())
 
         return looked

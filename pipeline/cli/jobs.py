@@ -21,7 +21,7 @@ from pipeline.submit.qualified import check_names, tables_read
 from pipeline.submit.read_only import check_read_only
 from pipeline.submit.run_job import list_jobs, run_job
 from pipeline.tables.content_plan import content_stays
-from pipeline.tables.failures import SparkFailed, told_plainly
+from pipeline.tables.failures import SparkFailed, plain_failures
 from pipeline.tables.session import session_conf
 
 night_option = click.option("--night", type=Night(), default=None, help="Which night; default: the newest.")
@@ -32,19 +32,19 @@ night_option = click.option("--night", type=Night(), default=None, help="Which n
 @click.argument("argv", nargs=-1)
 @night_option
 @click.option("--limit", type=click.IntRange(min=1), default=40, show_default=True, help="Rows of the result to show.")
-@click.option("--dry-run", "only_tell", is_flag=True, help="Report what it would read and cost, and run nothing.")
+@click.option("--dry-run", "rehearse", is_flag=True, help="Report what it would read and cost, and run nothing.")
 @command_options
-def submit(context: Context, job: str, argv: tuple[str, ...], night: date | None, limit: int, only_tell: bool) -> None:
+def submit(context: Context, job: str, argv: tuple[str, ...], night: date | None, limit: int, rehearse: bool) -> None:
     """Run jobs/JOB.py on a night; its own arguments follow after --."""
     context.archive()
-    if only_tell:
-        _tell(context, job, night)
+    if rehearse:
+        _show_dry_run(context, job, night)
         return
     result = run_job(context.spark(), context.storage, job, argv, night)
     _show(context, result, limit)
 
 
-def _tell(context: Context, job: str, night: date | None) -> None:
+def _show_dry_run(context: Context, job: str, night: date | None) -> None:
     spark = context.config.spark
     settings = session_conf(spark, context.storage.root_uri)
     found = dry_run(Archive(context.spark_for_metadata(), night), job, spark.shape, settings)
@@ -106,7 +106,7 @@ def sql(context: Context, query: str, night: date | None, limit: int) -> None:
     with _querys_own_fault():
         result = spark.sql(query)
     try:
-        with told_plainly(context.storage.root_uri):
+        with plain_failures(context.storage.root_uri):
             _show(context, result, limit)
     except SparkFailed as error:
         cause = error.__cause__

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from pipeline.cli.common import Context, command_options
-from pipeline.cli.output import Output, size, tell_damage
+from pipeline.cli.output import Output, report_damage, size
 from pipeline.errors import ExitCode
 from pipeline.maintain.compact import Compacted
 from pipeline.maintain.run_compact import run_compact
@@ -27,7 +27,7 @@ def maintain(context: Context, dry_run: bool) -> int:
     report = run_maintain(context, dry_run=dry_run)
     if not context.output.result({**asdict(report), "freed_bytes": report.freed_bytes}):
         show_report(context.output, report)
-    tell_damage(context.output, report.damaged)
+    report_damage(context.output, report.damaged)
     return ExitCode.CHECK_FAILED if report.damaged else ExitCode.DONE
 
 
@@ -111,7 +111,7 @@ def compact(context: Context, budget: str | None, buckets: tuple[int, ...]) -> i
     done = run_compact(context, limit, buckets=buckets, on_damage=damaged.append)
     if not context.output.result(done):
         _show_gain(context.output, done)
-    tell_damage(context.output, damaged)
+    report_damage(context.output, damaged)
     return ExitCode.CHECK_FAILED if damaged else ExitCode.DONE
 
 

@@ -7,7 +7,7 @@ from datetime import date
 import click
 
 from pipeline.cli.common import Context, Night, command_options, today
-from pipeline.cli.output import Output, size, tell_damage
+from pipeline.cli.output import Output, report_damage, size
 from pipeline.errors import ExitCode
 from pipeline.workflows.run_night import run_night
 from pipeline.workflows.summary import NightSummary
@@ -26,7 +26,7 @@ def nightly(context: Context, night: date | None, workers: int | None) -> int:
         show_summary(context.output, result.summary)
     if result.already:
         return ExitCode.DONE
-    tell_damage(context.output, result.summary.damaged)
+    report_damage(context.output, result.summary.damaged)
     return result.summary.exit_code
 
 

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from pipeline.cli.common import Context, command_options
 from pipeline.cli.output import Output
 from pipeline.errors import ExitCode, UsageError
-from pipeline.inventory.record import keep_record, record_told
+from pipeline.inventory.record import keep_record, record_user_tables
 from pipeline.model.origin import FETCHED_SCHEMES, Origin, check_url, is_fetched
 from pipeline.model.origin_list import parse_origin_list
 from pipeline.model.pattern import Pattern, parse_pattern, parse_patterns
@@ -65,7 +65,7 @@ def add(context: Context, url: str | None, fork_of: str | None, source: Path | N
     late = admitted(spark, may)[1]
     if late:
         opt_out(spark, [Pattern(refused.url) for refused in late])
-    keep_record(context.storage, record_told)
+    keep_record(context.storage, record_user_tables)
     refused = [*may_not, *late]
     if not context.output.result({"added": added, "known": known, "refused": refused}):
         for each in refused:
@@ -99,7 +99,7 @@ def _state_command(change: Change, name: str, help_: str, done: str, *, unknown_
         else:
             patterns = [parse_pattern(pattern or "")]
         found = change(context.spark(), patterns)
-        keep_record(context.storage, record_told)
+        keep_record(context.storage, record_user_tables)
         if not context.output.result(found):
             _show_change(context.output, found, done, unknown_fails=unknown_fails)
         return ExitCode.SOME_ORIGINS_FAILED if unknown_fails and found.unknown else ExitCode.DONE

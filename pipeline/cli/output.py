@@ -85,7 +85,7 @@ def size(count: int) -> str:
     return decimal(count)
 
 
-def tell_damage(output: Output, damaged: Sequence[str]) -> None:
+def report_damage(output: Output, damaged: Sequence[str]) -> None:
     """Name the archive's unreadable files, if any."""
     if damaged:
         output.complain(

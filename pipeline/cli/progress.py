@@ -42,7 +42,7 @@ def left_s(elapsed_s: float, done: int, due: int) -> float | None:
     return elapsed_s / done * (due - done) if done else None
 
 
-class Standing:
+class LoadProgress:
     """The progress of one load, or of one job over many nights; ``look`` reads new events from its file."""
 
     def __init__(self, events: EventLog) -> None:
@@ -98,7 +98,7 @@ class BackfillProgress:
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._due = self._passed = self._visited = self._batches = 0
-        self._batch: Standing | None = None
+        self._batch: LoadProgress | None = None
 
     def due(self, count: int) -> None:
         """Set the number of origins in the list."""
@@ -116,7 +116,7 @@ class BackfillProgress:
     @contextmanager
     def watch(self, events: EventLog) -> Iterator[None]:
         """Follow a batch while the block runs."""
-        self._batch = Standing(events)
+        self._batch = LoadProgress(events)
         try:
             yield
         finally:
@@ -143,7 +143,7 @@ class BackfillProgress:
 @contextmanager
 def show_progress(console: Console, events: EventLog) -> Iterator[None]:
     """Show the progress of a run until the block ends."""
-    with show(console, Standing(events).look):
+    with show(console, LoadProgress(events).look):
         yield
 
 

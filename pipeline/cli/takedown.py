@@ -11,7 +11,7 @@ import click
 from pipeline.cli.common import Context, command_options
 from pipeline.cli.output import Output, size
 from pipeline.errors import ExitCode, UsageError
-from pipeline.inventory.record import keep_record, record_told
+from pipeline.inventory.record import keep_record, record_user_tables
 from pipeline.tables.tombstones import Tombstone, pending, tombstones
 from pipeline.takedown.run_takedown import TakedownReport, run_takedown
 from pipeline.takedown.targets import Target, parse_target, parse_targets
@@ -60,7 +60,7 @@ def takedown(
     if not targets or not (reason or "").strip():
         raise UsageError("say what to take down, with --origin, --object or --from, and why, with --reason")
     report = run_takedown(context, targets, reason or "", getpass.getuser())
-    keep_record(context.storage, record_told)
+    keep_record(context.storage, record_user_tables)
     found = _verified(context, targets) if only_verify else None
     if not context.output.result({**asdict(report), "verified": found}):
         _show(context.output, report)

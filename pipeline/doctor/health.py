@@ -15,7 +15,7 @@ from pipeline.model.tables import ALL, ORIGINS, Table, spark_type
 from pipeline.night.seal import nights
 from pipeline.redact import one_line
 from pipeline.tables.create import table_properties
-from pipeline.tables.failures import told_plainly
+from pipeline.tables.failures import plain_failures
 from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
 
 SHOWN = 3
@@ -48,7 +48,7 @@ def table_problems(spark: SparkSession, buckets: int, where: str) -> tuple[list[
     tags: dict[str, set[str]] = {}
     for table in ALL:
         try:
-            with told_plainly(where):
+            with plain_failures(where):
                 if not table_exists(spark, table.name):
                     problems.append(TableProblem(table.name, "is missing", damaged=True))
                     continue

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pipeline.fetch.archived import ArchivedIds
 from pipeline.fetch.bucket_plan import PlannedOrigin
 from pipeline.fetch.common_ground import CommonGround
-from pipeline.fetch.known import Known
 from pipeline.fetch.planned_refs import PlannedRefs
 from pipeline.rules.negotiation import FetchPlan, Ref, plan_fetch
 from pipeline.storage.errors import StoredFileDamaged
@@ -26,7 +26,7 @@ class NetworkState:
 
     network: int
     origins: Mapping[str, PlannedOrigin]
-    known: Known
+    known: ArchivedIds
     planned: PlannedRefs
     taken_down: frozenset[bytes] = frozenset()
     landed: set[bytes] = field(default_factory=set)

@@ -27,7 +27,7 @@ def scratch_folder(scratch: Path, name: str) -> Iterator[Path]:
         ScratchFailed: its disk is full, now or while the folder is in use.
         OSError: scratch can not be written for another reason.
     """
-    with _told_when_full(scratch):
+    with _full_disk_reported(scratch):
         scratch.mkdir(parents=True, exist_ok=True)
         _sweep(scratch)
         making = Path(tempfile.mkdtemp(prefix=MAKING, dir=scratch))
@@ -41,7 +41,7 @@ def scratch_folder(scratch: Path, name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _told_when_full(scratch: Path) -> Iterator[None]:
+def _full_disk_reported(scratch: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -31,7 +31,7 @@ from pipeline.model.rows import BlobRow, ContentRow, TreeRow, blob_names, commit
 from pipeline.model.text import text_and_raw
 from pipeline.model.visit import TAKEN_DOWN, Visit, VisitStatus
 from pipeline.model.visit_counts import DAMAGED
-from pipeline.rules.negotiation import HEAD, Ref, changed_refs, tell_left_out
+from pipeline.rules.negotiation import HEAD, Ref, changed_refs, describe_left_out
 from pipeline.rules.walk import MOST_PATH_BYTES, MOST_PATHS, count_paths
 from pipeline.storage.errors import StoredFileDamaged
 
@@ -228,7 +228,7 @@ def _remark(received: Received, too_large: int = 0, taken_down: int = 0) -> tupl
     if taken_down:
         told.append(f"{taken_down} objects were taken down and are left out")
     if received.left_out:
-        told.append(tell_left_out(received.left_out))
+        told.append(describe_left_out(received.left_out))
     if not told:
         return None, None
     code = "too_large" if too_large else TAKEN_DOWN if taken_down else "refs_left_out"

@@ -10,10 +10,10 @@ from datetime import date
 from pathlib import Path
 
 from pipeline.errors import PipelineError
+from pipeline.fetch.archived import ArchivedIds
 from pipeline.fetch.bucket_plan import BucketPlan, PlannedOrigin
 from pipeline.fetch.channel import Channel
 from pipeline.fetch.confine import Confinement
-from pipeline.fetch.known import Known
 from pipeline.fetch.messages import Assignment, OurFailure
 from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.outbox import Outbox
@@ -52,7 +52,7 @@ def work(task: Work, channel: Channel, scratch: Path) -> None:
     outbox = Outbox(channel)
     visitor = Visitor(task.plan.bucket, task.night, task.run_id, outbox, task.conditions, scratch)
     storage = copy.copy(task.storage)
-    known, planned = Known(storage, task.plan.files), PlannedRefs(storage, task.plan.refs)
+    known, planned = ArchivedIds(storage, task.plan.files), PlannedRefs(storage, task.plan.refs)
     try:
         while True:
             assigned, _ = channel.receive()
@@ -64,7 +64,7 @@ def work(task: Work, channel: Channel, scratch: Path) -> None:
 
 
 def _visit_network(
-    task: Work, assigned: Assignment, known: Known, planned: PlannedRefs, visitor: Visitor, channel: Channel
+    task: Work, assigned: Assignment, known: ArchivedIds, planned: PlannedRefs, visitor: Visitor, channel: Channel
 ) -> None:
     network, origins = task.networks[assigned.network]
     named = {origin.url: origin for origin in origins}

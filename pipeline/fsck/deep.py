@@ -34,7 +34,7 @@ from pipeline.inventory.named import NamedFile, Role, TableFiles
 from pipeline.rules.slices import bucket_slices
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
-from pipeline.tables.failures import told_plainly
+from pipeline.tables.failures import plain_failures
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.tombstones import not_taken_down
@@ -97,7 +97,7 @@ def deep(
     sizes = {b: sum(file.size_bytes or 0 for file in mine) + 1 for b, mine in files.items() if b not in done}
     for part in bucket_slices(sizes, SLICE_BYTES_A_THREAD * spark.sparkContext.defaultParallelism):
         mine = [file for bucket in part for file in files[bucket] if file.path not in skip]
-        with told_plainly(storage.root_uri):
+        with plain_failures(storage.root_uri):
             found, count = _slice(spark, storage, part, mine)
         if not settled:
             found = [finding for finding in found if finding.kind is not Kind.DERIVED_DISAGREES]
@@ -126,7 +126,7 @@ def examine_states(
         for file in table.live(at)
         if file.bucket == bucket
     ]
-    with told_plainly(storage.root_uri):
+    with plain_failures(storage.root_uri):
         return _slice(spark, storage, [bucket], files)[0]
 
 
@@ -169,7 +169,7 @@ def _deleted(
         rows = spark.table(f"{full_name(table)}.position_deletes").where(F.col("partition.bucket").isin(buckets))
         path = F.regexp_replace("file_path", f"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?{re.escape(root)}/", "")
         try:
-            with told_plainly(storage.root_uri):
+            with plain_failures(storage.root_uri):
                 taken = rows.select(path.alias("path"), "pos").toArrow()
         except StoredFileDamaged as error:
             where = storage.path_of(error.path) or error.path

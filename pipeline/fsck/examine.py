@@ -58,7 +58,7 @@ Row = dict[str, Any]
 
 
 @dataclass(slots=True)
-class _Told:
+class _Facts:
     """Collected facts of one row group."""
 
     table: str
@@ -68,7 +68,7 @@ class _Told:
     named: set[tuple[int, bytes]] = field(default_factory=set)
     counts: dict[tuple[int, str], int] = field(default_factory=dict)
 
-    def tell(
+    def add(
         self,
         fact: str,
         network: int | None,
@@ -81,7 +81,7 @@ class _Told:
         self.rows.append((fact, self.table, self.bucket, network, oid, self.path, pos, sha256, size, text))
 
     def problem(self, kind: Kind, text: str, network: int | None = None, oid: bytes | None = None) -> None:
-        self.tell(PROBLEM, network, oid, text=f"{kind.value} {text[:300]}")
+        self.add(PROBLEM, network, oid, text=f"{kind.value} {text[:300]}")
 
     def needs(self, network: int, oids: Iterable[bytes]) -> None:
         """Add each id once per row group, or a few times if it names very many."""
@@ -90,7 +90,7 @@ class _Told:
                 if len(self.named) >= MOST_NAMED:
                     self.named.clear()
                 self.named.add((network, oid))
-                self.tell(NEED, network, oid)
+                self.add(NEED, network, oid)
 
     def take(self) -> pa.RecordBatch:
         rows, self.rows = self.rows, []
@@ -115,97 +115,97 @@ class Examiner:
             (row["table"], row["bucket"], row["path"], row["group"]) for batch in batches for row in batch.to_pylist()
         )
         for (table, bucket, path), mine in groupby(places, key=lambda place: place[:3]):
-            told = _Told(table, path, bucket)
-            yield from self._file(told, [place[3] for place in mine])
-            yield told.take()
+            facts = _Facts(table, path, bucket)
+            yield from self._file(facts, [place[3] for place in mine])
+            yield facts.take()
 
-    def _file(self, told: _Told, groups: list[int]) -> Iterator[pa.RecordBatch]:
+    def _file(self, facts: _Facts, groups: list[int]) -> Iterator[pa.RecordBatch]:
         try:
-            with open_parquet_file(self.storage, told.path) as file:
+            with open_parquet_file(self.storage, facts.path) as file:
                 there = range(file.num_row_groups)
                 if any(group not in there for group in groups if group != WHOLE_FILE):
-                    told.problem(Kind.FILE_UNREADABLE, "it has fewer row groups than its manifest says")
+                    facts.problem(Kind.FILE_UNREADABLE, "it has fewer row groups than its manifest says")
                 for group in there if WHOLE_FILE in groups else [group for group in groups if group in there]:
                     try:
-                        yield from _group(told, file, group)
+                        yield from _group(facts, file, group)
                     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
-                        told.problem(Kind.FILE_UNREADABLE, str(error).partition("\n")[0])
+                        facts.problem(Kind.FILE_UNREADABLE, str(error).partition("\n")[0])
         except StoredFileDamaged as error:
-            told.problem(Kind.FILE_UNREADABLE, error.problem)
+            facts.problem(Kind.FILE_UNREADABLE, error.problem)
 
 
-def _group(told: _Told, file: pq.ParquetFile, group: int) -> Iterator[pa.RecordBatch]:
-    told.named.clear()
+def _group(facts: _Facts, file: pq.ParquetFile, group: int) -> Iterator[pa.RecordBatch]:
+    facts.named.clear()
     pos = sum(file.metadata.row_group(before).num_rows for before in range(group))
-    columns, look = _LOOKS[told.table]
+    columns, look = _LOOKS[facts.table]
     rows = BIG_BATCH_ROWS if "content" in columns else BATCH_ROWS
     for batch in file.iter_batches(
         rows, row_groups=[group], columns=["bucket", "network", *columns], use_threads=False
     ):
         for row in batch.to_pylist():
-            if row["bucket"] != told.bucket:
-                told.problem(Kind.OBJECT_DAMAGED, f"a row of bucket {row['bucket']}", row["network"], row.get("oid"))
-            look(told, row, pos)
+            if row["bucket"] != facts.bucket:
+                facts.problem(Kind.OBJECT_DAMAGED, f"a row of bucket {row['bucket']}", row["network"], row.get("oid"))
+            look(facts, row, pos)
             pos += 1
-            if len(told.rows) >= OUT_ROWS:
-                yield told.take()
-    for (network, origin), count in told.counts.items():
-        told.tell(PATHS if told.table == "files" else REFS, network, None, size=count, text=origin)
-    told.counts.clear()
+            if len(facts.rows) >= OUT_ROWS:
+                yield facts.take()
+    for (network, origin), count in facts.counts.items():
+        facts.add(PATHS if facts.table == "files" else REFS, network, None, size=count, text=origin)
+    facts.counts.clear()
 
 
-def _object(told: _Told, row: Row, pos: int) -> None:
+def _object(facts: _Facts, row: Row, pos: int) -> None:
     """A commit, tree or tag."""
-    codec, network, oid = CODECS[told.table], row["network"], row["oid"]
-    told.tell(OBJECT, network, oid, pos)
+    codec, network, oid = CODECS[facts.table], row["network"], row["oid"]
+    facts.add(OBJECT, network, oid, pos)
     try:
         body = codec.body(row)
     except CheckFailed as error:
-        told.problem(Kind.OBJECT_DAMAGED, f"its columns do not form an object: {error}", network, oid)
+        facts.problem(Kind.OBJECT_DAMAGED, f"its columns do not form an object: {error}", network, oid)
         return
     if object_id(codec.type, body) != oid:
-        told.problem(Kind.OBJECT_DAMAGED, "it does not hash to its id", network, oid)
+        facts.problem(Kind.OBJECT_DAMAGED, "it does not hash to its id", network, oid)
         return
-    told.needs(network, links(codec.type, body))
+    facts.needs(network, links(codec.type, body))
 
 
-def _blob(told: _Told, row: Row, pos: int) -> None:
-    told.tell(OBJECT, row["network"], row["oid"], pos, row["sha256"], row["size"], row["stored"])
+def _blob(facts: _Facts, row: Row, pos: int) -> None:
+    facts.add(OBJECT, row["network"], row["oid"], pos, row["sha256"], row["size"], row["stored"])
 
 
-def _content(told: _Told, row: Row, pos: int) -> None:
+def _content(facts: _Facts, row: Row, pos: int) -> None:
     network, oid, content = row["network"], row["oid"], row["content"]
     if content is None or object_id(BLOB, content) != oid:
-        told.problem(Kind.OBJECT_DAMAGED, "it does not hash to its id", network, oid)
+        facts.problem(Kind.OBJECT_DAMAGED, "it does not hash to its id", network, oid)
         return
     if row["size"] != len(content):
-        told.problem(Kind.OBJECT_DAMAGED, f"{len(content)} bytes, its size says {row['size']}", network, oid)
-    told.tell(CONTENT, network, oid, pos, hashlib.sha256(content).digest(), len(content))
+        facts.problem(Kind.OBJECT_DAMAGED, f"{len(content)} bytes, its size says {row['size']}", network, oid)
+    facts.add(CONTENT, network, oid, pos, hashlib.sha256(content).digest(), len(content))
 
 
-def _ref(told: _Told, row: Row, pos: int) -> None:
-    told.counts[row["network"], row["origin"]] = 1
-    told.needs(row["network"], [oid for oid in (row["target"], row["peeled"]) if oid is not None])
+def _ref(facts: _Facts, row: Row, pos: int) -> None:
+    facts.counts[row["network"], row["origin"]] = 1
+    facts.needs(row["network"], [oid for oid in (row["target"], row["peeled"]) if oid is not None])
 
 
-def _path(told: _Told, row: Row, pos: int) -> None:
+def _path(facts: _Facts, row: Row, pos: int) -> None:
     key = (row["network"], row["origin"])
-    told.counts[key] = told.counts.get(key, 0) + 1
+    facts.counts[key] = facts.counts.get(key, 0) + 1
     if row["kind"] != "submodule":
-        told.needs(row["network"], [row["oid"]])
+        facts.needs(row["network"], [row["oid"]])
 
 
-def _head_blob(told: _Told, row: Row, pos: int) -> None:
-    told.needs(row["network"], [row["oid"]])
+def _head_blob(facts: _Facts, row: Row, pos: int) -> None:
+    facts.needs(row["network"], [row["oid"]])
 
 
-def _repository(told: _Told, row: Row, pos: int) -> None:
-    told.tell(CATALOGUE, row["network"], None, size=row["files"], text=row["origin"])
+def _repository(facts: _Facts, row: Row, pos: int) -> None:
+    facts.add(CATALOGUE, row["network"], None, size=row["files"], text=row["origin"])
     if row["head_commit"] is not None:
-        told.needs(row["network"], [row["head_commit"]])
+        facts.needs(row["network"], [row["head_commit"]])
 
 
-_LOOKS: dict[str, tuple[list[str], Callable[[_Told, Row, int], None]]] = {
+_LOOKS: dict[str, tuple[list[str], Callable[[_Facts, Row, int], None]]] = {
     **{table: (["oid", *CODECS[table].columns], _object) for table in ("commits", "trees", "tags")},
     "blobs": (["oid", "sha256", "size", "stored"], _blob),
     "contents": (["oid", "size", "content"], _content),

@@ -14,7 +14,7 @@ from pipeline.inventory.finding import Finding, Kind
 from pipeline.inventory.named import read_table, table_folders
 from pipeline.inventory.record import keep_record
 from pipeline.run import Run
-from pipeline.tables.failures import told_plainly
+from pipeline.tables.failures import plain_failures
 from pipeline.tables.iceberg import LOAD_PROPERTY
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def repair_tables(run: Run, findings: Collection[Finding]) -> list[str]:
     """
     done: list[str] = []
     bad: dict[str, set[str]] = {}
-    with told_plainly(run.storage.root_uri):
+    with plain_failures(run.storage.root_uri):
         for bucket, files in sorted(at_fault(findings).items()):
             logger.info("bucket %d: repairing %s", bucket, ", ".join(files) or "what is missing")
             done += BucketRepair(run, run.writer(), bucket, files, _wrong_blobs(findings, bucket)).repair()

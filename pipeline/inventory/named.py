@@ -60,7 +60,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class TableManifest:
     """A manifest as in manifest lists, and its files; ``sequence`` is that of the commit that wrote it."""
 
     file: NamedFile
@@ -87,7 +87,7 @@ class TableFiles:
     snapshots: dict[int, Snapshot] = field(default_factory=dict)
     tags: dict[str, int] = field(default_factory=dict)
     of: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    manifests: dict[str, Manifest] = field(default_factory=dict)
+    manifests: dict[str, TableManifest] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     def files(self) -> Iterator[NamedFile]:
@@ -241,10 +241,10 @@ def _manifests(
         if path in table.manifests or (since is not None and sequence <= since):
             continue
         file = NamedFile(path, table.name, Role.MANIFEST, int(row["manifest_length"]))
-        table.manifests[path] = Manifest(file, sequence, (), ())
+        table.manifests[path] = TableManifest(file, sequence, (), ())
         inside = _guarded(table, path, lambda at: _entries(storage, table.name, read(at), since or 0))
         if inside is not None:
-            table.manifests[path] = Manifest(file, sequence, *inside)
+            table.manifests[path] = TableManifest(file, sequence, *inside)
     table.of[snapshot.id] = tuple(paths)
 
 

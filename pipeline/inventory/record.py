@@ -24,7 +24,7 @@ COPIED_TABLES = frozenset(
 )
 """Tables whose rows exist nowhere else, and that no origin can provide again."""
 
-TOLD_TABLES = frozenset({"code.origins", "code.takedowns", "code.opt_outs"})
+USER_TABLES = frozenset({"code.origins", "code.takedowns", "code.opt_outs"})
 """Tables that people change, outside nights."""
 
 MOST_COPIED_BYTES = 8 << 20
@@ -84,14 +84,14 @@ def record_changes(storage: Storage) -> Recording:
     return done
 
 
-def record_told(storage: Storage) -> None:
+def record_user_tables(storage: Storage) -> None:
     """The same, only for the tables that people change at any time.
 
     Needs no lease, and reads back no file that a running night has landed.
     """
     state = last_state(storage)
     before: Mapping[str, Any] = state.get("tables", {})  # type: ignore[assignment]
-    folders = {name: folder for name, folder in table_folders(storage).items() if name in TOLD_TABLES}
+    folders = {name: folder for name, folder in table_folders(storage).items() if name in USER_TABLES}
     wanted, now = _of_tables(storage, folders, before, {})
     if wanted:
         rows = list(recorded(storage, wanted.values()))

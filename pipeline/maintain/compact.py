@@ -25,7 +25,7 @@ from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import SealedWriter
 from pipeline.tables.damage import damaged_file
-from pipeline.tables.failures import told_plainly
+from pipeline.tables.failures import plain_failures
 from pipeline.tables.iceberg import NewFile, full_name
 from pipeline.tables.maintained import FilesChanged, MaintainedTable
 from pipeline.tables.rewrite import Seen, see
@@ -101,7 +101,7 @@ def compact(
         if budget.spent(spent, time.monotonic() - began):
             return
         try:
-            with told_plainly(storage.root_uri):
+            with plain_failures(storage.root_uri):
                 done = compact_bucket(writer, storage, stats, settings, scratch=scratch, renew=renew)
         except FilesChanged as error:
             log.warning("bucket %d: %s", stats.bucket, error)

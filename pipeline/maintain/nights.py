@@ -33,11 +33,11 @@ class NightsPlan:
     """Nights that cease to exist, and what that and the age of snapshots remove from each table, ``origins`` first."""
 
     nights: tuple[date, ...]
-    tables: tuple[TablePlan, ...]
+    tables: tuple[ExpiringTable, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class TablePlan:
+class ExpiringTable:
     """What is removed from one table.
 
     ``retire`` pairs a night's tag with the tag that replaces it; ``forget`` are such tags that have expired; ``uris``
@@ -84,7 +84,7 @@ def plan_nights(
         expired = snapshots_to_expire(iceberg.history(), named, since)
         paths = {path: uri for uri in _files_of(iceberg, expired) if (path := storage.path_of(uri)) is not None}
         rubbish, uris = measured(storage, paths, Why.EXPIRED)
-        plans.append(TablePlan(table.name, tuple(retire.items()), forget, tuple(expired), rubbish, uris))
+        plans.append(ExpiringTable(table.name, tuple(retire.items()), forget, tuple(expired), rubbish, uris))
     return NightsPlan(tuple(dropped), tuple(plans))
 
 

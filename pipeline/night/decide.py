@@ -16,7 +16,7 @@ from pipeline.model.visit_counts import DAMAGED, count_visits
 from pipeline.night.audit import audit
 from pipeline.night.finding import Finding
 from pipeline.night.landed import Landed, MovingFile, locate
-from pipeline.night.quarantine import Standing
+from pipeline.night.quarantine import AuditedManifests
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
@@ -42,7 +42,7 @@ def decide(
     writer: Writer,
     storage: Storage,
     load: Load,
-    standing: Standing,
+    audited: AuditedManifests,
     before: Decision | None,
     *,
     begun: bool,
@@ -68,15 +68,15 @@ def decide(
             return before, files
         log.error("load %s: files changed after the decision to publish them; deciding again", load.name)
     if before is None or not begun:
-        landed |= standing.manifests()
+        landed |= audited.manifests()
     while True:
         files, findings = locate(storage, load, list(landed.values()))
         if not findings and not begun:
             findings = _audit(writer.spark, storage, files)
         if not findings:
             break
-        landed |= _quarantine(writer, load, standing, findings, late=begun)
-    decision = _decision(list(landed.values()), standing)
+        landed |= _quarantine(writer, load, audited, findings, late=begun)
+    decision = _decision(list(landed.values()), audited)
     writer.check_lease()
     storage.replace(load.publishing, decision.model_dump_json(indent=1).encode())
     return decision, files
@@ -93,24 +93,24 @@ def read_decision(storage: Storage, load: Load) -> Decision | None:
         return None
 
 
-def _decision(landed: Sequence[Landed], standing: Standing) -> Decision:
+def _decision(landed: Sequence[Landed], audited: AuditedManifests) -> Decision:
     buckets = (PublishedBucket(bucket=each.bucket, run_id=each.run_id, files=each.files) for each in landed)
-    return Decision(buckets=tuple(buckets), visits=count_visits(standing.manifests().values()))
+    return Decision(buckets=tuple(buckets), visits=count_visits(audited.manifests().values()))
 
 
 def _quarantine(
-    writer: Writer, load: Load, standing: Standing, findings: Iterable[Finding], *, late: bool
+    writer: Writer, load: Load, audited: AuditedManifests, findings: Iterable[Finding], *, late: bool
 ) -> dict[int, Manifest]:
     """Leave out what is at fault; the manifests that now stand for its buckets."""
     by_bucket: dict[int, list[Finding]] = {}
     for finding in findings:
         by_bucket.setdefault(finding.bucket, []).append(finding)
     for bucket, mine in sorted(by_bucket.items()):
-        if standing.is_out(bucket):
+        if audited.is_out(bucket):
             raise Unpublishable(load.name, bucket, mine[0].problem)
         writer.check_lease()
-        standing.quarantine(bucket, mine, late=late)
-    return {bucket: standing.manifest(bucket) for bucket in by_bucket}
+        audited.quarantine(bucket, mine, late=late)
+    return {bucket: audited.manifest(bucket) for bucket in by_bucket}
 
 
 def _audit(spark: SparkSession, storage: Storage, files: Sequence[MovingFile]) -> list[Finding]:

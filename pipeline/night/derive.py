@@ -21,7 +21,7 @@ from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import check_footers, damaged_file
-from pipeline.tables.failures import SparkFailed, told_plainly
+from pipeline.tables.failures import SparkFailed, plain_failures
 from pipeline.tables.iceberg import see_newest
 from pipeline.tables.isolate import isolate_buckets, isolate_networks
 from pipeline.tables.rewrite import until_committed
@@ -128,7 +128,7 @@ def _derive(
         What was derived, and the first failure of a bucket whose networks were not all derived.
     """
     try:
-        with told_plainly(where):
+        with plain_failures(where):
             return derive_buckets(writer, load, buckets), {}
     except SparkFailed:
         if len(buckets) > 1:

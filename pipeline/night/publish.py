@@ -18,7 +18,7 @@ from pipeline.model.visit_counts import VisitCounts
 from pipeline.night.decide import decide, read_decision
 from pipeline.night.landed import Landed, MovingFile, digest, move
 from pipeline.night.origins import apply_visits
-from pipeline.night.quarantine import Standing
+from pipeline.night.quarantine import AuditedManifests
 from pipeline.night.recall import reopen_takedowns
 from pipeline.storage.documents import read_document
 from pipeline.storage.interface import Storage
@@ -74,13 +74,13 @@ def publish(
     Raises:
         CheckFailed: a table's metadata is damaged, or the load has a fault for which no bucket is to blame.
     """
-    standing = Standing(storage, load, manifests, scratch or Path(tempfile.gettempdir()))
+    audited = AuditedManifests(storage, load, manifests, scratch or Path(tempfile.gettempdir()))
     before = read_decision(storage, load)
-    landed: list[Landed] = [*standing.manifests().values(), *(before.buckets if before else ())]
+    landed: list[Landed] = [*audited.manifests().values(), *(before.buckets if before else ())]
     named = {file.table for each in landed for file in each.files}
     tables = {table.name: writer.table(table.name) for table in LANDED if table.name in named}
     registered = {name for name, table in tables.items() if _has_load(table, load)}
-    decision, files = decide(writer, storage, load, standing, before, begun=bool(registered))
+    decision, files = decide(writer, storage, load, audited, before, begun=bool(registered))
     summary = _summary(files, decision)
     load_digest = digest(files)
     if not registered:

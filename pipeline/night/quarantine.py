@@ -34,7 +34,7 @@ _UNREADABLE = (StoredFileDamaged, ValueError, OverflowError, pa.ArrowException)
 _LONGEST_DETAIL = 500
 
 
-class Standing:
+class AuditedManifests:
     """The manifests that stand for a load: those of its fetch tasks, or of the verdicts that replace them.
 
     Args:

@@ -18,8 +18,8 @@ from pipeline.rules.cluster import SHUFFLE_PARTITIONS, fitted_partitions
 from pipeline.rules.partitioning import TableStats
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import check_footers
-from pipeline.tables.direct import OnBatches, Reader, row_groups
 from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
+from pipeline.tables.map_contents import OnBatches, Reader, row_groups
 from pipeline.tables.refs import current_refs
 from pipeline.tables.session import split_freely
 from pipeline.tables.statistics import has_deleted_rows, table_stats

@@ -41,7 +41,7 @@ class ArchiveStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class VisitLine:
+class PastVisit:
     """A visit to an origin; ``error`` is a code, ``detail`` a sentence."""
 
     night: date
@@ -55,7 +55,7 @@ class VisitLine:
 
 
 @dataclass(frozen=True, slots=True)
-class RefLine:
+class CurrentRef:
     """A ref of an origin; ids in hexadecimal. ``since`` is the night of its last change."""
 
     name: str
@@ -74,8 +74,8 @@ class OriginStatus:
     added_at: datetime
     next_due: date | None
     failures: int
-    visits: tuple[VisitLine, ...]
-    refs: tuple[RefLine, ...]
+    visits: tuple[PastVisit, ...]
+    refs: tuple[CurrentRef, ...]
 
 
 class OriginNotFound(UsageError):
@@ -138,9 +138,9 @@ def origin_status(archive: Archive, url: str) -> OriginStatus:
         added_at=row["added_at"],
         next_due=row["next_due"],
         failures=row["failures"] or 0,
-        visits=tuple(VisitLine(**v) for v in visits.select(*VisitLine.__dataclass_fields__).toArrow().to_pylist()),
+        visits=tuple(PastVisit(**v) for v in visits.select(*PastVisit.__dataclass_fields__).toArrow().to_pylist()),
         refs=tuple(
-            RefLine(r["name"], _hex(r["target"]), r["symref"], r["night"])
+            CurrentRef(r["name"], _hex(r["target"]), r["symref"], r["night"])
             for r in current_refs(spark.table(full_name("refs")).where(mine)).orderBy("name").collect()
         ),
     )

@@ -12,8 +12,8 @@ Target = TypeVar("Target", bytes, bytes | None)
 HEAD = b"HEAD"
 DEFAULT_PREFIXES = (b"HEAD", b"refs/heads/", b"refs/tags/")
 MAX_OFFERS = 256
-NAMES_TOLD = 3
-TOLD_CHARACTERS = 60
+NAMES_SHOWN = 3
+SHOWN_CHARACTERS = 60
 
 # Forbidden by git-check-ref-format(1) below refs/, so that a name cannot leave its line or its directory.
 _FORBIDDEN: Final = re.compile(rb"[\0-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)|[/.]\Z")
@@ -91,20 +91,20 @@ def shown_refs(
     return Shown({name: refs[name] for name in asked if name in refs}, tuple(sorted(funny)))
 
 
-def tell_left_out(names: Iterable[bytes]) -> str:
+def describe_left_out(names: Iterable[bytes]) -> str:
     """A sentence about names that were left out, some of them quoted, escaped and cut; "" if there are none."""
     known = list(names)
     if not known:
         return ""
-    told = ", ".join(_told(name) for name in known[:NAMES_TOLD])
-    more = ", ..." if len(known) > NAMES_TOLD else ""
+    shown = ", ".join(_shown(name) for name in known[:NAMES_SHOWN])
+    more = ", ..." if len(known) > NAMES_SHOWN else ""
     count = "1 ref has a name" if len(known) == 1 else f"{len(known)} refs have names"
-    return f"{count} that git refuses, left out: {told}{more}"
+    return f"{count} that git refuses, left out: {shown}{more}"
 
 
-def _told(name: bytes) -> str:
-    text = ascii(name[:TOLD_CHARACTERS])[2:-1]
-    return f"{text[:TOLD_CHARACTERS]}..." if len(name) > TOLD_CHARACTERS or len(text) > TOLD_CHARACTERS else text
+def _shown(name: bytes) -> str:
+    text = ascii(name[:SHOWN_CHARACTERS])[2:-1]
+    return f"{text[:SHOWN_CHARACTERS]}..." if len(name) > SHOWN_CHARACTERS or len(text) > SHOWN_CHARACTERS else text
 
 
 def _asked_for(advertised: Mapping[bytes, Target], prefixes: Iterable[bytes]) -> dict[bytes, Target]:

@@ -21,7 +21,7 @@ FAILURES_THAT_MATTER = GONE_AFTER + 3
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class VisitOutcome:
     """An origin after a visit. ``wait_days`` is the time from the visit's night to the next visit."""
 
     state: OriginState
@@ -29,7 +29,7 @@ class Standing:
     wait_days: int
 
 
-def standing_after(state: OriginState, failures: int, *, was_not_found: bool, status: VisitStatus) -> Standing:
+def outcome_of_visit(state: OriginState, failures: int, *, was_not_found: bool, status: VisitStatus) -> VisitOutcome:
     """The standing of an origin after a visit.
 
     An origin is gone if the server said so on this visit and the one before, and none of the last ``GONE_AFTER`` visits
@@ -48,7 +48,7 @@ def standing_after(state: OriginState, failures: int, *, was_not_found: bool, st
         elif status is VisitStatus.NOT_FOUND and was_not_found and failures >= GONE_AFTER:
             state = OriginState.GONE
     wait = next_due(_ANY_NIGHT, failures=failures, gone=state is OriginState.GONE) - _ANY_NIGHT
-    return Standing(state, failures, wait.days)
+    return VisitOutcome(state, failures, wait.days)
 
 
 _ANY_NIGHT = date(2000, 1, 1)
@@ -56,7 +56,7 @@ _ANY_NIGHT = date(2000, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row of ``standing_after`` as a table; ``failures`` ends where it stops to matter."""
+    """One row of ``outcome_of_visit`` as a table; ``failures`` ends where it stops to matter."""
 
     state: str
     failures: int
@@ -68,9 +68,9 @@ class Rule:
 
 
 def rules() -> Iterator[Rule]:
-    """``standing_after`` for every case."""
+    """``outcome_of_visit`` for every case."""
     for state, failures, was_not_found, status in product(
         OriginState, range(FAILURES_THAT_MATTER + 1), (False, True), VisitStatus
     ):
-        after = standing_after(state, failures, was_not_found=was_not_found, status=status)
+        after = outcome_of_visit(state, failures, was_not_found=was_not_found, status=status)
         yield Rule(state, failures, was_not_found, status, after.state, after.wait_days, status.ok)

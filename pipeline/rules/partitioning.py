@@ -64,7 +64,7 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class TablePlan:
+class TableScan:
     """The scan of a whole table. ``bucket_tasks``: tasks in a join with another table, by bucket."""
 
     table: str
@@ -88,7 +88,7 @@ class Partitioning:
         notes: warnings, as sentences.
     """
 
-    tables: tuple[TablePlan, ...]
+    tables: tuple[TableScan, ...]
     shuffle_partitions: int
     cpu_s: float
     python_cpu_s: float
@@ -136,14 +136,14 @@ def partition(tables: Iterable[TableStats], cluster: Cluster) -> Partitioning:
     )
 
 
-def _plan(table: TableStats, cluster: Cluster) -> TablePlan:
+def _plan(table: TableStats, cluster: Cluster) -> TableScan:
     split = split_of(table.name, table.raw_bytes / table.stored_bytes if table.stored_bytes else 1.0)
     weight = max(table.stored_bytes, table.files * split.open_cost_bytes)
     slots = shuffle_partitions(cluster)
     target = split.target_bytes
     if weight < target * slots:
         target = max(weight // slots, min(ADAPTED_BYTES, target))
-    return TablePlan(
+    return TableScan(
         table=table.name,
         files=table.files,
         rows=table.rows,
@@ -155,7 +155,7 @@ def _plan(table: TableStats, cluster: Cluster) -> TablePlan:
     )
 
 
-def _notes(plans: Iterable[TablePlan], cluster: Cluster) -> Iterable[str]:
+def _notes(plans: Iterable[TableScan], cluster: Cluster) -> Iterable[str]:
     heap = driver_heap_bytes(cluster)
     for plan in plans:
         if plan.tasks > MOST_TASKS:

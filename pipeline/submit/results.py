@@ -110,7 +110,7 @@ def write_result(spark: SparkSession, storage: Storage, lineage: Lineage, df: Da
         return IcebergTable(spark, job, NAMESPACE).snapshots_with(_ATTEMPT, attempt_id)[-1]
 
     stored = until_committed(full_name(job, NAMESPACE), store)
-    _tell(spark, storage, job, night)
+    _record_standing(spark, storage, job, night)
     return _summary(job, stored)
 
 
@@ -118,15 +118,15 @@ def _summary(job: str, stored: Snapshot) -> ResultSummary:
     return ResultSummary(full_name(job, NAMESPACE), int(stored.summary.get("added-records", "0")), stored.id)
 
 
-def _tell(spark: SparkSession, storage: Storage, job: str, night: date) -> None:
+def _record_standing(spark: SparkSession, storage: Storage, job: str, night: date) -> None:
     """Record the lineage of the current result, until no other has replaced it meanwhile."""
-    told = None
-    while (stored := _standing(spark, job, night)) != told:
+    recorded = None
+    while (stored := _standing(spark, job, night)) != recorded:
         lineage, summary = _lineage(stored), _summary(job, stored)
         _record(spark, lineage, summary)
         document = {**asdict(lineage), "night": night.isoformat(), **asdict(summary)}
         storage.replace(result_path(job, night), json.dumps(document, indent=1).encode())
-        told = stored
+        recorded = stored
 
 
 def _standing(spark: SparkSession, job: str, night: date) -> Snapshot:

@@ -67,7 +67,7 @@ class SparkFailed(PipelineError):
 
 
 @contextmanager
-def told_plainly(where: str) -> Iterator[None]:
+def plain_failures(where: str) -> Iterator[None]:
     """Turn exceptions of the JVM into readable errors whose type says whether to try again.
 
     Args:

@@ -13,7 +13,7 @@ from pipeline.errors import PipelineError
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import find_damaged
-from pipeline.tables.failures import SparkFailed, told_plainly
+from pipeline.tables.failures import SparkFailed, plain_failures
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ def _isolate(
     while waiting:
         some = waiting.pop(0)
         try:
-            with told_plainly(where):
+            with plain_failures(where):
                 result.done.append(work(some))
         except (StoredFileDamaged, SparkFailed) as error:
             blamed = blame(error, some)
@@ -120,5 +120,5 @@ def _check(spark: SparkSession, where: str) -> None:
     Raises:
         PipelineError: it cannot, so no item is to blame.
     """
-    with told_plainly(where):
+    with plain_failures(where):
         spark.range(1).count()

@@ -141,7 +141,7 @@ def until_committed(name: str, attempt: Callable[[], T]) -> T:
         except Exception as error:
             if not is_conflict(error):
                 raise
-            problem = _told(error)
+            problem = _refusal(error)
             log.info("%s was changed by another writer; looking again", name)
     raise TableBusy(name, ATTEMPTS, problem)
 
@@ -151,7 +151,7 @@ def is_conflict(error: BaseException) -> bool:
     return any(_is_refusal(cause) for cause in _causes(error))
 
 
-def _told(error: BaseException) -> str:
+def _refusal(error: BaseException) -> str:
     refusal = next(cause for cause in _causes(error) if _is_refusal(cause))
     return str(refusal.getMessage()).partition("\n")[0][:300]
 

@@ -14,7 +14,7 @@ from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_
 
 from pipeline.errors import PipelineError
 from pipeline.run import Run
-from pipeline.tables.failures import told_plainly
+from pipeline.tables.failures import plain_failures
 from pipeline.workflows.events import EventLog
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class TaskRun(Run):
         luigi_section = self.config.luigi
 
         def once() -> T:
-            with told_plainly(self.storage.root_uri):
+            with plain_failures(self.storage.root_uri):
                 return work()
 
         attempts = Retrying(

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.fetch.archived import ArchivedIds
 from pipeline.fetch.bucket import fetch_bucket
 from pipeline.fetch.bucket_plan import relative_path
-from pipeline.fetch.known import Known
 from pipeline.fetch.landing import RUN_BYTES
 from pipeline.git.exchange import Conditions
 from pipeline.git.limits import Limits
@@ -110,7 +110,7 @@ class Night:
     def objects(self) -> dict[str, tuple[ObjectType, bytes]]:
         """Type and bytes of everything landed, rebuilt from the columns as the next night would for a delta base."""
         files = {t.name: [f.path for f in self.manifest.files if f.table == t.name] for t in OBJECT_TABLES}
-        known, found = Known(self.storage, files), {}
+        known, found = ArchivedIds(self.storage, files), {}
         for network in {row["network"] for table in CODECS for row in self.rows(table)}:
             ids = [bytes.fromhex(oid) for table in CODECS for oid in self.ids(table)]
             for type_, oid, body in known.load(network, ids, set(ObjectType)):
@@ -203,11 +203,11 @@ class Archive:
                 self.files.append({"table": f.table, "uri": self.storage.uri(f.path), "rows": f.rows})
         self.nights += 1
 
-    def known(self) -> Known:
+    def known(self) -> ArchivedIds:
         files: dict[str, list[str]] = {}
         for row in self.files:
             files.setdefault(row["table"], []).append(relative_path(self.storage, row["uri"]))
-        return Known(self.storage, files)
+        return ArchivedIds(self.storage, files)
 
     def left_in_scratch(self) -> list[Path]:
         return sorted(self.scratch.rglob("*")) if self.scratch.exists() else []

@@ -29,7 +29,7 @@ from pipeline.model.layout import Load, landed_table
 from pipeline.model.manifest import Manifest, VisitLine
 from pipeline.model.tables import BY_NAME, LANDED
 from pipeline.night.finding import Finding
-from pipeline.night.quarantine import Standing
+from pipeline.night.quarantine import AuditedManifests
 from pipeline.storage.errors import AlreadyThere, FileMissing, StorageUnavailable
 from pipeline.storage.local import LocalStorage
 from tests.fetch.archive import BUCKET, Archive, Night, Serve, reachable
@@ -141,7 +141,7 @@ def test_several_files_of_a_table_are_one_bucket_to_the_audit(root: Path, tmp_pa
     assert [landed_table(f.path) for f in night.manifest.files] == [f.table for f in night.manifest.files]
     assert night.tables().count("commits") > 1
     kept = {row["oid"] for row in night.rows("commits") if row["network"] != fault}
-    quarantine = Standing(archive.storage, load, [night.manifest], tmp_path / "audit")
+    quarantine = AuditedManifests(archive.storage, load, [night.manifest], tmp_path / "audit")
     quarantine.quarantine(BUCKET, [Finding(BUCKET, fault, "for a test")], late=False)
     assert not quarantine.is_out(BUCKET)
     after = Night(archive.storage, quarantine.manifest(BUCKET))

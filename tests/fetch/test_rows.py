@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.fetch.archived import ArchivedIds
 from pipeline.fetch.batches import Batches
-from pipeline.fetch.known import Known
 from pipeline.fetch.landing import Landing
 from pipeline.model.objects import GitObject, ObjectType
 from pipeline.model.rows import CODECS, ContentRow, Row, TreeRow, commit_row, tag_row
@@ -69,7 +69,7 @@ def round_trip(objects: list[GitObject]) -> list[GitObject]:
         files: dict[str, list[str]] = {}
         for file in landing.finish():
             files.setdefault(file.table, []).append(f"landing/{file.path.name}")
-        known = Known(LocalStorage(folder), files)
+        known = ArchivedIds(LocalStorage(folder), files)
         return list(known.load(7, [found.oid for found in objects], set(ObjectType)))
 
 

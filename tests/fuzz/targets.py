@@ -38,10 +38,10 @@ from pipeline.rules.negotiation import (
     HEAD,
     FetchPlan,
     changed_refs,
+    describe_left_out,
     is_ref_name,
     plan_fetch,
     shown_refs,
-    tell_left_out,
     wanted_refs,
 )
 from pipeline.storage.errors import StoredFileDamaged
@@ -175,7 +175,7 @@ def refs(data: bytes) -> None:
         assert ref.symref is None or ref.symref == HEAD or is_ref_name(ref.symref)
         assert ref.target == advertised[name]
     assert not set(shown.left_out) & shown.refs.keys()
-    told = tell_left_out(shown.left_out)
+    told = describe_left_out(shown.left_out)
     assert told.isprintable()
     assert len(told) < 400
     assert changed_refs(shown.refs, shown.refs) == {}

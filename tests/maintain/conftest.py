@@ -22,7 +22,7 @@ from pipeline.tables.settings import SparkSettings
 from pipeline.tables.writer import without_lease
 from tests.support.spark import QUICK_SPARK, forget_catalog, own_spark
 from tests.tables.conftest import empty
-from tests.tables.landing import BUCKETS, Landing, Tree
+from tests.tables.landing import BUCKETS, MadeLoad, Tree
 
 __all__ = ["empty"]
 
@@ -75,15 +75,15 @@ def night(day: int, month: int = 11) -> date:
     return date(2026, month, day)
 
 
-def land(storage: Storage, day: int, origin: Origin = ORIGIN) -> Landing:
+def land(storage: Storage, day: int, origin: Origin = ORIGIN) -> MadeLoad:
     """Land two files, one of them in a folder, a commit and a visit."""
-    landing = Landing(storage, night(day), f"run{day}")
+    landing = MadeLoad(storage, night(day), f"run{day}")
     tree: Tree = {b"README": b"day %d\n" % day, b"src": {b"a.py": b"print(%d)\n" % day}}
     landing.push(origin, landing.commit(origin.network, landing.tree(origin.network, tree), message=f"day {day}"))
     return landing
 
 
-def publish_unchecked(spark: SparkSession, storage: Storage, landing: Landing) -> None:
+def publish_unchecked(spark: SparkSession, storage: Storage, landing: MadeLoad) -> None:
     """Publish without the audit and ``origins``, and write all markers of a complete night."""
     manifests = landing.write()
     load = landing.load

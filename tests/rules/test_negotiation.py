@@ -12,16 +12,16 @@ from pipeline.rules.negotiation import (
     DEFAULT_PREFIXES,
     HEAD,
     MAX_OFFERS,
-    NAMES_TOLD,
-    TOLD_CHARACTERS,
+    NAMES_SHOWN,
+    SHOWN_CHARACTERS,
     FetchPlan,
     Ref,
     Shown,
     changed_refs,
+    describe_left_out,
     is_ref_name,
     plan_fetch,
     shown_refs,
-    tell_left_out,
     wanted_refs,
 )
 from tests.support.git import run_git
@@ -126,13 +126,13 @@ def test_the_names_above_are_judged_as_git_judges_them(name: bytes) -> None:
 
 
 def test_what_is_left_out_is_told_in_a_short_line() -> None:
-    assert tell_left_out([]) == ""
-    assert tell_left_out([b"refs/heads/a..b"]) == "1 ref has a name that git refuses, left out: refs/heads/a..b"
-    told = tell_left_out([b"refs/heads/\x1b[2J\xff'", b"b" * 100, b"\0" * 60_000, *[b"d"] * 99_997])
+    assert describe_left_out([]) == ""
+    assert describe_left_out([b"refs/heads/a..b"]) == "1 ref has a name that git refuses, left out: refs/heads/a..b"
+    told = describe_left_out([b"refs/heads/\x1b[2J\xff'", b"b" * 100, b"\0" * 60_000, *[b"d"] * 99_997])
     assert told.startswith("100000 refs have names that git refuses, left out: refs/heads/\\x1b[2J\\xff', bbb")
     assert told.endswith(", ...")
     assert told.isprintable()
-    assert len(told) < 60 + NAMES_TOLD * (TOLD_CHARACTERS + 5)
+    assert len(told) < 60 + NAMES_SHOWN * (SHOWN_CHARACTERS + 5)
 
 
 def test_changes_are_new_moved_and_vanished_refs() -> None:

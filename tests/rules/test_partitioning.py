@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.rules.cluster import MIB
-from pipeline.rules.partitioning import Split, TablePlan, TableStats, partition, raw_ratio, split_of
+from pipeline.rules.partitioning import Split, TableScan, TableStats, partition, raw_ratio, split_of
 from tests.rules.test_cluster import CLUSTER, LAPTOP
 
 TB = 10**12
@@ -42,11 +42,11 @@ def test_the_laptop() -> None:
 def test_the_cluster() -> None:
     found = partition(PAPER, CLUSTER)
     assert found.tables == (
-        TablePlan("contents", 10_000_000, 25 * 10**9, 80 * TB, 2_000 * TB, 16_106_127, 4_967_054, 1024),
-        TablePlan("blobs", 20_000, 25 * 10**9, 1_750 * 10**9, 2_500 * 10**9, 281_857_228, 6_209, 1024),
-        TablePlan("trees", 2_000_000, 20 * 10**9, 12 * TB, 36 * TB, 128 * MIB, 89_407, 1024),
-        TablePlan("commits", 10_000, 5 * 10**9, 600 * 10**9, 1_500 * 10**9, 150_000_000, 4_000, 1024),
-        TablePlan("files", 1024, 10 * 10**9, 300 * 10**9, 1_300 * 10**9, 75_000_000, 4_000, 1024),
+        TableScan("contents", 10_000_000, 25 * 10**9, 80 * TB, 2_000 * TB, 16_106_127, 4_967_054, 1024),
+        TableScan("blobs", 20_000, 25 * 10**9, 1_750 * 10**9, 2_500 * 10**9, 281_857_228, 6_209, 1024),
+        TableScan("trees", 2_000_000, 20 * 10**9, 12 * TB, 36 * TB, 128 * MIB, 89_407, 1024),
+        TableScan("commits", 10_000, 5 * 10**9, 600 * 10**9, 1_500 * 10**9, 150_000_000, 4_000, 1024),
+        TableScan("files", 1024, 10 * 10**9, 300 * 10**9, 1_300 * 10**9, 75_000_000, 4_000, 1024),
     )
     assert found.shuffle_partitions == 4_000
     assert found.notes == (

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.fetch.known import Known
+from pipeline.fetch.archived import ArchivedIds
 from pipeline.model.tables import BLOBS, REFS, Table
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.local import LocalStorage
@@ -105,7 +105,7 @@ def test_nobody_acts_on_flipped_statistics(storage: LocalStorage, sealed: bool) 
                 assert pq.read_table(path, filters=[("network", "=", NETWORK)]).num_rows == 1
             try:
                 assert doomed_rows(storage, "blobs", path.name, doomed) == 1
-                assert Known(storage, {"blobs": [path.name]}).which(NETWORK, [OID]) == {OID}
+                assert ArchivedIds(storage, {"blobs": [path.name]}).which(NETWORK, [OID]) == {OID}
             except StoredFileDamaged:
                 told += 1
     assert refused >= 128

@@ -29,7 +29,7 @@ def oid_of(kind: bytes, body: bytes) -> bytes:
     return hashlib.sha1(kind + b" %d\0" % len(body) + body).digest()
 
 
-class Landing:
+class MadeLoad:
     """One load in the making; nothing is on disk before ``write``."""
 
     def __init__(self, storage: Storage, night: date, run_id: str = "run1") -> None:

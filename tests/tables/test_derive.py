@@ -25,22 +25,22 @@ from pipeline.tables.frames import MOST_BROADCAST
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.writer import Writer, without_lease
 from tests.tables.conftest import add, night
-from tests.tables.landing import BUCKETS, Landing, Tree
+from tests.tables.landing import BUCKETS, MadeLoad, Tree
 
 URL = "https://example.org/a"
 FORK = "https://example.org/fork"
 
 
-def finish(spark: SparkSession, storage: Storage, landing: Landing):
+def finish(spark: SparkSession, storage: Storage, landing: MadeLoad):
     publish(without_lease(spark), storage, landing.load, landing.write(), landing.run_id)
     return derive(without_lease(spark), storage, landing.load)
 
 
-def night_of(storage: Storage, day: int) -> Landing:
-    return Landing(storage, night(day), f"run{day}")
+def night_of(storage: Storage, day: int) -> MadeLoad:
+    return MadeLoad(storage, night(day), f"run{day}")
 
 
-def push_tree(landing: Landing, origin: Origin, tree: Tree, *parents: bytes) -> bytes:
+def push_tree(landing: MadeLoad, origin: Origin, tree: Tree, *parents: bytes) -> bytes:
     commit = landing.commit(origin.network, landing.tree(origin.network, tree), *parents)
     landing.push(origin, commit)
     return commit

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from pipeline.errors import ExitCode, UsageError
 from pipeline.storage import StorageUnavailable
 from pipeline.storage.errors import StoredFileDamaged
-from pipeline.tables.failures import SparkFailed, named_file, told_plainly
+from pipeline.tables.failures import SparkFailed, named_file, plain_failures
 from tests.support.nobody import nobody
 from tests.support.sockets import listening
 
@@ -27,14 +27,14 @@ def test_hdfs_that_is_away_may_be_asked_again(session: SparkSession) -> None:
     reader = session.read.options(**quick)
     with nobody() as refuses, listening(lambda line: None) as hangs_up:
         for peer, words in ((refuses, "Connection refused"), (hangs_up, "(EOFException|Connection reset|Broken pipe)")):
-            with pytest.raises(StorageUnavailable) as caught, told_plainly(ROOT):
+            with pytest.raises(StorageUnavailable) as caught, plain_failures(ROOT):
                 reader.parquet(f"hdfs://127.0.0.1:{peer.port}/x")
             assert re.match(f"{ROOT}: HDFS failed Spark: {words}.*\\. Try again later", str(caught.value))
             assert caught.value.retryable
 
 
 def test_anything_else_is_one_line(session: SparkSession) -> None:
-    with pytest.raises(SparkFailed) as caught, told_plainly(ROOT):
+    with pytest.raises(SparkFailed) as caught, plain_failures(ROOT):
         session.sql("SELECT raise_error('a reason')").collect()
     assert "a reason" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -48,9 +48,9 @@ def test_a_missing_file_is_damage_where_it_belongs_to_the_archive(session: Spark
     rows = session.read.parquet(f"{tmp_path}/rows")
     (part,) = tmp_path.glob("rows/*.parquet")
     part.unlink()
-    with pytest.raises(StoredFileDamaged, match=part.name), told_plainly(tmp_path.as_uri()):
+    with pytest.raises(StoredFileDamaged, match=part.name), plain_failures(tmp_path.as_uri()):
         rows.collect()
-    with pytest.raises(SparkFailed), told_plainly((tmp_path / "elsewhere").as_uri()):
+    with pytest.raises(SparkFailed), plain_failures((tmp_path / "elsewhere").as_uri()):
         rows.collect()
 
 
@@ -77,7 +77,7 @@ def test_files_are_told_by_the_root_of_the_archive(where: str, text: str, path: 
 
 @pytest.mark.parametrize("path", ["file:///a b/tables/1.parquet", "hdfs://n/a, b/c cannot d/2.parquet"])
 def test_a_worker_names_files_with_blanks(path: str) -> None:
-    with pytest.raises(StoredFileDamaged) as caught, told_plainly(ROOT):
+    with pytest.raises(StoredFileDamaged) as caught, plain_failures(ROOT):
         raise PythonException(
             f"Traceback:\n  x\npipeline.storage.errors.StoredFileDamaged: {StoredFileDamaged(path, 'why. x')}"
         )
@@ -87,13 +87,13 @@ def test_a_worker_names_files_with_blanks(path: str) -> None:
 def test_java_that_ended_is_one_line() -> None:
     with (
         pytest.raises(SparkFailed, match="Answer from Java side is empty; if its Java process ended"),
-        told_plainly(ROOT),
+        plain_failures(ROOT),
     ):
         raise Py4JNetworkError("Answer from Java side is empty")
 
 
 @pytest.mark.parametrize("error", [UsageError("ours"), ValueError("not the JVM's")], ids=repr)
 def test_what_the_jvm_did_not_raise_goes_through(error: Exception) -> None:
-    with pytest.raises(type(error)) as caught, told_plainly(ROOT):
+    with pytest.raises(type(error)) as caught, plain_failures(ROOT):
         raise error
     assert caught.value is error

@@ -38,7 +38,7 @@ from pipeline.tables.session import configured
 from pipeline.tables.writer import without_lease
 from tests.support.spark import UNCOMPILED
 from tests.tables.conftest import ADDED, night
-from tests.tables.landing import BUCKETS, Landing
+from tests.tables.landing import BUCKETS, MadeLoad
 from tests.tables.test_writers import session_beside
 
 MEMBERS = 4
@@ -159,9 +159,9 @@ class World:
             small = [SmallFiles(table, bucket, 2, 0) for bucket in range(BUCKETS)]
             apply_small_files(without_lease(spark), self.storage, small, small_bytes=1 << 20, on_damage=pytest.fail)
 
-    def _landing(self) -> Landing:
+    def _landing(self) -> MadeLoad:
         number = next(loads)
-        return Landing(self.storage, night(1).replace(year=2000 + number), f"run{number}")
+        return MadeLoad(self.storage, night(1).replace(year=2000 + number), f"run{number}")
 
     def check(self) -> None:
         mine = f"url LIKE 'https://example.org/{self.name}/%'"

@@ -31,14 +31,14 @@ from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.writer import Writer, without_lease
 from pipeline.takedown.victims import victims
 from tests.tables.conftest import add, night
-from tests.tables.landing import BUCKETS, Landing, oid_of
+from tests.tables.landing import BUCKETS, MadeLoad, oid_of
 
 URL = "https://example.org/a"
 FORK = "https://example.org/fork"
 OTHER = "https://example.org/other"
 
 
-def finish(spark: SparkSession, storage: Storage, landing: Landing) -> None:
+def finish(spark: SparkSession, storage: Storage, landing: MadeLoad) -> None:
     publish(without_lease(spark), storage, landing.load, landing.write(), landing.run_id)
     derive(without_lease(spark), storage, landing.load)
     seal(without_lease(spark), landing.load)
@@ -46,13 +46,13 @@ def finish(spark: SparkSession, storage: Storage, landing: Landing) -> None:
 
 def two_nights(spark: SparkSession, storage: Storage) -> tuple[Origin, bytes, bytes]:
     (origin,) = add(spark, URL)
-    first = Landing(storage, night(2), "run2")
+    first = MadeLoad(storage, night(2), "run2")
     one = first.commit(origin.network, first.tree(origin.network, {b"a.py": b"1\n", b"x": {b"b.c": b"int x;\n"}}))
     first.push(origin, one)
     first.ref(origin, "refs/heads/old", one)
     first.ref(origin, "refs/tags/v1", first.tag(origin.network, one), peeled=one)
     finish(spark, storage, first)
-    second = Landing(storage, night(3), "run3")
+    second = MadeLoad(storage, night(3), "run3")
     two = second.commit(origin.network, second.tree(origin.network, {b"c.py": b"3\n"}), one)
     second.push(origin, two)
     second.ref(origin, "refs/heads/old", None)
@@ -65,7 +65,7 @@ def test_nights_read_back_as_they_were(spark: SparkSession, storage: Storage) ->
     assert archive.nights() == []
     assert archive.table("commits").count() == 0
     origin, one, two = two_nights(spark, storage)
-    third = Landing(storage, night(4), "run4")
+    third = MadeLoad(storage, night(4), "run4")
     third.push(origin, third.commit(origin.network, third.tree(origin.network, {}), two))
     publish(without_lease(spark), storage, third.load, third.write(), "run4")  # not sealed
 
@@ -200,7 +200,7 @@ def test_nothing_due_makes_an_empty_plan(spark: SparkSession, storage: Storage) 
 
 def test_non_utf8_refs_are_planned_exactly(spark: SparkSession, storage: Storage) -> None:
     (origin,) = add(spark, URL)
-    landing = Landing(storage, night(2))
+    landing = MadeLoad(storage, night(2))
     commit = landing.commit(origin.network, landing.tree(origin.network, {}))
     landing.ref(origin, "refs/heads/\ufffd", commit)
     landing.rows["refs"][-1]["name_raw"] = b"refs/heads/\xe9"
@@ -224,7 +224,7 @@ def test_adding_and_creating_again_change_nothing(spark: SparkSession) -> None:
 def test_status(spark: SparkSession, storage: Storage) -> None:
     two_nights(spark, storage)
     fork, _ = add(spark, (FORK, URL), OTHER)
-    landing = Landing(storage, night(4), "run4")
+    landing = MadeLoad(storage, night(4), "run4")
     landing.visit(fork, VisitStatus.FAILED, "timeout")
     publish(without_lease(spark), storage, landing.load, landing.write(), "run4")
     status = archive_status(Archive(spark))

@@ -18,17 +18,17 @@ from pipeline.night.landed import move
 from pipeline.night.publish import publish, read_published
 from pipeline.storage import Storage
 from pipeline.storage.errors import StoredFileDamaged
-from pipeline.tables.failures import told_plainly
+from pipeline.tables.failures import plain_failures
 from pipeline.tables.writer import Writer, without_lease
 from tests.tables.conftest import add, night
-from tests.tables.landing import BUCKETS, Landing
+from tests.tables.landing import BUCKETS, MadeLoad
 
 URL = "https://example.org/a"
 
 
-def small(storage: Storage, spark: SparkSession, day: int = 2) -> Landing:
+def small(storage: Storage, spark: SparkSession, day: int = 2) -> MadeLoad:
     (origin,) = add(spark, URL)
-    landing = Landing(storage, night(day))
+    landing = MadeLoad(storage, night(day))
     tree = landing.tree(origin.network, {b"README": b"hello\n", b"src": {b"a.py": b"print(1)\n"}})
     landing.push(origin, landing.commit(origin.network, tree))
     return landing
@@ -111,7 +111,7 @@ def test_a_second_night_builds_on_the_first(spark: SparkSession, storage: Storag
     publish(without_lease(spark), storage, first.load, first.write(), "run1")
     commit = bytes(spark.table("commits").first().oid)
     (origin,) = add(spark, URL)
-    second = Landing(storage, night(3), "run2")
+    second = MadeLoad(storage, night(3), "run2")
     tree = second.tree(origin.network, {b"README": b"changed\n"})
     second.push(origin, second.commit(origin.network, tree, commit))
     publish(without_lease(spark), storage, second.load, second.write(), "run2")
@@ -121,7 +121,7 @@ def test_a_second_night_builds_on_the_first(spark: SparkSession, storage: Storag
 def test_a_night_with_visits_only(spark: SparkSession, storage: Storage) -> None:
     (origin,) = add(spark, URL)
     for day, status in enumerate((VisitStatus.UNCHANGED, *[VisitStatus.NOT_FOUND] * 5, VisitStatus.FULL), start=2):
-        landing = Landing(storage, night(day), f"run{day}")
+        landing = MadeLoad(storage, night(day), f"run{day}")
         landing.visit(origin, status, None if status.ok else "gone")
         publish(without_lease(spark), storage, landing.load, landing.write(), f"run{day}")
         row = spark.table("origins").first()
@@ -130,38 +130,38 @@ def test_a_night_with_visits_only(spark: SparkSession, storage: Storage) -> None
     assert counts(spark) == NONE | {"visits": 7}
 
 
-def break_parent(landing: Landing, network: int) -> None:
+def break_parent(landing: MadeLoad, network: int) -> None:
     landing.commit(network, landing.tree(network, {}), b"\1" * 20)
 
 
-def break_tree(landing: Landing, network: int) -> None:
+def break_tree(landing: MadeLoad, network: int) -> None:
     landing.commit(network, b"\2" * 20)
 
 
-def break_tag(landing: Landing, network: int) -> None:
+def break_tag(landing: MadeLoad, network: int) -> None:
     landing.tag(network, b"\3" * 20)
 
 
-def break_tip(landing: Landing, network: int) -> None:
+def break_tip(landing: MadeLoad, network: int) -> None:
     next(row for row in landing.rows["refs"] if row["network"] == network)["target"] = b"\4" * 20
 
 
-def double_commit(landing: Landing, network: int) -> None:
+def double_commit(landing: MadeLoad, network: int) -> None:
     landing.rows["commits"].append(next(row for row in landing.rows["commits"] if row["network"] == network))
 
 
-def lost_content(landing: Landing, network: int) -> None:
+def lost_content(landing: MadeLoad, network: int) -> None:
     landing.rows["contents"].remove(next(row for row in landing.rows["contents"] if row["network"] == network))
 
 
-def content_against_its_word(landing: Landing, network: int) -> None:
+def content_against_its_word(landing: MadeLoad, network: int) -> None:
     next(row for row in landing.rows["blobs"] if row["network"] == network)["stored"] = "too_large"
 
 
 GOOD = "https://example.org/good"
 
 
-def beside_a_good_one(storage: Storage, spark: SparkSession) -> tuple[Landing, Origin]:
+def beside_a_good_one(storage: Storage, spark: SparkSession) -> tuple[MadeLoad, Origin]:
     """A night of an origin that will be broken and of a good one in the same bucket."""
     landing = small(storage, spark)
     network = landing.rows["visits"][0]["network"]
@@ -293,7 +293,7 @@ def no_parquet(storage: Storage, path: str) -> None:
 def test_buckets_with_a_damaged_landing_are_left_out_whole(
     spark: SparkSession, storage: Storage, damages: list[tuple[str, Callable[[Storage, str], None], str]]
 ) -> None:
-    landing = Landing(storage, night(2))
+    landing = MadeLoad(storage, night(2))
     numbered = [f"{URL}-{number}" for number in range(99)]
     urls = [next(url for url in numbered if Origin(url).network % BUCKETS == bucket) for bucket in range(BUCKETS)]
     for origin in add(spark, *urls):
@@ -320,7 +320,7 @@ def test_a_flipped_bit_in_a_table_is_an_error_and_no_other_data(spark: SparkSess
     publish(without_lease(spark), storage, landing.load, landing.write(), "run1")
     (path,) = [e.path for e in storage.walk(WAREHOUSE) if "/contents/data/" in e.path and e.path.endswith(".parquet")]
     flip_a_bit(storage, path, "content")
-    with pytest.raises(StoredFileDamaged, match="CRC checksum verification failed"), told_plainly(storage.root_uri):
+    with pytest.raises(StoredFileDamaged, match="CRC checksum verification failed"), plain_failures(storage.root_uri):
         spark.table("contents").collect()
 
 
@@ -345,7 +345,7 @@ def test_an_archived_file_that_is_damaged_holds_up_its_bucket_only(spark: SparkS
     path = archived(storage, "commits", bucket)
     flip_a_bit(storage, path, "oid")
 
-    second = Landing(storage, night(3), "run2")
+    second = MadeLoad(storage, night(3), "run2")
     parent = next(bytes(r.target) for r in spark.table("refs").where(f"origin = '{good.url}'").collect())
     second.push(good, second.commit(good.network, second.tree(good.network, {b"n": b"1\n"}), parent))
     second.push(elsewhere, second.commit(elsewhere.network, second.tree(elsewhere.network, {b"n": b"2\n"}), commit))

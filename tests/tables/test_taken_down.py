@@ -26,7 +26,7 @@ from pipeline.tables.tombstones import (
 )
 from pipeline.tables.writer import without_lease
 from tests.tables.conftest import ADDED, add, night
-from tests.tables.landing import BUCKETS, Landing, oid_of
+from tests.tables.landing import BUCKETS, MadeLoad, oid_of
 
 GONE, ALONE, FORK, OTHER = (f"https://example.org/{name}" for name in ("gone", "alone", "fork", "other"))
 
@@ -34,7 +34,7 @@ GONE, ALONE, FORK, OTHER = (f"https://example.org/{name}" for name in ("gone", "
 def test_what_was_taken_down_after_the_plan_stays_hidden(spark: SparkSession, storage: Storage) -> None:
     """For an origin with a fork, what only it has; for a single origin, its network; even after the removal."""
     gone, alone, fork, other = add(spark, GONE, ALONE, (FORK, GONE), OTHER)
-    landing = Landing(storage, night(2))
+    landing = MadeLoad(storage, night(2))
     shared = landing.tree(gone.network, {b"a": b"shared\n"})
     mine = landing.tree(gone.network, {b"b": b"mine\n"})
     going = landing.commit(gone.network, mine, message="going")
@@ -67,7 +67,7 @@ def test_what_was_taken_down_after_the_plan_stays_hidden(spark: SparkSession, st
 
 def test_what_was_opted_out_or_paused_after_the_plan_stays_so(spark: SparkSession, storage: Storage) -> None:
     out, still = add(spark, GONE, OTHER)
-    landing = Landing(storage, night(2))
+    landing = MadeLoad(storage, night(2))
     for origin in (out, still):
         landing.push(origin, landing.commit(origin.network, landing.tree(origin.network, {b"x": b"x"})))
     manifests = landing.write()

@@ -33,7 +33,7 @@ from pipeline.tables.session import configured
 from pipeline.tables.writer import Writer, without_lease
 from tests.support.spark import UNCOMPILED
 from tests.tables.conftest import ADDED, add, night
-from tests.tables.landing import BUCKETS, Landing
+from tests.tables.landing import BUCKETS, MadeLoad
 
 A, B, C = (f"https://example.org/{name}" for name in "abc")
 
@@ -57,14 +57,14 @@ def urls(spark: SparkSession) -> list[str]:
     return sorted(row.url for row in see(spark, "origins").rows().collect())
 
 
-def first_night(storage: Storage, origin: Origin, day: int = 2, text: bytes = b"1\n") -> Landing:
-    landing = Landing(storage, night(day), f"run{day}")
+def first_night(storage: Storage, origin: Origin, day: int = 2, text: bytes = b"1\n") -> MadeLoad:
+    landing = MadeLoad(storage, night(day), f"run{day}")
     tree = landing.tree(origin.network, {b"a.py": text})
     landing.push(origin, landing.commit(origin.network, tree, message=f"{day}"))
     return landing
 
 
-def finish(spark: SparkSession, storage: Storage, landing: Landing) -> None:
+def finish(spark: SparkSession, storage: Storage, landing: MadeLoad) -> None:
     publish(without_lease(spark), storage, landing.load, landing.write(), landing.run_id)
     derive(without_lease(spark), storage, landing.load)
     seal(without_lease(spark), landing.load)

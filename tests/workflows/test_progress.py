@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.progress import BackfillProgress, Standing, left_s
+from pipeline.cli.progress import BackfillProgress, LoadProgress, left_s
 from pipeline.model.manifest import VisitLine
 from pipeline.model.visit import VisitStatus
 from pipeline.workflows.events import EventLog, EventReader
@@ -44,7 +44,7 @@ def test_a_reader_gives_each_event_once_and_whole(tmp_path: Path) -> None:
 
 def test_a_night(tmp_path: Path) -> None:
     events = EventLog(tmp_path / "events.jsonl")
-    standing = Standing(events)
+    standing = LoadProgress(events)
     assert standing.look().stage == "planning"
     with events.stage("plan"):
         pass
@@ -61,7 +61,7 @@ def test_a_night(tmp_path: Path) -> None:
 
 def test_a_job_on_many_nights(tmp_path: Path) -> None:
     events = EventLog(tmp_path / "events.jsonl")
-    standing = Standing(events)
+    standing = LoadProgress(events)
     events.nights_due(30)
     events.night_done(date(2026, 11, 1))
     view = standing.look()

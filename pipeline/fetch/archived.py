@@ -24,7 +24,7 @@ BATCH_ROWS = 65_536
 CONTENT_BATCH_ROWS = 256
 
 
-class Known:
+class ArchivedIds:
     """The archived objects of one bucket.
 
     Args:

@@ -16,9 +16,9 @@ from pipeline.read.archive import Archive
 from pipeline.storage import Storage
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.local import LocalStorage
-from pipeline.tables.direct import WHOLE_FILE, Reader
-from pipeline.tables.failures import told_plainly
+from pipeline.tables.failures import plain_failures
 from pipeline.tables.iceberg import IcebergTable, NewFile, full_name
+from pipeline.tables.map_contents import WHOLE_FILE, Reader
 from pipeline.tables.writer import without_lease
 from tests.tables.landing import BUCKETS
 from tests.tables.test_content_plan import HEAD_ROWS, ROWS, landed
@@ -99,5 +99,5 @@ def test_a_file_that_is_gone_is_damage(direct: Archive, storage: Storage, tmp_pa
     pq.write_table(row, tmp_path / "gone.parquet")
     without_lease(direct.spark).table("contents").append_files([NewFile((tmp_path / "gone.parquet").as_uri(), 0)], {})
     (tmp_path / "gone.parquet").unlink()
-    with pytest.raises(StoredFileDamaged, match=r"gone\.parquet"), told_plainly(storage.root_uri):
+    with pytest.raises(StoredFileDamaged, match=r"gone\.parquet"), plain_failures(storage.root_uri):
         direct.map_contents(unchanged, SCHEMA, columns=COLUMNS).collect()
