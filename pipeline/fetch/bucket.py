@@ -74,7 +74,7 @@ def fetch_bucket(
     manifest = Manifest(
         load=load.name,
         night=load.night,
-        run_id=attempt,
+        attempt=attempt,
         bucket=bucket,
         host=socket.gethostname(),
         written_at=datetime.now(UTC),
@@ -146,8 +146,8 @@ def _write_manifest(storage: Storage, load: Load, manifest: Manifest) -> Manifes
         storage.create(load.manifest(manifest.bucket), manifest.model_dump_json(indent=1).encode())
     except AlreadyThere:
         first = read_manifest(storage, load, manifest.bucket)
-        if first.run_id != manifest.run_id:
-            storage.delete(load.landing(manifest.bucket, manifest.run_id), recursive=True)
+        if first.attempt != manifest.attempt:
+            storage.delete(load.landing(manifest.bucket, manifest.attempt), recursive=True)
         return first
     return manifest
 

@@ -206,9 +206,9 @@ class Load:
         """Parquet folder, ``bucket=N`` below; missing when nothing was ever taken down."""
         return f"{self.root}/plan/tombstones"
 
-    def landing(self, bucket: int, run_id: str) -> str:
+    def landing(self, bucket: int, attempt: str) -> str:
         """Folder of one attempt of one fetch task."""
-        return f"{self.root}/landing/bucket={bucket}/{run_id}"
+        return f"{self.root}/landing/bucket={bucket}/{attempt}"
 
     def manifest(self, bucket: int) -> str:
         """Manifest of a fetch task."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.model.visit import VisitStatus
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 
 
 class LandedFile(_Record):
@@ -42,12 +42,13 @@ class VisitLine(_Record):
 class Manifest(_Record):
     """Written last by a fetch task. No manifest: the task never happened.
 
-    ``damaged`` are files of the archive that could not be read, on account of which origins were not archived.
+    ``attempt`` names one try of the task, and the folder of what it landed. ``damaged`` are files of the archive that
+    could not be read, on account of which origins were not archived.
     """
 
     load: str
     night: date
-    run_id: str
+    attempt: str = Field(alias="run_id")
     bucket: int
     host: str
     written_at: datetime

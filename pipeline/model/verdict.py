@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.model.manifest import LandedFile, Manifest
 from pipeline.model.visit_counts import VisitCounts
@@ -12,7 +12,7 @@ AUDIT = "audit"
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 
 
 class Verdict(_Record):
@@ -31,10 +31,10 @@ class Verdict(_Record):
 
 
 class PublishedBucket(_Record):
-    """The files of one bucket that are published; ``run_id`` is that of their attempt."""
+    """The files of one bucket that are published, of one attempt to fetch it."""
 
     bucket: int
-    run_id: str
+    attempt: str = Field(alias="run_id")
     files: tuple[LandedFile, ...]
 
 

@@ -94,7 +94,7 @@ def read_decision(storage: Storage, load: Load) -> Decision | None:
 
 
 def _decision(landed: Sequence[Landed], audited: AuditedManifests) -> Decision:
-    buckets = (PublishedBucket(bucket=each.bucket, run_id=each.run_id, files=each.files) for each in landed)
+    buckets = (PublishedBucket(bucket=each.bucket, attempt=each.attempt, files=each.files) for each in landed)
     return Decision(buckets=tuple(buckets), visits=count_visits(audited.manifests().values()))
 
 

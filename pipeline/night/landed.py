@@ -66,7 +66,7 @@ def find(storage: Storage, load: Load, landed: Landed, file: LandedFile) -> Entr
 def final_path(load: Load, landed: Landed, file: LandedFile) -> str:
     """Where Publish moves a file: the run's name separates attempts, its own name the files of a run."""
     name = file.path.rpartition("/")[2]
-    return f"{table_data(file.table, load.name)}/bucket={landed.bucket}/{landed.run_id}-{name}"
+    return f"{table_data(file.table, load.name)}/bucket={landed.bucket}/{landed.attempt}-{name}"
 
 
 def digest(files: Sequence[MovingFile]) -> str:
@@ -106,7 +106,7 @@ def _located(storage: Storage, load: Load, landed: Landed, file: LandedFile) -> 
 def _locate(storage: Storage, load: Load, landed: Landed, file: LandedFile) -> MovingFile:
     if file.table not in {table.name for table in LANDED}:
         raise _Unfit(f"fetch tasks do not write the table {file.table}")
-    folder = load.landing(landed.bucket, landed.run_id)
+    folder = load.landing(landed.bucket, landed.attempt)
     if not file.path.startswith(f"{folder}/"):
         raise _Unfit(f"it does not belong to {folder}")
     entry = find(storage, load, landed, file)

@@ -52,7 +52,7 @@ class AuditedManifests:
 
     def _is_about(self, bucket: int, verdict: Verdict) -> bool:
         """Whether it is not about an earlier fetch task whose manifest was deleted."""
-        return bucket in self._originals and verdict.of == self._originals[bucket].run_id
+        return bucket in self._originals and verdict.of == self._originals[bucket].attempt
 
     def manifests(self) -> dict[int, Manifest]:
         """One per bucket, in order of the buckets."""
@@ -92,7 +92,7 @@ class AuditedManifests:
             faults = {line.network: whole for line in self.manifest(bucket).visits}
             manifest = self._land(bucket, faults, iter([(VISITS, self._visits(bucket))]))
         verdict = Verdict(
-            of=self._originals[bucket].run_id,
+            of=self._originals[bucket].attempt,
             whole=whole is not None,
             late=late,
             networks=tuple(sorted({*gone, *at_fault})),
@@ -107,7 +107,7 @@ class AuditedManifests:
     def _land(self, bucket: int, faults: Mapping[int, Finding], tables: Iterator[tuple[Table, _Parts]]) -> Manifest:
         """Land tables, with visits of the networks at fault marked as failed; the manifest that stands for them."""
         manifest = self.manifest(bucket)
-        run_id = f"{self._originals[bucket].run_id}-audit-{uuid4().hex[:8]}"
+        attempt = f"{self._originals[bucket].attempt}-audit-{uuid4().hex[:8]}"
         files: list[LandedFile] = []
         with scratch_folder(self._scratch, f"quarantine-{bucket}") as folder:
             for table, parts in tables:
@@ -115,7 +115,7 @@ class AuditedManifests:
                 after = (_failed(part, faults) for part in parts) if table is VISITS else parts
                 rows, raw_bytes = _write_parquet(table, path, after)
                 if rows:
-                    sent = self._storage.upload(path, f"{self._load.landing(bucket, run_id)}/{path.name}")
+                    sent = self._storage.upload(path, f"{self._load.landing(bucket, attempt)}/{path.name}")
                     files.append(
                         LandedFile(
                             table=table.name,
@@ -131,7 +131,7 @@ class AuditedManifests:
         visits = tuple(
             _failed_line(line, faults[line.network]) if line.network in faults else line for line in manifest.visits
         )
-        changes = {"run_id": run_id, "files": tuple(files), "visits": visits, "damaged": tuple(sorted(damaged))}
+        changes = {"attempt": attempt, "files": tuple(files), "visits": visits, "damaged": tuple(sorted(damaged))}
         return manifest.model_copy(update=changes)
 
     def _all_but(self, bucket: int, at_fault: Mapping[int, Finding]) -> Iterator[tuple[Table, _Parts]]:
@@ -174,7 +174,7 @@ class AuditedManifests:
         if self._verdicts[bucket].late:
             return
         original = self._originals[bucket]
-        folder = f"{self._load.quarantine}/bucket={bucket}/{original.run_id}"
+        folder = f"{self._load.quarantine}/bucket={bucket}/{original.attempt}"
         for file in original.files:
             for path in (file.path, final_path(self._load, original, file)):
                 try:
@@ -187,7 +187,7 @@ def standing_manifests(storage: Storage, load: Load, manifests: Sequence[Manifes
     """The same manifests; those with a verdict are replaced by the verdict's."""
     _, verdicts = read_verdicts(storage, load)
     found = ((manifest, verdicts.get(manifest.bucket)) for manifest in manifests)
-    return [verdict.manifest if verdict and verdict.of == manifest.run_id else manifest for manifest, verdict in found]
+    return [verdict.manifest if verdict and verdict.of == manifest.attempt else manifest for manifest, verdict in found]
 
 
 def read_verdicts(storage: Storage, load: Load) -> tuple[dict[int, int], dict[int, Verdict]]:
@@ -206,7 +206,7 @@ def read_verdicts(storage: Storage, load: Load) -> tuple[dict[int, int], dict[in
 
 def _row(manifest: Manifest, line: VisitLine) -> dict[str, object]:
     known = line.model_dump(include=set(VISITS.column_names))
-    place = {"bucket": manifest.bucket, "night": manifest.night, "run_id": manifest.run_id}
+    place = {"bucket": manifest.bucket, "night": manifest.night, "run_id": manifest.attempt}
     return {**known, **place, "started_at": manifest.written_at}
 
 

@@ -145,7 +145,7 @@ class MadeLoad:
         return Manifest(
             load=self.load.name,
             night=self.load.night,
-            run_id=self.run_id,
+            attempt=self.run_id,
             bucket=bucket,
             host="test",
             written_at=self.clock,
