@@ -122,8 +122,8 @@ class Codec:
 def _of_record(
     type_: ObjectType, table: Table, record: Callable[..., Record], build: Callable[[Record], bytes]
 ) -> Codec:
-    """For a table that has the fields of a record, in their order, behind its first columns."""
-    columns = table.columns[len(("bucket", "network", "oid")) :]
+    """For a table that has the fields of a record, in their order, behind the id."""
+    columns = table.columns[table.column_names.index("oid") + 1 :]
     readers = [(column.name, _READERS.get(column.type)) for column in columns]
 
     def body(cells: Cells) -> bytes:
@@ -151,7 +151,7 @@ def _ids(cells: list[bytes]) -> list[bytes]:
 
 
 def _seconds(cell: datetime | int | None) -> int | None:
-    """Spark is asked for seconds: what Python's clock can show is less than it stores."""
+    """Spark is asked for seconds, since its datetimes would be in the machine's time zone; Arrow's are in UTC."""
     return int(cell.timestamp()) if isinstance(cell, datetime) else cell
 
 
