@@ -169,7 +169,7 @@ BAD: dict[tuple[str, str], dict[str, tuple[str | Serve, str]]] = {
         ),
     },
     ("failed", "connection_failed"): {
-        "refused connection": (nobody, "can not connect to 127.0.0.1:[0-9]+ .*refused"),
+        "refused connection": (nobody, "cannot connect to 127.0.0.1:[0-9]+ .*refused"),
         "redirect to a login cut in two": (
             lambda _: http_status(302, f"Location: http://127.0.0.1:1/{SECRET}@other/info/refs?{SECRET}\r\n"),
             "127.0.0.1:1",
@@ -231,7 +231,7 @@ BAD: dict[tuple[str, str], dict[str, tuple[str | Serve, str]]] = {
         ),
         "redirect to control characters": (
             lambda _: http_status(302, f"Location: http://u:{SECRET}\x01@h/\x1b[31m\r\n"),
-            "no address",
+            "not an address",
         ),
         "redirect to itself": (_redirect_to_itself, "more than 5 redirects"),
         "a header line without end": (
@@ -240,13 +240,13 @@ BAD: dict[tuple[str, str], dict[str, tuple[str | Serve, str]]] = {
         ),
         "a type without end": (
             lambda _: page(b"", f"text/{'a' * 60_000}?{SECRET}"),
-            "no git server",
+            "not a git server",
         ),
         "headers without end": (
             lambda _: http_status(200, "".join(f"X-{n}: {SECRET}\r\n" for n in range(200))),
             "does not speak HTTP",
         ),
-        "a page": (lambda _: page(b"<html>" + SECRET.encode()), "no git server: it sends text/html"),
+        "a page": (lambda _: page(b"<html>" + SECRET.encode()), "not a git server: it sends text/html"),
         "garbage over git": (lambda _: raw(b"SSH-2.0-OpenSSH_9.2\r\n" * 9, "git"), "does not speak git's protocol"),
         "garbage over http": (lambda _: raw(b"SSH-2.0-OpenSSH_9.2\r\n" * 9, "http"), "does not speak"),
         "garbage as advertisement": (

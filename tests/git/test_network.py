@@ -123,7 +123,7 @@ def test_a_refused_connection(listener: socket.socket) -> None:
     port = free_port()
     with Deadline(ORIGIN, 10) as deadline, pytest.raises(ConnectionFailed) as caught:
         dialer(deadline, "127.0.0.0/8").connect("127.0.0.1", port)
-    assert caught.value.why == f"can not connect to 127.0.0.1:{port} (Connection refused)"
+    assert caught.value.why == f"cannot connect to 127.0.0.1:{port} (Connection refused)"
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 80 + ".example", "..", "bad\0host"])
