@@ -50,7 +50,7 @@ def look_up(host: str, port: int, limit_s: float) -> list[AddressInfo]:
 
 
 class _LookUp:
-    """One look-up in a thread of its own. Holds one of the ``THREADS`` places until the resolver answers."""
+    """One look-up in its own thread. Holds one of the ``THREADS`` places until the resolver answers."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
