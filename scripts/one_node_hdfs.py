@@ -1,14 +1,14 @@
-"""One-node HDFS on this machine's loopback: for tests, for trying things out, not for keeping data.
+"""One-node HDFS on this machine's loopback: for tests and experiments, not for keeping data.
 
-    scripts/hdfs start           start both daemons, wait until they answer, print where they are
-    scripts/hdfs stop            stop what this script started (--kill: as a crash would)
-    scripts/hdfs status          say what runs; exit code 0 when both daemons do, 3 otherwise
+    scripts/hdfs start           start both daemons, wait until they answer, print their addresses
+    scripts/hdfs stop            stop what this script started (--kill: as in a crash)
+    scripts/hdfs status          report what runs; exit code 0 if both daemons run, else 3
     scripts/hdfs wipe            stop and delete the whole folder
     scripts/hdfs jars            resolve the jars and start nothing
 
-``--only namenode`` and ``--only datanode`` start or stop one of them. Ports are free ones, chosen at the first start
-and kept in DIR/state.json, so a restarted daemon is found at its old address. The jars (65 MB) are resolved once
-with the Ivy that PySpark carries and cached in ``$XDG_CACHE_HOME/git-lakehouse`` (or ``~/.cache/git-lakehouse``).
+``--only namenode`` and ``--only datanode`` start or stop one of them. The first start chooses free ports and keeps them
+in DIR/state.json, so a restarted daemon keeps its address. The jars (65 MB) are resolved once with PySpark's Ivy and
+cached in ``$XDG_CACHE_HOME/git-lakehouse`` (or ``~/.cache/git-lakehouse``).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Failed(Exception):
 
 
 def default_dir() -> Path:
-    """Where the cluster lives when no --dir is given."""
+    """The cluster's folder if no --dir is given."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "git-lakehouse" / "hdfs"
 
 
@@ -137,7 +137,7 @@ def free_ports() -> dict[str, int]:
 
 
 class Cluster:
-    """The two daemons in one folder, and the state file that remembers them."""
+    """The two daemons in one folder, and their state file."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -155,7 +155,7 @@ class Cluster:
         return {**self.state, "dir": str(self.root), "running": {name: self.alive(name) for name in DAEMONS}}
 
     def alive(self, name: str) -> bool:
-        """Whether the recorded process is still the daemon started from this folder, and not a reused pid."""
+        """Whether the recorded process is still the daemon started from this folder, not another with its pid."""
         pid = self.state.get("pids", {}).get(name)
         if not pid:
             return False
@@ -200,10 +200,10 @@ class Cluster:
             "dfs.permissions.enabled": "false",
             "dfs.namenode.safemode.extension": "0",
             "dfs.heartbeat.interval": "1",
-            # The DataNode writes for WebHDFS; a file can be closed milliseconds after the first refusal, not 400.
+            # The DataNode writes for WebHDFS: retry closing a file a few milliseconds after a refusal, not 400.
             "dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "10",
             "dfs.client.block.write.locateFollowingBlock.retries": "10",
-            # The page cache outlives a killed process, and a test cluster need not outlive the machine.
+            # The page cache survives a killed process, and a test cluster need not survive the machine.
             "dfs.namenode.edits.noeditlogchannelflush": "true",
         }
         conf = self.root / "conf"
@@ -294,7 +294,7 @@ class Cluster:
         return (self.root / "logs" / f"{name}.log").read_text(errors="replace")[-2000:]
 
     def ask(self, port: str, query: str, method: str = "GET") -> dict[str, Any] | None:
-        """One HTTP answer of a daemon as JSON; None without an answer."""
+        """One HTTP answer of a daemon as JSON; None if there is no answer."""
         try:
             request = urllib.request.Request(f"http://{HOST}:{self.state['ports'][port]}{query}", method=method)
             with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310  # http, two lines above
@@ -326,7 +326,7 @@ class Cluster:
         return self.bean("namenode_http", "NameNode,name=NameNodeInfo").get("Safemode") == ""
 
     def datanode_offered(self) -> bool:
-        """The NameNode has space for a new file. The request asks where to write one, and writes nothing."""
+        """The NameNode has space for a new file. The request only asks where to write one."""
         answer = self.ask("namenode_http", "/webhdfs/v1/.probe?op=CREATE&noredirect=true&overwrite=false", "PUT")
         return answer is not None and "Location" in answer
 

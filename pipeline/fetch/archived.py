@@ -1,7 +1,7 @@
 """What the archive already has of a network: read from its data files with pyarrow, column by column.
 
-A plan names the live data files of a bucket. Looking up streams their id columns once for any number of ids, passing
-by row groups of other networks, so memory is bounded by the question and not by the archive.
+A plan names the live data files of a bucket. A look-up streams their id columns once for any number of ids and skips
+row groups of other networks, so its memory depends on the query and not on the archive.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ArchivedIds:
         self._files = {t.name: tuple(files.get(t.name, ())) for t in OBJECT_TABLES}
 
     def which(self, network: int, oids: Iterable[bytes]) -> set[bytes]:
-        """Those of the ids that are archived as commits, trees, tags or blobs of the network."""
+        """The ids that are archived as commits, trees, tags or blobs of the network."""
         found: set[bytes] = set()
         wanted = pa.array(list(oids), pa.binary())
         if len(wanted) == 0:
@@ -48,10 +48,10 @@ class ArchivedIds:
         return found
 
     def load(self, network: int, oids: Collection[bytes], types: Collection[ObjectType]) -> Iterator[GitObject]:
-        """Those of the ids that are archived as these types with their bytes.
+        """The objects with these ids that are archived as these types, with their bytes.
 
-        One at a time, since all together may be as large as the archive; an object that is stored twice comes twice.
-        Each is hashed before it comes: what is built on it would be wrong without a word.
+        Yields one at a time, since all together may be as large as the archive; an object stored twice is yielded
+        twice. Each is hashed first: objects built on damaged bytes would be silently wrong.
 
         Raises:
             StoredFileDamaged: a file cannot be read, or holds other bytes under an id.
@@ -67,7 +67,7 @@ class ArchivedIds:
                         yield _verified(path, codec, row)
 
     def tags(self, network: int, oids: Iterable[bytes]) -> dict[bytes, bytes]:
-        """Those of the ids that are archived annotated tags, and what they point at, one step."""
+        """The ids that are archived annotated tags, and their direct targets."""
         wanted = pa.array(list(oids), pa.binary())
         found: dict[bytes, bytes] = {}
         if len(wanted) == 0:

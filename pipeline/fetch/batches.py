@@ -1,4 +1,4 @@
-"""Rows on their way into files: tuples become Arrow batches of bounded size."""
+"""Rows on their way to files: tuples become Arrow batches of bounded size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.model.tables import Table
 
 BATCH_ROWS = 512
 BATCH_BYTES = 8 * MIB
-"""A batch ends with the row that reaches one of both."""
+"""Limits of a batch: it ends with the row that reaches one of the two."""
 
 Sink = Callable[[Table, pa.RecordBatch, int], None]
 """Takes a batch of a table and the raw bytes of its large values."""
@@ -27,7 +27,7 @@ class _Open:
 
 
 class Batches:
-    """Collects rows of all landed tables and hands them on batch by batch."""
+    """Collects rows of all landed tables and passes them on batch by batch."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -42,13 +42,13 @@ class Batches:
             self._hand_on(table)
 
     def flush(self) -> None:
-        """Hand on what is left."""
+        """Pass on the remaining rows."""
         for table in tables.LANDED:
             if self._open[table.name].rows:
                 self._hand_on(table)
 
     def drop(self) -> None:
-        """Forget what was not handed on."""
+        """Forget the rows that were not passed on."""
         self._open = {table.name: _Open() for table in tables.LANDED}
 
     def _hand_on(self, table: Table) -> None:

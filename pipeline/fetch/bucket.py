@@ -1,4 +1,4 @@
-"""One fetch task: every due origin of one bucket, one night. Its manifest, written last, is what makes it done."""
+"""One fetch task: every due origin of one bucket, one night. The task is done when its manifest is written, last."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ def fetch_bucket(
     Args:
         storage: the archive.
         load: a planned load.
-        bucket: one that the plan names.
-        run_id: of the whole run, for ``visits``.
+        bucket: a bucket that the plan names.
+        run_id: id of the whole run, for ``visits``.
         conditions: limits and the like of every visit.
-        concurrency: networks visited at once, each in a process of its own; decoding and writing take turns.
-        scratch: local folder; a subfolder is made and removed, those of killed tasks are removed, too.
+        concurrency: networks visited at once, each in its own process; decoding and writing take turns.
+        scratch: local folder; a subfolder is created and removed, and those of killed tasks are removed, too.
         run_bytes: raw bytes of a run, see ``Landing``.
         on_visit: called after each visit.
 
     Raises:
-        StorageError: the plan can not be read or files not uploaded; run the task again.
-        ScratchFailed, OSError: scratch can not be written.
+        StorageError: the plan cannot be read or files cannot be uploaded; run the task again.
+        ScratchFailed, OSError: scratch cannot be written.
     """
     began = time.monotonic()
     attempt = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:12]}"
@@ -87,7 +87,7 @@ def fetch_bucket(
 
 
 def _read_plan(storage: Storage, load: Load, bucket: int) -> tuple[BucketPlan, tuple[str, ...]]:
-    """The plan of a bucket; where it is damaged, an empty one and the damaged file: its origins stay due."""
+    """The plan of a bucket; if it is damaged, an empty plan and the damaged file: the origins stay due."""
     try:
         return read_bucket_plan(storage, load, bucket), ()
     except StoredFileDamaged as error:
@@ -141,7 +141,7 @@ def _upload(storage: Storage, load: Load, bucket: int, attempt: str, file: Local
 
 
 def _write_manifest(storage: Storage, load: Load, manifest: Manifest) -> Manifest:
-    """Write it; if another process finished the same task first, its manifest counts and our files go."""
+    """Write it; if another process finished the same task first, its manifest counts and our files are deleted."""
     try:
         storage.create(load.manifest(manifest.bucket), manifest.model_dump_json(indent=1).encode())
     except AlreadyThere:
@@ -155,7 +155,7 @@ def _write_manifest(storage: Storage, load: Load, manifest: Manifest) -> Manifes
 def read_manifests(storage: Storage, load: Load, buckets: Sequence[int]) -> tuple[list[Manifest], list[int]]:
     """The manifests of finished tasks, and the buckets that have none.
 
-    A manifest that is damaged is moved to the quarantine: its task never happened.
+    A damaged manifest is moved to the quarantine: its task never happened.
     """
     manifests, lost = [], []
     for bucket in buckets:

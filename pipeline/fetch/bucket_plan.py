@@ -15,7 +15,7 @@ from pipeline.storage.parquet import ArchiveFile, open_parquet_file
 
 @dataclass(frozen=True, slots=True)
 class PlannedOrigin:
-    """An origin of a network with a visit due. ``first_visit``: unless it has refs, no visit has ended well."""
+    """An origin of a network with a due visit. ``first_visit``: unless it has refs, no visit has ended well yet."""
 
     url: str
     fork_of: str | None
@@ -31,7 +31,7 @@ class BucketPlan:
     Attributes:
         files: paths of the live data files, by table.
         tombstones: ids by network, None for any network.
-        refs: paths of what ``PlannedRefs`` reads.
+        refs: paths of the files that ``PlannedRefs`` reads.
     """
 
     bucket: int
@@ -45,17 +45,17 @@ class BucketPlan:
         return self.tombstones.get(network, frozenset()) | self.tombstones.get(None, frozenset())
 
     def networks(self) -> Iterator[tuple[int, list[PlannedOrigin]]]:
-        """Networks with their origins, the fork root first: forks then only send what is their own."""
+        """Networks with their origins, the fork root first: forks then only send their own objects."""
         ordered = sorted(self.origins, key=lambda o: (o.network, o.fork_of is not None, o.url))
         for network, origins in groupby(ordered, key=lambda o: o.network):
             yield network, list(origins)
 
 
 def read_bucket_plan(storage: Storage, load: Load, bucket: int) -> BucketPlan:
-    """Read what the plan step wrote for one bucket; of its refs, only where they are.
+    """Read what the plan step wrote for one bucket; of its refs, only the paths.
 
     Raises:
-        StorageError: the plan can not be read.
+        StorageError: the plan cannot be read.
     """
     origins, refs = [], _parquet_files(storage, f"{load.plan_refs}/bucket={bucket}")
     for path in _parquet_files(storage, f"{load.plan_origins}/bucket={bucket}"):
@@ -87,7 +87,7 @@ def _rows(file: ArchiveFile, columns: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def relative_path(storage: Storage, uri: str) -> str:
-    """A data file's path below the archive's root, from the URI that Iceberg has for it.
+    """A data file's path below the archive's root, from its URI in Iceberg.
 
     Raises:
         ValueError: it is not below the root.

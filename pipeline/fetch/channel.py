@@ -1,4 +1,4 @@
-"""Messages between a fetch task and the processes of its visits: small objects, and Arrow batches behind them."""
+"""Messages between a fetch task and the processes of its visits: small objects, followed by Arrow batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PIPE_BYTES = 1 << 20
 
 
 class Channel:
-    """One end of two pipes. Both processes are ours: what passes is trusted, what it is about is not."""
+    """One end of two pipes. Both processes are ours: the messages are trusted, the data in them is not."""
 
     def __init__(self, reading: int, writing: int) -> None:
         self._reading, self._writing = reading, writing
@@ -26,17 +26,17 @@ class Channel:
         """Two ends that talk to each other."""
         (here_in, there_out), (there_in, here_out) = os.pipe(), os.pipe()
         for descriptor in (there_out, here_out):
-            with suppress(OSError):  # beyond what this user may have: slower, that is all
+            with suppress(OSError):  # over this user's limit: only slower
                 fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         return cls(here_in, here_out), cls(there_in, there_out)
 
     def fileno(self) -> int:
-        """What a selector waits for."""
+        """The descriptor that a selector waits for."""
         return self._reading
 
     @property
     def descriptors(self) -> tuple[int, int]:
-        """Of both pipes."""
+        """The descriptors of both pipes."""
         return self._reading, self._writing
 
     def send(self, message: object, body: pa.Buffer | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What the refs of a network's origins show to be archived, in little memory however many refs there are."""
+"""Ids that are archived according to the refs of a network's origins, in little memory however many refs there are."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _TAGS = b"refs/tags/"
 
 
 class CommonGround:
-    """Ids that refs stand at.
+    """Ids that refs point at.
 
     Attributes:
-        tips: all of them.
+        tips: all of these ids.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class CommonGround:
         self._tags: dict[str, dict[bytes, None]] = {}
 
     def note(self, url: str, name: bytes, ref: Ref) -> None:
-        """An origin has a ref. Those that come first, in the order of names, are offered: HEAD is before all others."""
+        """Record a ref of an origin. The first ones in the order of names are offered: HEAD comes before all others."""
         if ref.target is None:
             return
         self.tips.add(ref.target)
@@ -32,7 +32,7 @@ class CommonGround:
             offered[ref.target] = None
 
     def forget(self, url: str) -> None:
-        """Offer nothing of an origin any more; what its refs stood at is still archived."""
+        """Stop offering ids of an origin; what its refs pointed at is still archived."""
         self._heads.pop(url, None)
         self._tags.pop(url, None)
 

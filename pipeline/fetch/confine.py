@@ -1,4 +1,4 @@
-"""Limits that the kernel holds a visit to: address space, CPU time, sizes and number of files."""
+"""Limits that the kernel enforces on a visit: address space, CPU time, sizes and number of files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.git.limits import Limits
 
 OPEN_FILES = 1024
 CPU_GRACE_S = 60
-"""CPU time beyond the visit's own limit, within which a visit that still listens ends by itself."""
+"""CPU seconds beyond the visit's own limit, in which a visit that still responds ends by itself."""
 
 STANDARD_STREAMS = (0, 1, 2)
 
@@ -24,34 +24,34 @@ _DIE_WITH_PARENT = 1
 
 
 def die_with_parent() -> None:
-    """Let the kernel kill this process when the one that forked it ends, however that ends."""
+    """Let the kernel kill this process when its parent ends, however that happens."""
     with suppress(AttributeError, OSError):  # not Linux: it notices at its next message
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
 def let_go_of_files(keep: Collection[int]) -> None:
-    """Let all descriptors that came with the fork lead nowhere, but standard streams and some others.
+    """Redirect all inherited descriptors to nowhere, except standard streams and those in ``keep``.
 
-    They are not closed: objects that came along, too, would one day close numbers that are others' by then.
+    They are not closed: inherited objects would later close numbers that belong to others by then.
     """
     nowhere = os.open(os.devnull, os.O_RDWR)
     for name in os.listdir("/dev/fd"):
         if int(name) not in (*STANDARD_STREAMS, nowhere, *keep):
-            with suppress(OSError):  # the one that listed them
+            with suppress(OSError):  # the descriptor that listed them
                 os.fstat(int(name))
                 os.dup2(nowhere, int(name))
     os.close(nowhere)
 
 
 class MemoryInUse(NamedTuple):
-    """Bytes of address space, and of them in memory; zeros where the system does not say."""
+    """Bytes of address space, and how many of them are in memory; zeros if the system does not report them."""
 
     space: int
     resident: int
 
 
 def memory_bytes(pid: int | None = None) -> MemoryInUse:
-    """What a process has now; this one unless told."""
+    """What a process uses now; by default this process."""
     try:
         space, resident, *_ = Path(f"/proc/{pid or 'self'}/statm").read_text().split()
     except OSError:
@@ -61,7 +61,7 @@ def memory_bytes(pid: int | None = None) -> MemoryInUse:
 
 
 class Confinement:
-    """The limits of one visit, counted from what the process has and has used when it begins."""
+    """The limits of one visit, in addition to what the process holds and has used when the visit begins."""
 
     def __init__(self, limits: Limits) -> None:
         self._space = memory_bytes().space + limits.memory_bytes
@@ -74,12 +74,12 @@ class Confinement:
         _lower(resource.RLIMIT_AS, self._space)
 
     def map_file(self, size_bytes: int) -> None:
-        """A file of the visit is mapped: it takes address space, and no memory that counts."""
+        """Allow for a mapped file of the visit: it takes address space, but no memory that counts."""
         self._space += size_bytes
         _lower(resource.RLIMIT_AS, self._space)
 
 
 def _lower(what: int, soft: int) -> None:
-    """Set a soft limit, within the hard one, which stays so that the next visit gets its own."""
+    """Set a soft limit within the hard one, which stays, so that the next visit can get its own."""
     hard = resource.getrlimit(what)[1]
     resource.setrlimit(what, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))

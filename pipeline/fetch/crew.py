@@ -1,4 +1,4 @@
-"""The processes of a fetch task: who visits which network, whose turn it is, and what becomes of one that dies."""
+"""The processes of a fetch task: which one visits which network, whose turn it is, and what happens when one dies."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from pipeline.model.visit import Visit, VisitStatus
 log = logging.getLogger(__name__)
 
 SILENCE_GRACE_S = 2 * CPU_GRACE_S
-"""Beyond the time limit of a visit: a worker that says nothing for longer is killed."""
+"""Seconds beyond the time limit of a visit: a worker that sends nothing for longer is killed."""
 
 GROWN_BYTES = 64 << 20
-"""A worker that holds so much more than when it began is replaced before its next network."""
+"""Growth limit of a worker: one that has grown by more is replaced before its next network."""
 
 CRASHED = "crashed"
-"""Error code of a visit whose process died of something that no limit of ours explains."""
+"""Error code of a visit whose process died for a reason that none of our limits explains."""
 
 _LOOK_EVERY_S = 5.0
 _OUT_OF_MEMORY = 77
-"""Exit code of a worker that could not even say so."""
+"""Exit code of a worker that was too short of memory to report it."""
 
 _WITH_IDS = frozenset(table.name for table in OBJECT_TABLES if table is not CONTENTS)
 
 
 @dataclass(slots=True)
 class _Network:
-    """A network on its way. ``landed`` are ids of visits that are done, ``arriving`` those of the one at hand."""
+    """A network being visited. ``landed`` are the ids of finished visits, ``arriving`` those of the current one."""
 
     index: int
     due: list[str]
@@ -59,7 +59,7 @@ class _Network:
 
 @dataclass(slots=True)
 class _Worker:
-    """A process; ``network`` is what it visits, ``heard_at`` and ``started_at`` are of its visit at hand."""
+    """A process; ``network`` is what it visits, ``heard_at`` and ``started_at`` belong to its current visit."""
 
     pid: int
     channel: Channel
@@ -77,7 +77,7 @@ class Crew:
 
     Args:
         task: what to visit.
-        landing: where rows go; visits that do not end well leave none.
+        landing: destination of the rows; visits that do not end well leave none.
         concurrency: networks visited at once; decoding takes turns.
         scratch: local folder.
     """
@@ -102,7 +102,7 @@ class Crew:
         self._selector.close()
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Every visit, in the order in which they end.
+        """All visits, in the order in which they end.
 
         Raises:
             PipelineError, OSError: storage or scratch failed; no origin is to blame.
@@ -116,7 +116,7 @@ class Crew:
                     os.kill(worker.pid, signal.SIGKILL)
 
     def _assign(self) -> bool:
-        """Give networks to whoever is free, and say whether any are left or under way."""
+        """Give networks to free workers, and return whether any are left or in progress."""
         while self._todo and (worker := self._idle()) is not None:
             network = self._todo.popleft()
             worker.network = network
@@ -126,7 +126,7 @@ class Crew:
         return any(worker.network is not None for worker in self._workers)
 
     def _idle(self) -> _Worker | None:
-        """A worker without a network, new if there are not enough; None when all have one."""
+        """A worker without a network, a new one if there are not enough; None if all are busy."""
         for worker in [worker for worker in self._workers if worker.network is None]:
             if memory_bytes(worker.pid).resident < worker.began_bytes + GROWN_BYTES:
                 return worker
@@ -146,7 +146,7 @@ class Crew:
         return worker
 
     def _become_worker(self, channel: Channel, folder: Path) -> None:
-        """The rest of a forked process: it never returns, whatever happens."""
+        """The rest of a forked process; never returns."""
         code = 1
         try:
             die_with_parent()
@@ -190,7 +190,7 @@ class Crew:
             worker.network.arriving.append(b"".join(batch.column("oid").to_pylist()))
 
     def _grant(self) -> None:
-        """The first in the line has its turn, if that has not begun."""
+        """Give the first in the queue its turn, if that has not begun."""
         if self._turns and self._turns[0].waits:
             worker = self._turns[0]
             worker.waits = False
@@ -224,7 +224,7 @@ class Crew:
         return outcome
 
     def _mourn(self, worker: _Worker) -> Iterator[Outcome]:
-        """A process is gone. If it was on a visit, that has failed; others of its network go on in a new process."""
+        """Handle a dead process. Its current visit has failed; the rest of its network continues in a new process."""
         network = worker.network
         self._end_turn(worker, keep=False)
         status = self._bury(worker)
@@ -251,7 +251,7 @@ class Crew:
         self._bury(worker)
 
     def _bury(self, worker: _Worker) -> int:
-        """Forget a process that ends, with all that it left; how it ended, as ``os.waitpid`` has it."""
+        """Forget an ending process and delete all that it left; returns its status from ``os.waitpid``."""
         self._workers.remove(worker)
         self._selector.unregister(worker.channel.fileno())
         worker.channel.close()
@@ -274,12 +274,12 @@ class Crew:
 
 
 def cause_of_death(status: int, limits: Limits) -> tuple[str, str]:
-    """The error code and the sentence for a visit whose process ended with this status of ``os.waitpid``."""
+    """The error code and the message for a visit whose process ended with this status of ``os.waitpid``."""
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     if number == signal.SIGXCPU:
         return LimitExceeded.code, f"the visit took more than {limits.total_s:g} s of CPU time"
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _OUT_OF_MEMORY:
         return LimitExceeded.code, f"the visit needs more than {limits.memory_bytes} bytes of memory"
     if number:
-        return CRASHED, f"the process of the visit was ended by {signal.Signals(number).name}"
+        return CRASHED, f"the process of the visit was killed by {signal.Signals(number).name}"
     return CRASHED, f"the process of the visit ended with exit code {os.WEXITSTATUS(status)}"

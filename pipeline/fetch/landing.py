@@ -1,8 +1,8 @@
 """The Parquet files of one fetch task: rows collect in runs, runs become row groups, a failed origin leaves none.
 
 Physical layout, measured for size (see docs/decisions): a run of contents or trees is sorted so that versions of one
-file lie side by side and zstd sees one after the other; what is at HEAD comes first, in row groups of its own, so that
-a scan of HEAD never opens the history's.
+file are adjacent and zstd sees one after the other; objects at HEAD come first, in their own row groups, so that a scan
+of HEAD never opens those of the history.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """How a run stood when the origin at hand began."""
+    """The state of a run when the current origin began."""
 
     batches: int = 0
     held_bytes: int = 0
@@ -55,7 +55,7 @@ class _Mark:
 
 @dataclass(slots=True)
 class _Open:
-    """A file that is being written. ``unsafe``: all of it is of the origin at hand, which may yet fail."""
+    """A file that is being written. ``unsafe``: all of it belongs to the current origin, which may still fail."""
 
     path: Path
     writer: SealedWriter
@@ -66,7 +66,7 @@ class _Open:
 
 @dataclass(slots=True)
 class _Run:
-    """One table's batches that are not written yet, and its files: those that are done, and one to write on."""
+    """One table's unwritten batches, and its files: the finished ones and the one being written."""
 
     table: Table
     folder: Path
@@ -79,13 +79,13 @@ class _Run:
     done: list[LocalFile] = field(default_factory=list)
 
     def note(self) -> None:
-        """Remember how things stand: what was written is safe."""
+        """Remember the current state: what was written is safe."""
         self.mark = _Mark(len(self.batches), self.held_bytes, self.raw_bytes)
         if self.open is not None:
             self.open.unsafe = False
 
     def writable(self, *, unsafe: bool) -> _Open:
-        """A file to write on. What may yet be dropped does not share a file with what may not."""
+        """A file to write to. Rows that may still be dropped do not share a file with rows that may not."""
         if self.open is not None and unsafe > self.open.unsafe:
             self.close()
         if self.open is None:
@@ -95,14 +95,14 @@ class _Run:
         return self.open
 
     def close(self) -> None:
-        """The file is done; the next rows begin another."""
+        """Finish the file; the next rows begin another."""
         if self.open is not None:
             self.open.writer.close()
             self.done.append(LocalFile(self.table.name, self.open.path, self.open.rows, self.open.raw_bytes))
             self.open = None
 
     def drop(self) -> None:
-        """Forget what came since the mark."""
+        """Forget what was added since the mark."""
         del self.batches[self.mark.batches :]
         self.held_bytes, self.raw_bytes = self.mark.held_bytes, self.mark.raw_bytes
         if self.open is not None and self.open.unsafe:
@@ -116,8 +116,8 @@ class Landing:
 
     Args:
         folder: empty folder on scratch, on the same machine.
-        run_bytes: bytes of rows that are held at most, but for one larger batch; then the largest run is written. With
-            pages and compression, memory is two to three times as much.
+        run_bytes: most bytes of rows that are held, except for one larger batch; beyond it the largest run is written.
+            With pages and compression, memory is two to three times as much.
     """
 
     def __init__(self, folder: Path, run_bytes: int = RUN_BYTES) -> None:
@@ -127,12 +127,12 @@ class Landing:
         self._runs = {t.name: _Run(t, folder) for t in tables.LANDED}
 
     def begin(self) -> None:
-        """An origin begins: what follows can be dropped."""
+        """Begin an origin: the rows that follow can be dropped."""
         for run in self._runs.values():
             run.note()
 
     def append(self, table: Table, batch: pa.RecordBatch, raw_bytes: int) -> None:
-        """Take rows; ``raw_bytes`` is the size of their large values."""
+        """Add rows; ``raw_bytes`` is the size of their large values."""
         while self._held and self._held + batch.nbytes > self._run_bytes:
             self._flush(self._largest())
         run = self._runs[table.name]
@@ -153,7 +153,7 @@ class Landing:
             run.drop()
 
     def finish(self) -> list[LocalFile]:
-        """Write what is left and close; tables without rows have no file. In publishing order."""
+        """Write what is left and close. The files come in publishing order; tables without rows have none."""
         self.begin()
         for run in self._runs.values():
             self._flush(run)
@@ -161,7 +161,7 @@ class Landing:
         return [file for run in self._runs.values() for file in run.done]
 
     def _flush(self, run: _Run) -> None:
-        """Rows of earlier origins go into another file than those of the one at hand, which may yet fail."""
+        """Write a run. Rows of earlier origins go into another file than those of the current one, which may fail."""
         mark, run.mark = run.mark, _Mark()
         safe, unsafe, run.batches = run.batches[: mark.batches], run.batches[mark.batches :], []
         raw_bytes = run.raw_bytes
@@ -174,7 +174,7 @@ class Landing:
 
 
 def _write(table: Table, file: _Open, batches: list[pa.RecordBatch], raw_bytes: int) -> None:
-    """Write the batches, which are let go: the list is empty afterwards."""
+    """Write the batches and release them: the list is empty afterwards."""
     file.rows += sum(map(len, batches))
     file.raw_bytes += raw_bytes
     for part in _sorted_parts(table, batches):
@@ -182,13 +182,13 @@ def _write(table: Table, file: _Open, batches: list[pa.RecordBatch], raw_bytes: 
 
 
 def _sorted_parts(table: Table, batches: list[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The rows in order, as one table or, where HEAD is kept apart, as two. Batches are let go."""
+    """The rows in order, as one table or, where HEAD is separate, as two. Releases the batches."""
     bulk = "content" in table.column_names
     contents = [batch.column("content") for batch in batches] if bulk else []
     others = pa.Table.from_batches([batch.drop_columns(["content"]) if bulk else batch for batch in batches])
     batches.clear()
     keys = [(name, "ascending") for name in _ORDER.get(table.name, _NETWORK)]
-    order = pc.sort_indices(others, sort_keys=keys)  # stable: what is alike stays in order of arrival
+    order = pc.sort_indices(others, sort_keys=keys)  # stable: equal rows stay in order of arrival
     in_order = order.equals(pa.array(range(len(order)), order.type))
     if not in_order:
         others = others.combine_chunks()
@@ -204,7 +204,7 @@ def _sorted_parts(table: Table, batches: list[pa.RecordBatch]) -> Iterator[pa.Ta
 
 
 class _Gather:
-    """Takes values from many arrays by their number, in small chunks: one large buffer costs more to grow.
+    """Takes values from many arrays by index, in small chunks: one large buffer costs more to grow.
 
     Values are copied once, from buffer to buffer; as Python objects they would be copied twice.
     """

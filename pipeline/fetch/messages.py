@@ -1,4 +1,4 @@
-"""What a fetch task and the processes of its visits say to each other."""
+"""Messages between a fetch task and the processes of its visits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Assignment:
 
     Attributes:
         network: its place in the plan.
-        skip: so many of its due origins are done.
+        skip: number of its due origins that are done.
         landed: ids that earlier visits of this task landed for it, 20 bytes each.
     """
 
@@ -24,12 +24,12 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class TurnWanted:
-    """From a worker: it has a pack to decode. Nothing else of this visit is sent before ``TurnGranted``."""
+    """From a worker: it has a pack to decode. It sends nothing else of this visit until ``TurnGranted``."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnGranted:
-    """To a worker: rows may come. The turn ends with an ``Outcome``, with ``RowsDropped``, or with the process."""
+    """To a worker: it may send rows. The turn ends with an ``Outcome``, with ``RowsDropped``, or with the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,6 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class OurFailure:
-    """From a worker: what no origin is to blame for, such as scratch or storage that fails. The task ends."""
+    """From a worker: a failure that no origin is to blame for, such as of scratch or storage. The task ends."""
 
     error: Exception

@@ -1,4 +1,4 @@
-"""What one fetch task knows of one network while it visits its origins one after the other."""
+"""What one fetch task knows about a network while it visits the network's origins one after the other."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pipeline.storage.errors import StoredFileDamaged
 
 @dataclass(slots=True)
 class NetworkState:
-    """Archived objects of the network, those of this task included.
+    """Archived objects of the network, including those of this task.
 
     Attributes:
-        planned: refs as the plan knows them.
+        planned: refs as the plan has them.
         taken_down: ids that must not be landed; they count as archived.
         landed: ids that this task has landed for the network.
-        tags: annotated tags to what they point at: those that refs of earlier nights showed finally, others one step.
+        tags: annotated tags to targets: final targets for tags that refs of earlier nights showed, else direct ones.
     """
 
     network: int
@@ -34,7 +34,7 @@ class NetworkState:
     _ground: CommonGround | None = None
 
     def refs_before(self, url: str) -> dict[bytes, Ref]:
-        """The refs of an origin's last good visit. The first call reads those of the whole network, and what they show.
+        """The refs of an origin's last good visit. The first call reads those of the whole network, and their targets.
 
         Raises:
             StoredFileDamaged: they cannot be read.
@@ -50,30 +50,30 @@ class NetworkState:
             if row.url == url:
                 found[row.name] = row.ref
         if not is_planned:
-            raise StoredFileDamaged(", ".join(self.planned.paths) or "the plan", f"it has no refs of {url}")
+            raise StoredFileDamaged(", ".join(self.planned.paths) or "the plan", f"it has no refs for {url}")
         self._ground = self._ground or ground
         return found
 
     def decide(self, url: str, advertised: Mapping[bytes, bytes], *, alone: bool) -> FetchPlan:
-        """What to ask an origin for; ``alone`` asks for a pack that needs nothing from outside."""
+        """What to request from an origin; with ``alone``, a pack that needs no other objects."""
         ground = self._ground or CommonGround()
         offers = () if alone else ground.offers_for(self.origins[url], self.origins.values())
         return plan_fetch(advertised, ground.tips, offers)
 
     def which_archived(self, oids: Iterable[bytes]) -> set[bytes]:
-        """Those of the ids that need not be landed again."""
+        """The ids that need not be landed again."""
         asked = set(oids)
         here = asked & self.landed
         return here | self.known.which(self.network, asked - here)
 
     def finished(self, url: str, refs: Mapping[bytes, Ref], fresh: set[bytes], tags: Mapping[bytes, bytes]) -> None:
-        """An origin's objects are all in: its refs now serve as common ground for its forks.
+        """Record that all objects of an origin have landed: its refs are now common ground for its forks.
 
         Args:
             url: the origin.
-            refs: as they stand.
+            refs: its current refs.
             fresh: ids landed for it.
-            tags: the annotated tags among them and what they point at, one step.
+            tags: the annotated tags among them and their direct targets.
         """
         if self._ground is not None:
             self._ground.forget(url)

@@ -1,4 +1,4 @@
-"""A visit's rows on their way to the fetch task that it belongs to."""
+"""A visit's rows on their way to its fetch task."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Outbox:
 
     @contextmanager
     def turn(self, deadline: Deadline) -> Iterator[None]:
-        """Send rows inside, all or, should the block raise, none. Waiting for others is not the origin's doing."""
+        """Send rows in the block: all, or none if it raises. The wait for others does not count against the origin."""
         with deadline.paused():
             self._channel.send(TurnWanted())
             self._channel.receive()

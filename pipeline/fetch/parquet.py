@@ -1,4 +1,4 @@
-"""How every Parquet file that we write ourselves is laid out, landed or compacted."""
+"""The layout of every Parquet file that we write ourselves, landed or compacted."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pipeline.storage.parquet import SealedWriter
 
 MIB = 1 << 20
 PAGE_BYTES = 32 * MIB
-"""When landing: zstd sees nothing across pages, and a fetch task has little memory. For every table: commits, whose
-messages resemble each other, are a hundredth smaller than with pages of 1 MiB."""
+"""Raw bytes of a page when landing: zstd sees nothing across pages, and a fetch task has little memory. The same for
+every table: commits, whose messages resemble each other, are a hundredth smaller than with pages of 1 MiB."""
 
 ZSTD_LEVEL = 9
-"""When landing; what is compacted has its own."""
+"""Compression level when landing; compaction has its own."""
 
 VALUES_PER_CHECK = 16
-"""Values between two looks at a page's size: 16 of the largest blobs still fit a Parquet page of 2 GiB."""
+"""Values between two checks of a page's size: 16 of the largest blobs still fit a Parquet page of 2 GiB."""
 
 _BULK = frozenset({"content", "raw", "message", "signature", "extra", "parents"})
 _REPEATING = frozenset(
@@ -27,10 +27,10 @@ _REPEATING = frozenset(
 
 
 def open_parquet(table: Table, path: Path, level: int, page_bytes: int) -> SealedWriter:
-    """A new file for rows of a table, with statistics for what is searched and checksums for pages and footer.
+    """A new file for rows of a table, with statistics for searched columns and checksums for pages and footer.
 
     Args:
-        level: of zstd.
+        level: zstd level.
         page_bytes: raw bytes after which a page ends.
     """
     bulk = any(c.name == "content" for c in table.columns)

@@ -1,4 +1,4 @@
-"""The refs that a plan knows of origins, read a network at a time: those of a bucket need not fit in memory."""
+"""The refs of origins in a plan, read one network at a time: those of a bucket need not fit in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BATCH_ROWS = 1024
 COLUMNS = ["network", "url", "name", "target", "peeled", "symref"]
 
 NESTED = "refs"
-"""A column of ``plan/origins`` in plans of earlier versions, which had all refs of an origin in one row."""
+"""A column of ``plan/origins`` in plans of earlier versions, which held all refs of an origin in one row."""
 
 
 class PlannedRef(NamedTuple):
@@ -32,10 +32,10 @@ class PlannedRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PlannedRefs:
-    """The refs of one bucket. Every origin of its plan has a row, so that what is lost is noticed.
+    """The refs of one bucket. Every origin of its plan has a row, so that lost rows are noticed.
 
     Attributes:
-        paths: of the plan's files that have refs, sorted by network, URL and name.
+        paths: paths of the plan's files with refs, whose rows are sorted by network, URL and name.
     """
 
     storage: Storage
@@ -72,7 +72,7 @@ def _rows(file: ArchiveFile, network: int, url: str | None) -> Iterator[dict[str
 
 
 def _may_hold(file: ArchiveFile, group: int, column: str, value: object) -> bool:
-    """As the footer says, which Spark wrote and nothing checks: of these files a missing row is noticed."""
+    """Whether the footer allows the value. Spark wrote it and nothing checks it: a missing row is noticed here."""
     said = file.statistics(group, column)
     return said is None or not said.has_min_max or said.min <= value <= said.max
 

@@ -1,4 +1,4 @@
-"""What a process does once, so that the fetch tasks in it, or forked from it, need not."""
+"""What a process does once, so that fetch tasks in it, or forked from it, need not do it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 def prepare_process() -> None:
     """Load libraries and set up memory.
 
-    PyArrow imports pandas with the first Python value that it is given, which takes 0.2 CPU seconds. glibc takes memory
-    from the system, and gives it back, in small steps; each page that comes anew is cleared. To keep some saves a tenth
-    of a fetch's CPU.
+    PyArrow imports pandas with the first Python value that it receives, which takes 0.2 CPU seconds. glibc takes memory
+    from the system, and returns it, in small steps; each new page is cleared. Keeping some memory saves a tenth of a
+    fetch's CPU.
     """
     pa.scalar(0)
     with suppress(AttributeError, OSError, TypeError):  # another C library

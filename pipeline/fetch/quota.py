@@ -8,18 +8,18 @@ from pathlib import Path
 from pipeline.git.errors import LimitExceeded
 
 FREE_PARTS = 4
-"""A visit gets one such part of what is free when it begins, so that it cannot end the visits beside it."""
+"""Parts of free scratch: a visit may take one part of what is free when it begins, so it cannot end the others."""
 
 BLAMELESS_BYTES = 1 << 20
-"""A visit that holds no more than this is not what filled a disk, however little is free."""
+"""Bytes up to which a visit is not blamed for a full disk, however little is free."""
 
 
 class ScratchQuota:
     """Counts what a visit writes to scratch.
 
     Args:
-        folder: on the scratch disk.
-        limit_bytes: most that it may hold; less where little is free.
+        folder: a folder on the scratch disk.
+        limit_bytes: most bytes that the visit may hold; less if little is free.
     """
 
     def __init__(self, origin: str, folder: Path, limit_bytes: int) -> None:
@@ -29,20 +29,20 @@ class ScratchQuota:
         self.held_bytes = 0
 
     def take(self, size_bytes: int) -> None:
-        """So many more bytes are about to be written.
+        """Count bytes before they are written.
 
         Raises:
-            LimitExceeded: that is too much.
+            LimitExceeded: the visit would hold too many.
         """
         self.held_bytes += size_bytes
         if self.held_bytes > self._limit:
             raise LimitExceeded(self._origin, f"the visit needs more than {self._limit} bytes of scratch")
 
     def clear(self) -> None:
-        """What was written is gone."""
+        """Reset the count: what was written is deleted."""
         self.held_bytes = 0
 
     @property
     def is_large(self) -> bool:
-        """Whether the visit holds so much that a full disk is of its making."""
+        """Whether the visit holds so much that it is to blame for a full disk."""
         return self.held_bytes > max(self._limit // 4, BLAMELESS_BYTES)

@@ -1,4 +1,4 @@
-"""Folders on local scratch: each belongs to a running process, and goes when that process is gone."""
+"""Folders on local scratch: each belongs to a running process, and is removed after that process ends."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PREFIX, MAKING = "fetch-", "making-"
 
 @contextmanager
 def scratch_folder(scratch: Path, name: str) -> Iterator[Path]:
-    """A new folder below ``scratch``, removed at the end; what processes that were killed left there is removed first.
+    """A new folder below ``scratch``, removed at the end; leftovers of killed processes are removed first.
 
-    The kernel's lock on a folder ends with its process, however that ends. A folder gets its name only once it is
-    locked, so that no sweeper takes it for left behind, and nobody ever waits for a lock.
+    The kernel's lock on a folder ends with its process, however that ends. A folder only gets its name when it is
+    locked, so nobody takes it for a leftover, and nobody ever waits for a lock.
 
     Raises:
         ScratchFailed: its disk is full, now or while the folder is in use.
-        OSError: scratch can not be written for another reason.
+        OSError: scratch cannot be written for another reason.
     """
     with _full_disk_reported(scratch):
         scratch.mkdir(parents=True, exist_ok=True)
@@ -52,14 +52,14 @@ def _full_disk_reported(scratch: Path) -> Iterator[None]:
 
 def _sweep(scratch: Path) -> None:
     for folder in scratch.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # in use, or gone while we looked
+        with suppress(OSError):  # in use, or deleted in the meantime
             held = _lock(folder)
             shutil.rmtree(folder, ignore_errors=True)
             os.close(held)
 
 
 def _lock(folder: Path) -> int:
-    """Hold an exclusive lock until the descriptor that is returned is closed.
+    """Hold an exclusive lock until the returned descriptor is closed.
 
     Raises:
         BlockingIOError: another process holds it.

@@ -1,7 +1,7 @@
-"""The commits, tags and trees of one pack, put aside on scratch until all are seen.
+"""The commits, tags and trees of one pack, kept on scratch until all have been read.
 
-What a blob is called, what belongs to HEAD, and what the archive must already have is only known once every tree of
-the pack has been read. Their bytes wait in a scratch file; in memory stay their ids and one name per blob.
+The name of a blob, what belongs to HEAD, and what the archive must already have are only known once every tree of the
+pack has been read. Their bytes wait in a scratch file; only their ids and one name per blob stay in memory.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from pipeline.model.objects import BY_NUMBER, COMMIT, TREE, GitObject, ObjectTyp
 from pipeline.model.tree import FILE_FORMAT, FORMAT_BITS, SYMLINK_FORMAT, TREE_FORMAT, entries_before_damage
 
 BLOB_FORMATS = (FILE_FORMAT, SYMLINK_FORMAT)
-"""Only an entry's format counts. Git takes one that is no directory, file or link for a submodule and sends nothing."""
+"""Formats of entries that are blobs. Git takes any entry but a directory, file or link for a submodule and sends
+nothing for it."""
 
 LONGEST_NAME_BYTES = 4096
 
 MOST_OBJECT_BYTES = 128 << 20
-"""Of one commit, tag or tree: a fetch task holds its row, a page of it and what that is compressed to."""
+"""Most bytes of one commit, tag or tree: a fetch task holds its row, a page with it and the compressed page."""
 
 
 class Skeleton:
-    """Everything of a pack but its blobs. Use as a context manager: the scratch file goes with it.
+    """Everything in a pack except its blobs. Use as a context manager: it deletes the scratch file.
 
     Args:
         scratch: folder for that file.
-        take: called with the bytes that are about to be written there; may raise to stop.
+        take: called with the number of bytes before they are written there; may raise to stop.
 
     Attributes:
-        names: blob id to a file name it was first seen under; whoever lands a blob takes its id out.
-        tag_targets: ids of the pack's annotated tags to what they point at, one step.
+        names: blob id to a file name it was first seen under; the id is removed when the blob is landed.
+        tag_targets: ids of the pack's annotated tags to their direct targets.
     """
 
     def __init__(self, scratch: Path, take: Callable[[int], None] = lambda size: None) -> None:
@@ -62,7 +63,7 @@ class Skeleton:
         return oid in self._position
 
     def add(self, type_: ObjectType, oid: bytes, body: bytes) -> None:
-        """Take one commit, tag or tree; a repeated id is passed over."""
+        """Add one commit, tag or tree; a repeated id is skipped."""
         if oid in self._position:
             return
         if self._reading:
@@ -103,11 +104,11 @@ class Skeleton:
 
     @property
     def named(self) -> int:
-        """How many ids the objects in here name; what a few bytes of pack can blow up."""
+        """How many ids the objects in here name; a few bytes of pack can name very many."""
         return len(self._needed) + len(self.names)
 
     def needed(self) -> set[bytes]:
-        """Ids that commits, tags and trees in here name, blobs of trees apart, and that are not in here."""
+        """Ids that commits, tags and trees in here name and that are not in here, except blobs of trees."""
         return {oid for oid in self._needed if oid not in self._position}
 
     def ids(self) -> Iterator[bytes]:
@@ -120,7 +121,7 @@ class Skeleton:
         return None if found is None else commit_links(found).tree
 
     def head_members(self, root: bytes | None) -> tuple[set[bytes], set[bytes]]:
-        """Trees in here, and blobs, that are reached from a root tree through trees in here."""
+        """Trees in here, and blobs, that can be reached from a root tree through trees in here."""
         trees: set[bytes] = set()
         blobs: set[bytes] = set()
         todo = [root] if root is not None else []
@@ -161,7 +162,7 @@ class Skeleton:
         return GitObject(BY_NUMBER[self._types[index]], oid, body)
 
     def is_tree(self, oid: bytes) -> bool:
-        """Whether there is a tree of this id in here."""
+        """Whether a tree with this id is in here."""
         index = self._position.get(oid)
         return index is not None and self._types[index] == TREE
 

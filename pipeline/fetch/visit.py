@@ -1,4 +1,4 @@
-"""One visit: ask an origin, decode what it sends, land what the archive lacks. All of it, or nothing."""
+"""One visit: ask an origin, decode what it sends, land what the archive lacks. All or nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from pipeline.storage.errors import StoredFileDamaged
 
 
 class _Bounds(NamedTuple):
-    """What ends a visit that takes too much."""
+    """The limits that end a visit."""
 
     deadline: Deadline
     quota: ScratchQuota
@@ -52,14 +52,14 @@ class _Absorbed(NamedTuple):
 
 
 class Visitor:
-    """Visits origins of one bucket, one after the other, in a process made for it.
+    """Visits origins of one bucket, one after the other, in a dedicated process.
 
     Args:
-        bucket: of all origins.
+        bucket: bucket of all origins.
         night: logical date, for the rows.
         run_id: for the rows.
-        outbox: where rows go.
-        conditions: of every conversation.
+        outbox: destination of the rows.
+        conditions: conditions of every conversation.
         scratch: folder for packs and the like, emptied after each visit.
     """
 
@@ -70,13 +70,13 @@ class Visitor:
         self._outbox, self._conditions, self._scratch = outbox, conditions, scratch
 
     def visit(self, state: NetworkState, url: str, confinement: Confinement) -> Outcome:
-        """Visit one origin. Whatever the origin does, this returns; only our own machine's failures are raised.
+        """Visit one origin. Returns whatever the origin does; only failures of our own machine are raised.
 
         Args:
-            confinement: the kernel's limits, which hold already.
+            confinement: the kernel's limits, already in force.
 
         Raises:
-            ScratchFailed, OSError: scratch can not be written, and this visit is not what filled it.
+            ScratchFailed, OSError: scratch cannot be written, and this visit did not fill it.
             StorageUnavailable: the archive cannot be read now.
         """
         limits = self._conditions.limits
@@ -165,14 +165,14 @@ class Visitor:
             lacking = task.close()
             if lacking:
                 raise PackIncomplete(
-                    url, f"the pack lacks {len(lacking)} objects that it names, one of them is {min(lacking).hex()}"
+                    url, f"the pack lacks {len(lacking)} objects that it names, for example {min(lacking).hex()}"
                 )
             return _Absorbed(task.fresh, task.too_large, task.taken_down, dict(skeleton.tag_targets))
 
     def _peel(
         self, state: NetworkState, changed: Iterable[Ref], absorbed: _Absorbed, deadline: Deadline
     ) -> dict[bytes, bytes]:
-        """Annotated tags among the changed refs' targets, and what they finally point at."""
+        """Annotated tags among the changed refs' targets, and their final targets."""
         tags = ChainMap({}, dict(absorbed.tag_targets), state.tags)
         targets = {ref.target for ref in changed if ref.target is not None}
         ends: dict[bytes, bytes] = {}
@@ -199,7 +199,7 @@ class Visitor:
 
 
 def _follow(oid: bytes, tags: Mapping[bytes, bytes], ends: dict[bytes, bytes]) -> None:
-    """Note where a chain of tags ends, for each tag on the way: a chain with a ref on every tag is followed once."""
+    """Record the end of a chain of tags for each tag on the way: a chain with a ref on every tag is followed once."""
     way: dict[bytes, None] = {}
     while oid not in way:
         way[oid] = None
@@ -210,7 +210,7 @@ def _follow(oid: bytes, tags: Mapping[bytes, bytes], ends: dict[bytes, bytes]) -
 
 @contextmanager
 def _blamed_on(url: str, limits: Limits, quota: ScratchQuota) -> Iterator[None]:
-    """Memory that runs out is the visit's own, and so is scratch if it is the visit that fills it."""
+    """Blame the visit if memory runs out, or if scratch is full and the visit filled it."""
     try:
         yield
     except MemoryError:
@@ -223,7 +223,7 @@ def _blamed_on(url: str, limits: Limits, quota: ScratchQuota) -> Iterator[None]:
 
 
 def _remark(received: Received, too_large: int = 0, taken_down: int = 0) -> tuple[str | None, str | None]:
-    """``error`` and ``detail`` of a visit that went well, yet not all that was shown is archived."""
+    """``error`` and ``detail`` of a visit that ended well, but did not archive everything that was shown."""
     told = [f"{too_large} blobs are over the size limit"] if too_large else []
     if taken_down:
         told.append(f"{taken_down} objects were taken down and are left out")
@@ -236,7 +236,7 @@ def _remark(received: Received, too_large: int = 0, taken_down: int = 0) -> tupl
 
 
 class _Absorbing:
-    """Lands one pack: first the skeleton once it is complete, then each blob as it comes."""
+    """Lands one pack: first the complete skeleton, then each blob as it comes."""
 
     def __init__(
         self,
@@ -282,7 +282,7 @@ class _Absorbing:
         self._outbox.add(tables.CONTENTS, content, found.size)
 
     def close(self) -> set[bytes]:
-        """Land what is left and say which ids are named but neither here nor archived."""
+        """Land what is left; returns the ids that are named but neither here nor archived."""
         if self._archived is None:
             self._archived = self._land_skeleton()
         here = self._skeleton
@@ -313,7 +313,7 @@ class _Absorbing:
         return archived
 
     def _check_paths(self, root: bytes | None) -> None:
-        """A dozen small trees can name more paths than fit on any disk."""
+        """Limit the paths at HEAD: a dozen small trees can name more than fit on any disk."""
         if root is None:
             return
         paths, path_bytes = count_paths(root, self._skeleton.trees())

@@ -1,4 +1,4 @@
-"""The process that visits: hostile bytes are read here, under limits of the kernel, and nowhere else."""
+"""The process that visits: hostile bytes are read only here, under limits of the kernel."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Work:
     """What all workers of a task share.
 
     Attributes:
-        networks: of the plan, each with its origins in the order of their visits.
-        run_id: of the whole run, for the rows.
+        networks: networks of the plan, each with its origins in the order of their visits.
+        run_id: id of the whole run, for the rows.
     """
 
     storage: Storage
@@ -45,9 +45,9 @@ def work(task: Work, channel: Channel, scratch: Path) -> None:
     """Visit networks as they are assigned, until the other end closes.
 
     Args:
-        scratch: a folder of this worker alone.
+        scratch: a folder for this worker alone.
     """
-    for library in ("dulwich", "urllib3"):  # they warn of what a server says: whatever it likes, as much as it likes
+    for library in ("dulwich", "urllib3"):  # their warnings repeat what a server sends: anything, any amount
         logging.getLogger(library).setLevel(logging.CRITICAL)
     outbox = Outbox(channel)
     visitor = Visitor(task.plan.bucket, task.night, task.run_id, outbox, task.conditions, scratch)

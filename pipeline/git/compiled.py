@@ -1,4 +1,4 @@
-"""The parts of dulwich that are compiled: without them all works, ten times slower."""
+"""The compiled parts of dulwich: without them everything works, ten times slower."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PARTS = ("dulwich._pack", "dulwich._objects")
 
 
 def lacking_parts() -> list[str]:
-    """Those that cannot be loaded here."""
+    """The parts that cannot be loaded here."""
     return [name for name in PARTS if not _is_compiled(name)]
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Frame:
-    """A resolved base with children still to do. ``data`` is None while it waits in the spill file."""
+    """A resolved base with unresolved children. ``data`` is None while it waits in the spill file."""
 
     type: ObjectType
     data: bytes | None
@@ -30,9 +30,9 @@ class Frame:
 
 
 class DeltaChains:
-    """Depth-first resolution with an explicit stack whose bases move to the spill file when they exceed the budget.
+    """Depth-first resolution with an explicit stack. Bases beyond the memory budget move to the spill file.
 
-    The oldest move first, so those in the file are always the bottom of the stack and the file is a stack, too.
+    The oldest move first, so the bases in the file are always the bottom of the stack, and the file is a stack, too.
     """
 
     def __init__(self, pack: Pack, spill: IO[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""What can go wrong with one origin. Each error knows the visit it becomes: a status and a short stable code."""
+"""What can go wrong with one origin. Each error has the status and the short stable code of the visit it ends."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pipeline.redact import one_line, without_secrets
 
 
 class OriginError(PipelineError):
-    """A visit that did not end well. ``code`` goes into ``visits.error``, the sentence into ``visits.detail``.
+    """A visit that did not end well. ``code`` goes into ``visits.error``, ``why`` into ``visits.detail``.
 
-    Whatever the sentence is made of, ``why`` is one printable line of at most 500 characters without a URL's secrets.
+    ``why`` is always one printable line of at most 500 characters without a URL's secrets.
     """
 
     status: ClassVar[VisitStatus] = VisitStatus.FAILED
@@ -41,7 +41,7 @@ class ConnectionFailed(OriginError):
 
 
 class OriginTimeout(OriginError):
-    """A time limit ran out: connecting, silence, or the origin's total."""
+    """A time limit was reached: for connecting, for silence, or for the whole visit."""
 
     code = "timeout"
     retryable = True
@@ -83,7 +83,7 @@ class AddressRefused(OriginError):
 
 
 class SchemeRefused(OriginError):
-    """The URL has a scheme that is not fetched from."""
+    """The URL has a scheme that we do not fetch from."""
 
     status = VisitStatus.REFUSED
     code = "scheme_refused"
@@ -97,7 +97,7 @@ class ObjectFormatRefused(OriginError):
 
 
 class DumbProtocolRefused(OriginError):
-    """The server only serves files, which can not be fetched within limits."""
+    """The server only serves files, which cannot be fetched within limits."""
 
     status = VisitStatus.REFUSED
     code = "dumb_protocol"
@@ -117,7 +117,7 @@ class PackCorrupt(OriginError):
 
 
 class BasesMissing(PackCorrupt):
-    """Deltas name bases that are neither in the pack nor in the archive; asking without offers may help."""
+    """Deltas name bases that are neither in the pack nor in the archive; a request without offers may help."""
 
     code = "bases_missing"
 

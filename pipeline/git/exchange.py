@@ -1,4 +1,4 @@
-"""One conversation with one server: its refs, and a pack if there is anything to ask for."""
+"""One conversation with one server: its refs, and a pack if we want anything."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SHA1 = re.compile(rb"[0-9a-f]{40}")
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What holds for every conversation of a run."""
+    """Conditions of every conversation of a run."""
 
     policy: AddressPolicy
     limits: Limits
@@ -50,9 +50,9 @@ class Received:
     """What a server sent.
 
     Attributes:
-        refs: the wanted ones.
-        pack_bytes: 0 when no pack was asked for.
-        left_out: names among the wanted ones that git calls funny; see ``plan.fetch.Shown``.
+        refs: the wanted refs.
+        pack_bytes: 0 when no pack was requested.
+        left_out: names of wanted refs that git calls funny; see ``Shown``.
     """
 
     refs: Mapping[bytes, Ref]
@@ -72,15 +72,15 @@ def exchange(
 
     Args:
         url: the origin.
-        decide: gets the wanted refs, name to id, without dangling ones; called once.
-        spool: file to write; it appears with the first byte of a pack.
+        decide: receives the wanted refs, name to id, without dangling ones; called once.
+        spool: file to write; it is created with the first byte of a pack.
         conditions: limits and the like.
         deadline: already running.
-        take: called with the bytes that are about to be written; may raise to stop.
+        take: called with the number of bytes before they are written; may raise to stop.
 
     Raises:
-        OriginError: one of its kinds, whatever the server did.
-        ScratchFailed: ``spool`` can not be written.
+        OriginError: one of its subclasses, whatever the server did.
+        ScratchFailed: ``spool`` cannot be written.
     """
     limits = conditions.limits
     dialer = Dialer(url, conditions.policy, deadline, limits.connect_s, limits.silence_s)
@@ -127,7 +127,7 @@ def exchange(
 
 
 def advertised_ids(origin: str, refs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """The same refs with 20-byte ids instead of digits.
+    """The refs with 20-byte ids instead of hexadecimal digits.
 
     Raises:
         ProtocolError: an id is not 40 lower-case hexadecimal digits.
@@ -145,7 +145,7 @@ def _shown(result: FetchPackResult, advertised: Mapping[bytes, bytes], prefixes:
 
 
 class _Offers:
-    """Haves in our order, 40 digits each, for dulwich's negotiation; its own walker takes them from a set."""
+    """Haves in our order, 40 digits each, for dulwich's negotiation; its own walker takes them out of a set."""
 
     rest: Iterator[bytes] = iter(())
 
@@ -196,13 +196,13 @@ class _Spool:
         return len(data)
 
     def verify(self) -> None:
-        """Compare what was hashed with what the pack says of itself."""
+        """Compare the computed hash with the pack's trailing one."""
         if self._hash.digest() != self._tail:
             raise PackCorrupt(self._origin, f"the checksum of the pack does not match after {self.size} bytes")
 
     @contextmanager
     def _ours(self) -> Iterator[None]:
-        """What fails here is our disk and nobody's server."""
+        """An error in this block is our disk's and no server's."""
         try:
             yield
         except OSError as error:

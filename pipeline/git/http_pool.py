@@ -1,4 +1,4 @@
-"""urllib3's connections, opened by our dialer: what they may be redirected to, and when a request is sent again."""
+"""urllib3's connections, opened by our dialer: where redirects may lead, and when a request is sent again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.git.network import Dialer
 
 REDIRECTS = 5
 LONGEST_LOCATION = 2_048
-"""Characters of an address that a server redirects to."""
+"""Most characters of an address that a server redirects to."""
 
 
 def open_pool(dialer: Dialer, user_agent: str) -> urllib3.PoolManager:
@@ -49,9 +49,9 @@ def open_pool(dialer: Dialer, user_agent: str) -> urllib3.PoolManager:
 class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignore[misc]
     """Requests on one connection.
 
-    A server may close a connection that it promised to keep, and we may learn of it only after we have sent the next
-    request. Such a request was not answered, and asks for nothing but reading: it is sent once more, on a new
-    connection, as curl does for git.
+    A server may close a connection that it promised to keep, and we may notice only after we have sent the next
+    request. Such a request was not answered, and only reads: it is sent once more, on a new connection, as curl does
+    for git.
     """
 
     origin: str
@@ -75,7 +75,7 @@ class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignor
         return _undrained(_checked_redirect(self.origin, response))
 
     def _send_again(self) -> None:
-        """Repeat the request on a new connection, or raise what is being handled."""
+        """Repeat the request on a new connection, or re-raise the current exception."""
         again, self._again = self._again, None
         if again is None:
             raise  # noqa: PLE0704 - called by handlers only
@@ -84,15 +84,15 @@ class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignor
 
 
 def _checked_redirect(origin: str, response: urllib3.HTTPResponse) -> urllib3.HTTPResponse:
-    """Refuse to follow what is no address, before anybody takes it apart."""
+    """Refuse a redirect to something that is not an address, before anything parses it."""
     location = response.get_redirect_location()
     if location and (len(location) > LONGEST_LOCATION or not location.isprintable()):
         response.close()
-        raise ProtocolError(origin, f"the server redirects to {len(location):,} characters that are no address")
+        raise ProtocolError(origin, f"the server redirects to {len(location):,} characters that are not an address")
     return response
 
 
 def _undrained(response: urllib3.HTTPResponse) -> urllib3.HTTPResponse:
-    """Hang up on the rest of a redirect, which urllib3 would read to an end that may never come."""
+    """Hang up on the rest of a redirect: urllib3 would read it to its end, which may never come."""
     response.drain_conn = response.close  # type: ignore[method-assign]
     return response

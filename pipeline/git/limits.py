@@ -1,4 +1,4 @@
-"""Limits of one visit. Each one is a key of the configuration."""
+"""Limits of one visit. Each is a configuration key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ GIB = 1 << 30
 
 
 class Limits(BaseModel):
-    """Time and size limits for one origin. What they bound is memory, scratch space and the length of a night."""
+    """Time and size limits for one origin. They bound memory, scratch space and the length of a night."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

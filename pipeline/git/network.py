@@ -1,4 +1,4 @@
-"""Connections that are allowed, and that end in time whatever the server does."""
+"""Connections that are allowed, and that end in time, whatever the server does."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PUBLIC_IPV6 = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")
 
 MOST_ADDRESSES = 6
-"""Of a host that are tried, one after the other; each may take ``connect_s``."""
+"""Most addresses of a host that are tried, one after the other; each may take ``connect_s``."""
 
 A_MOMENT_S = 0.01
-"""More than nothing: a socket whose time limit is 0 does not wait at all."""
+"""Shortest time limit of a socket: with a limit of 0 it would not wait at all."""
 
 SHOWN_OF_HOST = 100
-"""Characters of a host's name in a sentence; a redirect may lead to one of any length."""
+"""Most characters of a host's name in a message; a redirect may lead to one of any length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def _is_public(ip: IPv4Address | IPv6Address) -> bool:
 class Deadline:
     """The end of one visit. When it passes, every connection of the visit is shut down, so that no read can outlive it.
 
-    A server that sends a byte a second is never silent; only this ends it. Use as a context manager.
+    A server that sends one byte per second is never silent; only this stops it. Use as a context manager.
     """
 
     def __init__(self, origin: str, total_s: float) -> None:
@@ -98,14 +98,14 @@ class Deadline:
             raise OriginTimeout(self.origin, f"the visit took longer than its limit of {self.total_s:g} s")
 
     def hang_up(self) -> None:
-        """Close what is watched; the conversation is over."""
+        """Close the watched connections; the conversation is over."""
         with self._lock:
             while self._sockets:
                 self._sockets.pop().close()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """The clock stands still: what is waited for inside is not the origin's doing. No conversation is open."""
+        """Stop the clock during the block: the origin is not to blame for this wait. No conversation is open."""
         began = time.monotonic()
         self._stop()
         try:
@@ -137,8 +137,8 @@ class Deadline:
 class Dialer:
     """Opens the connections of one visit, and no others.
 
-    The check is on the resolved address right before connecting, so neither a redirect nor a second answer of the
-    name server gets around it.
+    It checks the resolved address right before connecting, so neither a redirect nor a second answer of the name
+    server gets around the check.
     """
 
     origin: str
@@ -151,10 +151,10 @@ class Dialer:
         """A connected socket with ``silence_s`` as its time limit.
 
         Raises:
-            UnknownHost, AddressRefused, ConnectionFailed, ConnectionLost, OriginTimeout: as they say. A resolver that
-                does not answer within ``connect_s`` is a timeout.
+            UnknownHost, AddressRefused, ConnectionFailed, ConnectionLost, OriginTimeout: see their docstrings. A
+                resolver that does not answer within ``connect_s`` is a timeout.
         """
-        name, zone, _ = host.strip("[]").partition("%")  # a zone, or what is encoded, may be anything
+        name, zone, _ = host.strip("[]").partition("%")  # a zone or an encoded part may be anything
         shown = f"{name[:SHOWN_OF_HOST]}..." if zone or len(name) > SHOWN_OF_HOST else name
         try:
             found = look_up(host.strip("[]"), port, min(self.connect_s, self.deadline.left_s))
@@ -164,7 +164,7 @@ class Dialer:
         except socket.gaierror as error:
             raise UnknownHost(self.origin, f"the host {shown} does not resolve ({error.strerror})") from None
         except ValueError:
-            raise UnknownHost(self.origin, f"the host {shown} does not resolve (it is no host name)") from None
+            raise UnknownHost(self.origin, f"the host {shown} does not resolve (it is not a host name)") from None
         return self._first_that_answers(shown, port, found)
 
     def _first_that_answers(self, host: str, port: int, found: Iterable[AddressInfo]) -> socket.socket:
@@ -193,7 +193,7 @@ class Dialer:
         if isinstance(why, ConnectionResetError):
             raise ConnectionLost(self.origin, f"{host}:{port} closed the connection at once") from None
         reason = (why and why.strerror) or "no reason given"
-        raise ConnectionFailed(self.origin, f"can not connect to {host}:{port} ({reason})") from None
+        raise ConnectionFailed(self.origin, f"cannot connect to {host}:{port} ({reason})") from None
 
     def _ready(self, connection: socket.socket) -> socket.socket:
         try:

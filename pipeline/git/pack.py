@@ -1,10 +1,10 @@
-"""From a pack file to objects: every object once, bases before deltas, in bounded memory.
+"""From a pack file to objects: each object once, bases before deltas, in bounded memory.
 
-A pack is read twice. ``scan`` walks the entries in file order and learns where each begins and ends and what it is
-based on; it inflates to find the ends, keeps small results while they fit, and throws the others away, so that an
-object that claims to be huge costs time but no memory. ``Pack.objects`` then resolves delta chains depth first from
-their full objects: first commits, tags and trees, then blobs, so that whoever consumes them knows a blob's names
-before its bytes arrive, whatever order the server sent.
+A pack is read twice. The scan walks the entries in file order and learns where each begins and ends and what its base
+is; it inflates entries to find their ends, keeps small results while they fit, and discards the others, so an object
+that claims to be huge costs time but no memory. ``Pack.objects`` then resolves delta chains depth first from their
+full objects: first commits, tags and trees, then blobs, so that the consumer knows a blob's names before its bytes
+arrive, whatever order the server sent.
 """
 
 from __future__ import annotations
@@ -42,31 +42,31 @@ SMALL_BYTES = 1 * MIB
 """Results of the scan up to this size are kept while they fit the budget."""
 
 MAX_OBJECTS = 50_000_000
-"""Most entries of a pack, each of which takes 60 bytes of memory; the largest public histories have 30 million."""
+"""Most entries of a pack; each takes 60 bytes of memory. The largest public histories have 30 million."""
 
 ENTRIES_PER_CHECK = 4096
 
 ENTRIES_PER_RELEASE = 1 << 16
-"""After so many the pages of the pack that were read stop counting as the process's memory."""
+"""Entries after which the pages of the pack read so far are released from the process's memory."""
 
 KEPT_OVERHEAD_BYTES = 150
 
 
 External = Callable[[Collection[bytes], Collection[ObjectType]], Iterable[GitObject]]
-"""Looks up delta bases that a thin pack leaves out: of these ids, those archived as one of these types, one at
-a time."""
+"""Looks up delta bases that a thin pack leaves out: yields, one at a time, those of the ids that are archived as one
+of the types."""
 
 
 def no_external(ids: Collection[bytes], types: Collection[ObjectType]) -> Iterable[GitObject]:
-    """For packs that must stand alone."""
+    """Finds no bases: for packs that must be self-contained."""
     return ()
 
 
 @dataclass(slots=True)
 class Entries:
-    """One number for each entry; ``base`` is the offset that an OFS_DELTA names, else 0.
+    """One number per entry and field; ``base`` is the offset that an OFS_DELTA names, else 0.
 
-    The decoder counts in numbers of the format: an ``ObjectType`` or a delta. Objects leave it with their type.
+    The decoder uses the format's type numbers, for an ``ObjectType`` or a delta. Objects leave it with their type.
     """
 
     offset: array[int] = field(default_factory=lambda: array("Q"))
@@ -81,13 +81,13 @@ class Pack:
     """A verified pack on local disk. Use as a context manager.
 
     Args:
-        path: the file; its trailing checksum has been verified by whoever received it.
-        origin: named in errors.
+        path: the file; its receiver has verified its trailing checksum.
+        origin: the origin in errors.
         limits: ``blob_bytes`` and ``inflated_bytes`` are used here.
         scratch: folder for bases that do not fit in memory.
-        memory_bytes: bound on kept scan results, and again on bases that wait for their deltas.
+        memory_bytes: limit of kept scan results, and the same again for bases that wait for their deltas.
         check: called now and then, and between pieces of a large object; may raise to stop.
-        take: called with the bytes by which the scratch file is about to grow; may raise to stop.
+        take: called with the number of bytes before the scratch file grows by them; may raise to stop.
 
     Raises:
         PackCorrupt: not a pack, an entry is damaged, or bytes are left over.
@@ -182,7 +182,7 @@ class Pack:
             raise self.corrupt(at, f"{end - at} bytes are left over")
 
     def declare(self, type_num: int, size: int) -> None:
-        """Count what an entry or a delta result will inflate to, before it does."""
+        """Count the size of an entry or a delta result before it is inflated."""
         self._inflated += size
         if self._inflated > self.limits.inflated_bytes:
             raise LimitExceeded(self.origin, f"the objects inflate to more than {self.limits.inflated_bytes} bytes")
@@ -192,7 +192,7 @@ class Pack:
             raise LimitExceeded(self.origin, f"a {BY_NUMBER[type_num].text} of {size} bytes, more than {PLAIN_BYTES}")
 
     def _families(self) -> tuple[array[int], array[int]]:
-        """Base offsets of all OFS_DELTAs in order, and the deltas in the same order: 16 bytes for each."""
+        """Base offsets of all OFS_DELTAs in order, and the deltas in the same order: 16 bytes each."""
         bases = np.frombuffer(self.entries.base, np.uint64)
         offsets = np.frombuffer(self.entries.offset, np.uint64)
         deltas = np.argsort(bases, kind="stable")
@@ -205,7 +205,7 @@ class Pack:
         return array("Q", bases.tobytes()), array("Q", deltas.astype(np.uint64).tobytes())
 
     def children(self, offset: int, oid: bytes) -> list[int]:
-        """The deltas on an entry at this offset with this id; each is given once."""
+        """The deltas on an entry at this offset with this id; each is returned once."""
         bases, first = self._bases, bisect_left(self._bases, offset)
         last = first
         while last < len(bases) and bases[last] == offset:
@@ -213,7 +213,7 @@ class Pack:
         return self._deltas[first:last].tolist() + self._by_oid.pop(oid, [])
 
     def inflate(self, index: int) -> bytes:
-        """An entry's bytes: an object, or a delta. Scan results that were kept are given once."""
+        """An entry's bytes: an object, or a delta. Kept scan results are returned once."""
         kept = self._kept.pop(index, None)
         if kept is not None:
             return kept
@@ -222,15 +222,15 @@ class Pack:
         return zlib.decompress(stream, bufsize=entries.size[index] or 1)
 
     def objects(self, external: External = no_external) -> Iterator[PackedObject]:
-        """Yield every object of the pack once: all but blobs first, each delta after its base.
+        """Yield every object of the pack once: blobs last, each delta after its base.
 
         Args:
-            external: called twice if it is at all, with the ids of bases that have not turned up: for commits, tags
-                and trees, later for blobs. What it gives must be archived already.
+            external: called twice or never, with the ids of bases that have not turned up: first for commits, tags
+                and trees, then for blobs. The objects it returns must be archived already.
 
         Raises:
             PackCorrupt: a delta does not fit its base.
-            BasesMissing: the bases of some deltas are nowhere; this is also how a cycle ends.
+            BasesMissing: the bases of some deltas cannot be found; a cycle of deltas also ends like this.
             LimitExceeded: delta results exceed the limits.
         """
         with tempfile.TemporaryFile(dir=self._scratch) as spill:
@@ -247,6 +247,4 @@ class Pack:
                         yield from resolver.descend(Frame(base.type, base.body, children, size=len(base.body)))
         if self._by_oid:
             lost = sum(map(len, self._by_oid.values()))
-            raise BasesMissing(
-                self.origin, f"{lost} deltas have no base, one of them is {next(iter(self._by_oid)).hex()}"
-            )
+            raise BasesMissing(self.origin, f"{lost} deltas have no base, for example {next(iter(self._by_oid)).hex()}")

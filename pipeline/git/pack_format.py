@@ -1,4 +1,4 @@
-"""The parts of git's pack format, as its ``gitformat-pack`` manual page has them: numbers, entries, streams."""
+"""The parts of git's pack format, as in its ``gitformat-pack`` manual page: numbers, entries, streams."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pipeline.git.limits import MIB
 from pipeline.model.objects import ObjectType
 
 OFS_DELTA, REF_DELTA = 6, 7
-"""Types of entries, besides those of ``ObjectType``."""
+"""Types of entries, in addition to those of ``ObjectType``."""
 
 HEADER_BYTES, TRAILER_BYTES = 12, 20
 
 DELTA_BYTES = 512 * MIB
-"""Largest delta, delta base and delta result; git makes none of files over core.bigFileThreshold, 512 MiB."""
+"""Largest delta, delta base and delta result; git makes no deltas of files over core.bigFileThreshold, 512 MiB."""
 
 PLAIN_BYTES = 64 * MIB
 """Largest commit, tag or tree: a tree of a million entries. They are parsed whole."""
@@ -25,7 +25,7 @@ NUMBER_BITS = 56
 
 
 class PackedObject(NamedTuple):
-    """An object of a pack. ``data`` is None for a blob over the size limit, whose hashes are there all the same."""
+    """An object of a pack. ``data`` is None for a blob over the size limit, which still has its hashes."""
 
     type: ObjectType
     oid: bytes
@@ -35,7 +35,7 @@ class PackedObject(NamedTuple):
 
 
 def entry_header(pack: mmap.mmap, at: int) -> tuple[int, int, int]:
-    """Type number and declared size of the entry at this offset, and where its header ends.
+    """Type number and declared size of the entry at this offset, and the end of its header.
 
     Raises:
         IndexError: the file ends first.
@@ -51,7 +51,7 @@ def entry_header(pack: mmap.mmap, at: int) -> tuple[int, int, int]:
 
 
 def base_offset(pack: mmap.mmap, at: int) -> tuple[int, int]:
-    """How far before its delta a base begins, and where that number ends; errors as ``entry_header``."""
+    """Distance from a delta back to its base, and the end of that number; raises like ``entry_header``."""
     byte = pack[at]
     at += 1
     back = byte & 0x7F
@@ -65,7 +65,7 @@ def base_offset(pack: mmap.mmap, at: int) -> tuple[int, int]:
 
 
 def number(data: bytes | mmap.mmap, at: int) -> tuple[int, int]:
-    """Seven bits a byte, least significant first, and where they end."""
+    """A number of seven bits per byte, least significant first, and where it ends."""
     found, shift = 0, 0
     while True:
         byte = data[at]
@@ -79,7 +79,7 @@ def number(data: bytes | mmap.mmap, at: int) -> tuple[int, int]:
 
 
 def inflate_pieces(pack: mmap.mmap, at: int, end: int) -> Iterator[bytes]:
-    """A stream's bytes, at most a mebibyte at a time."""
+    """A stream's bytes in pieces of at most a mebibyte."""
     inflater = zlib.decompressobj()
     while not inflater.eof and at < end:
         yield inflater.decompress(pack[at : min(at + MIB, end)], MIB)
@@ -92,9 +92,9 @@ def inflate_pieces(pack: mmap.mmap, at: int, end: int) -> Iterator[bytes]:
 def skip_stream(
     pack: mmap.mmap, at: int, end: int, size: int, *, keep: bool, check: Callable[[], None]
 ) -> tuple[int, bytes]:
-    """Find the end of a zlib stream that must inflate to ``size`` bytes; give back those bytes if they are kept.
+    """Find the end of a zlib stream that must inflate to ``size`` bytes; return those bytes if they are kept.
 
-    Slices of the map are copies: a view would still be held by an exception's traceback when the map is closed.
+    Slices of the map are copies: an exception's traceback would still hold a view when the map is closed.
     """
     inflater = zlib.decompressobj()
     step = min(size // 2 + 128, MIB)

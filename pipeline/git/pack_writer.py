@@ -20,14 +20,14 @@ _BLOCK_BYTES: Final = 1 << 20
 
 
 class PackWriter:
-    """Streams whole objects into a pack; how many there are need not be known before.
+    """Streams whole objects into a pack; their number need not be known in advance.
 
-    The index is written by ``finish``; until then nothing in the directory is a pack to git. About 140 bytes of
-    memory an object, twice that while indexing.
+    ``finish`` writes the index; until then git sees no pack in the directory. Takes about 140 bytes of memory per
+    object, twice that while indexing.
 
     Args:
         directory: ``objects/pack`` of a repository; must exist.
-        level: of zlib. 1 is the fastest; a later ``git repack`` makes the pack small.
+        level: zlib level. 1 is the fastest; a later ``git repack`` makes the pack small.
     """
 
     def __init__(self, directory: Path, *, level: int = 1) -> None:
@@ -53,10 +53,10 @@ class PackWriter:
         self._file.close()
 
     def add(self, found: GitObject) -> None:
-        """Write one object, once however often it is added.
+        """Write one object; repeated additions of it are ignored.
 
         Raises:
-            CheckFailed: it does not have its id.
+            CheckFailed: its bytes do not match its id.
         """
         type_, oid, raw = found
         hashed = object_id(type_, raw)
@@ -74,9 +74,9 @@ class PackWriter:
             self._tagged[oid] = tagged(raw)
 
     def peel(self, oid: bytes) -> bytes | None:
-        """What a tag of tags finally stands for, whether it was added or not; None for what is no tag to git.
+        """What a chain of tags finally points at, added or not; None if git does not take the object for a tag.
 
-        As git does it: whether there is a further tag is told by the type that a tag gives.
+        As in git, the type that a tag states decides whether another tag follows.
         """
         chain: list[bytes] = []
         at, type_ = oid, TAG
@@ -94,7 +94,7 @@ class PackWriter:
     def finish(self) -> int:
         """Complete the pack, index it, and give both their final names; returns the pack's size in bytes.
 
-        Without any object there is no pack, and the size is 0.
+        Without objects there is no pack, and the size is 0.
         """
         if not self._places:
             self._file.close()
@@ -120,7 +120,7 @@ class PackWriter:
 
 
 def _entry_head(number: int, size: int) -> bytes:
-    """Type and size of a pack entry: 4 bits of the size, then 7 a byte, lowest first."""
+    """Type and size of a pack entry: 4 bits of the size, then 7 per byte, lowest first."""
     byte, size = number << 4 | size & 15, size >> 4
     head = bytearray()
     while size:

@@ -1,4 +1,4 @@
-"""Names to addresses, within a time of ours: ``getaddrinfo`` has no limit, and nothing can end it."""
+"""Names to addresses, within a time limit: ``getaddrinfo`` has none, and nothing can stop it."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Any, Final
 
 THREADS: Final = 32
-"""Look-ups at once in this process. One that a dead resolver holds counts until it lets go, so there are never more."""
+"""Most look-ups at once in this process. One that waits for a dead resolver counts until it returns."""
 
 LONGEST_HOST: Final = 253
 
 FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
-"""Family, kind, protocol, canonical name and address, as ``socket.getaddrinfo`` gives them."""
+"""Family, kind, protocol, canonical name and address, as ``socket.getaddrinfo`` returns them."""
 
 _free = threading.BoundedSemaphore(THREADS)
 
 
 class LookUpTimedOut(Exception):
-    """There was no answer in time. Says nothing of the host: the resolver may be to blame."""
+    """There was no answer in time. The host need not be to blame: it may be the resolver."""
 
 
 def look_up(host: str, port: int, limit_s: float) -> list[AddressInfo]:
     """All addresses of a host, in the resolver's order.
 
-    Addresses and names of this machine (``localhost`` and below) are answered here. Any other name is looked up by a
-    thread, which goes on behind our back when the time is up; the number of such threads is bounded.
+    Addresses and names of this machine (``localhost`` and below) are answered here. A thread looks up any other name,
+    and continues in the background when the time is up; the number of such threads is bounded.
 
     Args:
-        host: a name, or an address in any spelling that ``inet_aton`` or RFC 4291 know.
+        host: a name, or an address in any spelling of ``inet_aton`` or RFC 4291.
         port: for the result.
         limit_s: seconds.
 
     Raises:
-        LookUpTimedOut: as it says.
-        socket.gaierror, ValueError: the name does not resolve, or is none.
+        LookUpTimedOut: there was no answer in time.
+        socket.gaierror, ValueError: the name does not resolve, or is not a name.
     """
     if len(host) > LONGEST_HOST:
         raise ValueError("too long")
@@ -50,7 +50,7 @@ def look_up(host: str, port: int, limit_s: float) -> list[AddressInfo]:
 
 
 class _LookUp:
-    """One look-up in a thread of its own. Holds one of the ``THREADS`` places until the resolver answers."""
+    """One look-up in its own thread. Holds one of the ``THREADS`` places until the resolver answers."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port

@@ -22,7 +22,7 @@ from pipeline.rules.restore import Head
 
 _CONFIG: Final = b"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 
-# Too long, or a file and a folder of one name, which packed refs can be.
+# The path is too long, or is both a file and a folder; both are possible in packed refs.
 _NO_SUCH_PATH: Final = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EILSEQ, errno.EINVAL)
 _DEEPEST: Final = 100
 
@@ -32,10 +32,10 @@ class Restored:
     """What was written.
 
     Attributes:
-        objects: distinct ones.
+        objects: number of distinct objects.
         pack_bytes: size of the pack.
-        refs: without HEAD.
-        plain: names of symbolic refs that no file system path can hold, written as plain ones.
+        refs: number of refs without HEAD.
+        plain: names of symbolic refs that no file system path can hold; they are written as plain refs.
     """
 
     objects: int
@@ -51,21 +51,21 @@ def write_repository(
     head: Head,
     symrefs: Mapping[bytes, bytes] = MappingProxyType({}),
 ) -> Restored:
-    """Write a bare repository that appears whole or not at all.
+    """Write a bare repository that appears complete or not at all.
 
-    It grows beside its place as ``.NAME.partial``; what a killed run left there is replaced.
+    It is built in ``.NAME.partial`` beside its final place; leftovers of a killed run are replaced.
 
     Args:
         directory: must not exist, or be empty.
         objects: in any order, any number of times.
         refs: full name to 20-byte id, symbolic ones included.
-        head: what HEAD says.
-        symrefs: those of the refs that are symbolic, and the full names of their targets.
+        head: the content of HEAD.
+        symrefs: the symbolic refs among the refs, and the full names of their targets.
 
     Raises:
         UsageError: the directory is in use, or another process is restoring to it.
-        CheckFailed: an object does not have its id, a ref or HEAD names an object that is not among the objects, or
-            a ref's name is none that git allows.
+        CheckFailed: an object's bytes do not match its id, a ref or HEAD names an object that is not among the
+            objects, or git does not allow a ref's name.
     """
     with _growing(directory) as partial:
         for folder in ("objects/pack", "objects/info", "refs/heads", "refs/tags"):
@@ -84,7 +84,7 @@ def write_repository(
 
 
 def _write_symrefs(repository: Path, symrefs: Mapping[bytes, bytes], names: Sequence[bytes]) -> Iterator[bytes]:
-    """Write symbolic refs, which only files can be, and yield those that no file can be.
+    """Write symbolic refs, which must be files, and yield those for which no file can be written.
 
     A file would also hide refs below its name.
     """
@@ -99,7 +99,7 @@ def _write_symrefs(repository: Path, symrefs: Mapping[bytes, bytes], names: Sequ
 
 
 def _write_new(folder: bytes, name: bytes, content: bytes) -> bool:
-    """Write a file with its folders; False where the file system takes no such path, or removes it with trouble."""
+    """Write a file with its folders; False if the file system does not allow the path or makes it hard to remove."""
     if name.count(b"/") > _DEEPEST:
         return False
     path = os.path.join(folder, name)
@@ -147,10 +147,10 @@ def _stored(name: bytes, oid: bytes, pack: PackWriter) -> bytes:
 
 @contextmanager
 def _growing(directory: Path) -> Iterator[Path]:
-    """A folder of this process alone that takes the directory's name when the block ends, or goes away if it fails."""
+    """A folder of this process alone. It gets the directory's name when the block ends, and is deleted if it fails."""
     directory = directory.resolve()
     if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
-        raise UsageError(f"{directory} exists and is not an empty directory; restore to another")
+        raise UsageError(f"{directory} exists and is not an empty directory; choose another")
     partial = directory.with_name(f".{directory.name}.partial")
     partial.mkdir(parents=True, exist_ok=True)
     lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
@@ -172,7 +172,7 @@ def _growing(directory: Path) -> Iterator[Path]:
 
 
 def _lock(descriptor: int, directory: Path) -> None:
-    """Hold the folder until it is closed, which the end of the process does as well."""
+    """Lock the folder until the descriptor is closed, at the latest by the end of the process."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -46,11 +46,11 @@ SPACE = 0x20
 SIDE_BAND_FATAL = b"\3"
 _QUOTE = re.compile(r"\bb?['\"]|['\"(:]|\bhttps?\b")
 SHOWN_OF_MESSAGE = 200
-"""Characters of what a server says, in our sentence about it."""
+"""Most characters of a server's message that our own messages show."""
 
 
 class Meter:
-    """Watches what arrives: stops a server that talks without end and sends no pack, and hears its error messages."""
+    """Watches what arrives: stops a server that talks on without sending a pack, and finds its error messages."""
 
     def __init__(self, origin: str, refs_bytes: int) -> None:
         self.origin, self.refs_bytes = origin, refs_bytes
@@ -60,11 +60,11 @@ class Meter:
         self._expects_line = False
 
     def packed(self) -> None:
-        """Some of the pack has arrived; its length is limited elsewhere."""
+        """Part of the pack has arrived; its length is limited elsewhere."""
         self._idle_bytes = 0
 
     def wrap(self, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
-        """The same read function, watched. It is asked for four digits of length, then for as many bytes."""
+        """The read function, watched. It is asked for four digits of length, then for that many bytes."""
 
         def watched(size: int) -> bytes:
             data = read(size)
@@ -88,12 +88,12 @@ def _said(origin: str, message: bytes) -> OriginError:
 
 
 def _plain(text: str) -> str:
-    """Text from outside, fit for a table and a terminal."""
+    """Text from outside, made safe for a table and a terminal."""
     return one_line(text, SHOWN_OF_MESSAGE)
 
 
 class _Protocol(Protocol):
-    """Asks a server of version 2 for deltas by offset: dulwich leaves that out, and each id costs 20 bytes twice."""
+    """Asks a server of version 2 for deltas by offset: dulwich does not, and each id costs 20 bytes twice."""
 
     _fetching = False
 
@@ -112,7 +112,7 @@ class _TcpClient(TCPGitClient):
         self._open: Protocol | None = None
 
     def close(self) -> None:
-        """Hang up: dulwich does not when the first line is missing."""
+        """Hang up: dulwich does not if the first line is missing."""
         if self._open is not None:
             self._open.close()
 
@@ -142,7 +142,7 @@ class _HttpClient(Urllib3HttpGitClient):
         self._responses: list[HTTPResponse] = []
 
     def close(self) -> None:
-        """Hang up, whatever is left to read: dulwich leaves some answers open."""
+        """Hang up, even if something is left to read: dulwich leaves some responses open."""
         for response in self._responses:
             response.close()
         self.pool_manager.clear()
@@ -171,12 +171,12 @@ class _HttpClient(Urllib3HttpGitClient):
             _check_advertised(self._meter.origin, kind)
             response.content_type = kind
         else:
-            response.content_type = (headers or {}).get("Accept")  # dulwich insists on it; git does not look
+            response.content_type = (headers or {}).get("Accept")  # dulwich insists on it; git ignores it
         return response, self._meter.wrap(read)
 
 
 def content_type(header: str) -> str:
-    """The type in a Content-Type header as git compares it: without parameters and blanks, in lower case."""
+    """The type in a Content-Type header, as git compares it: without parameters and blanks, in lower case."""
     return "".join(header.partition(";")[0].split()).lower()
 
 
@@ -192,17 +192,17 @@ def _check_status(origin: str, status: int) -> None:
 
 
 def _check_advertised(origin: str, kind: str) -> None:
-    """Git takes nothing else for a smart server's list of refs."""
+    """Check the type: git accepts no other for a smart server's list of refs."""
     if kind != ADVERTISEMENT:
         if kind in FILE_TYPES:
             raise DumbProtocolRefused(origin, "the server only serves files (the dumb protocol)")
-        raise ProtocolError(origin, f"this is no git server: it sends {_plain(kind) or 'no content type'}")
+        raise ProtocolError(origin, f"this is not a git server: it sends {_plain(kind) or 'no content type'}")
 
 
 def open_client(
     url: str, dialer: Dialer, meter: Meter, user_agent: str
 ) -> tuple[_TcpClient | _HttpClient, str | bytes]:
-    """A client for one visit, to be closed, and the path to ask it for.
+    """A client for one visit, which the caller closes, and the path to request from it.
 
     Raises:
         SchemeRefused: not a git, http or https URL with a host.
@@ -211,7 +211,7 @@ def open_client(
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise SchemeRefused(url, "this is not a URL, or its port is no port") from None
+        raise SchemeRefused(url, "this is not a URL, or its port is invalid") from None
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     if not is_fetched(url):
         raise _scheme_refused(url, parts.scheme)
@@ -233,11 +233,11 @@ def _scheme_refused(origin: str, scheme: str) -> SchemeRefused:
 
 @contextmanager
 def origin_errors(dialer: Dialer, meter: Meter) -> Iterator[None]:
-    """Turn whatever dulwich, urllib3 or the socket raise into one OriginError."""
+    """Turn any exception of dulwich, urllib3 or the socket into one OriginError."""
     try:
         yield
     except ProtocolError:
-        dialer.deadline.check()  # what it cut off looks like no git server
+        dialer.deadline.check()  # a conversation cut off by it does not look like git's protocol
         raise
     except (PipelineError, MemoryError):
         raise
@@ -247,7 +247,7 @@ def origin_errors(dialer: Dialer, meter: Meter) -> Iterator[None]:
 
 
 def _classify(dialer: Dialer, meter: Meter, error: BaseException) -> OriginError:
-    """The most telling of what an exception and its causes say; that the connection is gone tells least."""
+    """The most specific meaning of an exception and its causes; a lost connection is the least specific."""
     found = [meaning for cause in _causes(error) if (meaning := _meaning(dialer, cause)) is not None]
     for meaning in found:
         if not isinstance(meaning, ConnectionLost):
@@ -260,7 +260,7 @@ def _classify(dialer: Dialer, meter: Meter, error: BaseException) -> OriginError
 
 
 def _unquoted(text: str) -> str:
-    """What dulwich says, without what it quotes of the server behind that: anything may stand there."""
+    """dulwich's message up to the first text that it quotes from the server: that may be anything."""
     return _plain(_QUOTE.split(text, maxsplit=1)[0])
 
 
@@ -278,7 +278,7 @@ def _meaning(dialer: Dialer, cause: BaseException) -> OriginError | None:
         case urllib3.exceptions.URLSchemeUnknown():
             found = _scheme_refused(origin, _plain(cause.scheme))
         case urllib3.exceptions.ResponseError():
-            found = ProtocolError(origin, f"more than {REDIRECTS} redirects, one after the other")
+            found = ProtocolError(origin, f"more than {REDIRECTS} redirects in a row")
         case HangupException() | ConnectionError() | EOFError() | IncompleteRead() | urllib3.exceptions.ProtocolError():
             found = ConnectionLost(origin, "")
         case HTTPException():

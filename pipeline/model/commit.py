@@ -1,4 +1,4 @@
-"""A commit as columns that rebuild its exact bytes."""
+"""A commit as columns from which its exact bytes can be rebuilt."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from pipeline.model.text import exact_text, text_of
 
 
 class Commit(NamedTuple):
-    """One commit object: what ``commits`` has of it, in the same order.
+    """One commit object: the columns of ``commits``, in the same order.
 
     Attributes:
-        tree: 20 bytes; it and the parents are what ``commit_links`` reads, on any bytes.
+        tree: 20 bytes; ``commit_links`` reads it and the parents, from any bytes.
         parents: 20 bytes each, in order.
-        author_time: epoch seconds UTC, in the years 1970 to 9999; the committer's alike.
-        author_offset: minutes east of UTC; the committer's alike.
-        encoding: as declared; "UTF-8" is not declared by git itself.
+        author_time: epoch seconds UTC, in the years 1970 to 9999; likewise for the committer.
+        author_offset: minutes east of UTC; likewise for the committer.
+        encoding: as declared; git itself does not declare "UTF-8".
         signature: value of the only ``gpgsig`` header, unfolded.
         extra: all other headers (``mergetag``, ``gpgsig-sha256``, ...) in order, unfolded.
-        raw: None when the other columns rebuild the object exactly, else the whole body. Then the other columns are
-            what could be read, for people: "" or None where nothing could. Of very long headers, only the first lines
-            are read, and of a very long message its beginning.
+        raw: None when the object can be rebuilt exactly from the other columns, else the whole body. Then the other
+            columns hold what could be read, for people: "" or None where nothing could. Only the first lines of very
+            long headers are read, and only the beginning of a very long message.
     """
 
     tree: bytes | None
@@ -54,7 +54,7 @@ class Commit(NamedTuple):
 
 
 def parse_commit(raw: bytes) -> Commit:
-    """Read a commit's body. Succeeds on any bytes; see ``Commit.raw``. Memory is a small multiple of the body's."""
+    """Read a commit's body. Succeeds on any bytes; see ``Commit.raw``. Needs a small multiple of the body's memory."""
     links = commit_links(raw)
     body = split_body(raw, links.end)
     head, message = exact_text(body.head), exact_text(body.message)
@@ -70,7 +70,7 @@ def build_commit(commit: Commit) -> bytes:
     """The exact body that ``parse_commit`` read.
 
     Raises:
-        CheckFailed: there are no raw bytes, yet a column that they would have to replace is missing.
+        CheckFailed: there are no raw bytes, and a column needed in their place is missing.
     """
     if commit.raw is not None:
         return commit.raw
@@ -115,12 +115,12 @@ def _is_complete(commit: Commit) -> bool:
 
 
 def _is_canonical(raw: bytes, links: CommitLinks) -> bool:
-    """Whether git itself would write the ids so: in lower case."""
+    """Whether the ids are in lower case, as git itself writes them."""
     return raw[: links.end].islower()
 
 
 def _head(commit: Commit) -> str:
-    """The headers behind tree and parents, in git's own order: encoding before other headers, the signature last."""
+    """The headers after tree and parents, in git's own order: encoding before other headers, the signature last."""
     c = commit
     author = format_person(Person(c.author_name, c.author_email, c.author_time, c.author_offset))
     committer = format_person(Person(c.committer_name, c.committer_email, c.committer_time, c.committer_offset))
@@ -133,7 +133,7 @@ def _head(commit: Commit) -> str:
 
 
 def _for_people(raw: bytes, links: CommitLinks, head: str, message: memoryview, *, whole: bool) -> Commit:
-    """Columns for bytes that no text column can hold exactly; ``head`` has bytes as Latin-1."""
+    """Columns for bytes that no text column can hold exactly; ``head`` holds bytes as Latin-1."""
     c = _columns(links, head, "", whole=whole)
     code = c.encoding
     return c._replace(

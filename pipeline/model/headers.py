@@ -1,6 +1,6 @@
 """What commits and tags share: header lines and people.
 
-Parsing here never raises. The codecs rebuild what they parsed and compare, so a part that is understood wrongly costs
+Parsing here never raises. The codecs rebuild what they parsed and compare, so a part that is parsed wrongly costs
 a copy of the raw bytes and never a byte of the object.
 """
 
@@ -11,15 +11,16 @@ from typing import Final, NamedTuple
 
 from pipeline.model.text import text_of
 
-LAST_SECOND: Final = 253402300799  # 9999-12-31T23:59:59Z, the last second that Python and Spark both can hold
+LAST_SECOND: Final = 253402300799  # 9999-12-31T23:59:59Z, the last second that both Python and Spark can hold
 
 MOST_HEADER_LINES: Final = 4096
 MOST_HEADER_BYTES: Final = 4 << 20
-"""Beyond these only the first lines are read: a few bytes of pack can become millions of lines."""
+"""Longest headers that are read whole: a few bytes of pack can become millions of lines. Of longer ones, only the
+first lines are read."""
 
 MOST_TEXT_BYTES: Final = 1 << 20
-"""Of a longer message, and of the first lines of long headers, only so much is read: text may take three times its
-bytes, beside ``raw``."""
+"""Bytes that are read of a message, and of the first lines of long headers: text may take three times its bytes, in
+addition to ``raw``."""
 
 _FIRST_LINES: Final = 4
 
@@ -40,12 +41,12 @@ NOBODY: Final = Person("", "", None, None)
 
 
 class Body(NamedTuple):
-    """An object's body behind its links.
+    """An object's body after its links.
 
     Attributes:
         head: header lines without the last line end.
         message: what follows the blank line.
-        whole: there is such a line, and nothing of the body is left out of ``head`` and ``message``.
+        whole: there is a blank line, and ``head`` and ``message`` omit nothing of the body.
     """
 
     head: bytes
@@ -54,7 +55,7 @@ class Body(NamedTuple):
 
 
 def split_body(raw: bytes, at: int) -> Body:
-    """Take a commit or tag apart; its links end at ``at``, which is behind a line end or 0."""
+    """Split a commit or tag; its links end at ``at``, which is just after a line end or 0."""
     view = memoryview(raw)
     end = raw.find(b"\n\n", max(at - 1, 0))
     whole = end >= 0

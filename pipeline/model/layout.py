@@ -1,27 +1,27 @@
-"""Where everything lies below an archive's root. Pure path names; storage turns them into files.
+"""Where everything is below an archive's root. Pure path names; storage turns them into files.
 
-``archive.json``                        what the archive is: format and number of buckets
+``archive.json``                        the archive's format and number of buckets
 ``lease.json``                          who may write
 ``tables/code/TABLE/``                  Iceberg tables; landed files end up in ``data/LOAD/bucket=N/``
 ``runs/LOAD/plan/``                     the plan of a load
-``runs/LOAD/plan/origins.txt``          a batch: what it adds and visits, as a list of origins; with it a batch begins
-``runs/LOAD/plan/refs/bucket=N/``       refs of the plan's origins, one a row
+``runs/LOAD/plan/origins.txt``          list of the origins that a batch adds and visits; a batch begins with it
+``runs/LOAD/plan/refs/bucket=N/``       refs of the plan's origins, one per row
 ``runs/LOAD/plan/tombstones/bucket=N/`` ids of objects that must not come back
-``runs/LOAD/landing/bucket=N/RUN/``     Parquet files of one fetch task and one attempt
+``runs/LOAD/landing/bucket=N/RUN/``     Parquet files of one attempt of a fetch task
 ``runs/LOAD/manifests/N.json``          written last by a fetch task: its files and visits
-``runs/LOAD/audit/N-K.json``            the K-th verdict on a bucket; the last one stands in place of its manifest
-``runs/LOAD/quarantine/bucket=N/RUN/``  what a fetch task landed before the audit found something in it
-``runs/LOAD/publishing.json``           the files that are published, written before the first is moved
+``runs/LOAD/audit/N-K.json``            the K-th verdict on a bucket; the last one replaces its manifest
+``runs/LOAD/quarantine/bucket=N/RUN/``  landed files in which the audit found something
+``runs/LOAD/publishing.json``           the files to publish, written before the first is moved
 ``runs/LOAD/published.json``            all tables have the load
-``runs/LOAD/derived.json``              the derived tables follow it
+``runs/LOAD/derived.json``              the derived tables include it
 ``runs/LOAD/sealed.json``               every table has the night's tag
 ``runs/LOAD/night.json``                the night is complete and tagged; its summary
-``runs/underived.json``                 buckets that the derived tables do not follow, until a later load derives them
+``runs/underived.json``                 buckets whose derived tables lag behind, until a later load derives them
 ``results/JOB/NIGHT.json``              lineage of a finished job
-``checksums/``                          what every file's bytes are, and copies of small ones
-``fsck/``                               reports of checks, and how far one that was killed had come
+``checksums/``                          a checksum of every file, and copies of small files
+``fsck/``                               reports of checks, and the progress of a check that was killed
 
-A load is what is published at once: a night, or one batch of a backfill.
+A load is published at once: a night, or one batch of a backfill.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ FSCK = "fsck"
 UNDERIVED = f"{RUNS}/underived.json"
 _BATCH = "-backfill-"
 NIGHT_TAG = "night-"
-"""How tags of nights begin."""
+"""Prefix of the tags of nights."""
 
 _NIGHT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _RETIRED = re.compile(r"retired-\d{4}-\d\d-\d\d-(\d+)")
 
 
 def parse_night(text: str) -> date | None:
-    """The date that a text is in the form YYYY-MM-DD; None for any other text.
+    """The date of a text in the form YYYY-MM-DD; None for any other text.
 
     >>> parse_night("2026-11-24"), parse_night("20261124"), parse_night("2026-02-30")
     (datetime.date(2026, 11, 24), None, None)
@@ -63,7 +63,7 @@ def parse_night(text: str) -> date | None:
 
 
 def newest_possible(today: date) -> date:
-    """The last night that a run may be dated on a day, both UTC: it is tomorrow already where some people live."""
+    """The latest night that a run may have on a given day, both UTC: in some time zones it is already tomorrow."""
     return today + timedelta(days=1)
 
 
@@ -78,16 +78,16 @@ def night_of(tag: str) -> date | None:
 
 
 def retired_tag(night: date, seconds: int) -> str:
-    """The tag that takes a night's place when the night goes, for whoever reads it at that moment.
+    """The tag that replaces a night's tag when the night is deleted, for those who are reading it at that moment.
 
     Args:
-        seconds: when it goes, since 1970 UTC.
+        seconds: when it is deleted, since 1970 UTC.
     """
     return f"retired-{night.isoformat()}-{seconds}"
 
 
 def retired_at(tag: str) -> int | None:
-    """When a night went that a tag took the place of, in seconds since 1970 UTC; None for any other tag."""
+    """When the night of a ``retired_tag`` was deleted, in seconds since 1970 UTC; None for any other tag."""
     match = _RETIRED.fullmatch(tag)
     return None if match is None else int(match[1])
 
@@ -103,7 +103,7 @@ def table_data(table: str, load: str) -> str:
 
 
 def landed_name(table: str, number: int) -> str:
-    """The name of the file of a table that a fetch task begins after so many others of that table.
+    """The name of a fetch task's file of a table; ``number`` counts its files of that table from 0.
 
     >>> landed_name("trees", 0), landed_name("trees", 1)
     ('trees.parquet', 'trees-1.parquet')
@@ -112,7 +112,7 @@ def landed_name(table: str, number: int) -> str:
 
 
 def landed_table(path: str) -> str:
-    """The table that a path ending in ``landed_name`` is of.
+    """The table of a path that ends in a ``landed_name``.
 
     >>> landed_table("x/trees.parquet"), landed_table("x/trees-1.parquet")
     ('trees', 'trees')
@@ -122,7 +122,7 @@ def landed_table(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One unit of publishing. ``name`` is the night's date for a nightly, else a name that begins with it."""
+    """One unit of publishing. ``name`` is the night's date for a nightly load, else a name that begins with it."""
 
     night: date
     name: str
@@ -134,7 +134,7 @@ class Load:
 
     @classmethod
     def named(cls, name: str) -> Load | None:
-        """The load that a folder in ``runs/`` belongs to; None for a name that is no load's, to the letter.
+        """The load that a folder in ``runs/`` belongs to; None if the name is not exactly a load's.
 
         >>> Load.named("2026-11-24.bak"), Load.named("2026-11-24-backfill-7")
         (None, None)
@@ -152,23 +152,23 @@ class Load:
 
     @classmethod
     def of_batch(cls, night: date, number: int) -> Load:
-        """A batch of a backfill; ``number`` counts the batches that were begun on one night, from 1."""
+        """A batch of a backfill; ``number`` counts the batches begun on one night, from 1."""
         return cls(night, f"{night.isoformat()}{_BATCH}{number:05d}")
 
     @property
     def batch_number(self) -> int | None:
-        """What ``of_batch`` was given; None for a load that is no batch."""
+        """The number of a batch, as given to ``of_batch``; None for a load that is not a batch."""
         number = self.name.removeprefix(f"{self.night.isoformat()}{_BATCH}")
         return int(number) if number != self.name and number.isdecimal() else None
 
     @property
     def is_night(self) -> bool:
-        """A night, and not a batch of a backfill."""
+        """Whether it is a night, and not a batch of a backfill."""
         return self.name == self.night.isoformat()
 
     @property
     def finished(self) -> str:
-        """The marker that is written last of all: a batch ends with Derive, a night with its summary."""
+        """The last marker of the load: a batch ends with Derive, a night with its summary."""
         return self.night_summary if self.is_night else self.derived
 
     @property
@@ -183,7 +183,7 @@ class Load:
 
     @property
     def batch_list(self) -> str:
-        """The origins of a batch, one a line, as ``origin_list`` reads them. A night has no such file."""
+        """The origins of a batch, one per line, as ``origin_list`` reads them. A night has no such file."""
         return f"{self.root}/plan/origins.txt"
 
     @property
@@ -203,7 +203,7 @@ class Load:
 
     @property
     def plan_tombstones(self) -> str:
-        """Parquet folder, ``bucket=N`` below; missing when nothing was ever taken down."""
+        """Parquet folder, ``bucket=N`` below; missing if nothing was ever taken down."""
         return f"{self.root}/plan/tombstones"
 
     def landing(self, bucket: int, attempt: str) -> str:
@@ -235,7 +235,7 @@ class Load:
 
     @property
     def publishing(self) -> str:
-        """What is published of the load, see ``Decision``."""
+        """The files to publish of the load, see ``Decision``."""
         return f"{self.root}/publishing.json"
 
     @property

@@ -1,7 +1,7 @@
 """What commits and tags point at, read as git itself reads it (``commit.c``, ``tag.c``).
 
-The only reader of these lines: completeness, reachability and the columns ``tree``, ``parents`` and ``target`` cannot
-differ. Nothing here raises; what git would not accept ends the reading.
+Only this module reads these lines, so completeness, reachability and the columns ``tree``, ``parents`` and ``target``
+cannot differ. Nothing here raises; reading ends at the first line that git does not accept.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WHOLE_TAG: Final = re.compile(rb"object [0-9a-fA-F]{40}\ntype (blob|tree|commit
 
 
 class CommitLinks(NamedTuple):
-    """``end`` is where the lines that were read end; 0 without a tree, since git then reads no parents either."""
+    """``end`` is the end of the lines that were read; 0 without a tree, since git then reads no parents either."""
 
     tree: bytes | None
     parents: list[bytes]
@@ -28,7 +28,7 @@ class CommitLinks(NamedTuple):
 
 
 class TagLink(NamedTuple):
-    """``end`` is where the first line ends, 0 without a target."""
+    """``end`` is the end of the first line, 0 without a target."""
 
     target: bytes | None
     end: int
@@ -45,7 +45,7 @@ def parse_oid(digits: bytes) -> bytes | None:
 
 
 def commit_links(raw: bytes) -> CommitLinks:
-    """Tree and parents of a commit's body: whole lines of a word, a blank and an id, up to the first that is none."""
+    """Tree and parents of a commit's body: whole lines of a word, a blank and an id, up to the first other line."""
     tree = _id_of(raw, b"tree ", 0)
     parents: list[bytes] = []
     if tree is None:
@@ -64,7 +64,7 @@ def tag_link(raw: bytes) -> TagLink:
 
 
 def tagged(raw: bytes) -> tuple[bytes, ObjectType] | None:
-    """Id and type of what a tag stands for; None where git reads no tag, and so sees nothing behind it."""
+    """Id and type of what a tag points at; None where git reads no tag, and so no target."""
     found = _WHOLE_TAG.match(raw) if len(raw) >= _SMALLEST_TAG_BYTES else None
     target = tag_link(raw).target
     return None if found is None or target is None else (target, BY_WORD[found[1]])

@@ -25,7 +25,7 @@ class LandedFile(_Record):
 
 
 class VisitLine(_Record):
-    """One visit, as the summary needs it. The row in ``visits`` says the same and more."""
+    """One visit, as the summary needs it. The row in ``visits`` holds the same and more."""
 
     origin: str
     network: int
@@ -40,10 +40,10 @@ class VisitLine(_Record):
 
 
 class Manifest(_Record):
-    """Written last by a fetch task. No manifest: the task never happened.
+    """Written last by a fetch task. Without a manifest, the task never happened.
 
     ``attempt`` names one try of the task, and the folder of what it landed. ``damaged`` are files of the archive that
-    could not be read, on account of which origins were not archived.
+    could not be read, so that origins were not archived.
     """
 
     load: str

@@ -1,4 +1,4 @@
-"""Git's objects: the four types that there are, and how an object gets its id."""
+"""Git's objects: their four types, and how an object gets its id."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class ObjectType(IntEnum):
     """A type of object; its value is its number in packs.
 
     Attributes:
-        text: in messages.
-        word: in tags.
-        header: what git hashes before a body, to be formatted with the body's size.
+        text: its name in messages.
+        word: its name in tags.
+        header: what git hashes before a body; takes the body's size.
     """
 
     COMMIT = 1
@@ -32,17 +32,17 @@ class ObjectType(IntEnum):
 
 
 COMMIT, TREE, BLOB, TAG = ObjectType
-"""Names of their own: to look a type up in its class takes ten times as long."""
+"""Module names: looking a type up in its class takes ten times as long."""
 
 SKELETON: Final = (COMMIT, TAG, TREE)
-"""All but blobs."""
+"""All types except blobs."""
 
 BY_NUMBER: Final = {int(type_): type_ for type_ in ObjectType}
 BY_WORD: Final = {type_.word: type_ for type_ in ObjectType}
 
 
 class GitObject(NamedTuple):
-    """An object: its 20-byte id, and the body that git hashes behind a header."""
+    """An object: its 20-byte id, and the body that git hashes after a header."""
 
     type: ObjectType
     oid: bytes

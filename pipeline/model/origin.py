@@ -1,4 +1,4 @@
-"""Origins, and the two numbers that place everything they bring: network and bucket."""
+"""Origins, and the two numbers that place all their objects: network and bucket."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pipeline.errors import UsageError
 from pipeline.redact import has_secret_shape, is_secret_name
 
 FETCHED_SCHEMES = ("git", "http", "https")
-"""A visit to an origin of any other scheme ends as refused."""
+"""Schemes that are fetched from. A visit to an origin with any other scheme ends as refused."""
 
 
 LONGEST_URL = 2_048
-"""Characters of an origin's URL."""
+"""Most characters of an origin's URL."""
 
 LONGEST_HOST, LAST_PORT = 253, 65_535
 
@@ -32,8 +32,8 @@ _AUTHORITY = re.compile(
 class BadOriginUrl(UsageError):
     """The URL cannot be an origin.
 
-    ``place`` is its scheme and host where both could be read without doubt, else "". No other part of it is kept here
-    or shown: whatever stands in a URL that cannot be read may be a password.
+    ``place`` is its scheme and host if both could be read without doubt, else "". No other part is kept here or shown:
+    any part of a URL that cannot be read may be a password.
     """
 
     def __init__(self, place: str, why: str) -> None:
@@ -45,7 +45,7 @@ class BadOriginUrl(UsageError):
 
 
 class OriginState(StrEnum):
-    """Whether an origin is looked at: ``active`` and ``gone`` ones are, the others are not."""
+    """Whether an origin is visited: ``active`` and ``gone`` ones are, the others are not."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -56,12 +56,11 @@ class OriginState(StrEnum):
 def check_url(url: str) -> str:
     """Return the URL as it is stored: scheme and host in lower case, no fragment, no trailing slash.
 
-    The scheme may be one that is never fetched from, such as file or ssh: its visits tell.
+    The scheme may be one that is never fetched from, such as file or ssh: its visits end as refused.
 
     Raises:
-        BadOriginUrl: not a URL with a scheme, a host (file:// needs none) and a path, or one that carries what could
-            be a login: a user name other than ssh's, a password, an access token. Those would end up in tables and
-            logs.
+        BadOriginUrl: not a URL with a scheme, a host (file:// needs none) and a path, or one that may contain a login:
+            a user name other than ssh's, a password, an access token. These would end up in tables and logs.
     """
     text = url.strip()
     _refuse_odd_characters(text)
@@ -73,7 +72,7 @@ def check_url(url: str) -> str:
     _refuse_secrets(text[authority.end() :])
     host = authority["host"].lower()
     if not host and scheme != "file":
-        raise BadOriginUrl("", "there is no host")
+        raise BadOriginUrl("", "it has no host")
     place = f"{scheme}://{host}"
     rest, _, _ = text[authority.end() :].partition("#")
     path, _, query = rest.partition("?")
@@ -86,20 +85,20 @@ def check_url(url: str) -> str:
 
 
 def _refuse_odd_characters(text: str) -> None:
-    """First of all: ``urlsplit``, and others after us, drop line ends silently and take backslashes for slashes."""
+    """Comes first: ``urlsplit``, and others after us, drop line ends silently and take backslashes for slashes."""
     if len(text) > LONGEST_URL:
         raise BadOriginUrl("", f"it has {len(text):,} characters, {LONGEST_URL:,} are allowed")
     if any(ch.isspace() or not ch.isprintable() for ch in text):
-        raise BadOriginUrl("", "there is white space or a control character inside")
+        raise BadOriginUrl("", "it contains white space or a control character")
     if "\\" in text:
-        raise BadOriginUrl("", "there is a backslash inside")
+        raise BadOriginUrl("", "it contains a backslash")
     plain = unicodedata.normalize("NFKC", text)
     if any(plain.count(mark) != text.count(mark) for mark in "@\\"):
-        raise BadOriginUrl("", "a character inside looks like one that ends a user name; write %40 if it is a path's")
+        raise BadOriginUrl("", "it contains what looks like the end of a user name; write %40 for an @ in a path")
 
 
 def _authority(text: str, begins: int, scheme: str) -> re.Match[str]:
-    """User, host and port, all of them plain; an @ that stands anywhere else is taken for the end of a password."""
+    """User, host and port, all of them plain; an @ anywhere else is taken for the end of a password."""
     found = _AUTHORITY.match(text, begins)
     ends = begins if found is None else found.end()
     user = None if found is None else found["user"]
@@ -120,7 +119,7 @@ def _check_host(host: str) -> None:
         try:
             IPv6Address(host[1:-1])
         except ValueError:
-            raise BadOriginUrl("", "what stands in brackets is no IPv6 address") from None
+            raise BadOriginUrl("", "the text in brackets is not an IPv6 address") from None
         return
     stored = host.lower()
     plain = _NAME.fullmatch(stored) is not None and all(unicodedata.normalize("NFKC", h) == h for h in (host, stored))
@@ -130,14 +129,14 @@ def _check_host(host: str) -> None:
 
 def _why_no_authority(authority: str) -> str:
     if "[" in authority or "]" in authority:
-        return "what stands in brackets is no IPv6 address, or it has a zone"
+        return "the text in brackets is not an IPv6 address, or it has a zone"
     if ":" in authority:
         return "the port is not a number from 0 to 65535"
-    return "a host has letters, digits, dots and hyphens, nothing else"
+    return "a host may only contain letters, digits, dots and hyphens"
 
 
 def _refuse_secrets(rest: str) -> None:
-    """Look for a login behind the host, however often it was percent-encoded."""
+    """Look for a login after the host, however often it was percent-encoded."""
     plain = unicodedata.normalize("NFKC", decoded(rest))
     if re.search(r":[^@]*@", plain) or has_secret_shape(plain):
         raise BadOriginUrl("", "user names and passwords do not belong in an origin's URL")
@@ -145,7 +144,7 @@ def _refuse_secrets(rest: str) -> None:
     parameters = [part for part in re.split(r"[&;]", path)[1:] if "=" in part] + re.split(r"[?&;]", query)
     for parameter in parameters:
         if is_secret_name(parameter.partition("=")[0]):
-            raise BadOriginUrl("", "a parameter of it carries a login, which does not belong in an origin's URL")
+            raise BadOriginUrl("", "a parameter contains a login, which does not belong in an origin's URL")
 
 
 def decoded(text: str) -> str:
@@ -156,12 +155,12 @@ def decoded(text: str) -> str:
 
 
 def is_fetched(url: str) -> bool:
-    """Whether origins of the URL's scheme are fetched from at all."""
+    """Whether the URL's scheme is one that is fetched from."""
     return urlsplit(url).scheme in FETCHED_SCHEMES
 
 
 def network_id(root_url: str) -> int:
-    """The network of a fork root: the top 63 bits of the SHA-256 of its stored URL, so that it is never negative."""
+    """The network of a fork root: the top 63 bits of the SHA-256 of its stored URL, so it is never negative."""
     return int.from_bytes(hashlib.sha256(root_url.encode()).digest()[:8], "big") >> 1
 
 

@@ -1,4 +1,4 @@
-"""Lists of origins as people write them: one URL a line, optionally followed by the URL it was forked from."""
+"""Lists of origins as people write them: one URL per line, optionally followed by the URL it was forked from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.model.pattern import before_comment
 
 
 class BadOriginList(UsageError):
-    """Some lines can not be used; ``problems`` are their numbers and what is wrong with each."""
+    """Some lines cannot be used; ``problems`` holds their numbers and what is wrong with each."""
 
     def __init__(self, source: str, problems: tuple[tuple[int, str], ...]) -> None:
         super().__init__(source, problems)
@@ -18,21 +18,21 @@ class BadOriginList(UsageError):
 
     def __str__(self) -> str:
         lines = "".join(f"\n  line {number}: {why}" for number, why in self.problems)
-        return f"{self.source}: nothing was added, {len(self.problems)} lines can not be used:{lines}"
+        return f"{self.source}: nothing was added, {len(self.problems)} lines cannot be used:{lines}"
 
 
 def parse_origin_list(source: str, lines: Iterable[str]) -> list[Origin]:
-    """Read a list. Blank lines and what follows a ``#`` at the start or after white space are passed over.
+    """Read a list. Blank lines, and comments that begin with ``#`` at the start or after white space, are skipped.
 
     Args:
-        source: named in errors.
-        lines: of the list.
+        source: name of the list in errors.
+        lines: the list's lines.
 
     Returns:
         The origins in order, each URL once.
 
     Raises:
-        BadOriginList: any line is bad, with all bad lines.
+        BadOriginList: any line is bad; it names all bad lines.
     """
     origins: dict[str, Origin] = {}
     problems = []
@@ -46,7 +46,7 @@ def parse_origin_list(source: str, lines: Iterable[str]) -> list[Origin]:
             origin = Origin(check_url(words[0]), check_url(words[1]) if len(words) == 2 else None)
             before = origins.setdefault(origin.url, origin)
             if before != origin:
-                raise UsageError(f"{origin.url} stands above already, as a fork of {before.fork_of or 'nothing'}")
+                raise UsageError(f"{origin.url} is already listed above, as a fork of {before.fork_of or 'nothing'}")
         except (UsageError, BadOriginUrl) as error:
             problems.append((number, str(error)))
     if problems:

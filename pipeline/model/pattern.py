@@ -1,4 +1,4 @@
-"""How people name origins to a command: one URL, or all that lie below a place, ``https://host/owner/*``."""
+"""How people name origins to a command: one URL, or all below a place, ``https://host/owner/*``."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _EVERYTHING_BELOW = "/*"
 
 
 class BadPattern(UsageError):
-    """There is a star where none may be. What was given is not repeated: it has not been looked at for secrets."""
+    """There is a star where none is allowed. The text is not repeated: it has not been checked for secrets."""
 
     def __str__(self) -> str:
         return (
-            "a star may only stand alone behind the last slash, as in https://host/owner/*, which names everything "
-            "below; without it one URL is named"
+            "a star is only allowed alone after the last slash, as in https://host/owner/*, which names everything "
+            "below; without a star, one URL is named"
         )
 
 
 class BadPatternList(UsageError):
-    """Some lines can not be used; ``problems`` are their numbers and what is wrong with each."""
+    """Some lines cannot be used; ``problems`` holds their numbers and what is wrong with each."""
 
     def __init__(self, source: str, problems: tuple[tuple[int, str], ...]) -> None:
         super().__init__(source, problems)
@@ -39,15 +39,15 @@ class BadPatternList(UsageError):
 
     def __str__(self) -> str:
         lines = "".join(f"\n  line {number}: {why}" for number, why in self.problems)
-        return f"{self.source}: nothing was changed, {len(self.problems)} lines can not be used:{lines}"
+        return f"{self.source}: nothing was changed, {len(self.problems)} lines cannot be used:{lines}"
 
 
 def place_of(url: str) -> str:
     """Where a stored URL leads: host and path, the same for all spellings that a server may take for one repository.
 
-    Neither scheme, its usual port, the case of letters, percent signs, what stands behind ``?`` or ``;``, empty or dot
-    segments nor ``.git`` make a difference. For deciding what is refused, where too much is better than too little; no
-    visit is made to it.
+    The scheme, its usual port, the case of letters, percent signs, what follows ``?`` or ``;``, empty or dot segments
+    and ``.git`` make no difference. It decides what is refused, where too much is better than too little; it is never
+    visited.
 
     >>> place_of("https://host/a/b.git") == place_of("git://host.:9418/A//%62/.git") == "host/a/b"
     True
@@ -71,7 +71,7 @@ def _host_and_segments(url: str) -> tuple[str, list[str]]:
 
 
 def _plain(path: str) -> str:
-    """Decoded, in one case and one form of its letters."""
+    """The path decoded, in lower case and one normal form."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", decoded(path)).casefold())
 
 
@@ -87,7 +87,7 @@ class Pattern:
 
     @property
     def place(self) -> str:
-        """As ``place_of``; with a slash at its end for everything below."""
+        """As ``place_of``; ends with a slash for everything below."""
         if not self.below:
             return place_of(self.url)
         host, segments = _host_and_segments(self.url)
@@ -99,7 +99,7 @@ def parse_pattern(text: str) -> Pattern:
 
     Raises:
         BadPattern: there is a star elsewhere.
-        BadOriginUrl: without its star it is no URL.
+        BadOriginUrl: without its star it is not a URL.
     """
     text = text.strip()
     below = text.endswith(_EVERYTHING_BELOW)
@@ -108,15 +108,15 @@ def parse_pattern(text: str) -> Pattern:
         raise BadPattern
     if not below:
         return Pattern(check_url(text))
-    # A host alone is no origin's URL, so it is checked with a path that is then taken off again.
+    # A host alone is not an origin's URL, so it is checked with a path that is then removed again.
     return Pattern(check_url(f"{rest.rstrip('/')}/x").removesuffix("x"), below=True)
 
 
 def parse_patterns(source: str, lines: Iterable[str]) -> list[Pattern]:
-    """Read a list: one a line; blank lines and what follows a ``#`` at the start or after white space are passed over.
+    """Read a list, one per line. Blank lines, and comments after ``#`` at the start or after white space, are skipped.
 
     Raises:
-        BadPatternList: any line is bad, with all bad lines.
+        BadPatternList: any line is bad; it names all bad lines.
     """
     found, problems = read_column(lines, parse_pattern)
     if problems:
@@ -125,10 +125,10 @@ def parse_patterns(source: str, lines: Iterable[str]) -> list[Pattern]:
 
 
 def read_column(lines: Iterable[str], parse: Callable[[str], T]) -> tuple[list[T], list[tuple[int, str]]]:
-    """What a list of one column says, each once and in order, and the numbers of bad lines with what is wrong there.
+    """The values in a list of one column, each once and in order, and the numbers and problems of bad lines.
 
     Args:
-        parse: a word; raises ``UsageError`` for a bad one.
+        parse: reads a word; raises ``UsageError`` for a bad one.
     """
     found: dict[T, None] = {}
     problems = []
@@ -151,7 +151,7 @@ def before_comment(line: str) -> str:
 
 
 class OptOuts:
-    """Patterns of repositories that are not to be archived; they hold for every spelling, see ``place_of``."""
+    """Patterns of repositories that must not be archived; they hold for every spelling, see ``place_of``."""
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         self._by_place = {pattern.place: pattern for pattern in patterns}
@@ -163,7 +163,7 @@ class OptOuts:
         return iter(self._by_place.values())
 
     def rule_for(self, url: str) -> Pattern | None:
-        """The pattern that a stored URL falls under, the widest first; None if there is none."""
+        """The widest pattern that a stored URL falls under, None if it falls under none."""
         place = place_of(url)
         at = place.find("/")
         while at >= 0:

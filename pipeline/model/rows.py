@@ -1,6 +1,6 @@
-"""Git objects as rows of their tables, and back: the one place that knows what of an object is in which column.
+"""Git objects as rows of their tables, and back: the one place that knows which part of an object is in which column.
 
-A row is a tuple in the order of its table's columns, with values as Arrow takes them.
+A row is a tuple in the order of its table's columns, with values that Arrow accepts.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ _TAG_TIMES: Final = _times(TAGS)
 
 
 def blob_names(name: bytes | None) -> tuple[str, str]:
-    """``name`` and ``ext`` of a blob whose name in a tree is known, or is not."""
+    """``name`` and ``ext`` of a blob; ``name`` is its name in a tree, None if unknown."""
     text = text_of(name or b"")
     return text, extension(text)
 
@@ -108,9 +108,9 @@ class Codec:
     """How objects of one type are stored.
 
     Attributes:
-        table: that has their bytes.
-        columns: of it that ``body`` needs.
-        body: the exact bytes of an object; raises CheckFailed where the cells make none.
+        table: the table that holds their bytes.
+        columns: the columns that ``body`` needs.
+        body: the exact bytes of an object; raises CheckFailed if they cannot be rebuilt from the cells.
     """
 
     type: ObjectType
@@ -172,4 +172,4 @@ CODECS: Final = MappingProxyType(
         )
     }
 )
-"""By table; blobs last."""
+"""Codecs by table; blobs last."""

@@ -1,9 +1,8 @@
 """The eleven tables: columns, types and meaning, in one place for Arrow, Parquet and Iceberg.
 
-Every table begins with ``bucket`` (its identity partition) and ``network``. Ids are 20 raw bytes, times are UTC
-microseconds with the original offset beside them in minutes. Text columns hold UTF-8 text; where git's bytes are not
-UTF-8, the text is decoded for people and a neighbouring ``raw`` or ``*_raw`` column, null otherwise, keeps the exact
-bytes.
+Every table begins with ``bucket`` (its identity partition) and ``network``. Ids are 20 raw bytes. Times are UTC
+microseconds, with the original offset in minutes beside them. Text columns hold UTF-8 text; where git's bytes are not
+UTF-8, the text is decoded for people, and a ``raw`` or ``*_raw`` column beside it, else null, holds the exact bytes.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Column:
 class Table:
     """A table of the archive.
 
-    ``landed`` tables are written by fetch tasks as Parquet and registered by Publish, the others are written by Spark.
+    Fetch tasks write ``landed`` tables as Parquet and Publish registers the files; Spark writes the others.
     """
 
     name: str
@@ -43,7 +42,7 @@ class Table:
 
     @property
     def arrow_schema(self) -> pa.Schema:
-        """Columns in table order, all nullable, as the landing files have them."""
+        """Columns in table order, all nullable, as in the landed files."""
         return pa.schema([pa.field(c.name, c.type) for c in self.columns])
 
     @property
@@ -241,7 +240,7 @@ REPOSITORIES = Table(
 )
 
 ALL = (CONTENTS, BLOBS, TREES, TAGS, COMMITS, REFS, FILES, HEAD_BLOBS, REPOSITORIES, VISITS, ORIGINS)
-"""In publishing order: what is referred to comes before what refers to it, what makes a night known comes last."""
+"""In publishing order: referenced rows come before rows that refer to them, and those that announce a night last."""
 
 BY_NAME = MappingProxyType({t.name: t for t in ALL})
 LANDED = tuple(t for t in ALL if t.landed)
@@ -270,6 +269,6 @@ _SPARK_NAMES = {
 
 
 def extension(name: str) -> str:
-    """``ext`` of a file name: what follows the last dot, in lower case; empty for dot files, long or odd endings."""
+    """``ext`` of a file name: the part after the last dot, in lower case; empty for dot files, long or odd endings."""
     stem, dot, ext = name.rpartition(".")
     return ext.lower() if dot and stem and len(ext) <= 16 and ext.isalnum() else ""

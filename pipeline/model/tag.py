@@ -1,4 +1,4 @@
-"""An annotated tag as columns that rebuild its exact bytes."""
+"""An annotated tag as columns from which its exact bytes can be rebuilt."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pipeline.model.text import exact_text, text_of
 
 
 class Tag(NamedTuple):
-    """One annotated tag object: what ``tags`` has of it, in the same order.
+    """One annotated tag object: the columns of ``tags``, in the same order.
 
     Attributes:
-        target: 20 bytes; the object that is tagged, as ``tag_link`` reads it, on any bytes.
+        target: 20 bytes; the tagged object, as ``tag_link`` reads it from any bytes.
         target_type: commit, tree, blob or tag.
         tagger_name: None in old tags, which have no tagger line; then the tagger's other columns are None too.
         tagger_time: epoch seconds UTC, in the years 1970 to 9999.
@@ -22,9 +22,9 @@ class Tag(NamedTuple):
         message: with the signature that git appends to it, if any.
         signature: value of the only ``gpgsig`` header, unfolded; git writes one only when converting object formats.
         extra: all other headers in order, unfolded.
-        raw: None when the other columns rebuild the object exactly, else the whole body. Then the other columns are
-            what could be read, for people: "" or None where nothing could. Of very long headers, only the first lines
-            are read, and of a very long message its beginning.
+        raw: None when the object can be rebuilt exactly from the other columns, else the whole body. Then the other
+            columns hold what could be read, for people: "" or None where nothing could. Only the first lines of very
+            long headers are read, and only the beginning of a very long message.
     """
 
     target: bytes | None
@@ -41,7 +41,7 @@ class Tag(NamedTuple):
 
 
 def parse_tag(raw: bytes) -> Tag:
-    """Read a tag's body. Succeeds on any bytes; see ``Tag.raw``. Memory is a small multiple of the body's."""
+    """Read a tag's body. Succeeds on any bytes; see ``Tag.raw``. Needs a small multiple of the body's memory."""
     link = tag_link(raw)
     body = split_body(raw, link.end)
     head, message = exact_text(body.head), exact_text(body.message)
@@ -57,7 +57,7 @@ def build_tag(tag: Tag) -> bytes:
     """The exact body that ``parse_tag`` read.
 
     Raises:
-        CheckFailed: there are no raw bytes, yet a column that they would have to replace is missing.
+        CheckFailed: there are no raw bytes, and a column needed in their place is missing.
     """
     if tag.raw is not None:
         return tag.raw
@@ -94,7 +94,7 @@ def _is_complete(tag: Tag) -> bool:
 
 
 def _head(tag: Tag) -> str:
-    """The headers behind the target."""
+    """The headers after the target."""
     tagger = ""
     if tag.tagger_name is not None:
         person = Person(tag.tagger_name, tag.tagger_email or "", tag.tagger_time, tag.tagger_offset)

@@ -1,7 +1,7 @@
 """Text for people from bytes that anybody may have written: always valid Unicode without NUL, in linear time.
 
-Every text column that comes from outside is made here. The exact bytes, where text cannot give them back, are in a
-``raw`` column beside it.
+All text in columns that comes from outside is made here. Where text cannot reproduce the exact bytes, a ``raw`` column
+beside it holds them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _NOT_IN_NAMES: Final = re.compile("[^0-9a-z]")
 _LONGEST_NAME: Final = 40
 
-# What repositories really declare: iconv's names of what editors and consoles wrote before UTF-8. Not here are codecs
-# that give lone surrogates (UTF-7), do not leave ASCII as it is (UTF-16, UTF-32, EBCDIC), unescape, or compress.
+# What repositories really declare: iconv's names for the encodings that editors and consoles wrote before UTF-8. Left
+# out are codecs that yield lone surrogates (UTF-7), do not keep ASCII (UTF-16, UTF-32, EBCDIC), unescape or compress.
 _ONE_BYTE: Final = frozenset(
     {
         "latin_1",
@@ -51,7 +51,7 @@ CODECS: Final = _ONE_BYTE | _MANY_BYTES
 
 
 def text_of(raw: bytes | memoryview, encoding: str | None = None) -> str:
-    """Bytes as text, by the declared encoding when it is one of ``CODECS``, else as UTF-8.
+    """Bytes as text, in the declared encoding if it is one of ``CODECS``, else as UTF-8.
 
     Bytes that do not fit, and NUL, become U+FFFD.
     """
@@ -66,14 +66,14 @@ def text_of(raw: bytes | memoryview, encoding: str | None = None) -> str:
 
 
 def valid_text(text: str) -> str:
-    """The text with NUL and lone surrogates, which no table and no encoder takes, replaced by U+FFFD."""
+    """The text with NUL and lone surrogates, which no table and no encoder accepts, replaced by U+FFFD."""
     if _SURROGATES.search(text):
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text.replace("\0", _REPLACEMENT)
 
 
 def exact_text(raw: bytes | memoryview) -> str | None:
-    """UTF-8 as text that gives back the same bytes; None when it is none, or has a NUL."""
+    """UTF-8 as text that encodes to the same bytes; None if it is not UTF-8, or has a NUL."""
     try:
         text = str(raw, "utf-8")
     except UnicodeDecodeError:
@@ -82,7 +82,7 @@ def exact_text(raw: bytes | memoryview) -> str | None:
 
 
 def text_and_raw(name: bytes) -> tuple[str, bytes | None]:
-    """A name as text, and its bytes where the text cannot give them back."""
+    """A name as text, and its bytes if the text cannot reproduce them."""
     text = exact_text(name)
     return (text_of(name), name) if text is None else (text, None)
 
@@ -93,7 +93,7 @@ def _codec(encoding: str) -> str | None:
 
 @cache
 def _known_names() -> dict[str, str]:
-    """Codecs by all their names, in lower case without signs: ``ISO_8859-1`` and ``iso8859-1`` are one."""
+    """Codecs by all their names, in lower case without punctuation: ``ISO_8859-1`` and ``iso8859-1`` are one."""
     named = {name: codec for name, codec in aliases.items() if codec in CODECS} | {codec: codec for codec in CODECS}
     return {_NOT_IN_NAMES.sub("", name): codec for name, codec in named.items()}
 

@@ -21,7 +21,7 @@ SYMLINK_FORMAT: Final = 0o120000
 
 Kind = Literal["tree", "blob", "symlink", "gitlink"]
 
-# The second branch takes the rest of a malformed tree, so that findall never searches on and stays linear. Git reads
+# The second branch matches the rest of a malformed tree, so findall never searches further and stays linear. Git reads
 # any number of digits (get_mode in tree-walk.c).
 _ENTRY: Final = re.compile(rb"([0-7]++) ([^\0]++)\0(.{20})|.+", re.DOTALL)
 _READ_AT_ONCE_BYTES: Final = 1 << 20
@@ -29,7 +29,7 @@ _KEPT_DIGITS: Final = 11
 
 
 class MalformedTree(PipelineError):
-    """The bytes are not a tree: cut off, or an entry without octal mode or name."""
+    """The bytes are not a tree: cut off, or an entry lacks its octal mode or name."""
 
     def __init__(self, size_bytes: int) -> None:
         super().__init__(size_bytes)
@@ -40,9 +40,9 @@ class MalformedTree(PipelineError):
 
 
 class _Modes(dict[bytes, int]):
-    """Mode digits to number; computes the odd ones without keeping them, since anybody may invent more.
+    """Mode digits to number; computes unusual ones without caching them, since anybody may invent more.
 
-    Git shifts them into 32 bits, so only the last eleven count.
+    Git shifts the digits into 32 bits, so only the last eleven count.
     """
 
     def __missing__(self, digits: bytes) -> int:
@@ -55,10 +55,10 @@ _MODES: Final = _Modes({b"%o" % mode: mode for mode in (0o40000, 0o100644, 0o100
 def iter_entries(raw: bytes) -> Iterator[tuple[int, bytes, bytes]]:
     """Yield mode, name and 20-byte id of each entry, in the order written.
 
-    Modes and names come as they are: modes that git no longer writes (0100664), names twice or with a slash.
+    Modes and names are not checked: modes that git no longer writes (0100664), names that occur twice or have a slash.
 
     Raises:
-        MalformedTree: before the first bad entry is yielded; the entries before it have been.
+        MalformedTree: at the first bad entry; the entries before it have been yielded.
     """
     modes = _MODES
     for digits, name, oid in _parts(raw):
@@ -68,14 +68,14 @@ def iter_entries(raw: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def _parts(raw: bytes) -> Iterable[tuple[bytes, bytes, bytes]]:
-    """Digits, name and id of each entry, all empty where the damage begins; of a large tree one at a time."""
+    """Digits, name and id of each entry, all empty where the damage begins; one at a time for a large tree."""
     if len(raw) <= _READ_AT_ONCE_BYTES:
         return _ENTRY.findall(raw)
     return (found.groups(b"") for found in _ENTRY.finditer(raw))  # type: ignore[misc]
 
 
 def entries_before_damage(raw: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """``iter_entries`` for archived trees, which may be malformed: ends where the damage begins."""
+    """``iter_entries`` for archived trees, which may be malformed: stops where the damage begins."""
     try:
         yield from iter_entries(raw)
     except MalformedTree:
@@ -83,7 +83,7 @@ def entries_before_damage(raw: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def kind_of(mode: int) -> Kind:
-    """What an entry with this mode is to git: whatever is no directory, file or symbolic link counts as a submodule."""
+    """What git takes an entry with this mode for: anything but a directory, file or symbolic link is a submodule."""
     return _KINDS.get(mode & FORMAT_BITS, "gitlink")
 
 

@@ -1,4 +1,4 @@
-"""What Publish decides about the files of a load before any of them is published."""
+"""What Publish decides about the files of a load before it publishes any of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pipeline.model.manifest import LandedFile, Manifest
 from pipeline.model.visit_counts import VisitCounts
 
 AUDIT = "audit"
-"""Error code of visits of which nothing was published, as what they fetched contradicts itself or the archive."""
+"""Error code of visits whose rows were not published because they contradict each other or the archive."""
 
 
 class _Record(BaseModel):
@@ -16,10 +16,10 @@ class _Record(BaseModel):
 
 
 class Verdict(_Record):
-    """The audit found something in one bucket: ``manifest`` stands in place of the one of the fetch task ``of``.
+    """The audit found something in one bucket: ``manifest`` replaces the one of the fetch task ``of``.
 
-    ``networks`` are those whose rows were left out, ``whole`` tells that all of the bucket was; ``findings`` are
-    sentences. ``late``: some table had the load already, so that files of the fetch task may belong to it.
+    ``networks``: those whose rows were left out; ``whole``: the whole bucket was left out; ``findings``: sentences;
+    ``late``: some table already had the load, so files of the fetch task may belong to it.
     """
 
     of: str
@@ -39,7 +39,7 @@ class PublishedBucket(_Record):
 
 
 class Decision(_Record):
-    """What is published of a load, written before the first file is moved; from then on manifests are not asked."""
+    """What is published of a load, written before the first file is moved; from then on manifests are not read."""
 
     buckets: tuple[PublishedBucket, ...]
     visits: VisitCounts

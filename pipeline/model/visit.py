@@ -1,4 +1,4 @@
-"""Visits: one attempt on one origin, and how it ended."""
+"""Visits: one attempt to fetch one origin, and how it ended."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from enum import StrEnum
 from pipeline.redact import one_line
 
 TAKEN_DOWN = "taken_down"
-"""Why a blob's bytes are not stored, and the error code of a visit that left such objects out."""
+"""Reason why a blob's bytes are not stored, and error code of a visit that left such objects out."""
 
 
 class VisitStatus(StrEnum):
     """How a visit ended.
 
-    ``unchanged``: the refs are those of the last visit; ``full``: everything wanted is archived; ``partial``: all but
-    objects over a size limit; ``not_found``: the server says that there is no such repository; ``refused``: we may not
-    or do not want to (private address, scheme, login, SHA-256); ``failed``: anything else, see the error code.
+    ``unchanged``: the refs are those of the last visit; ``full``: everything wanted is archived; ``partial``: all
+    except objects over a size limit; ``not_found``: the server says that there is no such repository; ``refused``: we
+    may not or do not want to fetch it (private address, scheme, login, SHA-256); ``failed``: anything else, see the
+    error code.
     """
 
     UNCHANGED = "unchanged"
@@ -29,7 +30,7 @@ class VisitStatus(StrEnum):
 
     @property
     def ok(self) -> bool:
-        """True when the archive holds what the origin showed."""
+        """Whether the archive holds what the origin showed."""
         return self in (VisitStatus.UNCHANGED, VisitStatus.FULL, VisitStatus.PARTIAL)
 
 
@@ -37,7 +38,7 @@ class VisitStatus(StrEnum):
 class Visit:
     """One row of ``visits``. ``error`` is a short stable code, ``detail`` a sentence; both None if all is well.
 
-    Whoever makes it, ``detail`` is one printable line of at most 500 characters without a URL's secrets.
+    ``detail`` is always one printable line of at most 500 characters without a URL's secrets.
     """
 
     bucket: int
@@ -64,15 +65,15 @@ GONE_WAIT_DAYS = 30
 
 
 def next_due(night: date, *, failures: int, gone: bool) -> date:
-    """When to look at an origin again.
+    """When to visit an origin again.
 
     Args:
         night: the night of the visit.
-        failures: visits in a row that were not ok, this one included; 0 after a good one.
+        failures: visits in a row that were not ok, including this one; 0 after a good one.
         gone: the origin's state is ``gone``.
 
     Returns:
-        The next night after a good visit or a first failure, then 2, 4 and at most 7 nights later; 30 for a gone one.
+        The next night after a good visit or a first failure, then 2, 4 and at most 7 nights later; 30 if it is gone.
     """
     if gone:
         return night + timedelta(days=GONE_WAIT_DAYS)

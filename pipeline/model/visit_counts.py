@@ -1,4 +1,4 @@
-"""How the visits of a load ended, in numbers, with the first of those that did not end well."""
+"""How many visits of a load ended how, and the first of those that did not end well."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pipeline.model.visit import VisitStatus
 FAILURES_SHOWN = 100
 
 DAMAGED = "damaged"
-"""Error code of visits that could not be made, or whose objects could not be published, as the archive is damaged; the
-detail begins with the file."""
+"""Error code of visits that could not be made, or whose objects could not be published, because the archive is damaged;
+the detail begins with the file."""
 
 
 class FailedVisit(BaseModel):
-    """A visit whose origin is not archived, or not whole."""
+    """A visit whose origin is not archived, or not completely."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,10 +29,11 @@ class FailedVisit(BaseModel):
 
 
 class VisitCounts(BaseModel):
-    """How many ended how, and what they brought.
+    """How many visits ended how, and what they fetched.
 
-    ``objects``: new to their networks; ``wire_bytes``: of packs received; ``failed``: the first ``FAILURES_SHOWN``
-    visits whose origins are not archived, or not whole; ``damaged``: files of the archive that could not be read.
+    ``objects``: objects new to their networks; ``wire_bytes``: bytes of received packs; ``failed``: the first
+    ``FAILURES_SHOWN`` visits whose origins are not archived, or not completely; ``damaged``: files of the archive that
+    could not be read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,7 +46,7 @@ class VisitCounts(BaseModel):
 
 
 def count_visits(manifests: Iterable[Manifest]) -> VisitCounts:
-    """Count what some manifests say."""
+    """Count the visits of some manifests."""
     origins: Counter[VisitStatus] = Counter()
     objects = wire_bytes = 0
     failed: list[FailedVisit] = []

@@ -153,7 +153,7 @@ def test_bad_lines_are_told_by_number_and_nothing_is_added(small: Small, tmp_pat
         "https://example.org/a\n/srv/a.git\n# fine\nhttps://example.org/b c d\nhttps://u:pw@example.org/c\n"
     )
     said = archive.run("origins", "add", "--from", listed, code=2)
-    assert "nothing was added, 3 lines can not be used" in said.stderr
+    assert "nothing was added, 3 lines cannot be used" in said.stderr
     assert [line.split()[1] for line in said.stderr.splitlines() if line.startswith("  line")] == ["2:", "4:", "5:"]
     assert "pw" not in said.stderr
     assert archive.ask("origins", "list") == before

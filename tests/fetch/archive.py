@@ -1,4 +1,4 @@
-"""An archive of one bucket as fetch tasks see it: plans as Spark writes them, and what they landed as if published."""
+"""An archive of one bucket as fetch tasks see it: plans as Spark writes them, and landed files as if published."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ REF_COLUMNS = pa.schema(
 FILE_COLUMNS = pa.schema([("table", pa.string()), ("uri", pa.string()), ("rows", pa.int64())])
 
 Row = dict[str, Any]
-Serve = Any  # a function from a folder of repositories to a server
+Serve = Any  # a function that takes a folder of repositories and returns a server
 
 
 def serve(server: Serve, root: Path) -> AbstractContextManager[Peer]:
@@ -101,14 +101,14 @@ class Night:
         return [row["oid"].hex() for row in self.rows(table)]
 
     def new_ids(self) -> list[str]:
-        """Ids of all objects landed, a blob once though it has two rows."""
+        """Ids of all landed objects, a blob once although it has two rows."""
         return [oid for table in ("commits", "trees", "tags", "blobs") for oid in self.ids(table)]
 
     def tables(self) -> list[str]:
         return [f.table for f in self.manifest.files]
 
     def objects(self) -> dict[str, tuple[ObjectType, bytes]]:
-        """Type and bytes of everything landed, rebuilt from the columns as the next night would for a delta base."""
+        """Type and bytes of all landed objects, rebuilt from the columns as the next night rebuilds delta bases."""
         files = {t.name: [f.path for f in self.manifest.files if f.table == t.name] for t in OBJECT_TABLES}
         known, found = ArchivedIds(self.storage, files), {}
         for network in {row["network"] for table in CODECS for row in self.rows(table)}:
@@ -174,7 +174,7 @@ class Archive:
         self.storage.replace(f"{folder}/part-0.parquet", sink.getvalue().to_pybytes())
 
     def fetch(self, *origins: str | tuple[str, str], due: Sequence[str] | None = None) -> Night:
-        """Plan a night, fetch it, and take what it landed as published."""
+        """Plan a night, fetch it, and treat the landed files as published."""
         night = self.fetch_only(self.plan(*origins, due=due))
         self.publish(night)
         return night
@@ -214,7 +214,7 @@ class Archive:
 
 
 def reachable(repo: Path, *revisions: str) -> set[str]:
-    """Ids of everything that the revisions lead to, by default refs below heads and tags and HEAD if it exists."""
+    """Ids of everything reachable from the revisions, by default refs below heads and tags, and HEAD if it exists."""
     head = ["HEAD"] if run_git("-C", repo, "rev-parse", "-q", "--verify", "HEAD").returncode == 0 else []
     wanted = revisions or ("--branches", "--tags", *head)
     return set(git(repo, "rev-list", "--objects", "--no-object-names", *wanted).decode().split())

@@ -1,4 +1,4 @@
-"""A git:// server that sends the packs it is given, whatever is in them."""
+"""A git:// server that sends the given packs, whatever they contain."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Asked:
 def handmade(
     refs: Mapping[str, str], packs: Sequence[bytes], before_pack: Callable[[Line], None] = lambda line: None
 ) -> Iterator[tuple[Listener, Asked]]:
-    """Serve these refs, and for the n-th pack that is asked for the n-th of these; ``before_pack`` may wait.
+    """Serve these refs, and the n-th pack for the n-th request; ``before_pack`` may wait.
 
-    A name may have its attributes behind it.
+    A name may be followed by its attributes.
     """
     asked = Asked()
 

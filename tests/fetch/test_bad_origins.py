@@ -1,4 +1,4 @@
-"""Whatever an origin does ends as one visit with a status, a code and a sentence, and its neighbours are archived."""
+"""Whatever an origin does ends as one visit with a status, a code and a message, and its neighbours are archived."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def page(body: bytes, content_type: str = "text/html; charset=utf-8") -> Abstrac
 
 
 def raw(data: bytes, scheme: str) -> AbstractContextManager[Listener]:
-    """Answers whatever is asked with these bytes, and closes."""
+    """Answers any request with these bytes, and closes."""
 
     def handle(line: Line) -> None:
         if scheme == "http":
@@ -131,7 +131,7 @@ def read_request(line: Line) -> None:
 
 
 def endless_after_refs(answer: bytes) -> AbstractContextManager[Listener]:
-    """One ref, then the same pkt-line without end where the pack should come."""
+    """One ref, then the same pkt-line forever instead of the pack."""
 
     def handle(line: Line) -> None:
         line.reader(int(line.reader(4), 16) - 4)
@@ -169,7 +169,7 @@ BAD: dict[tuple[str, str], dict[str, tuple[str | Serve, str]]] = {
         ),
     },
     ("failed", "connection_failed"): {
-        "refused connection": (nobody, "can not connect to 127.0.0.1:[0-9]+ .*refused"),
+        "refused connection": (nobody, "cannot connect to 127.0.0.1:[0-9]+ .*refused"),
         "redirect to a login cut in two": (
             lambda _: http_status(302, f"Location: http://127.0.0.1:1/{SECRET}@other/info/refs?{SECRET}\r\n"),
             "127.0.0.1:1",
@@ -231,7 +231,7 @@ BAD: dict[tuple[str, str], dict[str, tuple[str | Serve, str]]] = {
         ),
         "redirect to control characters": (
             lambda _: http_status(302, f"Location: http://u:{SECRET}\x01@h/\x1b[31m\r\n"),
-            "no address",
+            "not an address",
         ),
         "redirect to itself": (_redirect_to_itself, "more than 5 redirects"),
         "a header line without end": (
@@ -240,13 +240,13 @@ BAD: dict[tuple[str, str], dict[str, tuple[str | Serve, str]]] = {
         ),
         "a type without end": (
             lambda _: page(b"", f"text/{'a' * 60_000}?{SECRET}"),
-            "no git server",
+            "not a git server",
         ),
         "headers without end": (
             lambda _: http_status(200, "".join(f"X-{n}: {SECRET}\r\n" for n in range(200))),
             "does not speak HTTP",
         ),
-        "a page": (lambda _: page(b"<html>" + SECRET.encode()), "no git server: it sends text/html"),
+        "a page": (lambda _: page(b"<html>" + SECRET.encode()), "not a git server: it sends text/html"),
         "garbage over git": (lambda _: raw(b"SSH-2.0-OpenSSH_9.2\r\n" * 9, "git"), "does not speak git's protocol"),
         "garbage over http": (lambda _: raw(b"SSH-2.0-OpenSSH_9.2\r\n" * 9, "http"), "does not speak"),
         "garbage as advertisement": (
@@ -298,7 +298,7 @@ BAD: dict[tuple[str, str], dict[str, tuple[str | Serve, str]]] = {
         "empty SHA-256 http": (http_backend, "SHA-256|sha256"),
     },
 }
-"""Status and error code, then what an origin is or how it behaves: its URL or server, and what the visit says of it."""
+"""By status and error code: bad origins by name, each with its URL or server and the detail of its visit."""
 
 LIMITS_OF = {"silent": HASTY, "trickle": SHORT, "endless": TIGHT}
 
@@ -366,7 +366,7 @@ def test_a_resolver_that_never_answers_is_one_visit(
     "kind", [ADVERTISEMENT_TYPE.title(), f"{ADVERTISEMENT_TYPE};charset=utf-8", f" {ADVERTISEMENT_TYPE.upper()} ; x=y"]
 )
 def test_a_type_is_compared_as_git_does(kind: str, served: Path, tmp_path: Path) -> None:
-    """What ``git clone`` takes, we take: case, blanks and parameters do not matter, nor the type of a pack."""
+    """We accept what ``git clone`` accepts: case, blanks and parameters do not matter, nor the type of a pack."""
     with http_backend(served) as backend, _other_types(backend, kind) as server:
         url = server.url("repo.git")
         git(tmp_path, "clone", "--quiet", "--mirror", url, "cloned.git")
@@ -376,7 +376,7 @@ def test_a_type_is_compared_as_git_does(kind: str, served: Path, tmp_path: Path)
 
 
 def _other_types(backend: Peer, kind: str) -> AbstractContextManager[Listener]:
-    """A real server behind one that changes the types of its answers."""
+    """A real server behind a proxy that changes the types of its answers."""
 
     def handle(line: Line) -> None:
         head = line.read_head()
@@ -398,7 +398,7 @@ def _other_types(backend: Peer, kind: str) -> AbstractContextManager[Listener]:
 
 
 def test_fifty_failures_leave_nothing_open(served: Path, tmp_path: Path) -> None:
-    """No thread, no descriptor and no socket outlives its visit, not even until the garbage is collected."""
+    """No thread, descriptor or socket outlives its visit, not even until garbage collection."""
     archive = Archive(tmp_path, limits=Limits(connect_s=2, silence_s=0.3, total_s=5, pack_bytes=1000))
     with (
         listening(lambda line: line.reader(1 << 20) and None) as mute,  # until its client leaves
@@ -427,12 +427,12 @@ def test_fifty_failures_leave_nothing_open(served: Path, tmp_path: Path) -> None
 
 
 def open_things() -> tuple[int, int]:
-    """Descriptors and threads of this process, in which most of the servers run, too."""
+    """Descriptors and threads of this process, which also runs most of the servers."""
     return len(os.listdir("/proc/self/fd")), threading.active_count()
 
 
 def wait_for_fewest(count: Callable[[], tuple[int, int]], calm_s: float = 0.3) -> tuple[int, int]:
-    """The servers' threads end a moment after their clients."""
+    """Wait for the lowest count: the servers' threads end a moment after their clients."""
     fewest, since = count(), time.monotonic()
     while time.monotonic() - since < calm_s:
         if count() < fewest:

@@ -1,4 +1,4 @@
-"""One fetch task: its manifest, its scratch, its neighbours, and what becomes of it when something fails."""
+"""One fetch task: its manifest, its scratch, its neighbours, and what happens when something fails."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_bucket_of_no_origins_and_of_none_due(graph: Path, root: Path, tmp_pat
 
 @pytest.mark.parametrize("run_bytes", [1, 3000, 1 << 28])
 def test_a_failing_origin_leaves_no_rows_and_takes_none(run_bytes: int, root: Path, tmp_path: Path) -> None:
-    """Its blobs are in row groups already when the last delta turns out not to fit."""
+    """Its blobs are already in row groups when the last delta turns out not to fit."""
     for name in ("a", "z"):
         build_graph(root / f"{name}.git", [[n, n - 1] if n > 1 else [1] for n in range(1, 30)])
         add_commits(root / f"{name}.git", 3, label=name)
@@ -112,7 +112,7 @@ def test_a_failing_origin_leaves_no_rows_and_takes_none(run_bytes: int, root: Pa
     archive = Archive(tmp_path, run_bytes=run_bytes, concurrency=1)
     with handmade({"HEAD": tip, "refs/heads/main": tip}, [pack_of(entries)] * 2) as (bad, _), git_daemon(root) as good:
         first, last, failing = good.url("a.git"), good.url("z.git"), bad.url("middle.git")
-        # one network, so that they come one after the other: the root first, then forks by URL
+        # one network, so they are visited one after the other: the root first, then forks by URL
         night = archive.fetch(first, (failing, first), (last, first))
         order = [line.origin for line in night.manifest.visits]
         assert order.index(failing) == 1 or order[0] == first
@@ -131,7 +131,7 @@ def test_a_failing_origin_leaves_no_rows_and_takes_none(run_bytes: int, root: Pa
 
 
 def test_several_files_of_a_table_are_one_bucket_to_the_audit(root: Path, tmp_path: Path) -> None:
-    """Visits that overflow a run leave a file each; what the audit leaves out is left out of all of them."""
+    """Visits that overflow a run leave one file each; the audit leaves rows out of all of them."""
     repos = many_small(root, 3)
     archive = Archive(tmp_path, run_bytes=1)
     with git_daemon(root) as server:
@@ -165,7 +165,7 @@ def test_many_networks_at_once(serve: Serve, root: Path, tmp_path: Path) -> None
 
 
 def test_a_silent_server_keeps_no_neighbour_waiting(root: Path, tmp_path: Path) -> None:
-    """All others are done while it still says nothing: it is let go only when they are."""
+    """All others finish while it is still silent: it is released only after them."""
     repos = many_small(root, 10)
     done = threading.Event()
     left = {repo.name for repo in repos}
@@ -188,7 +188,7 @@ def test_a_silent_server_keeps_no_neighbour_waiting(root: Path, tmp_path: Path) 
 
 
 def test_waiting_for_its_turn_does_not_count_against_an_origin() -> None:
-    """While another origin decodes, the clock of this one stands still."""
+    """While another origin decodes, the clock of this one is stopped."""
     task, worker = Channel.pair()
     deadline = Deadline("git://host/repo", 0.2)
 
@@ -208,7 +208,7 @@ def test_waiting_for_its_turn_does_not_count_against_an_origin() -> None:
 
 
 def endless_zeros(total: int) -> bytes:
-    """The start of a zlib stream of so many zeros, made of one piece again and again."""
+    """The start of a zlib stream of ``total`` zeros: one piece, repeated."""
     packer, step = zlib.compressobj(9), 64 * MIB
     first, again = (packer.compress(bytes(step)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
     return first + again * (total // step - 1)
@@ -252,7 +252,7 @@ def test_trees_that_name_too_much_are_refused(root: Path, graph: Path, tmp_path:
     assert "name more than 5 objects" in (night.line(url).detail or "")
 
 
-# Two tasks, and what is left of one that was killed.
+# Two tasks, and the leftovers of a killed one.
 
 
 def finish_at_once(archive: Archive, load: Load, count: int) -> list[Manifest]:
@@ -273,7 +273,7 @@ def test_the_first_manifest_counts_and_the_others_files_go(root: Path, graph: Pa
 
 
 def test_a_manifest_that_is_our_own_is_no_reason_to_delete_its_files(root: Path, graph: Path, tmp_path: Path) -> None:
-    """The storage wrote it, lost the answer, tried again and found it there."""
+    """The storage wrote it, lost the response, tried again and found it there."""
     archive = Archive(tmp_path)
 
     class Forgetful(LocalStorage):
@@ -344,7 +344,7 @@ def test_a_running_task_is_not_swept(root: Path, graph: Path, tmp_path: Path) ->
 
 @contextmanager
 def full_disk(patch: pytest.MonkeyPatch, suffix: str) -> Iterator[None]:
-    """Opening files of this kind gives /dev/full, which is always full."""
+    """Opening files of this kind opens /dev/full, which is always full."""
     opened = Path.open
 
     def fake(self: Path, *arguments: object, **options: object) -> object:
@@ -381,7 +381,7 @@ def test_a_scratch_that_can_not_be_made_is_no_origins_failure(root: Path, graph:
 
 
 def test_a_failing_task_starts_no_more_visits(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk is full for one network, while another has origins that need no disk and would take all night."""
+    """The disk is full for one network, and another has origins that need no disk and would take all night."""
     build_graph(root / "large.git", [[1], [2, 1]])
     for n in range(20):
         empty_repository(root / f"empty-{n}.git")

@@ -1,4 +1,4 @@
-"""Visits are processes: what they may take, and what becomes of those that die."""
+"""Visits are processes: their limits, and what happens when one dies."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ MOMENTS = {
 
 
 def dies(patch: pytest.MonkeyPatch, holder: Any, name: str, die: Callable[[], None], victim: str) -> None:
-    """Make the visit of one origin die there; workers are forked from this process."""
+    """Make the visit of one origin die in this call; workers are forked from this process."""
     real, visiting = getattr(holder, name), Visitor.visit
     current: list[str] = []
 
@@ -83,7 +83,7 @@ def dies(patch: pytest.MonkeyPatch, holder: Any, name: str, die: Callable[[], No
 def test_a_dead_process_fails_its_visit_alone(
     moment: str, death: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others of its network go on in a new process and lose and double nothing."""
+    """The rest of its network continues in a new process, and no row is lost or doubled."""
     served = tmp_path / "served"
     neighbours = many_small(served, 3)
     root = served / "root.git"
@@ -125,7 +125,7 @@ def test_a_silent_process_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (night.line(server.url(stuck.name)).error, night.line(server.url(fine.name)).status) == ("timeout", "full")
 
 
-# What a visit may take.
+# Limits of a visit.
 
 
 def spin() -> None:
@@ -151,7 +151,7 @@ def commit_of(tree: bytes) -> bytes:
 
 
 def fetch_pack(tmp_path: Path, entries: list[bytes], tip: bytes, limits: Limits = LIMITS) -> Night:
-    """Fetch a pack by hand, a repository that is in order beside it."""
+    """Fetch a handmade pack, with a healthy repository beside it."""
     served = tmp_path / "served"
     (fine,) = many_small(served, 1)
     archive = Archive(tmp_path, limits)
@@ -170,7 +170,7 @@ def error_of(night: Night) -> str | None:
 
 
 def test_memory_is_limited(tmp_path: Path) -> None:
-    """A tree that names two million blobs, which take a hundred times their share of the pack."""
+    """A tree that names two million blobs, which take a hundred times their size in the pack."""
     tree = b"".join(b"100644 %07d\0%020d" % (n, n) for n in range(1_800_000))
     tip = commit_of(oid_of(TREE, tree))
     limits = LIMITS.model_copy(update={"memory_bytes": 256 * MIB})
@@ -179,7 +179,7 @@ def test_memory_is_limited(tmp_path: Path) -> None:
 
 
 def test_scratch_is_limited(tmp_path: Path) -> None:
-    """A kilobyte for each megabyte of tree: deltas that repeat their base."""
+    """A kilobyte per megabyte of tree: deltas that repeat their base."""
     size = 4 * MIB
     entry = b"100644 %010d\0%020d" % (0, 0)
     base = entry * (size // len(entry))
@@ -196,7 +196,7 @@ def test_scratch_is_limited(tmp_path: Path) -> None:
 
 
 def test_paths_are_limited(tmp_path: Path) -> None:
-    """Eleven trees, each of which contains the one before ten times."""
+    """Eleven trees, each containing the one before ten times."""
     body = b"100644 a\0" + oid_of(BLOB, b"x")
     trees = [body]
     for _ in range(10):
@@ -209,18 +209,18 @@ def test_paths_are_limited(tmp_path: Path) -> None:
 
 
 def test_a_commit_tag_or_tree_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its row is held by the task, which has no limit of the kernel's."""
+    """The task holds its row, and the kernel does not limit the task."""
     monkeypatch.setattr(visit, "MOST_OBJECT_BYTES", 1000)
     tip = commit_of(oid_of(TREE, b"")) + b"x" * 1000
     night = fetch_pack(tmp_path, [full(COMMIT, tip), full(TREE, b"")], oid_of(COMMIT, tip))
     assert error_of(night) == "limit_exceeded"
 
 
-# What no origin is to blame for.
+# Failures that no origin is to blame for.
 
 
 def rewrite(archive: Archive, change: Callable[[Any], Any]) -> str:
-    """Write the only file of contents anew, with other bytes in it and checksums that fit."""
+    """Rewrite the only file of contents, with other bytes and matching checksums."""
     (row,) = [row for row in archive.files if row["table"] == CONTENTS.name]
     path = row["uri"].removeprefix("file://")
     table = pq.read_table(path)
@@ -240,7 +240,7 @@ def flip(archive: Archive) -> str:
 
 @pytest.mark.parametrize("damage", [flip, lambda archive: rewrite(archive, lambda content: content[:-1] + b"?")])
 def test_a_damaged_base_fails_the_visits_that_need_it(damage: Callable[[Archive], str], tmp_path: Path) -> None:
-    """Nothing is built on other bytes; origins that do not need the file are visited as ever."""
+    """Nothing is built on other bytes; origins that do not need the file are visited as usual."""
     served = tmp_path / "served"
     needs, other = many_small(served, 2)
     old, new = b"# small 0\n", b"# small 0\nmore\n"
@@ -295,7 +295,7 @@ def test_no_process_outlives_its_task(tmp_path: Path) -> None:
 
 
 def test_a_worker_holds_no_descriptors_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What its parent has open, a connection to storage or Spark, is out of reach of hostile bytes."""
+    """Hostile bytes cannot reach what its parent has open, such as a connection to storage or Spark."""
     served = tmp_path / "served"
     (repo,) = many_small(served, 1)
     seen = tmp_path / "seen"
@@ -304,7 +304,7 @@ def test_a_worker_holds_no_descriptors_of_others(tmp_path: Path, monkeypatch: py
     def look(*arguments: Any, **options: Any) -> None:
         names = []
         for name in os.listdir("/proc/self/fd"):
-            with suppress(FileNotFoundError):  # the one that lists them
+            with suppress(FileNotFoundError):  # the descriptor that lists them
                 names.append(os.readlink(f"/proc/self/fd/{name}"))
         seen.write_text("\n".join(names))
 

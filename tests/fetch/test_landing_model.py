@@ -1,4 +1,4 @@
-"""Whatever visits append and drop, in whatever order runs are written: the files hold what a list would."""
+"""Whatever visits append and drop, and in whatever order runs are written: the files hold what a list would hold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.model.tables import Table
 TABLES = {"trees": tables.TREES, "tags": tables.TAGS}
 
 Rows = tuple[str, int, int]
-"""A table, how many rows, and how large each is in bytes."""
+"""A table, the number of rows, and the size of each in bytes."""
 
 ROWS = st.tuples(st.sampled_from(sorted(TABLES)), st.integers(1, 30), st.sampled_from([1, 100, 3000]))
 VISITS = st.lists(st.tuples(st.lists(ROWS, max_size=6), st.booleans()), max_size=12)
@@ -60,7 +60,7 @@ def test_files_hold_what_was_kept(visits: Sequence[tuple[Sequence[Rows], bool]],
 
 
 def test_a_visit_that_fails_costs_what_it_wrote(tmp_path: Path) -> None:
-    """What others landed is neither read nor written again, and visits that end well share a file."""
+    """Rows of others are neither read nor written again, and visits that end well share a file."""
     landing, folder = Landing(tmp_path, 1000), tmp_path
     for number in range(6):
         landing.begin()
@@ -82,7 +82,7 @@ def test_a_visit_that_fails_costs_what_it_wrote(tmp_path: Path) -> None:
 
 
 def test_a_large_row_is_written_without_copies_of_it(tmp_path: Path) -> None:
-    """Beside it there is its page, which Parquet takes from another pool."""
+    """The only other copy is its page, which Parquet takes from another pool."""
     size = 32 << 20
     landing, batch = Landing(tmp_path, 1000), batch_of(tables.TAGS, [b"x" * 20], size)
     usual = pa.default_memory_pool()
@@ -97,7 +97,7 @@ def test_a_large_row_is_written_without_copies_of_it(tmp_path: Path) -> None:
 
 
 def batch_of(table: Table, ids: Sequence[bytes], size: int) -> pa.RecordBatch:
-    """Rows with these ids, some of them at HEAD, one large value in each, and nothing else."""
+    """Rows with these ids, some of them at HEAD, each with one large value and nothing else."""
     arrays = []
     for column in table.columns:
         match column.name:

@@ -1,4 +1,4 @@
-"""Nights one after the other, from real servers: what is landed is what is new, exactly, and nothing twice."""
+"""Nights one after the other, from real servers: exactly the new objects are landed, and none twice."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TYPES = set(ObjectType)
 
 
 def listed_refs(repo: Path) -> dict[bytes, tuple[str, str | None]]:
-    """Heads and tags as git lists them: target and what an annotated tag finally points at."""
+    """Heads and tags as git lists them: target and an annotated tag's final target."""
     said = git(repo, "for-each-ref", "--format=%(refname) %(objectname)", "refs/heads", "refs/tags")
     refs = {}
     for line in said.splitlines():
@@ -192,7 +192,7 @@ def test_a_fork_of_another_night_sends_only_its_own(serve: Serve, root: Path, tm
 
 
 def test_a_fork_learns_nested_tags_from_its_root(serve: Serve, root: Path, tmp_path: Path) -> None:
-    """The fork's branch of tags points into the middle of what its root brought in the same task."""
+    """The fork's branch of tags points into the middle of the root's objects from the same task."""
     repo = root / "repo.git"
     build_graph(repo, [[1], [2, 1]])
     inner = put_tag(repo, resolve(repo, "main"), "commit", "inner")
@@ -210,7 +210,7 @@ def test_a_fork_learns_nested_tags_from_its_root(serve: Serve, root: Path, tmp_p
 
 
 def test_a_revert_is_not_landed_twice(serve: Serve, root: Path, tmp_path: Path) -> None:
-    """The server sends the old blob again, since it does not look into old trees that it thinks we have."""
+    """The server sends the old blob again, since it does not search old trees that it thinks we have."""
     repo = empty_repository(root / "repo.git")
     text = random.Random(1).randbytes(2000).hex().encode()
     old, new = put(repo, "blob", text), put(repo, "blob", text.upper())
@@ -255,7 +255,7 @@ def test_head_in_all_its_forms(serve: Serve, root: Path, tmp_path: Path) -> None
 
 
 def test_modes_that_git_takes_for_submodules_are_not_missed(serve: Serve, root: Path, tmp_path: Path) -> None:
-    """Git sends nothing for an entry whose mode has no file type, or one of a submodule with extra bits."""
+    """Git sends nothing for an entry whose mode has no file type, or a submodule's with extra bits."""
     repo = init(root / "repo.git")
     blob = put(repo, "blob", b"here\n")
     inner = put_tree(repo, ("100644", "x", blob))
@@ -292,7 +292,7 @@ def test_what_is_archived_can_be_read_back_as_delta_bases(serve: Serve, root: Pa
 
 
 def test_a_delta_base_outside_the_pack_is_read_from_the_archive(root: Path, tmp_path: Path) -> None:
-    """What GitHub sends: deltas by id of a base that only the archive has."""
+    """As GitHub sends them: deltas by id on a base that only the archive has."""
     repo = root / "repo.git"
     build_graph(repo, [[n, n - 1] if n > 1 else [1] for n in range(1, 40)])
     old = resolve(repo, "main")
@@ -313,7 +313,7 @@ def test_a_delta_base_outside_the_pack_is_read_from_the_archive(root: Path, tmp_
 
 
 def test_bases_that_nobody_has_are_asked_for_once_more(root: Path, tmp_path: Path) -> None:
-    """A server that takes us for richer than we are is asked again without offers, and its first rows are gone."""
+    """A server that overestimates what we have is asked again without offers, and its first rows are dropped."""
     repo = root / "repo.git"
     build_graph(repo, [[1], [2, 1]])
     old = resolve(repo, "main")

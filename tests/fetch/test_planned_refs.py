@@ -1,4 +1,4 @@
-"""The refs of a plan: read a network at a time, from plans of earlier versions too, and missed when they are lost."""
+"""The refs of a plan: read one network at a time, also from plans of earlier versions, and noticed when lost."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def nights(tmp_path: Path) -> Iterator[tuple[Archive, str, str, Load]]:
 
 
 def test_a_plan_of_an_earlier_version_is_followed(nights: tuple[Archive, str, str, Load]) -> None:
-    """Its origins hold their refs in a list; such a load may be under way when a new version is installed."""
+    """Its origins hold their refs in a list; such a load may be in progress when a new version is installed."""
     archive, url, forked, load = nights
     folder = archive.root / "archive"
     (path,) = (folder / load.plan_origins).rglob("*.parquet")
@@ -94,7 +94,7 @@ def test_a_plan_of_an_earlier_version_is_followed(nights: tuple[Archive, str, st
 
 
 def test_refs_that_are_lost_or_damaged_fail_the_visit(nights: tuple[Archive, str, str, Load]) -> None:
-    """Without them, refs that are gone would not be noticed. The origins stay due."""
+    """Without them, deleted refs would not be noticed. The origins stay due."""
     archive, url, _, load = nights
     (path,) = (archive.root / "archive" / load.plan_refs).rglob("*.parquet")
     data = bytearray(path.read_bytes())

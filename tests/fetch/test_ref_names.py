@@ -1,4 +1,4 @@
-"""Refs that a server shows are archived as ``git clone --mirror`` takes them; what it ignores is told."""
+"""Refs that a server shows are archived as ``git clone --mirror`` takes them; refs that it ignores are reported."""
 
 from __future__ import annotations
 

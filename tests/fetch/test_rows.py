@@ -1,4 +1,4 @@
-"""Whatever an object holds, its row can be written, and gives back the exact object."""
+"""Whatever an object holds, its row can be written, and the exact object can be rebuilt from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was taken down and an origin shows again: it is dropped, all else is landed, and the visit says so."""
+"""Objects that were taken down and are sent again are dropped; the rest is landed, and the visit reports it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_objects_that_were_taken_down_are_dropped(serve: Serve, root: Path, tmp_
 
 
 def test_a_delta_on_what_was_taken_down_is_asked_for_anew(serve: Serve, root: Path, tmp_path: Path) -> None:
-    """The base is gone from the archive, though the server has reason to think that it is there."""
+    """The base is no longer in the archive, although the server has reason to think that it is."""
     repo = root / "repo.git"
     build_graph(repo, [[1]])
     add_commits(repo, 30)

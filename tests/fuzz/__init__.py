@@ -1,1 +1,1 @@
-"""Bytes that nobody meant to send, for every parser that meets bytes from outside. See docs/fuzzing.md."""
+"""Arbitrary bytes for every parser of bytes from outside. See docs/fuzzing.md."""

@@ -1,4 +1,4 @@
-"""Bytes that get past the first check of a target: what hypothesis draws, and what atheris starts from."""
+"""Bytes that pass the first check of a target: hypothesis draws them, and atheris starts from them."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _mixed(pieces: st.SearchStrategy[bytes], most: int = 12) -> st.SearchStrateg
 
 
 def _changed(whole: bytes) -> st.SearchStrategy[bytes]:
-    """A few bytes changed, cut out or put in."""
+    """A few bytes changed, removed or inserted."""
 
     def apply(changes: list[tuple[int, int, bytes]]) -> bytes:
         made = whole
@@ -164,4 +164,4 @@ SEEDS: Final[dict[str, list[bytes]]] = {
     "refs": [b"HEAD " + b"1" * 40 + b" refs/heads/main\nrefs/heads/main " + b"1" * 40],
     "parquet_files": [hashlib.sha1(b"%d" % n, usedforsecurity=False).digest() for n in range(4)],
 }
-"""Beside the corpus, what a coverage-guided search starts from."""
+"""Inputs that a coverage-guided search starts from, in addition to the corpus."""

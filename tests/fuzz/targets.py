@@ -1,7 +1,7 @@
-"""What is fuzzed: each target takes any bytes and raises only when a promise is broken.
+"""Fuzz targets: each takes any bytes and raises only if a promise is broken.
 
-The promises: nothing but documented errors, exactness, valid Unicode, and results that other readers of the same bytes
-agree with. That time and memory are bounded is the business of whoever runs a target.
+The promises: only documented errors, exactness, valid Unicode, and results that agree with other readers of the same
+bytes. Whoever runs a target limits its time and memory.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ Target = Callable[[bytes], None]
 
 @cache
 def scratch() -> Path:
-    """A folder of this process, in memory where the system has such."""
+    """A folder for this process, in memory if the system has a place for that."""
     shared = Path("/dev/shm")
     return Path(tempfile.mkdtemp(prefix="fuzz-", dir=shared if shared.is_dir() else None))
 
 
 def _fit_to_show(error: Exception, *, most: int = 1_000, naming: str = "") -> None:
-    """An error is one short line that names what it is about."""
+    """An error is one short line that names its subject."""
     told = str(error)
     assert told.isprintable(), told
     assert len(told) < most
@@ -72,7 +72,7 @@ def _fit_to_show(error: Exception, *, most: int = 1_000, naming: str = "") -> No
 
 
 def commits(data: bytes) -> None:
-    """Columns rebuild the exact bytes, are valid Unicode, and name what the one reader of links finds."""
+    """Columns rebuild the exact bytes, are valid Unicode, and agree with the reader of links."""
     commit = parse_commit(data)
     assert build_commit(commit) == data
     links = commit_links(data)
@@ -82,7 +82,7 @@ def commits(data: bytes) -> None:
 
 
 def tags(data: bytes) -> None:
-    """The same of annotated tags."""
+    """The same for annotated tags."""
     tag = parse_tag(data)
     assert build_tag(tag) == data
     assert tag.target == tag_link(data).target
@@ -96,7 +96,7 @@ def _valid(*texts: str | None) -> None:
 
 
 def trees(data: bytes) -> None:
-    """Entries are slices of the bytes, in order; where damage begins all readers stop."""
+    """Entries are slices of the bytes, in order; all readers stop where the damage begins."""
     found = list(entries_before_damage(data))
     end = 0
     for mode, name, oid in found:
@@ -114,9 +114,9 @@ def trees(data: bytes) -> None:
 
 
 def packs(data: bytes) -> None:
-    """A pack of any entries under an honest checksum gives objects under their own ids, or is called corrupt.
+    """A pack of any entries with a correct checksum yields objects with their own ids, or is reported as corrupt.
 
-    The first byte says how the rest is made into a pack: as it is, or as entries that are compressed on the way.
+    The first byte says how the rest becomes a pack: unchanged, or as entries that are compressed first.
     """
     if not data:
         return
@@ -138,7 +138,7 @@ def packs(data: bytes) -> None:
 
 
 def _entries(data: bytes) -> bytes:
-    """Entries from pieces: a byte of type and flags, a byte of length, for deltas a base, then as many bytes."""
+    """Entries from pieces: a byte of type and flags, a byte of length, for deltas a base, then that many bytes."""
     body, count, at, starts = bytearray(), 0, 0, [0]
     while at + 2 <= len(data) and count < 64:
         head, size = data[at], data[at + 1]
@@ -160,7 +160,7 @@ def _entries(data: bytes) -> bytes:
 
 
 def refs(data: bytes) -> None:
-    """Lines of ``name, id, target of a symbolic ref``: only names that git accepts are kept, and all else is told."""
+    """Lines of ``name, id, target of a symbolic ref``: only names that git accepts are kept, others are reported."""
     advertised: dict[bytes, bytes | None] = {}
     symrefs: dict[bytes, bytes] = {}
     for line in data.split(b"\n")[:200]:
@@ -189,7 +189,7 @@ def refs(data: bytes) -> None:
 
 
 class _Said(Dialer):
-    """Connects to a server that has said all that it will say, and listens to nothing."""
+    """Connects to a server that has already sent everything and ignores what it receives."""
 
     said = b""
 
@@ -229,12 +229,12 @@ def _converse(url: str, data: bytes) -> None:
 
 
 def git_answers(data: bytes) -> None:
-    """Whatever a server at git:// says ends as refs and a verified pack, or as one kind of OriginError."""
+    """Whatever a git:// server sends ends as refs and a verified pack, or as some OriginError."""
     _converse("git://fuzz.example/repo.git", data)
 
 
 def http_answers(data: bytes) -> None:
-    """The same at http://; without a status line of its own the bytes become the body of an advertisement."""
+    """The same for http://; bytes without a status line become the body of an advertisement."""
     if not data.startswith(b"HTTP/"):
         kind = b"Content-Type: application/x-git-upload-pack-advertisement\r\n"
         data = b"HTTP/1.1 200 OK\r\n" + kind + b"Content-Length: %d\r\n\r\n" % len(data) + data
@@ -250,7 +250,7 @@ RECORDS: Final[tuple[type[BaseModel], ...]] = (Manifest,)
 
 
 def records(data: bytes) -> None:
-    """A manifest of any bytes is valid or refused, and what is valid says the same when it is written again."""
+    """A manifest of any bytes is valid or refused, and a valid one stays the same when it is written again."""
     for record in RECORDS:
         try:
             found = record.model_validate_json(data)
@@ -260,7 +260,7 @@ def records(data: bytes) -> None:
 
 
 def loads(data: bytes) -> None:
-    """The name of any folder in ``runs/`` is a load's or is none."""
+    """Any folder name in ``runs/`` is a load's name or is rejected."""
     name = data.decode(errors="replace").replace("/", "")
     load = Load.named(name)
     if load is not None:
@@ -280,7 +280,7 @@ def _parquet() -> tuple[bytes, pa.Table]:
 
 
 def parquet_files(data: bytes) -> None:
-    """A stored file with some bytes changed is read as it was, or is called damaged by name."""
+    """A stored file with changed bytes is read as it was, or is reported by name as damaged."""
     whole, table = _parquet()
     changed = bytearray(whole)
     for at in range(0, len(data) - 3, 4):
@@ -298,7 +298,7 @@ def parquet_files(data: bytes) -> None:
 
 
 def _differs_in_footer(whole: bytes, changed: bytes) -> bool:
-    """Whether a byte of the footer was changed, which no checksum of Parquet's covers."""
+    """Whether a byte of the footer was changed; no checksum of Parquet covers it."""
     footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
     return whole[footer:] != changed[footer:]
 

@@ -1,4 +1,4 @@
-"""Every target holds for its corpus and for what a short search finds; ``scripts/fuzz`` searches longer."""
+"""Every target holds for its corpus and for the inputs of a short search; ``scripts/fuzz`` searches longer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXAMPLES = {"packs": 150, "git_answers": 150, "http_answers": 100, "parquet_file
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """dulwich logs every capability that it does not know."""
+    """Silence dulwich, which logs every capability that it does not know."""
     logging.disable(logging.WARNING)
     yield
     logging.disable(logging.NOTSET)

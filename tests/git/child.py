@@ -1,4 +1,4 @@
-"""Reads one pack in a process of its own, so that its memory can be limited and measured."""
+"""Reads one pack in its own process, so that its memory can be limited and measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packs made by hand, entry by entry, and what C git says of them."""
+"""Packs built entry by entry, and C git's verdict on them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ORIGIN = "git://example.org/repo"
 
 
 def number(value: int) -> bytes:
-    """Seven bits a byte, least significant first, as deltas have their sizes."""
+    """A number of seven bits per byte, least significant first, as deltas encode sizes."""
     done = bytearray()
     while value > 127:
         done.append(value & 127 | 128)
@@ -48,7 +48,7 @@ def back(distance: int) -> bytes:
 
 
 def full(kind: int, data: bytes, *, claims: int | None = None) -> bytes:
-    """An entry that stands alone; ``claims`` is the size its header gives."""
+    """An entry that is not a delta; ``claims`` is the size in its header."""
     return header(kind, len(data) if claims is None else claims) + zlib.compress(data, 1)
 
 
@@ -85,7 +85,7 @@ def append(base: bytes, more: bytes) -> bytes:
 
 
 def pack_of(entries: Iterable[bytes], *, count: int | None = None, after: bytes = b"") -> bytes:
-    """A whole pack; ``count`` is what its header says, ``after`` comes between the last entry and the checksum."""
+    """A whole pack; ``count`` is the count in its header, ``after`` comes between the last entry and the checksum."""
     bodies = list(entries)
     body = b"PACK" + (2).to_bytes(4, "big") + (len(bodies) if count is None else count).to_bytes(4, "big")
     body += b"".join(bodies) + after
@@ -93,7 +93,7 @@ def pack_of(entries: Iterable[bytes], *, count: int | None = None, after: bytes 
 
 
 def zeros(total: int) -> bytes:
-    """A zlib stream of so many zeros, made in little memory."""
+    """A zlib stream of ``total`` zeros, made in little memory."""
     packer, done = zlib.compressobj(9), []
     for _ in range(total >> 20):
         done.append(packer.compress(bytes(1 << 20)))
@@ -134,7 +134,7 @@ def read_pack(
 
 
 def read_in_child(folder: Path, data: bytes, *, limits: Limits | None = None, address_space: int = 0) -> dict[str, Any]:
-    """The same in another process: ``objects`` (id, type, size, whether there is data), ``error``, ``peak_bytes``."""
+    """The same in a child process: ``objects`` (id, type, size, whether there is data), ``error``, ``peak_bytes``."""
     path = folder / "child.pack"
     path.write_bytes(data)
     options = (limits or Limits()).model_dump_json()
@@ -145,7 +145,7 @@ def read_in_child(folder: Path, data: bytes, *, limits: Limits | None = None, ad
 
 
 def everything(repo: Path) -> dict[bytes, tuple[int, bytes]]:
-    """Every object of a repository, as git gives it."""
+    """Every object of a repository, as git outputs it."""
     command = ["git", "-C", str(repo), "cat-file", "--batch-all-objects", "--batch", "--unordered"]
     said = subprocess.run(command, capture_output=True, check=True, env=git_environment()).stdout
     found, at = {}, 0
@@ -163,7 +163,7 @@ def pack_objects(repo: Path, *options: str, stdin: bytes = b"") -> bytes:
 
 
 def check(found: Sequence[PackedObject], expected: Mapping[bytes, tuple[int, bytes]]) -> None:
-    """Each expected object once with its bytes and its hashes, and everything but blobs first."""
+    """Each expected object occurs once with its bytes and its hashes, blobs last."""
     assert {o.oid: (o.type, o.data) for o in found} == expected
     assert len(found) == len(expected)
     kinds = [o.type == BLOB for o in found]

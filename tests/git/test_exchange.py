@@ -1,4 +1,4 @@
-"""One conversation: what is asked, in which order, and what a server can not make us do."""
+"""One conversation: what is requested, in which order, and what a server cannot make us do."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_full_disk_is_no_servers_fault(size: int) -> None:
 
 
 def http(*answers: bytes) -> object:
-    """Answers the n-th request over HTTP with the n-th of these, whole responses; the last one for ever."""
+    """Answers the n-th request over HTTP with the n-th of these whole responses; repeats the last one forever."""
     turn = itertools.count()
 
     def handle(line: Line) -> None:

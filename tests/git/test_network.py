@@ -1,4 +1,4 @@
-"""Which addresses may be connected to, and that every connection ends in time."""
+"""We connect only to allowed addresses, and every connection ends in time."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_host_is_judged_by_its_address_however_it_is_written(host: str, listen
 
 
 def test_a_name_is_judged_by_what_it_resolves_to_now(monkeypatch: pytest.MonkeyPatch, listener: socket.socket) -> None:
-    """A name server that gives a public and a private answer: only the first is ever tried."""
+    """A name server that returns a public and a private answer: only the first is ever tried."""
     real, tried = socket.getaddrinfo, []
 
     def answers(host: str, port: int, *rest: object) -> object:
@@ -123,7 +123,7 @@ def test_a_refused_connection(listener: socket.socket) -> None:
     port = free_port()
     with Deadline(ORIGIN, 10) as deadline, pytest.raises(ConnectionFailed) as caught:
         dialer(deadline, "127.0.0.0/8").connect("127.0.0.1", port)
-    assert caught.value.why == f"can not connect to 127.0.0.1:{port} (Connection refused)"
+    assert caught.value.why == f"cannot connect to 127.0.0.1:{port} (Connection refused)"
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 80 + ".example", "..", "bad\0host"])
@@ -133,7 +133,7 @@ def test_an_unknown_host(host: str) -> None:
 
 
 class Resolver:
-    """Answers no name until it is told to, and counts who waits."""
+    """Answers nothing until it may, and counts the waiting look-ups."""
 
     def __init__(self) -> None:
         self.let_go, self.asked = threading.Event(), 0

@@ -91,7 +91,7 @@ def test_an_empty_pack_has_nothing(tmp_path: Path) -> None:
 
 
 def judged(repo: Path, data: bytes) -> dict[bytes, tuple[int, bytes]]:
-    """What git makes of a pack made by hand."""
+    """What git reads from a handmade pack."""
     git(init(repo), "index-pack", "--stdin", stdin=data)
     return everything(repo)
 
@@ -120,7 +120,7 @@ def test_a_wide_family_with_grandchildren(memory_bytes: int, tmp_path: Path) -> 
 
 
 def test_a_comb_spills_no_more_than_it_holds(tmp_path: Path) -> None:
-    """Every base has two children, the later of which is a base again: all of them wait at once."""
+    """Every base has two children, and the later one is a base again: all of them wait at once."""
     data, entries, offsets = random.Random(1).randbytes(3000), [], [12]
     entries.append(full(BLOB, data))
     for depth in range(300):
@@ -167,7 +167,7 @@ def test_outside_bases_are_taken_one_at_a_time_and_blobs_last(tmp_path: Path) ->
 
 
 def garbled(data: bytes, edits: list[tuple[str, int, bytes]]) -> bytes:
-    """A pack after edits at places that are counted from wherever they fit."""
+    """A pack after edits; their positions are taken modulo its length."""
     whole = bytearray(data)
     for what, place, value in edits:
         at = place % (len(whole) or 1)
@@ -334,7 +334,7 @@ def on_top_of(base: bytes, instructions: bytes, result_bytes: int) -> bytes:
 
 
 def test_a_delta_whose_copies_are_more_than_it_says_takes_no_memory(tmp_path: Path) -> None:
-    """64 KiB of instructions, a byte each, that copy 64 KiB each: 4 GiB."""
+    """64 KiB of instructions of one byte each, which copy 64 KiB each: 4 GiB."""
     data = on_top_of(bytes(65_536), b"\x80" * 65_536, 10)
     found = read_in_child(tmp_path, data, address_space=4 << 30)
     assert found["error"] == "pack_corrupt"
@@ -389,7 +389,7 @@ def test_the_results_of_deltas_count_too(tmp_path: Path) -> None:
 
 
 def test_a_delta_whose_sizes_never_end_is_refused_at_once(tmp_path: Path) -> None:
-    """Numbers are read before anything checks them: a million digits of one must not be multiplied out."""
+    """Numbers are read before anything checks them: a number of a million digits must not be multiplied out."""
     for sizes in (b"\xff" * 5_000_000, b"\1" + b"\xff" * 5_000_000, number(1 << 64) + b"\1", number(1 << 120) + b"\1"):
         entry = full(BLOB, b"x")
         with pytest.raises(PackCorrupt, match="does not fit its base"):
@@ -397,7 +397,7 @@ def test_a_delta_whose_sizes_never_end_is_refused_at_once(tmp_path: Path) -> Non
 
 
 def test_many_tiny_objects_take_little_memory(tmp_path: Path) -> None:
-    """What is kept of each entry must be numbers, not Python objects: a pack may hold tens of millions."""
+    """We must keep numbers of each entry, not Python objects: a pack may hold tens of millions of entries."""
     count = 30_000
     entries, at = [full(BLOB, b"x")], len(full(BLOB, b"x"))
     for n in range(count):
@@ -417,7 +417,7 @@ def test_many_tiny_objects_take_little_memory(tmp_path: Path) -> None:
 
 
 def test_a_pack_is_left_when_its_time_is_up(tmp_path: Path) -> None:
-    """A large object gives the caller a chance to stop, while its end is looked for and while it is hashed."""
+    """A large object lets the caller stop, during the search for its end and during hashing."""
     path = tmp_path / "slow.pack"
     path.write_bytes(pack_of([header(BLOB, 20 * MIB) + zeros(20 * MIB)]))
     calls, last = 0, 10

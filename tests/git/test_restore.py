@@ -1,4 +1,4 @@
-"""What is written back from columns and bytes, judged by C git."""
+"""Repositories written from columns and bytes, judged by C git."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def blob(body: bytes) -> GitObject:
 
 
 def read_objects(repo: Path) -> Iterator[GitObject]:
-    """Every object of a repository, commits and tags by way of their columns."""
+    """Every object of a repository, commits and tags via their columns."""
     listed = git(repo, "cat-file", "--batch-all-objects", "--batch")
     at = 0
     while at < len(listed):
@@ -60,7 +60,7 @@ def read_objects(repo: Path) -> Iterator[GitObject]:
 
 
 def read_refs(repo: Path) -> dict[bytes, Ref]:
-    """What a server of it shows, an unborn HEAD included."""
+    """The refs that its server shows, including an unborn HEAD."""
     targets: dict[bytes, bytes] = {}
     symrefs: dict[bytes, bytes] = {}
     for line in ls_remote(repo):
@@ -183,7 +183,7 @@ def test_head_is_shown_whatever_the_length_of_the_name_that_it_gives(tmp_path: P
 
 
 def test_tags_peel_as_git_peels_them(tmp_path: Path) -> None:
-    """By the kinds that they give, whether those are true, to what is not there, and along any chain."""
+    """By the kinds that they state, true or not, also to absent objects, and along any chain."""
     repo = tmp_path / "a.git"
     build_graph(repo, [[1]])
     tip = resolve(repo, "main")

@@ -1,1 +1,1 @@
-"""Repositories and servers that somebody made to hurt the archive, each a short spec with its expected outcome."""
+"""Repositories and servers made to hurt the archive, each a short spec with its expected outcome."""

@@ -7,7 +7,7 @@ from tests.git.packs import BLOB, full, header, pack_of, zeros
 from tests.hostile.spec import CORRUPT, EXACT, INCOMPLETE, MAIN, OVER_LIMIT, TOO_LARGE, Made, Refs, repository
 
 LARGE = bytes(2 * MIB)
-"""Over the limit for one blob."""
+"""A blob over the size limit."""
 
 
 @repository(TOO_LARGE)
@@ -42,14 +42,14 @@ def blob_empty_as_only_object(made: Made) -> Refs:
 
 @repository(EXACT)
 def blobs_that_look_like_other_things(made: Made) -> Refs:
-    """Content that begins as a pack, a Parquet file, a commit, an LFS pointer and with byte order marks."""
+    """Content that begins like a pack, a Parquet file, a commit or an LFS pointer, or with a byte order mark."""
     contents = [b"PACK\0\0\0\2", b"PAR1PAR1", b"tree " + b"0" * 40, b"version https://git-lfs", b"\xff\xfe\0\0", b"\0"]
     return {MAIN: made.commit(made.tree(*(("100644", f"{n}.py", made.blob(data)) for n, data in enumerate(contents))))}
 
 
 @repository(EXACT)
 def blob_whose_language_takes_long_to_guess(made: Made) -> Refs:
-    """What makes lexers search back and forth."""
+    """Content that makes lexers search back and forth."""
     hard = {
         "a.pl": b"{" * 8_000,
         "b": b"<" * 8_000,
@@ -64,7 +64,7 @@ def blob_whose_language_takes_long_to_guess(made: Made) -> Refs:
 
 
 def _instead(made: Made, entry: bytes) -> Refs:
-    """One commit, and this entry in place of its file."""
+    """One commit, with this entry instead of its file."""
     blob = made.blob()
     tip = made.commit(made.tree(("100644", "a", blob)))
     del made.objects[blob]
@@ -84,13 +84,13 @@ def blob_bomb_that_claims_60_gb(made: Made) -> Refs:
 
 @repository(INCOMPLETE)
 def blob_bomb_of_200_mb(made: Made) -> Refs:
-    """It is what it claims, over the limit for one blob, and nobody asked for it."""
+    """Its size is as declared, over the limit for one blob, and nobody asked for it."""
     return _instead(made, header(BLOB, 200 * MIB) + zeros(200 * MIB))
 
 
 @repository(OVER_LIMIT)
 def blob_bombs_by_thousands(made: Made) -> Refs:
-    """3,000 blobs of just under a megabyte, zeros, in 3 MB of pack."""
+    """3,000 blobs of zeros, each just under a megabyte, in 3 MB of pack."""
     blob = full(BLOB, bytes(MIB - 1))
     made.pack = pack_of([blob] * 3_000)
     return {MAIN: "1" * 40}

@@ -1,4 +1,4 @@
-"""Commits that no git would write, and that every server may send."""
+"""Commits that git would not write, but any server may send."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ENCODINGS = {
     "of_a_megabyte": (b"x" * 1_000_000, b"\xe9"),
     "not_ascii": (b"\xff\xfe\xed\xa0\x80", b"\xe9"),
 }
-"""A declared encoding, and a message that is not UTF-8, so that it is decoded by what was declared."""
+"""A declared encoding, and a message that is not UTF-8, so that it is decoded as declared."""
 
 HEADERS = {
     "parent_zz_then_absent": [b"tree %t", b"parent zz", b"parent " + ABSENT.encode(), AUTHOR, COMMITTER],
@@ -77,7 +77,7 @@ HEADERS = {
     "two_signatures": [b"tree %t", AUTHOR, COMMITTER, b"gpgsig a", b" b", b"gpgsig", b" c", b"gpgsig-sha256 d"],
     "other_line_ends": [b"tree %t", AUTHOR, COMMITTER, "x a\u2028b\u0085c\vd\fe\x1cf\rg".encode()],
 }
-"""Header lines with %t and %p for a tree and a parent that are there, %T and %P for the same in capitals."""
+"""Header lines with %t and %p for a tree and a parent that exist, %T and %P for the same in capitals."""
 
 PEOPLE = {
     "date_negative": b"A <a@b> -1 +0000",
@@ -137,13 +137,13 @@ def commit_empty(made: Made) -> Refs:
 
 @repository(EXACT, OVER_LIMIT)
 def commit_of_66_mb_of_header_lines(made: Made) -> Refs:
-    """80 kB of pack become 33 million header lines; a tuple for each would be gigabytes."""
+    """80 kB of pack become 33 million header lines; one tuple per line would take gigabytes."""
     return {MAIN: made.commit(headers=b"a\n" * 33_000_000)}
 
 
 @repository(EXACT, OVER_LIMIT)
 def commit_of_66_mb_of_folded_lines(made: Made) -> Refs:
-    """One header that goes on and on."""
+    """One endless header."""
     return {MAIN: made.commit(headers=b"a b\n" + b" \n" * 33_000_000)}
 
 
@@ -154,19 +154,19 @@ def tag_of_66_mb_of_header_lines(made: Made) -> Refs:
 
 @repository(EXACT, OVER_LIMIT)
 def commit_with_a_million_parents(made: Made) -> Refs:
-    """The same one each time, 48 MB of lines."""
+    """The same parent each time, 48 MB of lines."""
     return {MAIN: made.commit(None, *[made.commit(message=b"parent\n")] * 1_000_000)}
 
 
 @repository(INCOMPLETE, OVER_LIMIT)
 def commit_with_a_million_absent_parents(made: Made) -> Refs:
-    """Each an id of its own, all missing."""
+    """All ids are different, and all are missing."""
     return {MAIN: made.commit(None, *(f"{number:040x}" for number in range(300_000)))}
 
 
 @repository(EXACT)
 def commit_with_100_000_signatures(made: Made) -> Refs:
-    """Headers of one name, which a search for each other would make quadratic."""
+    """Headers of one name, quadratic if each is compared with the others."""
     return {MAIN: made.commit(headers=b"gpgsig x\nencoding UTF-8\n" * 50_000, message=b"\xff\n")}
 
 
@@ -227,5 +227,5 @@ def commit_without_its_parent(made: Made) -> Refs:
 
 @repository(INCOMPLETE, EXACT)
 def commit_whose_parent_is_nothing(made: Made) -> Refs:
-    """The id of forty zeros, which git takes for no object."""
+    """The id of forty zeros, which git does not take for an object."""
     return {MAIN: made.commit(None, NOTHING)}

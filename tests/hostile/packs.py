@@ -96,7 +96,7 @@ CHANGES: dict[str, tuple[Outcome, Callable[[list[bytes]], bytes]]] = {
     ),
     "has_a_delta_without_base": (BASES_MISSING, lambda entries: pack_of([*entries, ref_delta(b"\1" * 20, b"\1\1\1a")])),
 }
-"""How an ordinary repository's pack entries are packed, and how the visit must end."""
+"""By name: how the visit must end, and how an ordinary repository's entries are packed."""
 
 
 def _with_dictionary() -> bytes:
@@ -105,12 +105,12 @@ def _with_dictionary() -> bytes:
 
 
 def _with_stream(entries: list[bytes], stream: bytes) -> bytes:
-    """A blob that claims three bytes, and this as what inflates to them."""
+    """A blob that claims three bytes, with this as its compressed stream."""
     return pack_of([*entries, header(BLOB, 3) + stream])
 
 
 def _with_delta(entries: list[bytes], data: bytes) -> bytes:
-    """A blob of three bytes, and this delta on it."""
+    """A blob of three bytes, and this delta based on it."""
     base = full(BLOB, b"abc")
     return pack_of([*entries, base, ofs_delta(len(base), data)])
 
@@ -128,7 +128,7 @@ for name, (outcome, pack_change) in CHANGES.items():
 
 @repository(EXACT)
 def pack_with_every_object_twice(made: Made) -> Refs:
-    """Once whole and once as a delta; git itself accepts it."""
+    """Once whole and once as a delta; git itself accepts this."""
     refs = {MAIN: made.commit()}
     entries = made.entries()
     blob = made.objects[made.blob()][1]
@@ -138,7 +138,7 @@ def pack_with_every_object_twice(made: Made) -> Refs:
 
 @repository(EXACT)
 def pack_with_what_nobody_asked_for(made: Made) -> Refs:
-    """Whole objects that no ref leads to."""
+    """Complete objects that no ref leads to."""
     made.commit(message=b"from nowhere\n")
     made.blob(b"nobody names me\n")
     return {MAIN: made.commit()}
@@ -146,7 +146,7 @@ def pack_with_what_nobody_asked_for(made: Made) -> Refs:
 
 @repository(EXACT, INCOMPLETE)
 def pack_with_a_stray_tree_that_is_not_whole(made: Made) -> Refs:
-    """A tree that no ref leads to names what is not there."""
+    """A tree that no ref leads to names absent objects."""
     made.tree(("100644", "gone", "e" * 40))
     return {MAIN: made.commit()}
 
@@ -167,7 +167,7 @@ def pack_with_a_cycle_of_deltas(made: Made) -> Refs:
 
 @repository(EXACT)
 def pack_with_a_delta_on_its_own_result(made: Made) -> Refs:
-    """A REF_DELTA that rebuilds the very object that is its base, which is also there whole."""
+    """A REF_DELTA that rebuilds its own base, which is also in the pack as a whole object."""
     blob = made.objects[made.blob()][1]
     refs = {MAIN: made.commit()}
     made.pack = pack_of([ref_delta(oid_of(BLOB, blob), replace_all(blob, blob)), *made.entries()])
@@ -218,7 +218,7 @@ def pack_with_a_delta_bomb_of_blobs(made: Made) -> Refs:
 
 
 def _tree_bomb(deltas: int) -> bytes:
-    """A tree of 60 MB of one entry again and again, and deltas that copy it and add an entry of their own."""
+    """A tree of 60 MB that repeats one entry, and deltas that copy it and each add an entry."""
     entry = b"40000 d\0" + b"\1" * 20
     base = entry * (60_000_000 // len(entry))
     whole = b"".join(copy(at, min(len(base) - at, 0xFFFFFF)) for at in range(0, len(base), 0xFFFFFF))
@@ -232,14 +232,14 @@ def _tree_bomb(deltas: int) -> bytes:
 
 @repository(OVER_LIMIT, limits=LIMITS.model_copy(update={"inflated_bytes": 200 << 30}))
 def pack_with_a_delta_bomb_of_trees(made: Made) -> Refs:
-    """Some 200 kB of pack that become 100 GB of trees, all of which would wait on scratch."""
+    """Some 200 kB of pack that become 100 GB of trees, which would all wait on scratch."""
     made.pack = _tree_bomb(1_700)
     return {MAIN: "1" * 40}
 
 
 @repository(OVER_LIMIT, INCOMPLETE)
 def pack_of_commits_that_all_name_others(made: Made) -> Refs:
-    """200 thousand commits in deltas of a few bytes, each with a tree and a parent of its own that are absent."""
+    """200 thousand commits in deltas of a few bytes, each with its own absent tree and parent."""
     first = b"tree " + b"0" * 40 + b"\nparent " + b"0" * 40 + b"\n"
     base = full(COMMIT, first)
     entries, far = [base], len(base)

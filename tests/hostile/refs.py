@@ -1,4 +1,4 @@
-"""Refs that git would not make, shown by a server that does not care."""
+"""Refs that git would not create, shown by a server that does not care."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ PLAIN = {
     "case": b"refs/heads/MAIN",
     "id": b"refs/heads/" + b"1" * 40,
 }
-"""Names that look odd and are none: git takes them."""
+"""Names that look odd but are valid: git takes them."""
 
 
 def _also(name: bytes, made: Made) -> Refs:
@@ -77,7 +77,7 @@ for label, plain in PLAIN.items():
 
 @repository(EXACT, PROTOCOL)
 def ref_with_a_space(made: Made) -> Refs:
-    """The rest of the line might be attributes."""
+    """The rest of the line could be attributes."""
     made.lines = [f"{made.commit()} refs/heads/main\n".encode(), f"{made.commit()} refs/heads/a b\n".encode()]
     return {MAIN: made.commit()}
 
@@ -100,7 +100,7 @@ def ref_with_20_000_folders(made: Made) -> Refs:
 
 @repository(EXACT)
 def refs_that_are_file_and_folder(made: Made) -> Refs:
-    """No file system holds both, and git refuses the second."""
+    """No file system can hold both, and git refuses the second."""
     tip = made.commit()
     return {b"refs/heads/a": tip, b"refs/heads/a/b": tip, MAIN: tip}
 
@@ -172,7 +172,7 @@ for label, (line_outcomes, shown) in LINES.items():
 
 
 def _symbolic(name: bytes, target: bytes, made: Made) -> Refs:
-    """Beside an ordinary branch, a symbolic ref on a commit of its own."""
+    """An ordinary branch, and a symbolic ref to its own commit."""
     tip, other = made.commit(), made.commit(message=b"only the symbolic ref leads here\n")
     made.symrefs[name] = target
     return {MAIN: tip, name: other}
@@ -231,5 +231,5 @@ def head_that_no_branch_leads_to(made: Made) -> Refs:
 
 @repository(EXACT)
 def refs_of_nothing_at_all(made: Made) -> Refs:
-    """An empty repository whose server does not speak of an unborn HEAD."""
+    """An empty repository whose server does not mention an unborn HEAD."""
     return {}

@@ -37,11 +37,11 @@ HASTY = LIMITS.model_copy(update={"silence_s": 0.5})
 SHORT = LIMITS.model_copy(update={"total_s": 1.0})
 TIGHT = LIMITS.model_copy(update={"refs_bytes": MIB, "pack_bytes": 2 * MIB})
 NO_GIT = (PROTOCOL, LOST)
-"""What is no git at all may seem to be cut off, too."""
+"""Outcomes of servers that do not speak git: they may also seem to be cut off."""
 
 
 def _simple() -> tuple[bytes, bytes]:
-    """The ls-refs answer, without its flush, and the pack of a repository with one commit."""
+    """The ls-refs answer without its flush, and the pack, of a repository with one commit."""
     made = Made()
     refs = {b"HEAD": (tip := made.commit()), MAIN: tip}
     return b"".join(map(pkt, ref_lines(made, refs))), made.sent_pack()
@@ -54,7 +54,7 @@ SENT_PACK = pkt(b"packfile\n") + b"".join(side_band(PACK)) + FLUSH
 def says(
     greeting: bytes = CAPABILITIES, listing: bytes = LISTING + FLUSH, answer: bytes = SENT_PACK, *, stay: bool = False
 ) -> Served:
-    """Says this as its capabilities, to ``ls-refs`` and to ``fetch``; then hangs up, or stays on in silence."""
+    """Sends these capabilities and answers to ``ls-refs`` and ``fetch``; then hangs up, or stays silently connected."""
 
     def handle(line: Line) -> None:
         read_greeting(line)
@@ -72,12 +72,12 @@ def says(
 
 
 def at_once(data: bytes) -> Served:
-    """Says this whatever is asked, and reads on until the client leaves."""
+    """Sends this whatever is requested, and reads until the client leaves."""
     return says(data, b"", b"")
 
 
 def endless(stage: str, chunk: Callable[[int], bytes]) -> Served:
-    """Repeats a chunk, which gets its number, in place of ``greeting``, ``listing`` or ``answer``."""
+    """Repeats ``chunk``, called with its number, instead of ``greeting``, ``listing`` or ``answer``."""
 
     def chunks() -> Iterator[bytes]:
         return (b"".join(chunk(at) for at in range(start, start + 500)) for start in itertools.count(0, 500))
@@ -146,7 +146,7 @@ GREETINGS: dict[str, tuple[tuple[Outcome, ...], bytes]] = {
     "of_an_error_not_found": ((NOT_FOUND,), pkt(b"ERR repository not found\n")),
     "of_an_error_later": ((SERVER_ERROR, *NO_GIT), pkt(b"version 2\n") + pkt(b"ERR later\n")),
 }
-"""What comes before anything is asked."""
+"""Greetings: what the server sends before any request."""
 
 LENGTHS = {
     "0001": b"0001",
@@ -239,7 +239,7 @@ ENDINGS: dict[str, tuple[Outcome, ...]] = {
     "empty_lines": (CORRUPT, PROTOCOL, OVER_LIMIT),
     "sections": (CORRUPT, PROTOCOL, OVER_LIMIT),
 }
-"""Of those that git's protocol lets end early: the first flush ends an empty list of refs."""
+"""Outcomes where git's protocol allows an early end: the first flush ends an empty list of refs."""
 
 for name, (outcomes, data) in GREETINGS.items():
     add_server(f"git_greeting_{name}", partial(says, data), *outcomes, limits=HASTY)
@@ -275,13 +275,13 @@ def git_silent_inside_the_pack() -> Served:
 
 @server(EXACT, LOST, TIMEOUT, CORRUPT, limits=HASTY)
 def git_silent_after_the_pack() -> Served:
-    """Everything has come but the flush, and the connection stays open."""
+    """Sends everything except the flush, and keeps the connection open."""
     return says(answer=SENT_PACK[: -len(FLUSH)], stay=True)
 
 
 @server(EXACT)
 def git_one_byte_a_segment() -> Served:
-    """All is well, only very small pieces."""
+    """Everything is correct, but in very small pieces."""
 
     def handle(line: Line) -> None:
         read_greeting(line)
@@ -295,7 +295,7 @@ def git_one_byte_a_segment() -> Served:
 
 @server(LOST, PROTOCOL, TIMEOUT, SERVER_ERROR, limits=HASTY)
 def git_that_echoes() -> Served:
-    """Sends back whatever it hears."""
+    """Sends back whatever it receives."""
 
     def handle(line: Line) -> None:
         while data := line.socket.recv(65_536):

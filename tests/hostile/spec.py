@@ -35,7 +35,7 @@ LIMITS: Final = Limits(
     connect_s=3, silence_s=3, total_s=30, refs_bytes=16 * MIB, pack_bytes=16 * MIB, blob_bytes=MIB,
     memory_bytes=512 * MIB, scratch_bytes=256 * MIB, inflated_bytes=2048 * MIB,
 )  # fmt: skip
-"""Of the visits to all that follows: those of a laptop, so that going over them is quick."""
+"""Limits of the visits to all hostile origins: those of a laptop, so that they are reached quickly."""
 
 MAIN: Final = b"refs/heads/main"
 WHO: Final = b"A U Thor <author@example.com> 1700000000 +0100"
@@ -47,13 +47,13 @@ Refs = Mapping[bytes, str]
 
 
 class Made:
-    """What a spec makes: objects, and how the server shows and sends them.
+    """The product of a spec: objects, and how the server shows and sends them.
 
     Attributes:
-        objects: id to kind and bytes of everything that the archive must have afterwards; a pack of it is sent.
-        pack: sent instead of a pack of ``objects``, when a spec sets it.
-        symrefs: name to target, of those refs that are symbolic.
-        lines: sent instead of a line for each ref, when a spec sets it; without pkt-line lengths.
+        objects: id to kind and bytes of everything that the archive must have afterwards; sent as a pack.
+        pack: sent instead of a pack of ``objects``, if a spec sets it.
+        symrefs: name to target of the symbolic refs.
+        lines: sent instead of one line per ref, if a spec sets it; without pkt-line lengths.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Made:
         headers: bytes = b"",
         message: bytes = b"message\n",
     ) -> str:
-        """A commit; ``headers`` are whole lines behind the committer."""
+        """A commit; ``headers`` are whole lines after the committer."""
         lines = [f"tree {tree or self.files()}", *(f"parent {parent}" for parent in parents)]
         people = b"author " + author + b"\ncommitter " + committer + b"\n"
         return self.put("commit", "\n".join(lines).encode() + b"\n" + people + headers + b"\n" + message)
@@ -103,7 +103,7 @@ class Made:
         return self.put("tag", head + headers + b"\ntagged\n")
 
     def entries(self) -> list[bytes]:
-        """A pack entry for each object."""
+        """One pack entry per object."""
         return [full(NUMBERS[kind], data) for kind, data in self.objects.values()]
 
     def sent_pack(self) -> bytes:
@@ -116,10 +116,10 @@ def _bytes(text: str | bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository that a willing server shows, whatever git would say of it.
+    """A repository that a willing server shows, whatever git thinks of it.
 
     Attributes:
-        outcomes: how its visit may end. Two or more, where it depends on limits or where giving up is as good.
+        outcomes: how its visit may end; more than one if that depends on limits, or if giving up is as good.
         make: fills a ``Made`` and returns the refs that the server shows.
         left_out: shown refs that the archive does not keep.
     """
@@ -169,7 +169,7 @@ def add_repository(
 def server(
     *outcomes: Outcome, limits: Limits = LIMITS
 ) -> Callable[[Callable[[], AbstractContextManager[Listener]]], Callable[[], AbstractContextManager[Listener]]]:
-    """Register the function, which starts a server, as a hostile one under its own name."""
+    """Register the function, which starts a server, as a hostile server under its own name."""
 
     def register(
         serve: Callable[[], AbstractContextManager[Listener]],

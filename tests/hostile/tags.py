@@ -1,4 +1,4 @@
-"""Annotated tags that lie, that chain, and that lead nowhere."""
+"""Annotated tags that lie, form chains or lead nowhere."""
 
 from __future__ import annotations
 
@@ -64,18 +64,18 @@ def _chain(made: Made, length: int) -> list[str]:
 
 @repository(EXACT)
 def tags_of_tags_10_000_deep(made: Made) -> Refs:
-    """A chain deeper than any recursion, with a ref on its end."""
+    """A chain deeper than any recursion, with a ref at its end."""
     return {V1: _chain(made, 10_000)[-1]}
 
 
 @repository(EXACT, OVER_LIMIT)
 def tags_of_tags_with_a_ref_on_each(made: Made) -> Refs:
-    """6,000 refs whose tags are peeled through one another: 18 million steps for who takes them one by one."""
+    """6,000 refs whose tags are peeled through one another: 18 million steps if done one by one."""
     return {b"refs/tags/v%d" % number: oid for number, oid in enumerate(_chain(made, 6_000))}
 
 
 @repository(EXACT)
 def tag_of_a_tag_of_a_tree_as_head(made: Made) -> Refs:
-    """HEAD is no commit, not even in the end."""
+    """HEAD is not a commit, even when peeled."""
     tip = made.tag(made.tag(made.files(), "tree"), "tag", "v2")
     return {b"HEAD": tip, V1: tip}

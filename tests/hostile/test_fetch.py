@@ -1,4 +1,4 @@
-"""Each hostile origin is one visit that ends as its spec says; what is archived is exact, and nothing is left over."""
+"""Each hostile origin is one visit that ends as its spec says; archived objects are exact, and nothing is left over."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def check_nothing_landed(night: Night, url: str) -> None:
 
 
 def check_exact(night: Night, url: str, made: Made, refs: Refs, spec: Repository) -> None:
-    """Every object by its bytes, over the limit by its id; every shown ref that is kept by its target."""
+    """Compare objects by their bytes, those over the limit by their ids, and kept refs by their targets."""
     limit = spec.limits.blob_bytes
     stored = {o: data for o, (kind, data) in made.objects.items() if kind != "blob" or len(data) <= limit}
     assert {oid: body for oid, (_, body) in night.objects().items()} == stored

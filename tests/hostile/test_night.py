@@ -1,4 +1,4 @@
-"""A whole night of all hostile origins with honest ones among them, by the command line; then another."""
+"""A whole night of all hostile origins with honest ones among them, from the command line; then another."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ RUN_BYTES = 16 * MIB
 NIGHT_LIMITS = LIMITS.model_copy(update={"silence_s": 2, "total_s": 20, "pack_bytes": 8 * MIB, "refs_bytes": 12 * MIB})
 
 PYTHON_BYTES = 300 * MIB
-"""Of a process that fetches, before anything happens: 260 were seen, forked from a run that has opened Spark."""
+"""Memory of a fetching process before it does anything: 260 MiB were seen, forked from a run with Spark open."""
 
 LARGEST_BYTES = PYTHON_BYTES + max(3 * RUN_BYTES, GROWN_BYTES + NIGHT_LIMITS.memory_bytes + NIGHT_LIMITS.pack_bytes)
-"""Of one process: the one that collects rows, and one that decodes, with the pack that it has mapped."""
+"""Memory of one process: the one that collects rows, or one that decodes, with its mapped pack."""
 
 TOGETHER_BYTES = WORKERS * (LARGEST_BYTES + PYTHON_BYTES + 3 * RUN_BYTES + CONCURRENCY * (PYTHON_BYTES + 12 * MIB))
-"""Of all of them: in each task one collects, one decodes, the others hold refs."""
+"""Memory of all processes: in each task one collects, one decodes, and the others hold refs."""
 
 SCRATCH_BYTES = WORKERS * (CONCURRENCY * NIGHT_LIMITS.scratch_bytes + 3 * RUN_BYTES)
 
@@ -74,7 +74,7 @@ RESTORED = (
     "head_detached_at_a_tree",
     "head_that_no_branch_leads_to",
 )
-"""Hostile repositories that are archived and brought back, some of each kind."""
+"""Hostile repositories that are archived and restored, some of each kind."""
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Hostile:
 
 @dataclass
 class Cast:
-    """Who takes part."""
+    """The origins that take part."""
 
     root: Path
     hostile: list[Hostile]
@@ -121,7 +121,7 @@ def cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cast]:
 
 
 def honest_repositories(root: Path) -> list[Path]:
-    """Small ones, a strange one, a history, a fork and a detached HEAD."""
+    """Small repositories, a strange one, a history, a fork and a detached HEAD."""
     build_graph(root / "graph.git", [[1], [2, 1], [3, 1, 2]])
     add_commits(root / "graph.git", 200)
     strange_repository(root / "strange.git", large_bytes=200_000)
@@ -165,7 +165,7 @@ def test_two_nights(archive: Archive, cast: Cast, tmp_path: Path) -> None:
 
 
 def watched_night(archive: Archive, day: int) -> tuple[Watch, str]:
-    """Run it as a program of its own; some origins fail, so it ends with 1."""
+    """Run a night as a separate program; some origins fail, so it exits with 1."""
     with archive.start("nightly", "--night", str(night(day)), "--output", "json") as process:
         with Watch(process.pid, archive.folder / "scratch") as watch:
             stdout, stderr = process.communicate(timeout=NIGHT_LIMIT_S)
@@ -204,7 +204,7 @@ def check_honest(archive: Archive, cast: Cast, folder: Path, day: int) -> None:
 
 
 def check_restored(archive: Archive, cast: Cast, name: str, to: Path) -> None:
-    """Everything that the refs lead to is there, byte for byte, under the refs that are kept."""
+    """Everything reachable from the refs is restored, byte for byte, under the refs that are kept."""
     spec, made = REPOSITORIES[name], Made()
     refs = spec.make(made)
     (url,) = [item.url for item in cast.hostile if item.name == name]

@@ -18,7 +18,7 @@ from tests.hostile.spec import (
 )
 
 PATHS = (EXACT, OVER_LIMIT)
-"""Trees that are small as objects and huge as paths: they are archived, or the visit says that they are too much."""
+"""Outcomes of trees with few objects and very many paths: they are archived, or the visit exceeds a limit."""
 
 ENTRIES: dict[str, list[tuple[str | bytes, str | bytes]]] = {
     "file_mode_of_11_digits": [("00000100644", "a")],
@@ -38,7 +38,7 @@ ENTRIES: dict[str, list[tuple[str | bytes, str | bytes]]] = {
     "file_names_that_differ_in_case": [("100644", "A"), ("100644", "a")],
     "file_extensions_odd": [("100644", "a." + "x" * 10_000), ("100644", "."), ("100644", "a."), ("100644", ".a. .")],
 }
-"""Entries of one tree, all of one ordinary blob."""
+"""Entries of one tree; all name one ordinary blob."""
 
 DIRECTORY_MODES = {
     "padded": "040000",
@@ -61,7 +61,7 @@ DAMAGE = {
     "with_zeros_behind": bytes(100),
     "of_a_megabyte_of_digits": b"1" * 1_000_000,
 }
-"""What follows one good entry."""
+"""Bytes that follow one good entry."""
 
 
 def _files(entries: list[tuple[str | bytes, str | bytes]], made: Made) -> Refs:
@@ -94,7 +94,7 @@ def tree_without_a_subtree(made: Made) -> Refs:
 
 @repository(INCOMPLETE)
 def tree_without_a_subtree_below_a_long_mode(made: Made) -> Refs:
-    """Git reads eleven digits and more; what they lead to has to be there, too."""
+    """Git reads eleven digits and more; the objects behind such entries must be there, too."""
     return {MAIN: made.commit(made.tree(("000000000040000", "d", ABSENT)))}
 
 
@@ -110,7 +110,7 @@ def tree_with_an_entry_of_zeros(made: Made) -> Refs:
 
 @repository(EXACT)
 def tree_with_submodules_of_every_kind(made: Made) -> Refs:
-    """A submodule's commit may be absent, or be anything that is there."""
+    """A submodule's commit may be absent, or be any object that is there."""
     blob, commit = made.blob(), made.commit()
     entries = [("160000", "absent", ABSENT), ("160000", "blob", blob), ("160000", "commit", commit)]
     return {MAIN: made.commit(made.tree(*entries, ("160000", "nothing", NOTHING))), b"refs/heads/b": commit}
@@ -141,7 +141,7 @@ def tree_empty_everywhere(made: Made) -> Refs:
 
 
 def _nested(made: Made, levels: int, width: int, name: str = "") -> Refs:
-    """Each level has ``width`` entries, all of the same tree below."""
+    """Each level has ``width`` entries, all for the same tree below."""
     at, kind = made.blob(), "100644"
     for _ in range(levels):
         at, kind = made.tree(*((kind, f"{name}{number}", at) for number in range(width))), "40000"
@@ -162,13 +162,13 @@ def tree_bomb_of_binary_trees(made: Made) -> Refs:
 
 @repository(*PATHS)
 def tree_bomb_of_long_names(made: Made) -> Refs:
-    """Few paths that are long: 4,096 of them with 12 names of 30 kB in each."""
+    """Few but long paths: 4,096, with 12 names of 30 kB in each."""
     return _nested(made, 12, 2, "n" * 30_000)
 
 
 @repository(*PATHS)
 def tree_bomb_of_one_wide_tree(made: Made) -> Refs:
-    """300 thousand files of one blob in one tree, and that tree four times."""
+    """300 thousand files with the same blob in one tree, and that tree four times."""
     blob = made.blob()
     wide = made.tree(*(("100644", f"{number}", blob) for number in range(300_000)))
     top = made.tree(*(("40000", f"{number}", wide) for number in range(4)))
@@ -177,13 +177,13 @@ def tree_bomb_of_one_wide_tree(made: Made) -> Refs:
 
 @repository(*PATHS)
 def tree_of_5_000_levels(made: Made) -> Refs:
-    """One file far down: a path of 10 kB, and 25 MB of paths for who keeps every directory."""
+    """One file far down: a path of 10 kB, and 25 MB of paths if every directory is kept."""
     return _nested(made, 5_000, 1)
 
 
 @repository(*PATHS)
 def tree_bomb_below_a_submodule_mode(made: Made) -> Refs:
-    """The same nested trees, behind modes of many digits and of odd permissions."""
+    """The same nested trees, with modes of many digits and odd permissions."""
     at, kind = made.blob(), "100644"
     for level in range(12):
         at, kind = made.tree(*((kind, f"{number}", at) for number in range(9))), f"{'0' * level}40{level % 8}00"
@@ -192,7 +192,7 @@ def tree_bomb_below_a_submodule_mode(made: Made) -> Refs:
 
 @repository(EXACT, OVER_LIMIT)
 def tree_new_in_each_of_2_000_commits(made: Made) -> Refs:
-    """Every commit changes one of 100 files in a big directory: much tree for little pack."""
+    """Every commit changes one of 100 files in a big directory: large trees in a small pack."""
     blobs = [made.blob(b"%d\n" % number) for number in range(100)]
     parents: tuple[str, ...] = ()
     for number in range(500):

@@ -41,7 +41,7 @@ ADVERTISEMENT = pkt(b"# service=git-upload-pack\n") + FLUSH + CAPABILITIES
 
 
 def head(kind: str, *headers: str, status: str = "200 OK", length: int | str | None = None) -> bytes:
-    """The head of an answer."""
+    """The head of a response."""
     lines = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", *headers]
     lines += [] if length is None else [f"Content-Length: {length}"]
     return "\r\n".join([*lines, "", ""]).encode()
@@ -56,7 +56,7 @@ def web(
     listing: bytes = whole(RESULT_TYPE, LISTING + FLUSH),
     answer: bytes = whole(RESULT_TYPE, SENT_PACK),
 ) -> Served:
-    """Answers the three requests of a fetch with exactly these bytes, and closes after the last or a bad one."""
+    """Answers the three requests of a fetch with exactly these bytes, and closes after the last or a bad request."""
 
     def handle(line: Line) -> None:
         while request := line.read_head():
@@ -98,12 +98,12 @@ def chunked(body: bytes, size: int = 1000) -> bytes:
 
 
 def encoded(encoding: str, body: bytes) -> Served:
-    """The advertisement under a Content-Encoding."""
+    """The advertisement with a Content-Encoding."""
     return web(whole(ADVERTISEMENT_TYPE, body, f"Content-Encoding: {encoding}"))
 
 
 def packed_zeros(megabytes: int) -> bytes:
-    """A gzip stream of so many mebibytes of zeros behind an honest advertisement."""
+    """A gzip stream of ``megabytes`` mebibytes of zeros."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     zeros = b"".join(packer.compress(bytes(MIB)) for _ in range(megabytes))
     return packer.compress(b"") + zeros + packer.flush()
@@ -157,7 +157,7 @@ for code, outcomes in STATUSES.items():
 
 
 def redirect(location: str, code: int = 302) -> Served:
-    """Sends everything there; ``%r`` is the request's own path, ``%s`` the rest of it behind the repository."""
+    """Redirects everything; ``%r`` is the request's own path, ``%s`` the rest of it after the repository."""
 
     def handle(line: Line) -> None:
         request = line.read_head()
@@ -351,7 +351,7 @@ add_server(
 
 @server(EXACT)
 def http_that_closes_after_every_answer() -> Served:
-    """Says that it keeps the connection, and does not."""
+    """Promises to keep the connection, and does not."""
 
     def handle(line: Line) -> None:
         request = line.read_head()
@@ -366,7 +366,7 @@ def http_that_closes_after_every_answer() -> Served:
 
 @server(EXACT)
 def http_that_hears_every_second_request_and_hangs_up() -> Served:
-    """Keeps the connection until it has heard another request, and answers only the first of each."""
+    """Keeps the connection until it has received a second request, and answers only the first."""
 
     def handle(line: Line) -> None:
         request = line.read_head()
@@ -382,7 +382,7 @@ def http_that_hears_every_second_request_and_hangs_up() -> Served:
 
 @server(LOST)
 def http_that_never_answers_a_post() -> Served:
-    """Asked again, once, it hangs up again."""
+    """When asked once more, it hangs up again."""
 
     def handle(line: Line) -> None:
         while (request := line.read_head()).startswith(b"GET"):
@@ -394,7 +394,7 @@ def http_that_never_answers_a_post() -> Served:
 
 @server(PROTOCOL, EXACT, LOST, SERVER_ERROR, ("failed", "pack_incomplete"))
 def http_that_shows_other_refs_to_the_second_question() -> Served:
-    """The list of refs is another each time; the pack fits neither."""
+    """The list of refs differs each time; the pack fits neither list."""
     asked = itertools.count(1)
 
     def handle(line: Line) -> None:
@@ -411,7 +411,7 @@ def http_that_shows_other_refs_to_the_second_question() -> Served:
 
 @server(EXACT, PROTOCOL, LOST, TIMEOUT, limits=HASTY)
 def http_that_answers_before_it_is_asked() -> Served:
-    """Two answers to the first request, the second for what might be asked next."""
+    """Two answers to the first request, the second for a possible next request."""
     return web(whole(ADVERTISEMENT_TYPE, ADVERTISEMENT) + whole("text/html", b"smuggled") * 3)
 
 
@@ -422,7 +422,7 @@ def http_that_waits_before_the_pack() -> Served:
 
 @server(TIMEOUT, PROTOCOL, limits=SHORT)
 def http_with_headers_that_trickle() -> Served:
-    """A header now and then, until the time is up or there are too many."""
+    """Sends a header now and then, until the time is up or there are too many."""
 
     def handle(line: Line) -> None:
         line.read_head()

@@ -1,4 +1,4 @@
-"""A git:// server that shows and sends whatever a spec made."""
+"""A git:// server that shows and sends whatever a spec has made."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def read_command(line: Line) -> list[bytes]:
 
 
 def read_greeting(line: Line) -> bytes:
-    """What a git:// client says first."""
+    """The first line of a git:// client."""
     return line.reader(int(line.reader(4), 16) - 4)
 
 
 def ref_lines(made: Made, refs: Refs) -> list[bytes]:
-    """An ``ls-refs`` answer as git gives it, tags peeled as far as the objects tell."""
+    """An ``ls-refs`` answer as git sends it, with tags peeled as far as the objects allow."""
     if made.lines is not None:
         return made.lines
     ends: dict[str, str] = {}
-    for oid, (kind, data) in made.objects.items():  # a tag comes behind its target
+    for oid, (kind, data) in made.objects.items():  # a tag comes after its target
         if kind == "tag":
             target = data[7:47].decode("latin-1")
             ends[oid] = ends.get(target, target)
@@ -50,7 +50,7 @@ def side_band(pack: bytes) -> Iterator[bytes]:
 
 @contextmanager
 def willing(made: Made, refs: Refs) -> Iterator[Listener]:
-    """Serve it."""
+    """Serve what a spec has made."""
     listing = b"".join(map(pkt, ref_lines(made, refs))) + FLUSH
     pack = made.sent_pack()
 

@@ -1,4 +1,4 @@
-"""Pieces of commits and tags, in the shapes that git writes and in those it does not."""
+"""Pieces of commits and tags, in forms that git writes and in forms that it does not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEADER_VALUES = st.lists(st.text(st.characters(exclude_characters="\n\0", codec=
 EXTRA = st.lists(st.tuples(HEADER_NAMES, HEADER_VALUES), max_size=3)
 SIGNATURES = st.none() | HEADER_VALUES
 
-# Byte strings that look like objects for a while: lines of real headers, broken ones, and noise, in any order.
+# Byte strings that begin like objects: real header lines, broken ones, and noise, in any order.
 _LINE = st.sampled_from(
     [
         b"tree " + b"a" * 40,

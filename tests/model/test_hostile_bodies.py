@@ -1,4 +1,4 @@
-"""Commits, tags and trees that blow up: memory stays a small multiple of the body, and time follows its length."""
+"""Commits, tags and trees that blow up: memory stays a small multiple of the body, and time is linear in its length."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_memory_is_a_small_multiple(shape: str) -> None:
 
 @pytest.mark.parametrize("shape", BODIES)
 def test_time_follows_the_length(shape: str) -> None:
-    """Sixteen times the body takes nowhere near the 256 times that a quadratic step would."""
+    """A body of sixteen times the length takes far less than the 256 times of a quadratic step."""
     assert grows(lambda raw: (parse_commit(raw), parse_tag(raw)), BODIES[shape], MIB // 4) < 80
 
 
@@ -97,7 +97,7 @@ def test_trees_are_read_in_linear_time_and_bounded_memory(shape: str) -> None:
 
 
 def grows(work: Callable[[bytes], object], body: Callable[[int], bytes], size: int) -> float:
-    """How many times longer sixteen times the length takes, in CPU time and at its best of three."""
+    """How many times the CPU time a body of sixteen times the length takes, best of three."""
 
     def best(raw: bytes) -> float:
         took = []
@@ -112,7 +112,7 @@ def grows(work: Callable[[bytes], object], body: Callable[[int], bytes], size: i
 
 @pytest.mark.parametrize("shape", BODIES)
 def test_text_beside_raw_is_bounded(shape: str) -> None:
-    """However long a body is, what is read of it for people is not; each byte may become three."""
+    """The text that is read for people is bounded, however long the body; each byte may become three."""
     raw = BODIES[shape](16 * MIB)
     for parse in (parse_commit, parse_tag):
         found = parse(raw)

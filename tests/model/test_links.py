@@ -1,4 +1,4 @@
-"""What commits and tags point at is what git itself reads, and what the columns say, on any bytes."""
+"""Links of commits and tags are what git itself reads and what the columns hold, for any bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.git import init, put, run_git
 ONE, TWO, TREE = b"1" * 40, b"2" * 40, b"a" * 40
 ID = {digits: bytes.fromhex(digits.decode()) for digits in (ONE, TWO, TREE)}
 
-# Bodies that go wrong somewhere behind a good beginning.
+# Bodies that go wrong somewhere after a good beginning.
 _IDS = st.sampled_from([ONE, TWO, b"F" * 40, b"1" * 39, b"1" * 41, b"11 " * 20, b"zz", b"1" * 39 + b"g", b""])
 LINKS = st.builds(
     lambda words, rest: b"".join(b"%s %s\n" % word for word in words) + rest,

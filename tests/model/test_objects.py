@@ -1,4 +1,4 @@
-"""Git's types of objects in each of their forms."""
+"""Git's object types in each of their forms."""
 
 from __future__ import annotations
 

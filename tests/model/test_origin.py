@@ -53,7 +53,7 @@ def test_what_can_not_be_an_origin_is_named_with_the_reason(url: str, why: str) 
 
 
 S = "hunter2S3CRET"
-"""Planted where a password, a token or a part of one may stand."""
+"""A secret, planted where a password, a token or a part of one may be."""
 
 SECRETS = [
     f"https://{S}@example.org/a.git",
@@ -166,7 +166,7 @@ def told_or_stored(url: str) -> tuple[str, str | None]:
 def test_an_error_never_has_what_stands_beside_an_at_sign_or_behind_a_question_mark(
     before: list[str], after: list[str], begun: bool
 ) -> None:
-    """A secret anywhere in the text: refused without a word of it, or stored where only a host or path can be."""
+    """A secret anywhere in the text is refused without being shown, or stored where only a host or path can be."""
     start = ("https://" if begun else "") + "".join(before)
     end = "".join(after)
     told, stored = told_or_stored(f"{start}{S}{end}")

@@ -1,4 +1,4 @@
-"""Patterns of origins: what they name, and that nothing beside it is named."""
+"""Patterns of origins: what they name, and that they name nothing else."""
 
 from __future__ import annotations
 

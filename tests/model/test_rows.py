@@ -1,4 +1,4 @@
-"""Rows and the records that they are made of name the columns of their tables, and one codec reads them back."""
+"""Rows and their records name the columns of their tables, and one codec reads them back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def cells_of_arrow(table: Table, row: Row) -> dict[str, Any]:
 
 
 def cells_of_spark(table: Table, row: Row) -> dict[str, Any]:
-    """Byte arrays instead of bytes, and times in seconds, as they are asked for."""
+    """The row as Spark returns it: byte arrays instead of bytes, and times in seconds."""
     cells = cells_of_arrow(table, row)
     for column in table.columns:
         value = cells[column.name]

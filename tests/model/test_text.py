@@ -90,7 +90,7 @@ def test_rows_of_any_bytes_fit_their_tables(raw: bytes) -> None:
 
 
 def test_the_commit_that_ended_every_night() -> None:
-    """Git fsck finds nothing in it; UTF-7 makes lone surrogates of its message."""
+    """Git fsck finds nothing wrong with it; UTF-7 turns its message into lone surrogates."""
     people = b"author A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\nencoding UTF-7\n\n+2AA- \xff"
     row = commit_row(0, 1, b"i" * 20, b"tree " + b"a" * 40 + b"\n" + people)
     assert row[13] == "+2AA- \ufffd"

@@ -54,7 +54,7 @@ def test_a_tree_cut_inside_an_entry_is_malformed(entries: list[tuple[int, bytes,
 @given(modes=st.lists(LONG_MODES, min_size=1, max_size=6))
 @example(modes=["1" + "0" * 11, "4" + "0" * 16 + "40000", "7" * 11, "37777777777", "40000040000"])
 def test_git_follows_what_we_follow(modes: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Whatever the digits of a mode, of any number: the kind of each entry is git's, and so is what is reachable."""
+    """Whatever the digits of a mode, and however many: the kind of each entry and what is reachable are as in git."""
     repo = init(tmp_path_factory.mktemp("trees") / "a.git")
     ids = [put_tree(repo, ("100644", "f", put(repo, "blob", b"%d" % number))) for number in range(len(modes))]
     blobs = [put(repo, "blob", b"blob %d" % number) for number in range(len(modes))]

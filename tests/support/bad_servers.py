@@ -28,12 +28,12 @@ def pkt(payload: bytes) -> bytes:
 
 
 def silent(scheme: str = "git") -> contextlib.AbstractContextManager[Listener]:
-    """Accepts, and never says a word."""
+    """Accepts, and never sends anything."""
     return listening(lambda line: line.server.ended.wait() and None, scheme)
 
 
 def trickle(scheme: str = "git", *, interval_s: float = 1.0) -> contextlib.AbstractContextManager[Listener]:
-    """Sends well-formed pkt-lines for ever, one byte in an interval; over HTTP a fast head, then the same as body."""
+    """Sends well-formed pkt-lines forever, one byte per interval; over HTTP a fast head, then the same as body."""
 
     def handle(line: Line) -> None:
         if scheme == "http":
@@ -61,7 +61,7 @@ def http_status(code: int, headers: str = "") -> contextlib.AbstractContextManag
 
 
 def redirect_to(url: str, *, code: int = 302) -> contextlib.AbstractContextManager[Listener]:
-    """Sends every ``/info/refs`` request on to the same under the repository ``url``, as renamed repositories do."""
+    """Redirects every ``/info/refs`` request to the same path below ``url``, as renamed repositories do."""
 
     def handle(line: Line) -> None:
         target = line.read_head().split(b" ")[1].decode("latin-1")
@@ -73,7 +73,7 @@ def redirect_to(url: str, *, code: int = 302) -> contextlib.AbstractContextManag
 
 
 def endless_refs(scheme: str = "git") -> contextlib.AbstractContextManager[Listener]:
-    """A valid protocol v2 advertisement, then a list of refs without end."""
+    """A valid protocol v2 advertisement, then an endless list of refs."""
 
     def refs() -> Iterator[bytes]:
         for number in itertools.count():
@@ -86,7 +86,7 @@ def endless_refs(scheme: str = "git") -> contextlib.AbstractContextManager[Liste
 def endless_pack(
     scheme: str = "git", *, objects: int = 10_000_000, object_bytes: int = 32_768
 ) -> contextlib.AbstractContextManager[Listener]:
-    """One ref, then a pack that claims so many objects and sends well-formed blobs, hard to compress, for ever."""
+    """One ref, then a pack that claims a number of objects and sends well-formed, hardly compressible blobs forever."""
 
     def refs() -> Iterator[bytes]:
         yield pkt(b"%s refs/heads/main\n" % (b"1" * 40))
@@ -160,7 +160,7 @@ def _upload_pack(
 
 
 def half(root: Path, cut_after_bytes: int, scheme: str = "git") -> contextlib.AbstractContextManager[Peer]:
-    """A real server for the repositories below ``root`` whose every answer ends after so many bytes."""
+    """A real server for the repositories below ``root``; every answer ends after ``cut_after_bytes``."""
 
     def make() -> Alter:
         left = cut_after_bytes
@@ -197,9 +197,9 @@ def corrupt_pack(root: Path, scheme: str = "git", *, offset: int = 40) -> contex
 
 
 class _PackChanger:
-    """Follows the pkt-lines of a response and changes what goes over the pack's side band.
+    """Follows the pkt-lines of a response and changes the bytes of the pack's side band.
 
-    ``change`` gets the offset in the pack and the bytes, and returns as many. No other line starts with byte 1.
+    ``change`` gets the offset in the pack and the bytes, and returns equally many. No other line starts with byte 1.
     """
 
     def __init__(self, change: Callable[[int, bytes], bytes]) -> None:

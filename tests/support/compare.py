@@ -9,10 +9,10 @@ from tests.support.git import git, run_git
 
 
 def compare(original: Path, restored: Path, *, namespaces: Sequence[str] = ("refs/",)) -> list[str]:
-    """What differs, one sentence each; [] when git can tell no difference.
+    """The differences, one sentence each; [] if git finds none.
 
-    Compared are HEAD, the refs below ``namespaces`` with their targets and peeled targets, kind, size and id of every
-    object reachable from them, and what ``git fsck`` says, which also computes every id from its content again.
+    Compares HEAD, the refs below ``namespaces`` with their targets and peeled targets, kind, size and id of every
+    object reachable from them, and the output of ``git fsck``, which also recomputes every id from its content.
     """
     differences = []
     for what, old, new in (
@@ -26,7 +26,7 @@ def compare(original: Path, restored: Path, *, namespaces: Sequence[str] = ("ref
 
 
 def ls_remote(repo: Path) -> list[bytes]:
-    """What the repository's server shows: ids, names, peeled ids, and what symbolic refs name; any bytes in names."""
+    """What the repository's server shows: ids, names, peeled ids and targets of symbolic refs; any bytes in names."""
     done = run_git("-c", "protocol.version=2", "ls-remote", "--symref", repo)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -45,7 +45,7 @@ def _head(repo: Path) -> str:
 
 
 def _refs(repo: Path, namespaces: Sequence[str]) -> list[str]:
-    """Name, target, peeled target and symbolic target, in Latin-1, which shows any bytes."""
+    """Name, target, peeled target and symbolic target, in Latin-1, which can show any bytes."""
     folders = [namespace.rstrip("/") for namespace in namespaces]
     listed = git(repo, "for-each-ref", "--format=%(refname) %(objectname) %(*objectname) %(symref)", *folders)
     return listed.decode("latin-1").splitlines()

@@ -1,4 +1,4 @@
-"""Running C git, and writing objects that git itself would refuse to make."""
+"""Running C git, and writing objects that git itself would refuse to write."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def git_environment() -> dict[str, str]:
 def run_git(
     *arguments: str | bytes | Path, stdin: bytes = b"", timeout_s: float = 120
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run git whatever it returns; raises TimeoutExpired, having killed it, when it takes longer."""
+    """Run git, whatever it returns; if it takes longer, kills it and raises TimeoutExpired."""
     return subprocess.run(
         ["git", *arguments], input=stdin, capture_output=True, env=git_environment(), timeout=timeout_s, check=False
     )
@@ -114,7 +114,7 @@ def put_tag(
 
 
 def set_refs(repo: Path, refs: dict[bytes, str]) -> None:
-    """Create or move refs, by full names that may be any bytes git allows."""
+    """Create or move refs, by full names of any bytes that git allows."""
     lines = [b"update " + name + b" " + oid.encode() + b"\n" for name, oid in refs.items()]
     git(repo, "update-ref", "--stdin", stdin=b"".join(lines))
 

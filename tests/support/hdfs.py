@@ -29,11 +29,11 @@ class MiniHdfs:
         self._run("start", "--only", only)
 
     def kill(self, only: Daemon) -> None:
-        """Ends one daemon as a crash would."""
+        """Kills one daemon, as in a crash."""
         self._run("stop", "--only", only, "--kill")
 
     def wipe(self) -> None:
-        """Ends both daemons and deletes their files."""
+        """Stops both daemons and deletes their files."""
         self._run("wipe")
 
     def _run(self, *arguments: str) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class MiniHdfs:
 
 @pytest.fixture(scope="session")
 def hdfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniHdfs]:
-    """One cluster for the whole run; give each test a folder of its own."""
+    """One cluster for the whole run; give each test its own folder."""
     cluster = MiniHdfs(tmp_path_factory.mktemp("hdfs") / "cluster")
     yield cluster
     cluster.wipe()

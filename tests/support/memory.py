@@ -6,5 +6,5 @@ from pathlib import Path
 
 
 def peak_bytes() -> int:
-    """Of this program alone, resident; ``getrusage`` also remembers the process that started it (Linux)."""
+    """Peak resident memory of this program alone; ``getrusage`` also counts the process that started it (Linux)."""
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024

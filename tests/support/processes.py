@@ -1,4 +1,4 @@
-"""What a program and everything that it started take of memory and disk, watched while it runs (Linux)."""
+"""Memory and disk that a program and its child processes use, watched while it runs (Linux)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ INTERVAL_S = 0.05
 
 @dataclass
 class Watch:
-    """Watches all processes of one session. Use as a context manager around waiting for its end.
+    """Watches all processes of one session. Use as a context manager around the wait for its end.
 
     Attributes:
-        peaks: process id to its program and the most that it had in memory, in bytes.
-        together_bytes: the most that processes other than Java's had in memory at one moment, shared pages counted
-            once for each.
-        disk_bytes: the most that lay in ``folder``, in files without a name, too.
+        peaks: process id to its program and its peak memory in bytes.
+        together_bytes: peak memory of all processes except Java's at one moment; shared pages count once per process.
+        disk_bytes: most bytes in ``folder``, including files without a name.
     """
 
     session: int
@@ -42,7 +41,7 @@ class Watch:
         self._thread.join()
 
     def largest(self, *, java: bool) -> int:
-        """The most that one process had in memory, in bytes."""
+        """The highest peak memory of one process, in bytes."""
         return max((peak for command, peak in self.peaks.values() if ("java" in command) is java), default=0)
 
     def _look_again(self) -> None:
@@ -54,11 +53,11 @@ class Watch:
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
-            with suppress(OSError, LookupError, ValueError):  # gone meanwhile
+            with suppress(OSError, LookupError, ValueError):  # ended in the meantime
                 if _session(entry) != self.session:
                     continue
                 status = _status(entry)
-                command = (entry / "exe").readlink().name  # a thread of Java's that forks has a name of its own
+                command = (entry / "exe").readlink().name  # a forking thread of Java has its own name
                 self.peaks[int(entry.name)] = command, status["VmHWM"]
                 if "java" not in command:
                     together += status["VmRSS"]
@@ -78,7 +77,7 @@ def _status(process: Path) -> dict[str, int]:
 
 
 def _nameless_bytes(process: Path, folder: Path) -> int:
-    """Bytes of files in a folder that a process holds open though they have no name any more."""
+    """Bytes of files in a folder that a process holds open after they were deleted."""
     total = 0
     for descriptor in (process / "fd").iterdir():
         with suppress(OSError):
@@ -90,7 +89,7 @@ def _nameless_bytes(process: Path, folder: Path) -> int:
 
 def _bytes_in(folder: Path) -> int:
     total = 0
-    for parent, _, names in os.walk(folder):  # passes over folders that go meanwhile
+    for parent, _, names in os.walk(folder):  # skips folders that disappear in the meantime
         for name in names:
             with suppress(OSError):
                 total += os.lstat(os.path.join(parent, name)).st_blocks * 512

@@ -133,11 +133,11 @@ def _cgi_head(output: IO[bytes]) -> tuple[str, list[tuple[str, str]]]:
 
 @contextlib.contextmanager
 def http_backend(root: Path, *, alter: Callable[[], Alter] | None = None) -> Iterator[Peer]:
-    """Serve every repository below ``root`` at http:// by git's own CGI program.
+    """Serve every repository below ``root`` at http:// with git's own CGI program.
 
     Args:
         root: folder of bare repositories.
-        alter: makes, for each response, a function that changes its body on the way out.
+        alter: returns, for each response, a function that changes its body on the way out.
     """
     backend = _Backend(root, alter)
     server = wsgi.Server((LOOPBACK, 0), backend, numthreads=8, shutdown_timeout=1)
@@ -195,7 +195,7 @@ http {{
 
 @contextlib.contextmanager
 def nginx_backend(root: Path) -> Iterator[Peer]:
-    """Serve the same by nginx and fcgiwrap, as small git hosts do; see ``nginx_missing``."""
+    """Serve the same with nginx and fcgiwrap, as small git hosts do; see ``nginx_missing``."""
     with tempfile.TemporaryDirectory(prefix="nginx-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         log = stack.enter_context((folder / "output.log").open("w+b"))

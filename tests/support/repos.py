@@ -64,7 +64,7 @@ def _commit(ref: bytes, mark: int, seconds: int, message: bytes) -> bytes:
 def build_graph(path: Path, graph: Sequence[Sequence[int]]) -> dict[int, str]:
     """A bare repository from ``[[1], [2, 1], [3, 1, 2]]``: commit 2 has parent 1, commit 3 is a merge of 1 and 2.
 
-    Every commit adds a file named after it, a minute later than the one before. The last commit listed is the branch
+    Every commit adds a file named after it, one minute after the previous commit. The last commit listed is the branch
     main; each other commit without a child is the branch ``tip-N``. Returns the ids by number.
     """
     init(path)
@@ -87,7 +87,7 @@ def build_graph(path: Path, graph: Sequence[Sequence[int]]) -> dict[int, str]:
 def add_commits(repo: Path, count: int, *, branch: str = "main", label: str = "more") -> list[str]:
     """Put commits on a branch, which may be unborn; returns their ids, oldest first.
 
-    Each writes a file of its own and adds a line to ``log.txt``. Two calls never make the same blob.
+    Each writes its own file and adds a line to ``log.txt``. Two calls never make the same blob.
     """
     ref = f"refs/heads/{branch}"
     known = run_git("-C", repo, "rev-list", ref).stdout.decode().split()
@@ -107,7 +107,7 @@ def add_commits(repo: Path, count: int, *, branch: str = "main", label: str = "m
 
 
 def force_push(repo: Path, *, branch: str = "main") -> str:
-    """Replace the branch's newest commit by another with the same parents, as an amended push does."""
+    """Replace the branch's newest commit with another with the same parents, as an amended push does."""
     old = git(repo, "cat-file", "commit", f"refs/heads/{branch}")
     new = put(repo, "commit", old + b"amended\n")
     set_refs(repo, {f"refs/heads/{branch}".encode(): new})
@@ -115,7 +115,7 @@ def force_push(repo: Path, *, branch: str = "main") -> str:
 
 
 def empty_repository(path: Path) -> Path:
-    """No ref, no object; HEAD names the unborn branch main."""
+    """No refs, no objects; HEAD names the unborn branch main."""
     return init(path)
 
 
@@ -139,7 +139,7 @@ def dangling_head(repo: Path, branch: str = "gone") -> None:
 
 
 def fork_of(repo: Path, path: Path, *, commits: int = 2) -> Path:
-    """A copy with all heads and tags of the original, and commits of its own on the branch that HEAD names."""
+    """A copy with all heads and tags of the original, and its own commits on the branch that HEAD names."""
     done = run_git("clone", "-q", "--bare", "--no-hardlinks", repo, path)
     assert done.returncode == 0, done.stderr
     branch = git(path, "symbolic-ref", "--short", "HEAD").decode().strip()
@@ -148,7 +148,7 @@ def fork_of(repo: Path, path: Path, *, commits: int = 2) -> Path:
 
 
 def many_small(root: Path, count: int, *, prefix: str = "small") -> list[Path]:
-    """Many repositories of one commit with two files, each history its own, without starting a process for each."""
+    """Many repositories of one commit with two files, each with its own history, without one process per repository."""
     made = []
     for number in range(count):
         repo = root / f"{prefix}-{number:05}.git"

@@ -18,7 +18,7 @@ JOIN_LIMIT_S: Final = 10.0
 
 @dataclass
 class Peer:
-    """A server that a test talks to, and what was asked of it."""
+    """A server that a test talks to, and the requests it received."""
 
     scheme: str
     port: int
@@ -30,7 +30,7 @@ class Peer:
 
     @property
     def requests(self) -> list[str]:
-        """One line for every request so far, oldest first; HTTP: ``METHOD /path?query``, git: the repository's path."""
+        """One line per request so far, oldest first; HTTP: ``METHOD /path?query``, git: the repository's path."""
         return self.read_requests()
 
 
@@ -42,7 +42,7 @@ def free_port() -> int:
 
 
 def answers(port: int, alive: Callable[[], bool]) -> bool:
-    """Wait until the port accepts a connection; False when ``alive`` says no, TimeoutError when neither happens."""
+    """Wait until the port accepts a connection; False if ``alive`` returns False, TimeoutError if neither happens."""
     limit = time.monotonic() + START_LIMIT_S
     while alive():
         with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
@@ -55,7 +55,7 @@ def answers(port: int, alive: Callable[[], bool]) -> bool:
 
 @dataclass
 class Line:
-    """One accepted connection, as a handler sees it. Its calls raise OSError when the client or the test is gone."""
+    """One accepted connection, as a handler sees it. Its calls raise OSError when the client or the test has ended."""
 
     socket: socket.socket
     server: Listener
@@ -113,26 +113,26 @@ class Listener(Peer):
         self._changed = threading.Condition()
 
     def count(self, sent_bytes: int = 0, connections: int = 0) -> None:
-        """Add to the counters and wake whoever waits for them."""
+        """Add to the counters and wake those who wait for them."""
         with self._changed:
             self.sent_bytes += sent_bytes
             self.connections += connections
             self._changed.notify_all()
 
     def wait_sent(self, at_least_bytes: int, timeout_s: float = START_LIMIT_S) -> bool:
-        """Whether so many bytes have been sent in time, over all connections."""
+        """Whether at least ``at_least_bytes`` were sent in time, over all connections."""
         with self._changed:
             return self._changed.wait_for(lambda: self.sent_bytes >= at_least_bytes, timeout_s)
 
     def wait_connected(self, timeout_s: float = START_LIMIT_S) -> bool:
-        """Whether a client has come in time."""
+        """Whether a client connected in time."""
         with self._changed:
             return self._changed.wait_for(lambda: self.connections > 0, timeout_s)
 
 
 @contextlib.contextmanager
 def listening(handle: Callable[[Line], object], scheme: str = "git") -> Iterator[Listener]:
-    """Serve every connection by ``handle`` in a thread of its own; on exit hang up on all and wait for the threads."""
+    """Serve every connection with ``handle`` in its own thread; on exit hang up on all and wait for the threads."""
     with socket.create_server((LOOPBACK, 0)) as listener:
         server = Listener(scheme, listener.getsockname()[1])
         lines: list[Line] = []

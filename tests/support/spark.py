@@ -1,4 +1,4 @@
-"""Spark for tests: most of what a small night costs is compiling, Java's and Spark's own."""
+"""Spark for tests: most of the cost of a small night is compilation, by Java and by Spark."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ QUICK_SPARK: dict[str, Any] = {"master": "local[2]", "driver_memory": "2g", "jav
 """The ``spark`` section of a configuration."""
 
 UNCOMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-"""``spark.conf`` for nights of a few rows, which take half the time then. Tests of the tables alone go without it."""
+"""``spark.conf`` for nights of a few rows: halves their time. Tests of the tables alone do not use it."""
 
 
 @contextmanager
 def own_spark() -> Iterator[None]:
-    """No Spark of other tests before the block, which has other settings, and none of its own after it."""
+    """Stop the Spark of other tests, which has other settings, before the test, and the test's own after it."""
     _stop()
     try:
         yield
@@ -45,9 +45,9 @@ def _stop() -> None:
 
 
 def forget_tables(spark: SparkSession) -> None:
-    """Let what follows use a new session for the archive, whose catalog remembers no table, nor any cached frame.
+    """Use a new session for the archive from here on; its catalog remembers no table and no cached frame.
 
-    For tests that put an archive's files back: a catalog that has seen newer versions would go on from those.
+    For tests that restore an archive's files: a catalog that has seen newer versions would continue from those.
     """
     spark.catalog.clearCache()
     warehouse = str(spark.conf.get(session.WAREHOUSE_SETTING))

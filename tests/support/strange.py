@@ -1,4 +1,4 @@
-"""One repository with everything that real histories hold and tidy test data does not."""
+"""One repository with everything that real histories contain and tidy test data does not."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _odd_files(repo: Path) -> str:
 
 
 def _odd_trees(repo: Path) -> dict[bytes, str]:
-    """Branches whose trees git would not write today, but stores, serves and warns about."""
+    """Branches whose trees git no longer writes, but stores, serves and warns about."""
     text = put(repo, "blob", b"text\n")
     other = put(repo, "blob", b"other\n")
     inner = put_tree(repo, ("100644", "x", text))
@@ -74,7 +74,7 @@ def _odd_trees(repo: Path) -> dict[bytes, str]:
 
 
 def _odd_commits(repo: Path, tree: str) -> dict[bytes, str]:
-    """Branches whose commits are unusual in their header or text; every one a root of its own."""
+    """Branches whose commits have unusual headers or text; each is a root commit."""
     signed_tag = f"object {put_commit(repo, tree)}\ntype commit\ntag v0\ntagger T <t@example.com> 1 +0000\n\nx\n"
     mergetag = b"mergetag " + signed_tag.encode().replace(b"\n", b"\n ") + b"\n"
     gpgsig = b"gpgsig " + SIGNATURE.replace(b"\n", b"\n ") + b"\n"

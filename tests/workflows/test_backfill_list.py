@@ -39,7 +39,7 @@ def test_all_bad_lines_are_told(tmp_path: Path) -> None:
         OriginFile.check(path)
     assert [number for number, _ in caught.value.problems] == [2, 3, 4, 5]
     assert dict(caught.value.problems)[3] == "line 1 has the same URL, as a fork of something else"
-    assert "nothing was added, 4 lines can not be used" in str(caught.value)
+    assert "nothing was added, 4 lines cannot be used" in str(caught.value)
     str(caught.value).encode()
 
 
