@@ -94,7 +94,7 @@ def _lease(place: Workplace, owner: Owner, wait_for: Callable[[str], bool]) -> L
 
 
 @contextmanager
-def without_lease(place: Workplace) -> Iterator[Run]:
+def helper_run(place: Workplace) -> Iterator[Run]:
     """A run that only helps to fetch, or only writes results of jobs; its lease check always fails."""
     run_id = new_run_id()
     with scratch_folder(place.config, run_id) as scratch:

@@ -28,7 +28,7 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/cli/doctor.py",
             "pipeline/cli/origins.py",
             "pipeline/cli/jobs.py",
-            "pipeline/doctor/health.py",
+            "pipeline/doctor/table_problems.py",
             "pipeline/fsck/",
             "pipeline/maintain/",
             "pipeline/night/",

@@ -15,10 +15,10 @@ from pyspark.sql import SparkSession
 from pipeline.cli.common import Context, command_options, today
 from pipeline.doctor.examine import Patient, Spark, examine
 from pipeline.doctor.finding import Finding, Level, exit_code_of
-from pipeline.doctor.health import refused_urls, table_problems
+from pipeline.doctor.table_problems import refused_urls, table_problems
 from pipeline.errors import UsageError
 from pipeline.inventory.record import keep_record
-from pipeline.maintain.retire import retire_nights
+from pipeline.maintain.future_nights import retire_nights
 from pipeline.model.layout import LEASE, newest_possible
 from pipeline.night.seal import nights
 from pipeline.run import hold

@@ -14,16 +14,16 @@ from pathlib import Path
 
 from pipeline.archive import find_archive
 from pipeline.config import Config, FetchSection
-from pipeline.doctor.catalogue import check_archive, check_loads, judge_lease
 from pipeline.doctor.finding import Finding, Level, machine_failure, warning
-from pipeline.doctor.health import TableProblem
 from pipeline.doctor.jars import check_jars
+from pipeline.doctor.loads import check_archive, check_loads, judge_lease
 from pipeline.doctor.machine import check_clock, check_memory, check_scratch, heap_bytes, memory_here
 from pipeline.doctor.packages import check_compiled, check_packages, check_python
 from pipeline.doctor.programs import check_git, check_java
 from pipeline.doctor.scheduler import check_scheduler
 from pipeline.doctor.settings import check_settings
 from pipeline.doctor.storage import check_local_space, check_probe, judge_hdfs
+from pipeline.doctor.table_problems import TableProblem
 from pipeline.doctor.tables import judge_doubles, judge_tables, judge_urls
 from pipeline.errors import PipelineError
 from pipeline.git.compiled import lacking_parts

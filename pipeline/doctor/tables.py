@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
 from pipeline.doctor.finding import Finding, damage, ok, warning
-from pipeline.doctor.health import TableProblem
+from pipeline.doctor.table_problems import TableProblem
 from pipeline.model.layout import newest_possible
 from pipeline.tables.doubles import Doubles
 

@@ -31,6 +31,7 @@ from pipeline.fsck.examine import (
 from pipeline.fsck.state import Progress, digest_of
 from pipeline.inventory.finding import Finding, Kind
 from pipeline.inventory.named import NamedFile, Role, TableFiles
+from pipeline.model.tables import DERIVED_NAMES
 from pipeline.rules.slices import bucket_slices
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
@@ -200,9 +201,7 @@ def _missing(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
     needs = facts.where(F.col("fact") == NEED).select("table", *KEY).distinct()
     lost = not_taken_down(needs.join(there, KEY, "left_anti")).groupBy("table", "bucket", "network").agg(*_example())
     for row in lost.limit(MOST_FINDINGS).collect():
-        kind = (
-            Kind.DERIVED_DISAGREES if row["table"] in ("files", "head_blobs", "repositories") else Kind.OBJECT_MISSING
-        )
+        kind = Kind.DERIVED_DISAGREES if row["table"] in DERIVED_NAMES else Kind.OBJECT_MISSING
         yield _of(row, kind, f"{row['count']} objects that it names are not in the archive")
 
 

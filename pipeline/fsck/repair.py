@@ -7,12 +7,13 @@ from collections.abc import Collection
 
 from pipeline.archive import begun_loads
 from pipeline.fsck.branches import BranchedTable
-from pipeline.fsck.repair_derived import DERIVED, rebuild
+from pipeline.fsck.repair_derived import rebuild
 from pipeline.fsck.repair_objects import BucketRepair, at_fault, forget_states_with
 from pipeline.fsck.salvage import Ids
 from pipeline.inventory.finding import Finding, Kind
 from pipeline.inventory.named import read_table, table_folders
 from pipeline.inventory.record import keep_record
+from pipeline.model.tables import DERIVED_NAMES
 from pipeline.run import Run
 from pipeline.tables.failures import plain_failures
 from pipeline.tables.iceberg import LOAD_PROPERTY
@@ -35,11 +36,11 @@ def repair_tables(run: Run, findings: Collection[Finding]) -> list[str]:
             done += BucketRepair(run, run.writer(), bucket, files, _wrong_blobs(findings, bucket)).repair()
             for table, paths in files.items():
                 bad.setdefault(table, set()).update(paths)
-        derived = [f for f in findings if f.table.removeprefix("code.") in DERIVED and f.bucket is not None]
+        derived = [f for f in findings if f.table.removeprefix("code.") in DERIVED_NAMES and f.bucket is not None]
         for bucket in sorted({f.bucket for f in derived if f.bucket is not None and f.kind is not Kind.SIDE_CHECKSUM}):
             mine = {f.path for f in derived if f.bucket == bucket and f.path}
             done += rebuild(run.writer(), run.storage, bucket, mine)
-            for table in DERIVED:
+            for table in DERIVED_NAMES:
                 bad.setdefault(table, set()).update(mine)
         for table, paths in bad.items():
             _forget(run, table, paths)

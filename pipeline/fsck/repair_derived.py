@@ -8,13 +8,11 @@ from datetime import date
 from pipeline.fsck.branches import BranchedTable
 from pipeline.inventory.named import TableFiles, read_table
 from pipeline.model.layout import WAREHOUSE, Load
-from pipeline.model.tables import FILES, HEAD_BLOBS, NAMESPACE, REPOSITORIES
+from pipeline.model.tables import DERIVED_NAMES, NAMESPACE
 from pipeline.night.derive import derive_all_fit, owe
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import NewFile, full_name
 from pipeline.tables.writer import Writer
-
-DERIVED = (FILES.name, HEAD_BLOBS.name, REPOSITORIES.name)
 
 
 def rebuild(writer: Writer, storage: Storage, bucket: int, bad: Collection[str]) -> list[str]:
@@ -27,17 +25,17 @@ def rebuild(writer: Writer, storage: Storage, bucket: int, bad: Collection[str])
     Args:
         bad: paths of files at fault.
     """
-    before = {name: _read(storage, name) for name in DERIVED}
+    before = {name: _read(storage, name) for name in DERIVED_NAMES}
     writer.check_lease()
     owe(storage, bucket, "a repair has emptied it")
-    for name in DERIVED:
+    for name in DERIVED_NAMES:
         with writer.table(name).committing():
             writer.spark.sql(f"DELETE FROM {full_name(name)} WHERE bucket = {bucket}")  # noqa: S608 - names of ours
     derived = derive_all_fit(writer, storage, Load(date.max, "repair"), [bucket])
-    done = [f"bucket {bucket}: {', '.join(DERIVED)} derived again for {derived.moved} origins"]
+    done = [f"bucket {bucket}: {', '.join(DERIVED_NAMES)} derived again for {derived.moved} origins"]
     if bucket in derived.left_out:
         return [*done, f"bucket {bucket}: not all of it, a later load tries again: {derived.left_out[bucket]}"]
-    for name in DERIVED:
+    for name in DERIVED_NAMES:
         done += _heal_nights(writer, storage, name, before[name], bucket, set(bad))
     return done
 

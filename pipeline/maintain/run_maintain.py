@@ -14,7 +14,7 @@ from pipeline.config import MaintainSection
 from pipeline.inventory.record import keep_record, tidy_recordings
 from pipeline.maintain.compact import Compacted, bucket_stats, compact
 from pipeline.maintain.loads import find_rubbish, load_states, may_renew, remove
-from pipeline.maintain.nights import apply_nights, plan_nights
+from pipeline.maintain.retention import apply_nights, plan_nights
 from pipeline.maintain.rewrite import (
     SmallFiles,
     SmallManifests,

@@ -1,4 +1,4 @@
-"""The eleven tables: columns, types and meaning, in one place for Arrow, Parquet and Iceberg.
+"""The tables: columns, types and meaning, in one place for Arrow, Parquet and Iceberg.
 
 Every table begins with ``bucket`` (its identity partition) and ``network``. Ids are 20 raw bytes. Times are UTC
 microseconds, with the original offset in minutes beside them. Text columns hold UTF-8 text; where git's bytes are not
@@ -245,6 +245,12 @@ ALL = (CONTENTS, BLOBS, TREES, TAGS, COMMITS, REFS, FILES, HEAD_BLOBS, REPOSITOR
 BY_NAME = MappingProxyType({t.name: t for t in ALL})
 LANDED = tuple(t for t in ALL if t.landed)
 OBJECT_TABLES = (CONTENTS, BLOBS, TREES, TAGS, COMMITS)
+DERIVED_NAMES = tuple(t.name for t in ALL if not t.landed and t is not ORIGINS)
+"""Tables that are computed from the landed ones, and can be again."""
+
+BY_ORIGIN = tuple(t.name for t in ALL if {"origin", "url"} & set(t.column_names))
+BY_OBJECT = tuple(t.name for t in ALL if t.name not in BY_ORIGIN)
+"""Tables with rows that belong to an origin, and with rows that belong to an object; a takedown hides both."""
 
 
 def spark_type(type_: pa.DataType) -> str:

@@ -70,7 +70,7 @@ def final_path(load: Load, landed: Landed, file: LandedFile) -> str:
 
 
 def digest(files: Sequence[MovingFile]) -> str:
-    """A digest of a load's files, to recognise that an earlier attempt published the same."""
+    """A digest of a load's files, kept in the commit for people who compare."""
     lines = sorted((f.table, f.final, f.landed.rows, f.landed.size_bytes, f.landed.sha256) for f in files)
     return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 

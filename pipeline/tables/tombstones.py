@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.model.tables import NAMESPACE, OID, TIME
+from pipeline.model.tables import BY_OBJECT, BY_ORIGIN, NAMESPACE, OID, TIME
 from pipeline.model.visit import TAKEN_DOWN
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
@@ -23,10 +23,6 @@ from pipeline.tables.writer import without_lease
 TAKEDOWNS = "takedowns"
 MOST_LISTED = 10_000
 """Maximum number of ids that are written as literals."""
-
-BY_ORIGIN = ("origins", "visits", "refs", "files", "repositories")
-BY_OBJECT = ("contents", "blobs", "trees", "tags", "commits", "head_blobs")
-"""Tables with rows that belong to an origin, and with rows that belong to an object."""
 
 _SCHEMA = pa.schema(
     [

@@ -9,8 +9,8 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.model.tables import BY_OBJECT, BY_ORIGIN
 from pipeline.model.visit import TAKEN_DOWN
-from pipeline.tables.tombstones import BY_OBJECT, BY_ORIGIN
 
 T = TypeVar("T", str, bytes)
 

@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.inventory.avro import avro_blocks
 from pipeline.model.layout import CHECKSUMS, NIGHT_TAG, WAREHOUSE
-from pipeline.model.tables import ALL, BY_NAME, NAMESPACE
+from pipeline.model.tables import ALL, BY_NAME, BY_OBJECT, NAMESPACE
 from pipeline.model.visit import TAKEN_DOWN
 from pipeline.origins.opt_outs import OPT_OUTS
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
@@ -27,7 +27,6 @@ from pipeline.storage.paths import is_temporary
 from pipeline.tables.maintained import MaintainedTable
 from pipeline.tables.tombstones import (
     ANYWHERE,
-    BY_OBJECT,
     NETWORK,
     OBJECT,
     ORIGIN,

@@ -11,7 +11,7 @@ from pipeline.archive import begun_loads
 from pipeline.errors import ArchiveHeld, UsageError
 from pipeline.model.layout import LEASE, Load, newest_possible
 from pipeline.night.plan import read_plan
-from pipeline.run import LOOK_EVERY_S, hold, without_lease
+from pipeline.run import LOOK_EVERY_S, helper_run, hold
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
@@ -116,7 +116,7 @@ def _help(place: Workplace, workers: Workers, load: Load) -> None:
     """Fetch the remaining buckets, once there is a plan; commit nothing."""
     if place.storage.stat(load.plan) is None:
         return
-    with without_lease(place) as helper:
+    with helper_run(place) as helper:
         run = TaskRun.of(helper, load.name)
         plan = read_plan(place.storage, load)
         run.events.planned(plan.origins_due, len(plan.buckets))

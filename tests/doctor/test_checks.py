@@ -15,18 +15,18 @@ import pytest
 from pipeline.archive import ArchiveInfo
 from pipeline.config import Config
 from pipeline.doctor import machine
-from pipeline.doctor.catalogue import check_archive, check_loads, judge_lease
 from pipeline.doctor.examine import Patient, examine
 from pipeline.doctor.finding import Finding, Level, exit_code_of, machine_failure, settings_failure, warning
 from pipeline.doctor.finding import damage as damaged
-from pipeline.doctor.health import TableProblem
 from pipeline.doctor.jars import check_jars
+from pipeline.doctor.loads import check_archive, check_loads, judge_lease
 from pipeline.doctor.machine import GIB, Memory, check_clock, check_memory, check_scratch, heap_bytes, memory_here
 from pipeline.doctor.packages import check_compiled, check_packages, check_python
 from pipeline.doctor.programs import check_git, check_java
 from pipeline.doctor.scheduler import check_scheduler
 from pipeline.doctor.settings import check_settings
 from pipeline.doctor.storage import check_local_space, check_probe, judge_clocks, judge_hdfs, judge_space
+from pipeline.doctor.table_problems import TableProblem
 from pipeline.doctor.tables import judge_doubles, judge_tables, judge_urls
 from pipeline.errors import ExitCode
 from pipeline.git.compiled import lacking_parts

@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from pipeline.archive import ArchiveInfo
 from pipeline.cli.maintain import maintain as command
 from pipeline.config import MaintainSection
-from pipeline.maintain.nights import apply_nights, plan_nights
+from pipeline.maintain.retention import apply_nights, plan_nights
 from pipeline.maintain.rewrite import (
     SmallFiles,
     apply_manifests,

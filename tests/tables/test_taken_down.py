@@ -8,13 +8,12 @@ from pyspark.sql import SparkSession
 
 from pipeline.model.origin import bucket_of
 from pipeline.model.pattern import Pattern
+from pipeline.model.tables import BY_OBJECT, BY_ORIGIN
 from pipeline.night.derive import derive
 from pipeline.night.publish import publish
 from pipeline.origins.states import opt_out, pause
 from pipeline.storage import Storage
 from pipeline.tables.tombstones import (
-    BY_OBJECT,
-    BY_ORIGIN,
     NETWORK,
     OBJECT,
     ORIGIN,

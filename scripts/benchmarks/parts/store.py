@@ -12,11 +12,10 @@ from benchmarks.bench import WARM_UP, Bench, say
 from benchmarks.measure import Cost, in_child, measured
 from benchmarks.repositories import Repository
 from benchmarks.results import Figure, Found, Table
-from pipeline.model.tables import ALL
+from pipeline.model.tables import ALL, DERIVED_NAMES
 from pipeline.tables.iceberg import full_name
 
 BASE = tuple(table.name for table in ALL if table.landed)
-DERIVED = ("files", "head_blobs", "repositories")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def fill_and_compact(bed: Bed, buckets: Sequence[int], warm_up: Sequence[int]) -
     return [
         Stored(
             sum(before[table].get(bucket, 0) for table in BASE),
-            sum(before[table].get(bucket, 0) for table in DERIVED),
+            sum(before[table].get(bucket, 0) for table in DERIVED_NAMES),
             sum(after[table].get(bucket, 0) for table in BASE),
             read[bucket],
             raw.get(bucket, 0),
