@@ -286,7 +286,7 @@ class Cluster:
                     if process.poll() is not None:
                         raise Failed(f"the {name} ended with code {process.returncode}:\n{self.log_tail(name)}")
                 if time.monotonic() > until:
-                    raise Failed(f"{check.__name__}: not within {ANSWER_WITHIN_S:g} s; see {self.root / 'logs'}")
+                    raise Failed(f"{check.__name__}: no success within {ANSWER_WITHIN_S:g} s; see {self.root / 'logs'}")
                 time.sleep(0.1)
 
     def log_tail(self, name: str) -> str:

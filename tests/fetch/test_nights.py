@@ -54,7 +54,7 @@ def test_a_strange_repository_is_landed_exactly(serve: Serve, root: Path, tmp_pa
     with serve(root) as server:
         night = archive.fetch(url := server.url())
     expected = {oid.hex(): found for oid, found in everything(repo).items() if oid.hex() in reachable(repo)}
-    assert sorted(night.new_ids()) == sorted(expected), "each once, none else"
+    assert sorted(night.new_ids()) == sorted(expected), "each once, no others"
     assert night.objects() == expected
     assert sorted(night.ids("contents")) == sorted(night.ids("blobs"))
 

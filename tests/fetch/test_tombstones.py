@@ -45,7 +45,7 @@ def test_objects_that_were_taken_down_are_dropped(serve: Serve, root: Path, tmp_
         add_commits(repo, 1)
         later = archive.fetch_only(plan_without(archive, url, rows=rows))
         archive.publish(later)
-        assert later.line(url).status is VisitStatus.FULL, "what is new names the rest, and that is no lack"
+        assert later.line(url).status is VisitStatus.FULL, "new objects name the rest, which is not missing"
         assert not {blob, commit} & set(later.new_ids())
 
         fork_of(repo, root / "fork.git")

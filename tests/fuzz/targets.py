@@ -129,7 +129,7 @@ def packs(data: bytes) -> None:
             for found in pack.objects():
                 assert isinstance(found.type, ObjectType)
                 seen_blob |= found.type is ObjectType.BLOB
-                assert seen_blob == (found.type is ObjectType.BLOB), "something else came behind a blob"
+                assert seen_blob == (found.type is ObjectType.BLOB), "something else came after a blob"
                 if found.data is not None:
                     assert found.size == len(found.data)
                     assert found.oid == object_id(found.type, found.data)
