@@ -42,6 +42,11 @@ class Run(Workplace):
     check_lease: Callable[[], None]
     scratch: Path
 
+    @property
+    def app(self) -> str:
+        """With the run's id, which the lease and the summary have too."""
+        return f"pipeline {self.run_id}"
+
     def writer(self) -> Writer:
         """A writer that opens tables as long as this run holds the lease."""
         return Writer(self.spark(), self.check_lease)
@@ -94,7 +99,7 @@ def _lease(place: Workplace, owner: Owner, wait_for: Callable[[str], bool]) -> L
 
 
 @contextmanager
-def helper_run(place: Workplace) -> Iterator[Run]:
+def helping(place: Workplace) -> Iterator[Run]:
     """A run that only helps to fetch, or only writes results of jobs; its lease check always fails."""
     run_id = new_run_id()
     with scratch_folder(place.config, run_id) as scratch:

@@ -11,16 +11,17 @@ from pipeline.config import Config
 from pipeline.storage.interface import Storage
 from pipeline.tables.session import open_session
 
-APP = "pipeline"
-"""Our name on Spark's pages."""
-
-
 @dataclass(frozen=True, eq=False)
 class Workplace:
     """An archive's place and how to work on it."""
 
     config: Config
     storage: Storage
+
+    @property
+    def app(self) -> str:
+        """How Spark's pages name this process."""
+        return "pipeline"
 
     def archive(self) -> ArchiveInfo:
         """The archive, which must exist.
@@ -32,8 +33,8 @@ class Workplace:
 
     def spark(self) -> SparkSession:
         """The session of this process, started on first use."""
-        return open_session(self.config.spark, self.storage.root_uri, APP)
+        return open_session(self.config.spark, self.storage.root_uri, self.app)
 
     def spark_for_metadata(self) -> SparkSession:
         """A session inside this process, whatever the configured cluster; enough to look at tables."""
-        return open_session(self.config.spark.here(), self.storage.root_uri, APP)
+        return open_session(self.config.spark.here(), self.storage.root_uri, self.app)

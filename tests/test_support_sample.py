@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date, timedelta
 
 import pytest
 
 from tests.crash.points import NIGHTLY
-from tests.support.sample import is_turn, of_each_class, of_the_day
+from tests.support.sample import chosen, of_each_class
 
-DAYS = [f"2026-11-{day}" for day in range(24, 31)] + ["2026-12-01"]
+FIRST = date(2026, 11, 24)
+
+
+def days(count: int, step: int = 1) -> list[str]:
+    return [str(FIRST + timedelta(days=step * number)) for number in range(count)]
 
 
 def classes(points: Iterable[str]) -> set[str]:
     return {point.partition(":")[0] for point in points}
 
 
-def test_each_day_has_some_of_each_class_and_in_eight_days_all_points_are_met(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_day_has_one_of_each_class_and_in_fifteen_days_all_points_are_met(monkeypatch: pytest.MonkeyPatch) -> None:
     met = set()
-    for day in DAYS:
+    for day in days(15):
         monkeypatch.setenv("TESTS_DAY", day)
         points = of_each_class(NIGHTLY)
         assert len(points) == len(NIGHTLY)
@@ -29,19 +34,20 @@ def test_each_day_has_some_of_each_class_and_in_eight_days_all_points_are_met(mo
     assert met == set(NIGHTLY)
 
 
-@pytest.mark.parametrize("each", [1, 2, 3])
-def test_days_that_follow_each_other_have_other_cases(monkeypatch: pytest.MonkeyPatch, each: int) -> None:
-    chosen = []
-    for day in DAYS[: 6 // each]:
+@pytest.mark.parametrize("each", [1, 2, 3, 4])
+def test_a_round_meets_every_case(monkeypatch: pytest.MonkeyPatch, each: int) -> None:
+    met = set()
+    for day in days(2 * -(-7 // each) - 1):  # whichever day a round begins on, there is a whole one
         monkeypatch.setenv("TESTS_DAY", day)
-        chosen += [case for case in of_the_day("abcdef", each) if isinstance(case, str)]
-    assert sorted(chosen) == list("abcdef")
+        assert len(chosen("abcdefg", each)) == each
+        met |= chosen("abcdefg", each)
+    assert met == set("abcdefg")
 
 
-def test_a_name_has_one_day_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = []
-    for day in DAYS[:6]:
+@pytest.mark.parametrize("step", [2, 3, 6, 7])
+def test_runs_that_skip_days_meet_all_cases_too(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    met = set()
+    for day in days(60, step):
         monkeypatch.setenv("TESTS_DAY", day)
-        turns.append(is_turn("test_commands.py", 3))
-    assert turns[:3].count(True) == 1
-    assert turns[:3] == turns[3:]
+        met |= chosen("abcdefg")
+    assert met == set("abcdefg")

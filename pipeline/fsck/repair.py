@@ -33,7 +33,7 @@ def repair_tables(run: Run, findings: Collection[Finding]) -> list[str]:
     with plain_failures(run.storage.root_uri):
         for bucket, files in sorted(at_fault(findings).items()):
             logger.info("bucket %d: repairing %s", bucket, ", ".join(files) or "what is missing")
-            done += BucketRepair(run, run.writer(), bucket, files, _wrong_blobs(findings, bucket)).repair()
+            done += BucketRepair(run, bucket, files, _wrong_blobs(findings, bucket)).repair()
             for table, paths in files.items():
                 bad.setdefault(table, set()).update(paths)
         derived = [f for f in findings if f.table.removeprefix("code.") in DERIVED_NAMES and f.bucket is not None]

@@ -28,7 +28,6 @@ from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import NewFile, full_name
 from pipeline.tables.session import split_freely
 from pipeline.tables.tombstones import tombstone_ids
-from pipeline.tables.writer import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +64,7 @@ class BucketRepair:
         done: what was done, one sentence per repair.
     """
 
-    held: Run
-    writer: Writer
+    run: Run
     bucket: int
     bad: Mapping[str, Collection[str]]
     refused: Ids
@@ -89,7 +87,7 @@ class BucketRepair:
         for name in TABLES:
             at = current[f"code.{name}"]
             if at is not None:
-                self.states[name] = self._table(name).begin(self.held.storage, at, self.bucket, self.bad.get(name, ()))
+                self.states[name] = self._table(name).begin(self.run.storage, at, self.bucket, self.bad.get(name, ()))
                 self.live[name] = self._ids(name)
         for name in TABLES:
             self._salvage(name, before[f"code.{name}"])
@@ -112,15 +110,15 @@ class BucketRepair:
     @property
     def spark(self) -> SparkSession:
         """The session that reads the tables."""
-        return self.writer.spark
+        return self.run.spark()
 
     def _table(self, name: str) -> BranchedTable:
-        return self.writer.open(BranchedTable, name)
+        return self.run.writer().open(BranchedTable, name)
 
     def _tables(self) -> dict[str, TableFiles]:
         names = [f"code.{table}" for table in BY_NAME]
         return {
-            name: read_table(self.held.storage, name, f"{WAREHOUSE}/{NAMESPACE}/{name.removeprefix('code.')}")
+            name: read_table(self.run.storage, name, f"{WAREHOUSE}/{NAMESPACE}/{name.removeprefix('code.')}")
             for name in names
         }
 
@@ -145,9 +143,9 @@ class BucketRepair:
             if file.bucket == self.bucket and file.role is Role.DATA and file.path not in current
         }
         with self._row_file(name) as rows:
-            if salvage(self.held.storage, name, sorted(bad), self.live[name], rows, self._refused(name)):
+            if salvage(self.run.storage, name, sorted(bad), self.live[name], rows, self._refused(name)):
                 self.doubled.add(name)
-            salvage(self.held.storage, name, sorted(past - bad), self.live[name], rows, self._refused(name))
+            salvage(self.run.storage, name, sorted(past - bad), self.live[name], rows, self._refused(name))
         if rows.rows:
             self.done.append(f"bucket {self.bucket}: {rows.rows} rows of {name} were still readable")
 
@@ -166,7 +164,7 @@ class BucketRepair:
     def _lacking(self) -> set[int]:
         """Networks with missing objects."""
         tables = self._tables()
-        findings = examine_states(self.spark, self.held.storage, tables, self.bucket, self.states)
+        findings = examine_states(self.spark, self.run.storage, tables, self.bucket, self.states)
         return {
             finding.network
             for finding in findings
@@ -179,7 +177,7 @@ class BucketRepair:
             known = {**self.live, "blobs": self._whole_blobs()}
             del known["contents"]
             landed = fetch_again(
-                self.spark, self.held.storage, self.held.config, load, self.bucket, networks, known, self.held.scratch
+                self.spark, self.run.storage, self.run.config, load, self.bucket, networks, known, self.run.scratch
             )
             if landed is None:
                 self.done.append(
@@ -191,14 +189,14 @@ class BucketRepair:
                 self.done.append(f"bucket {self.bucket}: asked {visit.origin} again: {how}")
             self._take(landed)
         finally:
-            self.held.storage.delete(load.root, recursive=True)
+            self.run.storage.delete(load.root, recursive=True)
 
     def _take(self, landed: Manifest) -> None:
         for name in self.states:
             paths = [file.path for file in landed.files if file.table == name and file.rows]
             had = set(self.live[name])
             with self._row_file(name) as rows:
-                only_new(self.held.storage, name, paths, self.live[name], rows)
+                only_new(self.run.storage, name, paths, self.live[name], rows)
             self.added[name] = self.live[name] - had
             if rows.rows:
                 self.done.append(f"bucket {self.bucket}: {rows.rows} rows of {name} fetched again")
@@ -214,16 +212,16 @@ class BucketRepair:
     @contextmanager
     def _row_file(self, name: str) -> Iterator[RowFile]:
         """A file that is added to the branch of a table when the block ends, if it has any row."""
-        self.held.scratch.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="repair-", dir=self.held.scratch) as folder:
+        self.run.scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="repair-", dir=self.run.scratch) as folder:
             rows = RowFile(BY_NAME[name], Path(folder) / "rows.parquet")
             yield rows
             made = rows.finish()
             if made is None:
                 return
             place = f"{WAREHOUSE}/{NAMESPACE}/{name}/data/bucket={self.bucket}/{PREFIX}{uuid4().hex}.parquet"
-            sent = self.held.storage.upload(made, place)
-        new = [NewFile(self.held.storage.uri(sent.path), self.bucket)]
+            sent = self.run.storage.upload(made, place)
+        new = [NewFile(self.run.storage.uri(sent.path), self.bucket)]
         self._table(name).add(new)
         self.states[name] = self._table(name).head()
         self.new.setdefault(name, []).extend(new)
@@ -238,7 +236,7 @@ class BucketRepair:
             if bad.isdisjoint(mine):
                 continue
             table = self._table(name)
-            table.begin(self.held.storage, snapshot, self.bucket, bad)
+            table.begin(self.run.storage, snapshot, self.bucket, bad)
             if in_current and all(file.role is Role.DATA for file in mine.values()) and bad <= mine.keys():
                 table.add(self.new.get(name, []))
             else:
@@ -256,7 +254,7 @@ class BucketRepair:
             if not lacking:
                 continue
             table = self._table(name)
-            table.begin(self.held.storage, snapshot, self.bucket, ())
+            table.begin(self.run.storage, snapshot, self.bucket, ())
             if lacking == self.added[name]:
                 table.add(self.new[name])
             else:
@@ -272,7 +270,7 @@ class BucketRepair:
         columns = ", ".join(BY_NAME[name].column_names)
         full = full_name(name)
         there = f"SELECT network, oid FROM {full}.branch_{BRANCH} WHERE bucket = {self.bucket}"  # noqa: S608 - names of ours
-        with self.writer.table(name).committing():
+        with self.run.writer().table(name).committing():
             self.spark.sql(
                 f"INSERT INTO {full}.branch_{BRANCH} SELECT {columns} FROM {full} "  # noqa: S608 - names of ours
                 f"WHERE bucket = {self.bucket} AND {wanted} AND (network, oid) NOT IN ({there})"

@@ -18,7 +18,7 @@ from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.frames import local_frame, read_parquet
 from pipeline.tables.iceberg import LOAD_PROPERTY, in_buckets
 from pipeline.tables.rewrite import nothing, overwrite, until_committed
-from pipeline.tables.writer import Writer, without_lease
+from pipeline.tables.writer import Writer, unleased
 
 _RULE_SCHEMA = pa.schema(
     [
@@ -121,7 +121,7 @@ def add_origins(spark: SparkSession, origins: Iterable[Origin], buckets: int, ad
     wanted = local_frame(spark, [(url,) for url in rows], _URLS)
 
     def attempt() -> int:
-        seen = without_lease(spark).see(ORIGINS.name)
+        seen = unleased(spark).see(ORIGINS.name)
         found = seen.rows().join(F.broadcast(wanted), "url", "left_semi").select("url").collect()
         known = {row["url"] for row in found}
         new = [row for url, row in rows.items() if url not in known]

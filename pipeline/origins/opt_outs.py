@@ -17,7 +17,7 @@ from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name, table_exists
 from pipeline.tables.rewrite import creating, nothing, overwrite, see, until_committed
 from pipeline.tables.tombstones import taken_down
-from pipeline.tables.writer import without_lease
+from pipeline.tables.writer import unleased
 
 OPT_OUTS = "opt_outs"
 _SCHEMA = pa.schema([("pattern", pa.string()), ("added_at", TIME)])
@@ -45,7 +45,7 @@ def _add(spark: SparkSession, patterns: Collection[str]) -> int:
                 f"CREATE TABLE IF NOT EXISTS {full_name(OPT_OUTS)} (pattern string, added_at timestamp) USING iceberg "
                 "COMMENT 'what must not be archived' TBLPROPERTIES ('format-version' = '3')"
             )
-    seen = without_lease(spark).see(OPT_OUTS)
+    seen = unleased(spark).see(OPT_OUTS)
     new = sorted(set(patterns) - {row["pattern"] for row in seen.rows().collect()})
     if new:
         now = datetime.now(UTC)
@@ -64,7 +64,7 @@ def remove_opt_outs(spark: SparkSession, patterns: Iterable[Pattern]) -> int:
     def remove() -> int:
         if not table_exists(spark, OPT_OUTS):
             return 0
-        seen = without_lease(spark).see(OPT_OUTS)
+        seen = unleased(spark).see(OPT_OUTS)
         rows = seen.rows().collect()
         staying = [tuple(row) for row in rows if parse_pattern(row["pattern"]).place not in places]
         if len(staying) < len(rows):

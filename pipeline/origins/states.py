@@ -18,7 +18,7 @@ from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import in_buckets
 from pipeline.tables.rewrite import ATTEMPTS, Seen, TableBusy, overwrite, until_committed
 from pipeline.tables.tombstones import taken_down
-from pipeline.tables.writer import without_lease
+from pipeline.tables.writer import unleased
 
 _GIVEN = pa.schema([("given", pa.string()), ("key", pa.string()), ("below", pa.bool_())])
 
@@ -185,7 +185,7 @@ def _change(
     """
 
     def change() -> StateChange:
-        seen = without_lease(spark).see(ORIGINS.name)
+        seen = unleased(spark).see(ORIGINS.name)
         chosen = select(seen.rows(), patterns).withColumn("wanted", F.coalesce(wanted, F.lit(False))).persist()
         try:
             known = {row["given"] for row in chosen.select("given").distinct().collect()}

@@ -21,7 +21,7 @@ from pipeline.storage.interface import Storage
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable, Snapshot, full_name, table_exists
 from pipeline.tables.rewrite import creating, is_conflict, overwrite, until_committed
-from pipeline.tables.writer import without_lease
+from pipeline.tables.writer import unleased
 
 NAMESPACE = "results"
 RUNS = "runs"
@@ -105,7 +105,7 @@ def write_result(spark: SparkSession, storage: Storage, lineage: Lineage, df: Da
 
     def store() -> Snapshot:
         _make_room(spark, job, rows)
-        seen = without_lease(spark).see(job, NAMESPACE)
+        seen = unleased(spark).see(job, NAMESPACE)
         overwrite(rows, seen, F.col("night") == F.lit(night), properties)
         return IcebergTable(spark, job, NAMESPACE).snapshots_with(_ATTEMPT, attempt_id)[-1]
 
@@ -164,7 +164,7 @@ def _columns(spark: SparkSession, job: str) -> dict[str, DataType]:
 
 
 def _add_column(spark: SparkSession, job: str, field: StructField) -> None:
-    iceberg = without_lease(spark).table(job, NAMESPACE)
+    iceberg = unleased(spark).table(job, NAMESPACE)
     try:
         with iceberg.committing():
             spark.sql(f"ALTER TABLE {iceberg.name} ADD COLUMN `{field.name}` {field.dataType.simpleString()}")
@@ -190,7 +190,7 @@ def _record(spark: SparkSession, lineage: Lineage, summary: ResultSummary) -> No
     def attempt() -> None:
         if not table_exists(spark, RUNS, NAMESPACE):
             _create(spark, RUNS, new, ("job", "night"))
-        overwrite(new, without_lease(spark).see(RUNS, NAMESPACE), mine)
+        overwrite(new, unleased(spark).see(RUNS, NAMESPACE), mine)
 
     until_committed(full_name(RUNS, NAMESPACE), attempt)
 

@@ -8,7 +8,7 @@ from pipeline.model.tables import ALL, NAMESPACE, Table, spark_type
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.rewrite import creating
 from pipeline.tables.statistics import BUCKETS_PROPERTY
-from pipeline.tables.writer import without_lease
+from pipeline.tables.writer import unleased
 
 _MIB = 1 << 20
 
@@ -89,7 +89,7 @@ def _create_statement(table: Table, buckets: int) -> str:
 
 def _finish(spark: SparkSession, table: Table) -> None:
     """Set what CREATE TABLE cannot; the empty snapshot comes last and marks the table as finished."""
-    iceberg = without_lease(spark).table(table.name)
+    iceberg = unleased(spark).table(table.name)
     if iceberg.current() is not None:
         return
     iceberg.set_properties({"schema.name-mapping.default": iceberg.name_mapping()})
@@ -97,7 +97,7 @@ def _finish(spark: SparkSession, table: Table) -> None:
         order = ", ".join(columns)
         with iceberg.committing():
             spark.sql(f"ALTER TABLE {iceberg.name} WRITE DISTRIBUTED BY PARTITION LOCALLY ORDERED BY {order}")
-        iceberg = without_lease(spark).table(table.name)
+        iceberg = unleased(spark).table(table.name)
     iceberg.commit_nothing()
 
 

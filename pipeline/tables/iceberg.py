@@ -72,13 +72,17 @@ def full_name(table: str, namespace: str = NAMESPACE) -> str:
     return f"{CATALOG}.{namespace}.{table}"
 
 
+class NotWritable(RuntimeError):
+    """A commit to a table that no ``Writer`` opened: a mistake in this program."""
+
+
 def to_read() -> None:
     """Refuse to commit to a table that was not opened for writing.
 
     Raises:
-        CheckFailed: always.
+        NotWritable: always.
     """
-    raise CheckFailed("a table that was opened to read cannot commit; open it with a Writer")
+    raise NotWritable("a table that was opened to read cannot commit; open it with a Writer")
 
 
 class IcebergTable:
@@ -111,7 +115,7 @@ class IcebergTable:
 
         Raises:
             LeaseLost: this run may no longer write.
-            CheckFailed: the table was opened to read.
+            NotWritable: the table was opened to read.
         """
         self._may_write()
         with one_at_a_time(f"{self._java.location()}/metadata"):

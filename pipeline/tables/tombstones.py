@@ -18,7 +18,7 @@ from pipeline.model.visit import TAKEN_DOWN
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
 from pipeline.tables.rewrite import creating, nothing, overwrite, see, until_committed
-from pipeline.tables.writer import without_lease
+from pipeline.tables.writer import unleased
 
 TAKEDOWNS = "takedowns"
 MOST_LISTED = 10_000
@@ -102,7 +102,7 @@ def add_tombstones(spark: SparkSession, new: Sequence[Tombstone]) -> None:
     rows = [tuple(getattr(stone, name) for name in _SCHEMA.names) for stone in new]
     set_pending(spark, takedown)  # first, so that no reader misses what follows
     frame = local_frame(spark, rows, _SCHEMA)
-    until_committed(TAKEDOWNS, lambda: overwrite(frame, without_lease(spark).see(TAKEDOWNS), nothing()))
+    until_committed(TAKEDOWNS, lambda: overwrite(frame, unleased(spark).see(TAKEDOWNS), nothing()))
 
 
 def _create(spark: SparkSession) -> None:
@@ -162,7 +162,7 @@ def set_pending(spark: SparkSession, takedown: str) -> None:
 
 
 def _alter(spark: SparkSession, statement: str) -> None:
-    with without_lease(spark).table(TAKEDOWNS).committing():
+    with unleased(spark).table(TAKEDOWNS).committing():
         spark.sql(statement)
 
 

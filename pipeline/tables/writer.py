@@ -43,6 +43,6 @@ class Writer:
         return seen_now(self.spark, self.table(table, namespace))
 
 
-def without_lease(spark: SparkSession) -> Writer:
+def unleased(spark: SparkSession) -> Writer:
     """A writer for what may change while another run holds the archive: origins, opt-outs, takedowns, results."""
     return Writer(spark, lambda: None)

@@ -19,7 +19,7 @@ from pipeline.errors import UsageError
 from pipeline.model.layout import result_path
 from pipeline.read.archive import Archive
 from pipeline.redact import arguments_without_secrets, without_secrets
-from pipeline.run import helper_run
+from pipeline.run import helping
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
 from pipeline.submit.run_job import NoSuchJob, list_jobs, run_job
@@ -127,12 +127,13 @@ def backfill_job(place: Workplace, watch: Watch, job: str, argv: Sequence[str], 
         UsageError: the range is empty.
         RunFailed: the job failed on some night; the other nights are done.
     """
+    place.archive()
     if last < first:
         raise UsageError(f"there is no date from {first} to {last}")
     known = [info.name for info in list_jobs()]
     if job not in known:
         raise NoSuchJob(job, known)
-    with helper_run(place) as helper:
+    with helping(place) as helper:
         run = TaskRun.of(helper, "job")
         sealed = [night for night in Archive(run.spark()).nights() if first <= night <= last]
         had = [night for night in sealed if has_result(place.storage, job, argv, night)]

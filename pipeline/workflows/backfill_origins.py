@@ -176,5 +176,6 @@ def backfill_origins(
         ArchiveHeld: another run holds the archive; between two batches the backfill waits instead.
         RunFailed: some task failed; published batches stay.
     """
+    place.archive()
     run = _Backfill(place, workers, night, batch=batch, retry_failed=retry_failed, progress=progress)
     return run.run(OriginFile.check(source))

@@ -54,7 +54,7 @@ class LoadTask(luigi.Task):
         """The step before."""
         return [] if self.after is None else [self.step(self.after)]
 
-    def output(self) -> StorageTarget:
+    def output(self) -> StorageTarget | list[StorageTarget]:
         """The marker."""
         storage, path = self.run_object.storage, self.path()
         return StorageTarget(storage, path) if self.record is None else RecordTarget(storage, path, self.record)

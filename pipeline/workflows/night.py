@@ -18,6 +18,7 @@ from pipeline.workflows.fetch_load import fetch_one_bucket, manifests_are_whole,
 from pipeline.workflows.load_task import LoadTask
 from pipeline.workflows.plan_load import plan_is_whole, plan_load
 from pipeline.workflows.summary import NightSummary, summarize
+from pipeline.workflows.target import StorageTarget
 from pipeline.workflows.task_run import TaskRun
 
 
@@ -53,7 +54,11 @@ class Fetch(LoadTask):
 class FetchAll(LoadTask):
     """Fetch every bucket in the plan; the buckets are known once the plan is there."""
 
-    stage, after, marker = "fetch", Plan, "manifests"
+    stage, after = "fetch", Plan
+
+    def output(self) -> list[StorageTarget]:
+        """None of its own: ``complete`` looks at the manifests."""
+        return []
 
     def complete(self) -> bool:
         """Whether every planned bucket has a readable manifest; otherwise the bucket is fetched again."""

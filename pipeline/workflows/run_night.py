@@ -11,7 +11,7 @@ from pipeline.archive import begun_loads
 from pipeline.errors import ArchiveHeld, UsageError
 from pipeline.model.layout import LEASE, Load, newest_possible
 from pipeline.night.plan import read_plan
-from pipeline.run import LOOK_EVERY_S, helper_run, hold
+from pipeline.run import LOOK_EVERY_S, helping, hold
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
@@ -43,11 +43,13 @@ def run_night(place: Workplace, workers: Workers, night: date) -> NightResult:
     it releases the lease after each batch.
 
     Raises:
+        NoArchive, ArchiveFormatUnknown: there is no archive, or none that this version knows; nothing was changed.
         UsageError: a later night was run already, as nights only go forward; or this one is after tomorrow, UTC.
         ArchiveHeld: another run holds the archive.
         RunFailed: some task failed; its exit code is that of the first error. A host that fails to fetch a bucket
             leaves all buckets to the others.
     """
+    place.archive()
     newest = newest_possible(datetime.now(UTC).date())
     if night > newest:
         raise UsageError(
@@ -116,7 +118,7 @@ def _help(place: Workplace, workers: Workers, load: Load) -> None:
     """Fetch the remaining buckets, once there is a plan; commit nothing."""
     if place.storage.stat(load.plan) is None:
         return
-    with helper_run(place) as helper:
+    with helping(place) as helper:
         run = TaskRun.of(helper, load.name)
         plan = read_plan(place.storage, load)
         run.events.planned(plan.origins_due, len(plan.buckets))

@@ -35,7 +35,7 @@ from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.session import open_session
-from pipeline.tables.writer import Writer, without_lease
+from pipeline.tables.writer import Writer, unleased
 
 prepare_process()  # as in the process that forks a night's fetch tasks
 
@@ -134,7 +134,7 @@ def create(bed: Bed, urls: Sequence[str]) -> None:
 def plan(bed: Bed, number: int) -> tuple[int, ...]:
     """Plan a night and return the buckets with work."""
     storage, load = bed.storage, Load.of_night(night(number))
-    return tuple(sorted(write_plan(without_lease(bed.spark()), storage, load, open_archive(storage).buckets).buckets))
+    return tuple(sorted(write_plan(unleased(bed.spark()), storage, load, open_archive(storage).buckets).buckets))
 
 
 def create_and_plan(bed: Bed, urls: Sequence[str]) -> tuple[int, ...]:

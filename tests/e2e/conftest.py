@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.archive import Archive, Place
 from tests.support.hdfs import MiniHdfs, hdfs
-from tests.support.sample import is_turn
+from tests.support.sample import chosen
 from tests.support.servers import Peer, git_daemon, http_backend
 from tests.support.spark import own_spark
 
@@ -26,12 +26,14 @@ QUICKEST, FULLEST = "test_exactness.py", "test_increments.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    others = sorted({path.name for path in HERE.glob("test_*.py")} - {QUICKEST, FULLEST})
+    today = {QUICKEST, FULLEST} | chosen(others, -(-len(others) // 3))
     for item in items:
         if "place" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.spark)
             if item.get_closest_marker("hdfs") and item.path.name != QUICKEST:
                 item.add_marker(pytest.mark.slow)
-                if item.path.parent == HERE and item.path.name != FULLEST and not is_turn(item.path.name, 3):
+                if item.path.parent == HERE and item.path.name not in today:
                     item.add_marker(pytest.mark.long)
 
 

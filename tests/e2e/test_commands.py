@@ -110,14 +110,29 @@ def test_the_archive_option_wins_over_the_configured_place(place: Place, tmp_pat
         ("restore", "https://example.org/a", "somewhere"),
         ("sql", "SELECT 1"),
         ("submit", "language_census"),
+        ("backfill", "origins", "--from", "LIST"),
+        ("backfill", "job", "language_census", "--from", "2026-11-01", "--to", "2026-11-02"),
     ],
     ids=lambda words: "-".join(words[:2]),
 )
 def test_nothing_works_without_an_archive(place: Place, tmp_path: Path, words: tuple[str, ...]) -> None:
     archive = Archive.at(place, tmp_path, "absent")
-    said = archive.run(*words, code=2)
+    (tmp_path / "list").write_text("https://example.org/a\n")
+    said = archive.run(*(str(tmp_path / "list") if word == "LIST" else word for word in words), code=2)
     assert f"there is no archive at {archive.storage.root_uri}" in said.stderr
     assert said.stdout == ""
+    assert list(archive.storage.list()) == []
+
+
+@pytest.mark.parametrize("words", [("nightly",), ("backfill", "origins", "--from", "LIST")], ids=lambda words: words[0])
+def test_an_archive_of_another_version_is_left_alone(place: Place, tmp_path: Path, words: tuple[str, ...]) -> None:
+    archive = Archive.at(place, tmp_path, "newer")
+    (tmp_path / "list").write_text("https://example.org/a\n")
+    archive.storage.create("archive.json", b'{"format": 99, "buckets": 4, "created_at": "2026-11-01T00:00:00Z"}')
+    archive.storage.create("runs/2026-11-01/plan.json", b"{}")
+    said = archive.run(*(str(tmp_path / "list") if word == "LIST" else word for word in words), code=2)
+    assert "has format 99" in said.stderr
+    assert [entry.path for entry in archive.storage.walk()] == ["archive.json", "runs/2026-11-01/plan.json"]
 
 
 # origins

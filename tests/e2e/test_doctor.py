@@ -12,7 +12,7 @@ from pipeline.storage.errors import StorageUnavailable
 from pipeline.storage.hdfs_status import hdfs_status
 from pipeline.storage.settings import HdfsSettings
 from pipeline.tables.iceberg import full_name
-from pipeline.tables.writer import without_lease
+from pipeline.tables.writer import unleased
 from tests.e2e.archive import Archive
 from tests.e2e.conftest import MakeArchive
 from tests.support.hdfs import MiniHdfs
@@ -63,7 +63,7 @@ def test_an_archive_that_is_broken_bit_by_bit(make_archive: MakeArchive) -> None
         "trees has other properties: write.parquet.page-size-bytes is not set",
     )
 
-    without_lease(archive.spark).table("origins").create_tag("night-2062-01-01")
+    unleased(archive.spark).table("origins").create_tag("night-2062-01-01")
     found = look(archive, code=ExitCode.CHECK_FAILED)
     assert len([f for f in found["tables"] if "lacks the tags of night-2062-01-01" in f["found"]]) == len(ALL) - 1
     assert "2062-01-01 is sealed and after today" in found["nights"][0]["found"]

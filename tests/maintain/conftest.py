@@ -19,7 +19,7 @@ from pipeline.storage.local import LocalStorage
 from pipeline.tables.iceberg import LOAD_PROPERTY, NewFile
 from pipeline.tables.session import open_session
 from pipeline.tables.settings import SparkSettings
-from pipeline.tables.writer import without_lease
+from pipeline.tables.writer import unleased
 from tests.support.spark import QUICK_SPARK, forget_catalog, own_spark
 from tests.tables.conftest import empty
 from tests.tables.landing import BUCKETS, MadeLoad, Tree
@@ -94,10 +94,10 @@ def publish_unchecked(spark: SparkSession, storage: Storage, landing: MadeLoad) 
     move(storage, files)
     for table in {file.table for file in files}:
         mine = [NewFile(storage.uri(file.final), file.bucket) for file in files if file.table == table]
-        without_lease(spark).table(table).append_files(mine, {LOAD_PROPERTY: load.name})
+        unleased(spark).table(table).append_files(mine, {LOAD_PROPERTY: load.name})
     for marker in (load.plan, load.published, load.derived, load.night_summary):
         storage.create(marker, b"{}")
-    seal(without_lease(spark), load)
+    seal(unleased(spark), load)
 
 
 def add_nights(spark: SparkSession, storage: Storage, *days: int) -> None:

@@ -19,7 +19,7 @@ from pipeline.rules.compaction import by_gain
 from pipeline.storage import Storage
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name
-from pipeline.tables.writer import Writer, without_lease
+from pipeline.tables.writer import Writer, unleased
 from tests.maintain.conftest import BUCKET, ORIGIN, add_nights, land, publish_unchecked
 
 OBJECTS = "network, oid, size, ext, name, content"
@@ -177,7 +177,7 @@ def test_a_damaged_bucket_is_passed_by_and_named(spark: SparkSession, storage: S
     damaged: list[str] = []
     chosen = by_gain(bucket_stats(spark))
     done = compact(
-        without_lease(spark),
+        unleased(spark),
         storage,
         MaintainSection(),
         chosen,

@@ -32,7 +32,7 @@ from pipeline.night.seal import nights
 from pipeline.storage import Lease, Owner, Storage
 from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.refs import last_changes
-from pipeline.tables.writer import Writer, without_lease
+from pipeline.tables.writer import Writer, unleased
 from tests.maintain.conftest import BUCKET, ORIGIN, add_nights, files_in, land, night
 
 DAY = 86_400.0
@@ -71,7 +71,7 @@ def run(
 ):
     now = time.time() + ages.get("later_s", 0.001)
     scratch = Path(tempfile.gettempdir())
-    return maintain(spark, storage, settings, scratch, now=now, writer=None if dry else without_lease(spark))
+    return maintain(spark, storage, settings, scratch, now=now, writer=None if dry else unleased(spark))
 
 
 def let_go(
@@ -88,7 +88,7 @@ def let_go(
 
 def compact(spark: SparkSession, storage: Storage) -> None:
     small = plan_small_files(spark, small_bytes=1 << 20, most=1)
-    apply_small_files(without_lease(spark), storage, small, small_bytes=1 << 20, on_damage=pytest.fail)
+    apply_small_files(unleased(spark), storage, small, small_bytes=1 << 20, on_damage=pytest.fail)
 
 
 def rows_of_night(spark: SparkSession, day: int) -> dict[str, int]:
@@ -196,13 +196,13 @@ def test_rewriting_keeps_the_ids_and_ages_of_rows(spark: SparkSession, storage: 
     before = {table: lineage(spark, table) for table in tables}
     small = plan_small_files(spark, small_bytes=1 << 20, most=2)
     assert {(s.table, s.files) for s in small} == {(table, 3) for table in tables}
-    apply_small_files(without_lease(spark), storage, small, small_bytes=1 << 20, on_damage=pytest.fail)
+    apply_small_files(unleased(spark), storage, small, small_bytes=1 << 20, on_damage=pytest.fail)
     assert {table: lineage(spark, table) for table in tables} == before
     assert plan_small_files(spark, small_bytes=1 << 20, most=1) == []
 
     manifests = plan_manifests(spark, most=2)
     assert {"contents", "trees", *tables} <= {m.table for m in manifests}
-    apply_manifests(without_lease(spark), manifests)
+    apply_manifests(unleased(spark), manifests)
     assert plan_manifests(spark, most=2) == []
     assert {table: lineage(spark, table) for table in tables} == before
     assert lineage(spark, "contents")[-1][0] == 5
@@ -276,7 +276,7 @@ def test_killed_anywhere_no_night_is_half_readable_and_the_next_run_finishes(
     now = time.time() + 0.001
     few = (BLOBS, REFS, VISITS)
     left = plan_unreferenced(spark, storage, untouched_since=now, published={"2026-11-02", "2026-11-03"}, tables=few)
-    apply_unreferenced(without_lease(spark), storage, left)
+    apply_unreferenced(unleased(spark), storage, left)
     for table in few:
         assert len(IcebergTable(spark, table.name).tags()) == 1
         assert len(spark.table(f"{full_name(table.name)}.snapshots").collect()) == 1
@@ -323,7 +323,7 @@ def test_files_that_may_still_be_committed_stay(spark: SparkSession, storage: St
 def test_the_command_takes_the_lease_but_a_dry_run_does_not(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.cli.common.open_session", lambda *args: spark)
+    monkeypatch.setattr("pipeline.workplace.open_session", lambda *args: spark)
     storage.create("archive.json", ArchiveInfo.new(4).model_dump_json().encode())
     add_nights(spark, storage, 2)
     where = ["--archive", storage.root_uri]

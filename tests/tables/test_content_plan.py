@@ -23,7 +23,7 @@ from pipeline.tables.create import create_tables
 from pipeline.tables.iceberg import OPEN_COST_PROPERTY, RATIO_PROPERTY, SPLIT_PROPERTY, NewFile, full_name
 from pipeline.tables.maintained import MaintainedTable
 from pipeline.tables.session import BY_BUCKET, configured
-from pipeline.tables.writer import without_lease
+from pipeline.tables.writer import unleased
 from tests.tables.landing import BUCKETS
 
 KEY = ["bucket", "network", "oid"]
@@ -57,7 +57,7 @@ def land(session: SparkSession, folder: Path, bucket: int, rng: random.Random) -
         rows.add(tables.BLOBS, BlobRow(bucket, bucket, oid, b"s" * 32, len(data), "a.py", "py", False, "yes"))
     rows.flush()
     for file in landing.finish():
-        without_lease(session).table(file.table).append_files([NewFile(file.path.as_uri(), bucket)], {})
+        unleased(session).table(file.table).append_files([NewFile(file.path.as_uri(), bucket)], {})
 
 
 Read = Callable[[Archive], DataFrame]
@@ -183,7 +183,7 @@ def test_a_layout_that_mixes_them_is_found(landed: Archive, tmp_path: Path) -> N
     rows = landed.table("contents").where("bucket = 0").toArrow().cast(tables.CONTENTS.arrow_schema)
     mixed = rows.take(sorted(range(len(rows)), key=lambda at: at * 7919 % len(rows)))
     pq.write_table(mixed, tmp_path / "mixed.parquet")
-    before, table = head_rows(landed), without_lease(landed.spark).table("contents")
+    before, table = head_rows(landed), unleased(landed.spark).table("contents")
     snapshot = table.current().id
     properties = {key: table.property(key) or "" for key in (RATIO_PROPERTY, SPLIT_PROPERTY, OPEN_COST_PROPERTY)}
     table.append_files([NewFile((tmp_path / "mixed.parquet").as_uri(), 0)], {})
@@ -191,7 +191,7 @@ def test_a_layout_that_mixes_them_is_found(landed: Archive, tmp_path: Path) -> N
         assert head_rows(landed) == before + 2 * ROWS
     finally:
         landed.spark.sql(f"CALL system.rollback_to_snapshot('code.contents', {snapshot})")
-        without_lease(landed.spark).table("contents").set_properties(properties)
+        unleased(landed.spark).table("contents").set_properties(properties)
     assert head_rows(landed) == before
 
 

@@ -23,7 +23,7 @@ from pipeline.storage import Storage
 from pipeline.tables.failures import SparkFailed
 from pipeline.tables.frames import MOST_BROADCAST
 from pipeline.tables.iceberg import IcebergTable
-from pipeline.tables.writer import Writer, without_lease
+from pipeline.tables.writer import Writer, unleased
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, MadeLoad, Tree
 
@@ -32,8 +32,8 @@ FORK = "https://example.org/fork"
 
 
 def finish(spark: SparkSession, storage: Storage, landing: MadeLoad):
-    publish(without_lease(spark), storage, landing.load, landing.write(), landing.run_id)
-    return derive(without_lease(spark), storage, landing.load)
+    publish(unleased(spark), storage, landing.load, landing.write(), landing.run_id)
+    return derive(unleased(spark), storage, landing.load)
 
 
 def night_of(storage: Storage, day: int) -> MadeLoad:
@@ -81,7 +81,7 @@ def test_a_first_visit_a_change_and_a_deletion(spark: SparkSession, storage: Sto
     assert spark.table("repositories").first().night == night(3)
 
     before = state(spark)
-    derive(without_lease(spark), storage, second.load)
+    derive(unleased(spark), storage, second.load)
     assert state(spark) == before
 
 
@@ -127,7 +127,7 @@ def test_a_crash_before_any_commit_is_made_good(spark: SparkSession, storage: St
     finish(spark, storage, first)
     second = night_of(storage, 3)
     second.push(origin, topic)
-    publish(without_lease(spark), storage, second.load, second.write(), "run3")
+    publish(unleased(spark), storage, second.load, second.write(), "run3")
     left = [survived]
 
     def lease_that_crashes() -> None:
@@ -138,7 +138,7 @@ def test_a_crash_before_any_commit_is_made_good(spark: SparkSession, storage: St
     with pytest.raises(Crash):
         derive(Writer(spark, lease_that_crashes), storage, second.load)
     assert storage.stat(second.load.derived) is None
-    derive(without_lease(spark), storage, second.load)
+    derive(unleased(spark), storage, second.load)
     assert paths(spark) == {"n/c.c": "file"}
     assert head_names(spark) == {"c.c": ("C", 1)}
     assert spark.table("contents").where("at_head").count() == 2
@@ -334,7 +334,7 @@ def test_a_repair_leaves_out_a_network_that_spark_cannot_derive(
 
     with monkeypatch.context() as patch:
         patch.setattr(derive_module, "replace_files", refuse)
-        done = rebuild(without_lease(spark), storage, 1, ())
+        done = rebuild(unleased(spark), storage, 1, ())
     assert "derived again for 1 origins" in done[0]
     assert "odd data" in done[1]
     assert (paths(spark, well.url), paths(spark, sick.url)) == ({"a.py": "file"}, {})

@@ -35,7 +35,7 @@ from pipeline.tables.doubles import find_doubles
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.rewrite import see
 from pipeline.tables.session import configured
-from pipeline.tables.writer import without_lease
+from pipeline.tables.writer import unleased
 from tests.support.spark import UNCOMPILED
 from tests.tables.conftest import ADDED, night
 from tests.tables.landing import BUCKETS, MadeLoad
@@ -123,7 +123,7 @@ class World:
             return
         for url in named:
             landing.visit(Origin(url), VisitStatus.FAILED, "timeout")
-        publish(without_lease(spark), self.storage, landing.load, landing.write(), landing.run_id)
+        publish(unleased(spark), self.storage, landing.load, landing.write(), landing.run_id)
         self.visited |= dict.fromkeys(named, VisitStatus.FAILED)
 
     def fetch(self, writer: Writer, spark: SparkSession) -> None:
@@ -144,9 +144,9 @@ class World:
                 self.texts |= {url: f"{landing.run_id} {url}\n".encode() for url in named}
 
         with patch.object(IcebergTable, "append_files", watched):
-            publish(without_lease(spark), self.storage, landing.load, landing.write(), landing.run_id)
+            publish(unleased(spark), self.storage, landing.load, landing.write(), landing.run_id)
         self.visited |= dict.fromkeys(named, VisitStatus.FULL)
-        derive(without_lease(spark), self.storage, landing.load)
+        derive(unleased(spark), self.storage, landing.load)
 
     def submit(self, writer: Writer, spark: SparkSession) -> None:
         value = next(loads)
@@ -157,7 +157,7 @@ class World:
     def rewrite(self, writer: Writer, spark: SparkSession) -> None:
         for table in ("origins", "visits"):
             small = [SmallFiles(table, bucket, 2, 0) for bucket in range(BUCKETS)]
-            apply_small_files(without_lease(spark), self.storage, small, small_bytes=1 << 20, on_damage=pytest.fail)
+            apply_small_files(unleased(spark), self.storage, small, small_bytes=1 << 20, on_damage=pytest.fail)
 
     def _landing(self) -> MadeLoad:
         number = next(loads)

@@ -19,7 +19,7 @@ from pipeline.storage.local import LocalStorage
 from pipeline.tables.failures import plain_failures
 from pipeline.tables.iceberg import IcebergTable, NewFile, full_name
 from pipeline.tables.map_contents import WHOLE_FILE, Reader
-from pipeline.tables.writer import without_lease
+from pipeline.tables.writer import unleased
 from tests.tables.landing import BUCKETS
 from tests.tables.test_content_plan import HEAD_ROWS, ROWS, landed
 
@@ -85,7 +85,7 @@ def test_of_row_groups_that_hold_both_halves_only_head_is_given(
     mixed = direct.table("contents").where("bucket = 0").toArrow().cast(tables.CONTENTS.arrow_schema)
     mixed = mixed.take(sorted(range(len(mixed)), key=lambda at: at * 7919 % len(mixed)))
     pq.write_table(mixed, tmp_path / "mixed.parquet", row_group_size=300)
-    without_lease(direct.spark).table("contents").append_files([NewFile((tmp_path / "mixed.parquet").as_uri(), 0)], {})
+    unleased(direct.spark).table("contents").append_files([NewFile((tmp_path / "mixed.parquet").as_uri(), 0)], {})
     found = rows(direct.map_contents(unchanged, SCHEMA, columns=COLUMNS, head_only=True))
     assert len(found) == len(head) + 2 * HEAD_ROWS
 
@@ -97,7 +97,7 @@ def test_of_row_groups_that_hold_both_halves_only_head_is_given(
 def test_a_file_that_is_gone_is_damage(direct: Archive, storage: Storage, tmp_path: Path) -> None:
     row = direct.table("contents").limit(1).toArrow().cast(tables.CONTENTS.arrow_schema)
     pq.write_table(row, tmp_path / "gone.parquet")
-    without_lease(direct.spark).table("contents").append_files([NewFile((tmp_path / "gone.parquet").as_uri(), 0)], {})
+    unleased(direct.spark).table("contents").append_files([NewFile((tmp_path / "gone.parquet").as_uri(), 0)], {})
     (tmp_path / "gone.parquet").unlink()
     with pytest.raises(StoredFileDamaged, match=r"gone\.parquet"), plain_failures(storage.root_uri):
         direct.map_contents(unchanged, SCHEMA, columns=COLUMNS).collect()

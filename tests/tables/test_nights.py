@@ -28,7 +28,7 @@ from pipeline.storage.errors import StoredFileDamaged
 from pipeline.submit.results import BadResult, Lineage, write_result
 from pipeline.tables.create import create_tables
 from pipeline.tables.iceberg import IcebergTable
-from pipeline.tables.writer import Writer, without_lease
+from pipeline.tables.writer import Writer, unleased
 from pipeline.takedown.victims import victims
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, MadeLoad, oid_of
@@ -39,9 +39,9 @@ OTHER = "https://example.org/other"
 
 
 def finish(spark: SparkSession, storage: Storage, landing: MadeLoad) -> None:
-    publish(without_lease(spark), storage, landing.load, landing.write(), landing.run_id)
-    derive(without_lease(spark), storage, landing.load)
-    seal(without_lease(spark), landing.load)
+    publish(unleased(spark), storage, landing.load, landing.write(), landing.run_id)
+    derive(unleased(spark), storage, landing.load)
+    seal(unleased(spark), landing.load)
 
 
 def two_nights(spark: SparkSession, storage: Storage) -> tuple[Origin, bytes, bytes]:
@@ -67,7 +67,7 @@ def test_nights_read_back_as_they_were(spark: SparkSession, storage: Storage) ->
     origin, one, two = two_nights(spark, storage)
     third = MadeLoad(storage, night(4), "run4")
     third.push(origin, third.commit(origin.network, third.tree(origin.network, {}), two))
-    publish(without_lease(spark), storage, third.load, third.write(), "run4")  # not sealed
+    publish(unleased(spark), storage, third.load, third.write(), "run4")  # not sealed
 
     assert archive.nights() == [night(2), night(3)]
     assert archive.table("commits").count() == 2
@@ -89,7 +89,7 @@ def test_nights_read_back_as_they_were(spark: SparkSession, storage: Storage) ->
 
     with pytest.raises(NightNotFound, match="no night 2026-11-09; the archive has 2, the latest are 2026-11-02,"):
         archive.table("commits", night(9))
-    with pytest.raises(NoSuchTable, match="there are blobs, commits"):
+    with pytest.raises(NoSuchTable, match="known tables: blobs, commits"):
         archive.table("packs")
 
 
@@ -119,7 +119,7 @@ def test_flipped_statistics_stop_a_restore_a_plan_and_a_takedown(
     bucket = origin.network % BUCKETS
     with pytest.raises(StoredFileDamaged, match="/refs/data/"):
         victims(spark, storage, bucket, origin.network, [], tmp_path / "scratch")
-    plan = write_plan(without_lease(spark), storage, Load.of_night(night(20)), BUCKETS)
+    plan = write_plan(unleased(spark), storage, Load.of_night(night(20)), BUCKETS)
     assert (plan.origins_due, len(plan.damaged)) == (0, 1)
     assert "/refs/data/" in plan.damaged[0]
 
@@ -150,9 +150,9 @@ def test_a_night_is_there_only_when_all_tables_have_it(spark: SparkSession) -> N
     with pytest.raises(RuntimeError):
         seal(Writer(spark, lease_that_crashes), load)
     assert Archive(spark).nights() == []
-    seal(without_lease(spark), load)
+    seal(unleased(spark), load)
     assert Archive(spark).nights() == [night(2)]
-    seal(without_lease(spark), load)
+    seal(unleased(spark), load)
 
 
 def plan_rows(storage: Storage, load: Load, bucket: int, what: str = "origins") -> list[dict]:
@@ -169,7 +169,7 @@ def test_a_plan_names_due_origins_their_networks_and_files(spark: SparkSession, 
     pause(spark, [Pattern(OTHER)])
     load = Load.of_night(night(3))  # URL is due again on the 4th only
     bucket = origin.network % BUCKETS
-    assert write_plan(without_lease(spark), storage, load, BUCKETS) == PlanSummary(1, {bucket: 1})
+    assert write_plan(unleased(spark), storage, load, BUCKETS) == PlanSummary(1, {bucket: 1})
     assert read_plan(storage, load) == PlanSummary(1, {bucket: 1})
     rows = {row["url"]: row for row in plan_rows(storage, load, bucket)}
     assert set(rows) == {URL, FORK}
@@ -188,13 +188,13 @@ def test_a_plan_names_due_origins_their_networks_and_files(spark: SparkSession, 
     assert {f["table"] for f in files} == {"commits", "trees", "tags", "blobs", "contents"}
     assert all(storage.stat(f["uri"].removeprefix(storage.root_uri + "/")) for f in files)
     assert sum(f["rows"] for f in files if f["table"] == "commits") == 2
-    write_plan(without_lease(spark), storage, load, BUCKETS)
+    write_plan(unleased(spark), storage, load, BUCKETS)
     assert len(plan_rows(storage, load, bucket)) == 2
 
 
 def test_nothing_due_makes_an_empty_plan(spark: SparkSession, storage: Storage) -> None:
     load = Load.of_night(night(2))
-    assert write_plan(without_lease(spark), storage, load, BUCKETS) == PlanSummary(0, {})
+    assert write_plan(unleased(spark), storage, load, BUCKETS) == PlanSummary(0, {})
     assert json.loads(storage.read(load.plan))["buckets"] == {}
 
 
@@ -205,9 +205,9 @@ def test_non_utf8_refs_are_planned_exactly(spark: SparkSession, storage: Storage
     landing.ref(origin, "refs/heads/\ufffd", commit)
     landing.rows["refs"][-1]["name_raw"] = b"refs/heads/\xe9"
     landing.visit(origin)
-    publish(without_lease(spark), storage, landing.load, landing.write(), "run1")
+    publish(unleased(spark), storage, landing.load, landing.write(), "run1")
     load = Load.of_night(night(3))
-    write_plan(without_lease(spark), storage, load, BUCKETS)
+    write_plan(unleased(spark), storage, load, BUCKETS)
     (row,) = plan_rows(storage, load, origin.network % BUCKETS, "refs")
     assert row["name"] == b"refs/heads/\xe9"
 
@@ -226,7 +226,7 @@ def test_status(spark: SparkSession, storage: Storage) -> None:
     fork, _ = add(spark, (FORK, URL), OTHER)
     landing = MadeLoad(storage, night(4), "run4")
     landing.visit(fork, VisitStatus.FAILED, "timeout")
-    publish(without_lease(spark), storage, landing.load, landing.write(), "run4")
+    publish(unleased(spark), storage, landing.load, landing.write(), "run4")
     status = archive_status(Archive(spark))
     assert status.nights == (night(2), night(3))
     assert status.origins == {"active": 3}

@@ -17,7 +17,7 @@ from pipeline.origins.opt_outs import admitted, opt_outs
 from pipeline.origins.states import StateChange, StillOptedOut, opt_out, pause, resume
 from pipeline.storage import Storage
 from pipeline.tables.iceberg import IcebergTable, full_name, in_buckets
-from pipeline.tables.writer import without_lease
+from pipeline.tables.writer import unleased
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS
 from tests.tables.test_interleaved import before_commit
@@ -52,7 +52,7 @@ def test_states_are_set_for_what_is_named_and_nothing_beside_it(spark: SparkSess
     assert run(pause, spark, f"{HOST}/foo").changed == 0, "an opt-out is not weakened"
     assert states(spark)["git://example.org/foo.git"] == "opted_out"
 
-    plan = write_plan(without_lease(spark), storage, Load.of_night(night(2)), BUCKETS)
+    plan = write_plan(unleased(spark), storage, Load.of_night(night(2)), BUCKETS)
     assert plan.origins_due == 2  # foobar and owners/c
 
     back = run(resume, spark, f"{HOST}/foo", f"{HOST}/owner/b.git")

@@ -19,7 +19,7 @@ from pipeline.night.publish import publish, read_published
 from pipeline.storage import Storage
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.tables.failures import plain_failures
-from pipeline.tables.writer import Writer, without_lease
+from pipeline.tables.writer import Writer, unleased
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, MadeLoad
 
@@ -45,13 +45,13 @@ NONE = dict.fromkeys(ALL, 0)
 def test_publishing_twice_gives_the_same_rows(spark: SparkSession, storage: Storage) -> None:
     landing = small(storage, spark)
     manifests = landing.write()
-    first = publish(without_lease(spark), storage, landing.load, manifests, "run1")
+    first = publish(unleased(spark), storage, landing.load, manifests, "run1")
     assert counts(spark) == ALL
     assert first.tables["contents"].rows == 2
     assert read_published(storage, landing.load) == first
     origins = spark.table("origins").collect()
     assert [(o.last_status, o.state, o.failures, o.next_due) for o in origins] == [("full", "active", 0, night(3))]
-    assert publish(without_lease(spark), storage, landing.load, manifests, "run2") == first
+    assert publish(unleased(spark), storage, landing.load, manifests, "run2") == first
     assert counts(spark) == ALL
     assert spark.table("origins").collect() == origins
 
@@ -76,7 +76,7 @@ def test_a_crash_before_any_commit_is_made_good_by_the_next_run(
     with pytest.raises(Crash):
         publish(Writer(spark, lease_that_crashes), storage, landing.load, manifests, "run1")
     assert storage.stat(landing.load.published) is None
-    publish(without_lease(spark), storage, landing.load, manifests, "run2")
+    publish(unleased(spark), storage, landing.load, manifests, "run2")
     assert counts(spark) == ALL
     assert spark.table("origins").first().last_status == "full"
 
@@ -92,8 +92,8 @@ def test_a_crash_while_files_are_moved(spark: SparkSession, storage: Storage, mo
 
         patch.setattr(publish_module, "move", move_two)
         with pytest.raises(Crash):
-            publish(without_lease(spark), storage, landing.load, manifests, "run1")
-    publish(without_lease(spark), storage, landing.load, manifests, "run2")
+            publish(unleased(spark), storage, landing.load, manifests, "run1")
+    publish(unleased(spark), storage, landing.load, manifests, "run2")
     assert counts(spark) == ALL
 
 
@@ -102,19 +102,19 @@ def test_rubbish_of_killed_attempts_is_not_registered(spark: SparkSession, stora
     killed.run_id = "killed"
     killed.write()
     landing = small(storage, spark)
-    publish(without_lease(spark), storage, landing.load, landing.write(), "run1")
+    publish(unleased(spark), storage, landing.load, landing.write(), "run1")
     assert counts(spark) == ALL
 
 
 def test_a_second_night_builds_on_the_first(spark: SparkSession, storage: Storage) -> None:
     first = small(storage, spark)
-    publish(without_lease(spark), storage, first.load, first.write(), "run1")
+    publish(unleased(spark), storage, first.load, first.write(), "run1")
     commit = bytes(spark.table("commits").first().oid)
     (origin,) = add(spark, URL)
     second = MadeLoad(storage, night(3), "run2")
     tree = second.tree(origin.network, {b"README": b"changed\n"})
     second.push(origin, second.commit(origin.network, tree, commit))
-    publish(without_lease(spark), storage, second.load, second.write(), "run2")
+    publish(unleased(spark), storage, second.load, second.write(), "run2")
     assert counts(spark) == {"contents": 3, "blobs": 3, "trees": 3, "commits": 2, "refs": 4, "visits": 2}
 
 
@@ -123,7 +123,7 @@ def test_a_night_with_visits_only(spark: SparkSession, storage: Storage) -> None
     for day, status in enumerate((VisitStatus.UNCHANGED, *[VisitStatus.NOT_FOUND] * 5, VisitStatus.FULL), start=2):
         landing = MadeLoad(storage, night(day), f"run{day}")
         landing.visit(origin, status, None if status.ok else "gone")
-        publish(without_lease(spark), storage, landing.load, landing.write(), f"run{day}")
+        publish(unleased(spark), storage, landing.load, landing.write(), f"run{day}")
         row = spark.table("origins").first()
         assert row.state == ("gone" if day == 7 else "active")
         assert row.failures == (day - 2 if 2 < day < 8 else 0)
@@ -198,7 +198,7 @@ def test_networks_at_fault_are_left_out_and_the_others_are_not(spark: SparkSessi
         damage(landing, origin.network)
         words[origin.url] = said
     manifests = landing.write()
-    summary = publish(without_lease(spark), storage, landing.load, manifests, "run1")
+    summary = publish(unleased(spark), storage, landing.load, manifests, "run1")
     assert counts(spark) == {"contents": 1, "blobs": 1, "trees": 1, "commits": 1, "refs": 2, "visits": 9}
     for table in ("contents", "trees", "commits", "refs"):
         assert {row.network for row in spark.table(table).collect()} == {good.network}
@@ -212,17 +212,17 @@ def test_networks_at_fault_are_left_out_and_the_others_are_not(spark: SparkSessi
     assert {(f.origin, f.error) for f in summary.visits.failed} == {(url, "audit") for url in words}
     kept = sorted(entry.path.rpartition("/")[2] for entry in storage.walk(landing.load.quarantine))
     assert kept == sorted(file.path.rpartition("/")[2] for manifest in manifests for file in manifest.files)
-    assert publish(without_lease(spark), storage, landing.load, manifests, "run2") == summary
+    assert publish(unleased(spark), storage, landing.load, manifests, "run2") == summary
     assert counts(spark)["visits"] == 9
 
 
 def test_an_origin_that_was_left_out_is_archived_once_it_is_healthy(spark: SparkSession, storage: Storage) -> None:
     bad = small(storage, spark)
     bad.rows["trees"].clear()
-    publish(without_lease(spark), storage, bad.load, bad.write(), "run1")
+    publish(unleased(spark), storage, bad.load, bad.write(), "run1")
     assert counts(spark) == NONE | {"visits": 1}
     good = small(storage, spark, day=3)
-    publish(without_lease(spark), storage, good.load, good.write(), "run2")
+    publish(unleased(spark), storage, good.load, good.write(), "run2")
     assert counts(spark) == ALL | {"visits": 2}
     assert spark.table("origins").first().last_status == "full"
 
@@ -233,7 +233,7 @@ def test_two_new_networks_that_contradict_each_other(spark: SparkSession, storag
     liar = next(n for n in range(network + 1, network + 99) if bucket_of(n, BUCKETS) == bucket_of(network, BUCKETS))
     landing.rows["blobs"].append({**landing.rows["blobs"][0], "network": liar, "sha256": b"\0" * 32})
     landing.rows["contents"].append({**landing.rows["contents"][0], "network": liar})
-    publish(without_lease(spark), storage, landing.load, landing.write(), "run1")
+    publish(unleased(spark), storage, landing.load, landing.write(), "run1")
     assert {r.network for t in ("contents", "commits", "refs") for r in spark.table(t).collect()} == {good.network}
     assert visits_of(spark)[URL][2].startswith("blobs: an id has two contents")
 
@@ -241,14 +241,14 @@ def test_two_new_networks_that_contradict_each_other(spark: SparkSession, storag
 def test_contents_that_differ_from_the_archive(spark: SparkSession, storage: Storage) -> None:
     """The first content counts: a network that agrees with it is not at fault because another one does not."""
     first = small(storage, spark)
-    publish(without_lease(spark), storage, first.load, first.write(), "run1")
+    publish(unleased(spark), storage, first.load, first.write(), "run1")
     second = small(storage, spark, day=3)
     network = second.rows["visits"][0]["network"]
     honest = next(n for n in range(network + 1, network + 99) if bucket_of(n, BUCKETS) == bucket_of(network, BUCKETS))
     for table in ("blobs", "contents"):
         second.rows[table].append({**second.rows[table][0], "network": honest})
     second.rows["blobs"][0]["size"] += 1
-    publish(without_lease(spark), storage, second.load, second.write(), "run2")
+    publish(unleased(spark), storage, second.load, second.write(), "run2")
     assert counts(spark) == ALL | {"visits": 2, "blobs": 3, "contents": 3}
     assert {r.network for r in spark.table("blobs").collect()} == {network, honest}
 
@@ -303,7 +303,7 @@ def test_buckets_with_a_damaged_landing_are_left_out_whole(
     for manifest, (table, damage, _) in zip(manifests[1:], damages, strict=True):
         (paths[manifest.bucket],) = [file.path for file in manifest.files if file.table == table]
         damage(storage, paths[manifest.bucket])
-    summary = publish(without_lease(spark), storage, landing.load, manifests, "run1")
+    summary = publish(unleased(spark), storage, landing.load, manifests, "run1")
     assert counts(spark) == {"contents": 1, "blobs": 1, "trees": 1, "commits": 1, "refs": 2, "visits": 4}
     visits = visits_of(spark)
     assert visits[urls[0]] == ("full", None, None)
@@ -317,7 +317,7 @@ def test_buckets_with_a_damaged_landing_are_left_out_whole(
 
 def test_a_flipped_bit_in_a_table_is_an_error_and_no_other_data(spark: SparkSession, storage: Storage) -> None:
     landing = small(storage, spark)
-    publish(without_lease(spark), storage, landing.load, landing.write(), "run1")
+    publish(unleased(spark), storage, landing.load, landing.write(), "run1")
     (path,) = [e.path for e in storage.walk(WAREHOUSE) if "/contents/data/" in e.path and e.path.endswith(".parquet")]
     flip_a_bit(storage, path, "content")
     with pytest.raises(StoredFileDamaged, match="CRC checksum verification failed"), plain_failures(storage.root_uri):
@@ -341,7 +341,7 @@ def test_an_archived_file_that_is_damaged_holds_up_its_bucket_only(spark: SparkS
     (elsewhere,) = add(spark, f"{GOOD}{name}")
     commit = landing.commit(elsewhere.network, landing.tree(elsewhere.network, {b"a": b"b\n"}))
     landing.push(elsewhere, commit)
-    publish(without_lease(spark), storage, landing.load, landing.write(), "run1")
+    publish(unleased(spark), storage, landing.load, landing.write(), "run1")
     path = archived(storage, "commits", bucket)
     flip_a_bit(storage, path, "oid")
 
@@ -351,7 +351,7 @@ def test_an_archived_file_that_is_damaged_holds_up_its_bucket_only(spark: SparkS
     second.push(elsewhere, second.commit(elsewhere.network, second.tree(elsewhere.network, {b"n": b"2\n"}), commit))
     second.visit(Origin(URL), VisitStatus.UNCHANGED)
     before = spark.table("refs").count()
-    summary = publish(without_lease(spark), storage, second.load, second.write(), "run2")
+    summary = publish(unleased(spark), storage, second.load, second.write(), "run2")
     assert summary.visits.damaged == (path,)
     assert summary.visits.origins == {"failed": 1, "full": 1, "unchanged": 1}
     assert [(f.origin, f.error) for f in summary.visits.failed] == [(good.url, "damaged")]
@@ -361,7 +361,12 @@ def test_an_archived_file_that_is_damaged_holds_up_its_bucket_only(spark: SparkS
 
 @pytest.mark.parametrize(
     "point",
-    ["quarantine.Standing._write", "quarantine.Standing._keep_evidence", "publish.move", "publish.apply_visits"],
+    [
+        "quarantine.AuditedManifests._write",
+        "quarantine.AuditedManifests._keep_evidence",
+        "publish.move",
+        "publish.apply_visits",
+    ],
 )
 def test_a_kill_around_a_verdict(
     spark: SparkSession, storage: Storage, point: str, monkeypatch: pytest.MonkeyPatch
@@ -377,8 +382,8 @@ def test_a_kill_around_a_verdict(
     with monkeypatch.context() as patch:
         patch.setattr(f"pipeline.night.{module}.{name}", crash)
         with pytest.raises(Crash):
-            publish(without_lease(spark), storage, landing.load, manifests, "run1")
-    publish(without_lease(spark), storage, landing.load, manifests, "run2")
+            publish(unleased(spark), storage, landing.load, manifests, "run1")
+    publish(unleased(spark), storage, landing.load, manifests, "run2")
     assert counts(spark) == {"contents": 1, "blobs": 1, "trees": 1, "commits": 1, "refs": 2, "visits": 2}
     assert visits_of(spark)[URL][:2] == ("failed", "audit")
     assert len(list(storage.walk(landing.load.quarantine))) == 6
@@ -402,7 +407,7 @@ def test_a_manifest_that_is_written_again_changes_nothing_once_publishing_began(
     assert counts(spark)["contents"] == 2
     again = small(storage, spark)
     again.run_id = "run9"
-    publish(without_lease(spark), storage, again.load, again.write(), "run9")
+    publish(unleased(spark), storage, again.load, again.write(), "run9")
     assert counts(spark) == ALL
 
 
@@ -424,6 +429,6 @@ def test_what_is_lost_once_publishing_began_leaves_out_the_rest_of_its_bucket(
     path = next(e.path for e in storage.walk(f"{WAREHOUSE}/code/{table}/data") if e.path.endswith(".parquet"))
     storage.delete(path)
     for run in ("run2", "run3"):
-        publish(without_lease(spark), storage, landing.load, manifests, run)
+        publish(unleased(spark), storage, landing.load, manifests, run)
         assert counts(spark) == NONE | {"contents": 2, "visits": 1}
         assert visits_of(spark)[URL][:2] == ("failed", "audit")

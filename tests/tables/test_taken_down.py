@@ -23,7 +23,7 @@ from pipeline.tables.tombstones import (
     hidden_now,
     set_removed,
 )
-from pipeline.tables.writer import without_lease
+from pipeline.tables.writer import unleased
 from tests.tables.conftest import ADDED, add, night
 from tests.tables.landing import BUCKETS, MadeLoad, oid_of
 
@@ -52,8 +52,8 @@ def test_what_was_taken_down_after_the_plan_stays_hidden(spark: SparkSession, st
     set_removed(spark, ["t1", "t2"])
     assert not hidden_now(spark)
 
-    publish(without_lease(spark), storage, landing.load, landing.write(), "run1")
-    derive(without_lease(spark), storage, landing.load)
+    publish(unleased(spark), storage, landing.load, landing.write(), "run1")
+    derive(unleased(spark), storage, landing.load)
     for table in BY_ORIGIN:
         column = "url" if table == "origins" else "origin"
         assert {row[column] for row in current(spark, table).collect()} == {FORK, OTHER}, table
@@ -72,7 +72,7 @@ def test_what_was_opted_out_or_paused_after_the_plan_stays_so(spark: SparkSessio
     manifests = landing.write()
     opt_out(spark, [Pattern(GONE)])
     pause(spark, [Pattern(OTHER)])
-    publish(without_lease(spark), storage, landing.load, manifests, "run1")
+    publish(unleased(spark), storage, landing.load, manifests, "run1")
     rows = current(spark, "origins").collect()
     assert {(row.url, row.state, row.last_status) for row in rows} == {
         (GONE, "opted_out", "full"),

@@ -7,12 +7,11 @@ from collections.abc import Callable
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.errors import CheckFailed
 from pipeline.fsck.branches import BranchedTable
 from pipeline.model.layout import LEASE
 from pipeline.storage import Storage
 from pipeline.storage.errors import LeaseLost
-from pipeline.tables.iceberg import IcebergTable
+from pipeline.tables.iceberg import IcebergTable, NotWritable
 from pipeline.tables.maintained import MaintainedTable
 from pipeline.tables.rewrite import nothing, overwrite, see
 from pipeline.tables.writer import Writer
@@ -49,7 +48,7 @@ def origins(spark: SparkSession) -> SparkSession:
 def test_a_table_opened_to_read_commits_nothing(origins: SparkSession, storage: Storage, name: str) -> None:
     table = BranchedTable(origins, "origins")
     before = table.history(), table.tags()
-    with pytest.raises(CheckFailed, match="opened to read"):
+    with pytest.raises(NotWritable, match="opened to read"):
         COMMITS[name](table, storage)
     again = MaintainedTable(origins, "origins")
     assert (again.history(), again.tags()) == before
@@ -67,7 +66,7 @@ def test_a_lost_lease_stops_every_commit(origins: SparkSession, storage: Storage
 
 def test_rows_seen_to_be_read_are_not_replaced(origins: SparkSession) -> None:
     seen = see(origins, "origins")
-    with pytest.raises(CheckFailed, match="opened to read"):
+    with pytest.raises(NotWritable, match="opened to read"):
         overwrite(seen.rows(), seen, nothing())
     seen = Writer(origins, lost).see("origins")
     with pytest.raises(LeaseLost):

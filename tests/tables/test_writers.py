@@ -30,7 +30,7 @@ from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.refs import current_refs
 from pipeline.tables.rewrite import TableBusy, is_conflict, nothing, overwrite, see, until_committed
 from pipeline.tables.session import configured
-from pipeline.tables.writer import Writer, without_lease
+from pipeline.tables.writer import Writer, unleased
 from tests.support.spark import UNCOMPILED
 from tests.tables.conftest import ADDED, add, night
 from tests.tables.landing import BUCKETS, MadeLoad
@@ -65,9 +65,9 @@ def first_night(storage: Storage, origin: Origin, day: int = 2, text: bytes = b"
 
 
 def finish(spark: SparkSession, storage: Storage, landing: MadeLoad) -> None:
-    publish(without_lease(spark), storage, landing.load, landing.write(), landing.run_id)
-    derive(without_lease(spark), storage, landing.load)
-    seal(without_lease(spark), landing.load)
+    publish(unleased(spark), storage, landing.load, landing.write(), landing.run_id)
+    derive(unleased(spark), storage, landing.load)
+    seal(unleased(spark), landing.load)
 
 
 def test_what_was_added_while_visits_are_applied_stays(spark: SparkSession, storage: Storage) -> None:
@@ -106,7 +106,7 @@ def test_a_url_that_is_added_three_times_at_once_is_there_once(spark: SparkSessi
 def test_without_naming_what_was_read_rows_are_lost(spark: SparkSession) -> None:
     """The tests above without naming the snapshot to Iceberg."""
     add(spark, A)
-    seen = without_lease(spark).see("origins")
+    seen = unleased(spark).see("origins")
     add_origins(session_beside(spark), [Origin(B)], BUCKETS, ADDED)
     with pytest.raises(Exception, match="conflicting files") as refused:
         overwrite(seen.rows(), seen, F.lit(True))
@@ -148,11 +148,11 @@ def test_a_load_is_registered_once_by_two_who_publish_it(
         if not done:
             done.append(table.name)
             monkeypatch.setattr(IcebergTable, "append_files", real)
-            publish(without_lease(other), storage, landing.load, manifests, "run2")
+            publish(unleased(other), storage, landing.load, manifests, "run2")
         real(table, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(IcebergTable, "append_files", paused)
-    publish(without_lease(spark), storage, landing.load, manifests, "run2")
+    publish(unleased(spark), storage, landing.load, manifests, "run2")
     assert done
     for table in ("contents", "blobs", "trees", "commits", "refs", "visits"):
         assert len(see(spark, table).iceberg.snapshots_with("pipeline.load", landing.load.name)) == 1
@@ -169,15 +169,15 @@ def test_whoever_derives_from_older_refs_is_refused(
     """A run is paused between reading refs and its first commit, while others publish and derive the next night."""
     (origin,) = add(spark, A)
     first, second = first_night(storage, origin), first_night(storage, origin, 3, b"2\n3\n")
-    publish(without_lease(spark), storage, first.load, first.write(), "run2")
+    publish(unleased(spark), storage, first.load, first.write(), "run2")
     other = session_beside(spark)
     checks = []
 
     def pause() -> None:
         checks.append(1)
         if len(checks) == 1:
-            publish(without_lease(other), storage, second.load, second.write(), "run3")
-            derive(without_lease(other), storage, second.load)
+            publish(unleased(other), storage, second.load, second.write(), "run3")
+            derive(unleased(other), storage, second.load)
 
     derive(Writer(spark, pause), storage, first.load)
     row = see(spark, "repositories").rows().first()
@@ -191,7 +191,7 @@ def test_a_session_that_looked_long_ago_finds_the_table(spark: SparkSession) -> 
     add(spark, A)
     other = session_beside(spark)
     assert urls(other) == [A]
-    without_lease(spark).table("origins").set_properties({"write.metadata.previous-versions-max": "1"})
+    unleased(spark).table("origins").set_properties({"write.metadata.previous-versions-max": "1"})
     for url in (B, C):
         add(spark, url)
     assert add_origins(other, [Origin(C), Origin(f"{C}/more")], BUCKETS, ADDED) == 1
@@ -204,7 +204,7 @@ def test_a_table_that_is_always_changed_by_others_is_told(spark: SparkSession, m
     row = (0, 0, A, None, "active", ADDED, None, None, None, None, 0)
 
     def too_late() -> None:
-        seen = without_lease(spark).see("origins")
+        seen = unleased(spark).see("origins")
         add_origins(other, [Origin(f"{B}{next(count)}")], BUCKETS, ADDED)
         overwrite(local_frame(spark, [row], ORIGINS.arrow_schema), seen, nothing())
 
@@ -224,8 +224,8 @@ def doubled(spark: SparkSession, table: str, change: Callable[[str], str] = lamb
 def test_readers_of_a_doubled_key_do_not_multiply(spark: SparkSession, storage: Storage) -> None:
     origin, _ = add(spark, A, B)
     first = first_night(storage, origin)
-    publish(without_lease(spark), storage, first.load, first.write(), "run2")
-    derive(without_lease(spark), storage, first.load)
+    publish(unleased(spark), storage, first.load, first.write(), "run2")
+    derive(unleased(spark), storage, first.load)
     for table in ("origins", "repositories", "files", "head_blobs"):
         doubled(spark, table)
     found = {doubles.table: doubles for doubles in find_doubles(spark)}
@@ -235,11 +235,11 @@ def test_readers_of_a_doubled_key_do_not_multiply(spark: SparkSession, storage: 
     assert A in found["origins"].examples
 
     second = first_night(storage, origin, 3, b"2\n3\n")
-    plan = write_plan(without_lease(spark), storage, second.load, BUCKETS)
+    plan = write_plan(unleased(spark), storage, second.load, BUCKETS)
     assert plan.origins_due == 2
     assert set(last_visits(spark, [A, B])) == {A, B}
-    publish(without_lease(spark), storage, second.load, second.write(), "run3")
-    assert derive(without_lease(spark), storage, second.load).moved == 1
+    publish(unleased(spark), storage, second.load, second.write(), "run3")
+    assert derive(unleased(spark), storage, second.load).moved == 1
     assert see(spark, "repositories").rows().count() == 1
     assert see(spark, "files").rows().count() == 1
     assert see(spark, "repositories").rows().first().bytes == 4
@@ -250,8 +250,8 @@ def test_doubled_keys_are_mended(spark: SparkSession, storage: Storage) -> None:
     origin, fork = add(spark, A, (B, C))
     first = first_night(storage, origin)
     first.push(fork, first.commit(fork.network, first.tree(fork.network, {b"b.py": b"\n"})))
-    publish(without_lease(spark), storage, first.load, first.write(), "run2")
-    derive(without_lease(spark), storage, first.load)
+    publish(unleased(spark), storage, first.load, first.write(), "run2")
+    derive(unleased(spark), storage, first.load)
     before = [sorted(map(str, see(spark, t).rows().collect())) for t in ("repositories", "files", "head_blobs")]
     never_visited = {"last_visit": "null", "last_status": "null"}
     root = Origin(B)
@@ -269,9 +269,9 @@ def test_doubled_keys_are_mended(spark: SparkSession, storage: Storage) -> None:
         )
         rows.writeTo(full_name(table)).append()
     doubled(spark, "head_blobs")
-    assert mend_doubles(without_lease(spark)) == {"origins": 1, "files": 1, "head_blobs": 2, "repositories": 1}
+    assert mend_doubles(unleased(spark)) == {"origins": 1, "files": 1, "head_blobs": 2, "repositories": 1}
     assert find_doubles(spark) == []
-    assert mend_doubles(without_lease(spark)) == {}
+    assert mend_doubles(unleased(spark)) == {}
     assert [sorted(map(str, see(spark, t).rows().collect())) for t in ("repositories", "files", "head_blobs")] == before
     kept = {row.url: row for row in see(spark, "origins").rows().collect()}
     assert (kept[B].fork_of, kept[B].last_status) == (C, "full")
@@ -288,8 +288,8 @@ def test_a_load_dated_before_the_newest_night_counts_by_when_it_is_published(
     batch = first_night(storage, origin, 5, b"2\n3\n")
     batch.ref(origin, "refs/heads/old", None)
     batch.load = Load.of_batch(night(5), 1)
-    publish(without_lease(spark), storage, batch.load, batch.write(), "run5")
-    derive(without_lease(spark), storage, batch.load)
+    publish(unleased(spark), storage, batch.load, batch.write(), "run5")
+    derive(unleased(spark), storage, batch.load)
 
     later = batch.rows["commits"][0]["oid"]
     now = {"HEAD": later, "refs/heads/main": later}
@@ -301,10 +301,10 @@ def test_a_load_dated_before_the_newest_night_counts_by_when_it_is_published(
     assert stood.last_visit.day == 5
 
     tenth = Load.of_night(night(10))
-    assert write_plan(without_lease(spark), storage, tenth, BUCKETS).origins_due == 1
+    assert write_plan(unleased(spark), storage, tenth, BUCKETS).origins_due == 1
     planned = spark.read.parquet(storage.uri(tenth.plan_refs)).collect()
     assert {bytes(ref["name"]).decode(): bytes(ref.target) for ref in planned} == now
-    seal(without_lease(spark), tenth)
+    seal(unleased(spark), tenth)
     assert {row.name: bytes(row.target) for row in Archive(spark).refs_at(A)} == now
 
 

@@ -12,7 +12,7 @@ from pipeline.model.layout import Load, result_path
 from pipeline.night.seal import seal
 from pipeline.storage.interface import Storage
 from pipeline.storage.paths import is_temporary
-from pipeline.tables.writer import without_lease
+from pipeline.tables.writer import unleased
 from pipeline.workflows.backfill_job import has_result
 from tests.e2e.archive import Archive
 from tests.support.repos import many_small
@@ -33,7 +33,7 @@ def sealed(archive: Archive, served: Path, daemon: Peer, nights: int) -> list[da
     days = [FIRST + timedelta(days=number) for number in range(nights)]
     archive.ask("nightly", "--night", str(days[-1]))
     for day in days[:-1]:
-        seal(without_lease(archive.spark), Load.of_night(day))
+        seal(unleased(archive.spark), Load.of_night(day))
     return days
 
 
