@@ -11,6 +11,7 @@ from pipeline.config import Config
 from pipeline.storage.interface import Storage
 from pipeline.tables.session import open_session
 
+
 @dataclass(frozen=True, eq=False)
 class Workplace:
     """An archive's place and how to work on it."""
