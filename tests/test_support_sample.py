@@ -47,7 +47,7 @@ def test_a_round_meets_every_case(monkeypatch: pytest.MonkeyPatch, each: int) ->
 @pytest.mark.parametrize("step", [2, 3, 6, 7])
 def test_runs_that_skip_days_meet_all_cases_too(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     met = set()
-    for day in days(14, step):
+    for day in days(100, step):
         monkeypatch.setenv("TESTS_DAY", day)
         met |= chosen("abcdefg")
     assert met == set("abcdefg")

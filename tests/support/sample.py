@@ -1,7 +1,7 @@
 """Part of a long matrix per day, so that all of it runs within some days; the rest is marked ``long``.
 
-Each time all were run it begins one case later, so whoever runs the tests every second day or every week meets all of
-them as well. ``TESTS_DAY=2026-11-24`` chooses as on that day.
+The cases are shuffled again each time all were run, so whoever runs the tests every second day or every week meets all
+of them as well. ``TESTS_DAY=2026-11-24`` chooses as on that day.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from datetime import date
+from hashlib import sha256
 from itertools import groupby
 from typing import Any
 
@@ -20,7 +21,8 @@ def chosen(cases: Iterable[str], each: int = 1) -> set[str]:
     cases = list(cases)
     days = -(-len(cases) // each)
     turn, at = divmod(date.fromisoformat(os.environ["TESTS_DAY"]).toordinal(), days)
-    return {cases[(turn + at * each + number) % len(cases)] for number in range(each)}
+    shuffled = sorted(cases, key=lambda case: sha256(f"{turn} {case}".encode()).digest())
+    return {shuffled[(at * each + number) % len(cases)] for number in range(each)}
 
 
 def of_the_day(cases: Iterable[str], each: int = 1) -> list[Any]:
