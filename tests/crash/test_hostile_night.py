@@ -17,6 +17,7 @@ from pipeline.git.limits import MIB, Limits
 from tests.fetch.archive import Archive, reachable
 from tests.fetch.handmade import handmade
 from tests.git.packs import BLOB, header, oid_of, pack_of, ref_delta, replace_all, zeros
+from tests.support.nobody import nobody
 from tests.support.repos import add_commits, build_graph, many_small
 from tests.support.servers import (
     corrupt_pack,
@@ -31,7 +32,6 @@ from tests.support.servers import (
     silent,
     trickle,
 )
-from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +90,7 @@ def test_good_neighbours_finish_and_memory_is_bounded(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
     with contextlib.ExitStack() as stack:
         start = stack.enter_context
-        bad = {f"git://127.0.0.1:{free_port()}/nobody.git": ("failed", "connection_failed")}
+        bad = {start(nobody()).url("nobody.git"): ("failed", "connection_failed")}
         for scheme in ("git", "http"):
             bad |= {
                 start(silent(scheme)).url(): ("failed", "timeout"),
