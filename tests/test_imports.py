@@ -233,3 +233,49 @@ def test_dulwich_has_its_compiled_parts(name: str) -> None:
 def test_dulwich_uses_its_compiled_parts() -> None:
     pack, compiled = importlib.import_module("dulwich.pack"), importlib.import_module("dulwich._pack")
     assert pack.apply_delta is compiled.apply_delta
+
+
+UNLEASED = (
+    "pipeline/night/origins.py",
+    "pipeline/origins/opt_outs.py",
+    "pipeline/origins/states.py",
+    "pipeline/submit/results.py",
+    "pipeline/tables/create.py",
+    "pipeline/tables/tombstones.py",
+)
+"""Modules that write what may change while somebody else holds the archive."""
+
+
+def test_only_what_needs_no_lease_writes_without_one() -> None:
+    users = {
+        path
+        for path, tree in sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and any(alias.name == "unleased" for alias in node.names)
+    }
+    assert users == set(UNLEASED)
+
+
+def commits(function: ast.FunctionDef, *, inside: bool = False) -> Iterator[ast.Call]:
+    """Calls of Iceberg's API in a function that commit, and are not inside ``committing``."""
+    todo: list[tuple[ast.AST, bool]] = [(function, inside)]
+    while todo:
+        node, held = todo.pop()
+        if isinstance(node, ast.With):
+            held = held or any("committing()" in ast.unparse(item) for item in node.items)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not held:
+            part_of_transaction = node.func.attr == "commit" and "transaction." in ast.unparse(function)
+            if node.func.attr in ("commit", "commitTransaction") and not part_of_transaction:
+                yield node
+        todo += [(child, held) for child in ast.iter_child_nodes(node)]
+
+
+def test_every_commit_is_made_inside_committing() -> None:
+    strays, seen = [], 0
+    for path, tree in sources():
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef):
+                seen += ast.unparse(function).count("commit()")
+                strays += [f"{path}:{call.lineno}" for call in commits(function)]
+    assert strays == []
+    assert seen > 10
