@@ -8,12 +8,6 @@ from typing import Final, Literal
 
 from pipeline.errors import PipelineError
 
-TREE_MODE: Final = 0o040000
-FILE_MODE: Final = 0o100644
-EXECUTABLE_MODE: Final = 0o100755
-SYMLINK_MODE: Final = 0o120000
-GITLINK_MODE: Final = 0o160000
-
 FORMAT_BITS: Final = 0o170000
 TREE_FORMAT: Final = 0o040000
 FILE_FORMAT: Final = 0o100000

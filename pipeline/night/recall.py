@@ -56,13 +56,3 @@ def reopen_takedowns(spark: SparkSession, files: Mapping[str, Sequence[str]]) ->
         log.warning("takedown %s: a load planned before it brings some of its rows; they stay hidden", takedown)
         set_pending(spark, takedown)
     return late
-
-
-def reopen_bucket(spark: SparkSession, bucket: int) -> None:
-    """Make readers hide again everything that was taken down in a bucket: its rows are about to be rebuilt from old
-    files and from origins. Housekeeping removes what should not be there."""
-    if not takedowns_exist(spark):
-        return
-    stones = spark.table(full_name(TAKEDOWNS)).where((F.col("bucket") == bucket) | F.col("bucket").isNull())
-    for row in stones.select("takedown").distinct().collect():
-        set_pending(spark, row["takedown"])

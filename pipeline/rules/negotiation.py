@@ -10,7 +10,6 @@ from typing import Final, TypeVar
 Target = TypeVar("Target", bytes, bytes | None)
 
 HEAD = b"HEAD"
-DEFAULT_PREFIXES = (b"HEAD", b"refs/heads/", b"refs/tags/")
 MAX_OFFERS = 256
 NAMES_SHOWN = 3
 SHOWN_CHARACTERS = 60

@@ -31,8 +31,8 @@ from pipeline.doctor.tables import judge_doubles, judge_tables, judge_urls
 from pipeline.errors import ExitCode
 from pipeline.git.compiled import lacking_parts
 from pipeline.model.layout import ARCHIVE, Load
-from pipeline.storage import open_storage
 from pipeline.storage.errors import StorageError, StoredFileDamaged
+from pipeline.storage.factory import open_storage
 from pipeline.storage.hdfs_status import HdfsStatus
 from pipeline.storage.lease_record import LeaseRecord, Owner
 from pipeline.storage.local import LocalStorage

@@ -20,7 +20,8 @@ from pyspark.sql import SparkSession
 from pipeline.cli.main import cli
 from pipeline.config import Config, load_config
 from pipeline.read import archive as read
-from pipeline.storage import Storage, open_storage
+from pipeline.storage.factory import open_storage
+from pipeline.storage.interface import Storage
 from pipeline.tables.session import open_session
 from tests.support.spark import QUICK_SPARK, UNCOMPILED
 

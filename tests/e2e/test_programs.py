@@ -27,7 +27,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from pipeline.config import load_config
-from pipeline.storage import open_storage
+from pipeline.storage.factory import open_storage
 from pipeline.storage.lease import Lease, Owner
 config = load_config(Path(sys.argv[1]))
 with Lease.acquire(open_storage(config.archive.location, config.hdfs), Owner.here("other-run", "a test"), ttl_s=600):

@@ -12,7 +12,7 @@ import pytest
 import pipeline.workflows.night
 from pipeline.model.layout import Load
 from pipeline.model.origin import bucket_of, network_id
-from pipeline.storage import Storage
+from pipeline.storage.interface import Storage
 from tests.e2e.archive import Archive, Place
 from tests.support.repos import add_commits, build_graph, compare
 from tests.support.servers import git_daemon

@@ -26,10 +26,11 @@ from pipeline.model.objects import ObjectType
 from pipeline.model.origin import Origin
 from pipeline.model.rows import CODECS
 from pipeline.model.tables import BY_NAME, OBJECT_TABLES
-from pipeline.rules.negotiation import DEFAULT_PREFIXES, Ref
+from pipeline.rules.negotiation import Ref
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 from tests.support.git import git, run_git
+from tests.support.prefixes import PREFIXES
 from tests.support.servers import Peer
 
 FIRST_NIGHT = date(2026, 11, 1)
@@ -70,7 +71,7 @@ def serve(server: Serve, root: Path) -> AbstractContextManager[Peer]:
 
 def conditions(limits: Limits = LIMITS, *, allowed: Sequence[str] = ("127.0.0.0/8",)) -> Conditions:
     policy = AddressPolicy(tuple(ip_network(network) for network in allowed))
-    return Conditions(policy, limits, DEFAULT_PREFIXES, "git/test")
+    return Conditions(policy, limits, PREFIXES, "git/test")
 
 
 @dataclass

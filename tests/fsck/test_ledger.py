@@ -11,7 +11,7 @@ from pipeline.fsck.put_back import put_back
 from pipeline.inventory.finding import Finding, Kind
 from pipeline.inventory.ledger import add_recording, copies, copies_where, forget, mend_recordings, read_ledger
 from pipeline.inventory.record import Wanted, recorded
-from pipeline.storage import Storage
+from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 
 PATHS = [f"runs/{name}" for name in "abcd"]

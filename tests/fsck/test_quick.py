@@ -16,7 +16,7 @@ from pipeline.inventory.ledger import copies, read_ledger, recordings
 from pipeline.inventory.named import read_table, table_folders
 from pipeline.inventory.record import record_changes, tidy_recordings
 from pipeline.model.layout import Load
-from pipeline.storage import Storage
+from pipeline.storage.interface import Storage
 from tests.e2e.archive import night
 from tests.fsck.conftest import Story
 from tests.fsck.flips import any_bit, flip

@@ -34,7 +34,6 @@ from pipeline.model.objects import ObjectType, object_id
 from pipeline.model.tag import build_tag, parse_tag
 from pipeline.model.tree import MalformedTree, entries_before_damage, iter_entries, kind_of
 from pipeline.rules.negotiation import (
-    DEFAULT_PREFIXES,
     HEAD,
     FetchPlan,
     changed_refs,
@@ -47,6 +46,7 @@ from pipeline.rules.negotiation import (
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.parquet import open_parquet_file
+from tests.support.prefixes import PREFIXES
 
 ORIGIN: Final = "git://example.org/repo.git"
 LIMITS: Final = Limits(
@@ -169,7 +169,7 @@ def refs(data: bytes) -> None:
         advertised[name] = oid or None
         if symref:
             symrefs[name] = symref
-    shown = shown_refs(advertised, symrefs, DEFAULT_PREFIXES)
+    shown = shown_refs(advertised, symrefs, PREFIXES)
     for name, ref in shown.refs.items():
         assert name == HEAD or is_ref_name(name)
         assert ref.symref is None or ref.symref == HEAD or is_ref_name(ref.symref)
@@ -181,7 +181,7 @@ def refs(data: bytes) -> None:
     assert changed_refs(shown.refs, shown.refs) == {}
     with_ids = {name: oid for name, oid in advertised.items() if oid is not None}
     try:
-        plan = plan_fetch(advertised_ids(ORIGIN, wanted_refs(with_ids, DEFAULT_PREFIXES)), ())
+        plan = plan_fetch(advertised_ids(ORIGIN, wanted_refs(with_ids, PREFIXES)), ())
     except ProtocolError as error:
         _fit_to_show(error, most=100_000)
     else:
@@ -216,7 +216,7 @@ def _converse(url: str, data: bytes) -> None:
         said = data[: 64 << 10]
 
     spool = scratch() / "spool.pack"
-    conditions = Conditions(AddressPolicy(()), LIMITS, DEFAULT_PREFIXES, "git/fuzz")
+    conditions = Conditions(AddressPolicy(()), LIMITS, PREFIXES, "git/fuzz")
     try:
         with patch("pipeline.git.exchange.Dialer", Dialing), Deadline(url, LIMITS.total_s) as deadline:
             received = exchange(url, decide, spool, conditions, deadline)

@@ -22,10 +22,11 @@ from pipeline.git.errors import (
 from pipeline.git.exchange import Conditions, Received, advertised_ids, exchange
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import AddressPolicy, Deadline
-from pipeline.rules.negotiation import DEFAULT_PREFIXES, FetchPlan, Ref
+from pipeline.rules.negotiation import FetchPlan, Ref
 from tests.fetch.handmade import handmade
 from tests.git.packs import BLOB, full, pack_of
 from tests.support.bad_servers import ADVERTISEMENT_TYPE, FLUSH, RESULT_TYPE, pkt
+from tests.support.prefixes import PREFIXES
 from tests.support.repos import add_commits, build_graph, git, resolve, run_git
 from tests.support.servers import git_daemon, http_backend, redirect_to
 from tests.support.sockets import Line, listening
@@ -41,7 +42,7 @@ def talk(
     def decide(refs: Mapping[bytes, bytes]) -> FetchPlan:
         return FetchPlan(tuple(sorted(set(refs.values()))) if wants else (), offers)
 
-    conditions = Conditions(AddressPolicy((ip_network("127.0.0.0/8"),)), limits, DEFAULT_PREFIXES, "git/test")
+    conditions = Conditions(AddressPolicy((ip_network("127.0.0.0/8"),)), limits, PREFIXES, "git/test")
     with Deadline(url, limits.total_s) as deadline:
         return exchange(url, decide, spool, conditions, deadline)
 

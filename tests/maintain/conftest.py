@@ -14,7 +14,7 @@ from pipeline.model.layout import WAREHOUSE
 from pipeline.model.origin import Origin
 from pipeline.night.landed import locate, move
 from pipeline.night.seal import seal
-from pipeline.storage import Storage
+from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.iceberg import LOAD_PROPERTY, NewFile
 from pipeline.tables.session import open_session

@@ -16,7 +16,7 @@ from pipeline.maintain.compact import Compacted, _Files, bucket_stats, compact
 from pipeline.model.tables import CONTENTS, FILES
 from pipeline.rules.budget import Budget
 from pipeline.rules.compaction import by_gain
-from pipeline.storage import Storage
+from pipeline.storage.interface import Storage
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.writer import Writer, unleased

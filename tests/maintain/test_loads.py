@@ -12,7 +12,7 @@ import pytest
 from pipeline.maintain.loads import find_rubbish, load_states, remove
 from pipeline.maintain.rubbish import Why
 from pipeline.model.layout import Load
-from pipeline.storage import Storage
+from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 
 LOAD = Load.of_night(date(2026, 11, 2))

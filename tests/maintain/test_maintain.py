@@ -29,7 +29,8 @@ from pipeline.maintain.unreferenced import apply_unreferenced, plan_unreferenced
 from pipeline.model.layout import Load, tag_of
 from pipeline.model.tables import ALL, BLOBS, REFS, VISITS
 from pipeline.night.seal import nights
-from pipeline.storage import Lease, Owner, Storage
+from pipeline.storage.interface import Storage
+from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.refs import last_changes
 from pipeline.tables.writer import Writer, unleased

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from pipeline.fetch.bucket_plan import BucketPlan, PlannedOrigin
 from pipeline.fetch.common_ground import CommonGround
 from pipeline.rules.negotiation import (
-    DEFAULT_PREFIXES,
     HEAD,
     MAX_OFFERS,
     NAMES_SHOWN,
@@ -25,6 +24,7 @@ from pipeline.rules.negotiation import (
     wanted_refs,
 )
 from tests.support.git import run_git
+from tests.support.prefixes import PREFIXES
 
 A, B, C = (letter.encode() * 20 for letter in "abc")
 
@@ -57,7 +57,7 @@ def test_refs_outside_the_prefixes_and_peeled_ones_are_dropped() -> None:
     ]
     names += [b"refs/heads", b"refs/heads/HEAD", b"REFS/HEADS/a", b""]
     advertised = dict.fromkeys(names, A)
-    assert set(wanted_refs(advertised, DEFAULT_PREFIXES)) == {
+    assert set(wanted_refs(advertised, PREFIXES)) == {
         b"HEAD",
         b"refs/heads/a",
         b"refs/heads/HEAD",
@@ -98,7 +98,7 @@ def test_funny_names_are_left_out_and_wanted_from_nobody() -> None:
 def test_a_symbolic_ref_to_a_funny_name_is_a_plain_one() -> None:
     advertised: dict[bytes, bytes | None] = {HEAD: A, b"refs/heads/s": A, b"refs/heads/t": B, b"refs/heads/u": None}
     symrefs = {HEAD: b"refs/heads/a..b", b"refs/heads/s": b"FETCH_HEAD", b"refs/heads/t": HEAD}
-    assert shown_refs(advertised, symrefs, DEFAULT_PREFIXES) == Shown(
+    assert shown_refs(advertised, symrefs, PREFIXES) == Shown(
         {HEAD: Ref(A), b"refs/heads/s": Ref(A), b"refs/heads/t": Ref(B, HEAD)}, (b"FETCH_HEAD", b"refs/heads/a..b")
     )
 

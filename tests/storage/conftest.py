@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.storage import HdfsSettings, Storage, open_storage
+from pipeline.storage.factory import open_storage
+from pipeline.storage.interface import Storage
+from pipeline.storage.settings import HdfsSettings
 from tests.support.hdfs import MiniHdfs, hdfs
 
 __all__ = ["hdfs"]

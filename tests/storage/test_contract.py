@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.storage import AlreadyThere, FileMissing, Storage, StorageError, UploadMismatch, is_temporary
+from pipeline.storage.errors import AlreadyThere, FileMissing, StorageError, UploadMismatch
+from pipeline.storage.interface import Storage
+from pipeline.storage.paths import is_temporary
 
 RACERS = 8
 

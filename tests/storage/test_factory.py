@@ -9,19 +9,18 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.errors import ExitCode, UsageError
-from pipeline.storage import (
+from pipeline.storage.errors import (
     AlreadyThere,
     FileMissing,
-    HdfsSettings,
     LeaseLost,
     StorageError,
     StorageUnavailable,
     UploadMismatch,
-    is_temporary,
-    open_storage,
 )
+from pipeline.storage.factory import open_storage
 from pipeline.storage.hdfs_client import make_client
-from pipeline.storage.paths import temporary_name
+from pipeline.storage.paths import is_temporary, temporary_name
+from pipeline.storage.settings import HdfsSettings
 from tests.storage.conftest import hdfs_settings
 
 

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 import requests
 
-from pipeline.storage import AlreadyThere, FileMissing, Storage, StorageError, StorageUnavailable, open_storage
+from pipeline.storage.errors import AlreadyThere, FileMissing, StorageError, StorageUnavailable
+from pipeline.storage.factory import open_storage
 from pipeline.storage.hdfs import HdfsStorage
 from pipeline.storage.hdfs_client import make_client
+from pipeline.storage.interface import Storage
 from tests.storage.conftest import hdfs_settings
 from tests.support.hdfs import MiniHdfs
 

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ArchiveHeld, UsageError
-from pipeline.storage import Lease, LeaseLost, Owner, Storage, StorageError, StorageUnavailable, open_storage
+from pipeline.storage.errors import LeaseLost, StorageError, StorageUnavailable
+from pipeline.storage.factory import open_storage
+from pipeline.storage.interface import Storage
+from pipeline.storage.lease import Lease, Owner
 
 RACERS = 8
 

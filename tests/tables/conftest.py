@@ -14,7 +14,7 @@ from pipeline.model.layout import WAREHOUSE
 from pipeline.model.origin import Origin
 from pipeline.model.tables import ALL
 from pipeline.night.origins import add_origins
-from pipeline.storage import Storage
+from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.create import create_tables
 from pipeline.tables.session import open_session

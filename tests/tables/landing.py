@@ -17,7 +17,7 @@ from pipeline.model.origin import Origin, bucket_of
 from pipeline.model.rows import commit_row, tag_row
 from pipeline.model.tables import BY_NAME, LANDED, extension
 from pipeline.model.visit import VisitStatus
-from pipeline.storage import Storage
+from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import SealedWriter
 
 BUCKETS = 4

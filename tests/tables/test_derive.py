@@ -19,7 +19,7 @@ from pipeline.night.blobs import contents_to_read
 from pipeline.night.derive import derive, read_derived
 from pipeline.night.files import mark_statement, replace_files
 from pipeline.night.publish import publish
-from pipeline.storage import Storage
+from pipeline.storage.interface import Storage
 from pipeline.tables.failures import SparkFailed
 from pipeline.tables.frames import MOST_BROADCAST
 from pipeline.tables.iceberg import IcebergTable

@@ -12,8 +12,7 @@ from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
 from pipeline.errors import ExitCode, UsageError
-from pipeline.storage import StorageUnavailable
-from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.errors import StorageUnavailable, StoredFileDamaged
 from pipeline.tables.failures import SparkFailed, named_file, plain_failures
 from tests.support.nobody import nobody
 from tests.support.sockets import listening

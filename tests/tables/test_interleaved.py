@@ -29,7 +29,7 @@ from pipeline.night.origins import add_origins
 from pipeline.night.publish import publish
 from pipeline.origins.opt_outs import opt_outs
 from pipeline.origins.states import opt_out, pause, resume
-from pipeline.storage import Storage
+from pipeline.storage.interface import Storage
 from pipeline.submit.results import Lineage, write_result
 from pipeline.tables.doubles import find_doubles
 from pipeline.tables.iceberg import IcebergTable

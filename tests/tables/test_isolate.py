@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.storage import StorageUnavailable
-from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.errors import StorageUnavailable, StoredFileDamaged
 from pipeline.storage.local import LocalStorage
 from pipeline.tables import isolate as module
 from pipeline.tables.failures import SparkFailed

@@ -13,8 +13,8 @@ from pyspark.sql import DataFrame
 
 from pipeline.model import tables
 from pipeline.read.archive import Archive
-from pipeline.storage import Storage
 from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.failures import plain_failures
 from pipeline.tables.iceberg import IcebergTable, NewFile, full_name

@@ -23,8 +23,8 @@ from pipeline.origins.states import pause
 from pipeline.read.archive import Archive, NightNotFound, NoSuchTable, NotAnArchive
 from pipeline.read.restore import restore_repository
 from pipeline.read.status import OriginNotFound, archive_status, origin_status
-from pipeline.storage import Storage
 from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.interface import Storage
 from pipeline.submit.results import BadResult, Lineage, write_result
 from pipeline.tables.create import create_tables
 from pipeline.tables.iceberg import IcebergTable

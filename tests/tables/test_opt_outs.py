@@ -15,7 +15,7 @@ from pipeline.night.plan import write_plan
 from pipeline.origins import states as origin_states
 from pipeline.origins.opt_outs import admitted, opt_outs
 from pipeline.origins.states import StateChange, StillOptedOut, opt_out, pause, resume
-from pipeline.storage import Storage
+from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import IcebergTable, full_name, in_buckets
 from pipeline.tables.writer import unleased
 from tests.tables.conftest import add, night

@@ -16,8 +16,8 @@ from pipeline.model.visit import VisitStatus
 from pipeline.night import publish as publish_module
 from pipeline.night.landed import move
 from pipeline.night.publish import publish, read_published
-from pipeline.storage import Storage
 from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.interface import Storage
 from pipeline.tables.failures import plain_failures
 from pipeline.tables.writer import Writer, unleased
 from tests.tables.conftest import add, night

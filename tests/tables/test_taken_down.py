@@ -12,7 +12,7 @@ from pipeline.model.tables import BY_OBJECT, BY_ORIGIN
 from pipeline.night.derive import derive
 from pipeline.night.publish import publish
 from pipeline.origins.states import opt_out, pause
-from pipeline.storage import Storage
+from pipeline.storage.interface import Storage
 from pipeline.tables.tombstones import (
     NETWORK,
     OBJECT,

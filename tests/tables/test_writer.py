@@ -9,8 +9,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.fsck.branches import BranchedTable
 from pipeline.model.layout import LEASE
-from pipeline.storage import Storage
 from pipeline.storage.errors import LeaseLost
+from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import IcebergTable, NotWritable
 from pipeline.tables.maintained import MaintainedTable
 from pipeline.tables.rewrite import nothing, overwrite, see

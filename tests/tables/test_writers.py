@@ -22,7 +22,7 @@ from pipeline.night.publish import publish
 from pipeline.night.seal import seal
 from pipeline.origins.states import pause
 from pipeline.read.archive import Archive
-from pipeline.storage import Storage
+from pipeline.storage.interface import Storage
 from pipeline.submit.results import Lineage, write_result
 from pipeline.tables.doubles import find_doubles, mend_doubles
 from pipeline.tables.frames import local_frame

@@ -11,7 +11,7 @@ import pytest
 import pipeline.workflows.night
 from pipeline.model.layout import Load
 from pipeline.model.tables import OBJECT_TABLES
-from pipeline.storage import Storage
+from pipeline.storage.interface import Storage
 from tests.e2e.archive import Archive, night
 from tests.support.repos import add_commits, build_graph, compare
 from tests.support.servers import Peer
