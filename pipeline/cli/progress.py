@@ -25,14 +25,14 @@ SAY_EVERY_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The progress of a run. ``left_s`` is None while unknown; ``told`` is a sentence for people."""
+    """The progress of a run. ``left_s`` is None while unknown; ``summary`` is a sentence for people."""
 
     stage: str
     done: int
     due: int
     unit: str
     left_s: float | None
-    told: str
+    summary: str
 
 
 def left_s(elapsed_s: float, done: int, due: int) -> float | None:
@@ -128,7 +128,7 @@ class BackfillProgress:
         now = None if batch is None else batch.look()
         visited = self._visited + (now.done if now else 0)
         rest_s = left_s(time.monotonic() - self._began, visited, self._due - self._passed)
-        told = f"batch {self._batches + 1}" + (f", {self._passed:,} need no visit" if self._passed else "")
+        summary = f"batch {self._batches + 1}" + (f", {self._passed:,} need no visit" if self._passed else "")
         done = min(self._passed + visited, self._due)
         return View(
             now.stage if now else "choosing",
@@ -136,7 +136,7 @@ class BackfillProgress:
             self._due,
             "origins",
             rest_s,
-            told + (f": {now.told}" if now else ""),
+            summary + (f": {now.summary}" if now else ""),
         )
 
 
@@ -176,14 +176,16 @@ def _draw_bar(console: Console, look: Callable[[], View], stop: threading.Event)
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[summary]}"),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=None, stage="planning", left="", told="")
+        task = progress.add_task("", total=None, stage="planning", left="", summary="")
         while True:
             now = look()
             total = now.due or None
-            progress.update(task, total=total, completed=now.done, stage=now.stage, left=_left(now), told=now.told)
+            progress.update(
+                task, total=total, completed=now.done, stage=now.stage, left=_left(now), summary=now.summary
+            )
             if stop.wait(LOOK_EVERY_S):
                 return
 
@@ -192,9 +194,9 @@ def _say_lines(console: Console, look: Callable[[], View], stop: threading.Event
     said: tuple[object, ...] = ()
     while not stop.wait(SAY_EVERY_S):
         now = look()
-        news = (now.stage, now.done, now.due, now.told)
+        news = (now.stage, now.done, now.due, now.summary)
         if news != said:
-            parts = (f"{now.stage}, {now.done:,} of {now.due:,} {now.unit}", _left(now), now.told)
+            parts = (f"{now.stage}, {now.done:,} of {now.due:,} {now.unit}", _left(now), now.summary)
             logger.info("%s", "; ".join(part for part in parts if part))
             said = news
 

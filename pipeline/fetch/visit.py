@@ -224,15 +224,15 @@ def _blamed_on(url: str, limits: Limits, quota: ScratchQuota) -> Iterator[None]:
 
 def _remark(received: Received, too_large: int = 0, taken_down: int = 0) -> tuple[str | None, str | None]:
     """``error`` and ``detail`` of a visit that ended well, but did not archive everything that was shown."""
-    told = [f"{too_large} blobs are over the size limit"] if too_large else []
+    notes = [f"{too_large} blobs are over the size limit"] if too_large else []
     if taken_down:
-        told.append(f"{taken_down} objects were taken down and are left out")
+        notes.append(f"{taken_down} objects were taken down and are left out")
     if received.left_out:
-        told.append(describe_left_out(received.left_out))
-    if not told:
+        notes.append(describe_left_out(received.left_out))
+    if not notes:
         return None, None
     code = "too_large" if too_large else TAKEN_DOWN if taken_down else "refs_left_out"
-    return code, "; ".join(told)
+    return code, "; ".join(notes)
 
 
 class _Absorbing:

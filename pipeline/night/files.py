@@ -115,12 +115,12 @@ def _walk(spark: SparkSession, heads: pa.Table, buckets: Collection[int]) -> Dat
 
 def _missing(rows: DataFrame, heads: pa.Table) -> set[Place]:
     """Trees that a walk lacked, roots included; at most ``MOST_IDS``, the others get another turn."""
-    told = rows.where(F.col("kind") == MISSING).select(*OBJECT.names).distinct().limit(MOST_IDS).toArrow()
+    unwalked = rows.where(F.col("kind") == MISSING).select(*OBJECT.names).distinct().limit(MOST_IDS).toArrow()
     walked = rows.where(F.col("kind").isin(WALKED, CUT)).select("origin").toArrow()
     done = pc.is_in(heads["origin"], value_set=walked["origin"].combine_chunks())
     without = heads.filter(pc.and_(pc.is_valid(heads["tree"]), pc.invert(done)))
     roots = without.select(["bucket", "network", "tree"])
-    return {tuple(row.values()) for row in [*told.to_pylist(), *roots.to_pylist()]}
+    return {tuple(row.values()) for row in [*unwalked.to_pylist(), *roots.to_pylist()]}
 
 
 def _warn(rows: DataFrame, heads: pa.Table) -> None:

@@ -108,8 +108,8 @@ def _of_worker(traceback: str, where: str) -> PipelineError:
     raised = _RAISED.findall(traceback)
     kind, words = raised[-1] if raised else ("PythonException", traceback.strip().partition("\n")[0])
     match _simple(kind), _UNREADABLE.match(words):
-        case "StoredFileDamaged", re.Match() as told:
-            return StoredFileDamaged(told["path"], told["problem"])
+        case "StoredFileDamaged", re.Match() as match:
+            return StoredFileDamaged(match["path"], match["problem"])
         case "StorageUnavailable", _:
             return StorageUnavailable(where, f"a Python worker failed: {words}")
         case name, _:

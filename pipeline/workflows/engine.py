@@ -50,12 +50,12 @@ class _Worker(Worker):
     and frees its memory.
 
     Args:
-        anew: retry tasks that the luigid gave up in an earlier run.
+        again: retry tasks that the luigid gave up in an earlier run.
     """
 
-    def __init__(self, *, anew: bool, **settings: Any) -> None:  # noqa: ANN401 - Luigi's own
+    def __init__(self, *, again: bool, **settings: Any) -> None:  # noqa: ANN401 - Luigi's own
         super().__init__(**settings)
-        self._anew = anew
+        self._anew = again
         self._hopeless = False
 
     def _create_task_process(self, task: luigi.Task) -> TaskProcess:
@@ -132,8 +132,8 @@ class _Factory(WorkerSchedulerFactory):
     the task's ``retry_count``, because the host that ran it may have died.
     """
 
-    def __init__(self, *, stay: bool, anew: bool) -> None:
-        self._stay, self._anew = stay, anew
+    def __init__(self, *, stay: bool, again: bool) -> None:
+        self._stay, self._anew = stay, again
 
     def create_local_scheduler(self) -> Scheduler:
         return Scheduler(prune_on_get_work=True, record_task_history=False, retry_delay=-1.0)
@@ -147,7 +147,7 @@ class _Factory(WorkerSchedulerFactory):
         self, scheduler: Scheduler | RemoteScheduler, worker_processes: int, assistant: bool = False
     ) -> Worker:
         return _Worker(
-            anew=self._anew,
+            again=self._anew,
             scheduler=scheduler,
             worker_processes=worker_processes,
             assistant=assistant,
@@ -168,7 +168,7 @@ class _Factory(WorkerSchedulerFactory):
 
 
 def run_tasks(
-    tasks: Sequence[luigi.Task], *, workers: int, scheduler: str | None, stay: bool = True, anew: bool = True
+    tasks: Sequence[luigi.Task], *, workers: int, scheduler: str | None, stay: bool = True, again: bool = True
 ) -> bool:
     """Run tasks with all their requirements, as far as possible. Their processes are gone when it returns or raises.
 
@@ -176,7 +176,7 @@ def run_tasks(
         workers: number of tasks at once, for tasks in processes of their own.
         scheduler: host:port of a luigid; None for a scheduler inside this process.
         stay: with a luigid, wait for tasks that this host needs and others run.
-        anew: retry tasks that the luigid has given up; once per run, by the host that leads it.
+        again: retry tasks that the luigid has given up; once per run, by the host that leads it.
 
     Returns:
         Whether the tasks are complete now.
@@ -189,7 +189,7 @@ def run_tasks(
     get_config().set("core", "no_configure_logging", "true")
     where = {"local_scheduler": True} if scheduler is None else {"scheduler_url": f"http://{scheduler}"}
     remote = scheduler is not None
-    factory = _Factory(stay=stay and remote, anew=anew and remote)
+    factory = _Factory(stay=stay and remote, again=again and remote)
     try:
         luigi.build(list(tasks), worker_scheduler_factory=factory, workers=workers, no_lock=True, **where)
     except RPCError as error:

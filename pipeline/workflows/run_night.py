@@ -130,6 +130,6 @@ def _help(place: Workplace, workers: Workers, load: Load) -> None:
             return
         logger.info("another host leads %s; helping to fetch %d buckets", load.name, len(tasks))
         with workers.watch(run.events):
-            run_tasks(tasks, workers=workers.count, scheduler=place.config.luigi.scheduler, stay=False, anew=False)
+            run_tasks(tasks, workers=workers.count, scheduler=place.config.luigi.scheduler, stay=False, again=False)
         if run.events.failures():
             raise RunFailed(load.name, run.events.failures())

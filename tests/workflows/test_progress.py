@@ -56,7 +56,7 @@ def test_a_night(tmp_path: Path) -> None:
     events.visit(visit(VisitStatus.FAILED))
     view = standing.look()
     assert (view.stage, view.done, view.left_s) == ("plan done", 2, None)
-    assert view.told == "1 failed, 1 full; 8 objects, 2.0 kB received"
+    assert view.summary == "1 failed, 1 full; 8 objects, 2.0 kB received"
 
 
 def test_a_job_on_many_nights(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_backfill_over_its_batches(tmp_path: Path) -> None:
         events.visit(visit())
         view = progress.look()
         assert (view.done, view.due) == (4, 10)
-        assert view.told.startswith("batch 1, 3 need no visit: 1 full")
+        assert view.summary.startswith("batch 1, 3 need no visit: 1 full")
     progress.visited(2)
     assert progress.look().done == 5
     progress.passed(5)
