@@ -71,6 +71,10 @@ class LeaseLost(StorageError):
         return f"{super().__str__()}. This run may not write any more; start it again"
 
 
+CANNOT_BE_READ, WHAT_TO_DO = " cannot be read: ", ". Restore it with `pipeline fsck --repair`"
+"""Parts of the message of ``StoredFileDamaged``, by which one that Spark quotes is recognised."""
+
+
 class StoredFileDamaged(CheckFailed):
     """A file of the archive cannot be decoded, or is gone. ``path`` is its URI or path, "" if unknown.
 
@@ -83,4 +87,4 @@ class StoredFileDamaged(CheckFailed):
 
     def __str__(self) -> str:
         name = self.path or "a stored file, named in the log,"
-        return f"{name} cannot be read: {self.problem}. Restore it with `pipeline fsck --repair`"
+        return f"{name}{CANNOT_BE_READ}{self.problem}{WHAT_TO_DO}"

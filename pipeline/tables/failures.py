@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pyspark.errors import PythonException
 
 from pipeline.errors import PipelineError
-from pipeline.storage.errors import StorageUnavailable, StoredFileDamaged
+from pipeline.storage.errors import CANNOT_BE_READ, WHAT_TO_DO, StorageUnavailable, StoredFileDamaged
 from pipeline.storage.hdfs_failures import DATA_LATER
 from pipeline.tables.iceberg import JavaObject
 
@@ -52,7 +52,7 @@ _JAVA_QUOTES = re.compile(r"[^\w/\-!.~'()*,;:$&+=@]")
 """Characters that a Java URI percent-encodes; letters of any alphabet are not among them."""
 
 _RAISED = re.compile(r"^([A-Za-z_][\w.]*): (.+)$", re.MULTILINE)
-_UNREADABLE = re.compile(r"(?P<path>.+?) cannot be read: (?P<problem>.*)\. Bring it back")
+_UNREADABLE = re.compile(rf"(?P<path>.+?){re.escape(CANNOT_BE_READ)}(?P<problem>.*){re.escape(WHAT_TO_DO)}")
 
 
 class SparkFailed(PipelineError):
