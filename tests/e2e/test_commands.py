@@ -126,7 +126,7 @@ def test_nothing_works_without_an_archive(place: Place, tmp_path: Path, words: t
 
 @pytest.mark.parametrize("words", [("nightly",), ("backfill", "origins", "--from", "LIST")], ids=lambda words: words[0])
 def test_an_archive_of_another_version_is_left_alone(place: Place, tmp_path: Path, words: tuple[str, ...]) -> None:
-    archive = Archive.at(place, tmp_path, "newer")
+    archive = Archive.at(place, tmp_path, f"newer-{words[0]}")
     (tmp_path / "list").write_text("https://example.org/a\n")
     archive.storage.create("archive.json", b'{"format": 99, "buckets": 4, "created_at": "2026-11-01T00:00:00Z"}')
     archive.storage.create("runs/2026-11-01/plan.json", b"{}")

@@ -70,7 +70,7 @@ def test_the_offline_quickstart(tmp_path: Path) -> None:
 
 def test_the_quickstart_does_not_mix_its_own_repositories_with_yours(tmp_path: Path) -> None:
     for words, says in (
-        (("--offline", "https://example.org/a"), "leave the URLs out"),
+        (("--offline", "https://example.org/a"), "omit the URLs"),
         (("--ofline",), "unknown option --ofline; try --help"),
     ):
         done = subprocess.run(
