@@ -78,12 +78,12 @@ BELOW = MappingProxyType(
         "origins": ("errors", "model", "tables"),
         "night": ("errors", "fetch", "model", "rules", "storage", "tables"),
         "read": ("errors", "fetch", "git", "model", "night", "rules", "storage", "tables"),
-        "submit": ("errors", "model", "read", "redact", "rules", "storage", "tables"),
         "config": ("errors", "git", "rules", "storage", "tables"),
         "archive": ("errors", "model", "storage"),
         "workplace": ("archive", "config", "storage", "tables"),
         "run": ("config", "errors", "fetch", "model", "storage", "tables", "workplace"),
         "inventory": ("archive", "errors", "model", "night", "storage"),
+        "submit": ("errors", "inventory", "model", "read", "redact", "rules", "storage", "tables"),
         "doctor": ("archive", "config", "errors", "git", "model", "night", "redact", "storage", "submit", "tables"),
         "fsck": (
             "archive", "config", "errors", "fetch", "inventory", "model", "night", "read", "rules",

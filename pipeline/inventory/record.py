@@ -98,6 +98,11 @@ def record_user_tables(storage: Storage) -> None:
         add_recording(storage, rows, {**state, "tables": {**before, **now}} if state else None)
 
 
+def record_document(path: str, storage: Storage) -> None:
+    """Record a document that has just been replaced, and nothing else. Needs no lease."""
+    add_recording(storage, list(recorded(storage, [Wanted(path, keep_copy=True)])))
+
+
 def keep_record(storage: Storage, record: Callable[[Storage], object] = record_changes) -> None:
     """Record after finished work: a failure here undoes nothing, the next recording does the rest."""
     try:

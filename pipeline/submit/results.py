@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from uuid import uuid4
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StructField
 
 from pipeline.errors import UsageError
+from pipeline.inventory.record import keep_record, record_document
 from pipeline.model.layout import result_path
 from pipeline.model.tables import TIME
 from pipeline.storage.interface import Storage
@@ -125,7 +127,11 @@ def _record_standing(spark: SparkSession, storage: Storage, job: str, night: dat
         lineage, summary = _lineage(stored), _summary(job, stored)
         _record(spark, lineage, summary)
         document = {**asdict(lineage), "night": night.isoformat(), **asdict(summary)}
-        storage.replace(result_path(job, night), json.dumps(document, indent=1).encode())
+        path = result_path(job, night)
+        had_one = storage.stat(path) is not None
+        storage.replace(path, json.dumps(document, indent=1).encode())
+        if had_one:
+            keep_record(storage, partial(record_document, path))
         recorded = stored
 
 

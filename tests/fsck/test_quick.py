@@ -47,6 +47,15 @@ def test_nights_record_every_file_and_find_nothing(story: Story) -> None:
     assert record_changes(storage).files == 0, "nothing has changed since the last night"
 
 
+def test_a_job_that_runs_again_is_no_damage(intact: Story) -> None:
+    lineage = intact.root / "results/language_census/2026-11-04.json"
+    before = lineage.read_bytes()
+    intact.archive.run("submit", "language_census", "--night", "2026-11-04")
+    assert lineage.read_bytes() != before
+    found = [finding["path"] for finding in intact.archive.ask("fsck")["findings"]]
+    assert found == []
+
+
 def test_what_a_night_records_follows_what_it_changed(story: Story) -> None:
     storage = story.archive.storage
     _of_origins_add, first, *_, last = [len(storage.read(path)) for path in recordings(storage)]
