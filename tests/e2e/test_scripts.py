@@ -53,7 +53,7 @@ def test_the_offline_quickstart(tmp_path: Path) -> None:
     assert "2 full" in told
     assert "2 origins added" in told
     assert re.search(r"Python [\d,]+ [\d,]+ 2\b", told), told
-    archive = re.search(r"The archive is (\S+)\. Ask it", told)
+    archive = re.search(r"The archive is (\S+)\. Query it", told)
     assert archive is not None
     assert archive[1].startswith(str(tmp_path))
     own, fork = re.findall(r"git://127\.0\.0\.1:\d+/\w+\.git", done.stderr)[:2]
