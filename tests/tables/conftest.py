@@ -58,6 +58,7 @@ def empty(session: SparkSession, spark_root: Path, tmp_path_factory: pytest.Temp
 @pytest.fixture
 def spark(session: SparkSession, spark_root: Path, empty: Path) -> Iterator[SparkSession]:
     """The session, with fresh and empty tables."""
+    shutil.rmtree(spark_root / WAREHOUSE, ignore_errors=True)  # of a test that failed
     shutil.copytree(empty, spark_root / WAREHOUSE)
     yield session
     forget_catalog(session)

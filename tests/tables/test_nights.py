@@ -268,7 +268,7 @@ def test_results_replace_their_night_and_keep_lineage(spark: SparkSession, stora
     assert snapshot.id == summary.snapshot
     assert json.loads(snapshot.summary["pipeline.snapshots"]) == {"files": 7}
     assert json.loads(storage.read(result_path("census", night(3))))["version"] == "2"
-    with pytest.raises(BadResult, match="column files was bigint and is string now"):
+    with pytest.raises(BadResult, match="column files was bigint and is now string"):
         write_result(spark, storage, lineage(4), spark.sql("SELECT 'x' AS files"))
     with pytest.raises(UsageError, match="lower-case"):
         write_result(spark, storage, Lineage("Bad-Name", "1", (), night(2), {}), first)
