@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from pipeline import __version__
+from pipeline.cli.main import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -53,3 +54,9 @@ def test_the_changelog_has_its_form_and_the_version_is_its_newest() -> None:
     assert all(title.startswith(f"[{__version__}]") for title in released[:1])
     kinds = {title for level, title in headings if level == "###"}
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def test_the_readme_lists_every_command() -> None:
+    text = (ROOT / "README.md").read_text()
+    missing = [name for name in cli.commands if f"pipeline {name}" not in text and f"`{name}`" not in text]
+    assert missing == []

@@ -59,6 +59,7 @@ def storage(spark_root: Path) -> Storage:
 @pytest.fixture
 def spark(session: SparkSession, spark_root: Path, empty: Path) -> Iterator[SparkSession]:
     """The session, with fresh and empty tables."""
+    shutil.rmtree(spark_root / WAREHOUSE, ignore_errors=True)  # of a test that failed
     shutil.copytree(empty, spark_root / WAREHOUSE)
     yield session
     forget_catalog(session)
