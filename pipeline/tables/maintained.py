@@ -218,18 +218,12 @@ class MaintainedTable(IcebergTable):
 
     def live(self, snapshot: int, buckets: Collection[int]) -> list[LiveFile]:
         """The live data files of some buckets in a snapshot, each with its deletion vector."""
-        tasks = self._java.newScan().useSnapshot(snapshot).filter(self._among(buckets)).planFiles()
+        tasks = self._java.newScan().useSnapshot(snapshot).filter(self._in_buckets(buckets)).planFiles()
         try:
             found = list(self._class("relocated.com.google.common.collect.Lists").newArrayList(tasks))
         finally:
             tasks.close()
         return [LiveFile(str(task.file().location()), task.file(), tuple(task.deletes())) for task in found]
-
-    def _among(self, buckets: Collection[int]) -> JavaObject:
-        values = self._class("ArrayList", "java.util")()
-        for bucket in sorted(buckets):
-            values.add(bucket)
-        return getattr(self._class("expressions.Expressions"), "in")("bucket", values)
 
     def field_ids(self) -> dict[str, int]:
         """Iceberg's column ids of the table."""
