@@ -1,21 +1,22 @@
 """What the archive already has of a network: read from its data files with pyarrow, column by column.
 
-A plan names the live data files of a bucket. A look-up streams their id columns once for any number of ids and skips
-row groups of other networks, so its memory depends on the query and not on the archive.
+A look-up asks the index first (``fetch/id_index.py``), then streams the id columns of large row groups that may have
+the network, once for any number of ids, so its memory depends on the query and not on the archive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import CheckFailed
+from pipeline.fetch.id_index import IdIndex
+from pipeline.fetch.planned_files import DataFile
 from pipeline.model.objects import GitObject, ObjectType, object_id
 from pipeline.model.rows import CODECS, Cells, Codec
-from pipeline.model.tables import OBJECT_TABLES
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import ArchiveFile, open_parquet_file
@@ -29,12 +30,12 @@ class ArchivedIds:
 
     Args:
         storage: where the archive is.
-        files: table name to paths of its live data files, relative to the archive's root.
+        files: returns a table's live data files.
     """
 
-    def __init__(self, storage: Storage, files: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, storage: Storage, files: Callable[[str], Sequence[DataFile]]) -> None:
         self._storage = storage
-        self._files = {t.name: tuple(files.get(t.name, ())) for t in OBJECT_TABLES}
+        self._index = IdIndex(storage, files)
 
     def which(self, network: int, oids: Iterable[bytes]) -> set[bytes]:
         """The ids that are archived as commits, trees, tags or blobs of the network."""
@@ -43,8 +44,12 @@ class ArchivedIds:
         if len(wanted) == 0:
             return found
         for table in ("commits", "trees", "tags", "blobs"):
-            for _, batch in self._rows(table, network, ["oid"], wanted, BATCH_ROWS):
-                found.update(batch.column("oid").to_pylist())
+            indexed = self._index.find(table, network, wanted)
+            found |= indexed.oids
+            for unread in indexed.unread:
+                with open_parquet_file(self._storage, unread.path) as file:
+                    for batch in _matching(file, network, unread.groups, ["oid"], wanted, BATCH_ROWS):
+                        found.update(batch.column("oid").to_pylist())
         return found
 
     def load(self, network: int, oids: Collection[bytes], types: Collection[ObjectType]) -> Iterator[GitObject]:
@@ -79,14 +84,16 @@ class ArchivedIds:
     def _rows(
         self, table: str, network: int, columns: list[str], wanted: pa.Array, batch_rows: int
     ) -> Iterator[tuple[str, pa.RecordBatch]]:
-        for path in self._files[table]:
+        found = self._index.find(table, network, wanted)
+        sure = {row_groups.path: row_groups.groups for row_groups in found.holding}
+        unsure = {row_groups.path: row_groups.groups for row_groups in found.unread}
+        for path in {**sure, **unsure}:
             with open_parquet_file(self._storage, path) as file:
-                groups = [g for g in range(file.num_row_groups) if file.may_hold(g, "network", [network])]
-                narrow = [g for g in groups if _has_any(file, g, network, wanted)] if columns != ["oid"] else groups
-                if not narrow:
-                    continue
-                for batch in file.iter_batches(batch_rows, row_groups=narrow, columns=["network", *columns]):
-                    yield path, batch.filter(_match(batch, network, wanted)).select(columns)
+                more = (group for group in unsure.get(path, ()) if _has_any(file, group, network, wanted))
+                groups = [*sure.get(path, ()), *more]
+                if groups:
+                    for batch in _matching(file, network, groups, columns, wanted, batch_rows):
+                        yield path, batch
 
 
 def _verified(path: str, codec: Codec, row: Cells) -> GitObject:
@@ -100,6 +107,13 @@ def _verified(path: str, codec: Codec, row: Cells) -> GitObject:
 
 def _match(batch: pa.RecordBatch, network: int, wanted: pa.Array) -> pa.Array:
     return pc.and_(pc.equal(batch.column("network"), network), pc.is_in(batch.column("oid"), value_set=wanted))
+
+
+def _matching(
+    file: ArchiveFile, network: int, groups: Sequence[int], columns: list[str], wanted: pa.Array, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    for batch in file.iter_batches(batch_rows, row_groups=list(groups), columns=["network", *columns]):
+        yield batch.filter(_match(batch, network, wanted)).select(columns)
 
 
 def _has_any(file: ArchiveFile, group: int, network: int, wanted: pa.Array) -> bool:

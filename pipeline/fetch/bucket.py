@@ -92,7 +92,7 @@ def _read_plan(storage: Storage, load: Load, bucket: int) -> tuple[BucketPlan, t
         return read_bucket_plan(storage, load, bucket), ()
     except StoredFileDamaged as error:
         log.error("bucket %d: no origin is visited in this load: %s", bucket, error)
-        return BucketPlan(bucket, (), {}), (error.path,)
+        return BucketPlan(bucket, ()), (error.path,)
 
 
 def read_manifest(storage: Storage, load: Load, bucket: int) -> Manifest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -29,14 +29,14 @@ class BucketPlan:
     """What a fetch task needs to know of the archive.
 
     Attributes:
-        files: paths of the live data files, by table.
+        files: paths of the files that ``PlannedFiles`` reads.
         tombstones: ids by network, None for any network.
         refs: paths of the files that ``PlannedRefs`` reads.
     """
 
     bucket: int
     origins: tuple[PlannedOrigin, ...]
-    files: Mapping[str, Sequence[str]]
+    files: tuple[str, ...] = ()
     tombstones: Mapping[int | None, frozenset[bytes]] = field(default_factory=dict)
     refs: tuple[str, ...] = ()
 
@@ -52,7 +52,7 @@ class BucketPlan:
 
 
 def read_bucket_plan(storage: Storage, load: Load, bucket: int) -> BucketPlan:
-    """Read what the plan step wrote for one bucket; of its refs, only the paths.
+    """Read what the plan step wrote for one bucket; of its refs and data files, only the paths.
 
     Raises:
         StorageError: the plan cannot be read.
@@ -63,18 +63,14 @@ def read_bucket_plan(storage: Storage, load: Load, bucket: int) -> BucketPlan:
             origins += [PlannedOrigin(**row) for row in _rows(file, list(PlannedOrigin.__dataclass_fields__))]
             if NESTED in file.schema_arrow.names:
                 refs.append(path)
-    files: dict[str, list[str]] = {}
-    for path in _parquet_files(storage, f"{load.plan_files}/bucket={bucket}"):
-        with open_parquet_file(storage, path) as file:
-            for row in _rows(file, ["table", "uri"]):
-                files.setdefault(row["table"], []).append(relative_path(storage, row["uri"]))
+    files = _parquet_files(storage, f"{load.plan_files}/bucket={bucket}")
     tombstones: dict[int | None, set[bytes]] = {}
     for path in _parquet_files(storage, f"{load.plan_tombstones}/bucket={bucket}"):
         with open_parquet_file(storage, path) as file:
             for row in _rows(file, ["network", "oid"]):
                 tombstones.setdefault(row["network"], set()).add(row["oid"])
     taken_down = {network: frozenset(oids) for network, oids in tombstones.items()}
-    return BucketPlan(bucket, tuple(origins), files, taken_down, tuple(refs))
+    return BucketPlan(bucket, tuple(origins), tuple(files), taken_down, tuple(refs))
 
 
 def _parquet_files(storage: Storage, folder: str) -> list[str]:
@@ -84,15 +80,3 @@ def _parquet_files(storage: Storage, folder: str) -> list[str]:
 def _rows(file: ArchiveFile, columns: list[str]) -> Iterator[dict[str, Any]]:
     for batch in file.iter_batches(BATCH_ROWS, columns=columns):
         yield from batch.to_pylist()
-
-
-def relative_path(storage: Storage, uri: str) -> str:
-    """A data file's path below the archive's root, from its URI in Iceberg.
-
-    Raises:
-        ValueError: it is not below the root.
-    """
-    path = storage.path_of(uri)
-    if path is None:
-        raise ValueError(f"{uri} is not below {storage.root_uri}")
-    return path

@@ -17,6 +17,7 @@ from pipeline.fetch.confine import Confinement
 from pipeline.fetch.messages import Assignment, OurFailure
 from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.outbox import Outbox
+from pipeline.fetch.planned_files import PlannedFiles
 from pipeline.fetch.planned_refs import PlannedRefs
 from pipeline.fetch.visit import Visitor
 from pipeline.git.exchange import Conditions
@@ -52,7 +53,8 @@ def work(task: Work, channel: Channel, scratch: Path) -> None:
     outbox = Outbox(channel)
     visitor = Visitor(task.plan.bucket, task.night, task.run_id, outbox, task.conditions, scratch)
     storage = copy.copy(task.storage)
-    known, planned = ArchivedIds(storage, task.plan.files), PlannedRefs(storage, task.plan.refs)
+    known = ArchivedIds(storage, PlannedFiles(storage, task.plan.files).of)
+    planned = PlannedRefs(storage, task.plan.refs)
     try:
         while True:
             assigned, _ = channel.receive()

@@ -87,8 +87,8 @@ def write_plan(
     last status is that of a successful visit. ``load.plan_refs/bucket=N`` gets the refs of the same origins, one per
     row, sorted by network, url and name: network, url, name, target, peeled, symref; exact bytes. An origin without
     refs has one row without a name. ``load.plan_files/bucket=N`` gets the live data files of the object tables: table,
-    uri, rows. ``load.plan_tombstones/bucket=N`` gets the ids of objects that must not come back: network (null for
-    all), oid. Empty folders are not created. ``load.plan`` is written last.
+    uri, rows, network_min, network_max (null if unknown). ``load.plan_tombstones/bucket=N`` gets the ids of objects
+    that must not come back: network (null for all), oid. Empty folders are not created. ``load.plan`` is written last.
 
     An origin whose next date is later than any visit could have set is due: its last visit was dated wrongly. A bucket
     that cannot be fully read is skipped.
@@ -237,6 +237,8 @@ def _plan_files(spark: SparkSession, buckets: Collection[int]) -> DataFrame:
             F.lit(table.name).alias("table"),
             F.col("file_path").alias("uri"),
             F.col("record_count").alias("rows"),
+            F.col("readable_metrics.network.lower_bound").alias("network_min"),
+            F.col("readable_metrics.network.upper_bound").alias("network_max"),
         )
         for table in OBJECT_TABLES
     )

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from pipeline.fetch.archived import ArchivedIds
 from pipeline.fetch.bucket import fetch_bucket
-from pipeline.fetch.bucket_plan import relative_path
 from pipeline.fetch.landing import RUN_BYTES
+from pipeline.fetch.planned_files import DataFile, relative_path
 from pipeline.git.exchange import Conditions
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy
@@ -58,7 +58,15 @@ REF_COLUMNS = pa.schema(
         ("symref", pa.binary()),
     ]
 )
-FILE_COLUMNS = pa.schema([("table", pa.string()), ("uri", pa.string()), ("rows", pa.int64())])
+FILE_COLUMNS = pa.schema(
+    [
+        ("table", pa.string()),
+        ("uri", pa.string()),
+        ("rows", pa.int64()),
+        ("network_min", pa.int64()),
+        ("network_max", pa.int64()),
+    ]
+)
 
 Row = dict[str, Any]
 Serve = Any  # a function that takes a folder of repositories and returns a server
@@ -110,14 +118,18 @@ class Night:
 
     def objects(self) -> dict[str, tuple[ObjectType, bytes]]:
         """Type and bytes of all landed objects, rebuilt from the columns as the next night rebuilds delta bases."""
-        files = {t.name: [f.path for f in self.manifest.files if f.table == t.name] for t in OBJECT_TABLES}
-        known, found = ArchivedIds(self.storage, files), {}
+        known, found = known_ids(self.storage, [(f.table, f.path) for f in self.manifest.files]), {}
         for network in {row["network"] for table in CODECS for row in self.rows(table)}:
             ids = [bytes.fromhex(oid) for table in CODECS for oid in self.ids(table)]
             for type_, oid, body in known.load(network, ids, set(ObjectType)):
                 assert oid.hex() not in found, "landed twice"
                 found[oid.hex()] = type_, body
         return found
+
+
+def known_ids(storage: Storage, files: Sequence[tuple[str, str]]) -> ArchivedIds:
+    """What data files have, given as pairs of table and path."""
+    return ArchivedIds(storage, lambda table: [DataFile(path) for name, path in files if name == table])
 
 
 def exact(row: Row, column: str) -> bytes:
@@ -165,7 +177,7 @@ class Archive:
         self._write(f"{load.plan_origins}/bucket={BUCKET}", ORIGIN_COLUMNS, rows)
         ref_rows.sort(key=lambda row: (row[0], row[1]))
         self._write(f"{load.plan_refs}/bucket={BUCKET}", REF_COLUMNS, ref_rows)
-        files = [(row["table"], row["uri"], row["rows"]) for row in self.files]
+        files = [tuple(row[column] for column in FILE_COLUMNS.names) for row in self.files]
         self._write(f"{load.plan_files}/bucket={BUCKET}", FILE_COLUMNS, files)
         return load
 
@@ -201,14 +213,13 @@ class Archive:
         self.good.update(line.origin for line in night.manifest.visits if line.status.ok)
         for f in night.manifest.files:
             if BY_NAME[f.table] in OBJECT_TABLES:
-                self.files.append({"table": f.table, "uri": self.storage.uri(f.path), "rows": f.rows})
+                networks = night.file(f.path).read(["network"])["network"].to_pylist()
+                bounds = {"network_min": min(networks), "network_max": max(networks)}
+                self.files.append({"table": f.table, "uri": self.storage.uri(f.path), "rows": f.rows, **bounds})
         self.nights += 1
 
     def known(self) -> ArchivedIds:
-        files: dict[str, list[str]] = {}
-        for row in self.files:
-            files.setdefault(row["table"], []).append(relative_path(self.storage, row["uri"]))
-        return ArchivedIds(self.storage, files)
+        return known_ids(self.storage, [(r["table"], relative_path(self.storage, r["uri"])) for r in self.files])
 
     def left_in_scratch(self) -> list[Path]:
         return sorted(self.scratch.rglob("*")) if self.scratch.exists() else []

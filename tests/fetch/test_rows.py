@@ -8,12 +8,12 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.fetch.archived import ArchivedIds
 from pipeline.fetch.batches import Batches
 from pipeline.fetch.landing import Landing
 from pipeline.model.objects import GitObject, ObjectType
 from pipeline.model.rows import CODECS, ContentRow, Row, TreeRow, commit_row, tag_row
 from pipeline.storage.local import LocalStorage
+from tests.fetch.archive import known_ids
 from tests.git.packs import oid_of
 from tests.model.strategies import HOSTILE
 
@@ -66,10 +66,8 @@ def round_trip(objects: list[GitObject]) -> list[GitObject]:
         for found in objects:
             rows.add(table_of[found.type], row_of(found), len(found.body))
         rows.flush()
-        files: dict[str, list[str]] = {}
-        for file in landing.finish():
-            files.setdefault(file.table, []).append(f"landing/{file.path.name}")
-        known = ArchivedIds(LocalStorage(folder), files)
+        files = [(file.table, f"landing/{file.path.name}") for file in landing.finish()]
+        known = known_ids(LocalStorage(folder), files)
         return list(known.load(7, [found.oid for found in objects], set(ObjectType)))
 
 

@@ -220,7 +220,7 @@ def test_what_is_kept_to_offer_is_enough_and_no_more() -> None:
 
 def test_networks_come_with_their_root_first() -> None:
     origins = [origin("b", "z"), origin("y", None, 2), origin("a", "z"), origin("z")]
-    plan = BucketPlan(0, tuple(origins), {})
+    plan = BucketPlan(0, tuple(origins))
     assert [(network, [o.url for o in found]) for network, found in plan.networks()] == [
         (1, ["z", "a", "b"]),
         (2, ["y"]),

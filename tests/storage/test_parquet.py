@@ -9,13 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.fetch.archived import ArchivedIds
+from pipeline.fetch import id_index
 from pipeline.model.tables import BLOBS, REFS, Table
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.parquet import SealedWriter, check_bounds, open_parquet_file
 from pipeline.takedown.doomed import Doomed
 from pipeline.takedown.rewrite_file import doomed_rows
+from tests.fetch.archive import known_ids
 
 NETWORK, URL, OID = 0x1122334455, "https://host/a", b"o" * 20
 
@@ -87,7 +88,10 @@ def statistics_of(path: Path, value: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize("sealed", [True, False])
-def test_nobody_acts_on_flipped_statistics(storage: LocalStorage, sealed: bool) -> None:
+def test_nobody_acts_on_flipped_statistics(
+    storage: LocalStorage, sealed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(id_index, "SMALL_ROWS", 0)
     path = write(storage, BLOBS, oid=OID, stored="yes")
     if not sealed:
         pq.write_table(pq.read_table(path), path, write_page_checksum=True, store_schema=False)
@@ -105,7 +109,7 @@ def test_nobody_acts_on_flipped_statistics(storage: LocalStorage, sealed: bool) 
                 assert pq.read_table(path, filters=[("network", "=", NETWORK)]).num_rows == 1
             try:
                 assert doomed_rows(storage, "blobs", path.name, doomed) == 1
-                assert ArchivedIds(storage, {"blobs": [path.name]}).which(NETWORK, [OID]) == {OID}
+                assert known_ids(storage, [("blobs", path.name)]).which(NETWORK, [OID]) == {OID}
             except StoredFileDamaged:
                 told += 1
     assert refused >= 128

@@ -188,6 +188,7 @@ def test_a_plan_names_due_origins_their_networks_and_files(spark: SparkSession, 
     assert {f["table"] for f in files} == {"commits", "trees", "tags", "blobs", "contents"}
     assert all(storage.stat(f["uri"].removeprefix(storage.root_uri + "/")) for f in files)
     assert sum(f["rows"] for f in files if f["table"] == "commits") == 2
+    assert {(f["network_min"], f["network_max"]) for f in files} == {(origin.network, origin.network)}
     write_plan(unleased(spark), storage, load, BUCKETS)
     assert len(plan_rows(storage, load, bucket)) == 2
 
