@@ -58,5 +58,6 @@ TARGETS = {
         "count a word in every version of every file, against git cat-file, two cores each", 1.5, 4, "x faster"
     ),
     "night": Target("nightly with 1 of many origins changed, against a night with 1 origin", 2, 1.2, "x its CPU-s"),
+    "forks": Target("5,000 unchanged forks, a server that answers after 0.1 s, 16 conversations", 60, 35, "s"),
     "files": Target("data files a night adds, against tables x buckets touched", 1, 1, "x"),
 }
