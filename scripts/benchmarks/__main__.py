@@ -17,7 +17,7 @@ import psutil
 from benchmarks import report, results
 from benchmarks.bench import Bench, Sizes, say
 from benchmarks.measure import MB, command
-from benchmarks.parts import big, fetch, memory, nights, scan, store
+from benchmarks.parts import big, fetch, memory, nights, restore, scan, store
 from benchmarks.repositories import NoRepositories, serving
 from pipeline.cli.output import Output
 
@@ -29,6 +29,7 @@ PARTS: dict[str, Callable[[Bench], results.Found]] = {
     "memory": memory.measure,
     "nights": nights.measure,
     "scan": scan.measure,
+    "restore": restore.measure,
 }
 HERMETIC = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 
