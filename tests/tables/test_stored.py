@@ -52,12 +52,12 @@ def test_tables_read_from_files_as_through_spark(spark: SparkSession, storage: S
             assert from_files(tables, table.name) == there, (day, table.name)
     newest = StoredTables(storage)
     assert newest.night == night(3)
-    for table in ("refs", "contents"):
+    for name in ("refs", "contents"):
         # With no night, what the current snapshot says, as a takedown reads it.
         newest.night = None
-        there = through_spark(spark, table)
-        assert from_files(newest, table) == there
-        parts = [row for bucket in range(BUCKETS) for row in from_files(newest, table, bucket)]
+        there = through_spark(spark, name)
+        assert from_files(newest, name) == there
+        parts = [row for bucket in range(BUCKETS) for row in from_files(newest, name, bucket)]
         assert in_order(parts) == there
     network = spark.table(full_name("origins")).first().network
     mine = list(newest.rows("refs", ["name"], {"network": network, "origin": URL}))
