@@ -18,6 +18,7 @@ MOST_BYTES: Final = 16 << 20
 _MOST_PIECES: Final = 100_000
 """Between the ends; with more, everything there is inserted."""
 
+_AT_ONCE: Final = 32
 _SMALLEST_COPY: Final = 10
 _SMALLEST_SEARCHED: Final = 24
 _LONGEST_COPY: Final = 0x10000
@@ -88,25 +89,35 @@ def _between(old: list[bytes], begin: int, new: list[bytes]) -> Iterator[bytes]:
         offsets.append(offsets[-1] + len(piece))
     places = dict(zip(reversed(old), range(len(old) - 1, -1, -1), strict=True))
     kept: list[bytes] = []
-    at, expected = 0, 0
-    while at < len(new):
-        found = expected if expected < len(old) and old[expected] == new[at] else places.get(new[at])
+    at, expected, count, known = 0, 0, len(new), len(old)
+    while at < count:
+        piece = new[at]
+        found = expected if expected < known and old[expected] == piece else places.get(piece)
         if found is None:
-            kept.append(new[at])
+            kept.append(piece)
             at, expected = at + 1, expected + 1
             continue
-        count = 1
-        while at + count < len(new) and found + count < len(old) and new[at + count] == old[found + count]:
-            count += 1
-        size = offsets[found + count] - offsets[found]
+        run = _run(old, found, new, at)
+        size = offsets[found + run] - offsets[found]
         if size < _SMALLEST_COPY:
-            kept.extend(new[at : at + count])
+            kept.extend(new[at : at + run])
         else:
             yield from _inserts(b"".join(kept))
             kept.clear()
             yield from _copies(offsets[found], size)
-        at, expected = at + count, found + count
+        at, expected = at + run, found + run
     yield from _inserts(b"".join(kept))
+
+
+def _run(old: list[bytes], found: int, new: list[bytes], at: int) -> int:
+    """How many pieces are equal from these on; many at once, as lists compare faster than loops."""
+    most = min(len(old) - found, len(new) - at)
+    run = 1
+    while run + _AT_ONCE <= most and old[found + run : found + run + _AT_ONCE] == new[at + run : at + run + _AT_ONCE]:
+        run += _AT_ONCE
+    while run < most and old[found + run] == new[at + run]:
+        run += 1
+    return run
 
 
 def _size(size: int) -> bytes:

@@ -128,11 +128,13 @@ class History:
         return known.number, [match[1] for match in found if match[1] is not None]
 
     def _remember(self, key: bytes, tree: _Known) -> None:
+        if key in self._known:
+            self._held_bytes -= len(self._known[key].body)
+        self._known[key] = tree
         self._held_bytes += len(tree.body)
         if self._held_bytes > _HELD_BYTES:
             self._known.clear()
-            self._held_bytes = len(tree.body)
-        self._known[key] = tree
+            self._held_bytes = 0
 
     def objects(self, wanted: set[bytes]) -> Iterator[GitObject]:
         """The wanted ones among these, in order of arrival."""
