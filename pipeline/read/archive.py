@@ -16,7 +16,7 @@ from pipeline.model.tables import ALL, BY_NAME
 from pipeline.night.seal import nights
 from pipeline.read.nights import NotAnArchive, choose_night
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, fitted_partitions
-from pipeline.rules.partitioning import TableStats
+from pipeline.rules.partitioning import TableStats, direct_tasks
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import check_footers
 from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
@@ -28,9 +28,6 @@ from pipeline.tables.tombstones import Hidden, hidden_now, visible
 
 MOST_ROWS = ("blobs", "trees")
 """Tables of which one has more rows than any other table that is aggregated by id."""
-
-DIRECT_TASK_BYTES = 256 << 20
-"""Raw bytes per task of ``map_contents``: a row group of the usual size."""
 
 _SPLIT_BYTES = 2 << 20
 """Compressed bytes per task when objects are streamed: the driver holds the raw bytes of one task."""
@@ -130,7 +127,7 @@ class Archive:
             rows = table.where("at_head") if head_only else table
             return rows.select(*columns).mapInArrow(function, schema)
         stats = table_stats(self.spark, "contents", snapshot)
-        tasks = max(self.spark.sparkContext.defaultParallelism, -(-stats.raw_bytes // DIRECT_TASK_BYTES))
+        tasks = direct_tasks(stats.raw_bytes, self.spark.sparkContext.defaultParallelism)
         places = row_groups(self._stored("contents", shown, part=".files")).repartition(tasks)
         reader = Reader(self._storage, tuple(columns), head_only, function)
         return places.mapInArrow(reader.__call__, schema)

@@ -9,19 +9,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline.rules.cluster import MIB, Cluster, driver_heap_bytes, running_threads, shuffle_partitions, size
+from pipeline.rules.cluster import GIB, MIB, Cluster, driver_heap_bytes, running_threads, shuffle_partitions, size
 
 TASK_RAW_BYTES = 384 * MIB
-"""Raw bytes per task, between 256 and 512 MiB: landed row groups hold 256 MiB, compacted ones 192; none is split."""
+"""Least raw bytes per task, from 256 to 512 MiB: landed row groups hold 256 MiB, compacted ones 192; none is split."""
+
+ROW_GROUP_BYTES = 256 * MIB
+"""Raw bytes of a usual row group, the least that a worker reads which opens files itself."""
+
+USUAL_TASKS, MOST_TASKS = 20_000, 200_000
+"""Tasks of a scan of a large table: 20 per thread of 1,000, until tasks are as long as one may lose and repeat; and the
+most, whatever the table's size, that a driver begins in a minute or two."""
+
+LONG_TASK_RAW_BYTES = 12 * GIB
+"""Raw bytes of a task of 20 to 60 s, at which tasks stop to grow until there are ``MOST_TASKS``."""
 
 BULK = frozenset({"contents", "trees"})
 """Tables whose rows contain an object's bytes."""
 
 LEAST_BYTES, LEAST_BULK_BYTES, MOST_BYTES = 128 * MIB, MIB, 512 * MIB
-"""Bounds of a split, in file bytes."""
+"""Bounds of a split, in file bytes; that of a large table may be larger."""
 
 OPEN_COST_DIVISOR = 128
-"""A file counts as at least this fraction of a split: opening it takes some 20 ms of a task's 2 s."""
+"""A file counts as at least this fraction of a small table's split: opening it takes some 20 ms of a task's 2 s."""
 
 ADAPTED_BYTES = 16 * MIB
 """Smallest split that Iceberg makes when there are fewer splits than threads."""
@@ -35,9 +45,6 @@ JVM_BYTES_S, PYTHON_BYTES_S = 1_200_000_000, 215_000_000
 
 JVM_ROWS_S, PYTHON_ROWS_S = 1_500_000, 500_000
 """Rows of a metadata table (all columns of ``blobs``) per core and second; see docs/decisions/0010-partitioning.md."""
-
-MOST_TASKS = 500_000
-"""Tasks per stage, beyond which drivers are known to struggle."""
 
 DRIVER_BYTES_A_FILE = 1_000
 """Driver heap per planned file; 860 measured, with one task per file."""
@@ -111,11 +118,29 @@ def raw_ratio(known: float | None, kept_bytes: int, added_bytes: int, added_raw_
     return (known * kept_bytes + added_raw_bytes) / max(kept_bytes + added_bytes, 1)
 
 
-def split_of(table: str, ratio: float) -> Split:
-    """How to split a table with this ratio of raw to stored bytes."""
+def task_raw_bytes(raw_bytes: int, least: int = TASK_RAW_BYTES) -> int:
+    """Raw bytes of each task of a scan, which grow with the table.
+
+    Args:
+        raw_bytes: of the whole table.
+        least: of each task.
+    """
+    return max(min(max(raw_bytes // USUAL_TASKS, least), LONG_TASK_RAW_BYTES), -(-raw_bytes // MOST_TASKS))
+
+
+def direct_tasks(raw_bytes: int, threads: int) -> int:
+    """Tasks of a scan by workers that open the files themselves, row group by row group."""
+    return max(threads, -(-raw_bytes // task_raw_bytes(raw_bytes, ROW_GROUP_BYTES)))
+
+
+def split_of(table: str, ratio: float, stored_bytes: int) -> Split:
+    """How to split a table with this ratio of raw to stored bytes, and so many stored bytes."""
+    known = max(ratio, 0.01)
     least = LEAST_BULK_BYTES if table in BULK else LEAST_BYTES
-    target = min(max(int(TASK_RAW_BYTES / max(ratio, 0.01)), least), MOST_BYTES)
-    return Split(target, target // OPEN_COST_DIVISOR)
+    small = min(max(int(TASK_RAW_BYTES / known), least), MOST_BYTES)
+    grown = task_raw_bytes(int(known * stored_bytes))
+    target = small if grown == TASK_RAW_BYTES else max(small, int(grown / known))
+    return Split(target, small // OPEN_COST_DIVISOR)
 
 
 def partition(tables: Iterable[TableStats], cluster: Cluster) -> Partitioning:
@@ -137,7 +162,8 @@ def partition(tables: Iterable[TableStats], cluster: Cluster) -> Partitioning:
 
 
 def _plan(table: TableStats, cluster: Cluster) -> TableScan:
-    split = split_of(table.name, table.raw_bytes / table.stored_bytes if table.stored_bytes else 1.0)
+    ratio = table.raw_bytes / table.stored_bytes if table.stored_bytes else 1.0
+    split = split_of(table.name, ratio, table.stored_bytes)
     weight = max(table.stored_bytes, table.files * split.open_cost_bytes)
     slots = shuffle_partitions(cluster)
     target = split.target_bytes
@@ -158,11 +184,6 @@ def _plan(table: TableStats, cluster: Cluster) -> TableScan:
 def _notes(plans: Iterable[TableScan], cluster: Cluster) -> Iterable[str]:
     heap = driver_heap_bytes(cluster)
     for plan in plans:
-        if plan.tasks > MOST_TASKS:
-            slices = -(-plan.tasks // MOST_TASKS)
-            yield (
-                f"{plan.table}: {plan.tasks:,} tasks are too many for one driver; read it in {slices} slices of buckets"
-            )
         planned = plan.files * DRIVER_BYTES_A_FILE
         if planned > heap // 2:
             yield (

@@ -240,11 +240,11 @@ class IcebergTable:
         return 0 if current is None else int(current.summary().get(STORED_BYTES) or 0)
 
     def _keep_split(self, transaction: JavaObject, kept_bytes: int, new: Sequence[Registered]) -> None:
-        """Keep the raw bytes per reader's task constant, however the new files changed the ratio."""
+        """Give readers' tasks the raw bytes that fit the table's size, however the new files changed the ratio."""
         known = self.property(RATIO_PROPERTY)
         stored, raw = sum(file.stored_bytes for file in new), sum(file.raw_bytes for file in new)
         ratio = raw_ratio(None if known is None else float(known), kept_bytes, stored, raw)
-        split = split_of(self.name.rpartition(".")[2], ratio)
+        split = split_of(self.name.rpartition(".")[2], ratio, kept_bytes + stored)
         update = transaction.updateProperties()
         update.set(RATIO_PROPERTY, f"{ratio:.3f}")
         update.set(SPLIT_PROPERTY, str(split.target_bytes))

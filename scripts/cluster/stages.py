@@ -26,7 +26,15 @@ from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import shuffle_partitions
 from pipeline.rules.compaction import BucketStats, by_gain, within
 from pipeline.rules.fetch_order import fetch_order
-from pipeline.rules.partitioning import JVM_ROWS_S, PYTHON_ROWS_S, TYPICAL_RATIO, Partitioning, TableStats, partition
+from pipeline.rules.partitioning import (
+    JVM_ROWS_S,
+    PYTHON_ROWS_S,
+    TYPICAL_RATIO,
+    Partitioning,
+    TableStats,
+    direct_tasks,
+    partition,
+)
 from pipeline.rules.walk import MOST_PATHS
 from pipeline.workflows.backfill_choice import BATCH_ORIGINS
 
@@ -199,9 +207,17 @@ def plan(people: Population, files: int, threads: int) -> Partitioning:
     return partition([contents(people, files)], assumed.cluster(threads))
 
 
-def scan(people: Population, files: int, bytes_s: float, threads: int, seed: int) -> Stage:
-    """A scan of all contents, split as ``partition`` says."""
-    tasks = plan(people, files, threads).tables[0].tasks
+def jvm_scan(people: Population, files: int, rates: Rates, threads: int, seed: int) -> Stage:
+    """A scan of all contents by Spark, split as ``partition`` says."""
+    return _scan(people, plan(people, files, threads).tables[0].tasks, rates.jvm_bytes, threads, seed)
+
+
+def python_scan(people: Population, rates: Rates, threads: int, seed: int) -> Stage:
+    """The same by Python workers that open the files themselves, in as many tasks as ``direct_tasks`` says."""
+    return _scan(people, direct_tasks(int(people.total("raw")), threads), rates.python_bytes, threads, seed)
+
+
+def _scan(people: Population, tasks: int, bytes_s: float, threads: int, seed: int) -> Stage:
     durations = np.full(tasks, people.total("raw") / tasks / bytes_s)
     return run(
         _spread(durations, np.random.default_rng(seed)),

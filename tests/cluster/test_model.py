@@ -12,6 +12,7 @@ from cluster.outcome import outcome
 from cluster.population import KNOWN, Population, populate
 from cluster.rates import Rates
 from pipeline.model.origin import bucket_of, network_id
+from pipeline.rules.partitioning import direct_tasks
 
 DOCS = Path(__file__).parents[2] / "docs"
 SEED = 1
@@ -72,8 +73,9 @@ def test_a_join_has_a_task_per_bucket(rates: Rates) -> None:
 
 def test_a_scan_has_the_tasks_that_the_platform_plans(people: Population, rates: Rates) -> None:
     planned = stages.plan(people, 10**6, 1_000).tables[0]
-    scan = stages.scan(people, 10**6, rates.jvm_bytes, 1_000, SEED)
+    scan = stages.jvm_scan(people, 10**6, rates, 1_000, SEED)
     assert scan.tasks == planned.tasks
+    assert stages.python_scan(people, rates, 1_000, SEED).tasks == direct_tasks(int(people.total("raw")), 1_000)
     assert scan.over_bound < 1.2
 
 
