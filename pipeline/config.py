@@ -54,7 +54,7 @@ class FetchSection(_Section):
         ("HEAD", "refs/heads/", "refs/tags/"), min_length=1, description="refs to archive: HEAD and prefixes"
     )
     workers: int = Field(1, ge=1, description="buckets fetched at once, each in its own process")
-    concurrency: int = Field(4, ge=1, description="networks of one bucket visited at once; decoding takes turns")
+    concurrency: int = Field(4, ge=1, description="origins of one bucket visited at once; decoding takes turns")
     run_bytes: int = Field(
         256 << 20, ge=1 << 20, le=1 << 30, description="raw bytes sorted together; memory is about three times this"
     )

@@ -104,7 +104,7 @@ def restore(context: Context, url: str, directory: Path, night: date | None) -> 
     """Restore a bare repository with the refs of a night, byte for byte."""
     context.archive()
     scratch = context.config.fetch.scratch_folder
-    restored = restore_repository(Archive(context.spark(), night, context.storage), check_url(url), directory, scratch)
+    restored = restore_repository(context.storage, check_url(url), directory, scratch, night)
     if not context.output.result(restored):
         context.output.say(
             f"Restored {restored.url} as of {restored.night} to {directory}: {restored.refs:,} refs, "

@@ -10,6 +10,7 @@ import click
 from pipeline.cli.common import Context, Night, command_options, today
 from pipeline.cli.output import Output, report_damage, size
 from pipeline.cli.progress import show_backfill
+from pipeline.workflows.backfill_choice import BATCH_ORIGINS
 from pipeline.workflows.backfill_job import JobBackfill, backfill_job
 from pipeline.workflows.backfill_origins import BackfillSummary, backfill_origins
 
@@ -30,7 +31,7 @@ def backfill() -> None:
 @click.option(
     "--batch",
     type=click.IntRange(min=1),
-    default=10_000,
+    default=BATCH_ORIGINS,
     show_default=True,
     help="Number of origins that are visited and published at once.",
 )

@@ -50,7 +50,7 @@ def fetch_bucket(
         bucket: a bucket that the plan names.
         run_id: id of the whole run, for ``visits``.
         conditions: limits and the like of every visit.
-        concurrency: networks visited at once, each in its own process; decoding and writing take turns.
+        concurrency: origins visited at once, each in its own process; decoding and writing take turns.
         scratch: local folder; a subfolder is created and removed, and those of killed tasks are removed, too.
         run_bytes: raw bytes of a run, see ``Landing``.
         on_visit: called after each visit.

@@ -1,4 +1,4 @@
-"""The processes of a fetch task: which one visits which network, whose turn it is, and what happens when one dies."""
+"""The processes of a fetch task: who does what is on the agenda, whose turn it is, and what happens when one dies."""
 
 from __future__ import annotations
 
@@ -18,10 +18,22 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pipeline.fetch.agenda import Agenda, DueNetwork, Errand
 from pipeline.fetch.channel import Channel
 from pipeline.fetch.confine import CPU_GRACE_S, die_with_parent, let_go_of_files, memory_bytes
 from pipeline.fetch.landing import Landing
-from pipeline.fetch.messages import Assignment, OurFailure, Outcome, Rows, RowsDropped, TurnGranted, TurnWanted
+from pipeline.fetch.messages import (
+    Assignment,
+    OurFailure,
+    Outcome,
+    Question,
+    RefsChanged,
+    Rows,
+    RowsDropped,
+    Surveyed,
+    TurnGranted,
+    TurnWanted,
+)
 from pipeline.fetch.worker import Work, work
 from pipeline.git.errors import LimitExceeded, OriginTimeout
 from pipeline.git.limits import Limits
@@ -34,7 +46,7 @@ SILENCE_GRACE_S = 2 * CPU_GRACE_S
 """Seconds beyond the time limit of a visit: a worker that sends nothing for longer is killed."""
 
 GROWN_BYTES = 64 << 20
-"""Growth limit of a worker: one that has grown by more is replaced before its next network."""
+"""Growth limit of a worker: one that has grown by more is replaced, unless it holds a network."""
 
 CRASHED = "crashed"
 """Error code of a visit whose process died for a reason that none of our limits explains."""
@@ -47,25 +59,20 @@ _WITH_IDS = frozenset(table.name for table in OBJECT_TABLES if table is not CONT
 
 
 @dataclass(slots=True)
-class _Network:
-    """A network being visited. ``landed`` are the ids of finished visits, ``arriving`` those of the current one."""
-
-    index: int
-    due: list[str]
-    done: int = 0
-    landed: list[bytes] = field(default_factory=list)
-    arriving: list[bytes] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class _Worker:
-    """A process; ``network`` is what it visits, ``heard_at`` and ``started_at`` belong to its current visit."""
+    """A process.
+
+    ``network`` is what it holds. ``arriving``, the ids of rows that have come, and ``heard_at`` and ``started_at``
+    belong to its current ``errand``.
+    """
 
     pid: int
     channel: Channel
     folder: Path
     began_bytes: int
-    network: _Network | None = None
+    network: DueNetwork | None = None
+    errand: Errand | None = None
+    arriving: list[bytes] = field(default_factory=list)
     waits: bool = False
     is_stuck: bool = False
     heard_at: float = 0.0
@@ -78,7 +85,7 @@ class Crew:
     Args:
         task: what to visit.
         landing: destination of the rows; visits that do not end well leave none.
-        concurrency: networks visited at once; decoding takes turns.
+        concurrency: origins visited or asked at once; decoding takes turns.
         scratch: local folder.
     """
 
@@ -86,11 +93,10 @@ class Crew:
         self._task, self._landing, self._concurrency, self._scratch = task, landing, concurrency, scratch
         self._workers: list[_Worker] = []
         self._turns: deque[_Worker] = deque()
-        networks = (
-            _Network(index, [origin.url for origin in origins if origin.due])
-            for index, (_, origins) in enumerate(task.networks)
+        self._agenda = Agenda(
+            DueNetwork(place, network, [origin.url for origin in origins if origin.due])
+            for place, (network, origins) in enumerate(task.networks)
         )
-        self._todo = deque(network for network in networks if network.due)
         self._selector = selectors.DefaultSelector()
 
     def __enter__(self) -> Crew:
@@ -116,22 +122,35 @@ class Crew:
                     os.kill(worker.pid, signal.SIGKILL)
 
     def _assign(self) -> bool:
-        """Give networks to free workers, and return whether any are left or in progress."""
-        while self._todo and (worker := self._idle()) is not None:
-            network = self._todo.popleft()
-            worker.network = network
-            self._note(worker)
-            with suppress(BrokenPipeError):  # it is dead, which is heard of next
-                worker.channel.send(Assignment(network.index, network.done, b"".join(network.landed)))
-        return any(worker.network is not None for worker in self._workers)
+        """Give errands to free workers, and return whether any are in progress."""
+        for worker in [worker for worker in self._workers if worker.errand is None]:
+            if (errand := self._agenda.next(worker.network)) is not None:
+                self._send(self._fit_for(errand, worker), errand)
+        while len(self._workers) < self._concurrency and (errand := self._agenda.next(None)) is not None:
+            self._send(self._hire(), errand)
+        return any(worker.errand is not None for worker in self._workers)
 
-    def _idle(self) -> _Worker | None:
-        """A worker without a network, a new one if there are not enough; None if all are busy."""
-        for worker in [worker for worker in self._workers if worker.network is None]:
-            if memory_bytes(worker.pid).resident < worker.began_bytes + GROWN_BYTES:
-                return worker
-            self._end(worker)
-        return self._hire() if len(self._workers) < self._concurrency else None
+    def _fit_for(self, errand: Errand, worker: _Worker) -> _Worker:
+        """The worker, or a new one in its place if it has grown and holds nothing that is still needed."""
+        held = worker.network
+        if held is not None and (held.is_done or (errand.is_visit and errand.network is not held)):
+            worker.network = None
+        if worker.network is not None or memory_bytes(worker.pid).resident < worker.began_bytes + GROWN_BYTES:
+            return worker
+        self._end(worker)
+        return self._hire()
+
+    def _send(self, worker: _Worker, errand: Errand) -> None:
+        network = errand.network
+        if errand.digest is not None:
+            message: Question | Assignment = Question(network.network, errand.url, errand.digest)
+        else:
+            landed = b"" if worker.network is network else b"".join(network.landed)
+            message, worker.network = Assignment(network.place, errand.url, landed), network
+        worker.errand, worker.arriving = errand, []
+        self._note(worker)
+        with suppress(BrokenPipeError):  # it is dead, which is heard of next
+            worker.channel.send(message)
 
     def _hire(self) -> _Worker:
         here, there = Channel.pair()
@@ -177,6 +196,12 @@ class Crew:
                 self._grant()
             case RowsDropped():
                 self._end_turn(worker, keep=False)
+            case Surveyed():
+                self._errand(worker).network.surveyed(message.digests)
+            case RefsChanged():
+                errand = self._errand(worker)
+                errand.network.must_be_visited(errand.index)
+                worker.errand = None
             case Outcome():
                 yield self._finish(worker, message)
             case OurFailure():
@@ -186,8 +211,8 @@ class Crew:
         table = BY_NAME[rows.table]
         batch = pa.ipc.read_record_batch(body, table.arrow_schema)
         self._landing.append(table, batch, rows.raw_bytes)
-        if rows.table in _WITH_IDS and worker.network is not None:
-            worker.network.arriving.append(b"".join(batch.column("oid").to_pylist()))
+        if rows.table in _WITH_IDS:
+            worker.arriving.append(b"".join(batch.column("oid").to_pylist()))
 
     def _grant(self) -> None:
         """Give the first in the queue its turn, if that has not begun."""
@@ -202,47 +227,46 @@ class Crew:
     def _end_turn(self, worker: _Worker, *, keep: bool) -> None:
         if worker not in self._turns:
             return
-        network, had_turn = worker.network, not worker.waits
+        had_turn = not worker.waits
         self._turns.remove(worker)
         worker.waits = False
-        if had_turn and not keep:
+        if keep:
+            self._errand(worker).network.landed += worker.arriving
+        elif had_turn:
             self._landing.drop()
-        if network is not None:
-            if keep:
-                network.landed += network.arriving
-            network.arriving = []
+        worker.arriving = []
         self._grant()
 
     def _finish(self, worker: _Worker, outcome: Outcome) -> Outcome:
-        network = worker.network
-        assert network is not None
+        errand = self._errand(worker)
         self._end_turn(worker, keep=outcome.visit.status.ok)
-        network.done += 1
-        if network.done == len(network.due):
-            worker.network = None
-        self._note(worker)
+        errand.network.end(errand.index)
+        worker.errand = None
         return outcome
 
+    def _errand(self, worker: _Worker) -> Errand:
+        assert worker.errand is not None
+        return worker.errand
+
     def _mourn(self, worker: _Worker) -> Iterator[Outcome]:
-        """Handle a dead process. Its current visit has failed; the rest of its network continues in a new process."""
-        network = worker.network
+        """Handle a dead process. Its current visit has failed; the rest of its network continues in another one."""
         self._end_turn(worker, keep=False)
         status = self._bury(worker)
-        if network is not None:
-            yield Outcome(self._failed(worker, network, status))
-            network.done += 1
-            if network.done < len(network.due):
-                self._todo.appendleft(network)
+        if (errand := worker.errand) is not None:
+            errand.network.end(errand.index)
+            yield Outcome(self._failed(worker, errand, status))
+        if worker.network is not None:
+            self._agenda.let_go(worker.network)
 
-    def _failed(self, worker: _Worker, network: _Network, status: int) -> Visit:
-        origin, limits = network.due[network.done], self._task.conditions.limits
+    def _failed(self, worker: _Worker, errand: Errand, status: int) -> Visit:
+        origin, limits = errand.url, self._task.conditions.limits
         error, detail = cause_of_death(status, limits)
         if worker.is_stuck:
             error, detail = OriginTimeout.code, f"the visit gave no sign of life for {self._longest_s:g} s"
         log.warning("%s: %s", origin, detail)
         took = (datetime.now(UTC) - worker.started_at).total_seconds()
         return Visit(
-            self._task.plan.bucket, self._task.networks[network.index][0], origin, self._task.night, self._task.run_id,
+            self._task.plan.bucket, errand.network.network, origin, self._task.night, self._task.run_id,
             VisitStatus.FAILED, error, detail, worker.started_at, took, 0, 0,
         )  # fmt: skip
 
@@ -266,7 +290,7 @@ class Crew:
 
     def _is_silent(self, worker: _Worker) -> bool:
         quiet_s = time.monotonic() - worker.heard_at
-        return worker.network is not None and not worker.waits and quiet_s > self._longest_s
+        return worker.errand is not None and not worker.waits and quiet_s > self._longest_s
 
     @property
     def _longest_s(self) -> float:

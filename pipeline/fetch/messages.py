@@ -9,17 +9,37 @@ from pipeline.model.visit import Visit
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """To a worker: visit a network of the plan.
+    """To a worker: visit an origin. From now on it holds the origin's network, and no other.
 
     Attributes:
-        network: its place in the plan.
-        skip: number of its due origins that are done.
-        landed: ids that earlier visits of this task landed for it, 20 bytes each.
+        place: the network's place in the plan.
+        landed: ids that earlier visits of this task landed for it, 20 bytes each; empty if the worker holds it already.
     """
 
-    network: int
-    skip: int
+    place: int
+    url: str
     landed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """To a worker: ask an origin of any network for its refs; the visit has ended if they have this digest."""
+
+    network: int
+    url: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """From a worker, during a visit: digests of the planned refs of the network's due origins; see ``NetworkState``."""
+
+    digests: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RefsChanged:
+    """From a worker: the origin shows other refs than those of the question, so it must be visited."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,22 @@ import pyarrow as pa
 
 from pipeline.fetch.batches import Batches
 from pipeline.fetch.channel import Channel
-from pipeline.fetch.messages import Rows, RowsDropped, TurnWanted
+from pipeline.fetch.messages import Rows, RowsDropped, Surveyed, TurnWanted
 from pipeline.git.network import Deadline
 from pipeline.model.rows import Row
 from pipeline.model.tables import Table
 
 
 class Outbox:
-    """Sends rows while it is this process's turn."""
+    """Sends rows while it is this process's turn, and digests at any time."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._batches = Batches(self._send)
+
+    def survey(self, digests: bytes) -> None:
+        """Send the digests of a network's planned refs."""
+        self._channel.send(Surveyed(digests))
 
     @contextmanager
     def turn(self, deadline: Deadline) -> Iterator[None]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.rules.negotiation import Ref
 from pipeline.storage.interface import Storage
@@ -49,9 +53,7 @@ class PlannedRefs:
         """
         for path in self.paths:
             with open_parquet_file(self.storage, path) as file:
-                for row in _rows(file, network, url):
-                    if row["network"] == network and url in (None, row["url"]):
-                        yield _planned(row)
+                yield from map(_planned, _rows(file, network, url))
 
 
 def _rows(file: ArchiveFile, network: int, url: str | None) -> Iterator[dict[str, Any]]:
@@ -62,13 +64,18 @@ def _rows(file: ArchiveFile, network: int, url: str | None) -> Iterator[dict[str
     ]
     if NESTED not in file.schema_arrow.names:
         for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=COLUMNS):
-            yield from batch.to_pylist()
+            yield from batch.filter(_match(batch, network, url)).to_pylist()
         return
     for batch in file.iter_batches(1, row_groups=groups, columns=["network", "url", NESTED]):
-        (origin,) = batch.to_pylist()
-        none = {"name": None, "target": None, "peeled": None, "symref": None}
-        for ref in origin[NESTED] or [none]:
-            yield {"network": origin["network"], "url": origin["url"], **ref}
+        for origin in batch.filter(_match(batch, network, url)).to_pylist():
+            none = {"name": None, "target": None, "peeled": None, "symref": None}
+            for ref in sorted(origin[NESTED] or [none], key=itemgetter("name")):
+                yield {"network": origin["network"], "url": origin["url"], **ref}
+
+
+def _match(batch: pa.RecordBatch, network: int, url: str | None) -> pa.Array:
+    of_network = pc.equal(batch.column("network"), network)
+    return of_network if url is None else pc.and_(of_network, pc.equal(batch.column("url"), url))
 
 
 def _may_hold(file: ArchiveFile, group: int, column: str, value: object) -> bool:

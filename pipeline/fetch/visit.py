@@ -5,16 +5,16 @@ from __future__ import annotations
 import errno
 import time
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pipeline.errors import ScratchFailed
 from pipeline.fetch.confine import Confinement
-from pipeline.fetch.messages import Outcome
+from pipeline.fetch.messages import Outcome, Question, RefsChanged
 from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.outbox import Outbox
 from pipeline.fetch.quota import ScratchQuota
@@ -31,9 +31,12 @@ from pipeline.model.rows import BlobRow, ContentRow, TreeRow, blob_names, commit
 from pipeline.model.text import text_and_raw
 from pipeline.model.visit import TAKEN_DOWN, Visit, VisitStatus
 from pipeline.model.visit_counts import DAMAGED
-from pipeline.rules.negotiation import HEAD, Ref, changed_refs, describe_left_out
+from pipeline.rules.negotiation import HEAD, FetchPlan, Ref, changed_refs, describe_left_out
+from pipeline.rules.ref_digest import digest_of
 from pipeline.rules.walk import MOST_PATH_BYTES, MOST_PATHS, count_paths
 from pipeline.storage.errors import StoredFileDamaged
+
+_Answer = TypeVar("_Answer")
 
 
 class _Bounds(NamedTuple):
@@ -68,6 +71,7 @@ class Visitor:
     ) -> None:
         self._bucket, self._night, self._run_id = bucket, night, run_id
         self._outbox, self._conditions, self._scratch = outbox, conditions, scratch
+        self._spool = scratch / "received.pack"
 
     def visit(self, state: NetworkState, url: str, confinement: Confinement) -> Outcome:
         """Visit one origin. Returns whatever the origin does; only failures of our own machine are raised.
@@ -79,18 +83,41 @@ class Visitor:
             ScratchFailed, OSError: scratch cannot be written, and this visit did not fill it.
             StorageUnavailable: the archive cannot be read now.
         """
+
+        def attempt(bounds: _Bounds, finish: partial[Visit]) -> Outcome:
+            try:
+                return self._attempt(state, url, bounds, finish, alone=False)
+            except BasesMissing:
+                bounds.quota.clear()
+                return self._attempt(state, url, bounds, finish, alone=True)
+
+        return self._within_limits(state.network, url, confinement, attempt)
+
+    def ask(self, question: Question, confinement: Confinement) -> Outcome | RefsChanged:
+        """Ask one origin for its refs. Returns and raises like ``visit``, except if there is something to land."""
+
+        def attempt(bounds: _Bounds, finish: partial[Visit]) -> Outcome | RefsChanged:
+            received = exchange(question.url, _want_nothing, self._spool, self._conditions, bounds.deadline)
+            if digest_of(received.refs) != question.digest:
+                return RefsChanged()
+            return Outcome(finish(VisitStatus.UNCHANGED, *_remark(received)))
+
+        return self._within_limits(question.network, question.url, confinement, attempt)
+
+    def _within_limits(
+        self,
+        network: int,
+        url: str,
+        confinement: Confinement,
+        attempt: Callable[[_Bounds, partial[Visit]], _Answer],
+    ) -> _Answer | Outcome:
         limits = self._conditions.limits
         started, clock = datetime.now(UTC), time.monotonic()
-        finish = partial(self._finish, state.network, url, started, clock)
+        finish = partial(self._finish, network, url, started, clock)
         quota = ScratchQuota(url, self._scratch, limits.scratch_bytes)
         try:
             with _blamed_on(url, limits, quota), Deadline(url, limits.total_s) as deadline:
-                bounds = _Bounds(deadline, quota, confinement)
-                try:
-                    return self._attempt(state, url, bounds, finish, alone=False)
-                except BasesMissing:
-                    quota.clear()
-                    return self._attempt(state, url, bounds, finish, alone=True)
+                return attempt(_Bounds(deadline, quota, confinement), finish)
         except OriginError as error:
             return Outcome(finish(error.status, error.code, error.why))
         except StoredFileDamaged as error:
@@ -117,13 +144,16 @@ class Visitor:
     def _attempt(
         self, state: NetworkState, url: str, bounds: _Bounds, finish: partial[Visit], *, alone: bool
     ) -> Outcome:
-        spool = self._scratch / "received.pack"
+        spool = self._spool
         try:
-            before = state.refs_before(url)
+            if state.read():
+                self._outbox.survey(b"".join(state.digests()))
+            state.check(url)
             decide = partial(state.decide, url, alone=alone)
             received = exchange(url, decide, spool, self._conditions, bounds.deadline, bounds.quota.take)
-            if dict(received.refs) == before and (before or not state.origins[url].first_visit):
+            if state.is_unchanged(url, received.refs):
                 return Outcome(finish(VisitStatus.UNCHANGED, *_remark(received)))
+            before = state.refs_before(url)
             bounds.confinement.map_file(received.pack_bytes)
             with self._outbox.turn(bounds.deadline):
                 absorbed = self._absorb(state, url, received, spool, bounds)
@@ -196,6 +226,10 @@ class Visitor:
                 *((None, None) if ref.symref is None else text_and_raw(ref.symref)),
             )  # fmt: skip
             self._outbox.add(tables.REFS, row)
+
+
+def _want_nothing(advertised: Mapping[bytes, bytes]) -> FetchPlan:
+    return FetchPlan((), ())
 
 
 def _follow(oid: bytes, tags: Mapping[bytes, bytes], ends: dict[bytes, bytes]) -> None:

@@ -14,7 +14,7 @@ from pipeline.fetch.archived import ArchivedIds
 from pipeline.fetch.bucket_plan import BucketPlan, PlannedOrigin
 from pipeline.fetch.channel import Channel
 from pipeline.fetch.confine import Confinement
-from pipeline.fetch.messages import Assignment, OurFailure
+from pipeline.fetch.messages import Assignment, OurFailure, Question
 from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.outbox import Outbox
 from pipeline.fetch.planned_files import PlannedFiles
@@ -43,7 +43,7 @@ class Work:
 
 
 def work(task: Work, channel: Channel, scratch: Path) -> None:
-    """Visit networks as they are assigned, until the other end closes.
+    """Visit and ask origins as they are assigned, until the other end closes.
 
     Args:
         scratch: a folder for this worker alone.
@@ -55,22 +55,25 @@ def work(task: Work, channel: Channel, scratch: Path) -> None:
     storage = copy.copy(task.storage)
     known = ArchivedIds(storage, PlannedFiles(storage, task.plan.files).of)
     planned = PlannedRefs(storage, task.plan.refs)
+    held: int | None = None
     try:
         while True:
-            assigned, _ = channel.receive()
-            _visit_network(task, assigned, known, planned, visitor, channel)
+            errand, _ = channel.receive()
+            confinement = Confinement(task.conditions.limits)
+            if isinstance(errand, Question):
+                channel.send(visitor.ask(errand, confinement))
+                continue
+            if errand.place != held:
+                state, held = _network_state(task, errand, known, planned), errand.place
+            channel.send(visitor.visit(state, errand.url, confinement))
     except EOFError:
         return
     except (PipelineError, OSError) as error:
         channel.send(OurFailure(error))
 
 
-def _visit_network(
-    task: Work, assigned: Assignment, known: ArchivedIds, planned: PlannedRefs, visitor: Visitor, channel: Channel
-) -> None:
-    network, origins = task.networks[assigned.network]
+def _network_state(task: Work, errand: Assignment, known: ArchivedIds, planned: PlannedRefs) -> NetworkState:
+    network, origins = task.networks[errand.place]
+    landed = {errand.landed[at : at + OID_BYTES] for at in range(0, len(errand.landed), OID_BYTES)}
     named = {origin.url: origin for origin in origins}
-    state = NetworkState(network, named, known, planned, task.plan.taken_down(network))
-    state.landed.update(assigned.landed[at : at + OID_BYTES] for at in range(0, len(assigned.landed), OID_BYTES))
-    for origin in [origin for origin in origins if origin.due][assigned.skip :]:
-        channel.send(visitor.visit(state, origin.url, Confinement(task.conditions.limits)))
+    return NetworkState(network, named, known, planned, task.plan.taken_down(network), landed)

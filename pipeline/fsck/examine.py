@@ -18,7 +18,7 @@ from pipeline.errors import CheckFailed
 from pipeline.inventory.finding import Kind
 from pipeline.model.objects import BLOB, object_id
 from pipeline.model.rows import CODECS
-from pipeline.read.reachable import links
+from pipeline.read.history import links_of
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
@@ -166,7 +166,7 @@ def _object(facts: _Facts, row: Row, pos: int) -> None:
     if object_id(codec.type, body) != oid:
         facts.problem(Kind.OBJECT_DAMAGED, "it does not hash to its id", network, oid)
         return
-    facts.needs(network, links(codec.type, body))
+    facts.needs(network, links_of(codec.type, body))
 
 
 def _blob(facts: _Facts, row: Row, pos: int) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from pipeline.inventory.bytes import has_sides
 from pipeline.inventory.finding import Finding, Kind
 from pipeline.inventory.ledger import copies, mend_recordings
-from pipeline.inventory.named import newest_metadata
 from pipeline.model.layout import CHECKSUMS
+from pipeline.snapshot.metadata import newest_metadata
+from pipeline.storage.bytes import has_sides
 from pipeline.storage.interface import Storage
 from pipeline.storage.paths import side_path
 

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from pipeline.inventory.bytes import Hashed, hash_file, in_threads
 from pipeline.inventory.finding import Finding, Kind
 from pipeline.inventory.ledger import Ledger, Recorded, add_recording, copies, read_ledger
 from pipeline.inventory.loads import LoadFiles, check_documents, check_unpublished, read_loads, result_documents
@@ -14,6 +13,7 @@ from pipeline.inventory.named import NamedFile, TableFiles, read_table, table_fo
 from pipeline.inventory.record import MOST_COPIED_BYTES, keeps_copy
 from pipeline.model.layout import ARCHIVE, NIGHT_TAG, RESULTS, WAREHOUSE
 from pipeline.model.tables import ALL, NAMESPACE
+from pipeline.storage.bytes import Hashed, hash_file, in_threads
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file

@@ -1,4 +1,4 @@
-"""Rows back to a bare repository that C git reads: one pack of whole objects, packed refs and HEAD."""
+"""Rows back to a bare repository that C git reads: one pack, packed refs and HEAD."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import fcntl
 import os
 import shutil
 from bisect import bisect
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Final
 
 from pipeline.errors import CheckFailed, UsageError
 from pipeline.git.pack_writer import PackWriter
-from pipeline.model.objects import GitObject
 from pipeline.rules.negotiation import HEAD, is_ref_name
 from pipeline.rules.restore import Head
 
@@ -46,7 +45,7 @@ class Restored:
 
 def write_repository(
     directory: Path,
-    objects: Iterable[GitObject],
+    fill: Callable[[PackWriter], None],
     refs: Mapping[bytes, bytes],
     head: Head,
     symrefs: Mapping[bytes, bytes] = MappingProxyType({}),
@@ -57,7 +56,7 @@ def write_repository(
 
     Args:
         directory: must not exist, or be empty.
-        objects: in any order, any number of times.
+        fill: adds the objects to the pack, in any order, any number of times.
         refs: full name to 20-byte id, symbolic ones included.
         head: the content of HEAD.
         symrefs: the symbolic refs among the refs, and the full names of their targets.
@@ -71,8 +70,7 @@ def write_repository(
         for folder in ("objects/pack", "objects/info", "refs/heads", "refs/tags"):
             (partial / folder).mkdir(parents=True)
         with PackWriter(partial / "objects" / "pack") as pack:
-            for found in objects:
-                pack.add(found)
+            fill(pack)
             plain = tuple(_write_symrefs(partial, symrefs, sorted(refs)))
             packed_refs = b"".join(_packed_refs(refs, symrefs.keys() - set(plain), pack))
             said = _head_line(head, pack)

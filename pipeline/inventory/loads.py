@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from pipeline.archive import ArchiveInfo
 from pipeline.errors import CheckFailed
-from pipeline.inventory.bytes import hash_file, in_threads
 from pipeline.inventory.finding import Finding, Kind
 from pipeline.model.layout import ARCHIVE, RESULTS, RUNS, Load
 from pipeline.model.manifest import LandedFile, Manifest
 from pipeline.night.landed import final_path
 from pipeline.night.quarantine import standing_manifests
+from pipeline.storage.bytes import hash_file, in_threads
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file

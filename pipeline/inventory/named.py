@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,15 +10,15 @@ from functools import partial
 from typing import Any, TypeVar
 
 from pipeline.errors import CheckFailed
-from pipeline.inventory.avro import AvroDamaged, read_avro
-from pipeline.inventory.bytes import hash_file
 from pipeline.inventory.finding import Finding, Kind
 from pipeline.model.layout import NIGHT_TAG, WAREHOUSE
+from pipeline.snapshot.avro import AvroDamaged, read_avro
+from pipeline.snapshot.metadata import newest_metadata
+from pipeline.storage.bytes import hash_file
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
 from pipeline.storage.paths import side_path
 
-_VERSION = re.compile(r"v(\d+)\.metadata\.json")
 HINT = "version-hint.text"
 _DELETED = 2
 """Status of a manifest's entry whose file is deleted."""
@@ -147,16 +146,6 @@ def table_folders(storage: Storage) -> dict[str, str]:
 
 ReadFile = Callable[[str], bytes]
 """Reads a whole file by its path; may return the copy of a damaged one."""
-
-
-def newest_metadata(storage: Storage, folder: str) -> tuple[int, str] | None:
-    """Number and path of the newest, which is the current, version of a table's metadata."""
-    versions = [
-        (int(match[1]), entry.path)
-        for entry in storage.list(f"{folder}/metadata")
-        if (match := _VERSION.fullmatch(entry.path.rpartition("/")[2]))
-    ]
-    return max(versions, default=None)
 
 
 def read_table(

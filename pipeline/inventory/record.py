@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.inventory.bytes import hash_file, in_threads
 from pipeline.inventory.ledger import Recorded, add_recording, forget, last_state, tidy
 from pipeline.inventory.loads import LoadFiles, read_loads, result_documents
 from pipeline.inventory.named import NamedFile, Role, TableFiles, read_table, table_folders
 from pipeline.model.layout import ARCHIVE, NIGHT_TAG, RUNS, WAREHOUSE
+from pipeline.storage.bytes import hash_file, in_threads
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
 

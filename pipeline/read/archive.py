@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.errors import UsageError
-from pipeline.model.layout import newest_possible, tag_of
+from pipeline.model.layout import tag_of
 from pipeline.model.objects import SKELETON, GitObject
 from pipeline.model.rows import CODECS, Codec
 from pipeline.model.tables import ALL, BY_NAME
 from pipeline.night.seal import nights
+from pipeline.read.nights import NotAnArchive, choose_night
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, fitted_partitions
 from pipeline.rules.partitioning import TableStats
 from pipeline.storage.interface import Storage
@@ -23,7 +24,7 @@ from pipeline.tables.map_contents import OnBatches, Reader, row_groups
 from pipeline.tables.refs import current_refs
 from pipeline.tables.session import split_freely
 from pipeline.tables.statistics import has_deleted_rows, table_stats
-from pipeline.tables.tombstones import Hidden, hidden_now, object_tombstones, visible
+from pipeline.tables.tombstones import Hidden, hidden_now, visible
 
 MOST_ROWS = ("blobs", "trees")
 """Tables of which one has more rows than any other table that is aggregated by id."""
@@ -35,20 +36,6 @@ _SPLIT_BYTES = 2 << 20
 """Compressed bytes per task when objects are streamed: the driver holds the raw bytes of one task."""
 
 
-class NightNotFound(UsageError):
-    """There is no such sealed night."""
-
-    def __init__(self, night: date, known: Sequence[date]) -> None:
-        super().__init__(night, tuple(known))
-        self.night, self.known = night, tuple(known)
-
-    def __str__(self) -> str:
-        if not self.known:
-            return f"there is no night {self.night}: no night has been completed yet"
-        shown = ", ".join(str(night) for night in self.known[-10:])
-        return f"there is no night {self.night}; the archive has {len(self.known)}, the latest are {shown}"
-
-
 class NoSuchTable(UsageError):
     """The archive has no table of this name."""
 
@@ -58,13 +45,6 @@ class NoSuchTable(UsageError):
 
     def __str__(self) -> str:
         return f"there is no table {self.name!r}; known tables: {', '.join(sorted(BY_NAME))}"
-
-
-class NotAnArchive(UsageError):
-    """There are no tables at this place."""
-
-    def __str__(self) -> str:
-        return "there are no tables here yet: create the archive first, or check its location"
 
 
 class Archive:
@@ -100,14 +80,7 @@ class Archive:
         Raises:
             NightNotFound: it is not sealed.
         """
-        wanted = night or self._night
-        known = self.nights()
-        if wanted is None:
-            newest = newest_possible(datetime.now(UTC).date())
-            return max((night for night in known if night <= newest), default=None)
-        if wanted not in known:
-            raise NightNotFound(wanted, known)
-        return wanted
+        return choose_night(night or self._night, self.nights())
 
     def table(self, name: str, night: date | None = None) -> DataFrame:
         """One table on a night.
@@ -172,7 +145,7 @@ class Archive:
             StoredFileDamaged: one of their footers is damaged, so rows could be skipped.
         """
         shown = self.night(night)
-        self.check_footers(BY_NAME if read is None else read, night=shown)
+        self.check_footers(BY_NAME if read is None else read, shown)
         self._fit_shuffles(shown)
         gone = hidden_now(self.spark)
         for table in ALL:
@@ -203,11 +176,8 @@ class Archive:
         shown = self.night(night)
         return [table_stats(self.spark, name, self._snapshot(name, shown)) for name in names]
 
-    def check_footers(self, names: Collection[str], bucket: int | None = None, night: date | None = None) -> None:
+    def check_footers(self, names: Collection[str], night: date | None = None) -> None:
         """Check footers of data files before they decide which rows are read. Does nothing without a storage.
-
-        Args:
-            bucket: check only its files; None for all.
 
         Raises:
             StoredFileDamaged: a footer is damaged.
@@ -215,7 +185,7 @@ class Archive:
         if self._storage is not None:
             shown = self.night(night)
             tag = None if shown is None else tag_of(shown)
-            check_footers(self.spark, self._storage, names, None if bucket is None else [bucket], tag)
+            check_footers(self.spark, self._storage, names, None, tag)
 
     def refs(self, night: date | None = None) -> DataFrame:
         """The refs of all origins on a night: columns of ``refs``, with ``night`` that of the last change."""
@@ -244,10 +214,6 @@ class Archive:
             bucket: the network's bucket.
         """
         yield from self._objects(CODECS.values(), network, bucket, self.night(night))
-
-    def taken_down(self, network: int) -> frozenset[bytes]:
-        """Ids of a network's objects that were taken down individually; trees and commits may still name them."""
-        return object_tombstones(self.spark, network)
 
     def skeleton(self, network: int, bucket: int) -> Iterator[GitObject]:
         """Like ``objects``, without blobs, and of the current state, which may be newer than the newest night."""

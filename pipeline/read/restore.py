@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from itertools import chain
+from functools import partial
 from pathlib import Path
-
-from pyspark.sql import Row
-from pyspark.sql import functions as F
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from pipeline.errors import CheckFailed, UsageError
-from pipeline.fetch.skeleton import Skeleton
+from pipeline.git.pack_writer import ObjectDamaged, PackWriter
 from pipeline.git.restore import write_repository
-from pipeline.model.objects import BLOB, GitObject
+from pipeline.model.origin import OriginState
 from pipeline.model.visit import VisitStatus
-from pipeline.read.archive import Archive
-from pipeline.read.reachable import reachable
+from pipeline.read.history import History
+from pipeline.read.network_objects import NetworkObjects
+from pipeline.read.packing import pack_contents, packing, tasks
 from pipeline.read.status import OriginNotFound
+from pipeline.read.stored import StoredTables
 from pipeline.rules.negotiation import Ref
 from pipeline.rules.restore import lay_out
-from pipeline.tables.doubles import one_row_a_url
+from pipeline.snapshot.rows import ROW_ID, Group
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.interface import Storage
 
-_OBJECTS = ("blobs", "commits", "tags", "trees", "contents")
+_FEWEST_TASKS = 2
+"""Fewer tasks are packed in this process."""
 
 
 class ObjectsMissing(CheckFailed):
@@ -75,54 +80,51 @@ class RestoredRepository:
         return not self.not_stored
 
 
-def restore_repository(archive: Archive, url: str, directory: Path, scratch: Path) -> RestoredRepository:
-    """Write a bare repository as of the archive's night.
+def restore_repository(
+    storage: Storage, url: str, directory: Path, scratch: Path, night: date | None = None
+) -> RestoredRepository:
+    """Write a bare repository as of a night, without Spark.
 
     Args:
         directory: must not exist, or be empty.
-        scratch: local folder for the network's commits, tags and trees while restoring.
+        scratch: local folder for the network's commits, tags and trees, and parts of the pack, while restoring.
+        night: None means the newest sealed night, or the current state of an archive without one.
 
     Raises:
+        NotAnArchive: there are no tables.
+        NightNotFound: there is no such night.
         OriginNotFound: by that night the archive had not visited such an origin.
         NeverArchived: it had, but no visit succeeded.
-        NightNotFound: there is no such night.
-        StoredFileDamaged: a file of its refs is damaged, or one that made something seem missing.
+        StoredFileDamaged: a file is damaged.
         ObjectsMissing: the archive is damaged; nothing is written.
         UsageError: the directory is in use.
     """
-    network, bucket = _place(archive, url)
-    archive.check_footers(["refs"], bucket)
-    rows = archive.refs_at(url, network=network)
-    if not rows and not _ever_ended_well(archive, url, bucket):
-        archive.check_footers(["visits"], bucket)
+    tables = StoredTables(storage, night)
+    network, bucket = _place(tables, url)
+    shown = _refs(tables, url, network, bucket)
+    if not shown and not _ever_ended_well(tables, url, bucket):
         raise NeverArchived(url)
-    absent = _not_stored(archive, network, bucket)
-    shown = _refs(rows)
+    objects = NetworkObjects(tables, network, bucket)
+    absent = objects.not_stored()
     layout = lay_out(shown, absent)
-    scratch.mkdir(parents=True, exist_ok=True)
     tips = set(layout.refs.values())
     if layout.head.oid is not None:
         tips.add(layout.head.oid)
-    with Skeleton(scratch) as skeleton:
-        blobs = _fill(skeleton, archive.objects(network, bucket))
-        wanted = reachable(skeleton, tips)
-        lacking = set(wanted)
+    scratch.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="restore-", dir=scratch) as folder, History(Path(folder)) as history:
+        for found in objects.skeleton():
+            history.add(*found)
+        wanted = history.reachable(tips)
         not_stored = absent & (wanted | {ref.target for ref in shown.values() if ref.target is not None})
-
-        def objects() -> Iterator[GitObject]:
-            for found in chain(skeleton.objects(), blobs):
-                if found.oid in wanted:
-                    lacking.discard(found.oid)
-                    yield found
-            lacking.difference_update(not_stored)
-            if lacking:
-                archive.check_footers(_OBJECTS, bucket)
-                raise ObjectsMissing(url, len(lacking), min(lacking).hex())
-
-        written = write_repository(directory, objects(), layout.refs, layout.head, layout.symrefs)
+        lacking = {oid for oid in wanted if oid not in history} - not_stored
+        groups = objects.contents(lacking)
+        if lacking:
+            raise ObjectsMissing(url, len(lacking), min(lacking).hex())
+        fill = partial(_fill, objects, history, wanted, tasks(groups), Path(folder))
+        written = write_repository(directory, fill, layout.refs, layout.head, layout.symrefs)
     return RestoredRepository(
         url,
-        archive.night(),
+        tables.night,
         directory,
         written.refs,
         written.objects,
@@ -133,45 +135,76 @@ def restore_repository(archive: Archive, url: str, directory: Path, scratch: Pat
     )
 
 
-def _place(archive: Archive, url: str) -> tuple[int, int]:
-    """The network and bucket of an origin that was visited by the archive's night."""
-    origins = archive.table("origins").where((F.col("url") == url) & F.col("last_visit").isNotNull())
-    found = one_row_a_url(origins).collect()
-    if not found:
-        archive.check_footers(["origins"])
+def _fill(
+    objects: NetworkObjects,
+    history: History,
+    wanted: set[bytes],
+    work: list[list[Group]],
+    scratch: Path,
+    pack: PackWriter,
+) -> None:
+    """Write everything; other processes pack the contents meanwhile, unless there are few."""
+    if len(work) < _FEWEST_TASKS:
+        _add_skeleton(objects, history, wanted, pack)
+        for groups in work:
+            pack_contents(objects.storage, groups, pack)
+        return
+    with packing(objects.storage, work, scratch) as parts:
+        _add_skeleton(objects, history, wanted, pack)
+        for part in parts:
+            pack.append(part)
+            part.path.unlink()
+
+
+def _add_skeleton(objects: NetworkObjects, history: History, wanted: set[bytes], pack: PackWriter) -> None:
+    try:
+        for found in history.objects(wanted):
+            pack.add(found)
+    except ObjectDamaged as error:
+        path = objects.file_of(error.type, error.oid)
+        raise StoredFileDamaged(path, f"it holds other bytes than those of {error.oid.hex()}") from error
+
+
+def _place(tables: StoredTables, url: str) -> tuple[int, int]:
+    """The network and bucket of an origin that was visited by the night."""
+    columns = ("network", "bucket", "state", "last_visit", "added_at")
+    rows = tables.rows("origins", columns, {"url": url}) if url not in tables.hidden.urls else ()
+    visited = [row for row in rows if row["last_visit"] is not None]
+    if not visited:
         raise OriginNotFound(url)
-    return found[0]["network"], found[0]["bucket"]
+    best = min(visited, key=_rank)
+    return best["network"], best["bucket"]
 
 
-def _ever_ended_well(archive: Archive, url: str, bucket: int) -> bool:
-    good = F.col("status").isin([str(status) for status in VisitStatus if status.ok])
-    mine = (F.col("bucket") == bucket) & (F.col("origin") == url)
-    return not archive.table("visits").where(mine & good).limit(1).isEmpty()
+def _rank(origin: Mapping[str, Any]) -> tuple[int, float, float, int]:
+    """The order of ``tables.doubles.one_row_a_url``."""
+    set_by_people = {str(OriginState.OPTED_OUT): -2, str(OriginState.PAUSED): -1}.get(origin["state"], 0)
+    added_at = -math.inf if origin["added_at"] is None else origin["added_at"].timestamp()
+    return set_by_people, -origin["last_visit"].timestamp(), added_at, origin["network"]
 
 
-def _not_stored(archive: Archive, network: int, bucket: int) -> set[bytes]:
-    mine = (F.col("bucket") == bucket) & (F.col("network") == network) & (F.col("stored") != "yes")
-    too_large = {bytes(row["oid"]) for row in archive.table("blobs").where(mine).select("oid").collect()}
-    return too_large | archive.taken_down(network)
+def _ever_ended_well(tables: StoredTables, url: str, bucket: int) -> bool:
+    good = {str(status) for status in VisitStatus if status.ok}
+    return any(row["status"] in good for row in tables.rows("visits", ["status"], {"origin": url}, bucket))
 
 
-def _fill(skeleton: Skeleton, stream: Iterator[GitObject]) -> Iterator[GitObject]:
-    """Put everything before the first blob into the skeleton; return the blobs."""
-    for found in stream:
-        if found.type is BLOB:
-            return chain([found], stream)
-        skeleton.add(*found)
-    return iter(())
-
-
-def _refs(rows: list[Row]) -> dict[bytes, Ref]:
+def _refs(tables: StoredTables, url: str, network: int, bucket: int) -> dict[bytes, Ref]:
+    """The refs of an origin by name: of each the change published last, as in ``tables.refs``, unless it deleted it."""
+    columns = ("name", "name_raw", "target", "symref", "symref_raw", ROW_ID)
+    last: dict[tuple[str, bytes | None], dict[str, Any]] = {}
+    for row in tables.rows("refs", columns, {"network": network, "origin": url}, bucket):
+        key = row["name"], row["name_raw"]
+        if key not in last or row[ROW_ID] > last[key][ROW_ID]:
+            last[key] = row
     refs = {}
-    for row in rows:
-        name = bytes(row["name_raw"]) if row["name_raw"] is not None else row["name"].encode()
-        target = None if row["target"] is None else bytes(row["target"])
-        refs[name] = Ref(target, None if row["symref"] is None else _symref(row))
+    for row in last.values():
+        symref = _exact(row, "symref")
+        name = _exact(row, "name")
+        if name is not None and (row["target"] is not None or symref is not None):
+            refs[name] = Ref(row["target"], symref)
     return refs
 
 
-def _symref(row: Row) -> bytes:
-    return bytes(row["symref_raw"]) if row["symref_raw"] is not None else str(row["symref"]).encode()
+def _exact(row: Mapping[str, Any], name: str) -> bytes | None:
+    raw, text = row[f"{name}_raw"], row[name]
+    return raw if raw is not None else None if text is None else text.encode()

@@ -14,11 +14,10 @@ from pipeline.tables.session import BY_BUCKET, configured
 log = logging.getLogger(__name__)
 
 _CONTENTS = full_name("contents")
-_FREELY = {BY_BUCKET: "false"}
-_NO_BROADCAST = {"spark.sql.autoBroadcastJoinThreshold": "-1"}
-_WAYS: tuple[Mapping[str, str], ...] = (_FREELY, {}, _NO_BROADCAST)
-"""The first keeps the size of a scan's tasks; the second joins bucket by bucket; the third does so even where Spark,
-which assumes 100 bytes per value, considers ``contents`` small enough to broadcast."""
+_BROADCAST = "spark.sql.autoBroadcastJoinThreshold"
+_CLEARLY_SMALLER = 4
+"""Only what is this many times smaller than ``contents`` is broadcast. Spark's estimates depend on the order in which
+files are found, so of two sides of about the same size either may be the smaller one each time a query is planned."""
 
 _HOLDS_BYTES = ("binary", "array", "struct", "map")
 """Types of columns that may hold whole contents."""
@@ -44,11 +43,26 @@ def content_stays(df: DataFrame) -> Iterator[None]:
 def _way(df: DataFrame) -> Mapping[str, str] | None:
     if not _reads_contents(df):
         return {}
-    for way in _WAYS:
+    for way in _ways(df):
         with configured(df.sparkSession, way):
             if not exchanges_of_content(df):
                 return way
     return None
+
+
+def _ways(df: DataFrame) -> tuple[Mapping[str, str], ...]:
+    """The first keeps the size of a scan's tasks; the second joins bucket by bucket; the third even where Spark,
+    which assumes 100 bytes per value, considers ``contents`` small enough to broadcast."""
+    small = {_BROADCAST: str(_broadcast_bytes(df))}
+    return {**small, BY_BUCKET: "false"}, small, {_BROADCAST: "-1"}
+
+
+def _broadcast_bytes(df: DataFrame) -> int:
+    """The greatest size, by Spark's estimate, of a side that is broadcast: the session's, or less for few contents."""
+    usual = int(df.sparkSession._jsparkSession.sessionState().conf().autoBroadcastJoinThreshold())
+    leaves = _items(df._jdf.queryExecution().optimizedPlan().collectLeaves())
+    sizes = [int(str(leaf.stats().sizeInBytes())) for leaf in leaves if _CONTENTS in leaf.toString()]
+    return min([usual, *(size // _CLEARLY_SMALLER for size in sizes)])
 
 
 def _reads_contents(df: DataFrame) -> bool:

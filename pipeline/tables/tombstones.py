@@ -47,7 +47,7 @@ _IDS = pa.schema([("network", pa.int64()), ("oid", OID)])
 ORIGIN, NETWORK, OBJECT, ANYWHERE = "origin", "network", "object", "anywhere"
 """Kinds of rows: an origin; a network with all that it has; an object of a network; an object of any network."""
 
-_PENDING = "pending."
+PENDING = "pending."
 """Table properties with this prefix name takedowns whose rows may still be in files."""
 
 
@@ -119,15 +119,6 @@ def tombstone_ids(spark: SparkSession) -> DataFrame | None:
     return stones.select("bucket", "network", "oid").distinct()
 
 
-def object_tombstones(spark: SparkSession, network: int) -> frozenset[bytes]:
-    """Ids of objects that must not come back into a network."""
-    ids = tombstone_ids(spark)
-    if ids is None:
-        return frozenset()
-    mine = ids.where((F.col("network") == network) | F.col("network").isNull()).select("oid").toArrow()
-    return frozenset(mine.column("oid").to_pylist())
-
-
 def not_taken_down(rows: DataFrame) -> DataFrame:
     """The rows (with bucket, network and oid) without those of objects that were ever taken down."""
     ids = tombstone_ids(rows.sparkSession)
@@ -152,12 +143,12 @@ def pending(spark: SparkSession) -> frozenset[str]:
         return frozenset()
     properties = spark.sql(f"SHOW TBLPROPERTIES {full_name(TAKEDOWNS)}").collect()
     keys = (row["key"] for row in properties)
-    return frozenset(key.removeprefix(_PENDING) for key in keys if key.startswith(_PENDING))
+    return frozenset(key.removeprefix(PENDING) for key in keys if key.startswith(PENDING))
 
 
 def set_pending(spark: SparkSession, takedown: str) -> None:
     """Record that files may hold rows of a takedown, so that readers hide them."""
-    statement = f"ALTER TABLE {full_name(TAKEDOWNS)} SET TBLPROPERTIES ('{_PENDING}{takedown}' = 'yes')"
+    statement = f"ALTER TABLE {full_name(TAKEDOWNS)} SET TBLPROPERTIES ('{PENDING}{takedown}' = 'yes')"
     until_committed(TAKEDOWNS, lambda: _alter(spark, statement))
 
 
@@ -168,7 +159,7 @@ def _alter(spark: SparkSession, statement: str) -> None:
 
 def set_removed(spark: SparkSession, takedowns: Iterable[str]) -> None:
     """Record that no table has a row of these takedowns any more; readers need not hide them."""
-    keys = ", ".join(f"'{_PENDING}{takedown}'" for takedown in sorted(takedowns))
+    keys = ", ".join(f"'{PENDING}{takedown}'" for takedown in sorted(takedowns))
     if keys:
         unset = f"ALTER TABLE {full_name(TAKEDOWNS)} UNSET TBLPROPERTIES IF EXISTS ({keys})"
         until_committed(TAKEDOWNS, lambda: _alter(spark, unset))

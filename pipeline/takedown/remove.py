@@ -24,9 +24,9 @@ import numpy as np
 
 from pipeline.model.layout import NIGHT_TAG, WAREHOUSE, night_of, retired_tag
 from pipeline.model.tables import ALL, NAMESPACE, Table
+from pipeline.snapshot.deletion_vectors import Positions, read_positions
 from pipeline.storage.errors import StorageError
 from pipeline.storage.interface import Storage
-from pipeline.tables.deletion_vectors import Positions, read_positions
 from pipeline.tables.iceberg import JavaObject, NewFile
 from pipeline.tables.maintained import FilesChanged, LiveFile, MaintainedTable, NamedSnapshot, SnapshotRewrite
 from pipeline.tables.writer import Writer

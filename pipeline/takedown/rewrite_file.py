@@ -14,9 +14,9 @@ from pipeline.errors import CheckFailed
 from pipeline.fetch.parquet import PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.model.tables import REFS, Table
 from pipeline.model.visit import TAKEN_DOWN
+from pipeline.snapshot.deletion_vectors import Positions
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import ArchiveFile, SealedWriter, open_parquet_file
-from pipeline.tables.deletion_vectors import Positions
 from pipeline.takedown.doomed import KEY_COLUMNS, Doomed
 
 KEY_ROWS, CONTENT_ROWS = 65_536, 256

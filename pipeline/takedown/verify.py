@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from pipeline.inventory.avro import avro_blocks
 from pipeline.model.layout import CHECKSUMS, NIGHT_TAG, WAREHOUSE
 from pipeline.model.tables import ALL, BY_NAME, BY_OBJECT, NAMESPACE
 from pipeline.model.visit import TAKEN_DOWN
 from pipeline.origins.opt_outs import OPT_OUTS
+from pipeline.snapshot.avro import avro_blocks
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Entry, Storage
 from pipeline.storage.parquet import open_parquet_file, parquet_in

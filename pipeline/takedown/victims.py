@@ -8,9 +8,8 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.fetch.skeleton import Skeleton
 from pipeline.read.archive import Archive
-from pipeline.read.reachable import reachable
+from pipeline.read.history import History
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import check_footers
 from pipeline.tables.iceberg import IcebergTable, full_name
@@ -41,10 +40,10 @@ def victims(
     refs = spark.table(full_name("refs")).where(mine & ~F.col("origin").isin(sorted(going)))
     tips = {bytes(row["target"]) for row in refs.where("target IS NOT NULL").select("target").distinct().collect()}
     scratch.mkdir(parents=True, exist_ok=True)
-    with Skeleton(scratch) as skeleton:
+    with History(scratch) as history:
         for found in Archive(spark).skeleton(network, bucket):
-            skeleton.add(*found)
-        kept = reachable(skeleton, tips)
+            history.add(*found)
+        kept = history.reachable(tips)
     here = [spark.table(full_name(table)).where(mine).select("oid").toArrow() for table in _NAMED]
     return frozenset(oid for ids in here for oid in ids.column("oid").to_pylist() if oid not in kept)
 

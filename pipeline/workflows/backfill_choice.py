@@ -15,6 +15,9 @@ from pipeline.rules.origins import LOOKED_AT
 
 T = TypeVar("T")
 
+BATCH_ORIGINS = 10_000
+"""Origins that a backfill visits and publishes at once, unless it is told otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:

@@ -13,6 +13,7 @@ from pipeline.night.derive import DeriveSummary, derive
 from pipeline.night.plan import read_plan
 from pipeline.night.publish import PublishSummary, publish
 from pipeline.night.seal import seal
+from pipeline.rules.fetch_order import fetch_order
 from pipeline.submit.run_job import run_job
 from pipeline.workflows.fetch_load import fetch_one_bucket, manifests_are_whole, read_all_manifests
 from pipeline.workflows.load_task import LoadTask
@@ -68,7 +69,7 @@ class FetchAll(LoadTask):
         """Hand all of them to Luigi at once."""
         plan = read_plan(self.run_object.storage, self.load)
         self.run_object.events.planned(plan.origins_due, len(plan.buckets))
-        fetches = [self.step(Fetch, bucket=bucket) for bucket in sorted(plan.buckets)]
+        fetches = [self.step(Fetch, bucket=bucket) for bucket in fetch_order(plan.buckets)]
         yield luigi.DynamicRequirements(fetches, custom_complete=lambda _: self.complete())
 
 

@@ -11,6 +11,7 @@ from pipeline.archive import begun_loads
 from pipeline.errors import ArchiveHeld, UsageError
 from pipeline.model.layout import LEASE, Load, newest_possible
 from pipeline.night.plan import read_plan
+from pipeline.rules.fetch_order import fetch_order
 from pipeline.run import LOOK_EVERY_S, helping, hold
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import StoredFileDamaged
@@ -124,7 +125,7 @@ def _help(place: Workplace, workers: Workers, load: Load) -> None:
         run.events.planned(plan.origins_due, len(plan.buckets))
         tasks = [
             Fetch(archive=place.storage.root_uri, night=load.night, name=load.name, bucket=bucket, run_object=run)
-            for bucket in sorted(plan.buckets)
+            for bucket in fetch_order(plan.buckets)
         ]
         if all(task.complete() for task in tasks):
             return

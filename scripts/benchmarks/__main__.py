@@ -17,7 +17,7 @@ import psutil
 from benchmarks import report, results
 from benchmarks.bench import Bench, Sizes, say
 from benchmarks.measure import MB, command
-from benchmarks.parts import big, fetch, memory, nights, scan, store
+from benchmarks.parts import big, fetch, forks, memory, nights, restore, scan, store
 from benchmarks.repositories import NoRepositories, serving
 from pipeline.cli.output import Output
 
@@ -28,7 +28,9 @@ PARTS: dict[str, Callable[[Bench], results.Found]] = {
     "big": big.measure,
     "memory": memory.measure,
     "nights": nights.measure,
+    "forks": forks.measure,
     "scan": scan.measure,
+    "restore": restore.measure,
 }
 HERMETIC = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 
@@ -48,6 +50,7 @@ def _chosen(context: click.Context, option: click.Parameter, value: str) -> list
 @click.option("--memory-mb", default=8_000, type=click.IntRange(1), help="Raw size of the history for memory, MB.")
 @click.option("--head-mb", default=500, type=click.IntRange(1), help="Text at HEAD for scans, MB.")
 @click.option("--origins", default=1_000, type=click.IntRange(1), help="Small origins per night.")
+@click.option("--forks", "fork_count", default=5_000, type=click.IntRange(1), help="Forks of one root.")
 @click.option("--work", type=click.Path(file_okay=False, path_type=Path), help="Scratch folder.  [default: temporary]")
 @click.option("--json", "json_path", default=ROOT / "docs" / "benchmarks.json", type=click.Path(path_type=Path))
 @click.option("--docs", default=ROOT / "docs" / "BENCHMARKS.md", type=click.Path(path_type=Path))
@@ -59,6 +62,7 @@ def bench(
     memory_mb: int,
     head_mb: int,
     origins: int,
+    fork_count: int,
     work: Path | None,
     json_path: Path,
     docs: Path,
@@ -70,7 +74,7 @@ def bench(
     logging.basicConfig(level="WARNING", format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("benchmarks").setLevel("INFO")
     os.environ.update(HERMETIC)
-    sizes = Sizes(big_mb * MB, memory_mb * MB, head_mb * MB, origins, repeat)
+    sizes = Sizes(big_mb * MB, memory_mb * MB, head_mb * MB, origins, fork_count, repeat)
     parts = results.read(json_path)
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "git-lakehouse"
     with tempfile.TemporaryDirectory(prefix="bench-", dir=work) as scratch, serving(Path(scratch) / "served") as server:

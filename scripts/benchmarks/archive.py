@@ -6,6 +6,7 @@ Functions here work in the calling process; ``measure.in_child`` provides one.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 from click.testing import CliRunner
 from pyspark.sql import SparkSession
 
-from benchmarks.measure import Cost, cost_of, total
+from benchmarks.measure import Cost, command, cost_of, total
 from pipeline.archive import open_archive
 from pipeline.cli.main import cli
 from pipeline.config import Config, load_config
@@ -164,6 +165,12 @@ def fetch(bed: Bed, number: int, buckets: Sequence[int]) -> list[Manifest]:
 def nightly(bed: Bed, number: int) -> Any:  # noqa: ANN401 - the command's own summary
     """Run a night, or what is left of it."""
     return run(bed, "nightly", "--night", str(night(number)))
+
+
+def restore(bed: Bed, url: str, to: Path) -> Any:  # noqa: ANN401 - the command's own summary
+    """Restore a repository with the command as its users start it."""
+    program = Path(sys.executable).with_name("pipeline")
+    return json.loads(command([program, "restore", url, to, "--config", bed.config_path, "--output", "json"]))
 
 
 def compact_buckets(bed: Bed, buckets: Sequence[int]) -> tuple[Cost, dict[int, Cost]]:

@@ -26,6 +26,7 @@ class Sizes:
     memory_bytes: int
     head_bytes: int
     origins: int
+    forks: int
     repeat: int
 
 

@@ -58,5 +58,9 @@ TARGETS = {
         "count a word in every version of every file, against git cat-file, two cores each", 1.5, 4, "x faster"
     ),
     "night": Target("nightly with 1 of many origins changed, against a night with 1 origin", 2, 1.2, "x its CPU-s"),
+    "forks": Target("5,000 unchanged forks, a server that answers after 0.1 s, 16 conversations", 60, 35, "s"),
     "files": Target("data files a night adds, against tables x buckets touched", 1, 1, "x"),
+    "restore-small": Target("restore of a small repository, from command to exit", 3, 1.5, "s"),
+    "restore-long": Target("restore of a long history, against git clone --mirror", 3, 1.5, "x its seconds"),
+    "restore-size": Target("pack of a restored repository, against the pack as served", 2, 1, "x"),
 }

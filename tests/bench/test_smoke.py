@@ -17,8 +17,8 @@ from tests.support.repos import add_commits, build_graph
 from tests.support.sample import of_the_day
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("fetch", "store", "big", "memory", "nights", "scan")
-LITTLE = ("--repeat", "1", "--big-mb", "1", "--memory-mb", "1", "--head-mb", "1", "--origins", "3")
+PARTS = ("fetch", "store", "big", "memory", "nights", "forks", "scan", "restore")
+LITTLE = ("--repeat", "1", "--big-mb", "1", "--memory-mb", "1", "--head-mb", "1", "--origins", "3", "--forks", "20")
 LIMIT_S = 1200
 """Time for a dozen Spark sessions, one after the other, on a busy machine."""
 

@@ -25,9 +25,12 @@ class Asked:
 
 @contextmanager
 def handmade(
-    refs: Mapping[str, str], packs: Sequence[bytes], before_pack: Callable[[Line], None] = lambda line: None
+    refs: Mapping[str, str],
+    packs: Sequence[bytes],
+    before_pack: Callable[[Line], None] = lambda line: None,
+    before_refs: Callable[[Line], object] = lambda line: None,
 ) -> Iterator[tuple[Listener, Asked]]:
-    """Serve these refs, and the n-th pack for the n-th request; ``before_pack`` may wait.
+    """Serve these refs, and the n-th pack for the n-th request; ``before_pack`` and ``before_refs`` may wait.
 
     A name may be followed by its attributes.
     """
@@ -46,6 +49,7 @@ def handmade(
         while command := read_command(line):
             asked.commands.append(command)
             if command[0] == b"command=ls-refs":
+                before_refs(line)
                 line.send(
                     b"".join(pkt(f"{oid} {name}\n".encode(errors="surrogateescape")) for name, oid in refs.items())
                     + FLUSH

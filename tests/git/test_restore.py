@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given, settings
@@ -74,9 +75,23 @@ def read_refs(repo: Path) -> dict[bytes, Ref]:
     return refs if b"HEAD" in refs else refs | {b"HEAD": Ref(None, head[5:])}
 
 
+def write_all(
+    directory: Path,
+    objects: Iterable[GitObject],
+    refs: Mapping[bytes, bytes],
+    head: Head,
+    symrefs: Mapping[bytes, bytes] = MappingProxyType({}),
+) -> Restored:
+    def fill(pack: PackWriter) -> None:
+        for found in objects:
+            pack.add(found)
+
+    return write_repository(directory, fill, refs, head, symrefs)
+
+
 def restore(repo: Path, target: Path, *, without: Collection[bytes] = ()) -> Restored:
     layout = lay_out({name: ref for name, ref in read_refs(repo).items() if name not in without})
-    return write_repository(target, read_objects(repo), layout.refs, layout.head, layout.symrefs)
+    return write_all(target, read_objects(repo), layout.refs, layout.head, layout.symrefs)
 
 
 def left_overs(folder: Path) -> list[str]:
@@ -161,7 +176,7 @@ def test_symbolic_refs_that_no_file_can_be_are_plain(tmp_path: Path) -> None:
     hiding, below, clash = b"refs/heads/a", b"refs/heads/a/b", b"refs/heads/main/c"
     refs = dict.fromkeys((main, long, deep, hiding, below, clash), OID)
     symrefs = dict.fromkeys((long, deep, hiding, below, clash), main)
-    restored = write_repository(tmp_path / "a.git", BLOB, refs, MAIN, symrefs)
+    restored = write_all(tmp_path / "a.git", BLOB, refs, MAIN, symrefs)
     assert restored.plain == tuple(sorted((long, deep, hiding)))
     listed = ls_remote(tmp_path / "a.git")
     assert {line for line in listed if not line.startswith(b"ref: ")} == {
@@ -176,7 +191,7 @@ def test_symbolic_refs_that_no_file_can_be_are_plain(tmp_path: Path) -> None:
 def test_head_is_shown_whatever_the_length_of_the_name_that_it_gives(tmp_path: Path, size: int) -> None:
     name = b"refs/heads/" + (b"y/" * (size // 2) + b"x" if size > 300 else b"x" * size)
     layout = lay_out({b"HEAD": Ref(OID, name), name: Ref(OID), b"refs/heads/link": Ref(OID, name)})
-    write_repository(tmp_path / "a.git", BLOB, layout.refs, layout.head, layout.symrefs)
+    write_all(tmp_path / "a.git", BLOB, layout.refs, layout.head, layout.symrefs)
     shown = [line for line in ls_remote(tmp_path / "a.git") if not line.startswith(b"ref: ")]
     assert shown == [DIGITS + b"\t" + ref for ref in sorted((b"HEAD", b"refs/heads/link", name))]
     assert bool(layout.symrefs) == (size == 244)
@@ -202,7 +217,7 @@ def test_tags_peel_as_git_peels_them(tmp_path: Path) -> None:
     refs = odd | {b"refs/tags/%d" % number: oid for number, oid in enumerate(chain)}
     (repo / "packed-refs").write_bytes(b"".join(b"%s %s\n" % (oid.encode(), name) for name, oid in refs.items()))
     restored = tmp_path / "b.git"
-    write_repository(restored, read_objects(repo), {name: bytes.fromhex(oid) for name, oid in refs.items()}, MAIN)
+    write_all(restored, read_objects(repo), {name: bytes.fromhex(oid) for name, oid in refs.items()}, MAIN)
     assert [line for line in ls_remote(restored) if b"HEAD" not in line] == [
         line for line in ls_remote(repo) if b"refs/tags" in line
     ]
@@ -215,7 +230,7 @@ def test_an_empty_repository_stays_empty(tmp_path: Path) -> None:
 
 
 def test_an_object_given_twice_is_written_once(tmp_path: Path) -> None:
-    restored = write_repository(tmp_path / "a.git", [blob(b"x"), blob(b"x"), blob(b"y")], {}, MAIN)
+    restored = write_all(tmp_path / "a.git", [blob(b"x"), blob(b"x"), blob(b"y")], {}, MAIN)
     assert restored.objects == 2
     assert run_git("-C", tmp_path / "a.git", "fsck", "--full").returncode == 0
 
@@ -262,7 +277,7 @@ def test_what_git_could_not_read_is_refused_by_name(
     refs: dict[bytes, bytes], head: Head, named: str, tmp_path: Path
 ) -> None:
     with pytest.raises(CheckFailed) as caught:
-        write_repository(tmp_path / "a.git", BLOB, refs, head)
+        write_all(tmp_path / "a.git", BLOB, refs, head)
     assert named in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -279,16 +294,16 @@ def test_names_are_judged_as_git_judges_them(name: bytes, tmp_path_factory: pyte
     valid = run_git("check-ref-format", name).returncode == 0
     target = tmp_path_factory.mktemp("names") / "a.git"
     if valid:
-        write_repository(target, BLOB, {name: OID}, MAIN)
+        write_all(target, BLOB, {name: OID}, MAIN)
         assert git(target, "for-each-ref", "--format=%(refname)").rstrip(b"\n") == name
     else:
         with pytest.raises(CheckFailed):
-            write_repository(target, BLOB, {name: OID}, MAIN)
+            write_all(target, BLOB, {name: OID}, MAIN)
 
 
 def test_a_damaged_object_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckFailed, match=f"blob {DIGITS.decode()} is damaged"):
-        write_repository(tmp_path / "a.git", [BLOB[0]._replace(body=b"z")], {}, MAIN)
+        write_all(tmp_path / "a.git", [BLOB[0]._replace(body=b"z")], {}, MAIN)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -298,14 +313,14 @@ def test_a_directory_in_use_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "full" / "file").write_text("mine")
     for taken in ("file", "full"):
         with pytest.raises(UsageError, match=taken):
-            write_repository(tmp_path / taken, BLOB, {}, MAIN)
+            write_all(tmp_path / taken, BLOB, {}, MAIN)
     assert (tmp_path / "file").read_text() == (tmp_path / "full" / "file").read_text() == "mine"
     assert left_overs(tmp_path) == []
 
 
 def test_an_empty_directory_is_used(tmp_path: Path) -> None:
     (tmp_path / "a.git").mkdir()
-    write_repository(tmp_path / "a.git", BLOB, {}, MAIN)
+    write_all(tmp_path / "a.git", BLOB, {}, MAIN)
     assert git(tmp_path / "a.git", "cat-file", "blob", DIGITS.decode()) == b"x"
 
 
@@ -314,7 +329,7 @@ def test_what_a_killed_run_left_is_replaced(tmp_path: Path) -> None:
     left.mkdir(parents=True)
     (left / "tmp_restore.pack").write_bytes(b"half")
     (tmp_path / ".a.git.partial" / "HEAD").write_bytes(b"half")
-    write_repository(tmp_path / "a.git", BLOB, {}, MAIN)
+    write_all(tmp_path / "a.git", BLOB, {}, MAIN)
     assert run_git("-C", tmp_path / "a.git", "fsck", "--full").returncode == 0
     assert left_overs(tmp_path) == []
 
@@ -327,7 +342,7 @@ def test_a_second_restore_to_the_same_place_is_refused(tmp_path: Path) -> None:
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(UsageError, match="another process"):
-            write_repository(tmp_path / "a.git", BLOB, {}, MAIN)
+            write_all(tmp_path / "a.git", BLOB, {}, MAIN)
         assert (partial / "HEAD").read_bytes() == b"theirs"
     finally:
         os.close(held)
@@ -339,5 +354,5 @@ def test_an_interrupted_stream_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_repository(tmp_path / "a.git", broken(), {}, MAIN)
+        write_all(tmp_path / "a.git", broken(), {}, MAIN)
     assert list(tmp_path.iterdir()) == []

@@ -179,43 +179,45 @@ def ground_of(shown: dict[str, dict[bytes, Ref]]) -> CommonGround:
     ground = CommonGround()
     for url, refs in shown.items():
         for name, ref in sorted(refs.items()):
-            ground.note(url, name, ref)
+            ground.note(name, ref, of_root=url == "root")
     return ground
 
 
 def test_offers_begin_with_the_origin_itself_and_end_with_tags() -> None:
     ids = iter(b"%020d" % n for n in range(100))
-    network = [origin("root"), origin("fork", "root"), origin("other", "root")]
     names = [b"refs/tags/t", b"refs/heads/b", HEAD]
-    shown = {o.url: {name: Ref(next(ids)) for name in names} for o in network}
+    shown = {url: {name: Ref(next(ids)) for name in names} for url in ("another", "fork", "root")}
     shown["fork"][b"refs/heads/gone"] = Ref(None, b"x")
     order = [
         shown[url][name].target
         for kind in ([HEAD, b"refs/heads/b"], [b"refs/tags/t"])
-        for url in ("fork", "root", "other")
+        for url in ("fork", "root", "another")
         for name in kind
     ]
     ground = ground_of(shown)
-    assert list(ground.offers_for(network[1], network)) == order
-    ground.forget("root")
-    assert set(order) - set(ground.offers_for(network[1], network)) == {ref.target for ref in shown["root"].values()}
+    assert list(dict.fromkeys(ground.offers(shown["fork"]))) == order
+    ground.renew_root()
+    assert set(order) - set(ground.offers(shown["fork"])) == {ref.target for ref in shown["root"].values()}
     assert ground.tips == set(order), "it is archived all the same"
 
 
 @given(refs=st.lists(REFS, min_size=1, max_size=4))
 def test_offers_are_the_networks_targets(refs: list[dict[bytes, Ref]]) -> None:
-    network = [origin(f"o{n}", None if n == 0 else "o0") for n in range(len(refs))]
-    ground = ground_of({o.url: found for o, found in zip(network, refs, strict=True)})
+    ground = ground_of({f"o{n}": found for n, found in enumerate(refs)})
     expected = {ref.target for found in refs for ref in found.values()} - {None}
-    assert set(ground.offers_for(network[-1], network)) == ground.tips == expected
+    assert set(ground.offers(refs[-1])) == ground.tips == expected
 
 
-def test_what_is_kept_to_offer_is_enough_and_no_more() -> None:
-    shown = {url: {b"refs/heads/%04d" % n: Ref(b"%s%019d" % (url.encode(), n)) for n in range(1000)} for url in "ab"}
-    ground = ground_of(shown)
-    offers = list(ground.offers_for(origin("b"), [origin("a"), origin("b")]))
-    assert offers[:MAX_OFFERS] == [ref.target for ref in shown["b"].values()][:MAX_OFFERS]
-    assert len(offers) == 2 * MAX_OFFERS
+def test_what_is_kept_to_offer_is_enough_however_many_forks_there_are() -> None:
+    """The root's branches are offered although a fork that is noted before it has more than can be offered."""
+    shown = {
+        url: {b"refs/heads/%04d" % n: Ref(b"%s%019d" % (url.encode()[:1], n)) for n in range(1000)}
+        for url in ("fork", "other", "root")
+    }
+    offers = list(ground_of(shown).offers({HEAD: Ref(b"o" * 20)}))
+    assert offers[0] == b"o" * 20
+    assert offers[1 : MAX_OFFERS + 1] == [ref.target for ref in shown["root"].values()][:MAX_OFFERS]
+    assert len(offers) == 1 + 2 * MAX_OFFERS
 
 
 def test_networks_come_with_their_root_first() -> None:

@@ -142,6 +142,20 @@ def test_what_would_be_an_exchange_is_found(landed: Archive, caplog: pytest.LogC
         assert "F.broadcast" in caplog.text
 
 
+def test_what_is_nearly_as_large_as_contents_is_not_broadcast(landed: Archive) -> None:
+    """Planned again, Spark might broadcast contents instead: its estimates vary a little."""
+    ids = landed.spark.range(150_000).select((F.col("id") % 4).cast("int").alias("bucket"), F.col("id").alias("size"))
+    df = landed.table("contents").join(ids, ["bucket", "size"])
+    assert "BroadcastExchange" in plan_of(df)
+    with content_stays(df):
+        assert "BroadcastExchange" not in plan_of(df)
+        assert exchanges_of_content(df) == []
+
+
+def plan_of(df: DataFrame) -> str:
+    return str(df.select("*")._jdf.queryExecution().executedPlan().toString())
+
+
 def test_settings_are_as_they_were(landed: Archive) -> None:
     before = landed.spark.conf.get(BY_BUCKET)
     with content_stays(landed.table("contents")):

@@ -20,7 +20,8 @@ from pipeline.night.plan import PlanSummary, read_plan, write_plan
 from pipeline.night.publish import publish
 from pipeline.night.seal import seal
 from pipeline.origins.states import pause
-from pipeline.read.archive import Archive, NightNotFound, NoSuchTable, NotAnArchive
+from pipeline.read.archive import Archive, NoSuchTable
+from pipeline.read.nights import NightNotFound, NotAnArchive
 from pipeline.read.restore import restore_repository
 from pipeline.read.status import OriginNotFound, archive_status, origin_status
 from pipeline.storage.errors import StoredFileDamaged
@@ -108,12 +109,12 @@ def test_flipped_statistics_stop_a_restore_a_plan_and_a_takedown(
 ) -> None:
     origin, _, _ = two_nights(spark, storage)
     whole = Archive(spark, storage=storage)
-    assert restore_repository(whole, URL, tmp_path / "whole", tmp_path / "scratch").refs == 2
+    assert restore_repository(storage, URL, tmp_path / "whole", tmp_path / "scratch").refs == 2
     for path in sorted(e.path for e in storage.walk(f"{WAREHOUSE}/code/refs/data") if e.path.endswith(".parquet")):
         flip_statistics(storage, path, origin.network.to_bytes(8, "little", signed=True))
     assert Archive(spark).refs_at(URL, network=origin.network) == [], "what Spark makes of it"
     with pytest.raises(StoredFileDamaged, match=r"/refs/data/.*its footer does not match its checksum"):
-        restore_repository(whole, URL, tmp_path / "damaged", tmp_path / "scratch")
+        restore_repository(storage, URL, tmp_path / "damaged", tmp_path / "scratch")
     with pytest.raises(StoredFileDamaged, match="/refs/data/"):
         whole.register_views()
     bucket = origin.network % BUCKETS

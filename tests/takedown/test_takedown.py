@@ -20,7 +20,7 @@ from pipeline.read.status import OriginNotFound
 from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.content_plan import content_stays, exchanges_of_content
 from pipeline.tables.tombstones import hidden_now
-from tests.e2e.archive import Archive
+from tests.e2e.archive import Archive, night
 from tests.support.git import git, put, set_refs
 from tests.support.repos import add_commits, build_graph, fork_of
 from tests.support.servers import Peer
@@ -137,7 +137,9 @@ def check_readers(story: Story, tmp_path: Path) -> None:
         assert not bodies & {SECRET, b"only going\n"}
         for name in ("going", "alone"):
             with pytest.raises(OriginNotFound):
-                restore_repository(reader, urls[name], tmp_path / f"{name}-{day}", tmp_path / "scratch")
+                restore_repository(
+                    archive.storage, urls[name], tmp_path / f"{name}-{day}", tmp_path / "scratch", night(day)
+                )
         for name in ("root", "staying", "elsewhere"):
             assert story.missing(name, day, tmp_path / f"{name}-{day}") == {SECRET_ID}
     assert {line["url"] for line in archive.ask("origins", "list")} == set(urls.values()) - gone_urls

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pipeline.storage.errors import FileMissing
+from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.paths import side_path
 
@@ -50,6 +50,26 @@ def hash_file(storage: Storage, path: str, *, with_side: bool) -> Hashed | None:
     except FileMissing:
         return None
     return Hashed(path, size, digest.digest(), None if sums is None else sums.agree())
+
+
+def read_checked(storage: Storage, path: str) -> bytes:
+    """A whole small file, compared with Hadoop's checksum file, if there is one.
+
+    Raises:
+        StoredFileDamaged: it is gone, or the two disagree.
+    """
+    try:
+        data = storage.read(path)
+    except FileMissing as error:
+        raise StoredFileDamaged(path, "the file is gone") from error
+    side = _read_side(storage, path)
+    if side is not None:
+        sums = _Sums(side)
+        for at in range(0, len(data), CHUNK_BYTES):
+            sums.feed(data[at : at + CHUNK_BYTES])
+        if not sums.agree():
+            raise StoredFileDamaged(path, "it does not match Hadoop's checksum file beside it")
+    return data
 
 
 def _read_side(storage: Storage, path: str) -> bytes | None:

@@ -1,0 +1,115 @@
+"""Contents packed side by side: worker processes read row groups and write parts of one pack."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import CheckFailed, PipelineError
+from pipeline.fetch.confine import die_with_parent
+from pipeline.git.pack_writer import ObjectDamaged, PackPart, PackWriter, PartWriter, writing_part
+from pipeline.model.objects import GitObject
+from pipeline.model.rows import CODECS
+from pipeline.snapshot.rows import Group, rows_of
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.interface import Storage
+
+TASK_BYTES = 64 << 20
+"""Raw bytes of one task: a part of the pack, whose deltas stay within it."""
+
+MOST_PROCESSES = 8
+
+
+class PackingStopped(PipelineError):
+    """A worker process died."""
+
+    def __str__(self) -> str:
+        return "a process that packed contents was killed, probably for lack of memory; run the command again"
+
+
+def tasks(groups: Iterable[Group]) -> list[list[Group]]:
+    """Row groups in order, cut and joined to tasks of about ``TASK_BYTES``."""
+    found: list[list[Group]] = []
+    room = 0
+    for group in groups:
+        begin = 0
+        ends = np.cumsum(group.sizes)
+        while begin < len(group.positions):
+            if room <= 0:
+                found.append([])
+                room = TASK_BYTES
+            done = int(ends[begin - 1]) if begin else 0
+            end = max(int(np.searchsorted(ends, done + room, side="right")), begin + 1)
+            part = group.part(slice(begin, end))
+            found[-1].append(part)
+            room = 0 if end < len(group.positions) else room - part.raw_bytes
+            begin = end
+    return found
+
+
+@contextmanager
+def packing(storage: Storage, work: Sequence[Sequence[Group]], scratch: Path) -> Iterator[Iterator[PackPart]]:
+    """Start to pack tasks; yields their parts in order, which the caller deletes.
+
+    Raises:
+        StoredFileDamaged: a file cannot be read, or holds other bytes under an id.
+        PackingStopped: a worker was killed.
+    """
+    workers = min(len(os.sched_getaffinity(0)), len(work), MOST_PROCESSES)
+    with ProcessPoolExecutor(max(workers, 1), mp_context=get_context("fork"), initializer=_begin) as pool:
+        futures = [
+            pool.submit(pack_part, storage, groups, scratch / f"{number}.part") for number, groups in enumerate(work)
+        ]
+        try:
+            yield map(_result, futures)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _result(future: Future[PackPart]) -> PackPart:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise PackingStopped from error
+
+
+def _begin() -> None:
+    """Let the parent alone act on signals."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def pack_part(storage: Storage, groups: Sequence[Group], path: Path) -> PackPart:
+    """Pack one task into a new file."""
+    with writing_part(path) as (writer, done):
+        pack_contents(storage, groups, writer)
+        return done()
+
+
+def pack_contents(storage: Storage, groups: Sequence[Group], writer: PackWriter | PartWriter) -> None:
+    """Add the blobs of some rows to a pack.
+
+    Raises:
+        StoredFileDamaged: a file cannot be read, or holds other bytes under an id.
+    """
+    codec = CODECS["contents"]
+    for group in groups:
+        try:
+            for batch in rows_of(storage, group, ["oid", "name", *codec.columns]):
+                for row in batch.to_pylist():
+                    writer.add(GitObject(codec.type, row["oid"], codec.body(row)), row["name"] or "")
+        except ObjectDamaged as error:
+            raise StoredFileDamaged(group.path, f"it holds other bytes than those of {error.oid.hex()}") from error
+        except StoredFileDamaged:
+            raise
+        except CheckFailed as error:
+            raise StoredFileDamaged(group.path, str(error)) from error

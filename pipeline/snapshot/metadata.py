@@ -1,0 +1,68 @@
+"""A table's current metadata: its snapshots, tags and properties."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.model.layout import WAREHOUSE
+from pipeline.model.tables import NAMESPACE
+from pipeline.storage.bytes import read_checked
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.interface import Storage
+
+_VERSION = re.compile(r"v(\d+)\.metadata\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class TableMetadata:
+    """What the newest version of a table's metadata says.
+
+    Attributes:
+        path: path of that version, below the archive's root.
+        lists: the URI of the manifest list of each snapshot.
+        tags: snapshots by tag.
+        current: the current snapshot, None for a table that never had one.
+    """
+
+    path: str
+    lists: Mapping[int, str]
+    tags: Mapping[str, int]
+    current: int | None
+    properties: Mapping[str, str]
+
+
+def newest_metadata(storage: Storage, folder: str) -> tuple[int, str] | None:
+    """Number and path of the newest, which is the current, version of a table's metadata."""
+    versions = [
+        (int(match[1]), entry.path)
+        for entry in storage.list(f"{folder}/metadata")
+        if (match := _VERSION.fullmatch(entry.path.rpartition("/")[2]))
+    ]
+    return max(versions, default=None)
+
+
+def read_metadata(storage: Storage, table: str) -> TableMetadata | None:
+    """The current metadata of a table of the archive; None if there is no such table.
+
+    Raises:
+        StoredFileDamaged: the file cannot be read.
+    """
+    newest = newest_metadata(storage, f"{WAREHOUSE}/{NAMESPACE}/{table}")
+    if newest is None:
+        return None
+    path = newest[1]
+    try:
+        document = json.loads(read_checked(storage, path))
+        current = document.get("current-snapshot-id")
+        return TableMetadata(
+            path,
+            {int(entry["snapshot-id"]): str(entry["manifest-list"]) for entry in document.get("snapshots", ())},
+            {name: int(to["snapshot-id"]) for name, to in document.get("refs", {}).items() if to["type"] == "tag"},
+            None if current in (None, -1) else int(current),
+            dict(document.get("properties", {})),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoredFileDamaged(path, f"its content is invalid: {error!r}"[:300]) from error

@@ -1,0 +1,47 @@
+"""What no benchmark of ours measures: hosts, network, NameNode and driver of a cluster that we do not have."""
+
+from __future__ import annotations
+
+from pipeline.rules.cluster import Cluster
+
+THREADS = 1_000
+RAW_BYTES = 2e15
+"""Raw bytes of a full archive: at our usual ratio 100 TB stored, 300 TB on disk, of 500."""
+
+BUCKETS = 1_024
+"""As conf/cluster.toml has them."""
+
+CONCURRENCY = 16
+"""Networks of a fetch task visited at once, as conf/cluster.toml has them."""
+
+CONVERSATION_S = 0.5
+"""Seconds that a host takes to answer a visit with nothing new. Guess: nobody publishes it; three round trips."""
+
+DOWNLOAD_BYTES_S = 20e6
+"""Bytes per second of one pack. Clones of public repositories: 1.5 to 64 MiB/s."""
+
+DRIVER_TASKS_S = 2_500.0
+"""Tasks that a Spark driver begins per second: 1,500 published in 2013, 1,500 to 4,000 guessed now."""
+
+SLOWDOWN_SIGMA = 0.3
+"""Tasks of equal work differ: lognormal. Guess; published stragglers stretch the median job by a third."""
+
+RENAME_S, RENAMES_AT_ONCE = 0.005, 16
+"""A NameNode's rename through WebHDFS (guess), and how many the leader has under way (night/landed.py)."""
+
+FILE_ROW_BYTES = 30
+"""Stored bytes of a row of ``files``, and of one moved path."""
+
+KEY_BYTES = 120
+"""Memory of a compaction per row of its bucket: place, id, network, ext, name, order."""
+
+OBJECT_MEMORY_BYTES = 200
+"""Memory of a restore per object of the network (docs/limits.md)."""
+
+NAMENODE_OBJECTS_A_FILE = 2
+"""An inode and, for a file below a block's 256 MiB, a block. A NameNode takes about a million per GB of heap."""
+
+
+def cluster(threads: int = THREADS) -> Cluster:
+    """The cluster with this many threads and memory in proportion."""
+    return Cluster(threads, threads * 6 * 10**9, threads * 500 * 10**9)

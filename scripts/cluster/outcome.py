@@ -1,0 +1,63 @@
+"""All stages on one population with one number of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cluster import assumed, stages
+from cluster.population import Population
+from cluster.rates import Rates
+from cluster.schedule import Stage
+from cluster.stages import Compaction, FirstCrawl, Night
+from pipeline.rules.cluster import driver_heap_bytes
+from pipeline.rules.partitioning import DRIVER_BYTES_A_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the model says; ``stages`` in the order of the archive's life."""
+
+    people: Population
+    stages: Mapping[str, Stage]
+    crawl: FirstCrawl
+    night: Night
+    compaction: Compaction
+    compacted_files: int
+    split_bytes: int
+    notes: tuple[str, ...]
+    planning_bytes: float
+    driver_bytes: float
+    restore_bytes: float
+
+
+def outcome(people: Population, rates: Rates, seed: int, threads: int = assumed.THREADS) -> Outcome:
+    """Run every stage. Scans and joins read what the first crawl landed."""
+    crawl = stages.first_crawl(people, rates, threads, seed)
+    night = stages.night(people, rates, threads, seed)
+    compaction = stages.compaction(people, rates, threads)
+    restore, restore_bytes = stages.restore(people, rates, threads)
+    files = crawl.content_files
+    plan = stages.plan(people, files, threads)
+    return Outcome(
+        people=people,
+        stages={
+            "first crawl": crawl.stage,
+            "fetch of a night": night.fetch,
+            "derive of a night": night.derive,
+            "full scan, JVM": stages.scan(people, files, rates.jvm_bytes, threads, seed),
+            "full scan, Python": stages.scan(people, files, rates.python_bytes, threads, seed),
+            "join of contents with files": stages.join(people, files, rates, threads, seed),
+            "whole compaction": compaction.stage,
+            "restore of the largest network": restore,
+        },
+        crawl=crawl,
+        night=night,
+        compaction=compaction,
+        compacted_files=stages.compacted_files(people, rates),
+        split_bytes=plan.tables[0].split_bytes,
+        notes=plan.notes,
+        planning_bytes=float(files * DRIVER_BYTES_A_FILE),
+        driver_bytes=float(driver_heap_bytes(assumed.cluster(threads))),
+        restore_bytes=restore_bytes,
+    )

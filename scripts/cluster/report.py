@@ -1,0 +1,216 @@
+"""The tables of ``docs/cluster.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from cluster import assumed
+from cluster.outcome import Outcome
+from cluster.population import COLUMNS
+from cluster.rates import Rates
+from cluster.schedule import Stage
+from cluster.stages import FirstCrawl
+
+BEGIN, END = "<!-- scripts/cluster_model writes from here -->", "<!-- to here -->"
+MOST_OVER_BOUND = 1.2
+
+_SHOWN = {
+    "networks": "networks",
+    "origins": "origins",
+    "pack": "packs, as served",
+    "raw": "raw",
+    "objects": "objects",
+    "files": "files at HEAD, each network's once",
+    "rows": "rows of `files`: a path per origin",
+    "changed": "origins that a night finds changed",
+    "pushes": "pushes in a night",
+    "new_raw": "raw, new in a night",
+    "moved_rows": "rows of `files` of these origins",
+}
+
+_BYTES = {"pack", "raw", "new_raw"}
+
+
+def fill(path: Path, sections: Iterable[str]) -> None:
+    """Replace the text between the two marks of a document.
+
+    Raises:
+        ValueError: it has no marks.
+    """
+    text = path.read_text()
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"{path} has no line {BEGIN} or {END} between which to write")
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    body = "\n\n".join(sections)
+    path.write_text(f"{before}{BEGIN}\n\n{body}\n\n{END}{after}")
+
+
+def population_table(found: Outcome) -> str:
+    """Sums of the population, and how unevenly they lie."""
+    people = found.people
+    rows = [
+        (
+            _SHOWN[name],
+            _amount(name, people.total(name)),
+            _amount(name, float(people.of_large(name).max())),
+            f"{people.bucket(name).max() / people.bucket(name).mean():.2f}",
+        )
+        for name in COLUMNS
+    ]
+    return table(("of a full archive", "all", "largest network", "fullest bucket over the mean"), rows)
+
+
+def _amount(column: str, value: float) -> str:
+    return size(value) if column in _BYTES else number(value)
+
+
+def stage_table(stages: Mapping[str, Stage]) -> str:
+    """Makespans against their lower bounds."""
+    rows = [
+        (
+            name,
+            f"{stage.tasks:,}",
+            duration(stage.share_s),
+            duration(stage.indivisible_s),
+            duration(stage.longest_s),
+            duration(stage.bound_s),
+            f"**{duration(stage.makespan_s)}**",
+            over(stage),
+        )
+        for name, stage in stages.items()
+    ]
+    columns = (
+        "stage", "tasks", "work / threads", "longest indivisible piece", "longest task today", "lower bound",
+        "makespan", "over the bound",
+    )  # fmt: skip
+    return table(columns, rows)
+
+
+def holdings_table(found: Outcome) -> str:
+    """Files, memory and bytes."""
+    crawl, night, compaction = found.crawl, found.night, found.compaction
+    written = night.landed_bytes + night.rewritten_bytes
+    changed = night.landed_bytes + night.moved_bytes
+    rows = [
+        ("batches of the first crawl, leader's time in them", f"{crawl.batches:,}, {duration(crawl.leader_s)}"),
+        ("data files after the first crawl", f"{crawl.files:,}, of contents {crawl.content_files:,}"),
+        ("NameNode objects after the first crawl", number(crawl.files * assumed.NAMENODE_OBJECTS_A_FILE)),
+        ("files of contents after a whole compaction", f"{found.compacted_files:,}"),
+        ("data files that a night lands", f"{night.files:,}"),
+        ("leader's time in a night besides", duration(night.leader_s)),
+        ("bytes that a night lands", size(night.landed_bytes)),
+        ("bytes of `files` that a night writes again, bytes of its changed rows",
+         f"{size(night.rewritten_bytes)}, {size(night.moved_bytes)}"),
+        ("bytes written for bytes changed in a night", f"{written / changed:.1f}x"),
+        ("paths of changed origins beyond the limit of a network, left out", number(night.paths_left_out)),
+        ("visits per second to the largest host, night of 8 h", number(night.requests_s)),
+        ("split of `contents`, file bytes", size(found.split_bytes)),
+        ("driver's heap, and what planning a scan of contents takes of it",
+         f"{size(found.driver_bytes)}, {size(found.planning_bytes)}"),
+        ("`--dry-run` says", "; ".join(found.notes) or "nothing"),
+        ("leader's memory in a compaction, fullest bucket", size(compaction.leader_bytes)),
+        ("its scratch", size(compaction.scratch_bytes)),
+        ("share of a night's news that its compaction reaches", f"{compaction.nightly_share:.0%}"),
+        ("memory of the largest restore", size(found.restore_bytes)),
+    ]  # fmt: skip
+    return table(("what", "figure"), rows)
+
+
+def series_table(first: str, outcomes: Mapping[str, Outcome]) -> str:
+    """Makespan and its multiple of the bound, by stage, for several outcomes."""
+    names = next(iter(outcomes.values())).stages
+    rows = [
+        (name, *(f"{duration(each.stages[name].makespan_s)} ({over(each.stages[name])})" for each in outcomes.values()))
+        for name in names
+    ]
+    return table((first, *outcomes), rows)
+
+
+def bucket_table(outcomes: Mapping[int, Outcome]) -> str:
+    """What follows from the number of buckets."""
+    rows = [
+        (
+            f"{buckets:,}",
+            over(each.stages["first crawl"]),
+            over(each.stages["fetch of a night"]),
+            over(each.stages["derive of a night"]),
+            over(each.stages["join of contents with files"]),
+            number(each.crawl.files * assumed.NAMENODE_OBJECTS_A_FILE),
+            f"{each.night.files:,}",
+            size(each.compaction.leader_bytes),
+        )
+        for buckets, each in outcomes.items()
+    ]
+    columns = (
+        "buckets", "first crawl", "fetch", "derive", "join", "NameNode objects after the crawl", "files a night",
+        "compaction's memory",
+    )  # fmt: skip
+    return table(columns, rows)
+
+
+def batch_table(crawls: Mapping[int, FirstCrawl]) -> str:
+    """What follows from the size of a batch."""
+    rows = [
+        (
+            f"{origins:,}",
+            f"{crawl.batches:,}",
+            duration(crawl.stage.makespan_s),
+            over(crawl.stage),
+            duration(crawl.leader_s),
+            number(crawl.files * assumed.NAMENODE_OBJECTS_A_FILE),
+        )
+        for origins, crawl in crawls.items()
+    ]
+    return table(("origins a batch", "batches", "makespan", "over the bound", "leader", "NameNode objects"), rows)
+
+
+def rate_table(rates: Rates) -> str:
+    """The measured rates that the model uses."""
+    rows = [
+        ("objects fetched, small repositories", number(rates.fetched_objects)),
+        ("raw bytes fetched, long history", size(rates.fetched_raw_bytes)),
+        ("visits that find nothing new", number(1 / rates.unchanged_s)),
+        ("raw bytes scanned in the JVM", size(rates.jvm_bytes)),
+        ("raw bytes scanned in Python", size(rates.python_bytes)),
+        ("raw bytes compacted", size(rates.compacted_raw_bytes)),
+    ]
+    return table(("per core and second", "docs/benchmarks.json"), rows)
+
+
+def over(stage: Stage) -> str:
+    """Makespan over its bound; bold if it is too much."""
+    ratio = stage.over_bound
+    text = f"{ratio:,.0f}x" if ratio >= 10 else f"{ratio:.2f}x"
+    return f"**{text}**" if ratio > MOST_OVER_BOUND else text
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def number(value: float) -> str:
+    """Three digits and a word."""
+    for limit, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if value >= limit:
+            return f"{value / limit:.3g} {word}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def size(value: float) -> str:
+    """Decimal bytes."""
+    for limit, unit in ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if value >= limit:
+            return f"{value / limit:.3g} {unit}"
+    return f"{value / 1e3:.3g} kB"
+
+
+def duration(seconds: float) -> str:
+    """In the unit that people would use."""
+    for limit, unit in ((86_400 * 365, "y"), (86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * limit:
+            return f"{seconds / limit:.3g} {unit}"
+    return f"{seconds:.3g} s"

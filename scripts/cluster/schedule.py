@@ -1,0 +1,103 @@
+"""List scheduling: tasks in order, each to the thread that is free first."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+EXACT_TASKS = 100_000
+"""Tasks at the end of a longer list that are scheduled one by one; those before keep all threads or the driver busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Tasks that run at once, as far as threads allow.
+
+    Attributes:
+        tasks: number of tasks.
+        work_s: seconds of one thread that all of them need.
+        longest_s: the longest task, as the work is cut today.
+        indivisible_s: the longest piece that no design could cut: one visit, one row group, one pack that is written.
+        makespan_s: from the first task's begin to the last one's end.
+        threads: threads of the cluster; the stage may use fewer.
+    """
+
+    tasks: int
+    work_s: float
+    longest_s: float
+    indivisible_s: float
+    makespan_s: float
+    threads: int
+
+    @property
+    def share_s(self) -> float:
+        """The time of the work alone, if it were spread evenly."""
+        return self.work_s / self.threads
+
+    @property
+    def bound_s(self) -> float:
+        """No design is faster with these threads."""
+        return max(self.share_s, self.indivisible_s)
+
+    @property
+    def over_bound(self) -> float:
+        """Makespan over its lower bound."""
+        return self.makespan_s / self.bound_s
+
+    def then(self, next_: Stage) -> Stage:
+        """This stage and one that begins when it has ended, on as many threads."""
+        return Stage(
+            self.tasks + next_.tasks,
+            self.work_s + next_.work_s,
+            max(self.longest_s, next_.longest_s),
+            self.indivisible_s + next_.indivisible_s,
+            self.makespan_s + next_.makespan_s,
+            self.threads,
+        )
+
+
+def run(
+    durations_s: Floats,
+    threads: int,
+    *,
+    indivisible_s: float,
+    work_s: float | None = None,
+    at_once: int | None = None,
+    begins_a_second: float = np.inf,
+) -> Stage:
+    """Schedule tasks.
+
+    Args:
+        durations_s: seconds by task, in the order in which they begin; not empty.
+        threads: threads of the cluster, by which the lower bound goes.
+        indivisible_s: see ``Stage``.
+        work_s: what the tasks need without the time in which they wait for one piece; None if they do not.
+        at_once: tasks that run at once; None for one per thread.
+        begins_a_second: tasks that the driver can begin.
+    """
+    return Stage(
+        len(durations_s),
+        float(durations_s.sum()) if work_s is None else work_s,
+        float(durations_s.max()),
+        indivisible_s,
+        makespan_s(durations_s, at_once or threads, begins_a_second),
+        threads,
+    )
+
+
+def makespan_s(durations_s: Floats, slots: int, begins_a_second: float = np.inf) -> float:
+    """Seconds until the last task has ended."""
+    first = max(len(durations_s) - EXACT_TASKS, 0)
+    before_s = max(float(durations_s[:first].sum()) / slots, first / begins_a_second)
+    free = [before_s] * slots
+    end_s = before_s
+    for number, duration_s in enumerate(durations_s[first:].tolist(), first):
+        ends = max(free[0], number / begins_a_second) + duration_s
+        heapq.heapreplace(free, ends)
+        end_s = max(end_s, ends)
+    return end_s

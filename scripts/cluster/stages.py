@@ -1,0 +1,262 @@
+"""The stages of the archive's work, as tasks for ``schedule``.
+
+Which tasks there are, and in which order, is decided by the functions that the platform calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from cluster import assumed
+from cluster.population import COLUMNS, PUSH_OBJECTS, Floats, Population, any_networks
+from cluster.rates import Rates
+from cluster.schedule import Stage, run
+from pipeline.config import MaintainSection
+from pipeline.fetch.landing import RUN_BYTES
+from pipeline.git.limits import Limits
+from pipeline.maintain.compact import FILE_BYTES
+from pipeline.model.origin import bucket_of
+from pipeline.model.tables import LANDED
+from pipeline.night.walk import NETWORK_PATHS
+from pipeline.rules.budget import Budget
+from pipeline.rules.cluster import shuffle_partitions
+from pipeline.rules.compaction import BucketStats, by_gain, within
+from pipeline.rules.fetch_order import fetch_order
+from pipeline.rules.partitioning import JVM_ROWS_S, PYTHON_ROWS_S, TYPICAL_RATIO, Partitioning, TableStats, partition
+from pipeline.rules.walk import MOST_PATHS
+from pipeline.workflows.backfill_choice import BATCH_ORIGINS
+
+BATCHES = 24
+"""Batches of a first crawl that are simulated; the others are like them."""
+
+_COLUMN = {name: number for number, name in enumerate(COLUMNS)}
+
+
+@dataclass(frozen=True, slots=True)
+class FirstCrawl:
+    """A first crawl: its batches one after the other, and what they leave."""
+
+    stage: Stage
+    batches: int
+    leader_s: float
+    content_files: int
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """A night's fetch tasks, and what it writes.
+
+    Attributes:
+        leader_s: seconds in which only the leader works: commits, and a rename per landed file.
+        landed_bytes, rewritten_bytes, moved_bytes: of the landed files, of the buckets of ``files`` that are written
+            again, and of the rows among these that changed.
+        paths_left_out: paths of changed origins beyond the limit of a network.
+        requests_s: visits per second to the largest host, if all begin within eight hours.
+    """
+
+    fetch: Stage
+    derive: Stage
+    leader_s: float
+    files: int
+    landed_bytes: float
+    rewritten_bytes: float
+    moved_bytes: float
+    requests_s: float
+    paths_left_out: float
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """A whole compaction, and how much of a night's news one night's budget reaches."""
+
+    stage: Stage
+    leader_bytes: float
+    scratch_bytes: float
+    nightly_share: float
+
+
+def fetch_s(column: dict[str, Floats], rates: Rates) -> tuple[Floats, Floats]:
+    """CPU seconds of each network's first visit, and seconds of its conversation and download."""
+    cpu = np.maximum(column["objects"] / rates.fetched_objects, column["raw"] / rates.fetched_raw_bytes)
+    return cpu, assumed.CONVERSATION_S + column["pack"] / assumed.DOWNLOAD_BYTES_S
+
+
+def first_crawl(
+    people: Population, rates: Rates, threads: int, seed: int, batch_origins: int = BATCH_ORIGINS
+) -> FirstCrawl:
+    """All origins in batches; a fork brings little that its network's first visit has not brought."""
+    random = np.random.default_rng(seed)
+    batches = -int(-people.total("origins") // batch_origins)
+    new = int(batch_origins * people.total("networks") / people.total("origins"))
+    stages, content = [], []
+    simulated = min(BATCHES, batches)
+    for _ in range(simulated):
+        stage, with_content = _batch(random, people, new, batch_origins - new, rates, threads)
+        stages.append(stage)
+        content.append(with_content)
+    files = len(LANDED) * float(np.mean([each.tasks for each in stages]))
+    leader_s = batches * (rates.load_s + files * assumed.RENAME_S / assumed.RENAMES_AT_ONCE)
+    scale = batches / simulated
+    stage = Stage(
+        int(scale * sum(each.tasks for each in stages)),
+        scale * sum(each.work_s for each in stages),
+        max(each.longest_s for each in stages),
+        max(each.indivisible_s for each in stages),
+        scale * sum(each.makespan_s for each in stages) + leader_s,
+        threads,
+    )
+    return FirstCrawl(stage, batches, leader_s, int(batches * np.mean(content)), int(batches * files))
+
+
+def _batch(
+    random: Generator, people: Population, new: int, forks: int, rates: Rates, threads: int
+) -> tuple[Stage, int]:
+    """The fetch tasks of one batch of new networks and of forks, and how many buckets get contents."""
+    buckets = people.buckets
+    networks = any_networks(random, new)
+    cpu, wait = fetch_s({name: networks[:, at] for name, at in _COLUMN.items()}, rates)
+    place = bucket_of(_ids(random, new), buckets)  # type: ignore[arg-type]  # the same rule, on an array
+    cpu_by, wait_by, longest = (np.zeros(buckets) for _ in range(3))
+    np.add.at(cpu_by, place, cpu)
+    np.add.at(wait_by, place, wait)
+    np.add.at(wait_by, bucket_of(_ids(random, forks), buckets), assumed.CONVERSATION_S)  # type: ignore[arg-type]
+    np.maximum.at(longest, place, np.minimum(cpu + wait, Limits().total_s))
+    indivisible_s = float(longest.max())
+    share = (new + forks) / people.total("origins")
+    together = random.poisson(people.of_large("origins") * share)  # of one network, one after the other
+    np.maximum.at(longest, people.large_in(), together * assumed.CONVERSATION_S)
+    busy = np.maximum(cpu_by, wait_by / assumed.CONCURRENCY)
+    due = fetch_order(np.flatnonzero(wait_by).tolist())
+    stage = run(np.maximum(busy, longest)[due], threads, indivisible_s=indivisible_s, work_s=float(busy.sum()))
+    return stage, len(np.unique(place))
+
+
+def _ids(random: Generator, count: int) -> NDArray[np.int64]:
+    """Networks: as even as a hash."""
+    return random.integers(0, 1 << 63, count, dtype=np.int64)
+
+
+def night(people: Population, rates: Rates, threads: int, seed: int) -> Night:
+    """Every origin is due; the origins of a network are visited one after the other."""
+    random = np.random.default_rng(seed)
+    cpu = people.bucket("origins") * rates.unchanged_s + np.maximum(
+        people.bucket("pushes") * PUSH_OBJECTS / rates.fetched_objects,
+        people.bucket("new_raw") / rates.fetched_raw_bytes,
+    )
+    wait = people.bucket("origins") * assumed.CONVERSATION_S / assumed.CONCURRENCY
+    longest = np.zeros(people.buckets)
+    np.maximum.at(longest, people.large_in(), people.of_large("origins") * assumed.CONVERSATION_S)
+    busy = np.maximum(cpu, wait)
+    due = fetch_order(np.flatnonzero(people.bucket("origins") > 0).tolist())
+    fetch = run(
+        np.maximum(busy, longest)[due],
+        threads,
+        indivisible_s=float((people.of_large("new_raw") / rates.fetched_raw_bytes).max()),
+        work_s=float(busy.sum()),
+    )
+    landed = people.total("new_raw") / people.total("raw") * people.total("pack") * rates.landed_of_pack
+    files = len(LANDED) * int((people.bucket("pushes") > 0).sum())
+    return Night(
+        fetch=fetch,
+        derive=derive(people, threads, random),
+        leader_s=rates.load_s + files * assumed.RENAME_S / assumed.RENAMES_AT_ONCE,
+        files=files,
+        landed_bytes=landed,
+        rewritten_bytes=float(people.bucket("rows")[people.bucket("changed") > 0].sum()) * assumed.FILE_ROW_BYTES,
+        moved_bytes=people.total("moved_rows") * assumed.FILE_ROW_BYTES,
+        requests_s=people.total("origins") * 0.98 / (8 * 3600),
+        paths_left_out=float(np.maximum(people.of_large("moved_rows") - NETWORK_PATHS, 0).sum()),
+    )
+
+
+def derive(people: Population, threads: int, random: Generator) -> Stage:
+    """Walk the trees of moved networks, one group each, then write the touched buckets of ``files`` again."""
+    tasks = shuffle_partitions(assumed.cluster(threads))
+    others = max(people.total("moved_rows") - people.of_large("moved_rows").sum(), 0)
+    walked = np.full(tasks, others / tasks)
+    large = np.minimum(people.of_large("moved_rows"), NETWORK_PATHS)
+    np.add.at(walked, random.integers(0, tasks, len(large)), large)
+    touched = people.bucket("rows")[people.bucket("changed") > 0]
+    one_origin_s = min(people.of_large("files").max(), MOST_PATHS) / PYTHON_ROWS_S
+    walk = run(walked / PYTHON_ROWS_S, threads, indivisible_s=one_origin_s)
+    return walk.then(run(_spread(touched / JVM_ROWS_S, random), threads, indivisible_s=0))
+
+
+def contents(people: Population, files: int) -> TableStats:
+    """``contents`` as its metadata would show it; all raw bytes count as contents."""
+    raw = people.total("raw")
+    stored = raw / TYPICAL_RATIO["contents"]
+    return TableStats("contents", files, int(people.total("objects")), int(stored), int(raw), people.buckets)
+
+
+def plan(people: Population, files: int, threads: int) -> Partitioning:
+    """How we split a scan of ``contents``."""
+    return partition([contents(people, files)], assumed.cluster(threads))
+
+
+def scan(people: Population, files: int, bytes_s: float, threads: int, seed: int) -> Stage:
+    """A scan of all contents, split as ``partition`` says."""
+    tasks = plan(people, files, threads).tables[0].tasks
+    durations = np.full(tasks, people.total("raw") / tasks / bytes_s)
+    return run(
+        _spread(durations, np.random.default_rng(seed)),
+        threads,
+        indivisible_s=RUN_BYTES / bytes_s,
+        begins_a_second=assumed.DRIVER_TASKS_S,
+    )
+
+
+def join(people: Population, files: int, rates: Rates, threads: int, seed: int) -> Stage:
+    """Contents with files on ``bucket``: as many tasks as ``partition`` says, each some whole buckets."""
+    tasks = plan(people, files, threads).tables[0].bucket_tasks
+    parts = np.array([part.sum() for part in np.array_split(people.bucket("raw"), tasks)])
+    durations = _spread(parts / rates.jvm_bytes, np.random.default_rng(seed))
+    return run(durations, threads, indivisible_s=RUN_BYTES / rates.jvm_bytes)
+
+
+def compaction(people: Population, rates: Rates, threads: int) -> Compaction:
+    """Every bucket, the highest gain first, one after the other in the leader's process."""
+    stored = people.bucket("raw") / TYPICAL_RATIO["contents"]
+    stats = [
+        BucketStats("contents", bucket, 1, int(size), int(rows), 1, int(size), 0, "")
+        for bucket, (size, rows) in enumerate(zip(stored, people.bucket("objects"), strict=True))
+    ]
+    order = [each.bucket for each in within(Budget(), by_gain(stats))]
+    durations = people.bucket("raw")[order] / rates.compacted_raw_bytes
+    settings = MaintainSection()
+    budget = Budget.parse(settings.compact_budget).duration_s or 0.0
+    return Compaction(
+        run(durations, threads, indivisible_s=settings.compact_bytes / rates.compacted_raw_bytes, at_once=1),
+        leader_bytes=float(people.bucket("objects").max()) * assumed.KEY_BYTES,
+        scratch_bytes=float(stored.max()) * rates.compacted_of_landed,
+        nightly_share=budget * rates.compacted_raw_bytes / max(people.total("new_raw"), 1.0),
+    )
+
+
+def compacted_files(people: Population, rates: Rates) -> int:
+    """Files of contents after a whole compaction."""
+    stored = people.bucket("raw") / TYPICAL_RATIO["contents"] * rates.compacted_of_landed
+    return int(np.ceil(stored / FILE_BYTES).sum())
+
+
+def restore(people: Population, rates: Rates, threads: int) -> tuple[Stage, float]:
+    """The network with most raw bytes, by one process; and the memory of its objects.
+
+    No benchmark measures a restore; decoding and encoding are taken to cost the same.
+    """
+    largest = int(people.of_large("raw").argmax())
+    objects, raw = people.of_large("objects")[largest], people.of_large("raw")[largest]
+    seconds = max(objects / rates.fetched_objects, raw / rates.fetched_raw_bytes)
+    stage = run(np.array([seconds]), threads, indivisible_s=float(seconds))
+    return stage, float(objects) * assumed.OBJECT_MEMORY_BYTES
+
+
+def _spread(durations: Floats, random: Generator) -> Floats:
+    """Equal work takes unequal time."""
+    sigma = assumed.SLOWDOWN_SIGMA
+    return durations * np.exp(random.normal(-sigma * sigma / 2, sigma, len(durations)))

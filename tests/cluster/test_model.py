@@ -1,0 +1,107 @@
+"""The figures of the cluster that matter, on small populations, and that they follow from our own functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cluster import assumed, report, stages
+from cluster.outcome import outcome
+from cluster.population import KNOWN, Population, populate
+from cluster.rates import Rates
+from pipeline.model.origin import bucket_of, network_id
+
+DOCS = Path(__file__).parents[2] / "docs"
+SEED = 1
+RAW = 20e12
+
+
+@pytest.fixture(scope="module")
+def rates() -> Rates:
+    return Rates.measured(DOCS / "benchmarks.json")
+
+
+@pytest.fixture(scope="module")
+def people() -> Population:
+    return populate(RAW, 256, SEED)
+
+
+def test_the_pages_tables_are_the_models(rates: Rates) -> None:
+    """Whoever changes a rule of partitioning sees here what becomes of the cluster."""
+    full = outcome(populate(assumed.RAW_BYTES, assumed.BUCKETS, SEED), rates, SEED)
+    page = (DOCS / "cluster.md").read_text()
+    for table in (report.population_table(full), report.stage_table(full.stages), report.holdings_table(full)):
+        assert table in page, "scripts/cluster_model writes it again"
+
+
+def test_rates_are_those_of_the_benchmarks(rates: Rates, tmp_path: Path) -> None:
+    assert 12_000 < rates.fetched_objects < 25_000
+    assert 10e6 < rates.compacted_raw_bytes < 30e6
+    with pytest.raises(KeyError):
+        Rates.measured(tmp_path / "none.json")
+
+
+def test_a_population_has_the_wanted_size_and_is_the_same_again(people: Population) -> None:
+    assert people.total("raw") == pytest.approx(RAW, rel=0.1)
+    unknown = people.total("origins") - sum(each.origins for each in KNOWN)
+    assert unknown / people.total("networks") == pytest.approx(2.2, rel=0.3)
+    again = populate(RAW, 256, SEED)
+    assert np.array_equal(again.by_bucket, people.by_bucket)
+    assert not np.array_equal(populate(RAW, 256, SEED + 1).by_bucket, people.by_bucket)
+
+
+def test_our_hash_places_the_large_networks(people: Population) -> None:
+    assert people.large_in()[: len(KNOWN)].tolist() == [bucket_of(network_id(each.root), 256) for each in KNOWN]
+    assert people.bucket("origins").max() >= KNOWN[7].origins
+
+
+def test_a_night_waits_for_the_largest_network(people: Population, rates: Rates) -> None:
+    """Its origins are visited one after the other, whatever the threads."""
+    fetch = stages.night(people, rates, 1_000, SEED).fetch
+    assert fetch.makespan_s >= people.of_large("origins").max() * assumed.CONVERSATION_S
+    assert fetch.over_bound > 100
+
+
+def test_a_join_has_a_task_per_bucket(rates: Rates) -> None:
+    coarse, fine = (stages.join(populate(100e12, n, SEED), 10**6, rates, 1_000, SEED) for n in (256, 16_384))
+    assert (coarse.tasks, fine.tasks) == (256, 16_384)
+    assert coarse.over_bound > 2 * fine.over_bound
+
+
+def test_a_scan_has_the_tasks_that_the_platform_plans(people: Population, rates: Rates) -> None:
+    planned = stages.plan(people, 10**6, 1_000).tables[0]
+    scan = stages.scan(people, 10**6, rates.jvm_bytes, 1_000, SEED)
+    assert scan.tasks == planned.tasks
+    assert scan.over_bound < 1.2
+
+
+def test_compaction_is_one_process(people: Population, rates: Rates) -> None:
+    assert stages.compaction(people, rates, 1_000).stage.over_bound == pytest.approx(1_000)
+
+
+def test_the_order_of_fetch_tasks_is_the_platforms(
+    people: Population, rates: Rates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest_last = np.argsort(people.bucket("origins")).tolist()
+    monkeypatch.setattr(stages, "fetch_order", lambda due: largest_last)
+    last = stages.night(people, rates, 20, SEED).fetch.makespan_s
+    monkeypatch.setattr(stages, "fetch_order", lambda due: largest_last[::-1])
+    assert stages.night(people, rates, 20, SEED).fetch.makespan_s < last
+
+
+def test_larger_batches_land_fewer_files(people: Population, rates: Rates) -> None:
+    small, large = (stages.first_crawl(people, rates, 1_000, SEED, size) for size in (1_000, 10_000))
+    assert large.files < small.files / 3
+    assert large.stage.makespan_s < small.stage.makespan_s
+
+
+def test_a_page_keeps_its_prose(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    report.fill(page, ["one", "two"])
+    assert page.read_text() == f"before\n{report.BEGIN}\n\none\n\ntwo\n\n{report.END}\nafter\n"
+    page.write_text("nothing")
+    with pytest.raises(ValueError, match="has no line"):
+        report.fill(page, [])

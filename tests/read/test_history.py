@@ -1,0 +1,64 @@
+"""What refs lead to, against a walk that reads every tree as a whole."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.model.objects import BLOB, COMMIT, TAG, TREE, GitObject, object_id
+from pipeline.read.history import History, links_of
+
+MODES = st.sampled_from([b"100644", b"100755", b"120000", b"40000", b"160000", b"100664", b"040000", b"7", b"9"])
+NAMES = st.sampled_from([b"a", b"b", b"c", b"dir", b"with space", b"160000 x"])
+BLOBS = [object_id(BLOB, b"%d" % number) for number in range(6)]
+
+
+@st.composite
+def objects(draw: st.DrawFn) -> list[GitObject]:
+    """Commits, tags and trees, some malformed, that name earlier ones, blobs and missing objects."""
+    found: list[GitObject] = []
+    bodies = [b""]
+    for _ in range(draw(st.integers(1, 25))):
+        known = st.sampled_from([*BLOBS, *(one.oid for one in found)])
+        type_ = draw(st.sampled_from([TREE, TREE, TREE, TREE, COMMIT, TAG]))
+        if type_ is TREE:
+            entries = st.builds(lambda mode, name, oid: b"%s %s\0%s" % (mode, name, oid), MODES, NAMES, known)
+            old = draw(st.sampled_from(bodies))
+            cut = draw(st.integers(0, len(old)))
+            middle = b"".join(draw(st.lists(entries, max_size=4)))
+            body = draw(st.sampled_from([middle + old, old + middle, old[:cut] + middle + old[cut:]]))
+            bodies.append(body)
+        elif type_ is COMMIT:
+            body = b"tree %s\n" % draw(known).hex().encode()
+            body += b"".join(b"parent %s\n" % oid.hex().encode() for oid in draw(st.lists(known, max_size=2)))
+        else:
+            body = b"object %s\ntype commit\ntag x\n" % draw(known).hex().encode()
+        found.append(GitObject(type_, object_id(type_, body), body))
+    return draw(st.permutations(found))
+
+
+def walked(found: Iterable[GitObject], tips: Iterable[bytes]) -> set[bytes]:
+    by_id = {one.oid: one for one in found}
+    seen: set[bytes] = set()
+    todo = list(tips)
+    while todo:
+        oid = todo.pop()
+        if oid not in seen:
+            seen.add(oid)
+            if oid in by_id:
+                todo.extend(links_of(by_id[oid].type, by_id[oid].body))
+    return seen
+
+
+@given(objects(), st.data())
+def test_reachable_is_what_a_plain_walk_reaches(found: list[GitObject], data: st.DataObject) -> None:
+    tips = data.draw(st.lists(st.sampled_from([one.oid for one in found]), max_size=3))
+    with tempfile.TemporaryDirectory() as folder, History(Path(folder)) as history:
+        for one in found:
+            history.add(*one)
+        assert history.reachable(tips) == walked(found, tips)
+        assert list(history.objects({one.oid for one in found})) == list(dict.fromkeys(found))
