@@ -15,13 +15,14 @@ from pipeline.fetch.batches import Batches
 from pipeline.fetch.bucket_plan import BucketPlan, read_bucket_plan
 from pipeline.fetch.crew import Crew
 from pipeline.fetch.landing import RUN_BYTES, Landing, LocalFile
-from pipeline.fetch.messages import Outcome
 from pipeline.fetch.scratch import scratch_folder
 from pipeline.fetch.worker import Work
 from pipeline.git.exchange import Conditions
 from pipeline.model import tables
 from pipeline.model.layout import Load
-from pipeline.model.manifest import LandedFile, Manifest, VisitLine
+from pipeline.model.manifest import LandedFile, Manifest
+from pipeline.model.visit import Visit
+from pipeline.model.visit_counts import count_visits
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import AlreadyThere, FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
@@ -39,7 +40,7 @@ def fetch_bucket(
     concurrency: int,
     scratch: Path,
     run_bytes: int = RUN_BYTES,
-    on_visit: Callable[[VisitLine], None] = lambda line: None,
+    on_visit: Callable[[Visit], None] = lambda visit: None,
 ) -> Manifest:
     """Visit the due origins of a bucket, land their objects, upload the files and write the manifest.
 
@@ -63,13 +64,13 @@ def fetch_bucket(
     plan, damaged = _read_plan(storage, load, bucket)
     with scratch_folder(scratch, str(bucket)) as folder:
         landing = Landing(folder / "landing", run_bytes)
-        outcomes = []
+        visits: list[Visit] = []
         task = Work(storage, plan, tuple(plan.networks()), load.night, run_id, conditions)
         with Crew(task, landing, concurrency, folder) as crew:
             for outcome in crew.outcomes():
-                outcomes.append(outcome)
-                on_visit(_line(outcome))
-        _land_visits(landing, outcomes)
+                visits.append(outcome.visit)
+                on_visit(outcome.visit)
+        _land_visits(landing, visits)
         files = tuple(_upload(storage, load, bucket, attempt, file) for file in landing.finish())
     manifest = Manifest(
         load=load.name,
@@ -80,7 +81,7 @@ def fetch_bucket(
         written_at=datetime.now(UTC),
         fetch_s=round(time.monotonic() - began, 3),
         files=files,
-        visits=tuple(map(_line, outcomes)),
+        visits=count_visits(visits),
         damaged=damaged,
     )
     return _write_manifest(storage, load, manifest)
@@ -104,27 +105,11 @@ def read_manifest(storage: Storage, load: Load, bucket: int) -> Manifest:
     return read_document(storage, load.manifest(bucket), Manifest.model_validate_json)
 
 
-def _land_visits(landing: Landing, outcomes: Sequence[Outcome]) -> None:
+def _land_visits(landing: Landing, visits: Sequence[Visit]) -> None:
     rows = Batches(landing.append)
-    for outcome in outcomes:
-        rows.add(tables.VISITS, astuple(outcome.visit))
+    for visit in visits:
+        rows.add(tables.VISITS, astuple(visit))
     rows.flush()
-
-
-def _line(outcome: Outcome) -> VisitLine:
-    visit = outcome.visit
-    return VisitLine(
-        origin=visit.origin,
-        network=visit.network,
-        status=visit.status,
-        error=visit.error,
-        detail=visit.detail,
-        head_moved=outcome.head_moved,
-        refs_changed=outcome.refs_changed,
-        pack_bytes=visit.pack_bytes,
-        objects=visit.objects,
-        duration_s=visit.duration_s,
-    )
 
 
 def _upload(storage: Storage, load: Load, bucket: int, attempt: str, file: LocalFile) -> LandedFile:

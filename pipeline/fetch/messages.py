@@ -67,11 +67,9 @@ class RowsDropped:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """From a worker: a visit, and what it changed. Its rows count if the visit ended well."""
+    """From a worker: a visit. Its rows count if the visit ended well."""
 
     visit: Visit
-    refs_changed: int = 0
-    head_moved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

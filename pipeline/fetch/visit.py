@@ -169,7 +169,7 @@ class Visitor:
             pack_bytes=received.pack_bytes,
             objects=len(absorbed.fresh),
         )
-        return Outcome(visit, len(changed), head_moved=HEAD in changed)
+        return Outcome(visit)
 
     def _absorb(self, state: NetworkState, url: str, received: Received, spool: Path, bounds: _Bounds) -> _Absorbed:
         targets = {ref.target for ref in received.refs.values() if ref.target is not None}

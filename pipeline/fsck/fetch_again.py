@@ -5,7 +5,7 @@ This is an ordinary fetch task whose plan says that nothing was ever fetched; it
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -20,9 +20,12 @@ from pipeline.fetch.bucket import fetch_bucket
 from pipeline.fsck.salvage import Ids
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
+from pipeline.model.tables import VISITS
+from pipeline.model.visit import Visit
 from pipeline.night.plan import plan_tombstones
 from pipeline.rules.origins import LOOKED_AT
 from pipeline.storage.interface import Storage
+from pipeline.storage.parquet import open_parquet_file
 from pipeline.tables.iceberg import full_name
 
 _ORIGINS = pa.schema(
@@ -106,6 +109,19 @@ def fetch_again(
         scratch=scratch,
         run_bytes=settings.run_bytes,
     )
+
+
+def visits_in(storage: Storage, landed: Manifest) -> Iterator[Visit]:
+    """The visits of what was landed.
+
+    Raises:
+        StoredFileDamaged: their file cannot be read.
+    """
+    for file in landed.files:
+        if file.table == VISITS.name:
+            with open_parquet_file(storage, file.path) as rows:
+                for batch in rows.iter_batches():
+                    yield from map(Visit.of_row, batch.to_pylist())
 
 
 def _write(storage: Storage, path: str, rows: Collection[tuple[object, ...]], schema: pa.Schema) -> None:

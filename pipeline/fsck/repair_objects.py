@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from pipeline.fsck.branches import BRANCH, BranchedTable
 from pipeline.fsck.deep import examine_states
-from pipeline.fsck.fetch_again import fetch_again, repair_load
+from pipeline.fsck.fetch_again import fetch_again, repair_load, visits_in
 from pipeline.fsck.salvage import Ids, Key, RowFile, only_new, salvage
 from pipeline.inventory.finding import Finding, Kind
 from pipeline.inventory.named import Role, TableFiles, read_table
@@ -184,7 +184,7 @@ class BucketRepair:
                     f"bucket {self.bucket}: {len(networks)} networks lack objects and have no origin to ask"
                 )
                 return
-            for visit in landed.visits:
+            for visit in visits_in(self.run.storage, landed):
                 how = f"{visit.status}, {visit.objects} objects" + (f" ({visit.error})" if visit.error else "")
                 self.done.append(f"bucket {self.bucket}: asked {visit.origin} again: {how}")
             self._take(landed)

@@ -8,7 +8,7 @@
 ``runs/LOAD/plan/refs/bucket=N/``       refs of the plan's origins, one per row
 ``runs/LOAD/plan/tombstones/bucket=N/`` ids of objects that must not come back
 ``runs/LOAD/landing/bucket=N/RUN/``     Parquet files of one attempt of a fetch task
-``runs/LOAD/manifests/N.json``          written last by a fetch task: its files and visits
+``runs/LOAD/manifests/N.json``          written last by a fetch task: its files, and counts of its visits
 ``runs/LOAD/audit/N-K.json``            the K-th verdict on a bucket; the last one replaces its manifest
 ``runs/LOAD/quarantine/bucket=N/RUN/``  landed files in which the audit found something
 ``runs/LOAD/publishing.json``           the files to publish, written before the first is moved

@@ -1,12 +1,12 @@
-"""The manifest of a fetch task: what it landed, and how each visit ended."""
+"""The manifest of a fetch task: what it landed, and how many visits ended how."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pipeline.model.visit import VisitStatus
+from pipeline.model.visit_counts import ListedVisit, VisitCounts, count_visits
 
 
 class _Record(BaseModel):
@@ -24,26 +24,12 @@ class LandedFile(_Record):
     sha256: str
 
 
-class VisitLine(_Record):
-    """One visit, as the summary needs it. The row in ``visits`` holds the same and more."""
-
-    origin: str
-    network: int
-    status: VisitStatus
-    error: str | None
-    detail: str | None
-    head_moved: bool
-    refs_changed: int
-    pack_bytes: int
-    objects: int
-    duration_s: float
-
-
 class Manifest(_Record):
     """Written last by a fetch task. Without a manifest, the task never happened.
 
-    ``attempt`` names one try of the task, and the folder of what it landed. ``damaged`` are files of the archive that
-    could not be read, so that origins were not archived.
+    ``attempt`` names one try of the task, and the folder of what it landed. ``visits`` only counts them: the visits
+    themselves are rows of a landed file. ``damaged`` are files of the archive that could not be read, so that origins
+    were not archived.
     """
 
     load: str
@@ -54,5 +40,11 @@ class Manifest(_Record):
     written_at: datetime
     fetch_s: float
     files: tuple[LandedFile, ...]
-    visits: tuple[VisitLine, ...]
+    visits: VisitCounts
     damaged: tuple[str, ...] = ()
+
+    @field_validator("visits", mode="before")
+    @classmethod
+    def _of_lines(cls, visits: object) -> object:
+        """Earlier versions listed every visit."""
+        return count_visits(map(ListedVisit.model_validate, visits)) if isinstance(visits, list | tuple) else visits

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from pipeline.redact import one_line
 
@@ -53,6 +55,15 @@ class Visit:
     duration_s: float
     pack_bytes: int
     objects: int
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Visit:
+        """A visit from a row of ``visits``.
+
+        Raises:
+            ValueError: its status is unknown.
+        """
+        return cls(**{**row, "status": VisitStatus(row["status"])})
 
     def __post_init__(self) -> None:
         if self.detail is not None:

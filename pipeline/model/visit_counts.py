@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.model.manifest import Manifest
-from pipeline.model.visit import VisitStatus
+from pipeline.model.visit import Visit, VisitStatus
 
 FAILURES_SHOWN = 100
 
@@ -45,26 +45,49 @@ class VisitCounts(BaseModel):
     damaged: tuple[str, ...] = ()
 
 
-def count_visits(manifests: Iterable[Manifest]) -> VisitCounts:
-    """Count the visits of some manifests."""
+class ListedVisit(BaseModel):
+    """A visit as manifests of earlier versions listed it."""
+
+    origin: str
+    status: VisitStatus
+    error: str | None
+    detail: str | None
+    pack_bytes: int
+    objects: int
+
+
+def count_visits(visits: Iterable[Visit | ListedVisit]) -> VisitCounts:
+    """Count visits, one at a time."""
     origins: Counter[VisitStatus] = Counter()
     objects = wire_bytes = 0
     failed: list[FailedVisit] = []
     damaged: set[str] = set()
-    for manifest in manifests:
-        damaged.update(manifest.damaged)
-        for line in manifest.visits:
-            origins[line.status] += 1
-            objects += line.objects
-            wire_bytes += line.pack_bytes
-            if line.error == DAMAGED and line.detail is not None:
-                damaged.add(line.detail.partition(" cannot be read: ")[0])
-            if line.status not in (VisitStatus.FULL, VisitStatus.UNCHANGED) and len(failed) < FAILURES_SHOWN:
-                failed.append(FailedVisit(origin=line.origin, status=line.status, error=line.error, detail=line.detail))
+    for visit in visits:
+        origins[visit.status] += 1
+        objects += visit.objects
+        wire_bytes += visit.pack_bytes
+        if visit.error == DAMAGED and visit.detail is not None:
+            damaged.add(visit.detail.partition(" cannot be read: ")[0])
+        if visit.status not in (VisitStatus.FULL, VisitStatus.UNCHANGED) and len(failed) < FAILURES_SHOWN:
+            failed.append(FailedVisit(origin=visit.origin, status=visit.status, error=visit.error, detail=visit.detail))
     return VisitCounts(
         origins=dict(sorted(origins.items())),
         objects=objects,
         wire_bytes=wire_bytes,
         failed=tuple(failed),
         damaged=tuple(sorted(damaged)),
+    )
+
+
+def sum_counts(parts: Sequence[VisitCounts]) -> VisitCounts:
+    """The counts of all parts together; of the failed visits, those of the first parts."""
+    origins: Counter[VisitStatus] = Counter()
+    for part in parts:
+        origins.update(part.origins)
+    return VisitCounts(
+        origins=dict(sorted(origins.items())),
+        objects=sum(part.objects for part in parts),
+        wire_bytes=sum(part.wire_bytes for part in parts),
+        failed=tuple(islice(chain.from_iterable(part.failed for part in parts), FAILURES_SHOWN)),
+        damaged=tuple(sorted({path for part in parts for path in part.damaged})),
     )

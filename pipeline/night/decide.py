@@ -12,7 +12,7 @@ from pipeline.errors import CheckFailed, PipelineError
 from pipeline.model.layout import RUNS, Load
 from pipeline.model.manifest import Manifest
 from pipeline.model.verdict import Decision, PublishedBucket
-from pipeline.model.visit_counts import DAMAGED, count_visits
+from pipeline.model.visit_counts import DAMAGED, VisitCounts, sum_counts
 from pipeline.night.audit import audit
 from pipeline.night.finding import Finding
 from pipeline.night.landed import Landed, MovingFile, locate
@@ -95,7 +95,11 @@ def read_decision(storage: Storage, load: Load) -> Decision | None:
 
 def _decision(landed: Sequence[Landed], audited: AuditedManifests) -> Decision:
     buckets = (PublishedBucket(bucket=each.bucket, attempt=each.attempt, files=each.files) for each in landed)
-    return Decision(buckets=tuple(buckets), visits=count_visits(audited.manifests().values()))
+    return Decision(buckets=tuple(buckets), visits=_counts(audited.manifests().values()))
+
+
+def _counts(manifests: Iterable[Manifest]) -> VisitCounts:
+    return sum_counts([part for each in manifests for part in (each.visits, VisitCounts(damaged=each.damaged))])
 
 
 def _quarantine(

@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict
 from pipeline.errors import PipelineError
 from pipeline.model.layout import UNDERIVED, Load
 from pipeline.model.tables import FILES, HEAD_BLOBS, LANDED, REPOSITORIES
+from pipeline.model.visit import VisitStatus
 from pipeline.night.blobs import replace_head_blobs
 from pipeline.night.files import replace_files
-from pipeline.night.heads import moved_heads
+from pipeline.night.heads import moved_counts, moved_heads
 from pipeline.night.publish import read_published
 from pipeline.night.repositories import replace_repositories
+from pipeline.rules.slices import bucket_slices
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
@@ -28,6 +30,9 @@ from pipeline.tables.rewrite import until_committed
 from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)
+
+MOST_MOVED = 200_000
+"""Origins whose heads this process and the driver hold at once, unless a single bucket has more: some 50 MB."""
 
 
 class DeriveSummary(BaseModel):
@@ -66,18 +71,26 @@ def derive(writer: Writer, storage: Storage, load: Load) -> DeriveSummary:
         FileMissing: the load is not published.
         StoredFileDamaged: a file that belongs to no bucket, such as the metadata of a table.
     """
-    refs = read_published(storage, load).tables.get("refs")
-    summary = derive_all_fit(writer, storage, load, refs.buckets if refs is not None else ())
+    published = read_published(storage, load)
+    refs, ended = published.tables.get("refs"), published.visits.origins
+    brought = ended.get(VisitStatus.FULL, 0) + ended.get(VisitStatus.PARTIAL, 0)
+    buckets = refs.buckets if refs is not None else ()
+    summary = derive_all_fit(writer, storage, load, buckets, is_large=brought > MOST_MOVED)
     storage.replace(load.derived, summary.model_dump_json(indent=1).encode())
     log.info("load %s: derived %d origins, %d with another HEAD", load.name, summary.moved, summary.heads_moved)
     return summary
 
 
-def derive_all_fit(writer: Writer, storage: Storage, load: Load, buckets: Collection[int]) -> DeriveSummary:
+def derive_all_fit(
+    writer: Writer, storage: Storage, load: Load, buckets: Collection[int], *, is_large: bool = False
+) -> DeriveSummary:
     """Derive buckets, and those that earlier loads owe.
 
     A bucket with an unreadable file is left out, and so is a network that Spark cannot derive: a later load owes it,
     and tries again.
+
+    Args:
+        is_large: the load moved so many origins that the buckets are derived in slices, each in commits of its own.
 
     Raises:
         StoredFileDamaged: as above.
@@ -86,7 +99,13 @@ def derive_all_fit(writer: Writer, storage: Storage, load: Load, buckets: Collec
 
     def work(buckets: list[int]) -> tuple[DeriveSummary, dict[int, PipelineError]]:
         check_footers(writer.spark, storage, [table.name for table in LANDED], buckets)
-        return _derive(writer, storage.root_uri, load, buckets)
+        slices = [buckets]
+        if is_large:
+            with plain_failures(storage.root_uri):
+                slices = bucket_slices(moved_counts(writer.spark, load, buckets), MOST_MOVED)
+        parts = [_derive(writer, storage.root_uri, load, some) for some in slices]
+        failed = {bucket: error for _, errors in parts for bucket, error in errors.items()}
+        return _sum(part for part, _ in parts), failed
 
     derived = isolate_buckets(writer.spark, storage, {*buckets, *owed}, work, suspects=owed)
     failed = dict(derived.failed)

@@ -43,6 +43,19 @@ def moved_heads(spark: SparkSession, load: Load, buckets: Collection[int]) -> pa
     Args:
         buckets: where the load changed refs; others are skipped.
     """
+    moved = _moved(spark, load, buckets)
+    at = _with_commits(spark, moved, buckets)
+    head_moved = F.col("known_night").isNull() | ~F.col("head_commit").eqNullSafe(F.col("known_head"))
+    return at.withColumn("head_moved", head_moved).select(*HEADS.names).toArrow().cast(HEADS)
+
+
+def moved_counts(spark: SparkSession, load: Load, buckets: Collection[int]) -> dict[int, int]:
+    """How many origins ``moved_heads`` returns, by bucket; buckets without any are missing."""
+    counts = _moved(spark, load, buckets).groupBy("bucket").count().collect()
+    return {row["bucket"]: row["count"] for row in counts}
+
+
+def _moved(spark: SparkSession, load: Load, buckets: Collection[int]) -> DataFrame:
     changes = last_changes(spark.table(full_name("refs")).where(in_buckets(buckets)))
     known = spark.table(full_name("repositories")).where(in_buckets(buckets))
     known = known.groupBy("bucket", "origin").agg(
@@ -50,16 +63,13 @@ def moved_heads(spark: SparkSession, load: Load, buckets: Collection[int]) -> pa
     )
     origins = one_row_a_url(spark.table(full_name("origins")).where(in_buckets(buckets)), "bucket")
     origins = origins.select("bucket", F.col("network").alias("home"), F.col("url").alias("origin"), "fork_of")
-    moved = (
+    return (
         _by_origin(changes)
         .join(known, ["bucket", "origin"], "left")
         .where((F.col("night") == F.lit(load.night)) | ~F.col("night").eqNullSafe(F.col("known_night")))
         .join(origins, ["bucket", "origin"], "left")
         .where(F.col("home").isNull() | (F.col("home") == F.col("network")))
     )
-    at = _with_commits(spark, moved, buckets)
-    head_moved = F.col("known_night").isNull() | ~F.col("head_commit").eqNullSafe(F.col("known_head"))
-    return at.withColumn("head_moved", head_moved).select(*HEADS.names).toArrow().cast(HEADS)
 
 
 def _by_origin(changes: DataFrame) -> DataFrame:

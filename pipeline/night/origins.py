@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple
 from datetime import datetime
+from itertools import islice
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -33,6 +34,9 @@ _RULE_SCHEMA = pa.schema(
 )
 
 _URLS = pa.schema([("url", pa.string())])
+
+MOST_ADDED = 50_000
+"""Origins that are added in one commit."""
 
 
 def apply_visits(writer: Writer, visits: Sequence[str], buckets: Collection[int], load: Load) -> None:
@@ -68,7 +72,7 @@ def origins_after(spark: SparkSession, origins: DataFrame, visits: DataFrame) ->
     )
     failures = F.coalesce("failures", F.lit(0))
     joined = (
-        origins.join(F.broadcast(last), ["bucket", "url"], "left")
+        origins.join(last, ["bucket", "url"], "left")
         .withColumn("status", F.col("visit.status"))
         .withColumn("counted", F.least(failures, F.lit(FAILURES_THAT_MATTER)))
         .withColumn("was_not_found", F.coalesce(F.col("last_status") == "not_found", F.lit(False)))
@@ -94,8 +98,9 @@ def origins_after(spark: SparkSession, origins: DataFrame, visits: DataFrame) ->
 def add_origins(spark: SparkSession, origins: Iterable[Origin], buckets: int, added_at: datetime) -> int:
     """Add origins that are not in the table yet, due at once; a known URL keeps its network even if its fork changed.
 
-    Needs no lease, and writes only the added rows. If others add rows after the known URLs were read, they are read
-    again, so that each URL is in the table once.
+    Needs no lease, and writes only the added rows, in one commit per ``MOST_ADDED`` origins, so that their number does
+    not matter to memory. If others add rows after the known URLs were read, they are read again, so that each URL is in
+    the table once.
 
     Args:
         buckets: number of buckets of the archive.
@@ -104,29 +109,27 @@ def add_origins(spark: SparkSession, origins: Iterable[Origin], buckets: int, ad
     Returns:
         How many were new.
     """
+    rest, added = iter(origins), 0
+    while some := {origin.url: origin for origin in islice(rest, MOST_ADDED)}:
+        added += _add_some(spark, some, buckets, added_at)
+    return added
+
+
+def _add_some(spark: SparkSession, origins: Mapping[str, Origin], buckets: int, added_at: datetime) -> int:
+    wanted = local_frame(spark, [(url,) for url in origins], _URLS)
     empty = (None,) * 4  # next_due and the last visit
-    rows = {
-        o.url: (
-            bucket_of(o.network, buckets),
-            o.network,
-            o.url,
-            o.fork_of,
-            str(OriginState.ACTIVE),
-            added_at,
-            *empty,
-            0,
-        )
-        for o in origins
-    }
-    wanted = local_frame(spark, [(url,) for url in rows], _URLS)
 
     def attempt() -> int:
         seen = unleased(spark).see(ORIGINS.name)
         found = seen.rows().join(F.broadcast(wanted), "url", "left_semi").select("url").collect()
         known = {row["url"] for row in found}
-        new = [row for url, row in rows.items() if url not in known]
+        new = [
+            (bucket_of(o.network, buckets), o.network, o.url, o.fork_of, str(OriginState.ACTIVE), added_at, *empty, 0)
+            for url, o in origins.items()
+            if url not in known
+        ]
         if new:
             overwrite(local_frame(spark, new, ORIGINS.arrow_schema), seen, nothing())
         return len(new)
 
-    return until_committed(ORIGINS.name, attempt) if rows else 0
+    return until_committed(ORIGINS.name, attempt)

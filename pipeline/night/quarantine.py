@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.fetch.bucket_plan import read_bucket_plan
 from pipeline.fetch.parquet import PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.fetch.scratch import scratch_folder
 from pipeline.model.layout import Load, landed_name
-from pipeline.model.manifest import LandedFile, Manifest, VisitLine
+from pipeline.model.manifest import LandedFile, Manifest
 from pipeline.model.tables import BY_NAME, VISITS, Table
 from pipeline.model.verdict import Verdict
-from pipeline.model.visit import VisitStatus
+from pipeline.model.visit import Visit, VisitStatus
+from pipeline.model.visit_counts import VisitCounts, count_visits, sum_counts
 from pipeline.night.finding import Finding
 from pipeline.night.landed import final_path, find
 from pipeline.storage.documents import read_document
@@ -28,10 +31,27 @@ log = logging.getLogger(__name__)
 
 _Parts = Iterable[pa.Table]
 
-_UNREADABLE = (StoredFileDamaged, ValueError, OverflowError, pa.ArrowException)
+_UNREADABLE = (StoredFileDamaged, ValueError, TypeError, KeyError, OverflowError, pa.ArrowException)
 """Errors that reading a file with arbitrary content may raise."""
 
 _LONGEST_DETAIL = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Faults:
+    """What is at fault in a bucket: some networks, or the whole of it."""
+
+    networks: Mapping[int, Finding] = field(default_factory=dict)
+    whole: Finding | None = None
+
+    def of(self, network: int) -> Finding | None:
+        return self.networks.get(network, self.whole)
+
+    @property
+    def damaged(self) -> set[str]:
+        """Files of the archive that cannot be read."""
+        faults = [*self.networks.values(), *([] if self.whole is None else [self.whole])]
+        return {fault.damaged for fault in faults if fault.damaged}
 
 
 class AuditedManifests:
@@ -84,13 +104,12 @@ class AuditedManifests:
         manifest = None
         if whole is None:
             try:
-                manifest = self._land(bucket, at_fault, self._all_but(bucket, at_fault))
+                manifest = self._land(bucket, _Faults(at_fault), self._all_but(bucket, at_fault))
             except _UNREADABLE as error:
                 whole = Finding(bucket, None, str(error))
         if manifest is None:
             assert whole is not None
-            faults = {line.network: whole for line in self.manifest(bucket).visits}
-            manifest = self._land(bucket, faults, iter([(VISITS, self._visits(bucket))]))
+            manifest = self._land(bucket, _Faults(whole=whole), iter([(VISITS, self._visits(bucket, whole))]))
         verdict = Verdict(
             of=self._originals[bucket].attempt,
             whole=whole is not None,
@@ -104,15 +123,16 @@ class AuditedManifests:
         self._write(bucket, verdict)
         self._keep_evidence(bucket)
 
-    def _land(self, bucket: int, faults: Mapping[int, Finding], tables: Iterator[tuple[Table, _Parts]]) -> Manifest:
+    def _land(self, bucket: int, faults: _Faults, tables: Iterator[tuple[Table, _Parts]]) -> Manifest:
         """Land tables, with visits of the networks at fault marked as failed; the manifest that stands for them."""
         manifest = self.manifest(bucket)
         attempt = f"{self._originals[bucket].attempt}-audit-{uuid4().hex[:8]}"
         files: list[LandedFile] = []
+        counts: list[VisitCounts] = []
         with scratch_folder(self._scratch, f"quarantine-{bucket}") as folder:
             for table, parts in tables:
                 path = folder / landed_name(table.name, sum(file.table == table.name for file in files))
-                after = (_failed(part, faults) for part in parts) if table is VISITS else parts
+                after = _counted((_failed(part, faults) for part in parts), counts) if table is VISITS else parts
                 rows, raw_bytes = _write_parquet(table, path, after)
                 if rows:
                     sent = self._storage.upload(path, f"{self._load.landing(bucket, attempt)}/{path.name}")
@@ -127,11 +147,8 @@ class AuditedManifests:
                         )
                     )
                 path.unlink()
-        damaged = {*manifest.damaged, *(fault.damaged for fault in faults.values() if fault.damaged)}
-        visits = tuple(
-            _failed_line(line, faults[line.network]) if line.network in faults else line for line in manifest.visits
-        )
-        changes = {"attempt": attempt, "files": tuple(files), "visits": visits, "damaged": tuple(sorted(damaged))}
+        damaged = tuple(sorted({*manifest.damaged, *faults.damaged}))
+        changes = {"attempt": attempt, "files": tuple(files), "visits": sum_counts(counts), "damaged": damaged}
         return manifest.model_copy(update=changes)
 
     def _all_but(self, bucket: int, at_fault: Mapping[int, Finding]) -> Iterator[tuple[Table, _Parts]]:
@@ -143,16 +160,34 @@ class AuditedManifests:
                 parts = (part.filter(pc.invert(pc.is_in(part["network"], value_set=gone))) for part in parts)
             yield BY_NAME[file.table], parts
 
-    def _visits(self, bucket: int) -> _Parts:
-        """Rows of ``visits`` of a bucket; from the manifest, as far as it goes, if their file cannot be read."""
-        manifest = self.manifest(bucket)
-        files = [file for file in manifest.files if file.table == VISITS.name]
+    def _visits(self, bucket: int, whole: Finding) -> _Parts:
+        """Rows of ``visits`` of a bucket; if they cannot be read, a failed visit to each origin due in the plan."""
+        files = [file for file in self.manifest(bucket).files if file.table == VISITS.name]
         try:
             rows = [row for file in files for part in self._row_groups(bucket, file) for row in part.to_pylist()]
+            return [pa.Table.from_pylist([asdict(Visit.of_row(row)) for row in rows], VISITS.arrow_schema)]
         except _UNREADABLE as error:
-            log.error("bucket %d: %s; its visits are taken from the manifest", bucket, error)
-            rows = [_row(manifest, line) for line in manifest.visits]
-        return [pa.Table.from_pylist(rows, VISITS.arrow_schema)]
+            log.error("bucket %d: %s; all its origins that were due count as failed", bucket, error)
+        return [pa.Table.from_pylist(self._all_failed(bucket, whole), VISITS.arrow_schema)]
+
+    def _all_failed(self, bucket: int, whole: Finding) -> list[Mapping[str, object]]:
+        """Rows of ``visits``; none if the plan cannot be read either: then the origins stay due as before."""
+        try:
+            origins = read_bucket_plan(self._storage, self._load, bucket).origins
+        except StoredFileDamaged as error:
+            log.error("bucket %d: %s; its origins stay due as before", bucket, error)
+            return []
+        manifest = self.manifest(bucket)
+        return [
+            asdict(
+                Visit(
+                    bucket, origin.network, origin.url, manifest.night, manifest.attempt, VisitStatus.FAILED,
+                    whole.error, _detail(whole), manifest.written_at, 0, 0, 0,
+                )
+            )
+            for origin in origins
+            if origin.due
+        ]  # fmt: skip
 
     def _row_groups(self, bucket: int, file: LandedFile) -> Iterator[pa.Table]:
         entry = find(self._storage, self._load, self.manifest(bucket), file)
@@ -204,12 +239,6 @@ def read_verdicts(storage: Storage, load: Load) -> tuple[dict[int, int], dict[in
     return numbers, verdicts
 
 
-def _row(manifest: Manifest, line: VisitLine) -> dict[str, object]:
-    known = line.model_dump(include=set(VISITS.column_names))
-    place = {"bucket": manifest.bucket, "night": manifest.night, "run_id": manifest.attempt}
-    return {**known, **place, "started_at": manifest.written_at}
-
-
 def _write_parquet(table: Table, path: Path, parts: _Parts) -> tuple[int, int]:
     """Write parts as row groups of a local file; return rows, and bytes of ``content``."""
     rows = raw_bytes = 0
@@ -223,22 +252,20 @@ def _write_parquet(table: Table, path: Path, parts: _Parts) -> tuple[int, int]:
     return rows, raw_bytes
 
 
-def _failed(visits: pa.Table, faults: Mapping[int, Finding]) -> pa.Table:
+def _failed(visits: pa.Table, faults: _Faults) -> pa.Table:
     rows = visits.to_pylist()
     for row in rows:
-        fault = faults.get(row["network"])
+        fault = faults.of(row["network"])
         if fault is not None and _brought(row["status"]):
             row.update(status=str(VisitStatus.FAILED), error=fault.error, detail=_detail(fault), objects=0)
     return pa.Table.from_pylist(rows, VISITS.arrow_schema)
 
 
-def _failed_line(line: VisitLine, fault: Finding) -> VisitLine:
-    if not _brought(line.status):
-        return line
-    nothing = {"head_moved": False, "refs_changed": 0, "objects": 0}
-    return line.model_copy(
-        update={"status": VisitStatus.FAILED, "error": fault.error, "detail": _detail(fault), **nothing}
-    )
+def _counted(visits: _Parts, counts: list[VisitCounts]) -> _Parts:
+    """Pass parts on, and add the counts of each to a list."""
+    for part in visits:
+        counts.append(count_visits(Visit.of_row(row) for row in part.to_pylist()))
+        yield part
 
 
 def _brought(status: str) -> bool:

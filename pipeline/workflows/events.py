@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ExitCode, PipelineError, ScratchFailed
-from pipeline.model.manifest import VisitLine
+from pipeline.model.visit import Visit
 from pipeline.redact import without_secrets
 
 Event = dict[str, Any]
@@ -32,16 +32,16 @@ class EventLog:
         """The plan is made."""
         self._append({"kind": "planned", "origins_due": origins_due, "buckets": buckets})
 
-    def visit(self, line: VisitLine) -> None:
+    def visit(self, visit: Visit) -> None:
         """A visit ended."""
         self._append(
             {
                 "kind": "visit",
-                "origin": line.origin,
-                "status": line.status,
-                "error": line.error,
-                "pack_bytes": line.pack_bytes,
-                "objects": line.objects,
+                "origin": visit.origin,
+                "status": visit.status,
+                "error": visit.error,
+                "pack_bytes": visit.pack_bytes,
+                "objects": visit.objects,
             }
         )
 

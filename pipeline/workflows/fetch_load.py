@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 
 from pipeline.fetch.bucket import fetch_bucket, read_manifests
 from pipeline.model.layout import Load
-from pipeline.model.manifest import Manifest, VisitLine
+from pipeline.model.manifest import Manifest
+from pipeline.model.visit import Visit
 from pipeline.night.plan import read_plan
 from pipeline.run import Run
 from pipeline.storage.errors import StoredFileDamaged
@@ -41,9 +42,9 @@ def fetch_one_bucket(
     due = read_plan(run.storage, load).buckets[bucket]
     status = SchedulerStatus(due, _best_effort(message), _best_effort(percentage))
 
-    def on_visit(line: VisitLine) -> None:
-        run.events.visit(line)
-        status.visited(line)
+    def on_visit(visit: Visit) -> None:
+        run.events.visit(visit)
+        status.visited(visit)
 
     fetch_bucket(
         run.storage,

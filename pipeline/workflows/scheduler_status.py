@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from pipeline.model.manifest import VisitLine
+from pipeline.model.visit import Visit
 
 SHOW_EVERY_S = 1.0
 
@@ -33,10 +33,10 @@ class SchedulerStatus:
         self._shown_at = clock() - SHOW_EVERY_S
         self._lock = threading.Lock()
 
-    def visited(self, line: VisitLine) -> None:
+    def visited(self, visit: Visit) -> None:
         """Count a visit, and show the counts if they were last shown long enough ago or this is the last visit."""
         with self._lock:
-            self._by_status[line.status] += 1
+            self._by_status[visit.status] += 1
             done = self._by_status.total()
             now = self._clock()
             if done < self._due and now - self._shown_at < SHOW_EVERY_S:
@@ -44,5 +44,5 @@ class SchedulerStatus:
             self._shown_at = now
             outcomes = ", ".join(f"{count} {status}" for status, count in sorted(self._by_status.items()))
             if self._message is not None and self._percentage is not None:
-                self._message(f"{done} of {self._due} origins visited: {outcomes}; last {line.origin}")
+                self._message(f"{done} of {self._due} origins visited: {outcomes}; last {visit.origin}")
                 self._percentage(100 * done // max(self._due, 1))

@@ -17,7 +17,7 @@ from tests.support.memory import peak_bytes
 def main(root: str, limits: str) -> None:
     archive = Archive(Path(root), Limits.model_validate_json(limits), run_bytes=16 << 20, concurrency=32)
     night = archive.fetch_only(archive.next_load())
-    visits = {line.origin: (line.status, line.error) for line in night.manifest.visits}
+    visits = {line.origin: (line.status, line.error) for line in night.visits}
     print(json.dumps({"visits": visits, "new": sorted(night.new_ids()), "peak_bytes": peak_bytes()}))
 
 

@@ -21,11 +21,12 @@ from pipeline.git.exchange import Conditions
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy
 from pipeline.model.layout import Load
-from pipeline.model.manifest import Manifest, VisitLine
+from pipeline.model.manifest import Manifest
 from pipeline.model.objects import ObjectType
 from pipeline.model.origin import Origin
 from pipeline.model.rows import CODECS
 from pipeline.model.tables import BY_NAME, OBJECT_TABLES
+from pipeline.model.visit import Visit
 from pipeline.rules.negotiation import Ref
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
@@ -95,9 +96,14 @@ class Night:
     def file(self, path: str) -> pq.ParquetFile:
         return pq.ParquetFile(pa.BufferReader(self.storage.read(path)))
 
-    def line(self, url: str) -> VisitLine:
-        (line,) = [line for line in self.manifest.visits if line.origin == url]
-        return line
+    @property
+    def visits(self) -> list[Visit]:
+        """All visits: networks in order, then in the order in which they ended."""
+        return list(map(Visit.of_row, self.rows("visits")))
+
+    def line(self, url: str) -> Visit:
+        (visit,) = [visit for visit in self.visits if visit.origin == url]
+        return visit
 
     def visit(self, url: str) -> Row:
         (row,) = [row for row in self.rows("visits") if row["origin"] == url]
@@ -210,7 +216,7 @@ class Archive:
                 del refs[exact(row, "name")]
             else:
                 refs[exact(row, "name")] = Ref(row["target"], symref), row["peeled"]
-        self.good.update(line.origin for line in night.manifest.visits if line.status.ok)
+        self.good.update(visit.origin for visit in night.visits if visit.status.ok)
         for f in night.manifest.files:
             if BY_NAME[f.table] in OBJECT_TABLES:
                 networks = night.file(f.path).read(["network"])["network"].to_pylist()

@@ -26,8 +26,9 @@ from pipeline.fetch.outbox import Outbox
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import Deadline
 from pipeline.model.layout import Load, landed_table
-from pipeline.model.manifest import Manifest, VisitLine
+from pipeline.model.manifest import Manifest
 from pipeline.model.tables import BY_NAME, LANDED
+from pipeline.model.visit import Visit
 from pipeline.night.finding import Finding
 from pipeline.night.quarantine import AuditedManifests
 from pipeline.storage.errors import AlreadyThere, FileMissing, StorageUnavailable
@@ -90,11 +91,11 @@ def test_the_manifest_says_what_is_in_the_files(serve: Serve, root: Path, graph:
 
 def test_a_bucket_of_no_origins_and_of_none_due(graph: Path, root: Path, tmp_path: Path) -> None:
     archive = Archive(tmp_path)
-    assert archive.fetch().manifest.visits == ()
+    assert archive.fetch().visits == []
     with git_daemon(root) as server:
         night = archive.fetch(server.url(), due=[])
         assert server.requests == []
-    assert (night.manifest.files, night.manifest.visits) == ((), ())
+    assert (night.manifest.files, night.visits) == ((), [])
 
 
 @pytest.mark.parametrize("run_bytes", [1, 3000, 1 << 28])
@@ -114,7 +115,7 @@ def test_a_failing_origin_leaves_no_rows_and_takes_none(run_bytes: int, root: Pa
         first, last, failing = good.url("a.git"), good.url("z.git"), bad.url("middle.git")
         # one network, so they are visited one after the other: the root first, then forks by URL
         night = archive.fetch(first, (failing, first), (last, first))
-        order = [line.origin for line in night.manifest.visits]
+        order = [line.origin for line in night.visits]
         assert order.index(failing) == 1 or order[0] == first
     visit = night.visit(failing)
     assert (visit["status"], visit["error"]) == ("failed", "pack_corrupt")
@@ -136,7 +137,7 @@ def test_several_files_of_a_table_are_one_bucket_to_the_audit(root: Path, tmp_pa
     archive = Archive(tmp_path, run_bytes=1)
     with git_daemon(root) as server:
         night = archive.fetch(*(server.url(repo.name) for repo in repos))
-    load, fault = Load.named(night.manifest.load), night.manifest.visits[0].network
+    load, fault = Load.named(night.manifest.load), night.visits[0].network
     assert load is not None
     assert [landed_table(f.path) for f in night.manifest.files] == [f.table for f in night.manifest.files]
     assert night.tables().count("commits") > 1
@@ -150,13 +151,13 @@ def test_several_files_of_a_table_are_one_bucket_to_the_audit(root: Path, tmp_pa
 
 def test_many_networks_at_once(serve: Serve, root: Path, tmp_path: Path) -> None:
     repos = many_small(root, 60)
-    seen: list[VisitLine] = []
+    seen: list[Visit] = []
     archive = Archive(tmp_path, concurrency=8, run_bytes=2000)
     with serve(root) as server:
         load = archive.plan(*(server.url(repo.name) for repo in repos))
         night = archive.fetch_only(load, on_visit=seen.append)
     assert sorted(night.new_ids()) == sorted(oid for repo in repos for oid in reachable(repo))
-    assert sorted(seen, key=lambda line: line.origin) == sorted(night.manifest.visits, key=lambda line: line.origin)
+    assert sorted(visit.origin for visit in seen) == sorted(visit.origin for visit in night.visits)
     assert {line.status for line in seen} == {"full"}
     assert {line.objects for line in seen} == {4}
 
@@ -170,7 +171,7 @@ def test_a_silent_server_keeps_no_neighbour_waiting(root: Path, tmp_path: Path) 
     done = threading.Event()
     left = {repo.name for repo in repos}
 
-    def on_visit(line: VisitLine) -> None:
+    def on_visit(line: Visit) -> None:
         left.discard(line.origin.rpartition("/")[2])
         if not left:
             done.set()
@@ -184,7 +185,7 @@ def test_a_silent_server_keeps_no_neighbour_waiting(root: Path, tmp_path: Path) 
         night = archive.fetch_only(load, on_visit=on_visit)
     assert done.is_set()
     assert night.line(slow.url()).error == "pack_incomplete"
-    assert sum(line.status == "full" for line in night.manifest.visits) == 10
+    assert sum(line.status == "full" for line in night.visits) == 10
 
 
 def test_waiting_for_its_turn_does_not_count_against_an_origin() -> None:
@@ -239,7 +240,7 @@ def test_a_hostile_pack_is_one_visit_and_its_neighbours_finish(name: str, root: 
     with handmade({"refs/heads/main": "1" * 40}, [pack] * 2) as (bad, _), git_daemon(root) as server:
         night = archive.fetch(bad.url(), *(server.url(repo.name) for repo in repos))
     assert (night.line(bad.url()).status, night.line(bad.url()).error) == ("failed", code)
-    assert sorted(line.status for line in night.manifest.visits) == ["failed", *["full"] * 5]
+    assert sorted(line.status for line in night.visits) == ["failed", *["full"] * 5]
     assert sorted(night.new_ids()) == sorted(oid for repo in repos for oid in reachable(repo))
     assert archive.left_in_scratch() == []
 
@@ -398,9 +399,9 @@ def test_a_failing_task_starts_no_more_visits(root: Path, tmp_path: Path, monkey
     with git_daemon(root) as server:
         urls = [server.url(f"empty-{n}.git") for n in range(20)]
         load = archive.plan(server.url("large.git"), urls[0], *((url, urls[0]) for url in urls[1:]))
-        visited: list[VisitLine] = []
+        visited: list[Visit] = []
 
-        def on_visit(line: VisitLine) -> None:
+        def on_visit(line: Visit) -> None:
             visited.append(line)
             assert tried.wait(30)
 

@@ -102,7 +102,7 @@ def test_a_dead_process_fails_its_visit_alone(
             night = archive.fetch(urls[root], *family, *(urls[repo] for repo in neighbours))
         second = archive.fetch(urls[root], *family)
     assert (night.line(victim).status, night.line(victim).error) == ("failed", code)
-    assert all(line.status == "full" for line in night.manifest.visits if line.origin != victim)
+    assert all(line.status == "full" for line in night.visits if line.origin != victim)
     alive = [repo for repo in urls if urls[repo] != victim]
     archived = night.new_ids()
     assert len(archived) == len(set(archived))
@@ -165,7 +165,7 @@ def fetch_pack(tmp_path: Path, entries: list[bytes], tip: bytes, limits: Limits 
 
 
 def error_of(night: Night) -> str | None:
-    (error,) = [line.error for line in night.manifest.visits if line.status != "full"]
+    (error,) = [line.error for line in night.visits if line.status != "full"]
     return error
 
 
@@ -192,7 +192,7 @@ def test_scratch_is_limited(tmp_path: Path) -> None:
     limits = LIMITS.model_copy(update={"scratch_bytes": 64 * MIB})
     night = fetch_pack(tmp_path, [full(COMMIT, tip), *entries], oid_of(COMMIT, tip), limits)
     assert error_of(night) == "limit_exceeded"
-    assert "scratch" in str(night.manifest.visits[0].detail) + str(night.manifest.visits[1].detail)
+    assert "scratch" in str(night.visits[0].detail) + str(night.visits[1].detail)
 
 
 def test_paths_are_limited(tmp_path: Path) -> None:

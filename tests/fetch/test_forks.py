@@ -17,8 +17,8 @@ from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.planned_refs import PlannedRefs
 from pipeline.fetch.visit import Visitor
 from pipeline.git.exchange import exchange
-from pipeline.model.manifest import VisitLine
 from pipeline.model.objects import ObjectType
+from pipeline.model.visit import Visit
 from pipeline.rules.negotiation import Ref
 from tests.fetch.archive import Archive, Night, reachable
 from tests.fetch.handmade import handmade
@@ -60,7 +60,7 @@ def test_unchanged_forks_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with handmade(refs, [], before_refs=lambda line: together.wait(WAIT_S)) as (server, asked):
         urls = [server.url(f"{n}.git") for n in range(12)]
         night = archive.fetch(*archived_before(archive, urls))
-    assert {line.origin: line.status for line in night.manifest.visits} == dict.fromkeys(urls, "unchanged")
+    assert {line.origin: line.status for line in night.visits} == dict.fromkeys(urls, "unchanged")
     assert len(asked.commands) == len(urls)
     assert reads.value == 1
     assert night.tables() == ["visits"]
@@ -74,7 +74,7 @@ def test_a_fork_that_does_not_answer_keeps_no_network_waiting(tmp_path: Path) ->
     left = {repo.name for repo in repos}
     conversations: list[Line] = []
 
-    def on_visit(line: VisitLine) -> None:
+    def on_visit(line: Visit) -> None:
         left.discard(line.origin.rpartition("/")[2])
         if not left:
             done.set()
@@ -155,7 +155,7 @@ def archived_objects(archive: Archive, nights: list[Night], network: int) -> dic
 
 def assert_archived(archive: Archive, nights: list[Night], repos: dict[str, Path]) -> None:
     """Every object and ref of these repositories can be restored, and nothing else was landed."""
-    network = nights[0].manifest.visits[0].network
+    network = nights[0].visits[0].network
     held = archived_objects(archive, nights, network)
     assert set(held) == {oid for repo in repos.values() for oid in reachable(repo)}
     for url, repo in repos.items():
@@ -182,8 +182,8 @@ def test_changed_forks_land_every_object_once(
             second = archive.fetch(*origins)
     assert changes() == 3, "these were asked, then visited"
     changed = [urls[root], *(urls[fork] for fork in forks if fork.stem in "ace")]
-    assert [line.origin for line in second.manifest.visits if line.status == "full"] == changed, "in their order"
-    assert sum(line.status == "unchanged" for line in second.manifest.visits) == 2
+    assert [line.origin for line in second.visits if line.status == "full"] == changed, "in their order"
+    assert sum(line.status == "unchanged" for line in second.visits) == 2
     assert_archived(archive, [first, second], {urls[repo]: repo for repo in family})
     own = reachable(forks[2]) - reachable(forks[0]) - set(first.new_ids())
     assert second.line(urls[forks[2]]).objects == len(own), "and not those shared with a"
@@ -220,7 +220,7 @@ def test_a_fork_whose_process_dies_fails_alone(
             second = archive.fetch(*origins)
         third = archive.fetch(*origins)
     assert (second.line(urls[victim]).status, second.line(urls[victim]).error) == ("failed", "crashed")
-    assert all(line.status.ok for line in second.manifest.visits if line.origin != urls[victim])
+    assert all(line.status.ok for line in second.visits if line.origin != urls[victim])
     assert third.line(urls[victim]).status == ("unchanged" if victim is forks[1] else "full")
     assert_archived(archive, [first, second, third], {urls[repo]: repo for repo in family})
     assert archive.left_in_scratch() == []

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.fetch import id_index
 from pipeline.fetch.archived import ArchivedIds
 from pipeline.fetch.batches import Batches
 from pipeline.fetch.landing import Landing
-from pipeline.fetch.planned_files import DataFile
+from pipeline.fetch.planned_files import DataFile, PlannedFiles
 from pipeline.model.objects import BLOB, TREE
 from pipeline.model.rows import BlobRow, ContentRow, TreeRow
 from pipeline.model.tables import BLOBS, CONTENTS, TREES
-from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.errors import StorageError, StoredFileDamaged
 from pipeline.storage.local import LocalStorage
 from tests.fetch.archive import Archive
 from tests.git.packs import oid_of
@@ -160,12 +162,31 @@ def test_a_night_without_news_opens_no_data_file_nor_their_list(root: Path, tmp_
         archive.plan(*urls)
         storage.opened()
         quiet = archive.fetch(*urls)
-        assert {line.status for line in quiet.manifest.visits} == {"unchanged"}
+        assert {line.status for line in quiet.visits} == {"unchanged"}
         assert not [path for path in storage.opened() if "plan/files" in path or "/landing/" in path]
         for name in ("a", "b"):
             add_commits(root / f"{name}.git", 3, label=name)
         storage.opened()
         busy = archive.fetch_only(archive.plan(*urls))
-        assert {line.status for line in busy.manifest.visits} == {"full"}
+        assert {line.status for line in busy.visits} == {"full"}
         opened = [path for path in storage.opened() if "/landing/" in path or "plan/files" in path]
         assert len(opened) == len(set(opened)) > 1
+
+
+@pytest.mark.parametrize("bounds", [{}, {"network_min": [3], "network_max": [5]}], ids=["earlier version", "ours"])
+def test_a_plan_of_an_earlier_version_knows_no_networks(bounds: dict[str, list[int]], storage: Watched) -> None:
+    rows = {"table": ["blobs"], "uri": [storage.uri("tables/x.parquet")], "rows": [1], **bounds}
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(rows), sink)
+    storage.replace("plan/files.parquet", sink.getvalue().to_pybytes())
+    (file,) = PlannedFiles(storage, ["plan/files.parquet"]).of("blobs")
+    assert file == DataFile("tables/x.parquet", (3, 5) if bounds else None)
+    assert [file.may_hold(network) for network in (2, 3, 5, 6)] == [not bounds, True, True, not bounds]
+
+
+def test_a_file_outside_the_archive_is_no_origins_failure(storage: Watched) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"table": ["blobs"], "uri": ["file:///elsewhere/x.parquet"]}), sink)
+    storage.replace("plan/files.parquet", sink.getvalue().to_pybytes())
+    with pytest.raises(StorageError, match="outside the archive"):
+        PlannedFiles(storage, ["plan/files.parquet"]).of("blobs")

@@ -101,12 +101,12 @@ def test_refs_that_are_lost_or_damaged_fail_the_visit(nights: tuple[Archive, str
     data[100] ^= 1
     path.write_bytes(data)
     night = archive.fetch_only(load)
-    assert {line.error for line in night.manifest.visits} == {"damaged"}
+    assert {line.error for line in night.visits} == {"damaged"}
     assert path.name in str(night.line(url).detail)
     archive.storage.delete(load.manifest(BUCKET))
     path.unlink()
     night = archive.fetch_only(load)
-    assert {line.error for line in night.manifest.visits} == {"damaged"}
+    assert {line.error for line in night.visits} == {"damaged"}
 
 
 def test_a_plan_is_read_without_its_refs(nights: tuple[Archive, str, str, Load]) -> None:

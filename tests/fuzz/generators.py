@@ -125,8 +125,7 @@ PACK: Final = pack_of([full(COMMIT, b"tree " + b"1" * 40), _BASE, ofs_delta(len(
 MANIFEST: Final = (
     b'{"load":"2026-11-01","night":"2026-11-01","run_id":"r","bucket":0,"host":"h","written_at":"2026-11-01T00:00:00Z",'
     b'"fetch_s":1.5,"files":[{"table":"blobs","path":"runs/x","rows":1,"size_bytes":2,"raw_bytes":3,"sha256":"00"}],'
-    b'"visits":[{"origin":"git://a/b","network":1,"status":"full","error":null,"detail":null,"head_moved":true,'
-    b'"refs_changed":1,"pack_bytes":1,"objects":1,"duration_s":0.1}]}'
+    b'"visits":{"origins":{"full":1},"objects":1,"wire_bytes":1,"failed":[],"damaged":[]}}'
 )
 
 GENERATORS: Final[dict[str, st.SearchStrategy[bytes]]] = {

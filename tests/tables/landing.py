@@ -10,15 +10,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline.model.layout import Load
-from pipeline.model.manifest import LandedFile, Manifest, VisitLine
+from pipeline.model.manifest import LandedFile, Manifest
 from pipeline.model.origin import Origin, bucket_of
 from pipeline.model.rows import commit_row, tag_row
 from pipeline.model.tables import BY_NAME, LANDED, extension
-from pipeline.model.visit import VisitStatus
+from pipeline.model.visit import Visit, VisitStatus
+from pipeline.model.visit_counts import VisitCounts, count_visits
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import SealedWriter
+from tests.fetch.archive import ORIGIN_COLUMNS
 
 BUCKETS = 4
 Tree = Mapping[bytes, "bytes | Tree"]
@@ -36,7 +39,6 @@ class MadeLoad:
         self.storage, self.load, self.run_id = storage, Load.of_night(night), run_id
         self.rows: dict[str, list[dict[str, Any]]] = {table.name: [] for table in LANDED}
         self.seen: set[tuple[int, bytes]] = set()
-        self.visits: list[VisitLine] = []
         self.clock = datetime(night.year, night.month, night.day, 1, tzinfo=UTC)
 
     def row(self, table: str, network: int, **values: Any) -> dict[str, Any]:
@@ -123,8 +125,6 @@ class MadeLoad:
             started_at=self.clock,
             **numbers,
         )
-        line = {"network": origin.network, "status": status, "error": error, "detail": None, **numbers}
-        self.visits.append(VisitLine(origin=origin.url, head_moved=True, refs_changed=1, **line))
 
     def push(self, origin: Origin, commit: bytes, branch: str = "main") -> None:
         """Add a full visit that found HEAD at a branch, and the branch at a commit."""
@@ -135,6 +135,16 @@ class MadeLoad:
     def write(self) -> list[Manifest]:
         buckets = sorted({row["bucket"] for rows in self.rows.values() for row in rows})
         return [self._write_bucket(bucket) for bucket in buckets]
+
+    def plan(self) -> None:
+        """Write the origins of a plan in which all visited ones are due."""
+        for bucket in {row["bucket"] for row in self.rows["visits"]}:
+            mine = [row for row in self.rows["visits"] if row["bucket"] == bucket]
+            due = [{"url": v["origin"], "network": v["network"], "due": True, "first_visit": True} for v in mine]
+            sink = pa.BufferOutputStream()
+            pq.write_table(pa.Table.from_pylist(due, ORIGIN_COLUMNS), sink)
+            path = f"{self.load.plan_origins}/bucket={bucket}/origins.parquet"
+            self.storage.replace(path, sink.getvalue().to_pybytes())
 
     def _write_bucket(self, bucket: int) -> Manifest:
         files = []
@@ -151,8 +161,12 @@ class MadeLoad:
             written_at=self.clock,
             fetch_s=1.0,
             files=tuple(files),
-            visits=tuple(line for line in self.visits if bucket_of(line.network, BUCKETS) == bucket),
+            visits=self._counts(bucket),
         )
+
+    def _counts(self, bucket: int) -> VisitCounts:
+        visits = ({"detail": None, **row} for row in self.rows["visits"] if row["bucket"] == bucket)
+        return count_visits(map(Visit.of_row, visits))
 
     def _write_file(self, bucket: int, table: str, rows: list[dict[str, Any]]) -> LandedFile:
         columns = BY_NAME[table].column_names

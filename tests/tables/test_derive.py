@@ -95,6 +95,32 @@ def test_nothing_moved_touches_no_table(spark: SparkSession, storage: Storage) -
     assert storage.stat(landing.load.derived) is not None
 
 
+def test_many_moved_origins_are_derived_in_slices(
+    spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket is never divided, and buckets without a moved origin are in no slice."""
+    monkeypatch.setattr(derive_module, "MOST_MOVED", 2)
+    sliced: list[list[int]] = []
+    in_buckets = derive_module.derive_buckets
+
+    def derive_buckets(writer: Writer, load: Load, buckets: list[int], **only: Any) -> derive_module.DeriveSummary:
+        sliced.append(list(buckets))
+        return in_buckets(writer, load, buckets, **only)
+
+    monkeypatch.setattr(derive_module, "derive_buckets", derive_buckets)
+    numbered = [Origin(f"{URL}-{number}") for number in range(200)]
+    by_bucket = [[o for o in numbered if bucket_of(o.network, BUCKETS) == bucket] for bucket in range(BUCKETS)]
+    wanted = [by_bucket[0][0], *by_bucket[1][:3], by_bucket[3][0]]
+    landing = night_of(storage, 2)
+    for origin in add(spark, *(origin.url for origin in wanted)):
+        push_tree(landing, origin, {b"a.py": origin.url.encode()})
+    summary = finish(spark, storage, landing)
+    assert (summary.moved, summary.heads_moved) == (5, 5)
+    assert sliced == [[0], [1], [3]]
+    assert {row.origin for row in spark.table("repositories").collect()} == {origin.url for origin in wanted}
+    assert {row.origin for row in spark.table("files").collect()} == {origin.url for origin in wanted}
+
+
 def test_a_merged_branch_is_promoted(spark: SparkSession, storage: Storage) -> None:
     (origin,) = add(spark, URL)
     first = night_of(storage, 2)

@@ -1,8 +1,10 @@
 from datetime import UTC, datetime
 
+import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.model.origin import Origin
+from pipeline.night import origins
 from pipeline.night.origins import add_origins
 from pipeline.tables.iceberg import full_name
 from tests.tables.landing import BUCKETS
@@ -16,3 +18,13 @@ def test_a_known_origin_is_not_added_again_as_a_fork(spark: SparkSession) -> Non
     assert add_origins(spark, [Origin(root), Origin(fork, root)], BUCKETS, WHEN) == 1
     rows = spark.table(full_name("origins")).where(f"url = '{fork}'").collect()
     assert [row["fork_of"] for row in rows] == [None]
+
+
+def test_many_origins_are_added_in_parts(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A URL that comes in two parts is known the second time."""
+    monkeypatch.setattr(origins, "MOST_ADDED", 3)
+    urls = [f"https://example.org/part-{number}" for number in (1, 2, 3, 1, 4, 5, 6, 5)]
+    before = spark.table(full_name("origins")).count()
+    assert origins.add_origins(spark, iter(map(Origin, urls)), BUCKETS, WHEN) == 6
+    assert spark.table(full_name("origins")).count() == before + 6
+    assert origins.add_origins(spark, [], BUCKETS, WHEN) == 0

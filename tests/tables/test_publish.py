@@ -299,6 +299,7 @@ def test_buckets_with_a_damaged_landing_are_left_out_whole(
     for origin in add(spark, *urls):
         landing.push(origin, landing.commit(origin.network, landing.tree(origin.network, {b"a": origin.url.encode()})))
     manifests = landing.write()
+    landing.plan()
     paths = {}
     for manifest, (table, damage, _) in zip(manifests[1:], damages, strict=True):
         (paths[manifest.bucket],) = [file.path for file in manifest.files if file.table == table]
@@ -417,6 +418,7 @@ def test_what_is_lost_once_publishing_began_leaves_out_the_rest_of_its_bucket(
 ) -> None:
     landing = small(storage, spark)
     manifests = landing.write()
+    landing.plan()
     left = [3]
 
     def lease_that_crashes() -> None:

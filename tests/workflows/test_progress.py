@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from pipeline.cli.progress import BackfillProgress, LoadProgress, left_s
-from pipeline.model.manifest import VisitLine
-from pipeline.model.visit import VisitStatus
+from pipeline.model.visit import Visit, VisitStatus
 from pipeline.workflows.events import EventLog, EventReader
 
 
-def visit(status: VisitStatus = VisitStatus.FULL) -> VisitLine:
-    return VisitLine(
-        origin="git://host/repo", network=1, status=status, error=None, detail=None, head_moved=True, refs_changed=1,
-        pack_bytes=1000, objects=4, duration_s=1.0,
-    )  # fmt: skip
+def visit(status: VisitStatus = VisitStatus.FULL) -> Visit:
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    return Visit(0, 1, "git://host/repo", at.date(), "run", status, None, None, at, 1.0, pack_bytes=1000, objects=4)
 
 
 @pytest.mark.parametrize(

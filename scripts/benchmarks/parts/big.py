@@ -50,7 +50,7 @@ def measure(bench: Bench) -> Found:
     )  # fmt: skip
     columns = ("objects", "raw MB", "pack as served MB", "fetch CPU-s", "clone CPU-s", "peak memory MB")
     row = (
-        repository.objects, repository.raw_bytes / MB, manifest.visits[0].pack_bytes / MB, ours.cpu_s, cloned.cpu_s,
+        repository.objects, repository.raw_bytes / MB, manifest.visits.wire_bytes / MB, ours.cpu_s, cloned.cpu_s,
         ours.peak_bytes / MB,
     )  # fmt: skip
     table = Table("A long history", columns, (row,))

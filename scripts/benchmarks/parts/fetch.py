@@ -22,7 +22,7 @@ def measure(bench: Bench) -> Found:
         say("fetch: %s", repository.name)
         bucket = archive.bucket_for(repository.url, bench.corpora.buckets)
         (manifest,), ours = repeated(times, partial(measured, archive.fetch, bench.corpora, 0, [bucket]))
-        objects = sum(visit.objects for visit in manifest.visits)
+        objects = manifest.visits.objects
         cloned = repeated(times, partial(clone, bench, repository.url))[1]
         loaded = _load(bench, python, repository.url)
         how = f"{objects:,} objects in {ours.cpu_s:.2f} CPU-s"
@@ -40,7 +40,7 @@ def measure(bench: Bench) -> Found:
                 repository.name,
                 objects,
                 repository.raw_bytes / MB,
-                manifest.visits[0].pack_bytes / MB,
+                manifest.visits.wire_bytes / MB,
                 ours.cpu_s,
                 cloned.cpu_s,
                 loaded.cpu_s if isinstance(loaded, peers.Loaded) else str(loaded),

@@ -80,7 +80,7 @@ class Network:
             concurrency=settings.concurrency,
             scratch=self.folder / "scratch",
         )
-        return Counter(visit.status for visit in manifest.visits)
+        return Counter(manifest.visits.origins)
 
 
 def measure(bench: Bench) -> Found:

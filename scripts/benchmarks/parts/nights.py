@@ -26,7 +26,7 @@ def measure(bench: Bench) -> Found:
     first, buckets, files = in_child(first_nights, many, urls, alone, bench.server.url(ALONE))
     say("nights: nothing new")
     manifests, fetched = measured(archive.fetch, many, 1, buckets)
-    pack_bytes = sum(visit.pack_bytes for manifest in manifests for visit in manifest.visits)
+    pack_bytes = sum(manifest.visits.wire_bytes for manifest in manifests)
     own = sum(len(manifest.files) - 1 for manifest in manifests)
     quiet, files_then = in_child(night_and_files, many, 1)
     say("nights: one change")
