@@ -150,7 +150,7 @@ def _ids(random: Generator, count: int) -> NDArray[np.int64]:
 
 
 def night(people: Population, rates: Rates, threads: int, seed: int) -> Night:
-    """Every origin is due; the origins of a network are visited one after the other."""
+    """Every origin is due; of a network, those with changes are asked, then visited one after the other."""
     random = np.random.default_rng(seed)
     cpu = people.bucket("origins") * rates.unchanged_s + np.maximum(
         people.bucket("pushes") * PUSH_OBJECTS / rates.fetched_objects,
@@ -158,7 +158,7 @@ def night(people: Population, rates: Rates, threads: int, seed: int) -> Night:
     )
     wait = people.bucket("origins") * assumed.CONVERSATION_S / assumed.CONCURRENCY
     longest = np.zeros(people.buckets)
-    np.maximum.at(longest, people.large_in(), people.of_large("origins") * assumed.CONVERSATION_S)
+    np.maximum.at(longest, people.large_in(), people.of_large("changed") * 2 * assumed.CONVERSATION_S)
     busy = np.maximum(cpu, wait)
     due = fetch_order(np.flatnonzero(people.bucket("origins") > 0).tolist())
     fetch = run(
