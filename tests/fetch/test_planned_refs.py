@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.fetch.archived import ArchivedIds
 from pipeline.fetch.bucket_plan import read_bucket_plan
+from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.planned_refs import BATCH_ROWS, PlannedRef, PlannedRefs
 from pipeline.model.layout import Load
 from pipeline.rules.negotiation import Ref
@@ -38,6 +40,20 @@ def test_a_network_is_read_and_no_other(tmp_path: Path) -> None:
         assert list(planned.of(network)) == mine
         url = f"git://h/{network}/1"
         assert list(planned.of(network, url)) == [ref for ref in mine if ref.url == url]
+
+
+def test_refs_that_are_not_next_to_each_other_are_damage(tmp_path: Path) -> None:
+    """Half of an origin's refs would pass for all of them. The damage is reported for each origin, and read once."""
+    storage, path = LocalStorage(tmp_path), tmp_path / "refs.parquet"
+    rows = [(1, url, name, b"x" * 20, None, None) for name in (b"HEAD", b"refs/heads/a") for url in ("a", "b")]
+    table = pa.Table.from_pylist([dict(zip(REF_COLUMNS.names, row, strict=True)) for row in rows], REF_COLUMNS)
+    pq.write_table(table, path)
+    state = NetworkState(1, {}, ArchivedIds(storage, {}), PlannedRefs(storage, [path.name]))
+    with pytest.raises(StoredFileDamaged, match="its refs for a are not next to each other"):
+        state.read()
+    path.unlink()
+    with pytest.raises(StoredFileDamaged, match="its refs for a are not next to each other"):
+        state.read()
 
 
 def test_memory_is_that_of_a_batch_however_many_refs_there_are(tmp_path: Path) -> None:
