@@ -37,13 +37,18 @@ def from_files(tables: StoredTables, table: str, bucket: int | None = None) -> l
     return in_order(list(tables.rows(table, [*BY_NAME[table].column_names, ROW_ID], {}, bucket)))
 
 
+def delete_rows(spark: SparkSession, table: str, condition: str) -> None:
+    """Delete rows by deletion vectors."""
+    spark.sql(f"ALTER TABLE {full_name(table)} SET TBLPROPERTIES ('write.delete.mode' = 'merge-on-read')")
+    spark.sql(f"DELETE FROM {full_name(table)} WHERE {condition}")
+    assert spark.sql(f"SELECT content FROM {full_name(table)}.delete_files").collect(), "Spark wrote no deletion vector"
+
+
 def test_tables_read_from_files_as_through_spark(spark: SparkSession, storage: Storage) -> None:
     """Among them rows with deletion vectors, and the row numbers that say which change of a ref came last."""
     two_nights(spark, storage)
     spark.sql(f"DELETE FROM {full_name('refs')} WHERE name = 'refs/heads/old' AND target IS NOT NULL")
-    spark.sql(f"DELETE FROM {full_name('contents')} WHERE name = 'c.py'")
-    deletes = spark.sql(f"SELECT content FROM {full_name('refs')}.delete_files").collect()
-    assert deletes, "Spark wrote no deletion vector"
+    delete_rows(spark, "contents", "name = 'a.py'")
     for day, names in ((2, ("refs", "origins")), (3, ("refs", "contents"))):
         tables = StoredTables(storage, night(day))
         for name in names:
@@ -87,7 +92,7 @@ def test_deletes_of_an_unknown_kind_are_an_error(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_nights(spark, storage)
-    spark.sql(f"DELETE FROM {full_name('refs')} WHERE name = 'HEAD'")
+    delete_rows(spark, "refs", "name = 'HEAD'")
     records = live_files._records
 
     def without_places(storage: Storage, uri: str) -> list[dict[str, Any]]:
