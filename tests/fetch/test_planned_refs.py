@@ -48,7 +48,8 @@ def test_refs_that_are_not_next_to_each_other_are_damage(tmp_path: Path) -> None
     rows = [(1, url, name, b"x" * 20, None, None) for name in (b"HEAD", b"refs/heads/a") for url in ("a", "b")]
     table = pa.Table.from_pylist([dict(zip(REF_COLUMNS.names, row, strict=True)) for row in rows], REF_COLUMNS)
     pq.write_table(table, path)
-    state = NetworkState(1, {}, ArchivedIds(storage, {}), PlannedRefs(storage, [path.name]))
+    known = ArchivedIds(storage, lambda table: ())
+    state = NetworkState(1, {}, known, PlannedRefs(storage, [path.name]))
     with pytest.raises(StoredFileDamaged, match="its refs for a are not next to each other"):
         state.read()
     path.unlink()
