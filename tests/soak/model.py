@@ -52,6 +52,14 @@ class Model:
         for known in self.nights.values():
             known.pop(name, None)
 
+    def is_archived(self, name: str) -> bool:
+        """Whether a visit has succeeded."""
+        return name in self.origins and self.origins[name].state is not None
+
+    def is_due(self, name: str) -> bool:
+        """Whether it is visited, now or later."""
+        return name in self.origins and self.origins[name].due is not None
+
     def due(self, night: date) -> set[str]:
         """Origins that must be visited."""
         return {name for name, origin in self.origins.items() if origin.due is not None and origin.due <= night}

@@ -19,7 +19,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.main import cli
 from tests.e2e.archive import Archive, Place
 from tests.soak.model import Model
 from tests.soak.world import State, World, state_of
@@ -116,12 +115,16 @@ class Soak:
             self.figures[how] += 1
 
     def maybe_take_down(self) -> None:
-        running = [name for name, origin in self.model.origins.items() if origin.due is not None]
-        if "takedown" not in cli.commands or len(running) <= 5 or not self.happens(TAKE_DOWN):
+        """Take an origin down, and its repository with it, unless forks that are not archived yet share its objects."""
+        existing = (*self.world.alive, *self.world.away)
+        unseen = {self.world.root_of(name) for name in existing if not self.model.is_archived(name)}
+        candidates = [name for name in existing if self.model.is_due(name) and self.world.root_of(name) not in unseen]
+        if len(candidates) <= 5 or not self.happens(TAKE_DOWN):
             return
-        name = self.draw.choice(running)
+        name = self.draw.choice(candidates)
         self.archive.run("takedown", "--origin", self.url(name), "--reason", "soak")
         self.model.take_down(name)
+        self.world.delete_for_good(name)
         self.figures["taken down"] += 1
 
     def maybe_keep_house(self) -> None:

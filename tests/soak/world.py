@@ -167,6 +167,18 @@ class World:
         self.away.append(name)
         return f"delete {name}"
 
+    def delete_for_good(self, name: str) -> None:
+        """Delete a repository whose origin was taken down: under another name it would be visited again."""
+        if name in self.alive:
+            self.alive.remove(name)
+            self.repo(name).rename(self.hidden / name)
+        else:
+            self.away.remove(name)
+
+    def root_of(self, name: str) -> str:
+        """The repository whose network a repository belongs to."""
+        return self.fork_of.get(name, name)
+
     def come_back(self) -> str:
         if not self.away:
             return self.commit()
