@@ -84,7 +84,7 @@ def test_nights_and_damage_are_told(spark: SparkSession, storage: Storage, tmp_p
     storage.create(file.path, data)
     for path in sorted(e.path for e in storage.walk(f"{WAREHOUSE}/code/trees/metadata") if e.path.endswith("-m0.avro")):
         storage.replace(path, storage.read(path)[:-40])
-    with pytest.raises(StoredFileDamaged, match=r"trees/metadata/.*not an Avro file"):
+    with pytest.raises(StoredFileDamaged, match=r"trees/metadata/.*does not match Hadoop's checksum file"):
         tables.files("trees")
 
 
