@@ -41,7 +41,13 @@ class DueNetwork:
         return self._first == len(self.due)
 
     def surveyed(self, digests: bytes) -> None:
-        """Record the digests of the origins' planned refs, in their order: now they can be asked."""
+        """Record the digests of the origins' planned refs, in their order: now they can be asked.
+
+        Raises:
+            ValueError: there is not one for each.
+        """
+        if len(digests) != DIGEST_BYTES * len(self.due):
+            raise ValueError(f"{len(digests)} bytes of digests for {len(self.due)} origins")
         self._digests = digests
 
     def to_visit(self) -> Errand | None:
@@ -94,7 +100,10 @@ class Errand:
 
 
 class Agenda:
-    """What is left to do. Networks in progress come before new ones, so that few are held at once."""
+    """What is left to do. Free workers take up networks that nobody holds; only when there are none, they ask.
+
+    So a network whose origins answer slowly cannot keep all workers from the others.
+    """
 
     def __init__(self, networks: Iterable[DueNetwork]) -> None:
         self._begun: list[DueNetwork] = []
@@ -108,7 +117,10 @@ class Agenda:
         Args:
             held: the network that the worker holds.
         """
-        errand = (held and held.to_visit()) or self._question() or self._take_up(held)
+        if held is None or held.is_done:
+            errand = self._take_up(None) or self._question()
+        else:
+            errand = held.to_visit() or self._question() or self._take_up(held)
         if errand is not None:
             errand.network.begin(errand.index)
         return errand

@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 SILENCE_GRACE_S = 2 * CPU_GRACE_S
 """Seconds beyond the time limit of a visit: a worker that sends nothing for longer is killed."""
 
-GROWN_BYTES = 64 << 20
+GROWN_BYTES = 96 << 20
 """Growth limit of a worker: one that has grown by more is replaced, unless it holds a network."""
 
 CRASHED = "crashed"

@@ -143,6 +143,7 @@ class IdIndex:
         opened.others += others
         opened.files.update(new)
         self._left_bytes = left_bytes
+        pa.default_memory_pool().release_unused()
 
 
 def _ids_in(file: ArchiveFile, group: int, place: int) -> pa.Table:

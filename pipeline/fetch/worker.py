@@ -59,13 +59,12 @@ def work(task: Work, channel: Channel, scratch: Path) -> None:
     try:
         while True:
             errand, _ = channel.receive()
-            confinement = Confinement(task.conditions.limits)
             if isinstance(errand, Question):
-                channel.send(visitor.ask(errand, confinement))
+                channel.send(visitor.ask(errand, Confinement(task.conditions.limits)))
                 continue
             if errand.place != held:
                 state, held = _network_state(task, errand, known, planned), errand.place
-            channel.send(visitor.visit(state, errand.url, confinement))
+            channel.send(visitor.visit(state, errand.url, Confinement(task.conditions.limits)))
     except EOFError:
         return
     except (PipelineError, OSError) as error:

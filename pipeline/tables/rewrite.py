@@ -47,7 +47,7 @@ class TableBusy(PipelineError):
     def __str__(self) -> str:
         return (
             f"{self.table} was changed by others each of the {self.attempts} times that this run tried to write it; "
-            f"nothing was lost or written. Run it again. The last refusal: {self.problem}"
+            f"nothing was lost, and this change was not made. Run it again. The last refusal: {self.problem}"
         )
 
 

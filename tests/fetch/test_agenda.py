@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,15 +76,32 @@ def test_an_origin_without_known_refs_is_not_asked() -> None:
     assert agenda.next(forks) == visit(forks, 1)
 
 
+def test_networks_that_nobody_holds_come_before_questions() -> None:
+    forks, first, second = family(3), family(1), family(1)
+    agenda = Agenda([forks, first, second])
+    errands = [visit(forks, 0), visit(first, 0), visit(second, 0), question(forks, 1)]
+    assert [agenda.next(None) for _ in errands] == errands
+
+
+def test_every_due_origin_has_a_digest() -> None:
+    with pytest.raises(ValueError, match="31 bytes of digests for 2 origins"):
+        family(2, surveyed=False).surveyed(b"x" * 31)
+
+
 def test_a_slow_answer_keeps_no_other_network_waiting() -> None:
-    """Its worker lets go of the network, and whoever is free takes it up later, before new ones."""
-    forks, other, last = family(3), family(1), family(1)
-    agenda = Agenda([forks, other, last])
-    assert [agenda.next(None), agenda.next(None)] == [visit(forks, 0), question(forks, 1)]
+    """Its worker lets go of the network, and whoever is free takes it up later."""
+    forks, other = family(3), family(2)
+    agenda = Agenda([forks, other])
+    assert [agenda.next(None) for _ in range(3)] == [visit(forks, 0), visit(other, 0), question(forks, 1)]
     forks.end(0)
     assert agenda.next(forks) == question(forks, 2)
     forks.must_be_visited(2)
-    assert agenda.next(forks) == visit(other, 0)
+    other.end(0)  # with its worker
+    agenda.let_go(other)
+    other.begin(1)
+    assert agenda.next(forks) is None, "the answer of its next origin, too, may come any time"
+    other.must_be_visited(1)
+    assert agenda.next(forks) == visit(other, 1)
     forks.end(1)
     assert agenda.next(None) == visit(forks, 2)
 
