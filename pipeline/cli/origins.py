@@ -19,7 +19,7 @@ from pipeline.model.origin_list import parse_origin_list
 from pipeline.model.pattern import Pattern, parse_pattern, parse_patterns
 from pipeline.night.origins import add_origins
 from pipeline.origins.opt_outs import admitted
-from pipeline.origins.states import StateChange, opt_out, pause, resume
+from pipeline.origins.states import StateChange, keep_out, opt_out, pause, resume
 from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.tombstones import current
 
@@ -59,14 +59,16 @@ def add(context: Context, url: str | None, fork_of: str | None, source: Path | N
             log.warning("%s: its visits will be refused, only %s are supported", origin.url, FETCHED_NAMES)
     spark = context.spark()
     may, may_not = admitted(spark, wanted)
-    added = add_origins(spark, may, info.buckets, datetime.now(UTC))
+    try:
+        added = add_origins(spark, may, info.buckets, datetime.now(UTC))
+    finally:
+        # An opt-out writes its rule before it reads the origins, so one of us sees the other. Those that were refused
+        # may have been added by an earlier run that was killed here.
+        late = admitted(spark, wanted)[1]
+        keep_out(spark, late)
+        keep_record(context.storage, record_user_tables)
     known = len(may) - added
-    # An opt-out writes its rule before it reads the origins, so one of us sees the other.
-    late = admitted(spark, may)[1]
-    if late:
-        opt_out(spark, [Pattern(refused.url) for refused in late])
-    keep_record(context.storage, record_user_tables)
-    refused = [*may_not, *late]
+    refused = list({each.url: each for each in (*may_not, *late)}.values())
     if not context.output.result({"added": added, "known": known, "refused": refused}):
         for each in refused:
             context.output.say(f"{each.url} is not archived: {each.why}")

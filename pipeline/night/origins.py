@@ -17,7 +17,7 @@ from pipeline.model.tables import ORIGINS, VISITS
 from pipeline.rules.origins import FAILURES_THAT_MATTER, rules
 from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.frames import local_frame, read_parquet
-from pipeline.tables.iceberg import LOAD_PROPERTY, in_buckets
+from pipeline.tables.iceberg import LOAD_PROPERTY, IcebergTable, in_buckets
 from pipeline.tables.rewrite import nothing, overwrite, until_committed
 from pipeline.tables.writer import Writer, unleased
 
@@ -38,12 +38,15 @@ _URLS = pa.schema([("url", pa.string())])
 MOST_ADDED = 50_000
 """Origins that are added in one commit."""
 
+BUCKETS_PROPERTY = "pipeline.buckets"
+"""The buckets whose visits a commit applied, with commas between them."""
+
 
 def apply_visits(writer: Writer, visits: Sequence[str], buckets: Collection[int], load: Load) -> None:
     """Set last visit, failures, state and next date of every origin that a load visited.
 
-    The touched buckets of ``origins``, a small table, are rewritten in one commit that names the load. If there is
-    such a commit already, nothing happens, so a second call changes nothing, however late it comes.
+    The touched buckets of ``origins``, a small table, are rewritten in one commit that names the load and the buckets.
+    Buckets that such a commit names already stay as they are, so a second call changes nothing, however late it comes.
 
     Args:
         visits: URIs of the load's ``visits`` files.
@@ -52,13 +55,24 @@ def apply_visits(writer: Writer, visits: Sequence[str], buckets: Collection[int]
 
     def attempt() -> None:
         seen = writer.see(ORIGINS.name)
-        if seen.iceberg.snapshots_with(LOAD_PROPERTY, load.name):
+        left = set(buckets) - _applied(seen.iceberg, load, buckets)
+        if not left:
             return
-        origins = one_row_a_url(seen.rows().where(in_buckets(buckets)), "bucket")
+        origins = one_row_a_url(seen.rows().where(in_buckets(left)), "bucket")
         after = origins_after(writer.spark, origins, read_parquet(writer.spark, VISITS, visits))
-        overwrite(after, seen, in_buckets(buckets), {LOAD_PROPERTY: load.name})
+        properties = {LOAD_PROPERTY: load.name, BUCKETS_PROPERTY: ",".join(map(str, sorted(left)))}
+        overwrite(after, seen, in_buckets(left), properties)
 
     until_committed(ORIGINS.name, attempt)
+
+
+def _applied(table: IcebergTable, load: Load, buckets: Collection[int]) -> set[int]:
+    """Those of some buckets to which a commit has applied the load; one of an earlier version has applied all."""
+    applied: set[int] = set()
+    for snapshot in table.snapshots_with(LOAD_PROPERTY, load.name):
+        named = snapshot.summary.get(BUCKETS_PROPERTY)
+        applied |= set(buckets) if named is None else set(map(int, named.split(",")))
+    return applied
 
 
 def origins_after(spark: SparkSession, origins: DataFrame, visits: DataFrame) -> DataFrame:

@@ -82,10 +82,14 @@ def _patterns(spark: SparkSession) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An origin that is not archived, and why: a sentence without the URL."""
+    """An origin that is not archived, and why: a sentence without the URL.
+
+    ``in_any_network``: its URL is refused, not only in the given network.
+    """
 
     url: str
     why: str
+    in_any_network: bool = True
 
 
 def admitted(spark: SparkSession, origins: Iterable[Origin]) -> tuple[list[Origin], list[Refused]]:
@@ -95,17 +99,18 @@ def admitted(spark: SparkSession, origins: Iterable[Origin]) -> tuple[list[Origi
     gone = OptOuts(Pattern(url) for url in urls)
     may, may_not = [], []
     for origin in origins:
-        why = None
+        why, in_any_network = None, True
         if gone.rule_for(origin.url) is not None:
             why = "it was taken down, and will not be archived again"
         elif (rule := rules.rule_for(origin.url)) is not None:
             why = f"it falls under the opt-out {rule}"
         elif origin.network in networks:
             why = f"{origin.fork_of} was taken down with its network; add this one without --fork-of"
+            in_any_network = False
         if why is None:
             may.append(origin)
         else:
-            may_not.append(Refused(origin.url, why))
+            may_not.append(Refused(origin.url, why, in_any_network))
     return may, may_not
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from pipeline.errors import UsageError
 from pipeline.model.origin import OriginState
 from pipeline.model.pattern import OptOuts, Pattern
 from pipeline.model.tables import ORIGINS
-from pipeline.origins.opt_outs import add_opt_outs, opt_outs, place_column, remove_opt_outs
+from pipeline.origins.opt_outs import Refused, add_opt_outs, opt_outs, place_column, remove_opt_outs
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import in_buckets
 from pipeline.tables.rewrite import ATTEMPTS, Seen, TableBusy, overwrite, until_committed
@@ -72,6 +72,13 @@ def opt_out(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
         return found, bool(found.changed or rules)
 
     return _until_it_holds(turn)
+
+
+def keep_out(spark: SparkSession, refused: Iterable[Refused]) -> None:
+    """Opt out what is refused, if it was added nevertheless, while its opt-out was being written."""
+    patterns = [Pattern(each.url) for each in refused if each.in_any_network]
+    if patterns:
+        _change(spark, patterns, OriginState.OPTED_OUT, F.col("state") != str(OriginState.OPTED_OUT), _as_given)
 
 
 def resume(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:

@@ -11,6 +11,7 @@ from pipeline.model.origin_list import parse_origin_list
 from pipeline.night.origins import add_origins
 from pipeline.night.plan import last_visits, write_plan
 from pipeline.origins.opt_outs import admitted
+from pipeline.origins.states import keep_out
 from pipeline.run import Run
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
@@ -34,12 +35,14 @@ def plan_batch(run: Run, load: Load) -> None:
     skipped.
     """
     spark, buckets = run.spark(), run.archive().buckets
-    origins, _ = admitted(spark, _read_list(run.storage, load))
+    listed = _read_list(run.storage, load)
+    origins, _ = admitted(spark, listed)
     known = last_visits(spark, [origin.url for origin in origins])
     new = [origin for origin in origins if origin.url not in known]
     if new:
         run.check_lease()
         add_origins(spark, new, buckets, datetime.now(UTC))
+        keep_out(spark, admitted(spark, listed)[1])
     urls = [origin.url for origin in origins]
     write_plan(run.writer(), run.storage, load, buckets, only=urls)
 

@@ -13,8 +13,8 @@ from pipeline.model.origin import Origin
 from pipeline.model.pattern import parse_pattern
 from pipeline.night.plan import write_plan
 from pipeline.origins import states as origin_states
-from pipeline.origins.opt_outs import admitted, opt_outs
-from pipeline.origins.states import StateChange, StillOptedOut, opt_out, pause, resume
+from pipeline.origins.opt_outs import Refused, add_opt_outs, admitted, opt_outs
+from pipeline.origins.states import StateChange, StillOptedOut, keep_out, opt_out, pause, resume
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import IcebergTable, full_name, in_buckets
 from pipeline.tables.writer import unleased
@@ -75,6 +75,16 @@ def test_an_opt_out_of_what_is_not_there_yet_holds_later(spark: SparkSession) ->
         run(resume, spark, "https://other.example/x")
     assert run(resume, spark, "http://other.example/*").rules == 1
     assert opt_outs(spark).rule_for("git://other.example/x") is None
+
+
+def test_what_was_added_while_it_was_opted_out_is_kept_out(spark: SparkSession) -> None:
+    """Also by a later run, as the one that added it may have been killed; a refused network says nothing of a URL."""
+    add(spark, *URLS)
+    add_opt_outs(spark, [parse_pattern(f"{HOST}/foo")])  # and killed here
+    _, may_not = admitted(spark, map(Origin, URLS))
+    assert [refused.url for refused in may_not] == [f"{HOST}/foo"]
+    keep_out(spark, [*may_not, Refused(f"{HOST}/owners/c", "its network was taken down", in_any_network=False)])
+    assert {url for url, state in states(spark).items() if state != "active"} == {f"{HOST}/foo"}
 
 
 def test_a_change_is_made_again_when_another_writer_was_faster(

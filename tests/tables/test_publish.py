@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.model.layout import WAREHOUSE
+from pipeline.model.layout import WAREHOUSE, Load
 from pipeline.model.origin import Origin, bucket_of, network_id
 from pipeline.model.visit import VisitStatus
 from pipeline.night import publish as publish_module
@@ -18,7 +18,7 @@ from pipeline.night.landed import move
 from pipeline.night.publish import publish, read_published
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
-from pipeline.tables.failures import plain_failures
+from pipeline.tables.failures import SparkFailed, plain_failures
 from pipeline.tables.writer import Writer, unleased
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, MadeLoad
@@ -170,6 +170,37 @@ def beside_a_good_one(storage: Storage, spark: SparkSession) -> tuple[MadeLoad, 
     tree = landing.tree(good.network, {b"LICENSE": b"free\n"})
     landing.push(good, landing.commit(good.network, tree, message="good"))
     return landing, good
+
+
+def test_visits_apply_to_all_origins_when_spark_fails_on_all_at_once(
+    spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The halves are applied one after the other; a second call changes nothing."""
+    landing = small(storage, spark)
+    bucket = bucket_of(landing.rows["visits"][0]["network"], BUCKETS)
+    name = next(n for n in range(1000) if bucket_of(network_id(f"{GOOD}{n}"), BUCKETS) != bucket)
+    (elsewhere,) = add(spark, f"{GOOD}{name}")
+    landing.visit(elsewhere, VisitStatus.NOT_FOUND)
+    real = publish_module.apply_visits
+
+    def weak(writer: Writer, visits: list[str], buckets: list[int], load: Load) -> None:
+        if len(buckets) > 1:
+            raise SparkFailed("OutOfMemoryError", "two buckets are too many")
+        real(writer, visits, buckets, load)
+
+    monkeypatch.setattr(publish_module, "apply_visits", weak)
+    manifests = landing.write()
+    publish(unleased(spark), storage, landing.load, manifests, "run1")
+    once = states_of(spark)
+    assert once == {URL: ("full", 0), elsewhere.url: ("not_found", 1)}
+    monkeypatch.undo()
+    storage.delete(landing.load.published)
+    publish(unleased(spark), storage, landing.load, manifests, "run2")
+    assert states_of(spark) == once
+
+
+def states_of(spark: SparkSession) -> dict[str, tuple[str, int]]:
+    return {r.url: (r.last_status, r.failures) for r in spark.table("origins").collect()}
 
 
 def visits_of(spark: SparkSession) -> dict[str, tuple[str, Any, Any]]:
