@@ -112,9 +112,8 @@ def origins_after(spark: SparkSession, origins: DataFrame, visits: DataFrame) ->
 def add_origins(spark: SparkSession, origins: Iterable[Origin], buckets: int, added_at: datetime) -> int:
     """Add origins that are not in the table yet, due at once; a known URL keeps its network even if its fork changed.
 
-    Needs no lease, and writes only the added rows, in one commit per ``MOST_ADDED`` origins, so that their number does
-    not matter to memory. If others add rows after the known URLs were read, they are read again, so that each URL is in
-    the table once.
+    Needs no lease, and writes only the added rows, in one commit per ``MOST_ADDED`` origins. If others add rows after
+    the known URLs were read, they are read again, so that each URL is in the table once.
 
     Args:
         buckets: number of buckets of the archive.
