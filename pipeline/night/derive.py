@@ -62,7 +62,8 @@ def derive(writer: Writer, storage: Storage, load: Load) -> DeriveSummary:
     """Bring ``files``, ``head_blobs`` and ``repositories`` up to date with a published load.
 
     Each table changes in one commit per slice of buckets. ``repositories`` comes last and shows which origins are done,
-    so after a crash the same origins are derived again. A load that moved no ref touches no table. ``load.derived`` is written last.
+    so after a crash the same origins are derived again. A load that moved no ref touches no table. ``load.derived`` is
+    written last.
 
     All three tables are looked at before the refs, and change only if nobody else has changed them since: a run that
     was paused and derives from older refs is refused, and starts again from the current refs.
