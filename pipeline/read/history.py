@@ -19,8 +19,9 @@ from pipeline.model.links import OID_BYTES, commit_links, tag_link
 from pipeline.model.objects import BY_NUMBER, COMMIT, TREE, GitObject, ObjectType
 from pipeline.model.tree import entries_before_damage, kind_of
 
-_ENTRY: Final = re.compile(rb"(?:40000|100[0-7]{3}|120000) [^\0]++\0(.{20})|160000 [^\0]++\0.{20}", re.DOTALL)
-"""An entry with a mode that git writes, or once wrote; a submodule's id is no link."""
+_ENTRY: Final = re.compile(rb"(?:40000|100[0-7]{3}|120000) [^\0]++\0(.{20})|160000 [^\0]++\0.{20}|(.+)", re.DOTALL)
+"""An entry with a mode that git writes, or once wrote; a submodule's id is no link. The last branch matches the rest of
+any other tree, so that no search goes on there."""
 
 _HELD_BYTES: Final = 64 << 20
 """Bytes of trees with which later ones are compared."""
@@ -152,7 +153,7 @@ class History:
 def _adjoin(found: list[re.Match[bytes]], begin: int, end: int) -> bool:
     """Whether entries lie one after the other, from begin to end."""
     for match in found:
-        if match.start() != begin:
+        if match.start() != begin or match[2] is not None:
             return False
         begin = match.end()
     return begin == end

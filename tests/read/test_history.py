@@ -62,3 +62,14 @@ def test_reachable_is_what_a_plain_walk_reaches(found: list[GitObject], data: st
             history.add(*one)
         assert history.reachable(tips) == walked(found, tips)
         assert list(history.objects({one.oid for one in found})) == list(dict.fromkeys(found))
+
+
+def test_the_rest_of_a_malformed_tree_is_searched_once() -> None:
+    good = b"40000 a\0" + bytes(20)
+    bodies = [good, good + b"40000 " * 350_000, good + good + b"40000 " * 350_000]
+    found = [GitObject(TREE, object_id(TREE, body), body) for body in bodies]
+    with tempfile.TemporaryDirectory() as folder, History(Path(folder)) as history:
+        for one in found:
+            history.add(*one)
+        tips = [found[2].oid]
+        assert history.reachable(tips) == walked(found, tips)
