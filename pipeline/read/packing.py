@@ -32,7 +32,10 @@ class PackingStopped(PipelineError):
     """A worker process died."""
 
     def __str__(self) -> str:
-        return "a process that packed contents was killed, probably for lack of memory; run the command again"
+        return (
+            "a process that packed contents was killed, probably for lack of memory. Run the command where more is "
+            "free, or on one processor (`taskset -c 0 pipeline restore ...`), where it starts a single one"
+        )
 
 
 def tasks(groups: Iterable[Group]) -> list[list[Group]]:
@@ -64,14 +67,16 @@ def packing(storage: Storage, work: Sequence[Sequence[Group]], scratch: Path) ->
         PackingStopped: a worker was killed.
     """
     workers = min(len(os.sched_getaffinity(0)), len(work), MOST_PROCESSES)
-    with ProcessPoolExecutor(max(workers, 1), mp_context=get_context("fork"), initializer=_begin) as pool:
-        futures = [
-            pool.submit(pack_part, storage, groups, scratch / f"{number}.part") for number, groups in enumerate(work)
-        ]
-        try:
-            yield map(_result, futures)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    pool = ProcessPoolExecutor(max(workers, 1), mp_context=get_context("fork"), initializer=_begin)
+    try:
+        paths = (scratch / f"{number}.part" for number in range(len(work)))
+        yield map(_result, [pool.submit(pack_part, storage, *task) for task in zip(work, paths, strict=True)])
+    except BaseException:
+        for process in list(pool._processes.values()):  # else each goes on to the end of its task
+            process.kill()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _result(future: Future[PackPart]) -> PackPart:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +114,28 @@ def test_other_bytes_under_an_id_name_their_file(
     path = write(storage, tmp_path, [[*(row(MINE, body) for body in BODIES), wrong]])
     with pytest.raises(StoredFileDamaged, match=f"{path} .*other bytes than those of {wrong.oid.hex()}"):
         pack(storage, DataFile(path), tmp_path)
+
+
+@pytest.mark.timeout(60)
+def test_an_error_ends_running_tasks(storage: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "TASK_BYTES", 5_000)
+    begun, begin = os.pipe()
+
+    def endless(*_: object) -> None:
+        os.write(begin, b"%d\n" % os.getpid())
+        signal.pause()
+
+    monkeypatch.setattr(packing, "pack_contents", endless)
+    path = write(storage, tmp_path, [[row(MINE, body) for body in BODIES]])
+    work = packing.tasks(found(storage, DataFile(path)))
+    pids = []
+
+    def interrupted() -> None:
+        with packing.packing(storage, work, tmp_path):
+            pids.append(int(os.read(begun, 100).split()[0]))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
