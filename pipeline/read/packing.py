@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.errors import CheckFailed, PipelineError
 from pipeline.fetch.confine import die_with_parent
+from pipeline.fetch.scratch import full_disk_reported
 from pipeline.git.pack_writer import ObjectDamaged, PackPart, PackWriter, PartWriter, writing_part
 from pipeline.model.objects import GitObject
 from pipeline.model.rows import CODECS
@@ -65,6 +66,7 @@ def packing(storage: Storage, work: Sequence[Sequence[Group]], scratch: Path) ->
     Raises:
         StoredFileDamaged: a file cannot be read, or holds other bytes under an id.
         PackingStopped: a worker was killed.
+        ScratchFailed: the disk is full.
     """
     workers = min(len(os.sched_getaffinity(0)), len(work), MOST_PROCESSES)
     pool = ProcessPoolExecutor(max(workers, 1), mp_context=get_context("fork"), initializer=_begin)
@@ -94,8 +96,13 @@ def _begin() -> None:
 
 
 def pack_part(storage: Storage, groups: Sequence[Group], path: Path) -> PackPart:
-    """Pack one task into a new file."""
-    with writing_part(path) as (writer, done):
+    """Pack one task into a new file.
+
+    Raises:
+        StoredFileDamaged: a file cannot be read, or holds other bytes under an id.
+        ScratchFailed: the disk is full.
+    """
+    with full_disk_reported(path.parent), writing_part(path) as (writer, done):
         pack_contents(storage, groups, writer)
         return done()
 
