@@ -27,7 +27,7 @@ def scratch_folder(scratch: Path, name: str) -> Iterator[Path]:
         ScratchFailed: its disk is full, now or while the folder is in use.
         OSError: scratch cannot be written for another reason.
     """
-    with _full_disk_reported(scratch):
+    with full_disk_reported(scratch):
         scratch.mkdir(parents=True, exist_ok=True)
         _sweep(scratch)
         making = Path(tempfile.mkdtemp(prefix=MAKING, dir=scratch))
@@ -41,7 +41,12 @@ def scratch_folder(scratch: Path, name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _full_disk_reported(scratch: Path) -> Iterator[None]:
+def full_disk_reported(scratch: Path) -> Iterator[None]:
+    """Anything that cannot be written for lack of space was meant for scratch.
+
+    Raises:
+        ScratchFailed: its disk is full.
+    """
     try:
         yield
     except OSError as error:

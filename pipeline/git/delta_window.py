@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from pipeline.git.delta import MOST_BYTES, make_delta, shared_ends
+from pipeline.git.delta import MOST_BYTES, make_delta
+from pipeline.git.window import Window, most_alike
 from pipeline.model.objects import BLOB, TREE, ObjectType
 
 DEEPEST: Final = 50
 """Longest chain of deltas, as in git's own packs."""
 
-_TRIED: Final = 4
 _HELD_BYTES: Final = 64 << 20
 _SMALLEST: Final = 50
-_ALIKE: Final = 0.9
-"""Share of an object that, if it is at the ends of another, ends the search."""
 
 
 class Delta(NamedTuple):
@@ -35,43 +32,29 @@ class _Base:
 
 
 class DeltaWindow:
-    """The last objects of each name, at most 64 MiB; names that were not used for the longest time go first."""
+    """The last four objects of each name, in at most 64 MiB of memory."""
 
     def __init__(self) -> None:
-        self._bases: OrderedDict[tuple[ObjectType, str | bytes], deque[_Base]] = OrderedDict()
-        self._held_bytes = 0
+        self._bases: Window[_Base] = Window(_HELD_BYTES)
 
     def delta(self, type_: ObjectType, name: str, body: bytes) -> Delta | None:
         """The object as a delta, None if it is smaller whole."""
-        bases = self._bases.get(_key(type_, name, body)) if _SMALLEST <= len(body) <= MOST_BYTES else None
-        best, ends = None, None
-        for base in reversed(bases or ()):
-            if base.depth < DEEPEST:
-                found = shared_ends(base.body, body)
-                if ends is None or found.size_bytes > ends.size_bytes:
-                    best, ends = base, found
-                if found.size_bytes > _ALIKE * len(body):
-                    break
-        if best is None or ends is None:
+        if not _SMALLEST <= len(body) <= MOST_BYTES:
             return None
-        data = make_delta(best.body, body, ends, tree=type_ is TREE)
-        return Delta(best.offset, best.depth + 1, data) if len(data) < len(body) // 2 else None
+        bases = self._bases.of(_key(type_, name, body))
+        best = most_alike((base for base in bases if base.depth < DEEPEST), body)
+        if best is None:
+            return None
+        base, ends = best
+        data = make_delta(base.body, body, ends, tree=type_ is TREE)
+        return Delta(base.offset, base.depth + 1, data) if len(data) < len(body) // 2 else None
 
     def remember(self, type_: ObjectType, name: str, body: bytes, offset: int, depth: int) -> None:
         """Make an object a base for later ones; ``depth`` is 0 if it is whole."""
-        if type_ not in (BLOB, TREE) or not _SMALLEST <= len(body) <= MOST_BYTES:
-            return
-        key = _key(type_, name, body)
-        bases = self._bases.setdefault(key, deque())
-        bases.append(_Base(body, offset, depth))
-        self._held_bytes += len(body)
-        if len(bases) > _TRIED:
-            self._held_bytes -= len(bases.popleft().body)
-        self._bases.move_to_end(key)
-        while self._held_bytes > _HELD_BYTES:
-            self._held_bytes -= sum(len(base.body) for base in self._bases.popitem(last=False)[1])
+        if type_ in (BLOB, TREE) and _SMALLEST <= len(body) <= MOST_BYTES:
+            self._bases.add(_key(type_, name, body), _Base(body, offset, depth))
 
 
-def _key(type_: ObjectType, name: str, body: bytes) -> tuple[ObjectType, str | bytes]:
-    """Versions of a directory mostly keep their first entry."""
-    return type_, body[: body.find(b"\0")] if type_ is TREE else name
+def _key(type_: ObjectType, name: str, body: bytes) -> str | bytes:
+    """The name of a blob; a directory's first entry, which its versions mostly keep."""
+    return body[: body.find(b"\0")] if type_ is TREE else name

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from pipeline.errors import CheckFailed, UsageError
+from pipeline.errors import CheckFailed, PipelineError, UsageError
 from pipeline.git.pack_writer import PackWriter
 from pipeline.rules.negotiation import HEAD, is_ref_name
 from pipeline.rules.restore import Head
@@ -43,6 +43,19 @@ class Restored:
     plain: tuple[bytes, ...] = ()
 
 
+class DirectoryFailed(PipelineError):
+    """The disk of the repository to write is full; nothing is left of it."""
+
+    retryable = True
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(path, why)
+        self.path, self.why = path, why
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot be written: {self.why}. Free space there, or choose another directory"
+
+
 def write_repository(
     directory: Path,
     fill: Callable[[PackWriter], None],
@@ -63,10 +76,11 @@ def write_repository(
 
     Raises:
         UsageError: the directory is in use, or another process is restoring to it.
+        DirectoryFailed: its disk is full.
         CheckFailed: an object's bytes do not match its id, a ref or HEAD names an object that is not among the
             objects, or git does not allow a ref's name.
     """
-    with _growing(directory) as partial:
+    with _full_disk_reported(directory), _growing(directory) as partial:
         for folder in ("objects/pack", "objects/info", "refs/heads", "refs/tags"):
             (partial / folder).mkdir(parents=True)
         with PackWriter(partial / "objects" / "pack") as pack:
@@ -167,6 +181,16 @@ def _growing(directory: Path) -> Iterator[Path]:
             raise
     finally:
         os.close(lock)
+
+
+@contextmanager
+def _full_disk_reported(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DirectoryFailed(str(directory), os.strerror(error.errno)) from error
 
 
 def _lock(descriptor: int, directory: Path) -> None:

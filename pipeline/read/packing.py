@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.errors import CheckFailed, PipelineError
 from pipeline.fetch.confine import die_with_parent
+from pipeline.fetch.scratch import full_disk_reported
 from pipeline.git.pack_writer import ObjectDamaged, PackPart, PackWriter, PartWriter, writing_part
 from pipeline.model.objects import GitObject
 from pipeline.model.rows import CODECS
@@ -32,7 +33,10 @@ class PackingStopped(PipelineError):
     """A worker process died."""
 
     def __str__(self) -> str:
-        return "a process that packed contents was killed, probably for lack of memory; run the command again"
+        return (
+            "a process that packed contents was killed, probably for lack of memory. Run the command where more is "
+            "free, or on one processor (`taskset -c 0 pipeline restore ...`), where it starts a single one"
+        )
 
 
 def tasks(groups: Iterable[Group]) -> list[list[Group]]:
@@ -62,16 +66,19 @@ def packing(storage: Storage, work: Sequence[Sequence[Group]], scratch: Path) ->
     Raises:
         StoredFileDamaged: a file cannot be read, or holds other bytes under an id.
         PackingStopped: a worker was killed.
+        ScratchFailed: the disk is full.
     """
     workers = min(len(os.sched_getaffinity(0)), len(work), MOST_PROCESSES)
-    with ProcessPoolExecutor(max(workers, 1), mp_context=get_context("fork"), initializer=_begin) as pool:
-        futures = [
-            pool.submit(pack_part, storage, groups, scratch / f"{number}.part") for number, groups in enumerate(work)
-        ]
-        try:
-            yield map(_result, futures)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    pool = ProcessPoolExecutor(max(workers, 1), mp_context=get_context("fork"), initializer=_begin)
+    try:
+        paths = (scratch / f"{number}.part" for number in range(len(work)))
+        yield map(_result, [pool.submit(pack_part, storage, *task) for task in zip(work, paths, strict=True)])
+    except BaseException:
+        for process in list(pool._processes.values()):  # else each goes on to the end of its task
+            process.kill()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _result(future: Future[PackPart]) -> PackPart:
@@ -89,8 +96,13 @@ def _begin() -> None:
 
 
 def pack_part(storage: Storage, groups: Sequence[Group], path: Path) -> PackPart:
-    """Pack one task into a new file."""
-    with writing_part(path) as (writer, done):
+    """Pack one task into a new file.
+
+    Raises:
+        StoredFileDamaged: a file cannot be read, or holds other bytes under an id.
+        ScratchFailed: the disk is full.
+    """
+    with full_disk_reported(path.parent), writing_part(path) as (writer, done):
         pack_contents(storage, groups, writer)
         return done()
 

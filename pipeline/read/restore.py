@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipeline.errors import CheckFailed, UsageError
+from pipeline.fetch.scratch import scratch_folder
 from pipeline.git.pack_writer import ObjectDamaged, PackWriter
 from pipeline.git.restore import write_repository
 from pipeline.model.origin import OriginState
@@ -98,6 +98,8 @@ def restore_repository(
         StoredFileDamaged: a file is damaged.
         ObjectsMissing: the archive is damaged; nothing is written.
         UsageError: the directory is in use.
+        DirectoryFailed: its disk is full.
+        ScratchFailed: the disk of scratch is full.
     """
     tables = StoredTables(storage, night)
     network, bucket = _place(tables, url)
@@ -110,8 +112,7 @@ def restore_repository(
     tips = set(layout.refs.values())
     if layout.head.oid is not None:
         tips.add(layout.head.oid)
-    scratch.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="restore-", dir=scratch) as folder, History(Path(folder)) as history:
+    with scratch_folder(scratch, "restore") as folder, History(folder) as history:
         for found in objects.skeleton():
             history.add(*found)
         wanted = history.reachable(tips)
@@ -120,7 +121,7 @@ def restore_repository(
         groups = objects.contents(lacking)
         if lacking:
             raise ObjectsMissing(url, len(lacking), min(lacking).hex())
-        fill = partial(_fill, objects, history, wanted, tasks(groups), Path(folder))
+        fill = partial(_fill, objects, history, wanted, tasks(groups), folder)
         written = write_repository(directory, fill, layout.refs, layout.head, layout.symrefs)
     return RestoredRepository(
         url,

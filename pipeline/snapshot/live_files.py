@@ -60,17 +60,18 @@ def live_files(storage: Storage, manifest_list: str, bucket: int | None = None) 
 
     Raises:
         StoredFileDamaged: a file of the metadata or a deletion vector is damaged or gone.
-        StorageError: a file is outside the archive, or the snapshot has deletes other than deletion vectors, which
-            nothing here writes.
+        StorageError: a file is outside the archive, or the snapshot has what nothing here writes: deletes other than
+            deletion vectors, two of these for one file, or, if a bucket is wanted, files that belong to none.
     """
     wanted = [row for row in _records(storage, manifest_list) if _may_hold(row, bucket)]
     with ThreadPoolExecutor(_THREADS) as pool:
         read = list(pool.map(lambda row: list(_entries(storage, row, bucket)), wanted))
     found = [entry for entries in read for entry in entries]
     files = [entry for entry in found if isinstance(entry, DataFile)]
-    vectors = {entry.of: entry for entry in found if isinstance(entry, _Vector)}
-    if not vectors:
-        return files
+    vectors: dict[str, _Vector] = {}
+    for entry in found:
+        if isinstance(entry, _Vector) and vectors.setdefault(entry.of, entry) is not entry:
+            raise StorageError(entry.of, f"it has two deletion vectors, in {vectors[entry.of].path} and {entry.path}")
     return [_without(storage, file, vectors.get(file.path)) for file in files]
 
 
@@ -86,6 +87,8 @@ def _without(storage: Storage, file: DataFile, vector: _Vector | None) -> DataFi
 
 def _may_hold(manifest: Mapping[str, Any], bucket: int | None) -> bool:
     """Whether a manifest may name files of a bucket, by the bounds of its partitions."""
+    if manifest.get("partition_spec_id"):  # not the one with which the table was created
+        return True
     bounds = manifest.get("partitions") or []
     if bucket is None or len(bounds) != 1 or bounds[0]["lower_bound"] is None or bounds[0]["upper_bound"] is None:
         return True
@@ -101,19 +104,23 @@ def _entries(storage: Storage, manifest: Mapping[str, Any], bucket: int | None) 
             continue
         found = row["data_file"]
         if found.get("content"):
-            if _in_bucket(found, bucket):
+            if _in_bucket(storage, found, bucket):
                 yield _vector(storage, found)
             continue
         first_row_id = found.get("first_row_id")
         if first_row_id is None and next_row_id is not None:
             first_row_id = next_row_id
             next_row_id += found["record_count"]
-        if _in_bucket(found, bucket):
+        if _in_bucket(storage, found, bucket):
             yield DataFile(_path(storage, found["file_path"]), found["partition"].get("bucket"), first_row_id)
 
 
-def _in_bucket(found: Mapping[str, Any], bucket: int | None) -> bool:
-    return bucket is None or found["partition"].get("bucket") == bucket
+def _in_bucket(storage: Storage, found: Mapping[str, Any], bucket: int | None) -> bool:
+    if bucket is None:
+        return True
+    if found["partition"].get("bucket") is None:
+        raise StorageError(_path(storage, found["file_path"]), "it belongs to no bucket; rewrite the table's files")
+    return bool(found["partition"]["bucket"] == bucket)
 
 
 def _vector(storage: Storage, found: Mapping[str, Any]) -> _Vector:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from pipeline.snapshot.deletion_vectors import Positions
 from pipeline.snapshot.live_files import DataFile
-from pipeline.storage.bytes import hash_file
+from pipeline.storage.bytes import has_sides, sums_agree
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import ArchiveFile, open_parquet_file
@@ -102,6 +102,8 @@ def rows_of(storage: Storage, group: Group, columns: Sequence[str]) -> Iterator[
                 mask[group.positions[low:high] - begin] = True
                 yield batch.filter(pa.array(mask)).select(list(columns))
             begin += len(batch)
+            if begin > group.positions[-1]:
+                break
 
 
 def _batches(
@@ -110,7 +112,7 @@ def _batches(
     """Number of a row group, positions in it, and the rows there."""
     with open_parquet_file(storage, data.path) as file:
         if not file.sealed:
-            _check_sums(storage, data.path)
+            file.trusted = _is_checked(storage, data.path)
         names = file.schema_arrow.names
         wanted = list(dict.fromkeys([*equal, *columns]))
         if not set(equal) <= set(names):
@@ -163,8 +165,13 @@ def _completed(
     return pa.record_batch(arrays, names=list(columns))
 
 
-def _check_sums(storage: Storage, path: str) -> None:
-    """Compare a file that Spark wrote, which has no seal, with Hadoop's checksum file beside it, if there is one."""
-    found = hash_file(storage, path, with_side=True)
-    if found is not None and found.side is False:
+def _is_checked(storage: Storage, path: str) -> bool:
+    """Whether the bytes of a file without a seal, such as one that Spark wrote, match checksums: on HDFS each read
+    compares them, on a disk Hadoop's checksum file beside the file, if there is one, has them.
+    """
+    if not has_sides(storage):
+        return True
+    agree = sums_agree(storage, path)
+    if agree is False:
         raise StoredFileDamaged(path, "it does not match Hadoop's checksum file beside it")
+    return agree is True

@@ -72,6 +72,22 @@ def read_checked(storage: Storage, path: str) -> bytes:
     return data
 
 
+def sums_agree(storage: Storage, path: str) -> bool | None:
+    """Whether a file has the checksums that Hadoop's file beside it says; None if there is no such file.
+
+    Raises:
+        FileMissing: the file is gone.
+    """
+    side = _read_side(storage, path)
+    if side is None:
+        return None
+    sums = _Sums(side)
+    with storage.open(path) as stream:
+        for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
+            sums.feed(chunk)
+    return sums.agree()
+
+
 def _read_side(storage: Storage, path: str) -> bytes | None:
     if not has_sides(storage):
         return None

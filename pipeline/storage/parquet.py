@@ -47,15 +47,17 @@ class SealedWriter(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no ty
 
 
 class ArchiveFile(pq.ParquetFile):  # type: ignore[misc]
-    """An open file of the archive. ``sealed`` says whether its footer was checked."""
+    """An open file of the archive. ``sealed`` says whether its footer was checked, ``trusted`` whether its statistics
+    are, because of the seal or because a caller set it after it checked the whole file.
+    """
 
     def __init__(self, stream: BinaryIO, metadata: pq.FileMetaData | None, *, sealed: bool) -> None:
         super().__init__(stream, metadata=metadata, page_checksum_verification=True)
-        self.sealed = sealed
+        self.sealed = self.trusted = sealed
 
     def bounds(self, group: int, column: str) -> tuple[Any, Any] | None:
         """The checked minimum and maximum of a column in a row group; None if there are none."""
-        said = self.statistics(group, column) if self.sealed else None
+        said = self.statistics(group, column) if self.trusted else None
         return (said.min, said.max) if said is not None and said.has_min_max else None
 
     def may_hold(self, group: int, column: str, values: Iterable[Any]) -> bool:

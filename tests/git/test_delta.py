@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -12,6 +13,7 @@ from dulwich.pack import apply_delta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.git import delta_window
 from pipeline.git.delta import make_delta, shared_ends
 from pipeline.git.delta_window import DEEPEST
 from pipeline.git.pack_writer import ObjectDamaged, PackWriter, writing_part
@@ -93,6 +95,23 @@ def test_versions_of_a_file_are_short_chains_of_deltas(tmp_path: Path) -> None:
     assert lengths[0] <= 4
     for version in found:
         assert git(repo, "cat-file", "blob", version.oid.hex()) == version.body
+
+
+def test_the_window_counts_all_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names and books take more than small objects themselves."""
+    monkeypatch.setattr(delta_window, "_HELD_BYTES", 1 << 20)
+    random = Random(3)
+    for each in (1, 6):
+        tracemalloc.start()
+        try:
+            window = delta_window.DeltaWindow()
+            for number in range(6_000):
+                for _ in range(each):
+                    window.remember(BLOB, f"{number}", random.randbytes(60), number, 0)
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert held < 1.3 * (1 << 20)
 
 
 def test_other_names_are_no_bases(tmp_path: Path) -> None:

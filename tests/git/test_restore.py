@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import CheckFailed, UsageError
+from pipeline.errors import CheckFailed, ExitCode, UsageError
+from pipeline.fetch.scratch import scratch_folder
 from pipeline.git.pack_writer import PackWriter
-from pipeline.git.restore import Restored, write_repository
+from pipeline.git.restore import DirectoryFailed, Restored, write_repository
 from pipeline.model.commit import build_commit, parse_commit
 from pipeline.model.objects import BY_WORD, GitObject, ObjectType, object_id
 from pipeline.model.tag import build_tag, parse_tag
@@ -316,6 +317,22 @@ def test_a_directory_in_use_is_left_alone(tmp_path: Path) -> None:
             write_all(tmp_path / taken, BLOB, {}, MAIN)
     assert (tmp_path / "file").read_text() == (tmp_path / "full" / "file").read_text() == "mine"
     assert left_overs(tmp_path) == []
+
+
+def test_a_full_disk_is_not_taken_for_a_full_scratch(tmp_path: Path) -> None:
+    def fill(pack: PackWriter) -> None:
+        pack.add(blob(b"x"))
+        with Path("/dev/full").open("wb") as full:
+            full.write(b"x")
+
+    def restored() -> None:
+        with scratch_folder(tmp_path / "scratch", "restore"):
+            write_repository(tmp_path / "a.git", fill, {}, MAIN)
+
+    with pytest.raises(DirectoryFailed, match=r"a\.git cannot be written: No space left on device") as raised:
+        restored()
+    assert raised.value.exit_code == ExitCode.RUN_FAILED
+    assert [path.name for path in tmp_path.iterdir()] == ["scratch"]
 
 
 def test_an_empty_directory_is_used(tmp_path: Path) -> None:

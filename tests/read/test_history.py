@@ -6,9 +6,11 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.model.links import OID_BYTES
 from pipeline.model.objects import BLOB, COMMIT, TAG, TREE, GitObject, object_id
 from pipeline.read.history import History, links_of
 
@@ -61,4 +63,51 @@ def test_reachable_is_what_a_plain_walk_reaches(found: list[GitObject], data: st
         for one in found:
             history.add(*one)
         assert history.reachable(tips) == walked(found, tips)
+        assert history.reachable(tips) == walked(found, tips)
+        others = data.draw(st.lists(st.sampled_from([one.oid for one in found]), max_size=3))
+        assert history.reachable(others) == walked(found, others)
         assert list(history.objects({one.oid for one in found})) == list(dict.fromkeys(found))
+
+
+@pytest.mark.timeout(60)
+def test_the_rest_of_a_malformed_tree_is_searched_once() -> None:
+    good = b"40000 a\0" + bytes(20)
+    bodies = [good, good + b"40000 " * 350_000, good + good + b"40000 " * 350_000]
+    found = [GitObject(TREE, object_id(TREE, body), body) for body in bodies]
+    with tempfile.TemporaryDirectory() as folder, History(Path(folder)) as history:
+        for one in found:
+            history.add(*one)
+        tips = [found[2].oid]
+        assert history.reachable(tips) == walked(found, tips)
+
+
+@pytest.mark.timeout(60)
+def test_a_chain_of_trees_costs_each_once() -> None:
+    """Each tree is like one that is not reached, and only their common entry leads to the next."""
+    found: list[GitObject] = []
+    oid = BLOBS[0]
+    for number in range(30_000):
+        for blob in BLOBS[1:3]:
+            body = b"40000 %06d\0%s100644 x\0%s" % (number, oid, blob)
+            found.append(GitObject(TREE, object_id(TREE, body), body))
+        oid = found[-1].oid
+    with tempfile.TemporaryDirectory() as folder, History(Path(folder)) as history:
+        for one in found:
+            history.add(*one)
+        assert history.reachable([oid]) == walked(found, [oid])
+
+
+def test_trees_of_two_families_are_compared_with_their_own() -> None:
+    """Both have the same first entry, and each tree changes one of many others."""
+    families = [[object_id(BLOB, b"%s %d" % (name, n)) for n in range(500)] for name in (b"one", b"two")]
+    found = []
+    for number in range(200):
+        for ids in families:
+            ids[number] = object_id(BLOB, ids[number])
+            body = b"100644 a\0%s" % BLOBS[0] + b"".join(b"100644 b%03d\0%s" % (n, i) for n, i in enumerate(ids))
+            found.append(GitObject(TREE, object_id(TREE, body), body))
+    with tempfile.TemporaryDirectory() as folder, History(Path(folder)) as history:
+        for one in found:
+            history.add(*one)
+        assert history._links._starts[-1] <= (2 * 501 + 398) * OID_BYTES
+        assert history.reachable([found[-1].oid]) == walked(found, [found[-1].oid])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.errors import ScratchFailed
 from pipeline.fetch.parquet import PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.git.pack_writer import PackWriter
 from pipeline.model.objects import BLOB, object_id
@@ -111,4 +115,42 @@ def test_other_bytes_under_an_id_name_their_file(
     wrong = row(MINE, b"other bytes", object_id(BLOB, b"bytes"))
     path = write(storage, tmp_path, [[*(row(MINE, body) for body in BODIES), wrong]])
     with pytest.raises(StoredFileDamaged, match=f"{path} .*other bytes than those of {wrong.oid.hex()}"):
+        pack(storage, DataFile(path), tmp_path)
+
+
+@pytest.mark.timeout(60)
+def test_an_error_ends_running_tasks(storage: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "TASK_BYTES", 5_000)
+    begun, begin = os.pipe()
+
+    def endless(*_: object) -> None:
+        os.write(begin, b"%d\n" % os.getpid())
+        signal.pause()
+
+    monkeypatch.setattr(packing, "pack_contents", endless)
+    path = write(storage, tmp_path, [[row(MINE, body) for body in BODIES]])
+    work = packing.tasks(found(storage, DataFile(path)))
+    pids = []
+
+    def interrupted() -> None:
+        with packing.packing(storage, work, tmp_path):
+            pids.append(int(os.read(begun, 100).split()[0]))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
+def test_a_full_scratch_is_told(storage: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Path.open
+
+    def full(self: Path, mode: str = "r", **options: Any) -> IO[Any]:
+        return opened(Path("/dev/full"), "wb", **options) if self.suffix == ".part" else opened(self, mode, **options)
+
+    monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr(packing, "TASK_BYTES", 5_000)
+    path = write(storage, tmp_path, [[row(MINE, body) for body in BODIES]])
+    with pytest.raises(ScratchFailed, match=f"{tmp_path}: No space left"):
         pack(storage, DataFile(path), tmp_path)

@@ -9,16 +9,28 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.model.layout import WAREHOUSE
-from pipeline.model.tables import BY_NAME
+from pipeline.model.objects import BLOB, object_id
+from pipeline.model.tables import BY_NAME, LANDED
+from pipeline.read import stored
 from pipeline.read.nights import NightNotFound, NotAnArchive
 from pipeline.read.stored import StoredTables
 from pipeline.snapshot import live_files
+from pipeline.snapshot.metadata import TableMetadata, read_metadata
 from pipeline.snapshot.rows import ROW_ID
 from pipeline.storage.errors import StorageError, StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.iceberg import full_name
-from tests.tables.conftest import night
+from pipeline.tables.tombstones import (
+    ANYWHERE,
+    OBJECT,
+    ORIGIN,
+    Tombstone,
+    add_tombstones,
+    hidden_now,
+    set_removed,
+)
+from tests.tables.conftest import ADDED, add, night
 from tests.tables.landing import BUCKETS
 from tests.tables.test_nights import URL, two_nights
 
@@ -107,3 +119,51 @@ def test_deletes_of_an_unknown_kind_are_an_error(
     tables.night = None
     with pytest.raises(StorageError, match="deletes rows in a way that only Spark reads"):
         tables.files("refs")
+
+
+def test_metadata_is_read_at_once_and_takedowns_first(
+    spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The night may be retired, and rows may be taken down, while a restore goes on."""
+    two_nights(spark, storage)
+    read: list[str] = []
+
+    def noted(storage: Storage, table: str) -> TableMetadata | None:
+        read.append(table)
+        return read_metadata(storage, table)
+
+    monkeypatch.setattr(stored, "read_metadata", noted)
+    tables = StoredTables(storage, night(2))
+    assert read[0] == "takedowns"
+    for table in LANDED:
+        for entry in storage.list(f"{WAREHOUSE}/code/{table.name}/metadata"):
+            if entry.path.endswith(".metadata.json"):
+                storage.delete(entry.path)
+    assert [table.name for table in LANDED if not tables.files(table.name)] == []
+
+
+def test_only_tombstones_in_question_become_objects(
+    spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(spark, URL)
+    ids = [object_id(BLOB, b"%d" % number) for number in range(4)]
+    places: tuple[dict[str, Any], ...] = ({"network": 1, "bucket": 1}, {"network": 2, "bucket": 2})
+    for number, place in enumerate(places):
+        stones = [Tombstone(f"t{number}", OBJECT, ADDED, oid=oid, **place) for oid in ids[number : number + 2]]
+        add_tombstones(spark, [*stones, Tombstone(f"t{number}", ORIGIN, ADDED, url=f"{URL}{number}", **place)])
+    add_tombstones(spark, [Tombstone("t2", ANYWHERE, ADDED, oid=ids[3])])
+    set_removed(spark, ["t0"])
+    made: list[Tombstone] = []
+
+    def noted(**row: Any) -> Tombstone:
+        made.append(Tombstone(**row))
+        return made[-1]
+
+    monkeypatch.setattr(stored, "Tombstone", noted)
+    monkeypatch.setattr(noted, "__slots__", Tombstone.__slots__, raising=False)
+    tables = StoredTables(storage)
+    assert tables.taken_down(1) == {ids[0], ids[1], ids[3]}
+    assert tables.taken_down(3) == {ids[3]}
+    assert made == []
+    assert tables.hidden == hidden_now(spark)
+    assert {stone.takedown for stone in made} == {"t1", "t2"}
