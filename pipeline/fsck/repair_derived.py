@@ -8,7 +8,7 @@ from datetime import date
 from pipeline.fsck.branches import BranchedTable
 from pipeline.inventory.named import TableFiles, read_table
 from pipeline.model.layout import WAREHOUSE, Load
-from pipeline.model.tables import DERIVED_NAMES, NAMESPACE
+from pipeline.model.tables import DERIVED_NAMES, NAMESPACE, REFS
 from pipeline.night.derive import derive_all_fit, owe
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import NewFile, full_name
@@ -19,8 +19,8 @@ def rebuild(writer: Writer, storage: Storage, bucket: int, bad: Collection[str])
     """Empty a bucket of the derived tables and derive it again; return what was done.
 
     If this is killed, or Spark cannot derive a network, the bucket is derived with the next load. Past nights that have
-    the replaced files of the bucket get the new ones, unless part of it could not be derived; for other nights the
-    report names the file.
+    the replaced files of the bucket, or since which none of its refs changed, get the new files, unless part of it
+    could not be derived; for other nights the report names the file.
 
     Args:
         bad: paths of files at fault.
@@ -35,9 +35,16 @@ def rebuild(writer: Writer, storage: Storage, bucket: int, bad: Collection[str])
     done = [f"bucket {bucket}: {', '.join(DERIVED_NAMES)} derived again for {derived.moved} origins"]
     if bucket in derived.left_out:
         return [*done, f"bucket {bucket}: not all of it, a later load tries again: {derived.left_out[bucket]}"]
+    unmoved = _unmoved(_read(storage, REFS.name), bucket)
     for name in DERIVED_NAMES:
-        done += _heal_nights(writer, storage, name, before[name], bucket, set(bad))
+        done += _heal_nights(writer, storage, name, before[name], bucket, set(bad), unmoved)
     return done
+
+
+def _unmoved(refs: TableFiles, bucket: int) -> set[str]:
+    """Tags of the nights since which no ref of a bucket has changed."""
+    now = _files(refs, refs.current, bucket)
+    return {tag for at, tags in refs.tags_at().items() if _files(refs, at, bucket) == now for tag in tags}
 
 
 def _read(storage: Storage, name: str) -> TableFiles:
@@ -55,6 +62,7 @@ def _heal_nights(
     before: TableFiles,
     bucket: int,
     bad: set[str],
+    unmoved: set[str],
 ) -> list[str]:
     done = []
     after = _read(storage, name)
@@ -64,7 +72,7 @@ def _heal_nights(
         mine = _files(before, snapshot, bucket)
         if bad.isdisjoint(mine):
             continue
-        if mine != replaced:
+        if mine != replaced and not unmoved.issuperset(tags):
             done.append(f"bucket {bucket}: {name} of {', '.join(sorted(tags))} stays damaged, HEAD has moved since")
             continue
         table = writer.open(BranchedTable, name)

@@ -227,10 +227,18 @@ class BucketRepair:
         self.new.setdefault(name, []).extend(new)
 
     def _heal_nights(self, name: str, before: TableFiles) -> None:
-        """Give past nights the rows of the files at fault, from the files that have them now."""
+        """Give past nights the rows of the files at fault, from the files that have them now.
+
+        The new files have exactly those rows if the current state had all rows of the files at fault and no other file
+        has one of them. Otherwise a night gets whatever it lacks of the current state.
+        """
         bad = set(self.bad[name])
-        current = set() if before.current is None else {file.path for file in before.live(before.current)}
-        in_current = bad <= current and name not in self.doubled
+        current = () if before.current is None else tuple(before.live(before.current))
+        in_current = (
+            bad <= {file.path for file in current}
+            and all(file.role is Role.DATA for file in current if file.bucket == self.bucket)
+            and name not in self.doubled
+        )
         for snapshot, tags in before.tags_at().items():
             mine = {file.path: file for file in before.live(snapshot) if file.bucket == self.bucket}
             if bad.isdisjoint(mine):

@@ -138,6 +138,18 @@ COMPACT = {
     "maintain: one bucket is compacted": Point("pipeline.tables.maintained:MaintainedTable.replace_files", after=True),
 }
 
+BRANCHED = "pipeline.fsck.branches:BranchedTable"
+
+REPAIR = {
+    "repair: copies are put back": Point("pipeline.fsck.run_fsck:put_back", after=True),
+    "repair: a table has a branch without its damaged file": Point(f"{BRANCHED}.begin", after=True),
+    "repair: rows are fetched again and uploaded, not registered": Point(f"{BRANCHED}.add", calls=1),
+    "repair: one table is whole, the others are not": Point(f"{BRANCHED}.become_current", after=True),
+    "repair: tables are whole, nights are not": Point(f"{BRANCHED}.become_tags"),
+    "repair: one night of one table is whole": Point(f"{BRANCHED}.become_tags", after=True),
+    "repair: derived tables are emptied": Point("pipeline.fsck.repair_derived:derive_all_fit"),
+}
+
 HELD = {
     "publish: before the first move": Point("pipeline.night.publish:move"),
     "publish: before the commit of refs": Point(APPEND, when=table_is("refs")),
@@ -145,4 +157,4 @@ HELD = {
 }
 """Points at which something else dies."""
 
-POINTS = {**NIGHTLY, **BACKFILL, **MAINTAIN, **COMPACT, **HELD}
+POINTS = {**NIGHTLY, **BACKFILL, **MAINTAIN, **COMPACT, **REPAIR, **HELD}

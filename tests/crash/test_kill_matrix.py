@@ -17,7 +17,7 @@ import pytest
 from pipeline.model.layout import WAREHOUSE, Load
 from pipeline.model.tables import NAMESPACE, OBJECT_TABLES
 from tests.crash.conftest import Nights
-from tests.crash.points import BACKFILL, COMPACT, MAINTAIN, NIGHTLY
+from tests.crash.points import BACKFILL, COMPACT, MAINTAIN, NIGHTLY, REPAIR
 from tests.crash.trial import Rows, Trial
 from tests.e2e.archive import Archive, night
 from tests.support.sample import of_each_class, of_the_day
@@ -162,3 +162,56 @@ def readable(trial: Trial) -> set[date]:
     for day in found:
         assert trial.rows(day.day)["visits"]
     return set(found)
+
+
+DAMAGED = ("contents/data", "trees/data", "commits/data", "files/data")
+"""What loses its file of the first bucket, or a bit of it; all origins of that bucket are still served."""
+
+
+def damage(trial: Trial) -> set[str]:
+    """Flip a bit of the first file of some tables, and of a snapshot's list of manifests; another file disappears.
+
+    Returns:
+        The paths of these files.
+    """
+    storage = trial.archive.storage
+    paths = [entry.path for entry in storage.walk(f"{WAREHOUSE}/{NAMESPACE}")]
+    chosen = [min(path for path in paths if f"/{part}/" in path and "/bucket=0/" in path) for part in DAMAGED]
+    lost, *flipped = [*chosen, min(path for path in paths if "/refs/metadata/snap-" in path)]
+    storage.delete(lost)
+    for path in flipped:
+        data = bytearray(storage.read(path))
+        data[len(data) // 2] ^= 1
+        storage.delete(path)
+        storage.create(path, bytes(data))
+    return {lost, *flipped}
+
+
+ALL_OBJECTS = {table.name for table in OBJECT_TABLES}
+
+
+def ids_of(trial: Trial, day: int) -> set[tuple[str, int, str]]:
+    """Table, network and id of every object of a night."""
+    tables = {name: trial.archive.read(day).table(name).select("network", "oid").collect() for name in ALL_OBJECTS}
+    return {(name, row["network"], bytes(row["oid"]).hex()) for name, rows in tables.items() for row in rows}
+
+
+@pytest.mark.parametrize("point", of_the_day(REPAIR))
+def test_a_killed_repair_is_completed_by_the_next_one(nights: Nights, point: str) -> None:
+    trial = nights.trial
+    trial.back_to("second")
+    ids = {day: ids_of(trial, day) for day in (1, 2)}
+    damaged = damage(trial)
+    assert {finding["path"] for finding in trial.archive.ask("fsck", code=3)["findings"]} == damaged
+    trial.kill(point, "fsck", "--repair", today=night(2))
+    assert trial.archive.ask("fsck", "--repair")["findings"] == []
+    assert trial.archive.ask("fsck", "--deep")["findings"] == []
+    for day in (1, 2):
+        assert trial.doubles(day) == {}
+        assert ids_of(trial, day) >= ids[day]
+    assert ids_of(trial, 2) == ids[2]
+    nights.check_restore()
+    assert {table: rows for table, rows in trial.rows(2).items() if table not in ALL_OBJECTS} == {
+        table: rows for table, rows in nights.second.items() if table not in ALL_OBJECTS
+    }
+    assert trial.left_behind() == []
