@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.storage.errors import StorageError
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
+from pipeline.storage.uris import path_below_root
 
 _BATCH_ROWS = 1024
 _REQUIRED = ("table", "uri")
@@ -65,18 +65,6 @@ class PlannedFiles:
                     for row in batch.to_pylist():
                         low, high = (row.get(name) for name in _BOUNDS)
                         networks = None if low is None or high is None else (low, high)
-                        file_path = relative_path(self._storage, row["uri"])
+                        file_path = path_below_root(self._storage, row["uri"])
                         files.setdefault(row["table"], []).append(DataFile(file_path, networks))
         return files
-
-
-def relative_path(storage: Storage, uri: str) -> str:
-    """A data file's path below the archive's root, from its URI in Iceberg.
-
-    Raises:
-        StorageError: it is not below the root.
-    """
-    path = storage.path_of(uri)
-    if path is None:
-        raise StorageError(uri, f"a data file outside the archive at {storage.root_uri}")
-    return path

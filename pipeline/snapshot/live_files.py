@@ -14,6 +14,7 @@ from pipeline.snapshot.deletion_vectors import Positions, read_positions
 from pipeline.storage.bytes import read_checked
 from pipeline.storage.errors import FileMissing, StorageError, StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.storage.uris import path_below_root
 
 _THREADS = 8
 _DELETED = 2
@@ -112,14 +113,16 @@ def _entries(storage: Storage, manifest: Mapping[str, Any], bucket: int | None) 
             first_row_id = next_row_id
             next_row_id += found["record_count"]
         if _in_bucket(storage, found, bucket):
-            yield DataFile(_path(storage, found["file_path"]), found["partition"].get("bucket"), first_row_id)
+            yield DataFile(path_below_root(storage, found["file_path"]), found["partition"].get("bucket"), first_row_id)
 
 
 def _in_bucket(storage: Storage, found: Mapping[str, Any], bucket: int | None) -> bool:
     if bucket is None:
         return True
     if found["partition"].get("bucket") is None:
-        raise StorageError(_path(storage, found["file_path"]), "it belongs to no bucket; rewrite the table's files")
+        raise StorageError(
+            path_below_root(storage, found["file_path"]), "it belongs to no bucket; rewrite the table's files"
+        )
     return bool(found["partition"]["bucket"] == bucket)
 
 
@@ -129,22 +132,15 @@ def _vector(storage: Storage, found: Mapping[str, Any]) -> _Vector:
     )
     if str(found.get("file_format")).upper() != "PUFFIN" or of is None or offset is None or length is None:
         raise StorageError(
-            _path(storage, found["file_path"]),
+            path_below_root(storage, found["file_path"]),
             "it deletes rows in a way that only Spark reads; rewrite the table's files",
         )
-    return _Vector(_path(storage, of), _path(storage, found["file_path"]), offset, length)
+    return _Vector(path_below_root(storage, of), path_below_root(storage, found["file_path"]), offset, length)
 
 
 def _records(storage: Storage, uri: str) -> list[dict[str, Any]]:
-    path = _path(storage, uri)
+    path = path_below_root(storage, uri)
     try:
         return read_avro(read_checked(storage, path))
     except AvroDamaged as error:
         raise StoredFileDamaged(path, str(error)) from error
-
-
-def _path(storage: Storage, uri: str) -> str:
-    path = storage.path_of(uri)
-    if path is None:
-        raise StorageError(uri, f"a file outside the archive at {storage.root_uri}")
-    return path

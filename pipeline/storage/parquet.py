@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.storage.errors import FileMissing, StorageError, StoredFileDamaged
+from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.paths import side_path
+from pipeline.storage.uris import path_below_root
 
 _MAGIC = b"PAR1"
 _SEAL = b"FOOTSEAL"
@@ -117,9 +118,7 @@ def open_data_file(storage: Storage, uri: str) -> Iterator[ArchiveFile]:
         StoredFileDamaged: as above.
         StorageError: the file is not below the archive's root.
     """
-    path = storage.path_of(uri)
-    if path is None:
-        raise StorageError(uri, f"a data file outside the archive at {storage.root_uri}")
+    path = path_below_root(storage, uri)
     try:
         with open_parquet_file(storage, path) as file:
             yield file

@@ -27,6 +27,7 @@ from pipeline.model.tables import ALL, NAMESPACE, Table
 from pipeline.snapshot.deletion_vectors import Positions, read_positions
 from pipeline.storage.errors import StorageError
 from pipeline.storage.interface import Storage
+from pipeline.storage.uris import path_below_root
 from pipeline.tables.iceberg import JavaObject, NewFile
 from pipeline.tables.maintained import FilesChanged, LiveFile, MaintainedTable, NamedSnapshot, SnapshotRewrite
 from pipeline.tables.writer import Writer
@@ -153,7 +154,7 @@ class _TableWork:
 
     def _doomed_rows(self, uris: Iterable[str]) -> dict[str, int]:
         def look(uri: str) -> tuple[str, int]:
-            return uri, doomed_rows(self.storage, self.table.name, self._path(uri), self.doomed)
+            return uri, doomed_rows(self.storage, self.table.name, path_below_root(self.storage, uri), self.doomed)
 
         with ThreadPoolExecutor(_THREADS) as pool:
             return {uri: count for uri, count in pool.map(look, uris) if count}
@@ -175,7 +176,7 @@ class _TableWork:
         return self.successors[key]
 
     def _write(self, iceberg: MaintainedTable, file: LiveFile) -> JavaObject | None:
-        path = self._path(file.uri)
+        path = path_below_root(self.storage, file.uri)
         first = file.handle.firstRowId()
         source = Source(path, first, file.handle.fileSequenceNumber(), self._deleted(file))
         local = self.folder / f"{uuid4().hex}.parquet"
@@ -196,18 +197,12 @@ class _TableWork:
             found.append(
                 read_positions(
                     self.storage,
-                    self._path(str(delete.location())),
+                    path_below_root(self.storage, str(delete.location())),
                     delete.contentOffset(),
                     delete.contentSizeInBytes(),
                 )
             )
         return np.unique(np.concatenate(found))
-
-    def _path(self, uri: str) -> str:
-        path = self.storage.path_of(uri)
-        if path is None:
-            raise StorageError(uri, f"a file outside the archive at {self.storage.root_uri}")
-        return path
 
 
 def bucket_of_path(path: str) -> int:

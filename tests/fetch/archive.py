@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pipeline.fetch.archived import ArchivedIds
 from pipeline.fetch.bucket import fetch_bucket
 from pipeline.fetch.landing import RUN_BYTES
-from pipeline.fetch.planned_files import DataFile, relative_path
+from pipeline.fetch.planned_files import DataFile
 from pipeline.git.exchange import Conditions
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy
@@ -30,6 +30,7 @@ from pipeline.model.visit import Visit
 from pipeline.rules.negotiation import Ref
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
+from pipeline.storage.uris import path_below_root
 from tests.support.git import git, run_git
 from tests.support.prefixes import PREFIXES
 from tests.support.servers import Peer
@@ -225,7 +226,7 @@ class Archive:
         self.nights += 1
 
     def known(self) -> ArchivedIds:
-        return known_ids(self.storage, [(r["table"], relative_path(self.storage, r["uri"])) for r in self.files])
+        return known_ids(self.storage, [(r["table"], path_below_root(self.storage, r["uri"])) for r in self.files])
 
     def left_in_scratch(self) -> list[Path]:
         return sorted(self.scratch.rglob("*")) if self.scratch.exists() else []
