@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -15,12 +16,14 @@ import click
 
 from pipeline.cli.output import Format, Output, set_up_logging
 from pipeline.cli.progress import show_progress
-from pipeline.config import load_config
+from pipeline.config import find_config, load_config
 from pipeline.errors import ExitCode, PipelineError
+from pipeline.masters.errors import NoHadoopConfiguration
 from pipeline.model.layout import parse_night
 from pipeline.redact import never_show
 from pipeline.storage.factory import open_storage
 from pipeline.tables.failures import plain_failures
+from pipeline.tables.settings import SparkSettings
 from pipeline.workflows.loads import Workers
 from pipeline.workplace import Workplace
 
@@ -35,6 +38,7 @@ class Context(Workplace):
     """A command's surroundings: where it works, and where it shows things."""
 
     output: Output
+    config_path: Path | None = None
 
     def workers(self, count: int | None) -> Workers:
         """How its tasks are run; without a number of workers, by the configured one."""
@@ -67,11 +71,13 @@ def command_options(function: Callable[Concatenate[Context, P], int | None]) -> 
         output = Output(format_)
         set_up_logging("INFO", output.messages)
         try:
+            config_path = find_config(config_path)
             config = load_config(config_path).at(location)
             for secret in config.secrets:
                 never_show(secret)
             set_up_logging(config.log.level, output.messages)
-            context = Context(config, open_storage(config.archive.location, config.hdfs), output)
+            _show_hadoop(config.spark)
+            context = Context(config, open_storage(config.archive.location, config.hdfs), output, config_path)
             with plain_failures(context.storage.root_uri):
                 code = function(context, *args, **kwargs)
         except PipelineError as error:
@@ -87,6 +93,18 @@ def command_options(function: Callable[Concatenate[Context, P], int | None]) -> 
         raise SystemExit(int(code or ExitCode.DONE))
 
     return wrapped
+
+
+def _show_hadoop(spark: SparkSettings) -> None:
+    """Let Spark, which reads only the environment, find Hadoop's configuration.
+
+    Raises:
+        NoHadoopConfiguration: the master is YARN, and there is none.
+    """
+    if spark.hadoop_conf is not None:
+        os.environ["HADOOP_CONF_DIR"] = str(spark.hadoop_conf)
+    if spark.master == "yarn" and not {"HADOOP_CONF_DIR", "YARN_CONF_DIR"} & os.environ.keys():
+        raise NoHadoopConfiguration
 
 
 class Night(click.ParamType[date]):

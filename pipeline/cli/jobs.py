@@ -5,24 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 
 import click
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
+from pipeline.cli import driver
 from pipeline.cli.common import Context, Night, command_options
 from pipeline.cli.output import size
 from pipeline.config import Config
 from pipeline.errors import UsageError
+from pipeline.masters.application import Program
+from pipeline.masters.project import project_archive
 from pipeline.read.archive import Archive
 from pipeline.rules.cluster import running_threads
 from pipeline.submit.dry_run import dry_run
+from pipeline.submit.on_yarn import run_on_yarn
 from pipeline.submit.qualified import check_names, tables_read
 from pipeline.submit.read_only import check_read_only
-from pipeline.submit.run_job import list_jobs, run_job
+from pipeline.submit.run_job import NoNightYet, find_job, list_jobs, run_job, stored_result
 from pipeline.tables.content_plan import content_stays
 from pipeline.tables.failures import SparkFailed, plain_failures
-from pipeline.tables.session import session_conf
+from pipeline.tables.session import DRIVER_LOG4J, LOG4J, open_jvm, session_conf
+
+SHIPPED_CONFIG = "git-lakehouse.toml"
+"""Name of the configuration in the driver's folder."""
 
 night_option = click.option("--night", type=Night(), default=None, help="Which night; default: the newest.")
 
@@ -40,8 +48,32 @@ def submit(context: Context, job: str, argv: tuple[str, ...], night: date | None
     if rehearse:
         _show_dry_run(context, job, night)
         return
-    result = run_job(context.spark(), context.storage, job, argv, night)
+    if context.config.spark.deploy_mode == "cluster":
+        result = _submitted(context, job, argv, night)
+    else:
+        result = run_job(context.spark(), context.storage, job, argv, night)
     _show(context, result, limit)
+
+
+def _submitted(context: Context, job: str, argv: tuple[str, ...], night: date | None) -> DataFrame:
+    """Run a job with its driver on the cluster; its result is read here."""
+    settings, root_uri = context.config.spark, context.storage.root_uri
+    if not root_uri.startswith("hdfs://"):
+        raise UsageError(f"with the driver on the cluster the archive must be on HDFS, not at {root_uri}")
+    find_job(job)
+    jvm = open_jvm(settings.here(), root_uri)  # before a session: an application inherits what is on its command line
+    archive = Archive(context.spark_for_metadata(), night)
+    shown = archive.night()
+    if shown is None:
+        raise NoNightYet
+    words = [job, "--night", str(shown), "--archive", context.config.archive.location]
+    files = {DRIVER_LOG4J: LOG4J}
+    if context.config_path is not None:
+        files[SHIPPED_CONFIG] = context.config_path
+        words += ["--config", SHIPPED_CONFIG]
+    program = Program(Path(driver.__file__), [*words, "--", *argv], [project_archive()], files)
+    run_on_yarn(jvm, f"{context.app} submit {job}", program, settings, root_uri, context.output.relay)
+    return stored_result(context.spark_for_metadata(), job, shown)
 
 
 def _show_dry_run(context: Context, job: str, night: date | None) -> None:

@@ -55,6 +55,10 @@ class Output:
             harmless(without_secrets(sentence)), style="red", markup=False, highlight=False, soft_wrap=True
         )
 
+    def relay(self, line: str) -> None:
+        """Print a line of a program elsewhere, to standard error."""
+        self.messages.print(harmless(without_secrets(line)), markup=False, highlight=False, soft_wrap=True)
+
     def table(self, title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Print a table; numbers are right-aligned, bytes in rows become hexadecimal."""
         table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)

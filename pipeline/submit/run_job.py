@@ -90,7 +90,12 @@ def run_job(spark: SparkSession, storage: Storage, job: str, argv: Sequence[str]
     lineage = Lineage(job, __version__, arguments_without_secrets(tuple(argv)), shown, archive.snapshots())
     with content_stays(result):
         write_result(spark, storage, lineage, result)
-    return spark.table(full_name(job, NAMESPACE)).where(F.col("night") == F.lit(shown))
+    return stored_result(spark, job, shown)
+
+
+def stored_result(spark: SparkSession, job: str, night: date) -> DataFrame:
+    """A stored result, with the night."""
+    return spark.table(full_name(job, NAMESPACE)).where(F.col("night") == F.lit(night))
 
 
 def _names() -> list[str]:

@@ -47,6 +47,8 @@ _BELOW_ROOT = r"/[^\s,;'\"<>]*\.(?:parquet|avro|json|puffin|text)\b"
 """A file's path below the archive's root, as we and Iceberg write it: nothing in it needs quoting."""
 
 
+_STOPPED = "Cannot call methods on a stopped SparkContext"
+
 _AUTHORITY = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?")
 _JAVA_QUOTES = re.compile(r"[^\w/\-!.~'()*,;:$&+=@]")
 """Characters that a Java URI percent-encodes; letters of any alphabet are not among them."""
@@ -173,5 +175,7 @@ def _simple(name: str) -> str:
 
 
 def _first_line(cause: JavaObject) -> str:
-    words = cause.getMessage() or cause.getClass().getSimpleName()
-    return str(words).strip().partition("\n")[0][:300]
+    words = str(cause.getMessage() or cause.getClass().getSimpleName())
+    if words.startswith(_STOPPED):
+        return "the cluster ended the application, or Spark's Java process did; see its page or its log"
+    return words.strip().partition("\n")[0][:300]

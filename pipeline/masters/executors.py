@@ -1,0 +1,35 @@
+"""The wait of a new session for its first executor."""
+
+from __future__ import annotations
+
+import time
+
+from pyspark import SparkContext
+
+from pipeline.masters.errors import ExecutorsDied, NoResources
+from pipeline.masters.master import Master
+
+POLL_S = 0.2
+
+
+def await_executor(context: SparkContext, master: Master) -> None:
+    """Wait until the context has an executor, and say so if that takes long.
+
+    Raises:
+        NoResources: it had none in time.
+        ExecutorsDied: the master ended the application, as it does when executors fail again and again.
+    """
+    application = str(context.applicationId)
+    scala = context._jsc.sc()
+    began = time.monotonic()
+    told = False
+    while len(scala.statusTracker().getExecutorInfos()) <= 1:  # the driver is one of them
+        if scala.isStopped():
+            raise ExecutorsDied(master.url, master.why_executors_died(application))
+        waited = time.monotonic() - began
+        if waited > master.wait_s:
+            raise NoResources(master.url, master.asked, master.offered(), master.wait_s)
+        if not told and waited > master.say_after_s:
+            told = True
+            master.tell_wait()
+        time.sleep(POLL_S)
