@@ -145,7 +145,7 @@ class Daemons:
     kind: ClassVar[str]
     """Name of the cluster's sort: also that of its default folder, and of the property that marks its processes."""
 
-    classes: ClassVar[Mapping[str, str]]
+    classes: Mapping[str, str]
     """Daemons in the order in which they are started, each with its main class."""
 
     heap_mb: ClassVar[int] = 256
@@ -312,7 +312,7 @@ def parser_of(cluster: type[Daemons], description: str) -> argparse.ArgumentPars
     parser.add_argument("command", choices=("start", "stop", "status", "wipe", "jars"))
     default = state_home() / cluster.kind
     parser.add_argument("--dir", type=Path, default=default, help=f"the cluster's folder (default: {default})")
-    parser.add_argument("--only", choices=tuple(cluster.classes), help="start or stop one daemon")
+    parser.add_argument("--only", metavar="DAEMON", help="start or stop one daemon, by its name in status")
     parser.add_argument("--kill", action="store_true", help="stop as in a crash: SIGKILL at once")
     parser.add_argument("--json", action="store_true", help="print the state as JSON")
     return parser
@@ -327,6 +327,8 @@ def run(options: argparse.Namespace, make: Callable[[Path], Daemons]) -> int:
     with locked(root.parent / f".{root.name}.lock"):
         cluster = make(root)
         names = [options.only] if options.only else list(cluster.classes)
+        if not cluster.classes.keys() >= set(names):
+            raise Failed(f"there is no {options.only} here, only: {', '.join(cluster.classes)}")
         if options.command == "start":
             cluster.start(names)
         elif options.command == "stop":

@@ -1,12 +1,13 @@
-"""One-node HDFS on this machine's loopback: for tests and experiments, not for keeping data.
+"""HDFS on this machine's loopback: for tests and experiments, not for keeping data.
 
-    scripts/hdfs start           start both daemons, wait until they answer, print their addresses
+    scripts/hdfs start           start all daemons, wait until they answer, print their addresses
     scripts/hdfs stop            stop what this script started (--kill: as in a crash)
-    scripts/hdfs status          report what runs; exit code 0 if both daemons run, else 3
+    scripts/hdfs status          report what runs; exit code 0 if all daemons run, else 3
     scripts/hdfs wipe            stop and delete the whole folder
     scripts/hdfs jars            resolve the jars and start nothing
 
-``--only namenode`` and ``--only datanode`` start or stop one of them. The first start chooses free ports and keeps them
+``--datanodes 3`` at the first start makes three DataNodes, each with a copy of every block. ``--only namenode`` and
+``--only datanode`` (``datanode-2``, ...) start or stop one daemon. The first start chooses free ports and keeps them
 in DIR/state.json, so a restarted daemon keeps its address. The jars are 65 MB.
 """
 
@@ -16,6 +17,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +34,24 @@ from hadoop_daemons import (
     write_site,
 )
 
-PORTS = ("namenode_rpc", "namenode_http", "datanode_data", "datanode_http", "datanode_ipc")
+PORTS = ("namenode_rpc", "namenode_http")
+OF_A_DATANODE = ("data", "http", "ipc")
+MOST_COPIES = 3
 ARTIFACTS = ("hadoop-hdfs", "hadoop-hdfs-client", "hadoop-common")
 
 
 class Hdfs(Daemons):
-    """A NameNode and a DataNode."""
+    """A NameNode and its DataNodes, whose number is that of the first start."""
 
     kind = "hdfs"
-    classes = {  # noqa: RUF012  # declared in the base class
-        "namenode": "org.apache.hadoop.hdfs.server.namenode.NameNode",
-        "datanode": "org.apache.hadoop.hdfs.server.datanode.DataNode",
-    }
+
+    def __init__(self, root: Path, datanodes: int = 1) -> None:
+        super().__init__(root)
+        self.datanodes = names_of(int(self.state.get("datanodes", datanodes)))
+        self.classes = {
+            "namenode": "org.apache.hadoop.hdfs.server.namenode.NameNode",
+            **dict.fromkeys(self.datanodes, "org.apache.hadoop.hdfs.server.datanode.DataNode"),
+        }
 
     def jars(self) -> Path:
         """The folder with HDFS's jars."""
@@ -52,8 +60,9 @@ class Hdfs(Daemons):
     def configure(self) -> None:
         """Chooses ports and writes the configuration and the empty web folders that the daemons require."""
         self.root.mkdir(parents=True, exist_ok=True)
-        ports = free_ports(PORTS)
+        ports = free_ports([*PORTS, *(f"{name}_{use}" for name in self.datanodes for use in OF_A_DATANODE)])
         self.state = {
+            "datanodes": len(self.datanodes),
             "webhdfs_url": f"http://{HOST}:{ports['namenode_http']}",
             "hdfs_uri": f"hdfs://{HOST}:{ports['namenode_rpc']}",
             "ports": ports,
@@ -66,18 +75,15 @@ class Hdfs(Daemons):
         }
         hdfs = {
             "dfs.namenode.name.dir": (self.root / "name").as_uri(),
-            "dfs.datanode.data.dir": (self.root / "data").as_uri(),
             "dfs.namenode.rpc-address": f"{HOST}:{ports['namenode_rpc']}",
             "dfs.namenode.http-address": f"{HOST}:{ports['namenode_http']}",
-            "dfs.datanode.address": f"{HOST}:{ports['datanode_data']}",
-            "dfs.datanode.http.address": f"{HOST}:{ports['datanode_http']}",
-            "dfs.datanode.ipc.address": f"{HOST}:{ports['datanode_ipc']}",
             "dfs.datanode.hostname": HOST,
             "dfs.namenode.datanode.registration.ip-hostname-check": "false",
-            "dfs.replication": "1",
+            "dfs.replication": str(min(len(self.datanodes), MOST_COPIES)),
             "dfs.permissions.enabled": "false",
             "dfs.namenode.safemode.extension": "0",
             "dfs.heartbeat.interval": "1",
+            "dfs.namenode.heartbeat.recheck-interval": "1000",  # a DataNode is dead after 12 s, not after 10 minutes
             # The DataNode writes for WebHDFS: retry closing a file a few milliseconds after a refusal, not 400.
             "dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "10",
             "dfs.client.block.write.locateFollowingBlock.retries": "10",
@@ -92,6 +98,16 @@ class Hdfs(Daemons):
         (conf / "log4j.properties").write_text(LOG4J)
         (self.root / "logs").mkdir(exist_ok=True)
         self.save()
+
+    def command(self, name: str, *arguments: str) -> list[str]:
+        """The java command line of a daemon; each DataNode has its own folder and ports."""
+        own: list[str] = []
+        if name in self.datanodes:
+            data, http, ipc = (f"{HOST}:{self.state['ports'][f'{name}_{use}']}" for use in OF_A_DATANODE)
+            folder = (self.root / name.replace("datanode", "data")).as_uri()
+            own = [f"-Ddfs.datanode.data.dir={folder}", f"-Ddfs.datanode.address={data}"]
+            own += [f"-Ddfs.datanode.http.address={http}", f"-Ddfs.datanode.ipc.address={ipc}"]
+        return super().command(name, *own, *arguments)
 
     def prepare(self) -> None:
         """Configures the cluster and makes the NameNode's empty folder, unless they exist."""
@@ -113,8 +129,8 @@ class Hdfs(Daemons):
         checks: list[Callable[[], bool]] = []
         if "namenode" in started:
             checks.append(self.namenode_answers)
-        if self.alive("datanode") and self.alive("namenode"):
-            checks += [self.datanode_registered, self.out_of_safe_mode, self.datanode_offered]
+        if self.alive("namenode") and any(self.alive(name) for name in self.datanodes):
+            checks += [self.datanodes_registered, self.out_of_safe_mode, self.datanode_offered]
         return checks
 
     def bean(self, port: str, name: str) -> dict[str, Any]:
@@ -126,14 +142,19 @@ class Hdfs(Daemons):
         """WebHDFS answers for the root folder."""
         return self.ask("namenode_http", "/webhdfs/v1/?op=GETFILESTATUS") is not None
 
-    def datanode_registered(self) -> bool:
-        """The DataNode is registered with this NameNode."""
+    def datanodes_registered(self) -> bool:
+        """All running DataNodes are registered with this NameNode."""
+        running = [name for name in self.datanodes if self.alive(name)]
+        live = self.bean("namenode_http", "NameNode,name=FSNamesystemState").get("NumLiveDataNodes", 0)
+        return live >= len(running) and all(self.registered(name) for name in running)
+
+    def registered(self, datanode: str) -> bool:
+        """A DataNode has its NameNode."""
         try:
-            actors = json.loads(self.bean("datanode_http", "DataNode,name=DataNodeInfo")["BPServiceActorInfo"])
+            actors = json.loads(self.bean(f"{datanode}_http", "DataNode,name=DataNodeInfo")["BPServiceActorInfo"])
         except (KeyError, ValueError):
             return False
-        live = self.bean("namenode_http", "NameNode,name=FSNamesystemState").get("NumLiveDataNodes")
-        return live == 1 and all(actor.get("ActorState") == "RUNNING" for actor in actors)
+        return all(actor.get("ActorState") == "RUNNING" for actor in actors)
 
     def out_of_safe_mode(self) -> bool:
         """The NameNode accepts writes."""
@@ -149,5 +170,13 @@ class Hdfs(Daemons):
         return f"WebHDFS: {self.state['webhdfs_url']}\nHDFS:    {self.state['hdfs_uri']}"
 
 
+def names_of(datanodes: int) -> list[str]:
+    """The names of DataNodes: datanode, datanode-2, ..."""
+    return [f"datanode-{number}" if number > 1 else "datanode" for number in range(1, datanodes + 1)]
+
+
 if __name__ == "__main__":
-    sys.exit(main(Hdfs, parser_of(Hdfs, "One-node HDFS on loopback, for tests.").parse_args(), Hdfs))
+    parser = parser_of(Hdfs, "HDFS on loopback, for tests.")
+    parser.add_argument("--datanodes", type=int, default=1, help="DataNodes of a new cluster (default: 1)")
+    options = parser.parse_args()
+    sys.exit(main(Hdfs, options, partial(Hdfs, datanodes=options.datanodes)))

@@ -43,6 +43,11 @@ class SparkCluster:
             "--work-dir", str(self.folder / f"work-{number}"), self.url,
         )  # fmt: skip
 
+    def kill_worker(self) -> None:
+        """Kill the worker that was added last, as in a crash; its executors end by themselves."""
+        self.processes[-1].kill()
+        self.processes[-1].wait(STOP_LIMIT_S)
+
     def start_master(self) -> bool:
         """Start the master; False if one of its ports was taken meanwhile."""
         ports = ["--port", str(self.port), "--webui-port", str(self.page)]
