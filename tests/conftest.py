@@ -25,7 +25,19 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 os.environ.setdefault("TESTS_DAY", str(date.today()))  # all processes of a run have the day on which it began
 
 
-SLOWEST = ("crash", "workflows", "e2e", "bench", "takedown", "fsck", "tables", "maintain", "hostile", "storage")
+SLOWEST = (
+    "crash",
+    "workflows",
+    "e2e",
+    "masters",
+    "bench",
+    "takedown",
+    "fsck",
+    "tables",
+    "maintain",
+    "hostile",
+    "storage",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

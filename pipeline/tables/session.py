@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -151,7 +152,9 @@ def open_submitted(settings: SparkSettings, root_uri: str) -> SparkSession:
         NoResources, ExecutorsDied: as ``open_session``.
     """
     _quiet_python()
-    session = SparkSession.builder.getOrCreate()
+    with warnings.catch_warnings():  # of archives, which PySpark looks for where they were on the submitter's disk
+        warnings.filterwarnings("ignore", message="Failed to add file", category=RuntimeWarning)
+        session = SparkSession.builder.getOrCreate()
     _SESSIONS[f"{root_uri.rstrip('/')}/{WAREHOUSE}"] = session
     _await(session, settings, dict(session.sparkContext.getConf().getAll()), "")
     return session
