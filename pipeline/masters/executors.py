@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
 from pyspark import SparkContext
 
 from pipeline.masters.errors import ExecutorsDied, NoResources
+from pipeline.masters.jvm import JavaObject
 from pipeline.masters.master import Master
 
 POLL_S = 0.2
@@ -23,7 +25,7 @@ def await_executor(context: SparkContext, master: Master) -> None:
     scala = context._jsc.sc()
     began = time.monotonic()
     told = False
-    while len(scala.statusTracker().getExecutorInfos()) <= 1:  # the driver is one of them
+    while not _has_executor(scala):
         if scala.isStopped():
             raise ExecutorsDied(master.url, master.why_executors_died(application))
         waited = time.monotonic() - began
@@ -33,3 +35,13 @@ def await_executor(context: SparkContext, master: Master) -> None:
             told = True
             master.tell_wait()
         time.sleep(POLL_S)
+
+
+def _has_executor(scala: JavaObject) -> bool:
+    """Whether a context that has not stopped has another executor than its driver, which counts as one."""
+    try:
+        return not scala.isStopped() and len(scala.statusTracker().getExecutorInfos()) > 1
+    except Py4JJavaError:
+        if scala.isStopped():
+            return False
+        raise
