@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.errors import ExitCode
 from pipeline.masters.driver_log import DriverLog
 from pipeline.masters.errors import ApplicationFailed, NoResources
+from pipeline.masters.interrupts import Interrupts
 from pipeline.masters.jvm import JavaObject, java_array, java_class
 from pipeline.masters.yarn import Report, Yarn
 from pipeline.redact import one_line
@@ -41,12 +42,15 @@ class Program:
     files: Mapping[str, Path]
 
 
-def submit(jvm: JavaObject, yarn: Yarn, name: str, program: Program, conf: Mapping[str, str]) -> str:
+def submit(
+    jvm: JavaObject, yarn: Yarn, name: str, program: Program, conf: Mapping[str, str], interrupts: Interrupts
+) -> str:
     """Submit an application and return its id.
 
     Args:
         yarn: has the tag that ``conf`` gives the application.
         name: shown in YARN.
+        interrupts: one ends the application.
 
     Raises:
         ApplicationFailed: it could not be submitted.
@@ -63,15 +67,16 @@ def submit(jvm: JavaObject, yarn: Yarn, name: str, program: Program, conf: Mappi
     launcher.addAppArgs(java_array(jvm, "java.lang.String", *program.arguments))
     try:
         handle = launcher.startApplication(java_array(jvm, "org.apache.spark.launcher.SparkAppHandle$Listener"))
-        return _id_of(handle)
+        return _id_of(handle, interrupts)
     except BaseException:
         yarn.kill_tagged()
         raise
 
 
-def _id_of(handle: JavaObject) -> str:
+def _id_of(handle: JavaObject, interrupts: Interrupts) -> str:
     until = time.monotonic() + SUBMIT_WITHIN_S
     while True:
+        interrupts.check()
         application = handle.getAppId()
         if application is not None:
             return str(application)
@@ -82,18 +87,19 @@ def _id_of(handle: JavaObject) -> str:
         time.sleep(0.1)
 
 
-def follow(yarn: Yarn, application: str, show: Callable[[str], None]) -> None:
-    """Show what the driver says until the application ends. If this is interrupted, the application ends too.
+def follow(yarn: Yarn, application: str, show: Callable[[str], None], interrupts: Interrupts) -> None:
+    """Show what the driver says until the application ends.
 
     Args:
         show: is called with each line of the driver's log.
+        interrupts: one ends the application, as does any error here.
 
     Raises:
         NoResources: YARN did not start the driver in time.
         ApplicationFailed: it ended with a failure, or was killed.
     """
     try:
-        report = _until_end(yarn, application, show)
+        report = _until_end(yarn, application, show, interrupts)
     except BaseException:
         yarn.kill(application)
         raise
@@ -108,11 +114,12 @@ def failure(application: str, report: Report) -> ApplicationFailed:
     return ApplicationFailed(application, one_line(told), int(code[1]) if code else int(ExitCode.RUN_FAILED))
 
 
-def _until_end(yarn: Yarn, application: str, show: Callable[[str], None]) -> Report:
+def _until_end(yarn: Yarn, application: str, show: Callable[[str], None], interrupts: Interrupts) -> Report:
     began = time.monotonic()
     log: DriverLog | None = None
     told_wait = told_page = False
     while True:
+        interrupts.check()
         report = yarn.report(application)
         waited = time.monotonic() - began
         if report.waiting:

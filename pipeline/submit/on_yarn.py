@@ -7,6 +7,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from pipeline.masters.application import Program, follow, submit
+from pipeline.masters.interrupts import looked_for
 from pipeline.masters.jvm import JavaObject
 from pipeline.masters.known import driver_asked_for, fitted
 from pipeline.masters.yarn import Yarn
@@ -35,6 +36,7 @@ def run_on_yarn(
     conf = submitted_conf(settings, root_uri) | {"spark.yarn.tags": tag}
     conf |= fitted(jvm, settings.master, settings.shape, conf, settings.conf, driver_inside=True)
     yarn = Yarn(driver_asked_for(conf), settings.wait_s, jvm, tag)
-    application = submit(jvm, yarn, name, program, conf)
-    logger.info("submitted application %s", application)
-    follow(yarn, application, lambda line: None if line.encode().startswith(NOISE) else show(line))
+    with looked_for() as interrupts:
+        application = submit(jvm, yarn, name, program, conf, interrupts)
+        logger.info("submitted application %s", application)
+        follow(yarn, application, lambda line: None if line.encode().startswith(NOISE) else show(line), interrupts)

@@ -79,6 +79,7 @@ def test_a_driver_in_yarn_that_fails_says_why(archive: Archive, yarn: MiniYarn) 
     assert "Cannot call methods on a stopped SparkContext" not in stderr
 
 
+@pytest.mark.long
 def test_an_interrupted_submit_leaves_nothing_in_yarn(archive: Archive, yarn: MiniYarn) -> None:
     with on_yarn(archive, yarn).start("submit", JOB) as process:
         said = []
