@@ -20,7 +20,7 @@ from pipeline.read.archive import Archive
 from pipeline.submit.qualified import check_names, tables_read
 from pipeline.submit.read_only import check_read_only
 from pipeline.submit.statements import split_statements
-from pipeline.tables.failures import SparkFailed, plain_failures
+from pipeline.tables.failures import SparkFailed, is_of_query, plain_failures
 
 TEXT_ROWS = 1000
 """Rows of a result that are shown as text by default."""
@@ -72,8 +72,7 @@ def sql(
             with plain_failures(context.storage.root_uri):
                 show_rows(output, result, limit, text_limit=TEXT_ROWS, to=to)
         except SparkFailed as error:
-            cause = error.__cause__
-            if isinstance(cause, PySparkException) and cause.getCondition():
+            if is_of_query(error.__cause__):
                 raise UsageError(f"the query failed: {error}") from None
             raise
 
