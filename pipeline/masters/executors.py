@@ -12,6 +12,10 @@ from pipeline.masters.jvm import JavaObject
 from pipeline.masters.master import Master
 
 POLL_S = 0.2
+LOOK_EACH_S = 2.0
+
+MOST_ENDED = 5
+"""So many executors that ended before one answered are no accident. A standalone master starts others for ever."""
 
 
 def await_executor(context: SparkContext, master: Master) -> None:
@@ -25,9 +29,14 @@ def await_executor(context: SparkContext, master: Master) -> None:
     scala = context._jsc.sc()
     began = time.monotonic()
     told = False
+    look = began + LOOK_EACH_S
     while not _has_executor(scala):
         if scala.isStopped():
             raise ExecutorsDied(master.url, master.why_executors_died(application))
+        if time.monotonic() > look:
+            look = time.monotonic() + LOOK_EACH_S
+            if master.ended_executors(application) >= MOST_ENDED:
+                raise ExecutorsDied(master.url, master.why_executors_died(application))
         waited = time.monotonic() - began
         if waited > master.wait_s:
             raise NoResources(master.url, master.asked, master.offered(), master.wait_s)

@@ -40,6 +40,10 @@ class Master:
         offer = self.offer()
         return "it does not say" if offer is None else str(offer)
 
+    def ended_executors(self, application: str) -> int:
+        """How many executors of an application have ended; 0 if the master does not say."""
+        return 0
+
     def why_executors_died(self, application: str) -> str:
         """Why executors of an application ended, in words."""
         return f"look into the logs of application {application}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -46,19 +47,28 @@ class Standalone(Master):
 
     def why_executors_died(self, application: str) -> str:
         """The last lines of the standard error of an executor of this application that ended."""
-        if not self._pages:
-            self.offer()
-        for page in self._pages:
-            for executor in get_json(f"{page}/json/").get("finishedexecutors", []):
-                if executor.get("appid") != application:
-                    continue
+        for page, executor in self._ended(application):
+            for log in ("stderr", "stdout"):  # Java complains of its own start in the second
                 query = urlencode(
-                    {"appId": application, "executorId": executor["id"], "logType": "stderr", "byteLength": LAST_BYTES}
+                    {"appId": application, "executorId": executor, "logType": log, "byteLength": LAST_BYTES}
                 )
                 words = _last_words((get(f"{page}/log/?{query}") or b"").decode(errors="replace"))
                 if words:
                     return words
         return super().why_executors_died(application)
+
+    def ended_executors(self, application: str) -> int:
+        """Ended executors of an application on all workers, as far as these remember."""
+        return sum(1 for _ in self._ended(application))
+
+    def _ended(self, application: str) -> Iterator[tuple[str, str]]:
+        """Ended executors of an application, each with the page of its worker."""
+        if not self._pages:
+            self.offer()
+        for page in self._pages:
+            for executor in get_json(f"{page}/json/").get("finishedexecutors", []):
+                if executor.get("appid") == application:
+                    yield page, str(executor["id"])
 
     def _state(self) -> JavaObject | None:
         """The active master's state. It has workers with all that they have, not with what is free."""

@@ -113,3 +113,11 @@ def test_a_wait_for_resources_is_told_and_ends(archive: Archive, tmp_path: Path)
     for told in (stderr[first:last], stderr[last:]):
         assert asked in told
         assert has in told
+
+
+def test_executors_that_die_at_once_end_the_job_with_their_reason(archive: Archive, tmp_path: Path) -> None:
+    with spark_cluster(tmp_path / "spark", (1, "2g")) as cluster:
+        broken = on_workers(archive, cluster, {"spark.executor.extraJavaOptions": "-agentlib:no-such-agent"})
+        _, stderr = said_by(broken, "submit", JOB, code=5)
+    assert "end as soon as they start: " in stderr
+    assert "Cannot call methods on a stopped SparkContext" not in stderr
