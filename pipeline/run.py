@@ -104,7 +104,7 @@ def _lease(place: Workplace, owner: Owner, wait_for: Callable[[str], bool]) -> L
 
 @contextmanager
 def helping(place: Workplace) -> Iterator[Run]:
-    """A run that only helps to fetch, or only writes results of jobs; its lease check always fails."""
+    """A run that only fetches, rewrites what is committed later, or writes results; its lease check always fails."""
     run_id = new_run_id()
     with _own_scratch(place.config, run_id) as scratch:
         yield Run(place.config, place.storage, run_id, _never_ours, scratch)

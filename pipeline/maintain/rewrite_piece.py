@@ -11,7 +11,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from pipeline.fetch.parquet import MIB, open_parquet
-from pipeline.fetch.scratch import scratch_folder
+from pipeline.fetch.scratch import locked_folder
 from pipeline.maintain.sorted_rows import fetch, in_order, parts, read_at_head, spool
 from pipeline.maintain.sources import Piece, Source
 from pipeline.model.layout import WAREHOUSE
@@ -70,7 +70,7 @@ def rewrite(
         ScratchFailed: the disk of ``scratch`` is full.
     """
     with (
-        scratch_folder(scratch or Path(tempfile.gettempdir()) / "git-lakehouse", "compact") as folder,
+        locked_folder(scratch or Path(tempfile.gettempdir()) / "git-lakehouse", "compact") as folder,
         (folder / "spool").open("w+b") as spooled,
     ):
         keys = spool(storage, table, piece, spooled)

@@ -15,7 +15,7 @@ from pipeline.maintain.loads import load_states, may_renew
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import piece_jobs
 from pipeline.rules.compaction import BucketStats, by_gain
-from pipeline.run import BRIEFLY, hold, new_run_id, nobody, scratch_folder
+from pipeline.run import BRIEFLY, helping, hold, nobody
 from pipeline.storage.interface import Storage, Uploaded
 from pipeline.tables.writer import Writer
 from pipeline.workplace import Workplace
@@ -60,11 +60,11 @@ def compact_chosen(
         new.update((file.path, (file.size_bytes, bytes.fromhex(file.sha256))) for file in files)
 
     settings, storage = place.config, place.storage
-    with scratch_folder(settings, new_run_id()) as scratch:
+    with helping(place) as run:
         manner = Manner(
             layout_of(settings.maintain),
             piece_jobs(settings.spark.shape),
-            scratch if settings.spark.local else None,
+            run.scratch if settings.spark.local else None,
             Renewal(storage).may_begin,
             on_damage=on_damage,
             on_new=note,

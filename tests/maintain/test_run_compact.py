@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from pipeline import run
 from pipeline.config import Config, FetchSection
 from pipeline.errors import ArchiveHeld
 from pipeline.maintain.run_compact import PURPOSE, Renewal
 from pipeline.model.layout import Load
 from pipeline.run import hold
 from pipeline.storage.lease import Lease, Owner
+from pipeline.storage.lease_record import LeaseRecord, read_record
 from pipeline.storage.local import LocalStorage
 from pipeline.workplace import Workplace
 
@@ -23,15 +23,14 @@ def test_a_night_waits_for_a_commit_of_a_compaction(tmp_path: Path, monkeypatch:
     storage = LocalStorage(tmp_path / "archive")
     place = Workplace(Config(fetch=FetchSection(scratch=tmp_path / "scratch")), storage)
     committing = Lease.acquire(storage, Owner.here("r1", PURPOSE), heartbeat=False)
-    looked, look = [], run.read_record
+    looked: list[LeaseRecord | None] = []
 
-    def look_and_commit(*arguments: Any) -> Any:
-        record = look(*arguments)
+    def look_and_commit(*arguments: Any) -> LeaseRecord | None:
+        looked.append(read_record(*arguments))
         committing.release()
-        looked.append(record)
-        return record
+        return looked[-1]
 
-    monkeypatch.setattr(run, "read_record", look_and_commit)
+    monkeypatch.setattr("pipeline.run.read_record", look_and_commit)
     with hold(place, "night 2026-11-02"):
         assert len(looked) == 1
         with pytest.raises(ArchiveHeld), hold(place, "maintain"):
