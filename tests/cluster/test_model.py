@@ -82,7 +82,7 @@ def test_a_scan_has_the_tasks_that_the_platform_plans(people: Population, rates:
 
 
 def test_a_whole_compaction_is_spread_over_all_threads(people: Population, rates: Rates) -> None:
-    found = stages.compaction(people, rates, 1_000, SEED)
+    found = stages.compaction(people, rates, 200, SEED)
     assert found.stage.over_bound < 1.2
     assert found.stage.work_s == pytest.approx(people.total("raw") / rates.compacted_raw_bytes, rel=0.02)
     assert found.key_bytes <= Bounds().key_bytes
