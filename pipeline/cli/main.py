@@ -13,10 +13,12 @@ from pipeline.cli.archive import init, restore, status
 from pipeline.cli.backfill import backfill
 from pipeline.cli.doctor import doctor
 from pipeline.cli.fsck import fsck
-from pipeline.cli.jobs import jobs, sql, submit
+from pipeline.cli.jobs import jobs, submit
 from pipeline.cli.maintain import compact, maintain
 from pipeline.cli.nightly import nightly
 from pipeline.cli.origins import origins
+from pipeline.cli.shell import shell
+from pipeline.cli.sql import sql
 from pipeline.cli.takedown import takedown
 from pipeline.redact import without_secrets
 
@@ -52,7 +54,8 @@ def cli() -> None:
 
 
 COMMANDS = (
-    init, origins, nightly, backfill, status, restore, submit, jobs, sql, takedown, maintain, compact, fsck, doctor,
+    init, origins, nightly, backfill, status, restore, submit, jobs, sql, shell, takedown, maintain, compact,
+    fsck, doctor,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)
