@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count, islice
 from typing import Any
 
@@ -23,12 +24,20 @@ from pipeline.storage.interface import Storage
 from pipeline.tables.failures import SparkFailed
 from pipeline.tables.frames import MOST_BROADCAST
 from pipeline.tables.iceberg import IcebergTable
+from pipeline.tables.session import configured
 from pipeline.tables.writer import Writer, unleased
+from tests.support.spark import COMPILED
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, MadeLoad, Tree
 
 URL = "https://example.org/a"
 FORK = "https://example.org/fork"
+
+
+@pytest.fixture(autouse=True)
+def compiled(session: SparkSession) -> Iterator[None]:
+    with configured(session, COMPILED):
+        yield
 
 
 def finish(spark: SparkSession, storage: Storage, landing: MadeLoad):
