@@ -30,10 +30,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 os.environ.setdefault("TESTS_DAY", str(date.today()))  # all processes of a run have the day on which it began
 
-
 HERE = Path(__file__).parent
-SLOWEST = ("crash", "workflows", "e2e", "bench", "takedown", "fsck", "tables", "maintain", "hostile", "storage")
-
+SLOWEST = (
+    "crash", "workflows", "e2e", "bench", "takedown", "fsck", "night", "tables", "maintain", "hostile", "storage",
+    "origins", "read",
+)  # fmt: skip
 
 SHARED = MappingProxyType({"crash": "nights", "fsck": "story", "tables": "landed"})
 """Folders with an archive for several files: the fixture that makes it."""

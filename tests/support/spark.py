@@ -29,7 +29,7 @@ UNCOMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factor
 """``spark.conf`` for nights of a few rows: halves their time."""
 
 COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
-"""As users have it: for the tests of Derive, whose queries are the longest, and of plans."""
+"""As users have it: for a test of Derive, whose queries are the longest, and for tests of plans."""
 
 
 @pytest.fixture(scope="session")
