@@ -36,7 +36,7 @@ FORK = "https://example.org/fork"
 
 @pytest.fixture
 def compiled(session: SparkSession) -> Iterator[None]:
-    """Queries as users have them. One test with all of Derive is enough: this takes 40 CPU seconds instead of ten."""
+    """Queries as users have them; all other tests have the settings of ``UNCOMPILED``."""
     with configured(session, COMPILED):
         yield
 
