@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -36,7 +36,15 @@ class Context(Workplace):
 
 def command_options(function: Callable[Concatenate[Context, P], int | None]) -> Callable[..., None]:
     """Add ``--config``, ``--archive`` and ``--output``, and exit with the command's exit code."""
+    return _wrapped(function, ())
 
+
+def options_with(*formats: Format) -> Callable[[Callable[Concatenate[Context, P], int | None]], Callable[..., None]]:
+    """As ``command_options``, for a command that has further formats besides text and JSON."""
+    return lambda function: _wrapped(function, formats)
+
+
+def _wrapped(function: Callable[Concatenate[Context, P], int | None], formats: Sequence[Format]) -> Callable[..., None]:
     @click.option(
         "--config",
         "config_path",
@@ -48,10 +56,10 @@ def command_options(function: Callable[Concatenate[Context, P], int | None]) -> 
     @click.option(
         "--output",
         "format_",
-        type=click.Choice(["text", "json"]),
+        type=click.Choice(["text", "json", *formats]),
         default="text",
         show_default=True,
-        help="JSON goes to standard output alone.",
+        help="JSON goes to standard output alone." if not formats else "All but text holds every row, times in UTC.",
     )
     @functools.wraps(function)
     def wrapped(
@@ -74,6 +82,8 @@ def command_options(function: Callable[Concatenate[Context, P], int | None]) -> 
         except KeyboardInterrupt:
             output.messages.print("interrupted; run the same command again to continue where it stopped")
             raise SystemExit(int(ExitCode.RUN_FAILED)) from None
+        except BrokenPipeError:  # whoever reads the output has seen enough; click ends the command quietly
+            raise
         except Exception:
             logger.exception("unexpected error")
             raise SystemExit(int(ExitCode.RUN_FAILED)) from None

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
-from pyspark.errors import PythonException
+from pyspark.errors import PySparkException, PythonException, UnknownException
+from pyspark.errors.exceptions.captured import convert_exception
 
 from pipeline.errors import PipelineError
 from pipeline.storage.errors import CANNOT_BE_READ, WHAT_TO_DO, StorageUnavailable, StoredFileDamaged
@@ -64,6 +65,25 @@ class SparkFailed(PipelineError):
 
     def __str__(self) -> str:
         return f"Spark failed with {self.kind}: {self.problem}"
+
+
+def is_of_query(error: BaseException | None) -> bool:
+    """Whether Spark blames a query, such as one that divides by zero, and neither a machine nor a file.
+
+    Args:
+        error: raised by PySpark, or by Py4J beside it, as by ``toLocalIterator``.
+    """
+    if isinstance(error, PySparkException):
+        return _is_named(error)
+    java = getattr(error, "java_exception", None)
+    return any(_is_named(convert_exception(cause)) for cause in _causes(java))
+
+
+def _is_named(error: BaseException) -> bool:
+    """Whether an exception is one of PySpark's own kinds, with a condition of Spark's list."""
+    return (
+        isinstance(error, PySparkException) and not isinstance(error, UnknownException) and bool(error.getCondition())
+    )
 
 
 @contextmanager
