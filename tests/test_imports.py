@@ -106,8 +106,8 @@ BELOW = MappingProxyType(
             "snapshot", "storage", "tables", "workplace",
         ),
         "maintain": (
-            "archive", "config", "fetch", "inventory", "model", "night", "rules", "run", "storage",
-            "tables", "takedown", "workplace",
+            "archive", "config", "errors", "fetch", "inventory", "model", "night", "rules", "run", "snapshot",
+            "storage", "tables", "takedown", "workplace",
         ),
         "workflows": (
             "archive", "errors", "fetch", "inventory", "model", "night", "origins", "read", "redact",

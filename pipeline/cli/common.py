@@ -8,14 +8,12 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 import click
 
 from pipeline.cli.output import Format, Output, set_up_logging
-from pipeline.cli.progress import show_progress
 from pipeline.config import find_config, load_config
 from pipeline.errors import ExitCode, PipelineError
 from pipeline.masters.errors import NoHadoopConfiguration
@@ -24,7 +22,6 @@ from pipeline.redact import never_show
 from pipeline.storage.factory import open_storage
 from pipeline.tables.failures import plain_failures
 from pipeline.tables.settings import SparkSettings
-from pipeline.workflows.loads import Workers
 from pipeline.workplace import Workplace
 
 logger = logging.getLogger(__name__)
@@ -39,10 +36,6 @@ class Context(Workplace):
 
     output: Output
     config_path: Path | None = None
-
-    def workers(self, count: int | None) -> Workers:
-        """How its tasks are run; without a number of workers, by the configured one."""
-        return Workers(count or self.config.fetch.workers, partial(show_progress, self.output.messages))
 
 
 def command_options(function: Callable[Concatenate[Context, P], int | None]) -> Callable[..., None]:

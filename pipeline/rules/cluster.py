@@ -39,6 +39,12 @@ DRIVER_BYTES_A_THREAD = 16 * MIB
 WAVES, LOCAL_WAVES = 4, 2
 """Reduce tasks per thread, so that a slow one delays only part of the stage. Local tasks need fewer."""
 
+PIECE_BYTES = 2 * GIB
+"""Memory of a Python worker that compacts a piece."""
+
+WIDE_JOBS = 16
+"""Jobs into which the pieces under way on a cluster are divided, so that few threads of the driver wait for many."""
+
 REDUCE_BYTES = 256 * MIB
 """Target size of a reduce task."""
 
@@ -123,6 +129,27 @@ def fitted_partitions(partitions: int, rows: int) -> int:
 def reduce_tasks(rows: int) -> int:
     """Number of reduce tasks that these rows fill."""
     return -(-rows * SHUFFLED_BYTES_A_ROW // REDUCE_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class PieceJobs:
+    """How pieces of a compaction are given to Spark: so many jobs at once, of so many pieces each."""
+
+    at_once: int
+    pieces: int
+
+
+def piece_jobs(cluster: Cluster) -> PieceJobs:
+    """Jobs that keep all threads busy. One machine runs one piece per job, and no more at once than fit its memory.
+
+    On a cluster twice as many pieces as threads are under way, so that no thread waits for the rest of a job.
+    """
+    threads = running_threads(cluster)
+    if cluster.local:
+        free = int(cluster.memory_bytes * MEMORY_SHARE) - driver_heap_bytes(cluster)
+        return PieceJobs(max(min(threads, free // PIECE_BYTES), 1), 1)
+    pieces = -(-threads // WIDE_JOBS)
+    return PieceJobs(-(-2 * threads // pieces), pieces)
 
 
 def session_settings(cluster: Cluster) -> dict[str, str]:

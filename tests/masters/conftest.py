@@ -10,19 +10,18 @@ import pytest
 from tests.e2e.archive import Archive, Place
 from tests.support.repos import build_graph
 from tests.support.servers import git_daemon
-from tests.support.spark import own_spark
 from tests.support.yarn import MiniYarn, yarn
 
 __all__ = ["yarn"]
 
 
 @pytest.fixture(scope="module")
-def archive(yarn: MiniYarn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+def archive(yarn: MiniYarn, one_spark: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     """An archive on HDFS with a night of one repository, made by Spark in this process."""
     served = tmp_path_factory.mktemp("served")
     build_graph(served / "a.git", [[1], [2, 1], [3, 2]])
     place = Place("yarn", yarn.hdfs_uri, {"webhdfs_urls": [yarn.webhdfs_url]})
-    with own_spark(), git_daemon(served) as server:
+    with git_daemon(served) as server:
         made = Archive.at(place, tmp_path_factory.mktemp("archive"), "archive", archive={"buckets": 2})
         made.init()
         made.add(server.url("a.git"))
