@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.measure import MB
 from pipeline.cli.output import Output
 from scaling.steps import Step
-from scaling.watch import Kind
+from scaling.watch import Kind, Watched
 
 
 def show(title: str, steps: Sequence[Step]) -> None:
@@ -18,11 +18,8 @@ def show(title: str, steps: Sequence[Step]) -> None:
     kinds = [kind for kind in Kind if any(kind in step.took.peak_bytes for step in steps)]
     output.table(
         f"{title}: cost and peak memory of the largest process, MB",
-        ["step", "CPU-s", "s", *kinds],
-        [
-            (s.name, f"{s.took.cpu_s:.1f}", f"{s.took.wall_s:.1f}", *(_mb(s.took.peak_bytes.get(k)) for k in kinds))
-            for s in steps
-        ],
+        ["step", "CPU-s", "of fetch tasks", "s", *kinds],
+        [(s.name, *_times(s.took), *(_mb(s.took.peak_bytes.get(kind)) for kind in kinds)) for s in steps],
     )
     staged = [step for step in steps if step.took.cpu_by_stage]
     if staged:
@@ -47,6 +44,10 @@ def _plain(step: Step) -> dict[str, Any]:
     took = asdict(step.took)
     del took["output"]
     return {"name": step.name, **took, "written": {table: asdict(each) for table, each in step.written.items()}}
+
+
+def _times(took: Watched) -> tuple[str, ...]:
+    return tuple(f"{seconds:.1f}" for seconds in (took.cpu_s, took.fetch_cpu_s, took.wall_s))
 
 
 def _mb(size_bytes: int | None) -> str:

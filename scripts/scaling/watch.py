@@ -32,18 +32,23 @@ class Kind(StrEnum):
     PYTHON = "Spark's Python"
 
 
+_FETCHING = (Kind.TASK, Kind.WORKER)
+
+
 @dataclass
 class Watched:
     """What a program took.
 
     Attributes:
         cpu_s: of its processes altogether, ended ones included.
+        fetch_cpu_s: of fetch tasks and their workers.
         cpu_by_stage: of a night's stages, in their order; "besides" is all that was outside of them.
         peak_bytes: the largest resident memory of any process of a kind.
         output: what it wrote.
     """
 
     cpu_s: float = 0.0
+    fetch_cpu_s: float = 0.0
     wall_s: float = 0.0
     cpu_by_stage: dict[str, float] = field(default_factory=dict)
     peak_bytes: dict[Kind, int] = field(default_factory=dict)
@@ -89,9 +94,10 @@ def _watch(process: subprocess.Popen[bytes], scratch: Path) -> Watched:
     used: list[float] = []
     while True:
         with suppress(psutil.NoSuchProcess):
-            cpu_s = _look(root, found.peak_bytes)
+            cpu_s, fetch_cpu_s = _look(root, found.peak_bytes)
             times.append(time.time())
             used.append(max(cpu_s, used[-1] if used else 0.0))
+            found.fetch_cpu_s = max(found.fetch_cpu_s, fetch_cpu_s)
         stages.look()
         with suppress(subprocess.TimeoutExpired):
             process.wait(LOOK_EVERY_S)
@@ -118,17 +124,22 @@ def _apart(spans: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]
             last = ended
 
 
-def _look(root: psutil.Process, peaks: dict[Kind, int]) -> float:
-    """CPU seconds of the tree so far, and its memory. A child counts until its parent has waited for it."""
-    cpu_s = 0.0
+def _look(root: psutil.Process, peaks: dict[Kind, int]) -> tuple[float, float]:
+    """CPU seconds so far of the tree and of its fetch tasks; notes the peaks.
+
+    What has ended counts for the process that has waited for it; the leader waits for fetch tasks alone.
+    """
+    cpu_s = fetch_cpu_s = 0.0
     tree = {process.pid: process for process in (root, *root.children(recursive=True))}
     for process in tree.values():
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError, ProcessLookupError):
             taken = process.cpu_times()
-            cpu_s += taken.user + taken.system + taken.children_user + taken.children_system
+            own_s, ended_s = taken.user + taken.system, taken.children_user + taken.children_system
+            cpu_s += own_s + ended_s
             kind = _kind(process, root.pid, tree)
+            fetch_cpu_s += ended_s if kind is Kind.LEADER else own_s + ended_s if kind in _FETCHING else 0.0
             peaks[kind] = max(peaks.get(kind, 0), _peak_bytes(process.pid))
-    return cpu_s
+    return cpu_s, fetch_cpu_s
 
 
 def _kind(process: psutil.Process, root: int, tree: Mapping[int, psutil.Process]) -> Kind:

@@ -55,6 +55,7 @@ def test_a_part(tmp_path: Path, part: str) -> None:
     assert len(nights) == {"dense": 2, "growth": 3, "nights": 2, "visits": 2}[part]
     for night in nights[1:]:
         assert {"plan", "fetch", "publish", "derive", "seal"} <= night["cpu_by_stage"].keys()
+        assert night["cpu_s"] > night["fetch_cpu_s"] > 0
         assert night["peak_bytes"].keys() >= {"leader", "JVM", "fetch task", "fetch worker"}
         visited = {"dense": 10, "growth": 6, "nights": 10, "visits": 6}[part]
         assert night["written"]["visits"]["rows"] in (visited, 2)
