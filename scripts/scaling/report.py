@@ -11,6 +11,8 @@ from pipeline.cli.output import Output
 from scaling.steps import Step
 from scaling.watch import Kind, Watched
 
+STAGES = ("plan", "fetch", "publish", "derive", "seal", "nightly", "besides")
+
 
 def show(title: str, steps: Sequence[Step]) -> None:
     """Print three tables: cost and memory, CPU seconds by stage, and what was written."""
@@ -23,7 +25,7 @@ def show(title: str, steps: Sequence[Step]) -> None:
     )
     staged = [step for step in steps if step.took.cpu_by_stage]
     if staged:
-        stages = list(dict.fromkeys(stage for step in staged for stage in step.took.cpu_by_stage))
+        stages = [stage for stage in STAGES if any(stage in step.took.cpu_by_stage for step in staged)]
         rows = [(s.name, *(f"{s.took.cpu_by_stage.get(stage, 0):.1f}" for stage in stages)) for s in staged]
         output.table(f"{title}: CPU-s by stage", ["step", *stages], rows)
     written = [

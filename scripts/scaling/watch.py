@@ -149,6 +149,8 @@ def _kind(process: psutil.Process, root: int, tree: Mapping[int, psutil.Process]
         return Kind.JVM
     parent = tree.get(process.ppid())
     above = Kind.LEADER if parent is None else _kind(parent, root, tree)
+    if above is Kind.JVM and parent is not None and process.exe() == parent.exe():
+        return Kind.JVM  # about to become another program, with the JVM's memory until then
     if above in (Kind.JVM, Kind.PYTHON):
         return Kind.PYTHON
     return Kind.TASK if above is Kind.LEADER else Kind.WORKER
