@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from pipeline.config import Config
 from pipeline.errors import ArchiveHeld
-from pipeline.fetch.scratch import scratch_folder as locked_folder
+from pipeline.fetch.scratch import locked_folder
 from pipeline.model.layout import LEASE
 from pipeline.storage.errors import LeaseLost
 from pipeline.storage.lease import Lease, Owner
@@ -76,7 +76,7 @@ def hold(place: Workplace, purpose: str, wait_for: Callable[[str], bool] = nobod
     run_id = new_run_id()
     with (
         _lease(place, Owner.here(run_id, purpose), wait_for) as lease,
-        scratch_folder(place.config, run_id) as scratch,
+        _own_scratch(place.config, run_id) as scratch,
     ):
         yield Run(place.config, place.storage, run_id, lease.ticket.check, scratch)
 
@@ -102,7 +102,7 @@ def _lease(place: Workplace, owner: Owner, wait_for: Callable[[str], bool]) -> L
 def helping(place: Workplace) -> Iterator[Run]:
     """A run that only helps to fetch, or only writes results of jobs; its lease check always fails."""
     run_id = new_run_id()
-    with scratch_folder(place.config, run_id) as scratch:
+    with _own_scratch(place.config, run_id) as scratch:
         yield Run(place.config, place.storage, run_id, _never_ours, scratch)
 
 
@@ -111,7 +111,7 @@ def _never_ours() -> None:
 
 
 @contextmanager
-def scratch_folder(config: Config, run_id: str) -> Iterator[Path]:
+def _own_scratch(config: Config, run_id: str) -> Iterator[Path]:
     """A folder of this run, deleted afterwards; leftovers of killed runs are deleted first."""
     with locked_folder(config.fetch.scratch_folder, run_id) as locked:
         scratch = locked / "run"  # fetch tasks lock the folder that they are given

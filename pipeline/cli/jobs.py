@@ -45,9 +45,9 @@ def submit(context: Context, job: str, argv: tuple[str, ...], night: date | None
 
 
 def _show_dry_run(context: Context, job: str, night: date | None) -> None:
-    spark = context.config.spark
-    settings = session_conf(spark, context.storage.root_uri)
-    found = dry_run(Archive(context.spark_for_metadata(), night), job, spark.shape, settings)
+    settings = context.config.spark
+    conf = session_conf(settings, context.storage.root_uri)
+    found = dry_run(Archive(context.spark_for_metadata(), night), job, settings.shape, conf)
     if context.output.result(found):
         return
     reads = found.reads
@@ -60,13 +60,13 @@ def _show_dry_run(context: Context, job: str, night: date | None) -> None:
             for t in reads.tables
         ],
     )  # fmt: skip
-    disk = spark.cluster.disk_bytes
+    disk = settings.cluster.disk_bytes
     share = f", {found.stored_bytes * copies(context.config) / disk:.1%} of the disk" if disk else ""
     context.output.fields(
         "Once through all of it",
         {
             "CPU seconds": f"{reads.cpu_s:,.1f} by Spark's own functions, {reads.python_cpu_s:,.1f} through Python",
-            "seconds": f"{reads.elapsed_s:,.1f} through Python, on {running_threads(spark.shape):,} threads",
+            "seconds": f"{reads.elapsed_s:,.1f} through Python, on {running_threads(settings.shape):,} threads",
             "archive": f"{size(found.stored_bytes)}{share}",
         },
     )

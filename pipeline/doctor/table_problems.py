@@ -1,4 +1,4 @@
-"""Whether the catalogue is complete: every table exists, has the right shape, and the tag of every night."""
+"""Queries of checks that need Spark: tables, their shape, the tags of nights, and URLs that may contain a login."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks that need Spark: the catalogue, and duplicate keys."""
+"""Judges what the checks that need Spark have found: tables, duplicate keys, URLs."""
 
 from __future__ import annotations
 

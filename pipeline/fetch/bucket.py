@@ -15,7 +15,7 @@ from pipeline.fetch.batches import Batches
 from pipeline.fetch.bucket_plan import BucketPlan, read_bucket_plan
 from pipeline.fetch.crew import Crew
 from pipeline.fetch.landing import RUN_BYTES, Landing, LocalFile
-from pipeline.fetch.scratch import scratch_folder
+from pipeline.fetch.scratch import locked_folder
 from pipeline.fetch.worker import Work
 from pipeline.git.exchange import Conditions
 from pipeline.model import tables
@@ -61,7 +61,7 @@ def fetch_bucket(
     """
     began = time.monotonic()
     plan, damaged = _read_plan(storage, load, bucket)
-    with scratch_folder(scratch, str(bucket)) as folder:
+    with locked_folder(scratch, str(bucket)) as folder:
         landing = Landing(folder / "landing", run_bytes)
         visits: list[Visit] = []
         task = Work(storage, plan, tuple(plan.networks()), load.night, run_id, conditions)

@@ -259,14 +259,13 @@ class Crew:
             self._agenda.let_go(worker.network)
 
     def _failed(self, worker: _Worker, errand: Errand, status: int) -> Visit:
-        origin, limits = errand.url, self._task.conditions.limits
-        error, detail = cause_of_death(status, limits)
+        error, detail = cause_of_death(status, self._task.conditions.limits)
         if worker.is_stuck:
             error, detail = OriginTimeout.code, f"the visit gave no sign of life for {self._longest_s:g} s"
-        log.warning("%s: %s", origin, detail)
+        log.warning("%s: %s", errand.url, detail)
         took = (datetime.now(UTC) - worker.started_at).total_seconds()
         return Visit(
-            self._task.plan.bucket, errand.network.network, origin, self._task.night, self._task.run_id,
+            self._task.plan.bucket, errand.network.network, errand.url, self._task.night, self._task.run_id,
             VisitStatus.FAILED, error, detail, worker.started_at, took, 0, 0,
         )  # fmt: skip
 

@@ -17,7 +17,7 @@ PREFIX, MAKING = "fetch-", "making-"
 
 
 @contextmanager
-def scratch_folder(scratch: Path, name: str) -> Iterator[Path]:
+def locked_folder(scratch: Path, name: str) -> Iterator[Path]:
     """A new folder below ``scratch``, removed at the end; leftovers of killed processes are removed first.
 
     The kernel's lock on a folder ends with its process, however that ends. A folder only gets its name when it is

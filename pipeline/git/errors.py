@@ -12,7 +12,8 @@ from pipeline.redact import one_line, without_secrets
 class OriginError(PipelineError):
     """A visit that did not end well. ``code`` goes into ``visits.error``, ``why`` into ``visits.detail``.
 
-    ``why`` is always one printable line of at most 500 characters without a URL's secrets.
+    ``why`` is always one printable line of at most 500 characters without a URL's secrets. ``status`` decides when the
+    origin is visited again (``rules.origins``); a failed visit is not repeated within its load.
     """
 
     status: ClassVar[VisitStatus] = VisitStatus.FAILED
@@ -30,35 +31,30 @@ class UnknownHost(OriginError):
     """The host name does not resolve."""
 
     code = "unknown_host"
-    retryable = True
 
 
 class ConnectionFailed(OriginError):
     """Nobody listens, the network is unreachable, or TLS failed."""
 
     code = "connection_failed"
-    retryable = True
 
 
 class OriginTimeout(OriginError):
     """A time limit was reached: for connecting, for silence, or for the whole visit."""
 
     code = "timeout"
-    retryable = True
 
 
 class ConnectionLost(OriginError):
     """The server closed or reset the connection before it was done."""
 
     code = "connection_lost"
-    retryable = True
 
 
 class ServerError(OriginError):
     """The server answered, but with an error of its own (HTTP 5xx, or an ERR line)."""
 
     code = "server_error"
-    retryable = True
 
 
 class RepositoryNotFound(OriginError):
@@ -113,7 +109,6 @@ class PackCorrupt(OriginError):
     """The pack is damaged: checksum, structure, compression or a delta."""
 
     code = "pack_corrupt"
-    retryable = True
 
 
 class BasesMissing(PackCorrupt):
@@ -126,7 +121,6 @@ class PackIncomplete(OriginError):
     """The pack lacks objects that its own objects or the refs name."""
 
     code = "pack_incomplete"
-    retryable = True
 
 
 class LimitExceeded(OriginError):

@@ -36,7 +36,7 @@ class LoadState:
         return f"{self.load.root}/landing"
 
     @property
-    def plan(self) -> str:
+    def plan_folder(self) -> str:
         """The folder of its plan; need not exist."""
         return f"{self.load.root}/plan"
 
@@ -93,7 +93,7 @@ def find_rubbish(
         elif state.landing in state.folders:
             found.extend(_attempts(storage, state, untouched_since))
         if state.complete and plans_before and state.load.night < plans_before:
-            old = {state.plan: Why.PLAN, state.quarantine: Why.EVIDENCE}
+            old = {state.plan_folder: Why.PLAN, state.quarantine: Why.EVIDENCE}
             found.extend(_folder(storage, path, why) for path, why in old.items() if path in state.folders)
     gone = [f"{rubbish.path}/" for rubbish in found]
     for entry in _files(storage, states):

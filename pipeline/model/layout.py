@@ -7,10 +7,10 @@
 ``runs/LOAD/plan/origins.txt``          list of the origins that a batch adds and visits; a batch begins with it
 ``runs/LOAD/plan/refs/bucket=N/``       refs of the plan's origins, one per row
 ``runs/LOAD/plan/tombstones/bucket=N/`` ids of objects that must not come back
-``runs/LOAD/landing/bucket=N/RUN/``     Parquet files of one attempt of a fetch task
+``runs/LOAD/landing/bucket=N/ATTEMPT/`` Parquet files of one attempt of a fetch task
 ``runs/LOAD/manifests/N.json``          written last by a fetch task: its files, and counts of its visits
 ``runs/LOAD/audit/N-K.json``            the K-th verdict on a bucket; the last one replaces its manifest
-``runs/LOAD/quarantine/bucket=N/RUN/``  landed files in which the audit found something
+``runs/LOAD/quarantine/bucket=N/``      landed files in which the audit found something, by attempt
 ``runs/LOAD/publishing.json``           the files to publish, written before the first is moved
 ``runs/LOAD/published.json``            all tables have the load
 ``runs/LOAD/derived.json``              the derived tables include it
@@ -21,7 +21,7 @@
 ``checksums/``                          a checksum of every file, and copies of small files
 ``fsck/``                               reports of checks, and the progress of a check that was killed
 
-A load is published at once: a night, or one batch of a backfill.
+A load is published at once: a night, or one batch of a backfill. ``runs/`` has a folder per load, not per run.
 """
 
 from __future__ import annotations

@@ -27,9 +27,9 @@ class LandedFile(_Record):
 class Manifest(_Record):
     """Written last by a fetch task. Without a manifest, the task never happened.
 
-    ``attempt`` names one try of the task, and the folder of what it landed. ``visits`` only counts them: the visits
-    themselves are rows of a landed file. ``damaged`` are files of the archive that could not be read, so that origins
-    were not archived.
+    ``attempt`` names one try of the task, and the folder of what it landed; in the file its key is ``run_id``.
+    ``visits`` only counts them: the visits themselves are rows of a landed file. ``damaged`` are files of the archive
+    that could not be read, so that origins were not archived.
     """
 
     load: str

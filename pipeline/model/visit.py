@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -68,24 +68,3 @@ class Visit:
     def __post_init__(self) -> None:
         if self.detail is not None:
             object.__setattr__(self, "detail", one_line(self.detail))
-
-
-GONE_AFTER = 5
-LONGEST_WAIT_DAYS = 7
-GONE_WAIT_DAYS = 30
-
-
-def next_due(night: date, *, failures: int, gone: bool) -> date:
-    """When to visit an origin again.
-
-    Args:
-        night: the night of the visit.
-        failures: visits in a row that were not ok, including this one; 0 after a good one.
-        gone: the origin's state is ``gone``.
-
-    Returns:
-        The next night after a good visit or a first failure, then 2, 4 and at most 7 nights later; 30 if it is gone.
-    """
-    if gone:
-        return night + timedelta(days=GONE_WAIT_DAYS)
-    return night + timedelta(days=min(2 ** max(failures - 1, 0), LONGEST_WAIT_DAYS))

@@ -38,7 +38,7 @@ _URLS = pa.schema([("url", pa.string())])
 MOST_ADDED = 50_000
 """Origins that are added in one commit."""
 
-BUCKETS_PROPERTY = "pipeline.buckets"
+_APPLIED = "pipeline.buckets"
 """The buckets whose visits a commit applied, with commas between them."""
 
 
@@ -60,7 +60,7 @@ def apply_visits(writer: Writer, visits: Sequence[str], buckets: Collection[int]
             return
         origins = one_row_a_url(seen.rows().where(in_buckets(left)), "bucket")
         after = origins_after(writer.spark, origins, read_parquet(writer.spark, VISITS, visits))
-        properties = {LOAD_PROPERTY: load.name, BUCKETS_PROPERTY: ",".join(map(str, sorted(left)))}
+        properties = {LOAD_PROPERTY: load.name, _APPLIED: ",".join(map(str, sorted(left)))}
         overwrite(after, seen, in_buckets(left), properties)
 
     until_committed(ORIGINS.name, attempt)
@@ -70,7 +70,7 @@ def _applied(table: IcebergTable, load: Load, buckets: Collection[int]) -> set[i
     """Those of some buckets to which a commit has applied the load; one of an earlier version has applied all."""
     applied: set[int] = set()
     for snapshot in table.snapshots_with(LOAD_PROPERTY, load.name):
-        named = snapshot.summary.get(BUCKETS_PROPERTY)
+        named = snapshot.summary.get(_APPLIED)
         applied |= set(buckets) if named is None else set(map(int, named.split(",")))
     return applied
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from pipeline.fetch.bucket_plan import read_bucket_plan
 from pipeline.fetch.parquet import PAGE_BYTES, ZSTD_LEVEL, open_parquet
-from pipeline.fetch.scratch import scratch_folder
+from pipeline.fetch.scratch import locked_folder
 from pipeline.model.layout import Load, landed_name
 from pipeline.model.manifest import LandedFile, Manifest
 from pipeline.model.tables import BY_NAME, VISITS, Table
@@ -129,7 +129,7 @@ class AuditedManifests:
         attempt = f"{self._originals[bucket].attempt}-audit-{uuid4().hex[:8]}"
         files: list[LandedFile] = []
         counts: list[VisitCounts] = []
-        with scratch_folder(self._scratch, f"quarantine-{bucket}") as folder:
+        with locked_folder(self._scratch, f"quarantine-{bucket}") as folder:
             for table, parts in tables:
                 path = folder / landed_name(table.name, sum(file.table == table.name for file in files))
                 after = _counted((_failed(part, faults) for part in parts), counts) if table is VISITS else parts

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import CheckFailed, UsageError
-from pipeline.fetch.scratch import scratch_folder
+from pipeline.fetch.scratch import locked_folder
 from pipeline.git.pack_writer import ObjectDamaged, PackWriter
 from pipeline.git.restore import write_repository
 from pipeline.model.origin import OriginState
@@ -112,7 +112,7 @@ def restore_repository(
     tips = set(layout.refs.values())
     if layout.head.oid is not None:
         tips.add(layout.head.oid)
-    with scratch_folder(scratch, "restore") as folder, History(folder) as history:
+    with locked_folder(scratch, "restore") as folder, History(folder) as history:
         for found in objects.skeleton():
             history.add(*found)
         wanted = history.reachable(tips)

@@ -1,23 +1,43 @@
-"""Which origins are visited, and how a visit changes an origin's standing. Touches no table."""
+"""Which origins are visited and when again, and how a visit changes an origin's standing. Touches no table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from itertools import product
 
 from pipeline.model.origin import OriginState
-from pipeline.model.visit import GONE_AFTER, GONE_WAIT_DAYS, VisitStatus, next_due
+from pipeline.model.visit import VisitStatus
 
 LOOKED_AT = (OriginState.ACTIVE, OriginState.GONE)
 """States in which origins are due at their ``next_due``, or at once without one."""
+
+GONE_AFTER = 5
+LONGEST_WAIT_DAYS = 7
+GONE_WAIT_DAYS = 30
 
 FARTHEST_DUE_DAYS = GONE_WAIT_DAYS + 1
 """Longest time from a night to the next visit: a visit may be dated tomorrow, plus the longest wait."""
 
 FAILURES_THAT_MATTER = GONE_AFTER + 3
 """Number of consecutive failures beyond which nothing changes, so the rule fits a table."""
+
+
+def next_due(night: date, *, failures: int, gone: bool) -> date:
+    """When to visit an origin again.
+
+    Args:
+        night: the night of the visit.
+        failures: visits in a row that were not ok, including this one; 0 after a good one.
+        gone: the origin's state is ``gone``.
+
+    Returns:
+        The next night after a good visit or a first failure, then 2, 4 and at most 7 nights later; 30 if it is gone.
+    """
+    if gone:
+        return night + timedelta(days=GONE_WAIT_DAYS)
+    return night + timedelta(days=min(2 ** max(failures - 1, 0), LONGEST_WAIT_DAYS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""A night in forty lines: every step, the step before it, and the marker that shows the next run that it is done."""
+"""The steps of a load, each with the step before it, its marker, and one call of the module that does the work.
+
+A batch of a backfill ends with Derive (``Load.finished``, ``Loads.complete``); the steps after it are a night's alone.
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class TaskRun(Run):
 
     def retrying(self, work: Callable[[], T]) -> T:
         """Do the work; repeat it after a pause as long as the error's type says that this may help."""
-        luigi_section = self.config.luigi
+        settings = self.config.luigi
 
         def once() -> T:
             with plain_failures(self.storage.root_uri):
@@ -44,8 +44,8 @@ class TaskRun(Run):
 
         attempts = Retrying(
             retry=retry_if_exception(lambda e: isinstance(e, PipelineError) and e.retryable),
-            stop=stop_after_attempt(luigi_section.attempts),
-            wait=wait_exponential(multiplier=luigi_section.first_pause_s),
+            stop=stop_after_attempt(settings.attempts),
+            wait=wait_exponential(multiplier=settings.first_pause_s),
             before_sleep=before_sleep_log(logger, logging.WARNING),
             reraise=True,
         )

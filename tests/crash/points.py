@@ -33,7 +33,7 @@ class Point:
     """A moment.
 
     Attributes:
-        where: ``module:function`` or ``module:Class.method``.
+        where: ``module:function``, by the module that calls it, or ``module:Class.method``.
         calls: number of calls to ignore first.
         after: act after the call's work, not before.
         when: whether a call counts, given its positional arguments.
@@ -113,7 +113,7 @@ NIGHTLY = {
     "jobs: the result is stored, its lineage is not": Point("pipeline.submit.results:_record"),
     "the night lacks nothing but its summary": Point("pipeline.workflows.night:summarize"),
 }
-"""Points in the order in which a night reaches them."""
+"""Points in the order in which a night reaches them; those with the same words before the colon stand together."""
 
 BACKFILL = {
     "backfill: a batch is begun and not planned": Point("pipeline.workflows.backfill_origins:begin_batch", after=True),

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import CheckFailed, ExitCode, UsageError
-from pipeline.fetch.scratch import scratch_folder
+from pipeline.fetch.scratch import locked_folder
 from pipeline.git.pack_writer import PackWriter
 from pipeline.git.restore import DirectoryFailed, Restored, write_repository
 from pipeline.model.commit import build_commit, parse_commit
@@ -326,7 +326,7 @@ def test_a_full_disk_is_not_taken_for_a_full_scratch(tmp_path: Path) -> None:
             full.write(b"x")
 
     def restored() -> None:
-        with scratch_folder(tmp_path / "scratch", "restore"):
+        with locked_folder(tmp_path / "scratch", "restore"):
             write_repository(tmp_path / "a.git", fill, {}, MAIN)
 
     with pytest.raises(DirectoryFailed, match=r"a\.git cannot be written: No space left on device") as raised:

@@ -1,8 +1,8 @@
 import pytest
 
 from pipeline.model.origin import OriginState
-from pipeline.model.visit import GONE_AFTER, VisitStatus
-from pipeline.rules.origins import FAILURES_THAT_MATTER, outcome_of_visit, rules
+from pipeline.model.visit import VisitStatus
+from pipeline.rules.origins import FAILURES_THAT_MATTER, GONE_AFTER, outcome_of_visit, rules
 
 ACTIVE, GONE = OriginState.ACTIVE, OriginState.GONE
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from pipeline.model.visit import next_due
+from pipeline.rules.origins import next_due
 from tests.soak.world import State
 
 GONE_AFTER = 5
