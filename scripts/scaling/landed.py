@@ -13,7 +13,7 @@ from pipeline.fetch.batches import Batches
 from pipeline.fetch.bucket import hand_in
 from pipeline.fetch.bucket_plan import BucketPlan, PlannedOrigin, read_bucket_plan
 from pipeline.fetch.landing import Landing
-from pipeline.fetch.scratch import scratch_folder
+from pipeline.fetch.scratch import locked_folder
 from pipeline.model import tables
 from pipeline.model.layout import Load
 from pipeline.model.links import OID_BYTES
@@ -37,7 +37,7 @@ def land(bed: Bed, load: Load, population: Population) -> list[bytes]:
     for bucket in sorted(read_plan(storage, load).buckets):
         began = time.monotonic()
         plan = read_bucket_plan(storage, load, bucket)
-        with scratch_folder(settings.scratch_folder, str(bucket)) as folder:
+        with locked_folder(settings.scratch_folder, str(bucket)) as folder:
             landing = Landing(folder / "landing", settings.run_bytes)
             visits = _land_bucket(landing, plan, load, population, tips)
             hand_in(storage, load, bucket, landing, visits, began=began)
