@@ -60,7 +60,6 @@ def fetch_bucket(
         ScratchFailed, OSError: scratch cannot be written.
     """
     began = time.monotonic()
-    attempt = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:12]}"
     plan, damaged = _read_plan(storage, load, bucket)
     with locked_folder(scratch, str(bucket)) as folder:
         landing = Landing(folder / "landing", run_bytes)
@@ -70,8 +69,31 @@ def fetch_bucket(
             for outcome in crew.outcomes():
                 visits.append(outcome.visit)
                 on_visit(outcome.visit)
-        _land_visits(landing, visits)
-        files = tuple(_upload(storage, load, bucket, attempt, file) for file in landing.finish())
+        return hand_in(storage, load, bucket, landing, visits, began=began, damaged=damaged)
+
+
+def hand_in(
+    storage: Storage,
+    load: Load,
+    bucket: int,
+    landing: Landing,
+    visits: Sequence[Visit],
+    *,
+    began: float,
+    damaged: tuple[str, ...] = (),
+) -> Manifest:
+    """End a task: land its visits, upload all that was landed, and write the manifest.
+
+    Args:
+        began: when the task began, by the monotonic clock.
+        damaged: files of the archive that could not be read.
+
+    Raises:
+        StorageError, OSError: as above.
+    """
+    attempt = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:12]}"
+    _land_visits(landing, visits)
+    files = tuple(_upload(storage, load, bucket, attempt, file) for file in landing.finish())
     manifest = Manifest(
         load=load.name,
         night=load.night,

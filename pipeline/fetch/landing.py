@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.fetch.batches import BATCH_ROWS
+from pipeline.fetch.id_index import SMALL_ROWS
 from pipeline.fetch.parquet import MIB, PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.model import tables
 from pipeline.model.layout import landed_name
@@ -25,6 +26,9 @@ from pipeline.model.tables import Table
 from pipeline.storage.parquet import SealedWriter
 
 RUN_BYTES = 256 * MIB
+
+GROUP_ROWS = SMALL_ROWS
+"""Rows of a row group without large values, if it has several networks: a worker keeps the ids of such a group."""
 
 _ORDER = {
     tables.CONTENTS.name: ("network", "ext", "name"),
@@ -178,7 +182,23 @@ def _write(table: Table, file: _Open, batches: list[pa.RecordBatch], raw_bytes: 
     file.rows += sum(map(len, batches))
     file.raw_bytes += raw_bytes
     for part in _sorted_parts(table, batches):
-        file.writer.write_table(part, row_group_size=len(part))
+        for group in [part] if "content" in table.column_names else _between_networks(part):
+            file.writer.write_table(group, row_group_size=len(group))
+
+
+def _between_networks(part: pa.Table) -> Iterator[pa.Table]:
+    """The rows in groups of whole networks, of ``GROUP_ROWS`` at most unless a single network has more.
+
+    The rows of a look-up are few and of one network, and a row group without it stays unread. Large values would
+    compress worse in small groups.
+    """
+    begin = end = 0
+    for next_end in pc.run_end_encode(part["network"].combine_chunks()).run_ends.to_pylist():
+        if next_end - begin > GROUP_ROWS and end > begin:
+            yield part.slice(begin, end - begin)
+            begin = end
+        end = next_end
+    yield part.slice(begin)
 
 
 def _sorted_parts(table: Table, batches: list[pa.RecordBatch]) -> Iterator[pa.Table]:

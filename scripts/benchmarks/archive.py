@@ -54,10 +54,11 @@ class CommandFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bed:
-    """An archive in ``folder`` and its configuration."""
+    """An archive in ``folder`` and its configuration; ``driver_memory`` is the driver's heap, None for the default."""
 
     folder: Path
     buckets: int = LEAST_BUCKETS
+    driver_memory: str | None = None
 
     @property
     def config_path(self) -> Path:
@@ -88,6 +89,8 @@ class Bed:
             "spark": {"master": f"local[{CORES}]"},
             "log": {"level": "WARNING"},
         }
+        if self.driver_memory is not None:
+            sections["spark"]["driver_memory"] = self.driver_memory
         lines = [
             line
             for name, values in sections.items()

@@ -33,7 +33,7 @@ _ENDINGS = (
 )  # fmt: skip
 
 
-class _Source:
+class Source:
     """Lines that look and compress like source code."""
 
     def __init__(self, random: Random) -> None:
@@ -62,7 +62,7 @@ class _Source:
 def long_history(path: Path, raw_bytes: int, *, seed: int = 5) -> None:
     """About ``raw_bytes`` of objects: few files with many versions each, which differ by a few lines."""
     random = Random(seed)  # noqa: S311 - the same text every time
-    source = _Source(random)
+    source = Source(random)
     versions = max(int(raw_bytes * BLOB_SHARE / (MEAN_LINES * LINE_BYTES)), 10)
     files = max(versions // VERSIONS_OF_A_FILE, 3)
     weights = [random.paretovariate(1.2) for _ in range(files)]
@@ -102,7 +102,7 @@ def _commits_of(schedule: list[int]) -> Iterator[list[int]]:
 def wide_head(path: Path, raw_bytes: int, *, seed: int = 6) -> None:
     """One commit with about ``raw_bytes`` of text in many files."""
     random = Random(seed)  # noqa: S311 - the same text every time
-    source = _Source(random)
+    source = Source(random)
     with _fast_import(path) as stream:
         stream.write(_commit(0))
         written = number = 0

@@ -9,7 +9,8 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
 HEAD, MAIN = b"HEAD", b"refs/heads/main"
-_FLUSH = b"0000"
+FLUSH = b"0000"
+"""A pkt-line that ends a message."""
 
 
 @contextmanager
@@ -32,12 +33,12 @@ def late_server(refs: Mapping[bytes, bytes], answer_s: float) -> Iterator[str]:
 
 def _serve(parent: Connection, refs: dict[bytes, bytes], answer_s: float) -> None:
     capabilities = (b"version 2\n", b"ls-refs=unborn\n", b"fetch\n", b"object-format=sha1\n")
-    greeting = b"".join(map(_line, capabilities)) + _FLUSH
-    listing = b"".join(_line(_shown(name, oid)) for name, oid in sorted(refs.items())) + _FLUSH
+    greeting = b"".join(map(line, capabilities)) + FLUSH
+    listing = listing_of(refs)
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await _read_line(reader)
+            await read_line(reader)
             writer.write(greeting)
             while await _read_command(reader):
                 await asyncio.sleep(answer_s)
@@ -55,7 +56,13 @@ def _serve(parent: Connection, refs: dict[bytes, bytes], answer_s: float) -> Non
     asyncio.run(serve())
 
 
-def _line(payload: bytes) -> bytes:
+def listing_of(refs: Mapping[bytes, bytes]) -> bytes:
+    """The answer to ``ls-refs``: HEAD, if it is there, is a symbolic ref to ``MAIN``."""
+    return b"".join(line(_shown(name, oid)) for name, oid in sorted(refs.items())) + FLUSH
+
+
+def line(payload: bytes) -> bytes:
+    """A pkt-line."""
     return b"%04x%b" % (len(payload) + 4, payload)
 
 
@@ -63,7 +70,7 @@ def _shown(name: bytes, oid: bytes) -> bytes:
     return b"%b %b%b\n" % (oid.hex().encode(), name, b" symref-target:" + MAIN if name == HEAD else b"")
 
 
-async def _read_line(reader: asyncio.StreamReader) -> bytes:
+async def read_line(reader: asyncio.StreamReader) -> bytes:
     """The payload of a pkt-line; empty for a flush or delimiter."""
     size = int(await reader.readexactly(4), 16)
     return await reader.readexactly(size - 4) if size > 4 else b""
@@ -72,7 +79,7 @@ async def _read_line(reader: asyncio.StreamReader) -> bytes:
 async def _read_command(reader: asyncio.StreamReader) -> bool:
     """Read up to the flush; false if the client sent nothing but that."""
     size, lines = await reader.readexactly(4), 0
-    while size != _FLUSH:
+    while size != FLUSH:
         if (rest := int(size, 16) - 4) > 0:
             await reader.readexactly(rest)
             lines += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -37,6 +38,26 @@ def test_a_reader_gives_each_event_once_and_whole(tmp_path: Path) -> None:
         torn.write(b'it"}\n')
     assert reader.new() == [{"kind": "visit"}]
     assert len(events.read()) == 2
+
+
+def test_stages_and_errors_are_found_without_holding_every_visit(tmp_path: Path) -> None:
+    """The leading process asks after a night of, say, a million visits."""
+    events = EventLog(tmp_path / "events.jsonl")
+    assert (events.seconds_by_stage(), events.failures()) == ({}, ())
+    with events.stage("plan"):
+        pass
+    for _ in range(2_000):
+        events.visit(visit())
+    events.error("Fetch", ValueError("stage"))
+    with events.path.open("ab") as torn:
+        torn.write(b'{"kind": "error", "ta')
+    tracemalloc.start()
+    try:
+        assert list(events.seconds_by_stage()) == ["plan"]
+        assert [message for _, message in events.failures()] == ["ValueError: stage"]
+        assert tracemalloc.get_traced_memory()[1] < events.path.stat().st_size / 2
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_night(tmp_path: Path) -> None:

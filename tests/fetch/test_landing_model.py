@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.fetch import landing as landing_module
 from pipeline.fetch.landing import Landing
 from pipeline.model import tables
 from pipeline.model.tables import Table
@@ -79,6 +81,24 @@ def test_a_visit_that_fails_costs_what_it_wrote(tmp_path: Path) -> None:
     landing.begin()
     landing.append(tables.TREES, batch_of(tables.TREES, [b"z" * 20], 400), 400)
     assert [file.rows for file in landing.finish()] == [6, 1]
+
+
+@pytest.mark.parametrize(("rows", "groups"), [(100, [1, 1, 1]), (12, [2, 1]), (3, [3])])
+def test_row_groups_end_between_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, groups: Sequence[int]
+) -> None:
+    """So that the bounds of a row group exclude the networks that it does not have."""
+    monkeypatch.setattr(landing_module, "GROUP_ROWS", 24)
+    landing = Landing(tmp_path)
+    landing.append(tables.TAGS, batch_of(tables.TAGS, [bytes([n % 3]) for n in range(3 * rows)], 1), 0)
+    landing.append(tables.TREES, batch_of(tables.TREES, [bytes([2 * (n % 3)]) for n in range(3 * rows)], 1), 0)
+    trees, tags = sorted(landing.finish(), key=lambda file: file.table, reverse=True)
+    with pq.ParquetFile(tags.path) as file:
+        found = [file.read_row_group(n, ["network"])["network"].to_pylist() for n in range(file.num_row_groups)]
+    assert [len(set(networks)) for networks in found] == groups
+    assert [network for networks in found for network in networks] == sorted(3 * rows // 3 * [0, 1, 2])
+    with pq.ParquetFile(trees.path) as file:
+        assert file.num_row_groups == 1
 
 
 def test_a_large_row_is_written_without_copies_of_it(tmp_path: Path) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.fetch import planned_refs
 from pipeline.fetch.archived import ArchivedIds
 from pipeline.fetch.bucket_plan import read_bucket_plan
 from pipeline.fetch.network_state import NetworkState
-from pipeline.fetch.planned_refs import BATCH_ROWS, PlannedRef, PlannedRefs
+from pipeline.fetch.planned_refs import BATCH_ROWS, MOST_HELD_BYTES, PlannedRef, PlannedRefs
 from pipeline.model.layout import Load
 from pipeline.rules.negotiation import Ref
 from pipeline.storage import parquet
@@ -40,6 +42,39 @@ def test_a_network_is_read_and_no_other(tmp_path: Path) -> None:
         assert list(planned.of(network)) == mine
         url = f"git://h/{network}/1"
         assert list(planned.of(network, url)) == [ref for ref in mine if ref.url == url]
+
+
+def test_a_row_group_is_read_once_for_all_its_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are taken up in the order of the rows; what one of them costs does not grow with the bucket."""
+    table = pa.Table.from_pylist([dict(zip(REF_COLUMNS.names, row, strict=True)) for row in ROWS], REF_COLUMNS)
+    pq.write_table(table, tmp_path / "refs.parquet", row_group_size=1500)
+    opened = []
+    real = parquet.open_parquet_file
+
+    def counted(storage: LocalStorage, path: str) -> AbstractContextManager[parquet.ArchiveFile]:
+        opened.append(path)
+        return real(storage, path)
+
+    monkeypatch.setattr(planned_refs, "open_parquet_file", counted)
+    planned = PlannedRefs(LocalStorage(tmp_path), ["refs.parquet"])
+    for network in range(1, 6):
+        assert [ref.url for ref in planned.of(network)] == [r[1] for r in ROWS if r[0] == network]
+    assert len(opened) == 1 + 2, "the footer, and two row groups"
+
+
+def test_a_row_group_that_is_small_only_in_its_file_is_not_held(tmp_path: Path) -> None:
+    """A hostile name that is repeated takes no room in a row group, but in memory."""
+    rows = 4 * MOST_HELD_BYTES // 60_000
+    name, columns = b"refs/heads/" + b"x" * 60_000, [[1] * rows, [f"git://h/{n:05}" for n in range(rows)]]
+    columns += [[name] * rows, [b"x" * 20] * rows, [None] * rows, [None] * rows]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, REF_COLUMNS, strict=True)]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=REF_COLUMNS), tmp_path / "refs.parquet")
+    del arrays
+    assert (tmp_path / "refs.parquet").stat().st_size < 1 << 20
+    planned, before = PlannedRefs(LocalStorage(tmp_path), ["refs.parquet"]), pa.total_allocated_bytes()
+    for number in (0, rows - 1):
+        assert [ref.name for ref in planned.of(1, f"git://h/{number:05}")] == [name]
+        assert pa.total_allocated_bytes() - before < MOST_HELD_BYTES
 
 
 def test_refs_that_are_not_next_to_each_other_are_damage(tmp_path: Path) -> None:
