@@ -16,19 +16,20 @@ from pyspark.sql import functions as F
 
 from pipeline.config import MaintainSection
 from pipeline.fetch.parquet import MIB, open_parquet
-from pipeline.maintain.sorted_rows import fetch, in_order, key_names, parts, read_at_head, read_keys
+from pipeline.maintain.sorted_rows import fetch, in_order, key_names, parts, read_keys
 from pipeline.model.layout import WAREHOUSE
-from pipeline.model.tables import CONTENTS, FILES, NAMESPACE, TREES, Table
+from pipeline.model.tables import CONTENTS, HEAD_BLOBS, NAMESPACE, TREES, Table
 from pipeline.rules.budget import Budget
 from pipeline.rules.compaction import BucketStats
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import SealedWriter
+from pipeline.tables.at_head import blobs_at_head_in
 from pipeline.tables.damage import damaged_file
 from pipeline.tables.failures import plain_failures
 from pipeline.tables.iceberg import NewFile, full_name
 from pipeline.tables.maintained import FilesChanged, MaintainedTable
-from pipeline.tables.rewrite import Seen, see
+from pipeline.tables.rewrite import see
 from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ def compact(
     Args:
         chosen: the buckets, in order.
         scratch: a local folder, which need not exist.
-        renew: set ``at_head`` of contents from the current ``files``; only if every load is finished.
+        renew: set ``at_head`` of contents from the current ``head_blobs``; only if every load is finished.
         on_damage: gets each damaged file, which is also logged.
     """
     began, spent = time.monotonic(), 0
@@ -134,8 +135,8 @@ def compact_bucket(
     current = iceberg.current()
     assert current is not None
     old = iceberg.scan_bucket(current.id, stats.bucket)
-    files = see(writer.spark, FILES.name)
-    at_head = _at_head(writer.spark, storage, files, stats.bucket) if renew and table is CONTENTS else None
+    heads = see(writer.spark, HEAD_BLOBS.name)
+    at_head = blobs_at_head_in(heads, stats.bucket) if renew and table is CONTENTS else None
     if old.deletes:
         keys = _live_keys(writer.spark, table, stats.bucket, current.id)
     else:
@@ -147,8 +148,8 @@ def compact_bucket(
             made.write(fetch(storage, table, part))
         place = f"{WAREHOUSE}/{NAMESPACE}/{table.name}/data/bucket={stats.bucket}/{PREFIX}{uuid4().hex}"
         sent = [storage.upload(path, f"{place}-{n}.parquet") for n, path in enumerate(made.finish())]
-    if at_head is not None and see(writer.spark, FILES.name).snapshot != files.snapshot:
-        raise FilesChanged(FILES.name, "HEAD has changed since")
+    if at_head is not None and see(writer.spark, HEAD_BLOBS.name).snapshot != heads.snapshot:
+        raise FilesChanged(HEAD_BLOBS.name, "HEAD has changed since")
     new = [NewFile(storage.uri(uploaded.path), stats.bucket) for uploaded in sent]
     iceberg.replace_files(old, new, {"pipeline.compacted": str(stats.bucket)})
     after = sum(uploaded.size_bytes for uploaded in sent)
@@ -163,13 +164,6 @@ def _live_keys(spark: SparkSession, table: Table, bucket: int, snapshot: int) ->
     frame = spark.read.option("versionAsOf", snapshot).table(full_name(table.name)).where(F.col("bucket") == bucket)
     columns = [F.col("_file").alias("file"), F.col("_pos").alias("pos"), size.alias("size_bytes")]
     return frame.select(*columns, *names).toArrow()
-
-
-def _at_head(spark: SparkSession, storage: Storage, seen: Seen, bucket: int) -> pa.Table:
-    """Blobs at HEAD, from ``files``. It has no deleted rows, only rewritten files; an extra flag would do no harm."""
-    iceberg = MaintainedTable(spark, FILES.name)
-    assert seen.snapshot is not None
-    return read_at_head(storage, [file.location() for file in iceberg.scan_bucket(seen.snapshot, bucket).data])
 
 
 @dataclass(slots=True)

@@ -61,23 +61,6 @@ def read_keys(storage: Storage, table: Table, uris: Sequence[str]) -> pa.Table:
     return pa.concat_tables(found)
 
 
-def read_at_head(storage: Storage, uris: Sequence[str]) -> pa.Table:
-    """Network and oid of all objects at HEAD, from data files of ``files``, in the form that ``in_order`` takes: each
-    once, however many forks have it.
-
-    Raises:
-        StorageError: a file cannot be read, or is not below the archive's root.
-    """
-    schema = pa.schema({"network": pa.int64(), "oid": pa.binary()})
-    found = [schema.empty_table()]
-    for uri in uris:
-        with open_data_file(storage, uri) as file:
-            for group in range(file.num_row_groups):
-                rows = file.read_row_group(group, schema.names).cast(schema)
-                found.append(rows.group_by(schema.names).aggregate([]))
-    return pa.concat_tables(found).group_by(schema.names).aggregate([])
-
-
 def in_order(keys: pa.Table, at_head: pa.Table | None) -> pa.Table:
     """Each object once, sorted by at_head (true first), network, ext, name, order of arrival.
 

@@ -77,14 +77,21 @@ def snapshots_to_expire(history: Collection[History], named: Collection[int], si
     """The snapshots that were replaced before ``since`` and that no branch or tag names, oldest first.
 
     Age counts from when a snapshot was replaced, not from when it was made: a table unchanged for a year has an old
-    snapshot that everybody reads.
+    snapshot that everybody reads. A staged snapshot that never became current has replaced nothing.
 
     Args:
         named: snapshots that branches or tags name, including the current one.
     """
+    parents = {snapshot.id: snapshot.parent for snapshot in history}
+    published: set[int] = set()
+    for id_ in named:
+        at: int | None = id_
+        while at is not None and at not in published:
+            published.add(at)
+            at = parents.get(at)
     replaced_at: dict[int, float] = {}
     for snapshot in history:
-        if snapshot.parent is not None:
+        if snapshot.parent is not None and snapshot.id in published:
             known = replaced_at.get(snapshot.parent, snapshot.committed_at)
             replaced_at[snapshot.parent] = min(known, snapshot.committed_at)
     doomed = [s for s in history if s.id not in named and replaced_at.get(s.id, s.committed_at) < since]
