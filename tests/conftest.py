@@ -10,10 +10,11 @@ import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests.support.hdfs import hdfs
 from tests.support.repos import GIT_ENVIRONMENT
@@ -36,38 +37,44 @@ SLOWEST = (
     "storage", "origins", "read",
 )  # fmt: skip
 
-SHARED = MappingProxyType({"crash": "nights", "fsck": "story", "tables": "landed"})
-"""Folders with an archive for several files: the fixture that makes it."""
+SHARED = ("crash", "fsck")
+"""Folders whose files share an archive, which is made once if one process runs them all."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs Spark. Of several processes each takes a file at a time, those that share an archive together.
-
-    None shall wait for another's last file: folders that take minutes begin first.
-    """
+    """Mark what needs Spark. Of several processes none shall wait for another's last file: slow folders begin first."""
     for item in items:
         if "one_spark" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.spark)
     if "PYTEST_XDIST_WORKER" in os.environ:
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
-        items.sort(key=lambda item: _turn(_folder(item)))
+        items.sort(key=lambda item: _turn(item.nodeid))
 
 
-def _folder(item: pytest.Item) -> str:
-    return item.path.relative_to(HERE).parts[0]
-
-
-def _turn(folder: str) -> int:
+def _turn(nodeid: str) -> int:
+    folder = _folder(nodeid)
     return SLOWEST.index(folder) if folder in SLOWEST else len(SLOWEST)
 
 
-def _group(item: pytest.Item) -> str:
-    """What one process runs: a file, or all tests of a folder that share its archive."""
-    folder = _folder(item)
-    if SHARED.get(folder) in getattr(item, "fixturenames", ()):
-        return folder
-    return item.path.relative_to(HERE).as_posix()
+def _folder(nodeid: str) -> str:
+    """The folder below ``tests`` that a test, named as from the project's root, lies in; its file if in none."""
+    return nodeid.partition("::")[0].split("/")[1]
+
+
+def unit_of(nodeid: str) -> str:
+    """What one process runs: a file, or all files of a folder that share its archive."""
+    folder = _folder(nodeid)
+    return folder if folder in SHARED else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Give each process a unit at a time. (The groups of pytest-xdist 3.8 have no effect with pytest 9.2.)"""
+
+    class ByUnit(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return unit_of(nodeid)
+
+    return ByUnit(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

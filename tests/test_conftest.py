@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from tests.conftest import HERE, SHARED, SLOWEST
+from tests.conftest import HERE, SHARED, SLOWEST, unit_of
 
 
-def test_folders_that_share_an_archive_have_the_fixture_that_makes_it() -> None:
-    lost = {
-        folder: fixture
-        for folder, fixture in SHARED.items()
-        if not any(f"def {fixture}(" in path.read_text() for path in (HERE / folder).glob("*.py"))
-    }
-    assert lost == {}
+def test_a_file_or_a_folder_with_one_archive_is_a_unit() -> None:
+    assert unit_of("tests/crash/test_outages.py::test_a[x/y::z]") == unit_of("tests/crash/test_kill_matrix.py::test_b")
+    assert unit_of("tests/e2e/test_commands.py::test_a") == "tests/e2e/test_commands.py"
+    assert unit_of("tests/test_docs.py::test_a") == "tests/test_docs.py"
 
 
-def test_folders_that_begin_first_exist() -> None:
-    assert [folder for folder in SLOWEST if not (HERE / folder).is_dir()] == []
+def test_folders_that_are_named_exist() -> None:
+    assert [folder for folder in (*SHARED, *SLOWEST) if not (HERE / folder).is_dir()] == []
