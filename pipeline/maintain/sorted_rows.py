@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.errors import ScratchFailed
 from pipeline.maintain.sources import Piece, Source, among, batches, deleted, inside
 from pipeline.model.tables import Table
 from pipeline.storage.errors import StoredFileDamaged
@@ -46,6 +47,7 @@ def spool(storage: Storage, table: Table, piece: Piece, to: BinaryIO) -> pa.Tabl
     Raises:
         StoredFileDamaged: a file is damaged or gone, or a row has no bytes.
         StorageError: a file cannot be read, or is not below the archive's root.
+        ScratchFailed: the bytes cannot be written.
     """
     columns = [name for name in table.column_names if name != "content"]
     types = pa.schema([(name, table.arrow_schema.field(name).type) for name in columns if name != "oid"])
@@ -91,7 +93,10 @@ def _append(contents: pa.Array, uri: str, to: BinaryIO) -> npt.NDArray[np.int64]
     _, offsets, data = contents.buffers()
     ends = np.frombuffer(offsets, np.int32)[contents.offset : contents.offset + len(contents) + 1].astype(np.int64)
     if data is not None:
-        to.write(memoryview(data)[int(ends[0]) : int(ends[-1])])
+        try:
+            to.write(memoryview(data)[int(ends[0]) : int(ends[-1])])
+        except OSError as error:  # nothing is wrong with the file that is being read
+            raise ScratchFailed(to.name, error.strerror or str(error)) from error
     return np.diff(ends)
 
 

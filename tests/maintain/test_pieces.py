@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.errors import ScratchFailed
 from pipeline.maintain.cut import cut
 from pipeline.maintain.rewrite_piece import HEAD_FILE_BYTES, Files, Layout, Rewritten, rewrite
+from pipeline.maintain.sorted_rows import spool
 from pipeline.maintain.sources import Piece, Source, sources
 from pipeline.model.tables import CONTENTS, FILES, TREES, Table
 from pipeline.rules.compaction import Bounds, exceeds
@@ -209,3 +211,10 @@ def test_nothing_is_left_on_scratch_by_a_piece_that_fails(storage: LocalStorage,
     with pytest.raises(StoredFileDamaged):
         rewrite(storage, CONTENTS, BUCKET, piece, None, LAYOUT, tmp_path / "scratch")
     assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_a_full_scratch_disk_is_not_taken_for_a_damaged_file(storage: LocalStorage) -> None:
+    files = land(storage, CONTENTS, [some_blobs([1], 30)])
+    (piece,) = cut(storage, CONTENTS, files, WIDE)
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(ScratchFailed, match="No space left"):
+        spool(storage, CONTENTS, piece, full)
