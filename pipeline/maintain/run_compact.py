@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from pipeline.errors import ArchiveHeld
+from pipeline.errors import ArchiveHeld, PipelineError
 from pipeline.inventory.record import keep_record, record_changes
 from pipeline.maintain.compact import Compacted, Manner, bucket_stats, compact, layout_of
 from pipeline.maintain.loads import load_states, may_renew
@@ -69,9 +69,13 @@ def compact_chosen(
             on_damage=on_damage,
             on_new=note,
         )
-        done = list(compact(place.spark(), storage, chosen, budget, manner, partial(_writing, place)))
-    if done:
-        _record(place, new)
+        done: list[Compacted] = []
+        try:
+            for bucket in compact(place.spark(), storage, chosen, budget, manner, partial(_writing, place)):
+                done.append(bucket)
+        finally:
+            if done:  # also after an error: whoever records the files later must read them
+                _record(place, new)
     return done
 
 
@@ -81,6 +85,8 @@ def _record(place: Workplace, new: Mapping[str, tuple[int, bytes]]) -> None:
             keep_record(place.storage, partial(record_changes, uploaded=new))
     except ArchiveHeld as held:
         logger.info("checksums of compacted files are recorded by the run that holds the archive: %s", held)
+    except PipelineError as error:
+        logger.warning("checksums were not recorded: %s", error)
 
 
 @contextmanager

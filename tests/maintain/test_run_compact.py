@@ -10,9 +10,13 @@ import pytest
 
 from pipeline.config import Config, FetchSection
 from pipeline.errors import ArchiveHeld
-from pipeline.maintain.run_compact import PURPOSE, Renewal
+from pipeline.maintain.compact import Compacted, Manner
+from pipeline.maintain.run_compact import PURPOSE, Renewal, compact_chosen
 from pipeline.model.layout import Load
+from pipeline.rules.budget import Budget
 from pipeline.run import hold
+from pipeline.storage.errors import StorageUnavailable
+from pipeline.storage.interface import Uploaded
 from pipeline.storage.lease import Lease, Owner
 from pipeline.storage.lease_record import LeaseRecord, read_record
 from pipeline.storage.local import LocalStorage
@@ -50,3 +54,23 @@ def test_at_head_is_renewed_only_when_every_load_is_complete(tmp_path: Path) -> 
     storage.create(second.plan, b"{}")
     assert not renewal.may_begin()
     assert renewal.complete == {first.name}
+
+
+def test_what_was_committed_before_an_error_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[object] = []
+
+    def fails(spark: object, storage: object, chosen: object, budget: object, manner: Manner, writing: object) -> Any:
+        manner.on_new([Uploaded("tables/code/contents/data/bucket=1/compacted-1.parquet", 5, "00" * 32)])
+        yield Compacted("contents", 1, 1, 1, 9, 1, 5, 1.0)
+        raise StorageUnavailable("tables", "no NameNode answers")
+
+    def noted(storage: object, uploaded: object) -> None:
+        recorded.append(uploaded)
+
+    monkeypatch.setattr("pipeline.maintain.run_compact.compact", fails)
+    monkeypatch.setattr("pipeline.maintain.run_compact.record_changes", noted)
+    monkeypatch.setattr(Workplace, "spark", lambda self: None)
+    place = Workplace(Config(fetch=FetchSection(scratch=tmp_path / "scratch")), LocalStorage(tmp_path / "archive"))
+    with pytest.raises(StorageUnavailable):
+        compact_chosen(place, [], Budget(), on_damage=pytest.fail)
+    assert recorded == [{"tables/code/contents/data/bucket=1/compacted-1.parquet": (5, bytes(32))}]
