@@ -25,6 +25,8 @@ from pipeline.storage.parquet import open_data_file
 
 BATCH_ROWS = 256
 HEAD_BATCH_ROWS = 1 << 16
+MOST_APART = 64
+"""Batches of ``files`` whose objects are kept apart, although many forks list the same."""
 
 HEAD_TYPES = pa.schema({"network": pa.int64(), "oid": pa.binary()})
 
@@ -126,8 +128,14 @@ def read_at_head(storage: Storage, files: Sequence[Source], keys: pa.Table) -> p
                     rows = pa.Table.from_batches([batch]).cast(HEAD_TYPES)
                     live = pa.array(~among(gone, at, len(batch)))
                     rows = rows.filter(pc.and_(live, pc.is_in(rows["oid"], oids)))
-                    found.append(rows.group_by(HEAD_TYPES.names, use_threads=False).aggregate([]))
-    return pa.concat_tables(found).group_by(HEAD_TYPES.names, use_threads=False).aggregate([])
+                    found.append(_distinct([rows]))
+                    if len(found) > MOST_APART:
+                        found = [_distinct(found)]
+    return _distinct(found)
+
+
+def _distinct(rows: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(rows).group_by(HEAD_TYPES.names, use_threads=False).aggregate([])
 
 
 def in_order(keys: pa.Table, at_head: pa.Table | None) -> pa.Table:
