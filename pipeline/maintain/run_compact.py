@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,9 @@ from pipeline.workplace import Workplace
 logger = logging.getLogger(__name__)
 
 PURPOSE = f"compact {BRIEFLY}"
+
+RECORD_EACH_S = 600.0
+"""Pause between two recordings of new files. Whoever records in between, such as a night, must read them."""
 
 
 def run_compact(
@@ -70,19 +74,25 @@ def compact_chosen(
             on_new=note,
         )
         done: list[Compacted] = []
+        recorded, recorded_at = 0, time.monotonic()
         try:
             for bucket in compact(place.spark(), storage, chosen, budget, manner, partial(_writing, place)):
                 done.append(bucket)
+                if time.monotonic() - recorded_at >= RECORD_EACH_S:
+                    _record(place, new)
+                    recorded, recorded_at = len(done), time.monotonic()
         finally:
-            if done:  # also after an error: whoever records the files later must read them
+            if len(done) > recorded or new:  # also after an error
                 _record(place, new)
     return done
 
 
-def _record(place: Workplace, new: Mapping[str, tuple[int, bytes]]) -> None:
+def _record(place: Workplace, new: dict[str, tuple[int, bytes]]) -> None:
+    """Record, and forget the new files; they are kept if another run holds the archive."""
     try:
         with hold(place, PURPOSE):
             keep_record(place.storage, partial(record_changes, uploaded=new))
+            new.clear()
     except ArchiveHeld as held:
         logger.info("checksums of compacted files are recorded by the run that holds the archive: %s", held)
     except PipelineError as error:

@@ -56,21 +56,30 @@ def test_at_head_is_renewed_only_when_every_load_is_complete(tmp_path: Path) -> 
     assert renewal.complete == {first.name}
 
 
-def test_what_was_committed_before_an_error_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded: list[object] = []
+NEW = [Uploaded(f"tables/code/contents/data/bucket={n}/compacted-1.parquet", 5, "00" * 32) for n in range(3)]
+
+
+@pytest.mark.parametrize(("each_s", "recordings"), [(0.0, [[0], [1], [2]]), (1e9, [[0, 1, 2]])])
+def test_what_was_committed_is_recorded_now_and_then_and_before_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each_s: float, recordings: list[list[int]]
+) -> None:
+    recorded: list[list[str]] = []
 
     def fails(spark: object, storage: object, chosen: object, budget: object, manner: Manner, writing: object) -> Any:
-        manner.on_new([Uploaded("tables/code/contents/data/bucket=1/compacted-1.parquet", 5, "00" * 32)])
-        yield Compacted("contents", 1, 1, 1, 9, 1, 5, 1.0)
+        for number, file in enumerate(NEW):
+            manner.on_new([file])
+            yield Compacted("contents", number, 1, 1, 9, 1, 5, 1.0)
         raise StorageUnavailable("tables", "no NameNode answers")
 
-    def noted(storage: object, uploaded: object) -> None:
-        recorded.append(uploaded)
+    def noted(storage: object, uploaded: dict[str, tuple[int, bytes]]) -> None:
+        recorded.append(sorted(uploaded))
+        assert set(uploaded.values()) == {(5, bytes(32))}
 
+    monkeypatch.setattr("pipeline.maintain.run_compact.RECORD_EACH_S", each_s)
     monkeypatch.setattr("pipeline.maintain.run_compact.compact", fails)
     monkeypatch.setattr("pipeline.maintain.run_compact.record_changes", noted)
     monkeypatch.setattr(Workplace, "spark", lambda self: None)
     place = Workplace(Config(fetch=FetchSection(scratch=tmp_path / "scratch")), LocalStorage(tmp_path / "archive"))
     with pytest.raises(StorageUnavailable):
         compact_chosen(place, [], Budget(), on_damage=pytest.fail)
-    assert recorded == [{"tables/code/contents/data/bucket=1/compacted-1.parquet": (5, bytes(32))}]
+    assert recorded == [[NEW[n].path for n in numbers] for numbers in recordings]
