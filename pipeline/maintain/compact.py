@@ -262,7 +262,7 @@ class _Run:
                 case Rewritten():
                     bucket.done.append(answer)
 
-    def _drop(self, bucket: _Bucket, error: StoredFileDamaged) -> None:
+    def _drop(self, bucket: _Bucket, error: PipelineError) -> None:
         """Leave a bucket as it is; it does not count for the budget."""
         bucket.waiting.clear()
         if not bucket.failed:
@@ -294,6 +294,10 @@ class _Run:
                 log.warning("bucket %d: %s", bucket.stats.bucket, error)
                 self.held_up.remove(bucket)
                 self.taken_bytes -= bucket.stats.size_bytes
+                continue
+            except (StoredFileDamaged, OtherDeletes) as error:
+                self.held_up.remove(bucket)
+                self._drop(bucket, error)
                 continue
             self.held_up.remove(bucket)
             self.manner.on_new(bucket.new)

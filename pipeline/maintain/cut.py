@@ -25,6 +25,12 @@ BATCH_ROWS = 1 << 16
 MOST_APART = 64
 """Batches whose weights are kept apart before they are summed up."""
 
+MOST_NAMES = 1 << 19
+"""Names whose weights are kept apart before small neighbours are summed up; each takes some 550 bytes."""
+
+SMALL = 64
+"""Neighbours are summed up as long as they weigh at most this part of the bounds."""
+
 _OID_START = np.dtype("<u8")
 
 Ints = npt.NDArray[np.int64]
@@ -34,7 +40,7 @@ def cut(storage: Storage, table: Table, files: Sequence[Source], bounds: Bounds)
     """The pieces of a bucket, in order; none if it has no rows.
 
     Keeps in memory, per network, four numbers and its row groups and, of networks that are cut, eight bytes per row
-    and some 300 per name.
+    and 550 for each of some 500,000 names.
 
     Raises:
         StoredFileDamaged: a file is damaged or gone.
@@ -42,7 +48,7 @@ def cut(storage: Storage, table: Table, files: Sequence[Source], bounds: Bounds)
     """
     survey = _survey(storage, table, files)
     giants = {n for n, keys, raw in survey.weights() if exceeds(keys, raw, bounds)}
-    within = _Within(bounds)
+    within = _Within(bounds, MOST_NAMES)
     if giants:
         within.read(storage, table, [survey.only(source, giants) for source in files], giants)
     found = ranges(_in_order(survey, within, giants), bounds)
@@ -141,9 +147,13 @@ def _numbers(values: pa.Array) -> Ints:
 
 @dataclass(slots=True)
 class _Within:
-    """Networks too large for one piece: weights by name, each cut where it exceeds the bounds; starts of their ids."""
+    """Networks too large for one piece: weights by name, each cut where it exceeds the bounds; starts of their ids.
+
+    A name may stand for those up to the next one, too. If one of these comes again, it is apart from then on.
+    """
 
     bounds: Bounds
+    most: int
     names: dict[tuple[int, str, str], list[Weighed]] = field(default_factory=dict)
     ids: list[npt.NDArray[np.uint64]] = field(default_factory=list)
 
@@ -160,6 +170,23 @@ class _Within:
             )
             for row in sums.to_pylist():
                 self._add(number, row)
+            if len(self.names) > self.most:
+                self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Sum up small neighbours: anybody may archive millions of names."""
+        small = Bounds(self.bounds.key_bytes // SMALL, self.bounds.raw_bytes // SMALL)
+        kept: dict[tuple[int, str, str], list[Weighed]] = {}
+        last: list[Weighed] = []
+        for name in sorted(self.names):
+            found = self.names[name]
+            if len(last) == len(found) == 1 and last[0].low.network == name[0]:
+                keys, raw = last[0].key_bytes + found[0].key_bytes, last[0].raw_bytes + found[0].raw_bytes
+                if not exceeds(keys, raw, small):
+                    last[0] = Weighed(last[0].low, keys, raw)
+                    continue
+            kept[name] = last = found
+        self.names, self.most = kept, max(self.most, 2 * len(kept))
 
     def _add(self, number: int, row: Mapping[str, int | str]) -> None:
         name = int(row["network"]), str(row.get("ext", "")), str(row.get("name", ""))

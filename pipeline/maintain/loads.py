@@ -11,7 +11,8 @@ from datetime import date
 
 from pipeline.archive import named_loads
 from pipeline.maintain.rubbish import Rubbish, Why
-from pipeline.model.layout import RESULTS, Load
+from pipeline.model.layout import RESULTS, WAREHOUSE, Load
+from pipeline.model.tables import ALL, NAMESPACE
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Entry, Storage
@@ -109,7 +110,7 @@ def remove(storage: Storage, rubbish: Rubbish) -> None:
 
 def _attempts(storage: Storage, state: LoadState, untouched_since: float) -> Iterator[Rubbish]:
     for bucket in storage.list(state.landing):
-        if not bucket.path.rpartition("/")[2].startswith("bucket="):
+        if not _is_bucket(bucket):
             continue
         # Attempts first: one whose manifest appears between the two calls is then known to be named.
         attempts = storage.list(bucket.path)
@@ -147,3 +148,11 @@ def _files(storage: Storage, states: Sequence[LoadState]) -> Iterator[Entry]:
     yield from storage.walk(RESULTS)
     for state in states:
         yield from storage.walk(state.load.root)
+    for table in ALL:
+        for folder in storage.list(f"{WAREHOUSE}/{NAMESPACE}/{table.name}/data"):
+            if _is_bucket(folder):  # where rewritten files are uploaded; landed ones are moved to their load's folder
+                yield from storage.list(folder.path)
+
+
+def _is_bucket(entry: Entry) -> bool:
+    return entry.is_dir and entry.path.rpartition("/")[2].startswith("bucket=")

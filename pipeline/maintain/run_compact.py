@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from pipeline.errors import ArchiveHeld
+from pipeline.errors import ArchiveHeld, PipelineError
 from pipeline.inventory.record import keep_record, record_changes
 from pipeline.maintain.compact import Compacted, Manner, bucket_stats, compact, layout_of
 from pipeline.maintain.loads import load_states, may_renew
@@ -23,6 +24,9 @@ from pipeline.workplace import Workplace
 logger = logging.getLogger(__name__)
 
 PURPOSE = f"compact {BRIEFLY}"
+
+RECORD_EACH_S = 600.0
+"""Pause between two recordings of new files. Whoever records in between, such as a night, must read them."""
 
 
 def run_compact(
@@ -69,18 +73,30 @@ def compact_chosen(
             on_damage=on_damage,
             on_new=note,
         )
-        done = list(compact(place.spark(), storage, chosen, budget, manner, partial(_writing, place)))
-    if done:
-        _record(place, new)
+        done: list[Compacted] = []
+        recorded, recorded_at = 0, time.monotonic()
+        try:
+            for bucket in compact(place.spark(), storage, chosen, budget, manner, partial(_writing, place)):
+                done.append(bucket)
+                if time.monotonic() - recorded_at >= RECORD_EACH_S:
+                    _record(place, new)
+                    recorded, recorded_at = len(done), time.monotonic()
+        finally:
+            if len(done) > recorded or new:  # also after an error
+                _record(place, new)
     return done
 
 
-def _record(place: Workplace, new: Mapping[str, tuple[int, bytes]]) -> None:
+def _record(place: Workplace, new: dict[str, tuple[int, bytes]]) -> None:
+    """Record, and forget the new files; they are kept if another run holds the archive."""
     try:
         with hold(place, PURPOSE):
             keep_record(place.storage, partial(record_changes, uploaded=new))
+            new.clear()
     except ArchiveHeld as held:
         logger.info("checksums of compacted files are recorded by the run that holds the archive: %s", held)
+    except PipelineError as error:
+        logger.warning("checksums were not recorded: %s", error)
 
 
 @contextmanager

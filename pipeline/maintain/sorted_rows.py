@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.errors import ScratchFailed
 from pipeline.maintain.sources import Piece, Source, among, batches, deleted, inside
 from pipeline.model.tables import Table
 from pipeline.storage.errors import StoredFileDamaged
@@ -24,6 +25,8 @@ from pipeline.storage.parquet import open_data_file
 
 BATCH_ROWS = 256
 HEAD_BATCH_ROWS = 1 << 16
+MOST_APART = 64
+"""Batches of ``files`` whose objects are kept apart, although many forks list the same."""
 
 HEAD_TYPES = pa.schema({"network": pa.int64(), "oid": pa.binary()})
 
@@ -46,6 +49,7 @@ def spool(storage: Storage, table: Table, piece: Piece, to: BinaryIO) -> pa.Tabl
     Raises:
         StoredFileDamaged: a file is damaged or gone, or a row has no bytes.
         StorageError: a file cannot be read, or is not below the archive's root.
+        ScratchFailed: the bytes cannot be written.
     """
     columns = [name for name in table.column_names if name != "content"]
     types = pa.schema([(name, table.arrow_schema.field(name).type) for name in columns if name != "oid"])
@@ -91,7 +95,10 @@ def _append(contents: pa.Array, uri: str, to: BinaryIO) -> npt.NDArray[np.int64]
     _, offsets, data = contents.buffers()
     ends = np.frombuffer(offsets, np.int32)[contents.offset : contents.offset + len(contents) + 1].astype(np.int64)
     if data is not None:
-        to.write(memoryview(data)[int(ends[0]) : int(ends[-1])])
+        try:
+            to.write(memoryview(data)[int(ends[0]) : int(ends[-1])])
+        except OSError as error:  # nothing is wrong with the file that is being read
+            raise ScratchFailed(to.name, error.strerror or str(error)) from error
     return np.diff(ends)
 
 
@@ -121,8 +128,14 @@ def read_at_head(storage: Storage, files: Sequence[Source], keys: pa.Table) -> p
                     rows = pa.Table.from_batches([batch]).cast(HEAD_TYPES)
                     live = pa.array(~among(gone, at, len(batch)))
                     rows = rows.filter(pc.and_(live, pc.is_in(rows["oid"], oids)))
-                    found.append(rows.group_by(HEAD_TYPES.names, use_threads=False).aggregate([]))
-    return pa.concat_tables(found).group_by(HEAD_TYPES.names, use_threads=False).aggregate([])
+                    found.append(_distinct([rows]))
+                    if len(found) > MOST_APART:
+                        found = [_distinct(found)]
+    return _distinct(found)
+
+
+def _distinct(rows: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(rows).group_by(HEAD_TYPES.names, use_threads=False).aggregate([])
 
 
 def in_order(keys: pa.Table, at_head: pa.Table | None) -> pa.Table:

@@ -18,18 +18,26 @@ from pipeline.tables.failures import plain_failures
 T = TypeVar("T")
 R = TypeVar("R")
 
+ATTEMPTS = 3
+"""Attempts at an item whose error says that a retry may help: an upload that breaks must not end hours of work."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Answering(Generic[T, R]):
-    """Runs in a worker. An error of ours is an answer: Spark would repeat the task and return only the words."""
+    """Runs in a worker. An error of ours is an answer, if need be of the last attempt: Spark would repeat the task over
+    a damaged file, too, and return only the words."""
 
     work: Callable[[T], R]
 
     def __call__(self, item: T) -> R | PipelineError:
-        try:
-            return self.work(item)
-        except PipelineError as error:
-            return error
+        attempt = 1
+        while True:
+            try:
+                return self.work(item)
+            except PipelineError as error:
+                if not error.retryable or attempt == ATTEMPTS:
+                    return error
+            attempt += 1
 
 
 class Spread:

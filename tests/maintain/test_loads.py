@@ -95,7 +95,13 @@ def test_the_landing_of_a_published_load_goes_at_once(storage: Storage) -> None:
 
 
 def test_unfinished_uploads_go_everywhere_once_they_are_old(storage: Storage, root: Path) -> None:
-    paths = [".archive.json.01.tmp", f"{LOAD.manifests}/.3.json.01.tmp", "results/job/.2026-11-02.json.01.tmp"]
+    paths = [
+        ".archive.json.01.tmp",
+        f"{LOAD.manifests}/.3.json.01.tmp",
+        "results/job/.2026-11-02.json.01.tmp",
+        "tables/code/contents/data/bucket=1/.compacted-01-0.parquet.01.tmp",
+    ]
+    put(storage, "tables/code/contents/data/bucket=1/compacted-01-0.parquet")
     named = attempt(storage, 1, "won", "contents.parquet", ".contents.parquet.01.tmp")
     put(storage, LOAD.manifest(1), b'{"run_id": "won"}')
     for path in paths:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.maintain.cut import cut
+from pipeline.errors import ScratchFailed
+from pipeline.maintain.cut import _Within, cut
 from pipeline.maintain.rewrite_piece import HEAD_FILE_BYTES, Files, Layout, Rewritten, rewrite
+from pipeline.maintain.sorted_rows import spool
 from pipeline.maintain.sources import Piece, Source, sources
 from pipeline.model.tables import CONTENTS, FILES, TREES, Table
 from pipeline.rules.compaction import Bounds, exceeds
@@ -137,6 +140,39 @@ def test_a_network_too_large_is_cut_between_names_and_a_name_between_arrivals(
     assert [row["oid"] for row in found if row["name"] == "same.c"] == [row["oid"] for row in versions]
 
 
+def test_many_names_of_a_network_are_summed_up_and_cut_all_the_same(
+    storage: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.maintain.cut.MOST_NAMES", 10)
+    monkeypatch.setattr("pipeline.maintain.cut.SMALL", 8)
+    summed: list[int] = []
+    sum_up = _Within._sum_up
+
+    def counting(self: _Within) -> None:
+        sum_up(self)
+        summed.append(len(self.names))
+        assert sum(weighed.raw_bytes for weighed in self.of(7)) == sum(row["size"] for row in rows[: 30 * len(summed)])
+
+    monkeypatch.setattr(_Within, "_sum_up", counting)
+    rows = [blob(7, 10 + n, f"{n:03}.c") for n in range(90)]
+    random.Random(3).shuffle(rows)
+    files = land(storage, CONTENTS, *([rows[n : n + 30]] for n in range(0, 90, 30)))
+    bounds = Bounds(raw_bytes=1_600)
+    pieces, found = rewritten(storage, CONTENTS, files, tmp_path / "scratch", bounds)
+    assert summed
+    assert max(summed) < 60
+    assert len(pieces) > 3
+    assert sorted(found, key=str) == sorted(rows, key=str)
+    largest = max(sum(len(row["content"]) for row in found if row["name"] in names) for names in names_of(pieces, rows))
+    assert largest <= bounds.raw_bytes * (1 + 1 / 8)
+
+
+def names_of(pieces: Sequence[Piece], rows: Sequence[Cells]) -> list[set[str]]:
+    """The names in each piece of a network of ``.c`` files."""
+    starts = ["", *(piece.rows.low.name for piece in pieces[1:] if piece.rows.low is not None), "~"]
+    return [{row["name"] for row in rows if low <= row["name"] < high} for low, high in pairwise(starts)]
+
+
 def test_names_longer_than_what_keys_keep_are_in_one_piece_each(storage: LocalStorage, tmp_path: Path) -> None:
     rows = [blob(7, n, "long" * 40 + f"{n}.c") for n in range(40)]
     files = land(storage, CONTENTS, *([rows[n : n + 5]] for n in range(0, 40, 5)))
@@ -173,12 +209,15 @@ def test_trees_have_no_sizes_and_are_cut_between_arrivals(storage: LocalStorage,
     assert found == rows
 
 
-def test_objects_at_head_are_those_of_files_and_fill_files_of_their_own(storage: LocalStorage, tmp_path: Path) -> None:
+def test_objects_at_head_are_those_of_files_and_fill_files_of_their_own(
+    storage: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [blob(network, n, f"{n}.c", at_head=n % 2 == 0) for network in (1, 2) for n in range(20)]
     contents = land(storage, CONTENTS, [rows])
     cells = {"bucket": BUCKET, "mode": 0o100644, "kind": "file", "path": "p", "name": "p", "origin": "o"}
     now = [{**cells, "network": 1, "oid": n.to_bytes(20, "big")} for n in (3, 3, 5)]
-    head = land(storage, FILES, [now])
+    head = land(storage, FILES, *([[row] for row in now],) * 2)
+    monkeypatch.setattr("pipeline.maintain.sorted_rows.MOST_APART", 2)
     _, found = rewritten(storage, CONTENTS, contents, tmp_path / "scratch", WIDE, head)
     assert [(row["network"], row["oid"][-1]) for row in found if row["at_head"]] == [(1, 3), (1, 5)]
     assert [row["at_head"] for row in found] == [True] * 2 + [False] * 38
@@ -209,3 +248,10 @@ def test_nothing_is_left_on_scratch_by_a_piece_that_fails(storage: LocalStorage,
     with pytest.raises(StoredFileDamaged):
         rewrite(storage, CONTENTS, BUCKET, piece, None, LAYOUT, tmp_path / "scratch")
     assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_a_full_scratch_disk_is_not_taken_for_a_damaged_file(storage: LocalStorage) -> None:
+    files = land(storage, CONTENTS, [some_blobs([1], 30)])
+    (piece,) = cut(storage, CONTENTS, files, WIDE)
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(ScratchFailed, match="No space left"):
+        spool(storage, CONTENTS, piece, full)
