@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -16,7 +17,7 @@ from pyspark.sql import DataFrame, Row
 from pipeline.cli.output import Format, Output, jsonable
 from pipeline.cli.query_progress import query_progress
 from pipeline.errors import UsageError
-from pipeline.submit.exact_rows import check_names, exact, utc_clock, write_csv, write_json, write_parquet
+from pipeline.submit.exact_rows import check_names, exact, write_csv, write_json, write_parquet
 from pipeline.tables.content_plan import content_stays
 
 
@@ -49,6 +50,25 @@ def show_rows(output: Output, frame: DataFrame, limit: int | None, *, text_limit
         output.say(sentence) if output.format == "text" else output.note(sentence)
     elif to is not None:
         output.note(f"{rows.count:,} rows written to {to}")
+
+
+@contextmanager
+def utc_clock() -> Iterator[None]:
+    """Make UTC the local time of this process while PySpark makes rows.
+
+    PySpark makes times local, and the last hours of the year 9999 have none east of Greenwich: a single such commit
+    would end the query.
+    """
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    try:
+        yield
+    finally:
+        del os.environ["TZ"]
+        if before is not None:
+            os.environ["TZ"] = before
+        time.tzset()
 
 
 class _Counted:

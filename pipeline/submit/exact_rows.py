@@ -5,11 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import UTC
 from typing import IO, Any
 
@@ -75,25 +72,6 @@ def _check_unique(schema: StructType, what: str, format_: str) -> None:
     doubled = [name for name, count in Counter(schema.names).items() if count > 1]
     if doubled:
         raise CannotWriteRows(format_, f"more than one {what} is named {', '.join(doubled)}; name them apart with AS")
-
-
-@contextmanager
-def utc_clock() -> Iterator[None]:
-    """Make UTC the local time of this process while PySpark makes rows.
-
-    PySpark makes times local, and the last hours of the year 9999 have none east of Greenwich: a single such commit
-    would end the query.
-    """
-    before = os.environ.get("TZ")
-    os.environ["TZ"] = "UTC"
-    time.tzset()
-    try:
-        yield
-    finally:
-        del os.environ["TZ"]
-        if before is not None:
-            os.environ["TZ"] = before
-        time.tzset()
 
 
 def exact(row: Row, schema: StructType) -> tuple[Any, ...]:

@@ -16,11 +16,11 @@ class Workers(Standalone):
     def __init__(self, pages: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__("spark://master:7077", "", 1, None)
         self._pages = list(pages)
-        self.asked: list[str] = []
+        self.looked_at: list[str] = []
 
         def get_json(url: str) -> dict[str, Any]:
-            self.asked.append(url.removesuffix("/json/"))
-            return pages[self.asked[-1]]
+            self.looked_at.append(url.removesuffix("/json/"))
+            return pages[self.looked_at[-1]]
 
         monkeypatch.setattr(standalone, "get_json", get_json)
 
@@ -31,7 +31,7 @@ ENDED = {"finishedexecutors": [{"appid": "app-1", "id": 7}, {"appid": "app-2", "
 def test_silent_pages_keep_no_look_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     workers = Workers({f"http://w{number}": {} for number in range(9)}, monkeypatch)
     assert workers.ended_executors("app-1") == 0
-    assert len(workers.asked) == MOST_SILENT
+    assert len(workers.looked_at) == MOST_SILENT
 
 
 def test_pages_behind_silent_ones_are_asked_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,4 +39,4 @@ def test_pages_behind_silent_ones_are_asked_next(monkeypatch: pytest.MonkeyPatch
     workers = Workers(pages, monkeypatch)
     assert workers.ended_executors("app-1") == 1
     assert workers.ended_executors("app-1") == 2
-    assert workers.asked == ["http://a", "http://b", "http://c", "http://b", "http://d"]
+    assert workers.looked_at == ["http://a", "http://b", "http://c", "http://b", "http://d"]

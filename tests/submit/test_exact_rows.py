@@ -17,13 +17,13 @@ from pyspark.sql import Row
 from pyspark.sql import types as T
 
 from pipeline.cli.output import jsonable
+from pipeline.cli.rows import utc_clock
 from pipeline.model.headers import LAST_SECOND
 from pipeline.submit.exact_rows import (
     BATCH_ROWS,
     CannotWriteRows,
     check_names,
     exact,
-    utc_clock,
     write_csv,
     write_json,
     write_parquet,
