@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -16,7 +17,7 @@ from pyspark.sql import DataFrame, Row
 from pipeline.cli.output import Format, Output, jsonable
 from pipeline.cli.query_progress import query_progress
 from pipeline.errors import UsageError
-from pipeline.submit.exact_rows import check_unique, exact, write_csv, write_json, write_parquet
+from pipeline.submit.exact_rows import check_names, exact, write_csv, write_json, write_parquet
 from pipeline.tables.content_plan import content_stays
 
 
@@ -34,21 +35,40 @@ def show_rows(output: Output, frame: DataFrame, limit: int | None, *, text_limit
         CannotWriteRows: the format has no place for these columns.
     """
     most = limit or (text_limit if output.format == "text" else None)
-    if output.format in ("json", "parquet"):
-        check_unique(frame.columns, output.format)
+    check_names(frame.schema, output.format)
     shown = frame if most is None else frame.limit(most + 1)
-    with content_stays(shown), query_progress(frame.sparkSession, output.messages):
-        rows = _Counted(shown.collect() if output.format == "text" else shown.toLocalIterator(), most)
-        if output.format == "text":
+    with utc_clock():
+        with content_stays(shown), query_progress(frame.sparkSession, output.messages):
+            rows = _Counted(shown.collect() if output.format == "text" else shown.toLocalIterator(), most)
+            if output.format != "text":
+                with _place(to) as file:
+                    _write(rows, frame, output.format, file)
+        if output.format == "text":  # on a terminal, after the progress has gone from it
             output.table(None, frame.columns, [exact(row, frame.schema) for row in rows])
-        else:
-            with _place(to) as file:
-                _write(rows, frame, output.format, file)
     if rows.were_cut:
         sentence = f"The first {most:,} rows; see more with --limit"
         output.say(sentence) if output.format == "text" else output.note(sentence)
     elif to is not None:
         output.note(f"{rows.count:,} rows written to {to}")
+
+
+@contextmanager
+def utc_clock() -> Iterator[None]:
+    """Make UTC the local time of this process while PySpark makes rows.
+
+    PySpark makes times local, and the last hours of the year 9999 have none east of Greenwich: a single such commit
+    would end the query.
+    """
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    try:
+        yield
+    finally:
+        del os.environ["TZ"]
+        if before is not None:
+            os.environ["TZ"] = before
+        time.tzset()
 
 
 class _Counted:
@@ -77,10 +97,18 @@ def _write(rows: Iterable[Row], frame: DataFrame, format_: Format, to: IO[bytes]
 
 @contextmanager
 def _place(to: Path | None) -> Iterator[IO[bytes]]:
-    """A stream to write to: standard output, or a file that gets its name when it is complete."""
+    """A stream to write to: standard output, or a file that gets its name when it is complete.
+
+    Devices and pipes are written to, not replaced; a link stays one.
+    """
     if to is None:
         yield sys.stdout.buffer
         sys.stdout.flush()
+        return
+    to = to.resolve()
+    if to.exists() and not to.is_file():
+        with _opened(to, to) as file:
+            yield file
         return
     partial = to.with_name(f".{to.name}.{uuid4().hex}")
     try:

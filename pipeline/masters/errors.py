@@ -52,8 +52,9 @@ class ApplicationFailed(PipelineError):
 
     @property
     def exit_code(self) -> ExitCode:  # type: ignore[override]  # the driver's own, not that of the class
-        """The driver's exit code; that of a failed run if it has none of ours."""
-        return ExitCode(self.code) if self.code in set(ExitCode) - {ExitCode.DONE} else ExitCode.RUN_FAILED
+        """The driver's exit code; that of a failed run if it has none of a job's. Python itself ends with 1."""
+        own = set(ExitCode) - {ExitCode.DONE, ExitCode.SOME_ORIGINS_FAILED}
+        return ExitCode(self.code) if self.code in own else ExitCode.RUN_FAILED
 
     def __str__(self) -> str:
         return (

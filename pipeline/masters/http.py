@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 TIMEOUT_S = 10.0
@@ -17,7 +18,7 @@ def get(url: str) -> bytes | None:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310  # http or https, see above
             return bytes(answer.read(MOST_BYTES))
-    except (OSError, ValueError):
+    except (OSError, ValueError, HTTPException):  # the last is of an answer that is cut
         return None
 
 

@@ -26,7 +26,7 @@ class Interrupts:
 
 @contextmanager
 def looked_for() -> Iterator[Interrupts]:
-    """Let SIGINT and SIGTERM only be noted inside the block; a second one is raised at once.
+    """Let SIGINT and SIGTERM only be noted inside the block; a second one is raised at once, the last one at its end.
 
     py4j sends a command whenever Python drops a Java object, and Python ignores exceptions there. Outside the main
     thread, which alone gets signals, this does nothing.
@@ -46,3 +46,4 @@ def looked_for() -> Iterator[Interrupts]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    noted.check()

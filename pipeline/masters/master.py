@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # py4j has no types
+
 from pipeline.rules.offer import Offer
 
 logger = logging.getLogger(__name__)
@@ -36,8 +38,12 @@ class Master:
         return None
 
     def offered(self) -> str:
-        """The same in words."""
-        offer = self.offer()
+        """The same in words, for messages: a master that does not answer now is no other error."""
+        try:
+            offer = self.offer()
+        except Py4JError as error:
+            logger.debug("%s does not answer", self.url, exc_info=error)
+            offer = None
         return "it does not say" if offer is None else str(offer)
 
     def ended_executors(self, application: str) -> int:

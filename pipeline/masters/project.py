@@ -16,7 +16,7 @@ PACKAGES = ("pipeline", "jobs")
 def project_archive() -> Path:
     """The archive, made on first use; it is deleted when the process ends."""
     path = _folder() / NAME
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1, strict_timestamps=False) as archive:
         for package in PACKAGES:
             spec = importlib.util.find_spec(package)
             for place in (spec.submodule_search_locations or ()) if spec is not None else ():

@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 LAST_BYTES = 8192
 """How much of an executor's log may hold its reason."""
 
+MOST_SILENT = 2
+"""So many pages may keep one look at workers waiting: behind a firewall none of hundreds answers."""
+
 _TIMEOUTS = {"spark.rpc.lookupTimeout": "10s", "spark.rpc.askTimeout": "10s", "spark.rpc.io.connectionTimeout": "10s"}
 _MASTER = "Master"
 """The name under which a master answers."""
@@ -65,10 +68,23 @@ class Standalone(Master):
         """Ended executors of an application, each with the page of its worker."""
         if not self._pages:
             self.offer()
-        for page in self._pages:
-            for executor in get_json(f"{page}/json/").get("finishedexecutors", []):
+        for page, worker in self._answers():
+            for executor in worker.get("finishedexecutors", []):
                 if executor.get("appid") == application:
                     yield page, str(executor["id"])
+
+    def _answers(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Workers' pages, and what they say. Silent ones, each of which takes seconds, are not asked again."""
+        silent: list[str] = []
+        for page in self._pages:
+            if len(silent) == MOST_SILENT:
+                break
+            worker = get_json(f"{page}/json/")
+            if worker:
+                yield page, worker
+            else:
+                silent.append(page)
+        self._pages = [page for page in self._pages if page not in silent]
 
     def _state(self) -> JavaObject | None:
         """The active master's state. It has workers with all that they have, not with what is free."""
@@ -101,8 +117,8 @@ class Standalone(Master):
 
     def _workers_of_page(self) -> list[dict[str, Any]] | None:
         """The workers as the master's own page has them, which any worker's page names."""
-        for page in self._pages:
-            master = get_json(f"{page}/json/").get("masterwebuiurl")
+        for _, worker in self._answers():
+            master = worker.get("masterwebuiurl")
             workers = get_json(f"{str(master).rstrip('/')}/json/").get("workers") if master else None
             if isinstance(workers, list):
                 return workers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ CONNECT_WITHIN_MS = "60000"
 """How long YARN's client looks for a ResourceManager; its own default is a quarter of an hour."""
 
 KILL_WITHIN_S = 90.0
+LOOK_EACH_S = 1.0
 
 DEFAULT_UNIT_MB = 1024
 """YARN's own default of its smallest container."""
@@ -111,11 +113,16 @@ class Yarn(Master):
 
     def kill(self, application: str) -> None:
         """End an application, whatever its state; for use after an interrupt too."""
-        _apart(lambda: self._client.killApplication(self._id(application)))
+        if not _apart(lambda: self._client.killApplication(self._id(application))):
+            told = "YARN did not end application %s, which may still run: yarn application -kill %s"
+            logger.warning(told, application, application)
 
     def kill_tagged(self) -> None:
         """End the application with our tag, if there is one that has not ended; for use after an interrupt too."""
-        _apart(self._kill_tagged)
+        if not _apart(self._kill_tagged):
+            logger.warning(
+                "YARN did not say whether our application runs: yarn application -list -appTags %s", self._tag
+            )
 
     def _kill_tagged(self) -> None:
         for application, state in self._tagged():
@@ -150,15 +157,30 @@ class Yarn(Master):
             done.set()
 
     def _watch(self, done: threading.Event, gave_up: threading.Event) -> None:
-        if done.wait(self.say_after_s) or not self._waits():
-            return
-        self.tell_wait()
-        if not done.wait(self.wait_s - self.say_after_s) and self._waits():
-            gave_up.set()
-            self.kill_tagged()
+        """Look at the application until it has started. Its wait begins when YARN has it: uploads may be long."""
+        since: float | None = None
+        told = False
+        while not done.wait(min(LOOK_EACH_S, self.say_after_s)):
+            states = self._states()
+            if states - _WAITING:
+                return
+            if states and since is None:
+                since = time.monotonic()
+            waited = 0.0 if since is None else time.monotonic() - since
+            if waited > self.wait_s:
+                gave_up.set()
+                self.kill_tagged()
+            elif waited > self.say_after_s and not told:
+                told = True
+                self.tell_wait()
 
-    def _waits(self) -> bool:
-        return any(state in _WAITING for _, state in self._tagged())
+    def _states(self) -> set[str]:
+        """The states of the applications with our tag; none if YARN does not answer now."""
+        try:
+            return {state for _, state in self._tagged()}
+        except Py4JError as error:
+            logger.debug("YARN does not answer", exc_info=error)
+            return set()
 
     def _tagged(self) -> list[tuple[str, str]]:
         """Ids and states of the applications with our tag."""
@@ -173,11 +195,26 @@ class Yarn(Master):
         return java_class(self._jvm, f"{_RECORDS}.ApplicationId").fromString(application)
 
 
-def _apart(action: Callable[[], object]) -> None:
-    """Do it in a thread of its own, which has its own connection to the JVM: an interrupt may have cut this one's."""
-    thread = threading.Thread(target=action, daemon=True, name="yarn-kill")
+def _apart(action: Callable[[], object]) -> bool:
+    """Do it in a thread of its own, which has its own connection to the JVM: an interrupt may have cut this one's.
+
+    Returns:
+        Whether it was done.
+    """
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            action()
+        except Py4JError as error:
+            logger.debug("YARN does not answer", exc_info=error)
+        else:
+            done.set()
+
+    thread = threading.Thread(target=run, daemon=True, name="yarn-kill")
     thread.start()
     thread.join(KILL_WITHIN_S)
+    return done.is_set()
 
 
 def _node(report: JavaObject) -> Node:

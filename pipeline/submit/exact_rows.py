@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC
 from typing import IO, Any
 
@@ -23,6 +23,9 @@ BATCH_ROWS = 8192
 BATCH_BYTES = 64 << 20
 """What a Parquet row group holds before it is written; one row may be larger."""
 
+_BY_NAME = ("json", "parquet")
+"""Formats in which a value is found by its column's name alone."""
+
 
 class CannotWriteRows(UsageError):
     """These columns cannot be written in this format."""
@@ -35,15 +38,40 @@ class CannotWriteRows(UsageError):
         return f"the result cannot be written as {self.format}: {self.why}"
 
 
-def check_unique(columns: Sequence[str], format_: str) -> None:
-    """Make sure that no two columns share a name, for formats in which one of them would be lost.
+def check_names(schema: StructType, format_: str) -> None:
+    """Make sure that no value is lost because another has the same name.
 
     Raises:
-        CannotWriteRows: two do.
+        CannotWriteRows: two columns, in formats without places for both, or two fields of a struct share a name; or a
+            map's keys are no single values, of which text could be the same for two.
     """
-    doubled = [name for name, count in Counter(columns).items() if count > 1]
+    if format_ in _BY_NAME:
+        _check_unique(schema, "column", format_)
+    for field in schema.fields:
+        _check_nested(field.dataType, format_)
+
+
+def _check_nested(type_: DataType, format_: str) -> None:
+    match type_:
+        case StructType():
+            _check_unique(type_, "field of a struct", format_)
+            inner = [field.dataType for field in type_.fields]
+        case ArrayType():
+            inner = [type_.elementType]
+        case MapType():
+            if isinstance(type_.keyType, StructType | ArrayType):
+                raise CannotWriteRows(format_, "a map has keys of several values; turn it into an array: map_entries")
+            inner = [type_.valueType]
+        case _:
+            inner = []
+    for each in inner:
+        _check_nested(each, format_)
+
+
+def _check_unique(schema: StructType, what: str, format_: str) -> None:
+    doubled = [name for name, count in Counter(schema.names).items() if count > 1]
     if doubled:
-        raise CannotWriteRows(format_, f"more than one column is named {', '.join(doubled)}; name them apart with AS")
+        raise CannotWriteRows(format_, f"more than one {what} is named {', '.join(doubled)}; name them apart with AS")
 
 
 def exact(row: Row, schema: StructType) -> tuple[Any, ...]:
@@ -62,7 +90,7 @@ def _exact(value: Any, type_: DataType) -> Any:  # noqa: ANN401 - any value of a
         case ArrayType():
             return [_exact(each, type_.elementType) for each in value]
         case MapType():
-            keys = (key if isinstance(key, tuple) else _exact(key, type_.keyType) for key in value)
+            keys = (_exact(key, type_.keyType) for key in value)
             return dict(zip(keys, (_exact(each, type_.valueType) for each in value.values()), strict=True))
     return value
 
@@ -92,7 +120,7 @@ def write_csv(rows: Iterable[Row], schema: StructType, to: IO[bytes], plain: Cal
     count = 0
     text = io.TextIOWrapper(to, "utf-8", errors="backslashreplace", newline="", write_through=True)
     try:
-        writer = csv.writer(text, lineterminator="\n")
+        writer = csv.writer(_Lines(text), lineterminator="\r\n")
         writer.writerow(schema.names)
         for row in rows:
             writer.writerow([_csv_cell(plain(value)) for value in exact(row, schema)])
@@ -100,6 +128,16 @@ def write_csv(rows: Iterable[Row], schema: StructType, to: IO[bytes], plain: Cal
     finally:
         text.detach()
     return count
+
+
+class _Lines:
+    """Lines of CSV that end with a line feed alone. Older Pythons quote a cell only for what ends lines."""
+
+    def __init__(self, to: io.TextIOWrapper) -> None:
+        self._to = to
+
+    def write(self, line: str) -> int:
+        return self._to.write(line.removesuffix("\r\n") + "\n")
 
 
 def _csv_cell(value: object) -> object:

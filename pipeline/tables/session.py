@@ -89,7 +89,8 @@ _REMOTE = {
     "spark.python.unix.domain.socket.enabled": "false",  # paths in containers are longer than those of sockets may be
 }
 _FILES, _EXECUTOR_PATH = "spark.files", "spark.executorEnv.PYTHONPATH"
-_OF_THE_JVM = ("spark.driver.memory", "spark.driver.extraJavaOptions")
+_JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+_OF_THE_JVM = ("spark.driver.memory", _JAVA_OPTIONS)
 _PACKAGES = "spark.jars.packages"
 _HADOOP = "spark.hadoop."
 WAREHOUSE_SETTING = f"spark.sql.catalog.{CATALOG}.warehouse"
@@ -280,7 +281,7 @@ def session_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
         **(_LOCAL if settings.local else _REMOTE),
         **(_yarn_jars(settings.conf) if settings.master == "yarn" else {}),
         **({"spark.driver.memory": settings.driver_memory} if settings.driver_memory else {}),
-        "spark.driver.extraJavaOptions": f"{_QUIET} {settings.java_options}".rstrip(),
+        _JAVA_OPTIONS: f"{_QUIET} {settings.java_options}".rstrip(),
         WAREHOUSE_SETTING: f"{root_uri.rstrip('/')}/{WAREHOUSE}",
         **settings.conf,
     }
@@ -294,12 +295,15 @@ def submitted_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
     """
     conf = session_conf(settings, root_uri)
     conf.pop("spark.submit.deployMode", None)
+    java_options = settings.conf.get(_JAVA_OPTIONS, settings.java_options)
+    python = settings.conf.get("spark.pyspark.driver.python", conf["spark.pyspark.python"])
     return {
         "spark.yarn.appMasterEnv.PYSPARK_PYTHON": conf["spark.pyspark.python"],
         "spark.yarn.maxAppAttempts": "1",  # a driver that failed says why; it does not fail twice
         "spark.hadoop.yarn.resourcemanager.connect.max-wait.ms": CONNECT_WITHIN_MS,
         **conf,
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={DRIVER_LOG4J} {settings.java_options}".rstrip(),
+        "spark.pyspark.driver.python": python,  # wins over the other, and the driver runs where executors do
+        _JAVA_OPTIONS: f"-Dlog4j2.configurationFile={DRIVER_LOG4J} {java_options}".rstrip(),
     }
 
 
@@ -311,8 +315,13 @@ def _yarn_jars(own: Mapping[str, str]) -> dict[str, str]:
 
 
 def _iceberg_jar(coordinate: str, conf: dict[str, str]) -> dict[str, str]:
-    """The jar that Ivy resolved on an earlier start, which saves a second; otherwise the coordinate to resolve."""
+    """The jar that Ivy resolved on an earlier start, which saves a second; otherwise the coordinate to resolve.
+
+    Nothing if one's own ``spark.jars`` has it.
+    """
     group, artifact, version = coordinate.split(":")
+    if any(jar.rpartition("/")[2].startswith(f"{artifact}-") for jar in conf.get("spark.jars", "").split(",")):
+        return {}
     ivy = Path(conf["spark.jars.ivy"]) if "spark.jars.ivy" in conf else Path.home() / ".ivy2.5.2"
     jar = ivy / "jars" / f"{group}_{artifact}-{version}.jar"
     if jar.is_file() and "spark.jars" not in conf and _PACKAGES not in conf:

@@ -71,6 +71,16 @@ def test_words_of_the_service_inside_a_log_are_the_logs() -> None:
         assert list(log.lines()) == said.decode().splitlines()
 
 
+def test_an_answer_that_is_cut_says_nothing_and_raises_nothing() -> None:
+    def cut(line: Line) -> None:
+        line.read_head()
+        line.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{")
+
+    with listening(cut, "http") as server:
+        log = DriverLog(Container("c_1", f"http://127.0.0.1:{server.port}"))
+        assert list(log.lines()) == []
+
+
 def test_a_node_that_does_not_answer_says_nothing() -> None:
     with listening(lambda line: None, "http") as server:
         log = DriverLog(Container("c_1", f"http://127.0.0.1:{server.port}"))

@@ -18,7 +18,7 @@ def test_an_interrupt_in_a_finalizer_is_not_lost(number: signal.Signals) -> None
             os.kill(os.getpid(), number)
 
     before = signal.getsignal(number)
-    with looked_for() as interrupts:
+    with pytest.raises(KeyboardInterrupt), looked_for() as interrupts:  # noqa: PT012 - the last raises at its end
         interrupts.check()
         del_me = [Dropped()]
         del_me.clear()
@@ -27,6 +27,18 @@ def test_an_interrupt_in_a_finalizer_is_not_lost(number: signal.Signals) -> None
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_after_the_last_look_is_raised_at_the_end(number: signal.Signals) -> None:
+    with pytest.raises(KeyboardInterrupt), looked_for():
+        os.kill(os.getpid(), number)
+
+
+def test_an_error_of_the_block_is_not_replaced() -> None:
+    with pytest.raises(ZeroDivisionError), looked_for():  # noqa: PT012 - the first only notes
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise ZeroDivisionError
 
 
 def test_other_threads_get_no_signals() -> None:

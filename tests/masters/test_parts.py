@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
+from pathlib import Path
 
 import pytest
 
 from pipeline.errors import ExitCode
+from pipeline.masters import project
 from pipeline.masters.application import failure
 from pipeline.masters.errors import ApplicationFailed
 from pipeline.masters.known import asked_for, bytes_of, driver_asked_for
@@ -49,8 +52,9 @@ def test_the_drivers_exit_code_is_the_submitters(told: str, code: ExitCode) -> N
     assert "yarn logs -applicationId application_1_0001" in str(error)
 
 
-def test_a_zero_does_not_make_a_failure_a_success() -> None:
-    assert ApplicationFailed("a", "r", 0).exit_code is ExitCode.RUN_FAILED
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_driver_that_did_not_choose_its_code_is_a_failed_run(code: int) -> None:
+    assert ApplicationFailed("a", "r", code).exit_code is ExitCode.RUN_FAILED
 
 
 def test_the_project_is_shipped_whole() -> None:
@@ -58,6 +62,17 @@ def test_the_project_is_shipped_whole() -> None:
         names = set(archive.namelist())
     assert {"pipeline/__init__.py", "pipeline/tables/python_daemon.py", "jobs/language_census.py"} <= names
     assert not [name for name in names if "__pycache__" in name]
+
+
+def test_files_from_before_zips_first_year_are_shipped_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/__init__.py").touch()
+    os.utime(tmp_path / "old/__init__.py", (1, 1))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(project, "PACKAGES", ("old",))
+    monkeypatch.setattr(project, "_folder", lambda: tmp_path)
+    with zipfile.ZipFile(project_archive.__wrapped__()) as archive:
+        assert archive.namelist() == ["old/__init__.py"]
 
 
 def test_last_words_are_those_of_the_executor() -> None:

@@ -17,10 +17,12 @@ from pyspark.sql import Row
 from pyspark.sql import types as T
 
 from pipeline.cli.output import jsonable
+from pipeline.cli.rows import utc_clock
+from pipeline.model.headers import LAST_SECOND
 from pipeline.submit.exact_rows import (
     BATCH_ROWS,
     CannotWriteRows,
-    check_unique,
+    check_names,
     exact,
     write_csv,
     write_json,
@@ -82,6 +84,16 @@ def test_times_do_not_depend_on_the_machine(zone: str) -> None:
     assert exact(values_of(*[None] * len(SCHEMA)), SCHEMA) == (None,) * len(SCHEMA)
 
 
+def test_the_last_time_of_all_has_a_place_in_every_zone(zone: str) -> None:
+    here = time.localtime(0)
+    with utc_clock():
+        last = T.TimestampType().fromInternal(LAST_SECOND * 10**6)
+        assert exact(values_of(last), of("when", T.TimestampType())) == (
+            datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC),
+        )
+    assert time.localtime(0) == here
+
+
 def test_json_is_one_array_with_a_row_per_line(zone: str) -> None:
     to = io.BytesIO()
     assert write_json([row(), row()], SCHEMA, to, jsonable) == 2
@@ -130,7 +142,31 @@ def test_what_parquet_lacks_is_named() -> None:
         write_parquet([], schema, io.BytesIO())
 
 
-def test_no_column_is_lost_silently() -> None:
-    check_unique(["a", "b"], "json")
-    with pytest.raises(CannotWriteRows, match="named a; name them apart"):
-        check_unique(["a", "b", "a"], "json")
+def of(name: str, type_: T.DataType, *others: T.StructField) -> T.StructType:
+    return T.StructType([T.StructField(name, type_), *others])
+
+
+TEXT = T.StringType()
+TWINS = of("a", TEXT, T.StructField("a", TEXT))
+
+
+def test_no_value_is_lost_silently() -> None:
+    check_names(SCHEMA, "json")
+    check_names(TWINS, "csv")
+    with pytest.raises(CannotWriteRows, match="column is named a; name them apart"):
+        check_names(TWINS, "json")
+
+
+@pytest.mark.parametrize("type_", [TWINS, T.ArrayType(TWINS), T.MapType(TEXT, TWINS), T.MapType(of("a", TEXT), TEXT)])
+@pytest.mark.parametrize("format_", ["text", "csv", "json", "parquet"])
+def test_no_nested_value_is_lost_silently(type_: T.DataType, format_: str) -> None:
+    with pytest.raises(CannotWriteRows, match=r"field of a struct is named a|keys of several values"):
+        check_names(of("outer", type_), format_)
+
+
+@pytest.mark.parametrize("text", ["a\rb", "a\r\nb", "a\nb", "\r\n", "plain"])
+def test_a_line_end_in_a_cell_is_no_line_end(text: str) -> None:
+    to = io.BytesIO()
+    write_csv([values_of(text, "x")] * 2, of("a", TEXT, T.StructField("b", TEXT)), to, jsonable)
+    assert to.getvalue().startswith(b"a,b\n")
+    assert list(csv.reader(io.StringIO(to.getvalue().decode(), newline=""))) == [["a", "b"], [text, "x"], [text, "x"]]

@@ -71,6 +71,20 @@ def test_nodes_with_a_shipped_environment_get_sparks_jars_too() -> None:
     conf = submitted_conf(SparkSettings(master="yarn", cluster=SHAPE, conf=shipped), "hdfs://archive")
     assert "spark.yarn.jars" not in conf
     assert conf["spark.yarn.appMasterEnv.PYSPARK_PYTHON"] == "./environment/bin/python"
+    assert conf["spark.pyspark.driver.python"] == "./environment/bin/python"
+
+
+def test_options_of_ones_own_reach_a_driver_in_yarn() -> None:
+    own = {"spark.driver.extraJavaOptions": "-Dy=2"}
+    conf = submitted_conf(SparkSettings(master="yarn", cluster=SHAPE, conf=own), "hdfs://archive")
+    assert conf["spark.driver.extraJavaOptions"] == f"-Dlog4j2.configurationFile={DRIVER_LOG4J} -Dy=2"
+
+
+def test_an_iceberg_of_ones_own_is_not_resolved_again() -> None:
+    own = {"spark.jars": "hdfs://n/other-1.jar,hdfs://n/iceberg-spark-runtime-4.1_2.13-1.12.0.jar"}
+    assert "spark.jars.packages" not in session_conf(SparkSettings(conf=own), "file:///a")
+    own = {"spark.jars": "hdfs://n/other-1.jar"}
+    assert "spark.jars.packages" in session_conf(SparkSettings(conf=own), "file:///a")
 
 
 @pytest.mark.parametrize("master", ["local[2]", "spark://master:7077"])
