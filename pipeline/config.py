@@ -156,16 +156,20 @@ class Config(_Section):
         return self.model_copy(update={"archive": self.archive.model_copy(update={"location": location})})
 
 
+def find_config(path: Path | None) -> Path | None:
+    """The given path; without one, the first of ``SEARCHED`` that exists; None if there is none."""
+    return path or next((candidate for candidate in SEARCHED if candidate.is_file()), None)
+
+
 def load_config(path: Path | None) -> Config:
-    """Read a TOML file; without a path, the first of ``SEARCHED`` that exists, else the defaults.
+    """Read a TOML file, the one of ``find_config``; without any, the defaults.
 
     Raises:
         BadConfiguration: no such file, not TOML, an unknown key or a bad value, each named.
     """
+    path = find_config(path)
     if path is None:
-        path = next((candidate for candidate in SEARCHED if candidate.is_file()), None)
-        if path is None:
-            return Config()
+        return Config()
     try:
         document = tomllib.loads(path.read_text())
     except OSError as error:

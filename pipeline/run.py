@@ -25,6 +25,9 @@ from pipeline.workplace import Workplace
 
 logger = logging.getLogger(__name__)
 
+BRIEFLY = "briefly"
+"""Last word of the purpose of runs that hold the archive for one commit; everybody waits for them."""
+
 LOOK_EVERY_S = 1.0
 """Pause between two looks at a lease that another run holds."""
 
@@ -64,7 +67,7 @@ def nobody(purpose: str) -> bool:
 
 @contextmanager
 def hold(place: Workplace, purpose: str, wait_for: Callable[[str], bool] = nobody) -> Iterator[Run]:
-    """Hold the lease while the block runs.
+    """Hold the lease while the block runs. Waits for a holder that needs it only for one commit.
 
     Args:
         purpose: the purpose of the run, shown to others.
@@ -90,9 +93,10 @@ def _lease(place: Workplace, owner: Owner, wait_for: Callable[[str], bool]) -> L
             record = read_record(place.storage, LEASE)
             if record is None:
                 continue
-            if not wait_for(record.purpose):
+            brief = record.purpose.endswith(BRIEFLY)
+            if not (brief or wait_for(record.purpose)):
                 raise
-            if held.holder != waited_for:
+            if not brief and held.holder != waited_for:
                 logger.warning("the archive is held by %s; waiting for its release", held.holder)
                 waited_for = held.holder
             threading.Event().wait(LOOK_EVERY_S)  # shared storage does not report deletions
@@ -100,7 +104,7 @@ def _lease(place: Workplace, owner: Owner, wait_for: Callable[[str], bool]) -> L
 
 @contextmanager
 def helping(place: Workplace) -> Iterator[Run]:
-    """A run that only helps to fetch, or only writes results of jobs; its lease check always fails."""
+    """A run that only fetches, rewrites what is committed later, or writes results; its lease check always fails."""
     run_id = new_run_id()
     with _own_scratch(place.config, run_id) as scratch:
         yield Run(place.config, place.storage, run_id, _never_ours, scratch)

@@ -10,11 +10,17 @@ import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.hdfs import hdfs
 from tests.support.repos import GIT_ENVIRONMENT
+from tests.support.spark import one_spark
+from tests.support.tables import empty, session, spark, spark_root, storage
+
+__all__ = ["empty", "hdfs", "one_spark", "session", "spark", "spark_root", "storage"]
 
 settings.register_profile("default", derandomize=True, deadline=None, database=None, max_examples=200)
 settings.register_profile(
@@ -24,18 +30,44 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 os.environ.setdefault("TESTS_DAY", str(date.today()))  # all processes of a run have the day on which it began
 
+HERE = Path(__file__).parent
+SLOWEST = (
+    "crash", "workflows", "e2e", "masters", "bench", "takedown", "fsck", "night", "tables", "maintain", "hostile",
+    "storage", "origins", "read",
+)  # fmt: skip
 
-SLOWEST = ("crash", "workflows", "e2e", "bench", "takedown", "fsck", "tables", "maintain", "hostile", "storage")
+SHARED = MappingProxyType({"crash": "nights", "fsck": "story", "tables": "landed"})
+"""Folders with an archive for several files: the fixture that makes it."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several processes none shall wait for another's last file: folders that take minutes begin first."""
+    """Mark what needs Spark. Of several processes each takes a file at a time, those that share an archive together.
+
+    None shall wait for another's last file: folders that take minutes begin first.
+    """
+    for item in items:
+        if "one_spark" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.spark)
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: _turn(item.path.relative_to(Path(__file__).parent).parts[0]))
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+        items.sort(key=lambda item: _turn(_folder(item)))
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(HERE).parts[0]
 
 
 def _turn(folder: str) -> int:
     return SLOWEST.index(folder) if folder in SLOWEST else len(SLOWEST)
+
+
+def _group(item: pytest.Item) -> str:
+    """What one process runs: a file, or all tests of a folder that share its archive."""
+    folder = _folder(item)
+    if SHARED.get(folder) in getattr(item, "fixturenames", ()):
+        return folder
+    return item.path.relative_to(HERE).as_posix()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import date, timedelta
 
 import pytest
 
 from tests.crash.points import NIGHTLY
-from tests.support.sample import chosen, of_each_class
+from tests.support.sample import chosen, of_each_part
 
 FIRST = date(2026, 11, 24)
 
@@ -17,20 +16,16 @@ def days(count: int, step: int = 1) -> list[str]:
     return [str(FIRST + timedelta(days=step * number)) for number in range(count)]
 
 
-def classes(points: Iterable[str]) -> set[str]:
-    return {point.partition(":")[0] for point in points}
-
-
-def test_each_day_has_one_of_each_class_and_in_fifteen_days_all_points_are_met(monkeypatch: pytest.MonkeyPatch) -> None:
-    met = set()
-    for day in days(15):
+def test_each_day_has_one_of_each_part_and_in_two_rounds_all_points_are_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    met, order = set(), list(NIGHTLY)
+    length = -(-len(order) // 4)
+    for day in days(2 * length - 1):
         monkeypatch.setenv("TESTS_DAY", day)
-        points = of_each_class(NIGHTLY)
-        assert len(points) == len(NIGHTLY)
-        today = {point for point in points if isinstance(point, str)}
-        assert classes(today) == classes(NIGHTLY)
-        assert len(today) == len(classes(NIGHTLY))
-        met |= today
+        points = of_each_part(NIGHTLY, 4)
+        assert [point if isinstance(point, str) else point.values[0] for point in points] == order
+        today = [point for point in points if isinstance(point, str)]
+        assert [order.index(point) // length for point in today] == [0, 1, 2, 3]
+        met |= set(today)
     assert met == set(NIGHTLY)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import click
 
 from pipeline.cli.common import Context, Night, command_options, today
 from pipeline.cli.output import Output, report_damage, size
-from pipeline.cli.progress import show_backfill
+from pipeline.cli.progress import show_backfill, show_progress
 from pipeline.workflows.backfill_choice import BATCH_ORIGINS
 from pipeline.workflows.backfill_job import JobBackfill, backfill_job
 from pipeline.workflows.backfill_origins import BackfillSummary, backfill_origins
@@ -99,7 +100,7 @@ def job(context: Context, job: str, argv: tuple[str, ...], first: date, last: da
     Skips nights that have its result for the same arguments. May be stopped at any time and run again, and needs no
     lease on the archive.
     """
-    done = backfill_job(context, context.workers(None).watch, job, argv, first, last)
+    done = backfill_job(context, partial(show_progress, context.output.messages), job, argv, first, last)
     if not context.output.result(done):
         _show_job(context.output, done)
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 import click
 
 from pipeline.cli.output import Format, Output, set_up_logging
-from pipeline.cli.progress import show_progress
-from pipeline.config import load_config
+from pipeline.config import find_config, load_config
 from pipeline.errors import ExitCode, PipelineError
+from pipeline.masters.errors import NoHadoopConfiguration
 from pipeline.model.layout import parse_night
 from pipeline.redact import never_show
 from pipeline.storage.factory import open_storage
 from pipeline.tables.failures import plain_failures
-from pipeline.workflows.loads import Workers
+from pipeline.tables.settings import SparkSettings
 from pipeline.workplace import Workplace
 
 logger = logging.getLogger(__name__)
@@ -35,15 +35,20 @@ class Context(Workplace):
     """A command's surroundings: where it works, and where it shows things."""
 
     output: Output
-
-    def workers(self, count: int | None) -> Workers:
-        """How its tasks are run; without a number of workers, by the configured one."""
-        return Workers(count or self.config.fetch.workers, partial(show_progress, self.output.messages))
+    config_path: Path | None = None
 
 
 def command_options(function: Callable[Concatenate[Context, P], int | None]) -> Callable[..., None]:
     """Add ``--config``, ``--archive`` and ``--output``, and exit with the command's exit code."""
+    return _wrapped(function, ())
 
+
+def options_with(*formats: Format) -> Callable[[Callable[Concatenate[Context, P], int | None]], Callable[..., None]]:
+    """As ``command_options``, for a command that has further formats besides text and JSON."""
+    return lambda function: _wrapped(function, formats)
+
+
+def _wrapped(function: Callable[Concatenate[Context, P], int | None], formats: Sequence[Format]) -> Callable[..., None]:
     @click.option(
         "--config",
         "config_path",
@@ -55,10 +60,10 @@ def command_options(function: Callable[Concatenate[Context, P], int | None]) -> 
     @click.option(
         "--output",
         "format_",
-        type=click.Choice(["text", "json"]),
+        type=click.Choice(["text", "json", *formats]),
         default="text",
         show_default=True,
-        help="JSON goes to standard output alone.",
+        help="JSON goes to standard output alone." if not formats else "All but text holds every row, times in UTC.",
     )
     @functools.wraps(function)
     def wrapped(
@@ -67,11 +72,13 @@ def command_options(function: Callable[Concatenate[Context, P], int | None]) -> 
         output = Output(format_)
         set_up_logging("INFO", output.messages)
         try:
+            config_path = find_config(config_path)
             config = load_config(config_path).at(location)
             for secret in config.secrets:
                 never_show(secret)
             set_up_logging(config.log.level, output.messages)
-            context = Context(config, open_storage(config.archive.location, config.hdfs), output)
+            _show_hadoop(config.spark)
+            context = Context(config, open_storage(config.archive.location, config.hdfs), output, config_path)
             with plain_failures(context.storage.root_uri):
                 code = function(context, *args, **kwargs)
         except PipelineError as error:
@@ -81,12 +88,26 @@ def command_options(function: Callable[Concatenate[Context, P], int | None]) -> 
         except KeyboardInterrupt:
             output.messages.print("interrupted; run the same command again to continue where it stopped")
             raise SystemExit(int(ExitCode.RUN_FAILED)) from None
+        except BrokenPipeError:  # whoever reads the output has seen enough; click ends the command quietly
+            raise
         except Exception:
             logger.exception("unexpected error")
             raise SystemExit(int(ExitCode.RUN_FAILED)) from None
         raise SystemExit(int(code or ExitCode.DONE))
 
     return wrapped
+
+
+def _show_hadoop(spark: SparkSettings) -> None:
+    """Let Spark, which reads only the environment, find Hadoop's configuration.
+
+    Raises:
+        NoHadoopConfiguration: the master is YARN, and there is none.
+    """
+    if spark.hadoop_conf is not None:
+        os.environ["HADOOP_CONF_DIR"] = str(spark.hadoop_conf)
+    if spark.master == "yarn" and not {"HADOOP_CONF_DIR", "YARN_CONF_DIR"} & os.environ.keys():
+        raise NoHadoopConfiguration
 
 
 class Night(click.ParamType[date]):

@@ -1,28 +1,34 @@
-"""``pipeline submit``, ``jobs`` and ``sql``."""
+"""``pipeline submit`` and ``jobs``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 
 import click
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
+from pipeline.cli import driver
 from pipeline.cli.common import Context, Night, command_options
 from pipeline.cli.output import size
+from pipeline.cli.rows import show_rows
 from pipeline.config import Config
 from pipeline.errors import UsageError
+from pipeline.masters.application import Program
+from pipeline.masters.project import project_archive
 from pipeline.read.archive import Archive
 from pipeline.rules.cluster import running_threads
 from pipeline.submit.dry_run import dry_run
-from pipeline.submit.qualified import check_names, tables_read
-from pipeline.submit.read_only import check_read_only
-from pipeline.submit.run_job import list_jobs, run_job
-from pipeline.tables.content_plan import content_stays
-from pipeline.tables.failures import SparkFailed, plain_failures
-from pipeline.tables.session import session_conf
+from pipeline.submit.find_job import job_source, list_jobs
+from pipeline.submit.on_yarn import run_on_yarn
+from pipeline.submit.run_job import NoNightYet, run_job, stored_result
+from pipeline.tables.session import DRIVER_LOG4J, LOG4J, open_jvm, session_conf
+
+SHIPPED_CONFIG = "git-lakehouse.toml"
+"""Name of the configuration in the driver's folder."""
+
+TEXT_ROWS = 40
+"""Rows of a result that are shown as text by default."""
 
 night_option = click.option("--night", type=Night(), default=None, help="Which night; default: the newest.")
 
@@ -31,17 +37,46 @@ night_option = click.option("--night", type=Night(), default=None, help="Which n
 @click.argument("job")
 @click.argument("argv", nargs=-1)
 @night_option
-@click.option("--limit", type=click.IntRange(min=1), default=40, show_default=True, help="Rows of the result to show.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="Rows of the result to show; default: 40 as text, all as JSON."
+)
 @click.option("--dry-run", "rehearse", is_flag=True, help="Report what it would read and cost, and run nothing.")
 @command_options
-def submit(context: Context, job: str, argv: tuple[str, ...], night: date | None, limit: int, rehearse: bool) -> None:
+def submit(
+    context: Context, job: str, argv: tuple[str, ...], night: date | None, limit: int | None, rehearse: bool
+) -> None:
     """Run jobs/JOB.py on a night; its own arguments follow after --."""
     context.archive()
     if rehearse:
         _show_dry_run(context, job, night)
         return
-    result = run_job(context.spark(), context.storage, job, argv, night)
-    _show(context, result, limit)
+    run = _submitted if context.config.spark.deploy_mode == "cluster" else _run_here
+    show_rows(context.output, run(context, job, argv, night), limit, text_limit=TEXT_ROWS)
+
+
+def _run_here(context: Context, job: str, argv: tuple[str, ...], night: date | None) -> DataFrame:
+    return run_job(context.spark(), context.storage, job, argv, night)
+
+
+def _submitted(context: Context, job: str, argv: tuple[str, ...], night: date | None) -> DataFrame:
+    """Run a job with its driver on the cluster; its result is read here."""
+    settings, root_uri = context.config.spark, context.storage.root_uri
+    if not root_uri.startswith("hdfs://"):
+        raise UsageError(f"with the driver on the cluster the archive must be on HDFS, not at {root_uri}")
+    job_source(job)
+    jvm = open_jvm(settings.here(), root_uri)  # before a session: an application inherits what is on its command line
+    archive = Archive(context.spark_for_metadata(), night)
+    shown = archive.night()
+    if shown is None:
+        raise NoNightYet
+    words = [job, "--night", str(shown), "--archive", context.config.archive.location]
+    files = {DRIVER_LOG4J: LOG4J}
+    if context.config_path is not None:
+        files[SHIPPED_CONFIG] = context.config_path
+        words += ["--config", SHIPPED_CONFIG]
+    program = Program(Path(driver.__file__), [*words, "--", *argv], [project_archive()], files)
+    run_on_yarn(jvm, f"{context.app} submit {job}", program, settings, root_uri, context.output.relay)
+    return stored_result(context.spark_for_metadata(), job, shown)
 
 
 def _show_dry_run(context: Context, job: str, night: date | None) -> None:
@@ -87,49 +122,3 @@ def jobs(context: Context) -> None:
     found = list_jobs()
     if not context.output.result(found):
         context.output.table(None, ["job", "what it does"], [(job.name, job.description) for job in found])
-
-
-@click.command()
-@click.argument("query")
-@night_option
-@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Rows to show.")
-@command_options
-def sql(context: Context, query: str, night: date | None, limit: int) -> None:
-    """Query the tables of a night: SELECT ... FROM commits, files, blobs, ... It only reads."""
-    context.archive()
-    spark = context.spark()
-    with _querys_own_fault():
-        check_read_only(spark, query)
-        check_names(spark, query)
-        read = tables_read(spark, query)
-    Archive(spark, storage=context.storage).register_views(night, read)
-    with _querys_own_fault():
-        result = spark.sql(query)
-    try:
-        with plain_failures(context.storage.root_uri):
-            _show(context, result, limit)
-    except SparkFailed as error:
-        cause = error.__cause__
-        if isinstance(cause, PySparkException) and cause.getCondition():
-            raise UsageError(f"the query failed: {error}") from None
-        raise
-
-
-@contextmanager
-def _querys_own_fault() -> Iterator[None]:
-    try:
-        yield
-    except PySparkException as error:
-        raise UsageError(str(error).partition("\n\nJVM stacktrace")[0].strip()) from None
-
-
-def _show(context: Context, result: DataFrame, limit: int) -> None:
-    first = result.limit(limit + 1)
-    with content_stays(first):
-        rows = first.collect()
-    shown = rows[:limit]
-    if context.output.result([row.asDict(recursive=True) for row in shown]):
-        return
-    context.output.table(None, result.columns, [tuple(row) for row in shown])
-    if len(rows) > limit:
-        context.output.say(f"The first {limit:,} rows; see more with --limit")

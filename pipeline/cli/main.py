@@ -2,27 +2,53 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
-from types import FrameType
-from typing import NoReturn
+from types import FrameType, MappingProxyType
+from typing import NoReturn, cast
 
 import click
 
 from pipeline import __version__
-from pipeline.cli.archive import init, restore, status
-from pipeline.cli.backfill import backfill
-from pipeline.cli.doctor import doctor
-from pipeline.cli.fsck import fsck
-from pipeline.cli.jobs import jobs, sql, submit
-from pipeline.cli.maintain import compact, maintain
-from pipeline.cli.nightly import nightly
-from pipeline.cli.origins import origins
-from pipeline.cli.takedown import takedown
 from pipeline.redact import without_secrets
 
+MODULES = MappingProxyType(
+    {
+        "backfill": "backfill",
+        "compact": "maintain",
+        "doctor": "doctor",
+        "fsck": "fsck",
+        "init": "archive",
+        "jobs": "jobs",
+        "maintain": "maintain",
+        "nightly": "nightly",
+        "origins": "origins",
+        "restore": "restore",
+        "shell": "shell",
+        "sql": "sql",
+        "status": "archive",
+        "submit": "jobs",
+        "takedown": "takedown",
+    }
+)
+"""The module of ``pipeline.cli`` that has each command, as a function of its name."""
 
-class _Discreet(click.Group):
-    """A group whose usage errors do not repeat arguments that could be a URL with a password."""
+
+class _Commands(click.Group):
+    """Imports a command's module when it is used: all of them take twice as long as ``restore`` needs.
+
+    Usage errors do not repeat arguments that could be a URL with a password.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, sorted."""
+        return sorted(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, or None."""
+        if cmd_name not in MODULES:
+            return None
+        return cast(click.Command, getattr(importlib.import_module(f"pipeline.cli.{MODULES[cmd_name]}"), cmd_name))
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; report its usage errors without secrets."""
@@ -41,7 +67,7 @@ def _unrepeated(message: str) -> str:
     return f"{surplus}: {len(words.split())} more than the command takes"
 
 
-@click.group(cls=_Discreet, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="pipeline")
 def cli() -> None:
     """Archive public git repositories every night as Iceberg tables, and run Spark jobs over their whole history.
@@ -49,13 +75,6 @@ def cli() -> None:
     Exit codes: 0 done, 1 some origins failed, 2 wrong usage or configuration, 3 stored data failed a check,
     4 another run holds the archive, 5 the run itself failed (storage, Spark, this machine).
     """
-
-
-COMMANDS = (
-    init, origins, nightly, backfill, status, restore, submit, jobs, sql, takedown, maintain, compact, fsck, doctor,
-)  # fmt: skip
-for command in COMMANDS:
-    cli.add_command(command)
 
 
 def main() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 
 import click
 
 from pipeline.cli.common import Context, Night, command_options, today
 from pipeline.cli.output import Output, report_damage, size
+from pipeline.cli.progress import show_progress
 from pipeline.errors import ExitCode
+from pipeline.workflows.loads import Workers
 from pipeline.workflows.run_night import run_night
 from pipeline.workflows.summary import NightSummary
 
@@ -19,7 +22,8 @@ from pipeline.workflows.summary import NightSummary
 @command_options
 def nightly(context: Context, night: date | None, workers: int | None) -> int:
     """Visit every origin that is due and publish one consistent night."""
-    result = run_night(context, context.workers(workers), night or today())
+    watch = partial(show_progress, context.output.messages)
+    result = run_night(context, Workers(workers or context.config.fetch.workers, watch), night or today())
     if not context.output.result({**result.summary.model_dump(), "already": result.already}):
         if result.already:
             context.output.say(f"The night {result.summary.night} is already complete; nothing was done.")

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from pipeline.redact import DiscreetFormatter, without_secrets
 
-Format = Literal["text", "json"]
+Format = Literal["text", "json", "csv", "parquet"]
 
 PLAIN_WIDTH = 160
 """Width of text without a terminal, in columns."""
@@ -45,15 +45,27 @@ class Output:
         self.console.out(json.dumps(jsonable(value), indent=1), highlight=False)
         return True
 
+    def as_format(self, format_: Format) -> Output:
+        """The same place for results, in another format."""
+        return Output(format_)
+
     def say(self, sentence: str) -> None:
         """Print one line of text."""
         self.console.print(harmless(sentence), markup=False)
+
+    def note(self, sentence: str) -> None:
+        """Print one line beside the result, to standard error."""
+        self.messages.print(harmless(without_secrets(sentence)), markup=False, highlight=False, soft_wrap=True)
 
     def complain(self, sentence: str) -> None:
         """Print why the command ends, to standard error."""
         self.messages.print(
             harmless(without_secrets(sentence)), style="red", markup=False, highlight=False, soft_wrap=True
         )
+
+    def relay(self, line: str) -> None:
+        """Print a line of a program elsewhere, to standard error."""
+        self.messages.print(harmless(without_secrets(line)), markup=False, highlight=False, soft_wrap=True)
 
     def table(self, title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Print a table; numbers are right-aligned, bytes in rows become hexadecimal."""

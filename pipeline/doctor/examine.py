@@ -32,7 +32,7 @@ from pipeline.storage.errors import StorageError
 from pipeline.storage.hdfs_status import hdfs_status
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import read_record
-from pipeline.submit.run_job import list_jobs
+from pipeline.submit.find_job import job_names
 from pipeline.tables.doubles import Doubles
 from pipeline.tables.session import session_conf
 
@@ -121,7 +121,7 @@ def _of_the_archive(patient: Patient) -> list[tuple[str, Callable[[], Iterable[F
         ("archive", lambda: [check_archive(storage)]),
         ("loads", lambda: check_loads(storage, patient.today)),
         ("lease", lambda: [judge_lease(read_record(storage, patient.lease), time.time())]),
-        ("configuration", lambda: check_settings(config, _buckets(storage), [job.name for job in list_jobs()])),
+        ("configuration", lambda: check_settings(config, _buckets(storage), job_names())),
     ]
 
 

@@ -57,11 +57,14 @@ def keeps_copy(file: NamedFile) -> bool:
     return file.role is not Role.DATA or file.table in COPIED_TABLES
 
 
-def record_changes(storage: Storage) -> Recording:
+def record_changes(storage: Storage, uploaded: Mapping[str, tuple[int, bytes]] | None = None) -> Recording:
     """Record what tables and loads have gained since the last recording.
 
     An archive that never recorded starts after its last night but one; the first ``fsck`` records the rest. Damaged or
     missing files are left to ``fsck``.
+
+    Args:
+        uploaded: size and SHA-256, by path, of files whose uploader has just compared them; they are not read again.
     """
     began = time.monotonic()
     state = last_state(storage)
@@ -70,6 +73,7 @@ def record_changes(storage: Storage) -> Recording:
     if not state:
         loads = loads[-1:]
     landed = {path: (said.size_bytes, bytes.fromhex(said.sha256)) for load in loads for path, said, _ in load.landed()}
+    landed.update(uploaded or {})
     wanted, tables_now = _of_tables(storage, table_folders(storage), tables_before, landed)
     for path in _documents(storage, loads, first=not state):
         wanted[path] = Wanted(path, keep_copy=True)

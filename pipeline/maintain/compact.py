@@ -1,50 +1,53 @@
-"""Compaction: rewrites one bucket of ``contents`` or ``trees`` as a whole, sorted."""
+"""Compaction: rewrites buckets of ``contents`` or ``trees`` as a whole, sorted, piece by piece in Spark's workers.
+
+This process chooses, plans, gives out pieces and commits. Only a commit needs the right to write.
+"""
 
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
-import pyarrow as pa
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from pipeline.config import MaintainSection
-from pipeline.fetch.parquet import MIB, open_parquet
-from pipeline.maintain.sorted_rows import fetch, in_order, key_names, parts, read_at_head, read_keys
-from pipeline.model.layout import WAREHOUSE
-from pipeline.model.tables import CONTENTS, FILES, NAMESPACE, TREES, Table
+from pipeline.errors import ArchiveHeld, PipelineError
+from pipeline.maintain.cut import cut
+from pipeline.maintain.rewrite_piece import PREFIX, Layout, Rewritten, rewrite
+from pipeline.maintain.sources import Piece, Source, sources
+from pipeline.maintain.spread import Spread
+from pipeline.model.tables import CONTENTS, FILES, TREES, Table
 from pipeline.rules.budget import Budget
-from pipeline.rules.compaction import BucketStats
+from pipeline.rules.cluster import PieceJobs
+from pipeline.rules.compaction import Bounds, BucketStats
 from pipeline.storage.errors import StoredFileDamaged
-from pipeline.storage.interface import Storage
-from pipeline.storage.parquet import SealedWriter
+from pipeline.storage.interface import Storage, Uploaded
 from pipeline.tables.damage import damaged_file
 from pipeline.tables.failures import plain_failures
 from pipeline.tables.iceberg import NewFile, full_name
-from pipeline.tables.maintained import FilesChanged, MaintainedTable
-from pipeline.tables.rewrite import Seen, see
+from pipeline.tables.maintained import BucketFiles, FilesChanged, MaintainedTable, OtherDeletes
 from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)
 
 TABLES = {table.name: table for table in (CONTENTS, TREES)}
-PREFIX = "compacted-"
-"""Prefix of the names of compacted files, by which a later compaction recognises newer files."""
+_STATS_AT_ONCE = 16
 
-FILE_BYTES = 512 * MIB
-ONE_PAGE_BYTES = 320 * MIB
-"""More than a row group has, so that each column is one page: zstd sees nothing across pages (decision 12)."""
+Writing = Callable[[bool], AbstractContextManager[Writer]]
+"""Holds the right to write for one commit. Given False, it raises ``ArchiveHeld`` at once if another run has it; given
+True, it waits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """The compaction of one bucket. ``before_bytes`` are freed when their snapshots are."""
+    """The compaction of one bucket. ``before_bytes`` are freed when their snapshots are; ``seconds``: from its first
+    piece to its commit."""
 
     table: str
     bucket: int
@@ -54,6 +57,35 @@ class Compacted:
     after_files: int
     after_bytes: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How to compact.
+
+    Attributes:
+        layout: of new files.
+        jobs: how many pieces are under way.
+        scratch: see ``rewrite``.
+        renewable: whether ``at_head`` of contents may be set from ``files``, which lacks the files of an unfinished
+            load; asked for each bucket, after its files are known and before those of ``files`` are.
+        bounds: of a piece.
+        on_damage: gets each damaged file, which is also logged.
+        on_new: gets the new files of each committed bucket.
+    """
+
+    layout: Layout
+    jobs: PieceJobs
+    scratch: Path | None
+    renewable: Callable[[], bool]
+    bounds: Bounds = field(default_factory=Bounds)
+    on_damage: Callable[[str], None] = lambda path: None
+    on_new: Callable[[Sequence[Uploaded]], None] = lambda files: None
+
+
+def layout_of(settings: MaintainSection) -> Layout:
+    """The layout that the configuration wants."""
+    return Layout(settings.compact_level, settings.compact_bytes)
 
 
 def bucket_stats(spark: SparkSession) -> list[BucketStats]:
@@ -74,129 +106,256 @@ def bucket_stats(spark: SparkSession) -> list[BucketStats]:
 
 
 def compact(
-    writer: Writer,
+    spark: SparkSession,
     storage: Storage,
-    settings: MaintainSection,
     chosen: Iterable[BucketStats],
     budget: Budget,
-    *,
-    scratch: Path,
-    renew: bool,
-    on_damage: Callable[[str], None] = lambda path: None,
+    manner: Manner,
+    writing: Writing,
 ) -> Iterator[Compacted]:
-    """Compact bucket after bucket until the budget is spent. One commit per bucket.
+    """Compact buckets until the budget is spent: then no further one is begun, and those that are begun are finished.
 
-    A bucket whose rows another run deleted or replaced is left unchanged, with a warning, for the next run; so is a
-    bucket with a damaged file.
+    One commit per bucket. A bucket whose rows another run deleted or replaced is left unchanged, with a warning, for
+    the next run; so is a bucket with a damaged file.
 
     Args:
-        chosen: the buckets, in order.
-        scratch: a local folder, which need not exist.
-        renew: set ``at_head`` of contents from the current ``files``; only if every load is finished.
-        on_damage: gets each damaged file, which is also logged.
-    """
-    began, spent = time.monotonic(), 0
-    scratch.mkdir(parents=True, exist_ok=True)
-    for stats in chosen:
-        if budget.spent(spent, time.monotonic() - began):
-            return
-        try:
-            with plain_failures(storage.root_uri):
-                done = compact_bucket(writer, storage, stats, settings, scratch=scratch, renew=renew)
-        except FilesChanged as error:
-            log.warning("bucket %d: %s", stats.bucket, error)
-            continue
-        except StoredFileDamaged as error:
-            log.error("%s, bucket %d is left unchanged: %s", stats.table, stats.bucket, error)
-            on_damage(damaged_file(storage, stats.bucket, error))
-            continue
-        spent += done.before_bytes
-        log.info("%s, bucket %d: %d bytes became %d", done.table, done.bucket, done.before_bytes, done.after_bytes)
-        yield done
-
-
-def compact_bucket(
-    writer: Writer,
-    storage: Storage,
-    stats: BucketStats,
-    settings: MaintainSection,
-    *,
-    scratch: Path,
-    renew: bool,
-) -> Compacted:
-    """Compact one bucket; see ``compact``.
+        chosen: the buckets, in the order in which they are begun.
 
     Raises:
-        FilesChanged: nothing was committed; the written files are swept later.
+        PipelineError: the work cannot continue; finished buckets stay compacted, and the next run does the rest.
     """
-    began = time.monotonic()
-    iceberg, table = writer.open(MaintainedTable, stats.table), TABLES[stats.table]
-    current = iceberg.current()
-    assert current is not None
-    old = iceberg.scan_bucket(current.id, stats.bucket)
-    files = see(writer.spark, FILES.name)
-    at_head = _at_head(writer.spark, storage, files, stats.bucket) if renew and table is CONTENTS else None
-    if old.deletes:
-        keys = _live_keys(writer.spark, table, stats.bucket, current.id)
-    else:
-        keys = read_keys(storage, table, [file.location() for file in old.data])
-    rows = in_order(keys, at_head)
-    with tempfile.TemporaryDirectory(prefix="compact-", dir=scratch) as folder:
-        made = _Files(table, Path(folder), settings.compact_level)
-        for part in parts(rows, settings.compact_bytes):
-            made.write(fetch(storage, table, part))
-        place = f"{WAREHOUSE}/{NAMESPACE}/{table.name}/data/bucket={stats.bucket}/{PREFIX}{uuid4().hex}"
-        sent = [storage.upload(path, f"{place}-{n}.parquet") for n, path in enumerate(made.finish())]
-    if at_head is not None and see(writer.spark, FILES.name).snapshot != files.snapshot:
-        raise FilesChanged(FILES.name, "HEAD has changed since")
-    new = [NewFile(storage.uri(uploaded.path), stats.bucket) for uploaded in sent]
-    iceberg.replace_files(old, new, {"pipeline.compacted": str(stats.bucket)})
-    after = sum(uploaded.size_bytes for uploaded in sent)
-    seconds = round(time.monotonic() - began, 3)
-    return Compacted(table.name, stats.bucket, len(rows), len(old.data), stats.size_bytes, len(sent), after, seconds)
+    with Spread(spark, manner.jobs.at_once, storage.root_uri) as spread:
+        yield from _Run(spark, storage, iter(chosen), budget, manner, writing, spread).buckets()
 
 
-def _live_keys(spark: SparkSession, table: Table, bucket: int, snapshot: int) -> pa.Table:
-    """As ``read_keys``, but Iceberg reads and skips deleted rows."""
-    names = key_names(table)
-    size = F.col("size") if "size" in table.column_names else F.length("content").cast("bigint")
-    frame = spark.read.option("versionAsOf", snapshot).table(full_name(table.name)).where(F.col("bucket") == bucket)
-    columns = [F.col("_file").alias("file"), F.col("_pos").alias("pos"), size.alias("size_bytes")]
-    return frame.select(*columns, *names).toArrow()
+@dataclass(eq=False, slots=True)
+class _Bucket:
+    """A bucket that is being compacted: what was read, pieces that wait and run, and those that are done."""
 
+    stats: BucketStats
+    table: Table
+    old: BucketFiles
+    files: BucketFiles | None
+    began: float
+    waiting: list[Piece] = field(default_factory=list)
+    running: int = 0
+    done: list[Rewritten] = field(default_factory=list)
+    failed: bool = False
 
-def _at_head(spark: SparkSession, storage: Storage, seen: Seen, bucket: int) -> pa.Table:
-    """Blobs at HEAD, from ``files``. It has no deleted rows, only rewritten files; an extra flag would do no harm."""
-    iceberg = MaintainedTable(spark, FILES.name)
-    assert seen.snapshot is not None
-    return read_at_head(storage, [file.location() for file in iceberg.scan_bucket(seen.snapshot, bucket).data])
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Its data files."""
+        return sources(self.old.uris(), self.old.vectors)
+
+    @property
+    def at_head(self) -> tuple[Source, ...] | None:
+        """The data files of ``files``."""
+        return None if self.files is None else sources(self.files.uris(), self.files.vectors)
+
+    @property
+    def new(self) -> list[Uploaded]:
+        """The new files."""
+        return [file for piece in self.done for file in piece.files]
 
 
 @dataclass(slots=True)
-class _Files:
-    """Writes row groups as they come, in files of bounded size."""
+class _Run:
+    """The state of a compaction."""
 
-    table: Table
-    folder: Path
-    level: int
-    paths: list[Path] = field(default_factory=list)
-    writer: SealedWriter | None = None
+    spark: SparkSession
+    storage: Storage
+    chosen: Iterator[BucketStats]
+    budget: Budget
+    manner: Manner
+    writing: Writing
+    spread: Spread
+    began: float = field(default_factory=time.monotonic)
+    taken_bytes: int = 0
+    begun: list[_Bucket] = field(default_factory=list)
+    jobs: dict[Future[list[object]], tuple[_Bucket, bool]] = field(default_factory=dict)
+    held_up: list[_Bucket] = field(default_factory=list)
 
-    def write(self, rows: pa.Table) -> None:
-        """Write one row group."""
-        if self.writer is None:
-            self.paths.append(self.folder / f"{len(self.paths)}.parquet")
-            self.writer = open_parquet(self.table, self.paths[-1], self.level, ONE_PAGE_BYTES)
-        self.writer.write_table(rows, row_group_size=max(len(rows), 1))
-        if self.paths[-1].stat().st_size >= FILE_BYTES:
-            self._close()
+    def buckets(self) -> Iterator[Compacted]:
+        """Do it all, and yield each bucket when it is committed."""
+        while True:
+            self._fill()
+            if not self.jobs:
+                yield from self._commit(patiently=True)
+                self._fill()  # a bucket that was left unchanged makes room in the budget
+                if not self.jobs:
+                    return
+            ended, _ = wait(self.jobs, return_when=FIRST_COMPLETED)
+            for future in ended:
+                bucket, planned = self.jobs.pop(future)
+                self._take(bucket, future.result(), planned=planned)
+                if not bucket.running and not bucket.waiting:
+                    self.begun.remove(bucket)
+                    if not bucket.failed:
+                        self.held_up.append(bucket)
+            yield from self._commit(patiently=False)
 
-    def finish(self) -> list[Path]:
-        """Close, and return the files in order."""
-        self._close()
-        return self.paths
+    def _fill(self) -> None:
+        """Keep the workers busy: with pieces of begun buckets, then with further buckets."""
+        while len(self.jobs) < self.manner.jobs.at_once:
+            bucket = next((bucket for bucket in self.begun if bucket.waiting), None)
+            if bucket is not None:
+                self._give_out(bucket)
+            elif not self._begin():
+                return
 
-    def _close(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
-            self.writer = None
+    def _begin(self) -> bool:
+        """Begin the next bucket; False if there is none, or the budget is spent."""
+        if self.budget.spent(self.taken_bytes, time.monotonic() - self.began):
+            return False
+        stats = next(self.chosen, None)
+        if stats is None:
+            return False
+        try:
+            with plain_failures(self.storage.root_uri):
+                bucket = self._look(stats)
+        except (StoredFileDamaged, OtherDeletes) as error:
+            self._leave(stats, error)
+            return True
+        self.taken_bytes += stats.size_bytes
+        self.begun.append(bucket)
+        self._run(bucket, partial(_cut, self.storage, bucket.table, self.manner.bounds), [bucket.sources], planned=True)
+        return True
+
+    def _look(self, stats: BucketStats) -> _Bucket:
+        """The bucket's files, and only then those of ``files``, so that these know of every load that those have."""
+        old, table = _files_of(self.spark, stats.table, stats.bucket), TABLES[stats.table]
+        renew = table is CONTENTS and self.manner.renewable()
+        files = _files_of(self.spark, FILES.name, stats.bucket) if renew else None
+        return _Bucket(stats, table, old, files, time.monotonic())
+
+    def _give_out(self, bucket: _Bucket) -> None:
+        count = self.manner.jobs.pieces
+        pieces, bucket.waiting = bucket.waiting[:count], bucket.waiting[count:]
+        work = partial(
+            _rewrite,
+            self.storage,
+            bucket.table,
+            bucket.stats.bucket,
+            bucket.at_head,
+            self.manner.layout,
+            self.manner.scratch,
+        )
+        self._run(bucket, work, pieces, planned=False)
+
+    def _run(
+        self, bucket: _Bucket, work: Callable[[object], object], items: Sequence[object], *, planned: bool
+    ) -> None:
+        bucket.running += 1
+        self.jobs[self.spread.submit(work, items)] = bucket, planned
+
+    def _take(self, bucket: _Bucket, answers: Sequence[object], *, planned: bool) -> None:
+        """Take the answers of a job: the pieces of a bucket, or pieces that are done."""
+        bucket.running -= 1
+        for answer in answers:
+            match answer:
+                case StoredFileDamaged():
+                    self._drop(bucket, answer)
+                case PipelineError():
+                    raise answer
+                case list() if planned:
+                    bucket.waiting = answer
+                case Rewritten():
+                    bucket.done.append(answer)
+
+    def _drop(self, bucket: _Bucket, error: StoredFileDamaged) -> None:
+        """Leave a bucket as it is; it does not count for the budget."""
+        bucket.waiting.clear()
+        if not bucket.failed:
+            bucket.failed = True
+            self.taken_bytes -= bucket.stats.size_bytes
+            self._leave(bucket.stats, error)
+
+    def _leave(self, stats: BucketStats, error: PipelineError) -> None:
+        log.error("%s, bucket %d is left unchanged: %s", stats.table, stats.bucket, error)
+        if isinstance(error, StoredFileDamaged):
+            self.manner.on_damage(damaged_file(self.storage, stats.bucket, error))
+
+    def _commit(self, *, patiently: bool) -> Iterator[Compacted]:
+        """Commit the buckets whose pieces are done. If another run writes, they wait for the next turn.
+
+        Args:
+            patiently: wait for the other run.
+        """
+        while self.held_up:
+            bucket = self.held_up[0]
+            try:
+                with self.writing(patiently) as writer, plain_failures(self.storage.root_uri):
+                    self._replace(writer, bucket)
+            except ArchiveHeld:
+                if patiently:
+                    raise
+                return
+            except FilesChanged as error:
+                log.warning("bucket %d: %s", bucket.stats.bucket, error)
+                self.held_up.remove(bucket)
+                self.taken_bytes -= bucket.stats.size_bytes
+                continue
+            self.held_up.remove(bucket)
+            self.manner.on_new(bucket.new)
+            yield self._done(bucket)
+
+    def _replace(self, writer: Writer, bucket: _Bucket) -> None:
+        """Commit.
+
+        Raises:
+            FilesChanged: nothing was committed; the written files are swept later.
+        """
+        stats = bucket.stats
+        if bucket.files is not None and not _same(bucket.files, _files_of(self.spark, FILES.name, stats.bucket)):
+            raise FilesChanged(FILES.name, "HEAD has changed since")
+        _check_there(self.storage, stats.table, bucket.new)
+        new = [NewFile(self.storage.uri(uploaded.path), stats.bucket) for uploaded in bucket.new]
+        table = writer.open(MaintainedTable, stats.table)
+        table.replace_files(bucket.old, new, {"pipeline.compacted": str(stats.bucket)})
+
+    def _done(self, bucket: _Bucket) -> Compacted:
+        stats, new = bucket.stats, bucket.new
+        rows = sum(piece.rows for piece in bucket.done)
+        before, after = len(bucket.old.data), sum(file.size_bytes for file in new)
+        seconds = round(time.monotonic() - bucket.began, 3)
+        log.info("%s, bucket %d: %d bytes became %d", stats.table, stats.bucket, stats.size_bytes, after)
+        return Compacted(stats.table, stats.bucket, rows, before, stats.size_bytes, len(new), after, seconds)
+
+
+def _cut(storage: Storage, table: Table, bounds: Bounds, files: Sequence[Source]) -> list[Piece]:
+    return cut(storage, table, files, bounds)
+
+
+def _rewrite(
+    storage: Storage,
+    table: Table,
+    bucket: int,
+    at_head: Sequence[Source] | None,
+    layout: Layout,
+    scratch: Path | None,
+    piece: Piece,
+) -> Rewritten:
+    return rewrite(storage, table, bucket, piece, at_head, layout, scratch)
+
+
+def _files_of(spark: SparkSession, name: str, bucket: int) -> BucketFiles:
+    """The files of a bucket now; none if the table never had any."""
+    table = MaintainedTable(spark, name)
+    current = table.current()
+    return BucketFiles(0, (), (), {}) if current is None else table.scan_bucket(current.id, bucket)
+
+
+def _same(before: BucketFiles, now: BucketFiles) -> bool:
+    return before.uris() == now.uris() and before.vectors == now.vectors
+
+
+def _check_there(storage: Storage, table: str, files: Sequence[Uploaded]) -> None:
+    """Check that nobody has swept files that waited too long for their commit.
+
+    Raises:
+        FilesChanged: some are gone.
+    """
+    with ThreadPoolExecutor(_STATS_AT_ONCE) as pool:
+        for file, entry in zip(files, pool.map(storage.stat, (file.path for file in files)), strict=True):
+            if entry is None or entry.size_bytes != file.size_bytes:
+                raise FilesChanged(table, f"{file.path} is gone: it waited longer for its commit than sweep_after_s")

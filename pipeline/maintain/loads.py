@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -46,9 +46,9 @@ class LoadState:
         return self.load.quarantine
 
 
-def load_states(storage: Storage) -> list[LoadState]:
-    """All started loads, by name. Folders that belong to no load are ignored."""
-    return [_state(storage, load) for load in named_loads(storage)]
+def load_states(storage: Storage, but: Collection[str] = ()) -> list[LoadState]:
+    """All started loads but these, by name. Folders that belong to no load are ignored."""
+    return [_state(storage, load) for load in named_loads(storage) if load.name not in but]
 
 
 def may_renew(states: Iterable[LoadState]) -> bool:

@@ -1,16 +1,28 @@
-"""One run of compaction, holding the lease."""
+"""One run of compaction. It holds the lease only while it commits a bucket."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 
-from pipeline.inventory.record import keep_record
-from pipeline.maintain.compact import Compacted, bucket_stats, compact
+from pipeline.errors import ArchiveHeld
+from pipeline.inventory.record import keep_record, record_changes
+from pipeline.maintain.compact import Compacted, Manner, bucket_stats, compact, layout_of
 from pipeline.maintain.loads import load_states, may_renew
 from pipeline.rules.budget import Budget
-from pipeline.rules.compaction import by_gain
-from pipeline.run import hold
+from pipeline.rules.cluster import piece_jobs
+from pipeline.rules.compaction import BucketStats, by_gain
+from pipeline.run import BRIEFLY, helping, hold, nobody
+from pipeline.storage.interface import Storage, Uploaded
+from pipeline.tables.writer import Writer
 from pipeline.workplace import Workplace
+
+logger = logging.getLogger(__name__)
+
+PURPOSE = f"compact {BRIEFLY}"
 
 
 def run_compact(
@@ -28,21 +40,73 @@ def run_compact(
         buckets: only these; none for all.
 
     Raises:
-        ArchiveHeld: another run holds the archive.
         LeaseLost: the lease was lost on the way; finished buckets stay compacted.
     """
-    with hold(place, "compact") as run:
-        chosen = [s for s in by_gain(bucket_stats(run.spark())) if not buckets or s.bucket in buckets]
-        done = compact(
-            run.writer(),
-            run.storage,
-            run.config.maintain,
-            chosen,
-            budget,
-            scratch=run.scratch,
-            renew=may_renew(load_states(run.storage)),
+    chosen = [s for s in by_gain(bucket_stats(place.spark())) if not buckets or s.bucket in buckets]
+    return compact_chosen(place, chosen, budget, on_damage=on_damage)
+
+
+def compact_chosen(
+    place: Workplace, chosen: Iterable[BucketStats], budget: Budget, *, on_damage: Callable[[str], None]
+) -> list[Compacted]:
+    """Compact some buckets, in order, beside anything else that runs; must not be called while holding the lease.
+
+    Raises:
+        LeaseLost: see above.
+    """
+    new: dict[str, tuple[int, bytes]] = {}
+
+    def note(files: Collection[Uploaded]) -> None:
+        new.update((file.path, (file.size_bytes, bytes.fromhex(file.sha256))) for file in files)
+
+    settings, storage = place.config, place.storage
+    with helping(place) as run:
+        manner = Manner(
+            layout_of(settings.maintain),
+            piece_jobs(settings.spark.shape),
+            run.scratch if settings.spark.local else None,
+            Renewal(storage).may_begin,
             on_damage=on_damage,
+            on_new=note,
         )
-        compacted = list(done)
-        keep_record(run.storage)
-        return compacted
+        done = list(compact(place.spark(), storage, chosen, budget, manner, partial(_writing, place)))
+    if done:
+        _record(place, new)
+    return done
+
+
+def _record(place: Workplace, new: Mapping[str, tuple[int, bytes]]) -> None:
+    try:
+        with hold(place, PURPOSE):
+            keep_record(place.storage, partial(record_changes, uploaded=new))
+    except ArchiveHeld as held:
+        logger.info("checksums of compacted files are recorded by the run that holds the archive: %s", held)
+
+
+@contextmanager
+def _writing(place: Workplace, patiently: bool) -> Iterator[Writer]:
+    with hold(place, PURPOSE, wait_for=_anybody if patiently else nobody) as run:
+        yield run.writer()
+
+
+def _anybody(purpose: str) -> bool:
+    """Wait for any holder."""
+    return True
+
+
+@dataclass(slots=True)
+class Renewal:
+    """Whether ``at_head`` may be renewed now; looks only at loads that it has not seen complete."""
+
+    storage: Storage
+    complete: set[str] = field(default_factory=set)
+    said: bool = False
+
+    def may_begin(self) -> bool:
+        """Whether every load that has begun is complete."""
+        states = load_states(self.storage, but=self.complete)
+        self.complete.update(state.load.name for state in states if state.complete)
+        if self.said and any(not state.complete for state in states):
+            return False
+        self.said = not may_renew(states)
+        return not self.said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.config import MaintainSection
 from pipeline.inventory.record import keep_record, tidy_recordings
-from pipeline.maintain.compact import Compacted, bucket_stats, compact
-from pipeline.maintain.loads import find_rubbish, load_states, may_renew, remove
+from pipeline.maintain.compact import Compacted, bucket_stats
+from pipeline.maintain.loads import find_rubbish, load_states, remove
 from pipeline.maintain.retention import apply_nights, plan_nights
 from pipeline.maintain.rewrite import (
     SmallFiles,
@@ -24,6 +24,7 @@ from pipeline.maintain.rewrite import (
     plan_small_files,
 )
 from pipeline.maintain.rubbish import Rubbish
+from pipeline.maintain.run_compact import compact_chosen
 from pipeline.maintain.unreferenced import apply_unreferenced, plan_unreferenced
 from pipeline.night.seal import nights
 from pipeline.rules.budget import Budget
@@ -49,7 +50,7 @@ class MaintainReport:
         rubbish: deleted files and folders.
         small_files: rewritten small files. The old ones are freed when their snapshots are.
         manifests: rewritten manifests, likewise.
-        to_compact: the buckets that a dry run would compact; all candidates if the budget is one of time.
+        to_compact: the buckets that would be compacted; all candidates if the budget is one of time.
         compacted: compacted buckets; the old files are freed likewise.
         takedowns: rows of takedowns that were still in files of the tables, and were removed; empty in a dry run.
         unfinished: loads that are planned but not published; snapshots since their plans are kept for them.
@@ -75,7 +76,7 @@ class MaintainReport:
 
 
 def run_maintain(place: Workplace, *, dry_run: bool = False) -> MaintainReport:
-    """Keep house, holding the lease; a dry run needs no lease and can run beside anything.
+    """Keep house, holding the lease, then compact, holding it only for each commit; a dry run needs no lease.
 
     May be called again after a kill at any point; it then does the rest.
 
@@ -91,7 +92,10 @@ def run_maintain(place: Workplace, *, dry_run: bool = False) -> MaintainReport:
         report = maintain(run.spark(), storage, settings, run.scratch, now=time.time(), writer=run.writer())
         keep_record(storage)
         tidy_recordings(storage)
-        return report
+    damaged = list(report.damaged)
+    budget = Budget.parse(settings.compact_budget)
+    compacted = compact_chosen(place, report.to_compact, budget, on_damage=damaged.append)
+    return replace(report, to_compact=(), compacted=tuple(compacted), damaged=tuple(sorted(set(damaged))))
 
 
 def maintain(
@@ -106,7 +110,7 @@ def maintain(
     """Run all steps, in an order in which no step changes what a dry run finds for a later one.
 
     Args:
-        scratch: a local folder for compaction.
+        scratch: a local folder for takedowns.
         now: seconds since 1970 UTC, from which all ages count.
         writer: None to change nothing.
     """
@@ -158,19 +162,6 @@ def maintain(
     late = [stats for stats in by_gain(bucket_stats(spark)) if overdue(stats, most_files=settings.small_files)]
     budget = Budget.parse(settings.compact_budget)
     to_compact = within(budget, late)
-    compacted: list[Compacted] = []
-    if writer is not None:
-        compacted += compact(
-            writer,
-            storage,
-            settings,
-            to_compact,
-            budget,
-            scratch=scratch,
-            renew=may_renew(states),
-            on_damage=damaged.append,
-        )
-
     return MaintainReport(
         dry_run=writer is None,
         nights=dropped.nights,
@@ -178,8 +169,8 @@ def maintain(
         rubbish=(*left, *(r for t in dropped.tables for r in t.rubbish), *(r for t in unreferenced for r in t.rubbish)),
         small_files=tuple(small),
         manifests=tuple(manifests),
-        to_compact=tuple(to_compact) if writer is None else (),
-        compacted=tuple(compacted),
+        to_compact=tuple(to_compact),
+        compacted=(),
         takedowns=() if removal is None else removal.tables,
         unfinished=tuple(state.load.name for state in unfinished),
         damaged=tuple(sorted(set(damaged))),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SHUFFLE_PARTITIONS = "spark.sql.shuffle.partitions"
 
@@ -39,6 +39,12 @@ DRIVER_BYTES_A_THREAD = 16 * MIB
 WAVES, LOCAL_WAVES = 4, 2
 """Reduce tasks per thread, so that a slow one delays only part of the stage. Local tasks need fewer."""
 
+PIECE_BYTES = 2 * GIB
+"""Memory of a Python worker that compacts a piece."""
+
+WIDE_JOBS = 16
+"""Jobs into which the pieces under way on a cluster are divided, so that few threads of the driver wait for many."""
+
 REDUCE_BYTES = 256 * MIB
 """Target size of a reduce task."""
 
@@ -66,23 +72,34 @@ class Executors:
     overhead_bytes: int
     off_heap_bytes: int
 
+    @property
+    def threads(self) -> int:
+        """Number of tasks that run at once."""
+        return self.count * self.cores
+
+    @property
+    def bytes_each(self) -> int:
+        """Memory of one executor."""
+        return self.heap_bytes + self.overhead_bytes + self.off_heap_bytes
+
 
 def executors(cluster: Cluster) -> Executors:
     """As many executors as threads and memory allow; at least one."""
-    cores = min(CORES, cluster.threads)
+    shape = executors_of(min(CORES, cluster.threads))
+    fit = int(cluster.memory_bytes * MEMORY_SHARE) // shape.bytes_each
+    return replace(shape, count=max(min(cluster.threads // shape.cores, fit), 1))
+
+
+def executors_of(cores: int) -> Executors:
+    """One executor of so many cores."""
     heap = HEAP_BYTES + cores * HEAP_BYTES_A_CORE
     overhead = OVERHEAD_BYTES + cores * OVERHEAD_BYTES_A_CORE
-    off_heap = OFF_HEAP_BYTES * cores // CORES // MIB * MIB
-    fit = int(cluster.memory_bytes * MEMORY_SHARE) // (heap + overhead + off_heap)
-    return Executors(max(min(cluster.threads // cores, fit), 1), cores, heap, overhead, off_heap)
+    return Executors(1, cores, heap, overhead, OFF_HEAP_BYTES * cores // CORES // MIB * MIB)
 
 
 def running_threads(cluster: Cluster) -> int:
     """Number of tasks that run at once."""
-    if cluster.local:
-        return cluster.threads
-    shape = executors(cluster)
-    return shape.count * shape.cores
+    return cluster.threads if cluster.local else executors(cluster).threads
 
 
 def driver_heap_bytes(cluster: Cluster) -> int:
@@ -114,6 +131,27 @@ def reduce_tasks(rows: int) -> int:
     return -(-rows * SHUFFLED_BYTES_A_ROW // REDUCE_BYTES)
 
 
+@dataclass(frozen=True, slots=True)
+class PieceJobs:
+    """How pieces of a compaction are given to Spark: so many jobs at once, of so many pieces each."""
+
+    at_once: int
+    pieces: int
+
+
+def piece_jobs(cluster: Cluster) -> PieceJobs:
+    """Jobs that keep all threads busy. One machine runs one piece per job, and no more at once than fit its memory.
+
+    On a cluster twice as many pieces as threads are under way, so that no thread waits for the rest of a job.
+    """
+    threads = running_threads(cluster)
+    if cluster.local:
+        free = int(cluster.memory_bytes * MEMORY_SHARE) - driver_heap_bytes(cluster)
+        return PieceJobs(max(min(threads, free // PIECE_BYTES), 1), 1)
+    pieces = -(-threads // WIDE_JOBS)
+    return PieceJobs(-(-2 * threads // pieces), pieces)
+
+
 def session_settings(cluster: Cluster) -> dict[str, str]:
     """Spark settings, by full name, that must be set before a session exists."""
     driver = driver_heap_bytes(cluster)
@@ -123,18 +161,27 @@ def session_settings(cluster: Cluster) -> dict[str, str]:
     }
     if cluster.local:
         return settings
-    shape = executors(cluster)
-    return settings | {
-        "spark.driver.maxResultSize": size(driver // 4),
+    return (
+        settings
+        | executor_settings(executors(cluster))
+        | {
+            "spark.driver.maxResultSize": size(driver // 4),
+            "spark.sql.adaptive.advisoryPartitionSizeInBytes": size(REDUCE_BYTES),
+            "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
+        }
+    )
+
+
+def executor_settings(shape: Executors) -> dict[str, str]:
+    """Spark settings, by full name, that ask for these executors."""
+    return {
         "spark.executor.instances": str(shape.count),
         "spark.executor.cores": str(shape.cores),
-        "spark.cores.max": str(shape.count * shape.cores),
+        "spark.cores.max": str(shape.threads),
         "spark.executor.memory": size(shape.heap_bytes),
         "spark.executor.memoryOverhead": size(shape.overhead_bytes),
         "spark.memory.offHeap.enabled": "true",
         "spark.memory.offHeap.size": size(shape.off_heap_bytes),
-        "spark.sql.adaptive.advisoryPartitionSizeInBytes": size(REDUCE_BYTES),
-        "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
     }
 
 

@@ -1,4 +1,4 @@
-"""Which buckets are worth compacting first, from the tables' metadata. Pure functions."""
+"""Which buckets are worth compacting first, and into which pieces a bucket is cut. Pure functions."""
 
 from __future__ import annotations
 
@@ -6,12 +6,60 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.rules.budget import Budget
+from pipeline.rules.cluster import GIB, MIB
 
 LANDED_GAIN = 0.25
 """Share of landed bytes that sorting a whole bucket at the compaction level saves; see docs/decisions."""
 
 OVERDUE_GAIN = 0.05
 """Share of a bucket's bytes: with less to gain, rewriting it every night costs more than it frees."""
+
+ROW_BYTES = 96
+"""Memory of a compaction per row, without the row's names: id, place, size, order."""
+
+NAME_CHARS = 64
+"""Leading characters of ext and of name by which rows are assigned to pieces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Limits of a piece: bytes of memory for ids and names of its rows, and raw bytes, which take scratch and time.
+
+    4 GiB raw take four minutes of a core.
+    """
+
+    key_bytes: int = 192 * MIB
+    raw_bytes: int = 4 * GIB
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """A place in the order of a bucket's rows: network, the beginnings of ext and name, file and position in it."""
+
+    network: int
+    ext: str = ""
+    name: str = ""
+    file: int = 0
+    pos: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """Rows from a key up to the next one's."""
+
+    low: Key
+    key_bytes: int
+    raw_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """The rows of a piece: keys from ``low``, inclusive, to ``high``, exclusive; None for no limit."""
+
+    low: Key | None
+    high: Key | None
+    key_bytes: int = 0
+    raw_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +120,27 @@ def within(budget: Budget, buckets: Iterable[BucketStats]) -> list[BucketStats]:
         chosen.append(stats)
         rewritten += stats.size_bytes
     return chosen
+
+
+def ranges(weighed: Iterable[Weighed], bounds: Bounds) -> list[KeyRange]:
+    """Consecutive ranges that together hold every key once. None exceeds the bounds, unless what it consists of does.
+
+    Args:
+        weighed: in ascending order of ``low``.
+    """
+    starts: list[Weighed] = []
+    sums: list[tuple[int, int]] = []
+    for rows in weighed:
+        keys, raw = (rows.key_bytes, rows.raw_bytes)
+        if sums and sums[-1][0] + keys <= bounds.key_bytes and sums[-1][1] + raw <= bounds.raw_bytes:
+            sums[-1] = (sums[-1][0] + keys, sums[-1][1] + raw)
+        else:
+            starts.append(rows)
+            sums.append((keys, raw))
+    lows: list[Key | None] = [None, *(rows.low for rows in starts[1:]), None]
+    return [KeyRange(lows[n], lows[n + 1], *found) for n, found in enumerate(sums)]
+
+
+def exceeds(key_bytes: int, raw_bytes: int, bounds: Bounds) -> bool:
+    """Whether rows are too many for one piece."""
+    return key_bytes > bounds.key_bytes or raw_bytes > bounds.raw_bytes

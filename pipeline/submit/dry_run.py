@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from pipeline.read.archive import MOST_ROWS, Archive
 from pipeline.redact import is_secret_name, without_secrets
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, Cluster, fitted_partitions
 from pipeline.rules.partitioning import Partitioning, partition
-from pipeline.submit.run_job import NoNightYet, find_job
+from pipeline.submit.find_job import job_source
+from pipeline.submit.run_job import NoNightYet
 
 _ALL = frozenset(table.name for table in ALL)
 _IN_SQL = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)", re.IGNORECASE)
@@ -54,7 +54,7 @@ def dry_run(archive: Archive, job: str, cluster: Cluster, settings: Mapping[str,
         NoSuchJob: there is no such job.
         NightNotFound, NoNightYet: there is no such night, or none at all.
     """
-    names = tables_named(inspect.getsource(find_job(job)))
+    names = tables_named(job_source(job))
     night = archive.night()
     if night is None:
         raise NoNightYet

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
-from pyspark.errors import PythonException
+from pyspark.errors import PySparkException, PythonException, UnknownException
+from pyspark.errors.exceptions.captured import convert_exception
 
 from pipeline.errors import PipelineError
 from pipeline.storage.errors import CANNOT_BE_READ, WHAT_TO_DO, StorageUnavailable, StoredFileDamaged
@@ -47,6 +48,8 @@ _BELOW_ROOT = r"/[^\s,;'\"<>]*\.(?:parquet|avro|json|puffin|text)\b"
 """A file's path below the archive's root, as we and Iceberg write it: nothing in it needs quoting."""
 
 
+_STOPPED = "Cannot call methods on a stopped SparkContext"
+
 _AUTHORITY = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?")
 _JAVA_QUOTES = re.compile(r"[^\w/\-!.~'()*,;:$&+=@]")
 """Characters that a Java URI percent-encodes; letters of any alphabet are not among them."""
@@ -64,6 +67,25 @@ class SparkFailed(PipelineError):
 
     def __str__(self) -> str:
         return f"Spark failed with {self.kind}: {self.problem}"
+
+
+def is_of_query(error: BaseException | None) -> bool:
+    """Whether Spark blames a query, such as one that divides by zero, and neither a machine nor a file.
+
+    Args:
+        error: raised by PySpark, or by Py4J beside it, as by ``toLocalIterator``.
+    """
+    if isinstance(error, PySparkException):
+        return _is_named(error)
+    java = getattr(error, "java_exception", None)
+    return any(_is_named(convert_exception(cause)) for cause in _causes(java))
+
+
+def _is_named(error: BaseException) -> bool:
+    """Whether an exception is one of PySpark's own kinds, with a condition of Spark's list."""
+    return (
+        isinstance(error, PySparkException) and not isinstance(error, UnknownException) and bool(error.getCondition())
+    )
 
 
 @contextmanager
@@ -173,5 +195,7 @@ def _simple(name: str) -> str:
 
 
 def _first_line(cause: JavaObject) -> str:
-    words = cause.getMessage() or cause.getClass().getSimpleName()
-    return str(words).strip().partition("\n")[0][:300]
+    words = str(cause.getMessage() or cause.getClass().getSimpleName())
+    if words.startswith(_STOPPED):
+        return "the cluster ended the application, or Spark's Java process did; see its page or its log"
+    return words.strip().partition("\n")[0][:300]

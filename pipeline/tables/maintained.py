@@ -39,13 +39,41 @@ class FilesChanged(PipelineError):
         return f"{self.table}: another run changed the files that were being compacted. Compact again. {self.problem}"
 
 
+class OtherDeletes(PipelineError):
+    """A bucket has deletes other than deletion vectors."""
+
+    def __init__(self, table: str, bucket: int, uri: str) -> None:
+        super().__init__(table, bucket, uri)
+        self.table, self.bucket, self.uri = table, bucket, uri
+
+    def __str__(self) -> str:
+        return (
+            f"{self.table}: {self.uri} deletes rows of bucket {self.bucket} in a way that only Spark reads; rewrite "
+            "the table's files with Iceberg's rewrite_data_files, then compact again"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """The deletion vector of a data file: the URI of the file that holds it, and its place there."""
+
+    uri: str
+    offset: int
+    length: int
+
+
 @dataclass(frozen=True, slots=True)
 class BucketFiles:
-    """The files of a bucket in a snapshot, as Iceberg objects."""
+    """The files of a bucket in a snapshot, as Iceberg objects. ``vectors``: by URI of the data file."""
 
     snapshot: int
     data: tuple[JavaObject, ...]
     deletes: tuple[JavaObject, ...]
+    vectors: Mapping[str, Vector]
+
+    def uris(self) -> list[str]:
+        """The data files, sorted."""
+        return sorted(str(file.location()) for file in self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +184,11 @@ class MaintainedTable(IcebergTable):
         return sorted(map(str, action.deleteWith(keeps_what_it_is_given).execute().orphanFileLocations()))
 
     def scan_bucket(self, snapshot: int, bucket: int) -> BucketFiles:
-        """The live data files of a bucket, and the deletes that apply to them, as of a snapshot."""
+        """The live data files of a bucket, and the deletes that apply to them, as of a snapshot.
+
+        Raises:
+            OtherDeletes: rows are deleted in a way that nothing here writes.
+        """
         condition = self._class("expressions.Expressions").equal("bucket", bucket)
         tasks = self._java.newScan().useSnapshot(snapshot).filter(condition).planFiles()
         try:
@@ -164,7 +196,14 @@ class MaintainedTable(IcebergTable):
         finally:
             tasks.close()
         deletes = {(d.location(), d.contentOffset()): d for task in found for d in list(task.deletes())}
-        return BucketFiles(snapshot, tuple(task.file() for task in found), tuple(deletes.values()))
+        vectors = {str(delete.referencedDataFile()): self._vector(delete, bucket) for delete in deletes.values()}
+        return BucketFiles(snapshot, tuple(task.file() for task in found), tuple(deletes.values()), vectors)
+
+    def _vector(self, delete: JavaObject, bucket: int) -> Vector:
+        uri, offset, length = str(delete.location()), delete.contentOffset(), delete.contentSizeInBytes()
+        if str(delete.format()) != "PUFFIN" or offset is None or length is None:
+            raise OtherDeletes(self.name, bucket, uri)
+        return Vector(uri, int(offset), int(length))
 
     def replace_files(self, old: BucketFiles, new: Sequence[NewFile], properties: Mapping[str, str]) -> None:
         """Replace exactly the files of a scan with new files, in one commit. Files that others added since stay.
@@ -172,7 +211,10 @@ class MaintainedTable(IcebergTable):
         Raises:
             FilesChanged: others deleted rows of the old files, or replaced them, since the scan; nothing was committed.
         """
-        sequence = self._java.snapshot(old.snapshot).sequenceNumber()
+        snapshot = self._java.snapshot(old.snapshot)
+        if snapshot is None:
+            raise FilesChanged(self.name, f"The snapshot {old.snapshot}, which was read, has expired")
+        sequence = snapshot.sequenceNumber()
         added = self._read_footers(new)
         transaction = self._java.newTransaction()
         rewrite = transaction.newRewrite().validateFromSnapshot(old.snapshot).dataSequenceNumber(sequence)

@@ -6,12 +6,20 @@ import fcntl
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
+import pyspark
 from pyspark.sql import SparkSession
 
+from pipeline.masters.executors import await_executor
+from pipeline.masters.jvm import JavaObject, started_jvm
+from pipeline.masters.known import asked_for, fitted, known_master
+from pipeline.masters.project import NAME, project_archive
+from pipeline.masters.yarn import CONNECT_WITHIN_MS
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.tables import NAMESPACE
 from pipeline.redact import carries_secret
@@ -19,12 +27,16 @@ from pipeline.rules.cluster import session_settings
 from pipeline.tables.java_noise import without_noise
 from pipeline.tables.settings import SparkSettings
 
+logger = logging.getLogger(__name__)
+
 CATALOG = "archive"
 
 _CHATTY = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 """Loggers to which PySpark writes, with the JVM's stack trace, what it raises anyway."""
 
-_QUIET = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
+LOG4J = Path(__file__).with_name("log4j2.properties")
+DRIVER_LOG4J = "driver-log4j2.properties"
+_QUIET = f"-Dlog4j2.configurationFile={LOG4J.as_uri()}"
 BY_BUCKET = "spark.sql.iceberg.planning.preserve-data-grouping"
 """The setting that makes a task read exactly one whole bucket, if ``bucket`` is among the columns that are read."""
 
@@ -71,6 +83,13 @@ _ALWAYS = {
 }
 
 
+_REMOTE = {
+    "spark.ui.enabled": "true",
+    "spark.ui.port": "0",  # several drivers may run on one machine
+    "spark.python.unix.domain.socket.enabled": "false",  # paths in containers are longer than those of sockets may be
+}
+_FILES, _EXECUTOR_PATH = "spark.files", "spark.executorEnv.PYTHONPATH"
+_OF_THE_JVM = ("spark.driver.memory", "spark.driver.extraJavaOptions")
 _PACKAGES = "spark.jars.packages"
 _HADOOP = "spark.hadoop."
 WAREHOUSE_SETTING = f"spark.sql.catalog.{CATALOG}.warehouse"
@@ -80,18 +99,65 @@ _SESSIONS: dict[str, SparkSession] = {}
 def open_session(settings: SparkSettings, root_uri: str, app: str) -> SparkSession:
     """Start Spark, or return this process's session for the archive: one Spark, one session per archive.
 
+    On a cluster, executors are made to fit its nodes, and the first one is awaited.
+
     Args:
         root_uri: the archive's root, such as ``file:///data/archive``; need not exist yet.
         app: name shown in the cluster; only the first call's counts.
+
+    Raises:
+        NothingFits: no node could ever hold an executor.
+        NoResources: the cluster lent none within ``spark.wait_s``.
+        ExecutorsDied: they ended as soon as they started.
     """
     conf = session_conf(settings, root_uri)
     running = _running()
     if running is not None:
         return _session_for(running, conf[WAREHOUSE_SETTING])
+    if not settings.local:
+        return _start_on_cluster(settings, root_uri, app)
     if _PACKAGES not in conf:
         return _start(settings.master, conf, app)
     with _resolving(Path(conf["spark.jars.ivy"])):
         return _start(settings.master, session_conf(settings, root_uri), app)
+
+
+def open_jvm(settings: SparkSettings, root_uri: str, conf: Mapping[str, str] | None = None) -> JavaObject:
+    """This process's JVM, with Iceberg on its class path, before a session is opened in it.
+
+    Args:
+        conf: settings on its command line; None for the fewest, so that applications may be submitted from it.
+    """
+
+    def launched() -> JavaObject:
+        all_settings = session_conf(settings, root_uri)
+        fewest = {key: all_settings[key] for key in all_settings if key.startswith("spark.jars") or key in _OF_THE_JVM}
+        given = (
+            fewest if conf is None else {**conf, **{key: all_settings[key] for key in all_settings if key in fewest}}
+        )
+        with without_noise():
+            return started_jvm(_public(given))
+
+    known = session_conf(settings, root_uri)
+    if _PACKAGES not in known:
+        return launched()
+    with _resolving(Path(known["spark.jars.ivy"])):
+        return launched()
+
+
+def open_submitted(settings: SparkSettings, root_uri: str) -> SparkSession:
+    """The session of a driver that ``spark-submit`` started, which has all settings already.
+
+    Raises:
+        NoResources, ExecutorsDied: as ``open_session``.
+    """
+    _quiet_python()
+    with warnings.catch_warnings():  # of archives, which PySpark looks for where they were on the submitter's disk
+        warnings.filterwarnings("ignore", message="Failed to add file", category=RuntimeWarning)
+        session = SparkSession.builder.getOrCreate()
+    _SESSIONS[f"{root_uri.rstrip('/')}/{WAREHOUSE}"] = session
+    _await(session, settings, dict(session.sparkContext.getConf().getAll()), "")
+    return session
 
 
 @contextmanager
@@ -103,22 +169,67 @@ def _resolving(ivy: Path) -> Iterator[None]:
         yield
 
 
+def _start_on_cluster(settings: SparkSettings, root_uri: str, app: str) -> SparkSession:
+    tag = f"git-lakehouse-{uuid4().hex}"
+    conf = _with_project(session_conf(settings, root_uri)) | {"spark.yarn.tags": tag}
+    jvm = open_jvm(settings, root_uri, {"spark.master": settings.master, **conf})
+    conf |= fitted(jvm, settings.master, settings.shape, conf, settings.conf)
+    master = known_master(jvm, settings.master, asked_for(conf), settings.wait_s, tag)
+    with master.accepting():
+        session = _start(settings.master, conf, app)
+    context = session.sparkContext
+    logger.info("application %s on %s, its page: %s", context.applicationId, settings.master, context.uiWebUrl)
+    _await(session, settings, conf, tag)
+    return session
+
+
+def _await(session: SparkSession, settings: SparkSettings, conf: Mapping[str, str], tag: str) -> None:
+    jvm = session.sparkContext._jvm
+    master = known_master(jvm, settings.master, asked_for(conf), settings.wait_s, tag)
+    try:
+        await_executor(session.sparkContext, master)
+    except BaseException:
+        session.stop()
+        raise
+
+
+def _with_project(conf: Mapping[str, str]) -> dict[str, str]:
+    """Settings that bring this package to the executors, whose Python workers start from a module of it.
+
+    Files lie in the executor's current folder, so the name alone is its path there.
+    """
+    files = [*filter(None, [conf.get(_FILES)]), str(project_archive())]
+    return {_EXECUTOR_PATH: NAME, **conf, _FILES: ",".join(files)}
+
+
+def _public(conf: Mapping[str, str]) -> dict[str, str]:
+    """Settings that may stand on Java's command line, for all to see."""
+    return {key: value for key, value in conf.items() if not _is_late(key, value)}
+
+
+def _is_late(key: str, value: str) -> bool:
+    return key.startswith(_HADOOP) and carries_secret(key, value)
+
+
 def _start(master: str, conf: Mapping[str, str], app: str) -> SparkSession:
     os.environ["PYSPARK_PYTHON"] = conf["spark.pyspark.python"]  # PySpark reads only the variable
     builder = SparkSession.builder.master(master).appName(app)
-    later = {key: value for key, value in conf.items() if key.startswith(_HADOOP) and carries_secret(key, value)}
-    for key, value in conf.items():
-        if key not in later:
-            builder = builder.config(key, value)
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    for key, value in _public(conf).items():
+        builder = builder.config(key, value)
+    _quiet_python()
     with without_noise():
         session = builder.getOrCreate()
     hadoop = session.sparkContext._jsc.hadoopConfiguration()
-    for key, value in later.items():  # not with the others: those stand on Java's command line, for all to see
-        hadoop.set(key.removeprefix(_HADOOP), value)
+    for key, value in conf.items():
+        if _is_late(key, value):
+            hadoop.set(key.removeprefix(_HADOOP), value)
     _SESSIONS[conf[WAREHOUSE_SETTING]] = session
     return session
+
+
+def _quiet_python() -> None:
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def _running() -> SparkSession | None:
@@ -162,17 +273,41 @@ def split_freely(spark: SparkSession) -> AbstractContextManager[None]:
 
 
 def session_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
-    """All settings of a session, as ``open_session`` uses them."""
+    """All settings of a session, as ``open_session`` uses them before it looks at a cluster's nodes."""
     conf = {
         **_ALWAYS,
         **session_settings(settings.shape),
-        **(_LOCAL if settings.local else {}),
+        **(_LOCAL if settings.local else _REMOTE),
+        **(_yarn_jars(settings.conf) if settings.master == "yarn" else {}),
         **({"spark.driver.memory": settings.driver_memory} if settings.driver_memory else {}),
         "spark.driver.extraJavaOptions": f"{_QUIET} {settings.java_options}".rstrip(),
         WAREHOUSE_SETTING: f"{root_uri.rstrip('/')}/{WAREHOUSE}",
         **settings.conf,
     }
     return {**_iceberg_jar(settings.iceberg, conf), **conf}
+
+
+def submitted_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
+    """All settings of an application whose driver runs on a node of YARN, before its executors are fitted.
+
+    Its log4j settings are shipped as a file of the name ``DRIVER_LOG4J``.
+    """
+    conf = session_conf(settings, root_uri)
+    conf.pop("spark.submit.deployMode", None)
+    return {
+        "spark.yarn.appMasterEnv.PYSPARK_PYTHON": conf["spark.pyspark.python"],
+        "spark.yarn.maxAppAttempts": "1",  # a driver that failed says why; it does not fail twice
+        "spark.hadoop.yarn.resourcemanager.connect.max-wait.ms": CONNECT_WITHIN_MS,
+        **conf,
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={DRIVER_LOG4J} {settings.java_options}".rstrip(),
+    }
+
+
+def _yarn_jars(own: Mapping[str, str]) -> dict[str, str]:
+    """Spark's jars on the nodes, if these have the same Python environment; otherwise Spark uploads its own."""
+    if "spark.pyspark.python" in own or "spark.yarn.archive" in own:
+        return {}
+    return {"spark.yarn.jars": f"local:{Path(pyspark.__file__).parent}/jars/*"}
 
 
 def _iceberg_jar(coordinate: str, conf: dict[str, str]) -> dict[str, str]:

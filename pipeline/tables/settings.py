@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -29,6 +31,15 @@ class SparkSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     master: str = Field("local[*]", description="Spark master URL; local[N] runs inside this process")
+    deploy_mode: Literal["client", "cluster"] = Field(
+        "client",
+        description="where the driver of submit runs: in this process, or with cluster on a node of YARN; that of all "
+        "other commands runs in this process",
+    )
+    wait_s: float = Field(600, gt=0, description="seconds that an application waits for a cluster's resources")
+    hadoop_conf: Path | None = Field(
+        None, description="folder with core-site.xml and yarn-site.xml; none: that of HADOOP_CONF_DIR"
+    )
     cluster: ClusterSettings = Field(default_factory=ClusterSettings, description="the cluster's shape")
     driver_memory: str | None = Field(
         None, description="heap of the driver, which is all of Spark on a local master; none: computed"
@@ -53,6 +64,8 @@ class SparkSettings(BaseModel):
             raise ValueError(
                 f"the master {without_secrets(self.master)} needs cluster.threads and cluster.memory_bytes"
             )
+        if self.deploy_mode == "cluster" and self.master != "yarn":
+            raise ValueError("deploy_mode cluster needs the master yarn: no other runs Python drivers for submit")
         return self
 
     @property
@@ -81,7 +94,13 @@ class SparkSettings(BaseModel):
         if self.local:
             return self
         of_files = {key: value for key, value in self.conf.items() if key.startswith(("spark.hadoop.", "spark.jars"))}
-        return SparkSettings(master="local[2]", java_options=self.java_options, iceberg=self.iceberg, conf=of_files)
+        return SparkSettings(
+            master="local[2]",
+            hadoop_conf=self.hadoop_conf,
+            java_options=self.java_options,
+            iceberg=self.iceberg,
+            conf=of_files,
+        )
 
 
 def _local_threads(master: str) -> int:

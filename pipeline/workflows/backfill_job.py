@@ -22,7 +22,8 @@ from pipeline.redact import arguments_without_secrets, without_secrets
 from pipeline.run import helping
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
-from pipeline.submit.run_job import NoSuchJob, list_jobs, run_job
+from pipeline.submit.find_job import NoSuchJob, job_names
+from pipeline.submit.run_job import run_job
 from pipeline.tables.failures import SparkFailed
 from pipeline.workflows.engine import run_tasks
 from pipeline.workflows.loads import RunFailed, Watch
@@ -130,7 +131,7 @@ def backfill_job(place: Workplace, watch: Watch, job: str, argv: Sequence[str], 
     place.archive()
     if last < first:
         raise UsageError(f"there is no date from {first} to {last}")
-    known = [info.name for info in list_jobs()]
+    known = job_names()
     if job not in known:
         raise NoSuchJob(job, known)
     with helping(place) as helper:

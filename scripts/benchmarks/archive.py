@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, timedelta
 from ipaddress import IPv4Network
@@ -18,19 +19,20 @@ import pyarrow.parquet as pq
 from click.testing import CliRunner
 from pyspark.sql import SparkSession
 
-from benchmarks.measure import Cost, command, cost_of, total
+from benchmarks.measure import Cost, command, cost_of
 from pipeline.archive import open_archive
 from pipeline.cli.main import cli
 from pipeline.config import Config, load_config
 from pipeline.fetch.bucket import fetch_bucket
 from pipeline.fetch.process import prepare_process
-from pipeline.maintain.compact import bucket_stats, compact
+from pipeline.maintain.compact import Manner, bucket_stats, compact, layout_of
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
 from pipeline.model.origin import bucket_of, network_id
 from pipeline.model.tables import ALL
 from pipeline.night.plan import read_plan, write_plan
 from pipeline.rules.budget import Budget
+from pipeline.rules.cluster import piece_jobs
 from pipeline.storage.factory import open_storage
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
@@ -177,27 +179,21 @@ def restore(bed: Bed, url: str, to: Path) -> Any:  # noqa: ANN401 - the command'
 
 
 def compact_buckets(bed: Bed, buckets: Sequence[int]) -> tuple[Cost, dict[int, Cost]]:
-    """One compaction run over some buckets: the cost of choosing, and of each bucket."""
+    """Compact some buckets, one after the other: the cost of choosing, and of each bucket."""
     storage, config, spark = bed.storage, bed.config, bed.spark()
+    manner = Manner(
+        layout_of(config.maintain), piece_jobs(config.spark.shape), config.fetch.scratch_folder, lambda: True
+    )
+    costs: dict[int, Cost] = {}
     with Lease.acquire(storage, Owner.here("bench", "compact"), ttl_s=config.archive.lease_s) as lease:
         stats, choose = cost_of(bucket_stats, spark)
-        done = compact(
-            Writer(spark, lease.check),
-            storage,
-            config.maintain,
-            sorted((s for s in stats if s.bucket in buckets), key=lambda s: buckets.index(s.bucket)),
-            Budget(),
-            scratch=config.fetch.scratch_folder,
-            renew=True,
-        )
-        costs: dict[int, list[Cost]] = {bucket: [] for bucket in buckets}
-        while True:
-            one, cost = cost_of(next, done, None)
-            if one is None:
-                break
-            costs[one.bucket].append(cost)
-    assert all(costs.values()), f"not every bucket was compacted: {costs}"
-    return choose, {bucket: total(parts) for bucket, parts in costs.items()}
+        writer = Writer(spark, lease.check)
+        for bucket in buckets:
+            mine = [each for each in stats if each.bucket == bucket]
+            run = compact(spark, storage, mine, Budget(), manner, lambda _: nullcontext(writer))
+            done, costs[bucket] = cost_of(list, run)
+            assert len(done) == len(mine), f"bucket {bucket} was not compacted"
+    return choose, costs
 
 
 def touched(bed: Bed, number: int) -> int:

@@ -32,8 +32,8 @@ RENAME_S, RENAMES_AT_ONCE = 0.005, 16
 FILE_ROW_BYTES = 30
 """Stored bytes of a row of ``files``, and of one moved path."""
 
-KEY_BYTES = 120
-"""Memory of a compaction per row of its bucket: place, id, network, ext, name, order."""
+NAME_BYTES = 20
+"""Bytes of a blob's ext and name."""
 
 OBJECT_MEMORY_BYTES = 200
 """Memory of a restore per object of the network (docs/limits.md)."""

@@ -23,7 +23,6 @@ class Outcome:
     crawl: FirstCrawl
     night: Night
     compaction: Compaction
-    compacted_files: int
     split_bytes: int
     notes: tuple[str, ...]
     planning_bytes: float
@@ -35,7 +34,7 @@ def outcome(people: Population, rates: Rates, seed: int, threads: int = assumed.
     """Run every stage. Scans and joins read what the first crawl landed."""
     crawl = stages.first_crawl(people, rates, threads, seed)
     night = stages.night(people, rates, threads, seed)
-    compaction = stages.compaction(people, rates, threads)
+    compaction = stages.compaction(people, rates, threads, seed)
     restore, restore_bytes = stages.restore(people, rates, threads)
     files = crawl.content_files
     plan = stages.plan(people, files, threads)
@@ -54,7 +53,6 @@ def outcome(people: Population, rates: Rates, seed: int, threads: int = assumed.
         crawl=crawl,
         night=night,
         compaction=compaction,
-        compacted_files=stages.compacted_files(people, rates),
         split_bytes=plan.tables[0].split_bytes,
         notes=plan.notes,
         planning_bytes=float(files * DRIVER_BYTES_A_FILE),

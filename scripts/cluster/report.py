@@ -97,7 +97,7 @@ def holdings_table(found: Outcome) -> str:
         ("batches of the first crawl, leader's time in them", f"{crawl.batches:,}, {duration(crawl.leader_s)}"),
         ("data files after the first crawl", f"{crawl.files:,}, of contents {crawl.content_files:,}"),
         ("NameNode objects after the first crawl", number(crawl.files * assumed.NAMENODE_OBJECTS_A_FILE)),
-        ("files of contents after a whole compaction", f"{found.compacted_files:,}"),
+        ("files of contents after a whole compaction", f"{compaction.files:,}"),
         ("data files that a night lands", f"{night.files:,}"),
         ("leader's time in a night besides", duration(night.leader_s)),
         ("bytes that a night lands", size(night.landed_bytes)),
@@ -110,9 +110,10 @@ def holdings_table(found: Outcome) -> str:
         ("driver's heap, and what planning a scan of contents takes of it",
          f"{size(found.driver_bytes)}, {size(found.planning_bytes)}"),
         ("`--dry-run` says", "; ".join(found.notes) or "nothing"),
-        ("leader's memory in a compaction, fullest bucket", size(compaction.leader_bytes)),
-        ("its scratch", size(compaction.scratch_bytes)),
-        ("share of a night's news that its compaction reaches", f"{compaction.nightly_share:.0%}"),
+        ("pieces of a compaction in the fullest bucket", f"{compaction.pieces_of_fullest:,}"),
+        ("ids and names of a piece in memory", size(compaction.key_bytes)),
+        ("scratch of a piece", size(compaction.scratch_bytes)),
+        ("share of the archive that a night's hour of compaction rewrites", f"{compaction.nightly_share:.1%}"),
         ("memory of the largest restore", size(found.restore_bytes)),
     ]  # fmt: skip
     return table(("what", "figure"), rows)
@@ -139,13 +140,13 @@ def bucket_table(outcomes: Mapping[int, Outcome]) -> str:
             over(each.stages["join of contents with files"]),
             number(each.crawl.files * assumed.NAMENODE_OBJECTS_A_FILE),
             f"{each.night.files:,}",
-            size(each.compaction.leader_bytes),
+            over(each.stages["whole compaction"]),
         )
         for buckets, each in outcomes.items()
     ]
     columns = (
         "buckets", "first crawl", "fetch", "derive", "join", "NameNode objects after the crawl", "files a night",
-        "compaction's memory",
+        "compaction",
     )  # fmt: skip
     return table(columns, rows)
 

@@ -5,6 +5,7 @@ Which tasks there are, and in which order, is decided by the functions that the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,13 +19,12 @@ from cluster.schedule import Stage, run
 from pipeline.config import MaintainSection
 from pipeline.fetch.landing import RUN_BYTES
 from pipeline.git.limits import Limits
-from pipeline.maintain.compact import FILE_BYTES
 from pipeline.model.origin import bucket_of
 from pipeline.model.tables import LANDED
 from pipeline.night.walk import NETWORK_PATHS
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import shuffle_partitions
-from pipeline.rules.compaction import BucketStats, by_gain, within
+from pipeline.rules.compaction import ROW_BYTES, Bounds, BucketStats, Key, KeyRange, Weighed, by_gain, ranges, within
 from pipeline.rules.fetch_order import fetch_order
 from pipeline.rules.partitioning import (
     JVM_ROWS_S,
@@ -40,6 +40,9 @@ from pipeline.workflows.backfill_choice import BATCH_ORIGINS
 
 BATCHES = 24
 """Batches of a first crawl that are simulated; the others are like them."""
+
+FILES_A_PIECE = 2
+"""Files of a compacted piece: its rows at HEAD, if they fill one, and its history."""
 
 _COLUMN = {name: number for number, name in enumerate(COLUMNS)}
 
@@ -80,12 +83,14 @@ class Night:
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
-    """A whole compaction, and how much of a night's news one night's budget reaches."""
+    """A whole compaction, and how much of the archive one night's budget rewrites."""
 
     stage: Stage
-    leader_bytes: float
+    pieces_of_fullest: int
+    key_bytes: float
     scratch_bytes: float
     nightly_share: float
+    files: int
 
 
 def fetch_s(column: dict[str, Floats], rates: Rates) -> tuple[Floats, Floats]:
@@ -235,29 +240,57 @@ def join(people: Population, files: int, rates: Rates, threads: int, seed: int) 
     return run(durations, threads, indivisible_s=RUN_BYTES / rates.jvm_bytes)
 
 
-def compaction(people: Population, rates: Rates, threads: int) -> Compaction:
-    """Every bucket, the highest gain first, one after the other in the leader's process."""
+def compaction(people: Population, rates: Rates, threads: int, seed: int) -> Compaction:
+    """Every bucket, the highest gain first, in the pieces into which the platform cuts it, on all threads.
+
+    A piece is written as its rows at HEAD and its history, each a file or more.
+    """
     stored = people.bucket("raw") / TYPICAL_RATIO["contents"]
     stats = [
         BucketStats("contents", bucket, 1, int(size), int(rows), 1, int(size), 0, "")
         for bucket, (size, rows) in enumerate(zip(stored, people.bucket("objects"), strict=True))
     ]
-    order = [each.bucket for each in within(Budget(), by_gain(stats))]
-    durations = people.bucket("raw")[order] / rates.compacted_raw_bytes
+    pieces = _pieces(people)
+    in_order = [piece for each in within(Budget(), by_gain(stats)) for piece in pieces[each.bucket]]
+    raw = np.array([piece.raw_bytes for piece in in_order], float)
     settings = MaintainSection()
     budget = Budget.parse(settings.compact_budget).duration_s or 0.0
     return Compaction(
-        run(durations, threads, indivisible_s=settings.compact_bytes / rates.compacted_raw_bytes, at_once=1),
-        leader_bytes=float(people.bucket("objects").max()) * assumed.KEY_BYTES,
-        scratch_bytes=float(stored.max()) * rates.compacted_of_landed,
-        nightly_share=budget * rates.compacted_raw_bytes / max(people.total("new_raw"), 1.0),
+        run(
+            _spread(raw / rates.compacted_raw_bytes, np.random.default_rng(seed)),
+            threads,
+            indivisible_s=settings.compact_bytes / rates.compacted_raw_bytes,
+            begins_a_second=assumed.DRIVER_TASKS_S,
+        ),
+        pieces_of_fullest=max(map(len, pieces)),
+        key_bytes=float(max(piece.key_bytes for piece in in_order)),
+        scratch_bytes=float(raw.max()) * (1 + rates.compacted_of_landed / TYPICAL_RATIO["contents"]),
+        nightly_share=threads * budget * rates.compacted_raw_bytes / people.total("raw"),
+        files=int(FILES_A_PIECE * len(in_order)),
     )
 
 
-def compacted_files(people: Population, rates: Rates) -> int:
-    """Files of contents after a whole compaction."""
-    stored = people.bucket("raw") / TYPICAL_RATIO["contents"] * rates.compacted_of_landed
-    return int(np.ceil(stored / FILE_BYTES).sum())
+def _pieces(people: Population) -> list[list[KeyRange]]:
+    """The pieces of each bucket. Large networks are weighed one by one, cut as finely as names allow; the others
+    in lots of half a piece."""
+    bounds = Bounds()
+    large: list[list[tuple[float, float]]] = [[] for _ in range(people.buckets)]
+    for bucket, *weight in zip(people.large_in(), people.of_large("objects"), people.of_large("raw"), strict=True):
+        large[bucket].append((weight[0], weight[1]))
+    found = []
+    for bucket, (rows, raw) in enumerate(zip(people.bucket("objects"), people.bucket("raw"), strict=True)):
+        mine = large[bucket]
+        others = max(rows - sum(n for n, _ in mine), 0.0), max(raw - sum(n for _, n in mine), 0.0)
+        lots = (lot for weight in (*mine, others) for lot in _lots(weight[0], weight[1], bounds))
+        found.append(ranges((Weighed(Key(n), *lot) for n, lot in enumerate(lots)), bounds))
+    return found
+
+
+def _lots(rows: float, raw: float, bounds: Bounds) -> list[tuple[int, int]]:
+    """Bytes of keys and raw bytes of equal parts of some rows."""
+    keys = rows * (ROW_BYTES + assumed.NAME_BYTES)
+    count = max(math.ceil(2 * max(keys / bounds.key_bytes, raw / bounds.raw_bytes)), 1)
+    return [(int(keys / count), int(raw / count))] * count
 
 
 def restore(people: Population, rates: Rates, threads: int) -> tuple[Stage, float]:

@@ -12,6 +12,7 @@ from cluster.outcome import outcome
 from cluster.population import KNOWN, Population, populate
 from cluster.rates import Rates
 from pipeline.model.origin import bucket_of, network_id
+from pipeline.rules.compaction import Bounds
 from pipeline.rules.partitioning import direct_tasks
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -80,8 +81,12 @@ def test_a_scan_has_the_tasks_that_the_platform_plans(people: Population, rates:
     assert scan.over_bound < 1.2
 
 
-def test_compaction_is_one_process(people: Population, rates: Rates) -> None:
-    assert stages.compaction(people, rates, 1_000).stage.over_bound == pytest.approx(1_000)
+def test_a_whole_compaction_is_spread_over_all_threads(people: Population, rates: Rates) -> None:
+    found = stages.compaction(people, rates, 200, SEED)
+    assert found.stage.over_bound < 1.2
+    assert found.stage.work_s == pytest.approx(people.total("raw") / rates.compacted_raw_bytes, rel=0.02)
+    assert found.key_bytes <= Bounds().key_bytes
+    assert found.scratch_bytes < 1.1 * Bounds().raw_bytes
 
 
 def test_the_order_of_fetch_tasks_is_the_platforms(

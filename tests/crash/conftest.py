@@ -1,4 +1,4 @@
-"""One HDFS for all tests here, one archive that they reset to its first night, and its expected second night."""
+"""One archive on HDFS, which all tests here reset to its first night, and its expected second night."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ import pytest
 
 from tests.crash.trial import Origins, Rows, Trial
 from tests.e2e.archive import Place
-from tests.support.hdfs import MiniHdfs, hdfs
+from tests.support.hdfs import MiniHdfs
 from tests.support.servers import http_backend
-from tests.support.spark import own_spark
-
-__all__ = ["hdfs"]
 
 
 class Hook:
@@ -57,12 +54,6 @@ class Nights:
 
 
 @pytest.fixture(scope="package")
-def one_spark() -> Iterator[None]:
-    with own_spark():
-        yield
-
-
-@pytest.fixture(scope="package")
 def place(hdfs: MiniHdfs, one_spark: None) -> Place:
     """A folder for archives on HDFS."""
     return Place("hdfs", f"{hdfs.hdfs_uri}/crash-{uuid.uuid4().hex}", {"webhdfs_urls": [hdfs.webhdfs_url]})
@@ -78,6 +69,7 @@ def nights(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         trial = Trial(place, tmp_path_factory.mktemp("trial"))
         archive = trial.archive
         archive.init()
+        archive.spark.catalog.clearCache()  # of other rooms
         archive.add(*origins.listed)
         archive.nightly(1)
         trial.save("first")

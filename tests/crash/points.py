@@ -134,6 +134,7 @@ MAINTAIN = {
 }
 
 COMPACT = {
+    "maintain: a bucket is cut, no piece is begun": Point("pipeline.maintain.compact:_Run._give_out"),
     "maintain: a bucket is rewritten, not committed": Point("pipeline.tables.maintained:MaintainedTable.replace_files"),
     "maintain: one bucket is compacted": Point("pipeline.tables.maintained:MaintainedTable.replace_files", after=True),
 }

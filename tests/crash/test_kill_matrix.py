@@ -1,7 +1,7 @@
 """Kills runs, with their process groups, at one point after another, on HDFS.
 
 However a night dies, one more run of it makes the archive equal, row for row, to one whose night was never killed.
-Each day has its points, some of every step; all of them: ``.venv/bin/pytest tests/crash``.
+Each day has its points, early and late ones; all of them: ``.venv/bin/pytest tests/crash``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from tests.crash.conftest import Nights
 from tests.crash.points import BACKFILL, COMPACT, MAINTAIN, NIGHTLY, REPAIR
 from tests.crash.trial import Rows, Trial
 from tests.e2e.archive import Archive, night
-from tests.support.sample import of_each_class, of_the_day
+from tests.support.sample import of_each_part, of_the_day
 
 pytestmark = [pytest.mark.slow, pytest.mark.hdfs, pytest.mark.spark]
 
 
-@pytest.mark.parametrize("point", of_each_class(NIGHTLY))
+@pytest.mark.parametrize("point", of_each_part(NIGHTLY, 4))
 def test_a_killed_night_is_completed_by_the_next_run(nights: Nights, point: str) -> None:
     trial = nights.trial
     trial.back_to("first")
@@ -69,7 +69,7 @@ def backfill(trial: Trial, source: Path) -> None:
         trial.archive.run("backfill", "origins", "--from", source, *BATCH)
 
 
-@pytest.mark.parametrize("point", of_the_day(BACKFILL, 2))
+@pytest.mark.parametrize("point", of_the_day(BACKFILL))
 def test_a_killed_backfill_is_taken_up_again(nights: Nights, backfilled: Backfilled, point: str) -> None:
     trial = nights.trial
     trial.back_to("first")
@@ -117,7 +117,7 @@ def littered(trial: Trial) -> None:
         trial.archive.storage.create(path, b"rubbish")
 
 
-@pytest.mark.parametrize("point", of_the_day(MAINTAIN, 3))
+@pytest.mark.parametrize("point", of_the_day(MAINTAIN))
 def test_a_killed_housekeeper_does_no_harm(nights: Nights, kept: Kept, point: str) -> None:
     trial = nights.trial
     littered(trial)

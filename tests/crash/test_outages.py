@@ -16,6 +16,7 @@ from pipeline.errors import ExitCode
 from tests.crash.conftest import Nights
 from tests.e2e.archive import Archive, night
 from tests.support.hdfs import Daemon, MiniHdfs
+from tests.support.sample import of_the_day
 
 pytestmark = [pytest.mark.slow, pytest.mark.hdfs, pytest.mark.spark]
 
@@ -52,7 +53,7 @@ def restarts(hdfs: MiniHdfs, daemon: Daemon) -> Iterator[Callable[[], None]]:
         starting[0].result()
 
 
-@pytest.mark.parametrize("daemon", ["namenode", "datanode"])
+@pytest.mark.parametrize("daemon", of_the_day(["namenode", "datanode"]))
 def test_a_restart_while_a_pack_arrives_is_waited_for(
     nights: Nights, hdfs: MiniHdfs, patient: Archive, daemon: Daemon
 ) -> None:
@@ -95,17 +96,19 @@ def test_a_restart_before_a_commit_is_waited_for(nights: Nights, hdfs: MiniHdfs,
     nights.check()
 
 
-@pytest.mark.parametrize(
-    ("daemon", "point", "says"),
-    [
-        ("namenode", REFS, "no NameNode answers at {url} (Connection refused)"),
-        ("datanode", "derive: before the commit of files", "DataNode"),
-    ],
-)
+DEATHS: dict[str, tuple[str, str]] = {
+    "namenode": (REFS, "no NameNode answers at {url} (Connection refused)"),
+    "datanode": ("derive: before the commit of files", "DataNode"),
+}
+"""Where the run is held while it dies, and what is said then."""
+
+
+@pytest.mark.parametrize("daemon", of_the_day(DEATHS))
 def test_a_death_in_the_middle_ends_the_run_and_the_next_one_goes_on(
-    nights: Nights, hdfs: MiniHdfs, hasty: Archive, daemon: Daemon, point: str, says: str
+    nights: Nights, hdfs: MiniHdfs, hasty: Archive, daemon: Daemon
 ) -> None:
     trial = nights.trial
+    point, says = DEATHS[daemon]
     trial.back_to("first")
     with trial.start("hold", point, *NIGHTLY, today=night(2), archive=hasty) as program:
         program.reach()
@@ -141,15 +144,15 @@ def small_disk(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.parametrize("pages", [0, 2], ids="{} pages left".format)
-def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(nights: Nights, tmp_path: Path, pages: int) -> None:
+@pytest.mark.parametrize("pages", of_the_day(["0", "2"]), ids="{} pages left".format)
+def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(nights: Nights, tmp_path: Path, pages: str) -> None:
     trial = nights.trial
     trial.back_to("first")
     with small_disk(tmp_path / "scratch") as scratch:
         archive = trial.archive.with_settings(fetch={"scratch": str(scratch / "runs")})
         ballast = scratch / "ballast"
         free = os.statvfs(scratch).f_bavail * os.statvfs(scratch).f_frsize
-        ballast.write_bytes(bytes(free - pages * PAGE_BYTES))
+        ballast.write_bytes(bytes(free - int(pages) * PAGE_BYTES))
         said = archive.run(*NIGHTLY, code=ExitCode.RUN_FAILED).stderr
         told = said.splitlines()[-1]
         assert told.startswith("error: ")

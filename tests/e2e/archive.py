@@ -130,11 +130,11 @@ class Archive:
         with _own_logging():
             return CliRunner().invoke(cli, [*_placed(arguments, "--config", str(self.config_path))]).exit_code
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+    def start(self, *arguments: str | Path, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """Start a command as a separate program in its own session."""
         words = [str(PROGRAM), *_placed(arguments, "--config", str(self.config_path))]
         return subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            words, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True,
         )  # fmt: skip
 

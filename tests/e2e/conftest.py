@@ -1,4 +1,4 @@
-"""Archives on each storage, and git servers for all tests here. One Spark serves them all."""
+"""Archives on each storage, and git servers for all tests here."""
 
 from __future__ import annotations
 
@@ -10,37 +10,27 @@ from typing import Any
 import pytest
 
 from tests.e2e.archive import Archive, Place
-from tests.support.hdfs import MiniHdfs, hdfs
+from tests.support.hdfs import MiniHdfs
 from tests.support.sample import chosen
 from tests.support.servers import Peer, git_daemon, http_backend
-from tests.support.spark import own_spark
-
-__all__ = ["hdfs"]
 
 MakeArchive = Callable[..., Archive]
 HERE = Path(__file__).parent
 
 
-QUICKEST, FULLEST = "test_exactness.py", "test_increments.py"
-"""The first is on HDFS each time, the second with all slow tests, and of the others each has its day for that."""
+ALWAYS = "test_exactness.py"
+OTHERS = ("bad_input", "commands", "doctor", "increments", "interrupted", "programs", "writers")
+"""Files that also run on HDFS: the first each time, two of the others a day, with all slow tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    others = sorted({path.name for path in HERE.glob("test_*.py")} - {QUICKEST, FULLEST})
-    today = {QUICKEST, FULLEST} | chosen(others, -(-len(others) // 3))
+    today = {f"test_{name}.py" for name in chosen(OTHERS, 2)}
     for item in items:
-        if "place" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.spark)
-            if item.get_closest_marker("hdfs") and item.path.name != QUICKEST:
-                item.add_marker(pytest.mark.slow)
-                if item.path.parent == HERE and item.path.name not in today:
-                    item.add_marker(pytest.mark.long)
-
-
-@pytest.fixture(scope="package")
-def one_spark() -> Iterator[None]:
-    with own_spark():
-        yield
+        on_hdfs = "place" in getattr(item, "fixturenames", ()) and item.get_closest_marker("hdfs")
+        if on_hdfs and item.path.parent == HERE and item.path.name != ALWAYS:
+            item.add_marker(pytest.mark.slow)
+            if item.path.name not in today:
+                item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="module", params=["local", pytest.param("hdfs", marks=pytest.mark.hdfs)])

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+import jobs
 from pipeline import __version__
 from pipeline.model.tables import ALL
 from tests.e2e.archive import Archive, Place, Said, night
@@ -59,8 +65,8 @@ def small(make_archive: MakeArchive, served: Path, web: Peer) -> Small:
     blobs = put(large, "blob", b"small\n"), put(large, "blob", b"x" * 5000)
     tree = put_tree(large, ("100644", "a", blobs[0]), ("100644", "b", blobs[1]))
     set_refs(large, {b"refs/heads/main": put_commit(large, tree)})
-    jobs = {"jobs": ["language_census"]}
-    archive = make_archive("small", nightly=jobs, fetch__limits={"blob_bytes": 1000})
+    census = {"jobs": ["language_census"]}
+    archive = make_archive("small", nightly=census, fetch__limits={"blob_bytes": 1000})
     url, fork_url, large_url, missing_url = (web.url(f"{name}.git") for name in ("small", "fork", "large", "missing"))
     private_url = "http://10.1.2.3/repo.git"
     archive.run("origins", "add", url)
@@ -308,8 +314,101 @@ def test_sql_has_values_that_json_lacks(small: Small) -> None:
 def test_sql_limits_what_it_shows(small: Small) -> None:
     said = small.archive.run("sql", "SELECT explode(sequence(1, 5)) AS n", "--limit", "2")
     assert "The first 2 rows; see more with --limit" in said.stdout
-    found = small.archive.ask("sql", "SELECT explode(sequence(1, 5)) AS n", "--limit", "2")
-    assert found == [{"n": 1}, {"n": 2}]
+    said = small.archive.run("sql", "SELECT explode(sequence(1, 5)) AS n", "--limit", "2", "--output", "json")
+    assert said.json == [{"n": 1}, {"n": 2}]
+    assert said.stderr == "The first 2 rows; see more with --limit\n"
+
+
+def test_sql_for_programs_leaves_no_row_out(small: Small) -> None:
+    many = "SELECT explode(sequence(1, 2500)) AS n"
+    assert small.archive.run("sql", many, "--output", "json").json == [{"n": n} for n in range(1, 2501)]
+    said = small.archive.run("sql", many, "--output", "csv")
+    assert said.stdout.splitlines() == ["n", *map(str, range(1, 2501))]
+    assert "The first 1,000 rows" in small.archive.run("sql", many).stdout
+
+
+def test_sql_from_a_file_or_standard_input(small: Small, tmp_path: Path) -> None:
+    text = "SELECT ';' AS a; -- the second: \n SELECT 2 AS b;"
+    both = '[\n{"a": ";"}\n]\n[\n{"b": 2}\n]\n'
+    file = tmp_path / "statements.sql"
+    file.write_text(text)
+    ways: list[tuple[list[str | Path], str | None]]
+    ways = [(["--file", file], None), (["-"], text), (["--file", "-"], text), ([text], None)]
+    for words, stdin in ways:
+        assert small.archive.run("sql", *words, "--output", "json", stdin=stdin).stdout == both
+    assert ";" in small.archive.run("sql", text).stdout
+    wrong: list[tuple[list[str | Path], str]] = [
+        ([], "give a statement"),
+        (["SELECT 1", "--file", file], "give a statement"),
+        (["/* nothing */"], "there is no statement"),
+        ([text, "--output", "csv"], "2 statements have one result each"),
+        (["SELECT 1; DROP TABLE commits", "--output", "json"], "only statements that read"),
+    ]
+    for words, says in wrong:
+        said = small.archive.run("sql", *words, code=2)
+        assert says in said.stderr
+        assert said.stdout == ""
+
+
+def test_sql_into_a_file(small: Small, tmp_path: Path) -> None:
+    query = "SELECT oid, author_time, size(parents) AS parents FROM commits ORDER BY oid"
+    table = tmp_path / "commits.parquet"
+    said = small.archive.run("sql", query, "--out", table)
+    assert (said.stdout, said.stderr) == ("", f"3 rows written to {table}\n")
+    stored = small.archive.read().table("commits").orderBy("oid").select("oid", "author_time").toArrow().to_pylist()
+    found = pq.read_table(table).to_pylist()
+    assert [(row["oid"], row["author_time"]) for row in found] == [(row["oid"], row["author_time"]) for row in stored]
+    other = tmp_path / "commits.csv"
+    other.write_text("older")
+    small.archive.run("sql", "SELECT raise_error('no') FROM commits", "--out", other, code=2)
+    assert (other.read_text(), len(list(tmp_path.iterdir()))) == ("older", 2)
+    small.archive.run("sql", query, "--out", other)
+    assert len(other.read_text().splitlines()) == 4
+    wrong: list[tuple[list[str | Path], str]] = [
+        (["--out", tmp_path / "commits"], "name its format with --output"),
+        (["--output", "parquet"], "Parquet needs a file"),
+        (["--out", tmp_path / "no" / "c.csv"], "cannot be written: No such file or directory"),
+        (["--out", tmp_path, "--output", "csv"], "cannot be written: it is a folder"),
+    ]
+    for words, says in wrong:
+        assert says in small.archive.run("sql", query, *words, code=2).stderr
+    said = small.archive.run("sql", "SELECT 1 AS a, 2 AS a", "--output", "json", code=2)
+    assert "more than one column is named a" in said.stderr
+
+
+def test_times_in_sql_do_not_follow_the_machine(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = "SELECT author_time FROM commits WHERE message LIKE 'caf%'"
+    try:
+        monkeypatch.setenv("TZ", "Asia/Kathmandu")
+        time.tzset()
+        (row,) = small.archive.sql(query)
+        assert row == {"author_time": "2023-11-14T22:13:20Z"}
+        assert "2023-11-14 22:13:20" in small.archive.run("sql", query).stdout
+        assert small.archive.run("sql", query, "--output", "csv").stdout == "author_time\n2023-11-14T22:13:20Z\n"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_whoever_stops_reading_ends_the_command(small: Small) -> None:
+    many = "SELECT explode(sequence(1, 1000000)) AS n"
+    with small.archive.start("sql", many, "--output", "csv") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert [process.stdout.readline() for _ in range(2)] == ["n\n", "1\n"]
+        process.stdout.close()
+        said = process.stderr.read()
+    assert "Traceback" not in said
+    assert "unexpected" not in said
+
+
+def test_a_shell_has_the_tables(small: Small) -> None:
+    words = "print('rows', commits.count(), archive.night(), spark.table('tags').count(), F.lit(1) is not None)\n"
+    with small.archive.start("shell", stdin=subprocess.PIPE) as process:
+        said, noise = process.communicate(words)
+    assert process.returncode == 0, noise
+    assert f"rows 3 {night(1)} 0 True" in said
+    assert f"Night {night(1)}. archive (Archive)" in noise
 
 
 def test_every_table_can_be_described_and_joined(small: Small) -> None:
@@ -385,6 +484,27 @@ def test_submit_runs_a_job_again(small: Small) -> None:
     assert sorted(found, key=lambda row: row["language"] or "") == before
     assert "Python" in small.archive.run("submit", "language_census").stdout
     assert len(small.archive.sql("SELECT * FROM archive.results.runs")) == 1
+
+
+def test_a_job_s_own_error_names_its_own_line(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "__path__", [*jobs.__path__, str(tmp_path)])
+    importlib.invalidate_caches()
+    for name, body, says in (
+        ("own_error", "return {}['language']", "failed at jobs/own_error.py, line 2, in main: KeyError: 'language'"),
+        (
+            "own_query",
+            "return archive.table('commits').select('no')",
+            "line 2, in main: Spark failed with Ext",
+        ),
+        ("own_table", "return archive.table('packs')", "there is no table 'packs'"),
+        ("nothing", "pass", "the result of job 'nothing' cannot be stored: main() returned NoneType"),
+    ):
+        (tmp_path / f"{name}.py").write_text(f"def main(archive, argv):\n    {body}\n")
+        said = small.archive.run("submit", name, code=2)
+        assert says in said.stderr
+        assert "Traceback" not in said.stderr
+        assert said.stdout == ""
+        del sys.modules[f"jobs.{name}"]
 
 
 def test_a_dry_run_tells_and_runs_nothing(small: Small) -> None:

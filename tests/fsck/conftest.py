@@ -16,16 +16,10 @@ from tests.e2e.archive import Archive, Place
 from tests.support.git import put, put_commit, put_tag, put_tree, resolve, set_refs
 from tests.support.repos import add_commits, build_graph, compare, fork_of
 from tests.support.servers import Peer, git_daemon
-from tests.support.spark import forget_tables, own_spark
+from tests.support.spark import forget_tables
 
 ODD = "it's odd, 100%25 (#1 + more)"
 """The archive's folder: paths in errors must be parsed wherever the files are."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "story" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.spark)
 
 
 @dataclass(frozen=True)
@@ -64,11 +58,11 @@ class Story:
 
 
 @pytest.fixture(scope="package")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def story(tmp_path_factory: pytest.TempPathFactory, one_spark: None) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("fsck")
     served = folder / "served"
     served.mkdir()
-    with own_spark(), git_daemon(served) as daemon:
+    with git_daemon(served) as daemon:
         place = Place("local", str(folder))
         settings: dict[str, dict[str, Any]] = {
             "nightly": {"jobs": ["language_census"]},

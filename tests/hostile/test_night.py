@@ -28,7 +28,6 @@ from tests.support.repos import (
     strange_repository,
 )
 from tests.support.servers import Peer, git_daemon, http_backend
-from tests.support.spark import own_spark
 
 pytestmark = [pytest.mark.long, pytest.mark.spark, pytest.mark.timeout(1800)]
 
@@ -134,16 +133,15 @@ def honest_repositories(root: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+def archive(tmp_path_factory: pytest.TempPathFactory, one_spark: None) -> Archive:
     folder = tmp_path_factory.mktemp("night")
     limits = NIGHT_LIMITS.model_dump()
-    with own_spark():
-        made = Archive.at(
-            Place("local", str(folder)), folder / "settings", "archive",
-            fetch={"workers": WORKERS, "concurrency": CONCURRENCY, "run_bytes": RUN_BYTES}, fetch__limits=limits,
-        )  # fmt: skip
-        made.init()
-        yield made
+    made = Archive.at(
+        Place("local", str(folder)), folder / "settings", "archive",
+        fetch={"workers": WORKERS, "concurrency": CONCURRENCY, "run_bytes": RUN_BYTES}, fetch__limits=limits,
+    )  # fmt: skip
+    made.init()
+    return made
 
 
 def test_two_nights(archive: Archive, cast: Cast, tmp_path: Path) -> None:

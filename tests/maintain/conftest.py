@@ -2,70 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.model.layout import WAREHOUSE
 from pipeline.model.origin import Origin
 from pipeline.night.landed import locate, move
 from pipeline.night.seal import seal
 from pipeline.storage.interface import Storage
-from pipeline.storage.local import LocalStorage
 from pipeline.tables.iceberg import LOAD_PROPERTY, NewFile
-from pipeline.tables.session import open_session
-from pipeline.tables.settings import SparkSettings
 from pipeline.tables.writer import unleased
-from tests.support.spark import QUICK_SPARK, forget_catalog, own_spark
-from tests.tables.conftest import empty
 from tests.tables.landing import BUCKETS, MadeLoad, Tree
-
-__all__ = ["empty"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # PySpark leaves the sockets of collect() to the garbage collector, which may run in any later test.
     config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
     config.addinivalue_line("filterwarnings", r"ignore:\s*Autoloading range tasks:DeprecationWarning")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "session" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.spark)
-
-
-@pytest.fixture(scope="package")
-def spark_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("maintained")
-
-
-@pytest.fixture(scope="package")
-def session(spark_root: Path) -> Iterator[SparkSession]:
-    settings = SparkSettings(**QUICK_SPARK)
-    with own_spark():
-        yield open_session(settings, spark_root.as_uri(), "tests")
-
-
-@pytest.fixture
-def storage(spark_root: Path) -> Storage:
-    return LocalStorage(spark_root)
-
-
-@pytest.fixture
-def spark(session: SparkSession, spark_root: Path, empty: Path) -> Iterator[SparkSession]:
-    """The session, with fresh and empty tables."""
-    shutil.rmtree(spark_root / WAREHOUSE, ignore_errors=True)  # of a test that failed
-    shutil.copytree(empty, spark_root / WAREHOUSE)
-    yield session
-    forget_catalog(session)
-    storage = LocalStorage(spark_root)
-    for entry in storage.list():
-        storage.delete(entry.path, recursive=True)
 
 
 ORIGIN = Origin("https://example.org/a")

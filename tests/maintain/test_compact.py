@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import random
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import Row, SparkSession
 
-from pipeline.config import MaintainSection
-from pipeline.maintain import compact as module
-from pipeline.maintain.compact import Compacted, _Files, bucket_stats, compact
+from pipeline.config import Config, FetchSection, MaintainSection
+from pipeline.errors import ArchiveHeld
+from pipeline.inventory.ledger import read_ledger
+from pipeline.maintain.compact import Compacted, Manner, Writing, bucket_stats, compact, layout_of
+from pipeline.maintain.rewrite_piece import PREFIX, Files, Layout
+from pipeline.maintain.run_compact import run_compact
+from pipeline.model.origin import Origin
 from pipeline.model.tables import CONTENTS, FILES
 from pipeline.rules.budget import Budget
-from pipeline.rules.compaction import by_gain
+from pipeline.rules.cluster import PieceJobs
+from pipeline.rules.compaction import Bounds, by_gain
 from pipeline.storage.interface import Storage
+from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name
-from pipeline.tables.writer import Writer, unleased
+from pipeline.tables.maintained import BucketFiles, MaintainedTable
+from pipeline.tables.settings import SparkSettings
+from pipeline.tables.writer import Writer
+from pipeline.workplace import Workplace
 from tests.maintain.conftest import BUCKET, ORIGIN, add_nights, land, publish_unchecked
+from tests.support.spark import QUICK_SPARK
+from tests.tables.landing import BUCKETS
 
+LAYOUT, BOUNDS = layout_of(MaintainSection()), Bounds()
 OBJECTS = "network, oid, size, ext, name, content"
 
 
@@ -36,11 +51,17 @@ def run(
     check=held,
     *,
     renew: bool = True,
-    settings: MaintainSection | None = None,
+    layout: Layout = LAYOUT,
+    bounds: Bounds = BOUNDS,
+    damaged: list[str] | None = None,
+    writing: Writing | None = None,
 ) -> list[Compacted]:
-    settings, chosen = settings or MaintainSection(), by_gain(bucket_stats(spark))
-    writer = Writer(spark, check)
-    return list(compact(writer, storage, settings, chosen, Budget(), scratch=scratch, renew=renew))
+    on_damage = pytest.fail if damaged is None else damaged.append
+    manner = Manner(layout, PieceJobs(2, 1), scratch, lambda: renew, bounds, on_damage)
+    chosen = by_gain(bucket_stats(spark))
+    return list(
+        compact(spark, storage, chosen, Budget(), manner, writing or (lambda _: nullcontext(Writer(spark, check))))
+    )
 
 
 def rows(spark: SparkSession, columns: str = OBJECTS) -> list[Row]:
@@ -152,19 +173,16 @@ def test_a_row_group_is_one_page_across_which_values_are_found_again(tmp_path: P
         "at_head": True,
     }
     made = [{**cells, "oid": n.to_bytes(20, "big")} for n in range(copies)]
-    writer = _Files(CONTENTS, tmp_path, level=3)
-    writer.write(pa.Table.from_pylist(made, CONTENTS.arrow_schema))
+    writer = Files(CONTENTS, tmp_path, Layout(3, 1 << 30))
+    writer.write(pa.Table.from_pylist(made, CONTENTS.arrow_schema), at_head=True)
     (path,) = writer.finish()
     assert path.stat().st_size < 1.5 * len(noise)
 
 
-def test_small_parts_make_the_same_rows(
-    spark: SparkSession, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_small_parts_make_the_same_rows(spark: SparkSession, storage: Storage, tmp_path: Path) -> None:
     add_nights(spark, storage, 2, 3)
     before = rows(spark)
-    monkeypatch.setattr(module, "FILE_BYTES", 1)
-    run(spark, storage, tmp_path, renew=False, settings=MaintainSection().model_copy(update={"compact_bytes": 10}))
+    run(spark, storage, tmp_path, renew=False, layout=replace(LAYOUT, group_bytes=10, file_bytes=1))
     assert rows(spark) == before
     assert len(groups(spark, storage)) == 4
 
@@ -175,16 +193,85 @@ def test_a_damaged_bucket_is_passed_by_and_named(spark: SparkSession, storage: S
     whole = storage.read(path)
     storage.replace(path, whole[:100] + bytes(len(whole) - 200) + whole[-100:])
     damaged: list[str] = []
-    chosen = by_gain(bucket_stats(spark))
-    done = compact(
-        unleased(spark),
-        storage,
-        MaintainSection(),
-        chosen,
-        Budget(),
-        scratch=tmp_path,
-        renew=True,
-        on_damage=damaged.append,
-    )
+    done = run(spark, storage, tmp_path, damaged=damaged)
     assert [bucket.table for bucket in done] == ["trees"]
     assert damaged == [path]
+
+
+NEIGHBOUR = next(o for n in range(99) if (o := Origin(f"https://example.org/{n}")).network % BUCKETS == BUCKET)
+
+
+def test_several_pieces_of_a_bucket_are_committed_together(
+    spark: SparkSession, storage: Storage, tmp_path: Path
+) -> None:
+    add_nights(spark, storage, 2, 3)
+    publish_unchecked(spark, storage, land(storage, 4, NEIGHBOUR))
+    spark.sql(f"DELETE FROM {full_name('contents')} WHERE name = 'README' AND decode(content, 'UTF-8') LIKE '%3%'")
+    before = rows(spark)
+    assert len(before) == 5
+    done = run(spark, storage, tmp_path, renew=False, bounds=Bounds(raw_bytes=20))
+    assert {c.table: (c.bucket, c.rows) for c in done} == {"contents": (BUCKET, 5), "trees": (BUCKET, 6)}
+    assert all(c.after_files > 2 for c in done)
+    assert rows(spark) == before
+    assert spark.table(f"{full_name('contents')}.files").where("content != 0").count() == 0
+    assert run(spark, storage, tmp_path) == []
+
+
+def test_a_night_while_a_compaction_runs_costs_it_the_buckets_that_changed(
+    spark: SparkSession, storage: Storage, tmp_path: Path
+) -> None:
+    add_nights(spark, storage, 2, 3)
+    before, turns = rows(spark), []
+
+    def writing(patiently: bool) -> AbstractContextManager[Writer]:
+        turns.append(patiently)
+        if not patiently:
+            raise ArchiveHeld("night 2026-11-04", 300.0)
+        if turns.count(True) == 1:
+            publish_unchecked(spark, storage, land(storage, 4))
+            put_at_head(spark, "day 2")
+        return nullcontext(Writer(spark, held))
+
+    assert [done.table for done in run(spark, storage, tmp_path, writing=writing)] == ["trees"]
+    assert turns[0] is False
+    assert set(rows(spark)) > set(before)
+    assert {done.table for done in run(spark, storage, tmp_path)} == {"contents", "trees"}
+    flagged = {bytes(r.content).decode().strip() for r in rows(spark, "content, at_head") if r.at_head}
+    assert flagged == {"day 2"}
+
+
+def test_files_that_were_swept_before_their_commit_are_not_committed(
+    spark: SparkSession, storage: Storage, tmp_path: Path
+) -> None:
+    add_nights(spark, storage, 2, 3)
+    before = rows(spark)
+
+    def swept(patiently: bool) -> AbstractContextManager[Writer]:
+        for entry in list(storage.walk("tables/code/contents/data")):
+            if PREFIX in entry.path:
+                storage.delete(entry.path)
+        return nullcontext(Writer(spark, held))
+
+    assert [done.table for done in run(spark, storage, tmp_path, writing=swept)] == ["trees"]
+    assert rows(spark) == before
+
+
+def test_a_run_holds_the_lease_only_to_commit(spark: SparkSession, storage: Storage, tmp_path: Path) -> None:
+    add_nights(spark, storage, 2, 3)
+    fetch, settings = FetchSection(scratch=tmp_path / "scratch"), SparkSettings(**QUICK_SPARK)
+    place = Workplace(Config(fetch=fetch, spark=settings), storage)
+    night = Lease.acquire(storage, Owner.here("r", "night 2026-11-04"), heartbeat=False)
+
+    def begun(self: MaintainedTable, *arguments: Any) -> BucketFiles:
+        night.release()
+        return scan_bucket(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        scan_bucket = MaintainedTable.scan_bucket
+        patch.setattr(MaintainedTable, "scan_bucket", begun)
+        done = run_compact(place, Budget(), on_damage=pytest.fail)
+    assert {c.table for c in done} == {"contents", "trees"}
+    new = [e.path for e in storage.walk("tables/code") if PREFIX in e.path and e.path.endswith(".parquet")]
+    assert new
+    assert set(new) <= set(read_ledger(storage).entries)
+    assert storage.stat("lease.json") is None

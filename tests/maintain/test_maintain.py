@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.archive import ArchiveInfo
 from pipeline.cli.maintain import maintain as command
-from pipeline.config import MaintainSection
+from pipeline.config import Config, MaintainSection
 from pipeline.maintain.retention import apply_nights, plan_nights
 from pipeline.maintain.rewrite import (
     SmallFiles,
@@ -24,7 +24,7 @@ from pipeline.maintain.rewrite import (
     plan_small_files,
 )
 from pipeline.maintain.rubbish import Why
-from pipeline.maintain.run_maintain import MaintainReport, maintain
+from pipeline.maintain.run_maintain import MaintainReport, maintain, run_maintain
 from pipeline.maintain.unreferenced import apply_unreferenced, plan_unreferenced
 from pipeline.model.layout import Load, tag_of
 from pipeline.model.tables import ALL, BLOBS, REFS, VISITS
@@ -33,8 +33,11 @@ from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.refs import last_changes
+from pipeline.tables.settings import SparkSettings
 from pipeline.tables.writer import Writer, unleased
+from pipeline.workplace import Workplace
 from tests.maintain.conftest import BUCKET, ORIGIN, add_nights, files_in, land, night
+from tests.support.spark import QUICK_SPARK
 
 DAY = 86_400.0
 UNCOMPACTED = MaintainSection(
@@ -224,14 +227,15 @@ def test_contents_and_trees_are_compacted_when_it_is_worth_it(spark: SparkSessio
     within = MaintainSection(compact_budget="0.001kB")
     assert run(spark, storage, within, dry=True).to_compact == foretold.to_compact[:1]
 
-    done = run(spark, storage, settings)
-    assert [(c.table, c.bucket, c.before_files, c.after_files) for c in done.compacted] == [
+    place = Workplace(Config(maintain=settings, spark=SparkSettings(**QUICK_SPARK)), storage)
+    done = run_maintain(place)
+    assert sorted((c.table, c.bucket, c.before_files, c.after_files) for c in done.compacted) == [
         ("contents", BUCKET, 2, 1),
         ("trees", BUCKET, 2, 1),
     ]
     assert done.to_compact == ()
     assert rows() == before
-    assert run(spark, storage, settings).compacted == ()
+    assert run_maintain(place).compacted == ()
 
 
 def test_only_buckets_with_too_many_small_files_are_rewritten(spark: SparkSession, storage: Storage) -> None:

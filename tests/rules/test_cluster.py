@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.rules.cluster import GIB, Cluster, Executors, executors, running_threads, session_settings
+from pipeline.rules.cluster import (
+    GIB,
+    Cluster,
+    Executors,
+    PieceJobs,
+    executors,
+    piece_jobs,
+    running_threads,
+    session_settings,
+)
 
 LAPTOP = Cluster(threads=2, memory_bytes=24 * GIB, local=True)
 CLUSTER = Cluster(threads=1000, memory_bytes=6 * 10**12, disk_bytes=500 * 10**12)
@@ -61,3 +70,17 @@ def test_few_threads_make_small_executors(threads: int, count: int, cores: int, 
 )
 def test_a_local_heap_leaves_the_machine_its_memory(threads: int, memory: int, heap: str) -> None:
     assert session_settings(Cluster(threads, memory, local=True))["spark.driver.memory"] == heap
+
+
+@pytest.mark.parametrize(
+    ("cluster", "jobs"),
+    [
+        (LAPTOP, PieceJobs(2, 1)),
+        (Cluster(32, 64 * GIB, local=True), PieceJobs(17, 1)),
+        (Cluster(2, 2 * GIB, local=True), PieceJobs(1, 1)),
+        (CLUSTER, PieceJobs(32, 63)),
+        (Cluster(2, 64 * GIB), PieceJobs(4, 1)),
+    ],
+)
+def test_pieces_under_way_fit_a_machines_memory_and_fill_a_cluster(cluster: Cluster, jobs: PieceJobs) -> None:
+    assert piece_jobs(cluster) == jobs

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import click
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.cli.maintain import parse_budget
 from pipeline.rules.budget import Budget
-from pipeline.rules.compaction import BucketStats, by_gain, overdue, within
+from pipeline.rules.compaction import Bounds, BucketStats, Key, Weighed, by_gain, exceeds, overdue, ranges, within
 
 IDLE = BucketStats("contents", 0, 1, 1000, 100, 0, 0, 0, "")
 
@@ -83,3 +85,27 @@ def test_a_budget_as_people_write_it(text: str, budget: Budget) -> None:
 def test_what_is_no_budget(text: str) -> None:
     with pytest.raises(click.BadParameter, match="neither a size"):
         parse_budget(text)
+
+
+WEIGHTS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=40)
+
+
+@given(WEIGHTS, st.integers(1, 20), st.integers(1, 20))
+def test_pieces_hold_every_key_once_within_their_bounds(
+    weights: list[tuple[int, int]], key_bytes: int, raw_bytes: int
+) -> None:
+    bounds = Bounds(key_bytes, raw_bytes)
+    found = ranges([Weighed(Key(n), *weight) for n, weight in enumerate(weights)], bounds)
+    for n, (keys, raw) in enumerate(weights):
+        holding = [r for r in found if (r.low is None or r.low <= Key(n)) and (r.high is None or Key(n, "x") < r.high)]
+        assert len(holding) == 1
+        if exceeds(holding[0].key_bytes, holding[0].raw_bytes, bounds):
+            assert (holding[0].key_bytes, holding[0].raw_bytes) == (keys, raw)
+    assert [r.high for r in found[:-1]] == [r.low for r in found[1:]]
+    assert sum(r.raw_bytes for r in found) == sum(raw for _, raw in weights)
+
+
+def test_a_usual_bucket_of_a_laptop_is_one_piece() -> None:
+    (whole,) = ranges([Weighed(Key(n), 96_000, 10 << 20) for n in range(100)], Bounds())
+    assert (whole.low, whole.high) == (None, None)
+    assert ranges([], Bounds()) == []

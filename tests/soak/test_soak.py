@@ -8,13 +8,12 @@ import pytest
 
 from tests.e2e.archive import Place
 from tests.soak.run import soaking
-from tests.support.spark import own_spark
 
-pytestmark = [pytest.mark.long, pytest.mark.spark]
+pytestmark = pytest.mark.long
 
 
-def test_a_short_soak(tmp_path: Path) -> None:
-    with own_spark(), soaking(Place("local", str(tmp_path / "archives")), tmp_path / "soak", seed=7) as soak:
+def test_a_short_soak(tmp_path: Path, one_spark: None) -> None:
+    with soaking(Place("local", str(tmp_path / "archives")), tmp_path / "soak", seed=7) as soak:
         soak.run(6)
         print(soak.report())
         assert soak.figures["nights"] == 6

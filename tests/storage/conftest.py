@@ -11,9 +11,7 @@ import pytest
 from pipeline.storage.factory import open_storage
 from pipeline.storage.interface import Storage
 from pipeline.storage.settings import HdfsSettings
-from tests.support.hdfs import MiniHdfs, hdfs
-
-__all__ = ["hdfs"]
+from tests.support.hdfs import MiniHdfs
 
 StorageFactory = Callable[[], Storage]
 

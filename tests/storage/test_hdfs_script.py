@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.storage.factory import open_storage
+from pipeline.storage.settings import HdfsSettings
 from tests.support.hdfs import SCRIPT, MiniHdfs
 
 
@@ -42,6 +44,26 @@ def test_stop_leaves_a_cluster_that_starts_again(tmp_path: Path) -> None:
     finally:
         assert run("wipe", "--dir", folder).returncode == 0
     assert not Path(folder).exists()
+
+
+@pytest.mark.hdfs
+@pytest.mark.slow
+def test_of_three_datanodes_one_may_die(tmp_path: Path) -> None:
+    cluster = MiniHdfs(tmp_path / "cluster", datanodes=3)
+    try:
+        patient = HdfsSettings(webhdfs_urls=(cluster.webhdfs_url,), attempts=20)  # dead ones are still asked for 12 s
+        storage = open_storage(f"{cluster.hdfs_uri}/archive", patient)
+        storage.replace("copied", b"three times")
+        blocks = [path for path in cluster.folder.glob("data*/**/blk_*") if path.suffix != ".meta"]
+        assert [block.read_bytes() for block in blocks] == [b"three times"] * 3
+        cluster.kill("datanode-2")
+        assert storage.read("copied") == b"three times"
+        unknown = run("stop", "--only", "datanode-4", "--dir", str(cluster.folder))
+        assert unknown.returncode == 1
+        assert "only: namenode, datanode, datanode-2, datanode-3" in unknown.stderr
+        cluster.start("datanode-2")
+    finally:
+        cluster.wipe()
 
 
 def test_status_of_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A real one-node HDFS for tests, started by ``scripts/hdfs`` on free ports."""
+"""A real HDFS for tests, started by ``scripts/hdfs`` on free ports."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any, Literal
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "one_node_hdfs.py"
-Daemon = Literal["namenode", "datanode"]
+Daemon = Literal["namenode", "datanode", "datanode-2", "datanode-3"]
 
 
 class MiniHdfs:
     """A cluster in a folder; ``webhdfs_url`` is for HdfsCLI, ``hdfs_uri`` for Spark."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, datanodes: int = 1) -> None:
         self.folder = folder
-        state = self._run("start")
+        state = self._run("start", "--datanodes", str(datanodes))
         self.webhdfs_url: str = state["webhdfs_url"]
         self.hdfs_uri: str = state["hdfs_uri"]
 
@@ -33,7 +33,7 @@ class MiniHdfs:
         self._run("stop", "--only", only, "--kill")
 
     def wipe(self) -> None:
-        """Stops both daemons and deletes their files."""
+        """Stops all daemons and deletes their files."""
         self._run("wipe")
 
     def _run(self, *arguments: str) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pyspark import SparkContext
+import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.tables import session
+from pipeline.tables.settings import SparkSettings
 
 CLASSES = Path(sys.prefix) / "spark-classes.jsa"
 """Spark's classes as Java reads them fastest, which halves what its start costs; see ``tests.support.classes``."""
@@ -26,22 +26,22 @@ QUICK_SPARK: dict[str, Any] = {"master": "local[2]", "driver_memory": "2g", "jav
 """The ``spark`` section of a configuration."""
 
 UNCOMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-"""``spark.conf`` for nights of a few rows: halves their time. Tests of the tables alone do not use it."""
+"""``spark.conf`` for nights of a few rows: halves their time."""
+
+COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+"""As users have it: for a test of Derive, whose queries are the longest, and for tests of plans."""
 
 
-@contextmanager
-def own_spark() -> Iterator[None]:
-    """Stop the Spark of other tests, which has other settings, before the test, and the test's own after it."""
-    _stop()
-    try:
-        yield
-    finally:
-        _stop()
+@pytest.fixture(scope="session")
+def one_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The Spark of all tests of this process: to start one and warm it up costs more than most of them.
 
-
-def _stop() -> None:
-    if SparkContext._active_spark_context is not None:
-        SparkSession.builder.getOrCreate().stop()
+    Commands in this process use it, each archive with its own session; of their settings Spark's are not looked at.
+    """
+    settings = SparkSettings(**QUICK_SPARK, conf=UNCOMPILED)
+    spark = session.open_session(settings, tmp_path_factory.mktemp("no-archive").as_uri(), "tests")
+    yield
+    spark.stop()
 
 
 def forget_tables(spark: SparkSession) -> None:

@@ -2,63 +2,29 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.fetch.batches import Batches
-from pipeline.fetch.landing import Landing
 from pipeline.model import tables
-from pipeline.model.rows import BlobRow, ContentRow, TreeRow
 from pipeline.read.archive import Archive
 from pipeline.rules.partitioning import TableStats
 from pipeline.tables.content_plan import content_stays, exchanges_of_content
-from pipeline.tables.create import create_tables
 from pipeline.tables.iceberg import OPEN_COST_PROPERTY, RATIO_PROPERTY, SPLIT_PROPERTY, NewFile, full_name
 from pipeline.tables.maintained import MaintainedTable
 from pipeline.tables.session import BY_BUCKET, configured
 from pipeline.tables.writer import unleased
+from tests.tables.landed import HEAD_ROWS, ROWS
 from tests.tables.landing import BUCKETS
 
 KEY = ["bucket", "network", "oid"]
-ROWS, HEAD_ROWS = 2000, 200
 PARTIAL = "spark.sql.sources.v2.bucketing.partiallyClusteredDistribution.enabled"
 OTHERS = ("blobs", "head_blobs", "files", "trees", "commits", "tags")
-
-
-@pytest.fixture(scope="module")
-def landed(session: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
-    """Two nights of four buckets, as fetch tasks land them: a tenth of each bucket is at HEAD."""
-    create_tables(session, BUCKETS)
-    rng = random.Random(7)
-    for night in range(2):
-        for bucket in range(BUCKETS):
-            land(session, tmp_path_factory.mktemp(f"landing-{night}-{bucket}"), bucket, rng)
-    yield Archive(session)
-    for row in session.sql("SHOW TABLES IN archive.code").collect():
-        session.sql(f"DROP TABLE archive.code.{row['tableName']} PURGE")
-        session.catalog.dropTempView(row["tableName"])
-
-
-def land(session: SparkSession, folder: Path, bucket: int, rng: random.Random) -> None:
-    landing = Landing(folder, run_bytes=4 << 20)
-    rows = Batches(landing.append)
-    for at in range(ROWS):
-        oid, data = rng.randbytes(20), b"line %d\n" % at * rng.randint(1, 800)
-        at_head = at % (ROWS // HEAD_ROWS) == 0
-        rows.add(tables.CONTENTS, ContentRow(bucket, bucket, oid, len(data), "py", "a.py", at_head, data), len(data))
-        rows.add(tables.TREES, TreeRow(bucket, bucket, oid, at_head, data), len(data))
-        rows.add(tables.BLOBS, BlobRow(bucket, bucket, oid, b"s" * 32, len(data), "a.py", "py", False, "yes"))
-    rows.flush()
-    for file in landing.finish():
-        unleased(session).table(file.table).append_files([NewFile(file.path.as_uri(), bucket)], {})
-
 
 Read = Callable[[Archive], DataFrame]
 

@@ -42,6 +42,15 @@ def test_anything_else_is_one_line(session: SparkSession) -> None:
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
+def test_a_stopped_context_is_told_in_other_words(session: SparkSession) -> None:
+    error = RuntimeError()
+    words = "Cannot call methods on a stopped SparkContext.\nThis stopped SparkContext was created at: ..."
+    error.java_exception = session._jvm.java.lang.IllegalStateException(words)  # type: ignore[attr-defined]
+    with pytest.raises(SparkFailed, match="the cluster ended the application") as caught, plain_failures(ROOT):
+        raise error
+    assert "stopped SparkContext" not in str(caught.value)
+
+
 def test_a_missing_file_is_damage_where_it_belongs_to_the_archive(session: SparkSession, tmp_path: Path) -> None:
     session.range(3).coalesce(1).write.parquet(f"{tmp_path}/rows")
     rows = session.read.parquet(f"{tmp_path}/rows")

@@ -34,9 +34,7 @@ from pipeline.submit.results import Lineage, write_result
 from pipeline.tables.doubles import find_doubles
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.rewrite import see
-from pipeline.tables.session import configured
 from pipeline.tables.writer import unleased
-from tests.support.spark import UNCOMPILED
 from tests.tables.conftest import ADDED, night
 from tests.tables.landing import BUCKETS, MadeLoad
 from tests.tables.test_writers import session_beside
@@ -229,11 +227,10 @@ ALL = frozenset(range(MEMBERS))
 @example(drawn=[Writer("opt_out", ALL, 1), Writer("resume", ALL, 1), Writer("opt_out", ALL, 0)])
 @given(drawn=st.lists(writers, min_size=2, max_size=4))
 def test_writers_end_as_if_they_had_taken_turns(drawn: list[Writer], spark: SparkSession, storage: Storage) -> None:
-    with configured(spark, UNCOMPILED):
-        world = World(spark, session_beside(spark), storage, f"x{next(examples)}")
-        add_origins(spark, [Origin(world.url(member)) for member in range(2)], BUCKETS, ADDED)
-        world.states = {world.url(member): OriginState.ACTIVE for member in range(2)}
-        world.run(drawn)
-        world.check()
-        if world.results:
-            spark.sql(f"DROP TABLE archive.results.{world.name} PURGE")
+    world = World(spark, session_beside(spark), storage, f"x{next(examples)}")
+    add_origins(spark, [Origin(world.url(member)) for member in range(2)], BUCKETS, ADDED)
+    world.states = {world.url(member): OriginState.ACTIVE for member in range(2)}
+    world.run(drawn)
+    world.check()
+    if world.results:
+        spark.sql(f"DROP TABLE archive.results.{world.name} PURGE")

@@ -20,10 +20,8 @@ from pipeline.tables.failures import plain_failures
 from pipeline.tables.iceberg import IcebergTable, NewFile, full_name
 from pipeline.tables.map_contents import WHOLE_FILE, Reader
 from pipeline.tables.writer import unleased
+from tests.tables.landed import HEAD_ROWS, ROWS
 from tests.tables.landing import BUCKETS
-from tests.tables.test_content_plan import HEAD_ROWS, ROWS, landed
-
-__all__ = ["landed"]
 
 COLUMNS = ("size", "oid", "content")
 SCHEMA = "size bigint, oid binary, content binary"

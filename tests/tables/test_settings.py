@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 from pydantic import ValidationError
 
 from pipeline.rules.cluster import Cluster
-from pipeline.tables.session import session_conf
+from pipeline.tables.session import DRIVER_LOG4J, session_conf, submitted_conf
 from pipeline.tables.settings import ClusterSettings, SparkSettings
 
 SHAPE = ClusterSettings(threads=1000, memory_bytes=6 * 10**12)
@@ -52,3 +53,27 @@ def test_metadata_is_read_here_with_the_clusters_way_to_files() -> None:
     assert here.conf == {"spark.hadoop.dfs.nameservices": "archive"}
     laptop = SparkSettings()
     assert laptop.here() is laptop
+
+
+def test_a_driver_in_yarn_gets_what_its_node_can_find() -> None:
+    own = {"spark.submit.deployMode": "client"}
+    settings = SparkSettings(master="yarn", deploy_mode="cluster", cluster=SHAPE, java_options="-Dx=1", conf=own)
+    conf = submitted_conf(settings, "hdfs://archive")
+    assert "spark.submit.deployMode" not in conf
+    assert conf["spark.driver.extraJavaOptions"] == f"-Dlog4j2.configurationFile={DRIVER_LOG4J} -Dx=1"
+    assert conf["spark.yarn.appMasterEnv.PYSPARK_PYTHON"] == sys.executable
+    assert conf["spark.yarn.jars"].startswith("local:/")
+    assert conf["spark.python.unix.domain.socket.enabled"] == "false"
+
+
+def test_nodes_with_a_shipped_environment_get_sparks_jars_too() -> None:
+    shipped = {"spark.pyspark.python": "./environment/bin/python"}
+    conf = submitted_conf(SparkSettings(master="yarn", cluster=SHAPE, conf=shipped), "hdfs://archive")
+    assert "spark.yarn.jars" not in conf
+    assert conf["spark.yarn.appMasterEnv.PYSPARK_PYTHON"] == "./environment/bin/python"
+
+
+@pytest.mark.parametrize("master", ["local[2]", "spark://master:7077"])
+def test_only_yarn_runs_drivers(master: str) -> None:
+    with pytest.raises(ValidationError, match="deploy_mode cluster needs the master yarn"):
+        SparkSettings(master=master, deploy_mode="cluster", cluster=SHAPE)

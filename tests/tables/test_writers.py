@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -29,27 +29,18 @@ from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.refs import current_refs
 from pipeline.tables.rewrite import TableBusy, is_conflict, nothing, overwrite, see, until_committed
-from pipeline.tables.session import configured
 from pipeline.tables.writer import Writer, unleased
-from tests.support.spark import UNCOMPILED
 from tests.tables.conftest import ADDED, add, night
 from tests.tables.landing import BUCKETS, MadeLoad
 
 A, B, C = (f"https://example.org/{name}" for name in "abc")
 
 
-@pytest.fixture(autouse=True)
-def uncompiled(session: SparkSession) -> Iterator[None]:
-    with configured(session, UNCOMPILED):
-        yield
-
-
 def session_beside(spark: SparkSession) -> SparkSession:
     """A session like another process's: it shares no catalogue, so it remembers other states of the tables."""
     other = spark.newSession()
     name = "spark.sql.catalog.archive.warehouse"
-    for key, value in {name: spark.conf.get(name) or "", **UNCOMPILED}.items():
-        other.conf.set(key, value)
+    other.conf.set(name, spark.conf.get(name) or "")
     return other
 
 

@@ -1,4 +1,4 @@
-"""Real nights of a few repositories, including forks, from a git daemon; one Spark for all tests here."""
+"""Real nights of a few repositories, including forks, from a git daemon."""
 
 from __future__ import annotations
 
@@ -9,19 +9,11 @@ import pytest
 
 from tests.e2e.archive import Archive, Place
 from tests.support.servers import Peer, git_daemon
-from tests.support.spark import own_spark
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "place" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.spark)
 
 
 @pytest.fixture(scope="package")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with own_spark():
-        yield Place("local", str(tmp_path_factory.mktemp("archives")))
+def place(tmp_path_factory: pytest.TempPathFactory, one_spark: None) -> Place:
+    return Place("local", str(tmp_path_factory.mktemp("archives")))
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,8 @@ import pytest
 
 from pipeline.model.origin import Origin, bucket_of
 from tests.e2e.archive import Archive, Place
-from tests.e2e.conftest import one_spark
-from tests.support.hdfs import MiniHdfs, hdfs
+from tests.support.hdfs import MiniHdfs
 from tests.support.servers import Peer, git_daemon
-
-__all__ = ["hdfs", "one_spark"]
 
 MakeArchive = Callable[..., Archive]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from tests.support.servers import Listener, Peer
 from tests.support.sockets import LOOPBACK, Line, listening
 
-WAIT_S = 90
+WAIT_S = 240
 
 
 @dataclass

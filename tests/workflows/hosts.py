@@ -15,7 +15,7 @@ from typing import Any
 from tests.e2e.archive import Archive
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 200
+LIMIT_S = 400
 
 
 @dataclass

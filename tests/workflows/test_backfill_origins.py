@@ -16,6 +16,7 @@ from pipeline.model.layout import RUNS, Load, table_data
 from pipeline.model.tables import ALL
 from tests.e2e.archive import Archive
 from tests.support.repos import many_small
+from tests.support.sample import of_the_day
 from tests.support.servers import Peer
 from tests.support.sockets import LOOPBACK, Line, listening
 from tests.workflows.conftest import MakeArchive, spread
@@ -91,10 +92,9 @@ def test_what_failed_is_listed_and_retried(make_archive: MakeArchive, served: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_stops_when_told_and_goes_on(
-    make_archive: MakeArchive, served: Path, daemon: Peer, number: signal.Signals
-) -> None:
+@pytest.mark.parametrize("name", of_the_day(["SIGTERM", "SIGINT"]))
+def test_it_stops_when_told_and_goes_on(make_archive: MakeArchive, served: Path, daemon: Peer, name: str) -> None:
+    number = signal.Signals[name]
     repos = many_small(served, 8)
     with gated(daemon, lambda name, nth: nth >= 6) as (server, gate):
         archive = make_archive("archive", archive={"buckets": 2})

@@ -30,9 +30,9 @@ from pipeline.tables.tombstones import (
     hidden_now,
     set_removed,
 )
+from tests.night.test_nights import URL, two_nights
 from tests.tables.conftest import ADDED, add, night
 from tests.tables.landing import BUCKETS
-from tests.tables.test_nights import URL, two_nights
 
 
 def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

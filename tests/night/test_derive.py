@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count, islice
 from typing import Any
 
@@ -23,12 +24,21 @@ from pipeline.storage.interface import Storage
 from pipeline.tables.failures import SparkFailed
 from pipeline.tables.frames import MOST_BROADCAST
 from pipeline.tables.iceberg import IcebergTable
+from pipeline.tables.session import configured
 from pipeline.tables.writer import Writer, unleased
+from tests.support.spark import COMPILED
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, MadeLoad, Tree
 
 URL = "https://example.org/a"
 FORK = "https://example.org/fork"
+
+
+@pytest.fixture
+def compiled(session: SparkSession) -> Iterator[None]:
+    """Queries as users have them; all other tests have the settings of ``UNCOMPILED``."""
+    with configured(session, COMPILED):
+        yield
 
 
 def finish(spark: SparkSession, storage: Storage, landing: MadeLoad):
@@ -58,6 +68,7 @@ def state(spark: SparkSession) -> list[list]:
     return [sorted(spark.table(t).collect(), key=str) for t in ("files", "head_blobs", "repositories")]
 
 
+@pytest.mark.usefixtures("compiled")
 def test_a_first_visit_a_change_and_a_deletion(spark: SparkSession, storage: Storage) -> None:
     (origin,) = add(spark, URL)
     first = night_of(storage, 2)

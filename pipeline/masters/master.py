@@ -1,0 +1,68 @@
+"""What is common to all masters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.rules.offer import Offer
+
+logger = logging.getLogger(__name__)
+
+SAY_AFTER_S = 10.0
+"""How long a wait goes without a word."""
+
+
+class Master:
+    """A master that cannot be asked anything; those that can override what they can.
+
+    Args:
+        url: as in ``spark.master``.
+        asked: what the application asks for, in words.
+        wait_s: how long it waits for it.
+    """
+
+    def __init__(self, url: str, asked: str, wait_s: float) -> None:
+        self.url, self.asked, self.wait_s = url, asked, wait_s
+
+    @property
+    def say_after_s(self) -> float:
+        """When to say that resources are awaited, in seconds from the start of the wait."""
+        return min(SAY_AFTER_S, self.wait_s / 2)
+
+    def offer(self) -> Offer | None:
+        """What the nodes offer now; None if the master does not say."""
+        return None
+
+    def offered(self) -> str:
+        """The same in words."""
+        offer = self.offer()
+        return "it does not say" if offer is None else str(offer)
+
+    def ended_executors(self, application: str) -> int:
+        """How many executors of an application have ended; 0 if the master does not say."""
+        return 0
+
+    def why_executors_died(self, application: str) -> str:
+        """Why executors of an application ended, in words."""
+        return f"look into the logs of application {application}"
+
+    @contextmanager
+    def accepting(self) -> Iterator[None]:
+        """Watch over the block in which the session is opened, which may itself wait for resources.
+
+        Raises:
+            NoResources: the block waited too long.
+        """
+        yield
+
+    def tell_wait(self) -> None:
+        """Say that resources are awaited: what was asked for, and what there is."""
+        logger.warning(
+            "waiting for resources of %s. Asked for: %s. It has: %s. Gives up after %g s (spark.wait_s)",
+            self.url,
+            self.asked,
+            self.offered(),
+            self.wait_s,
+        )

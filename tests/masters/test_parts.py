@@ -1,0 +1,69 @@
+"""What is asked of a master, in words and in bytes; what ends an application."""
+
+from __future__ import annotations
+
+import zipfile
+
+import pytest
+
+from pipeline.errors import ExitCode
+from pipeline.masters.application import failure
+from pipeline.masters.errors import ApplicationFailed
+from pipeline.masters.known import asked_for, bytes_of, driver_asked_for
+from pipeline.masters.project import project_archive
+from pipeline.masters.standalone import _last_words
+from pipeline.masters.yarn import Report
+from pipeline.rules.cluster import GIB, MIB
+
+
+@pytest.mark.parametrize(("text", "size"), [("2g", 2 * GIB), ("768m", 768 * MIB), ("384", 384 * MIB), ("1024k", MIB)])
+def test_sizes_as_spark_writes_them(text: str, size: int) -> None:
+    assert bytes_of(text) == size
+
+
+def test_what_is_asked_for_is_told() -> None:
+    conf = {
+        "spark.executor.instances": "2", "spark.executor.cores": "1", "spark.executor.memory": "1280m",
+        "spark.executor.memoryOverhead": "640m", "spark.memory.offHeap.enabled": "true",
+        "spark.memory.offHeap.size": "128m", "spark.driver.memory": "1g",
+    }  # fmt: skip
+    executors = "2 executors with 1 core, 1280m of heap, 640m beside it, 128m off the heap each"
+    assert asked_for(conf) == executors
+    assert driver_asked_for(conf) == f"a driver with 1 core and 1.4 GiB, and then {executors}"
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        ("Application application_1_0001 failed: User application exited with status 2", ExitCode.USAGE),
+        ("User application exited with 3", ExitCode.CHECK_FAILED),
+        ("User application exited with 137", ExitCode.RUN_FAILED),
+        ("Container is running beyond physical memory limits", ExitCode.RUN_FAILED),
+        ("", ExitCode.RUN_FAILED),
+    ],
+)
+def test_the_drivers_exit_code_is_the_submitters(told: str, code: ExitCode) -> None:
+    error = failure("application_1_0001", Report("FINISHED", "FAILED", told, ""))
+    assert error.exit_code is code
+    assert (told or "YARN says FINISHED, FAILED") in str(error)
+    assert "yarn logs -applicationId application_1_0001" in str(error)
+
+
+def test_a_zero_does_not_make_a_failure_a_success() -> None:
+    assert ApplicationFailed("a", "r", 0).exit_code is ExitCode.RUN_FAILED
+
+
+def test_the_project_is_shipped_whole() -> None:
+    with zipfile.ZipFile(project_archive()) as archive:
+        names = set(archive.namelist())
+    assert {"pipeline/__init__.py", "pipeline/tables/python_daemon.py", "jobs/language_census.py"} <= names
+    assert not [name for name in names if "__pycache__" in name]
+
+
+def test_last_words_are_those_of_the_executor() -> None:
+    log = (
+        "==== Bytes 0-10 of 10 of /work/stderr ====\nSpark Executor Command: java\n" + "=" * 20 + "\n\n"
+        "Unrecognized VM option 'NoSuchFlag'\nError: Could not create the Java Virtual Machine.\n"
+    )
+    assert _last_words(log) == "Unrecognized VM option 'NoSuchFlag'; Error: Could not create the Java Virtual Machine."
+    assert _last_words("") == ""

@@ -1,0 +1,99 @@
+"""A real standalone cluster of Spark: a master and workers as processes of their own, on free ports."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyspark
+
+from tests.support.sockets import LOOPBACK, free_port
+
+HOME = Path(pyspark.__file__).parent
+START_ATTEMPTS = 5
+START_LIMIT_S = 120.0
+STOP_LIMIT_S = 60.0
+JAVA = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+
+
+@dataclass
+class SparkCluster:
+    """``url`` is the value for ``spark.master``."""
+
+    folder: Path
+    port: int
+    page: int
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"spark://{LOOPBACK}:{self.port}"
+
+    def add_worker(self, cores: int, memory: str) -> subprocess.Popen[bytes]:
+        """Start a worker, which registers by itself."""
+        number = len(self.processes)
+        return self._start(
+            f"worker-{number}", "worker.Worker", "--cores", str(cores), "--memory", memory, "--webui-port", "0",
+            "--work-dir", str(self.folder / f"work-{number}"), self.url,
+        )  # fmt: skip
+
+    def kill_worker(self) -> None:
+        """Kill the worker that was added last, as in a crash; its executors end by themselves."""
+        self.processes[-1].kill()
+        self.processes[-1].wait(STOP_LIMIT_S)
+
+    def start_master(self) -> bool:
+        """Start the master; False if one of its ports was taken meanwhile."""
+        ports = ["--port", str(self.port), "--webui-port", str(self.page)]
+        process = self._start("master", "master.Master", *ports)
+        until = time.monotonic() + START_LIMIT_S
+        while process.poll() is None:
+            with suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1):
+                return True
+            if time.monotonic() > until:
+                raise TimeoutError(f"no master on port {self.port} after {START_LIMIT_S:g} s")
+            time.sleep(0.05)
+        return False
+
+    def stop(self) -> None:
+        """Kill all of it; workers' executors end when they lose their worker."""
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in self.processes:
+            process.wait(STOP_LIMIT_S)
+
+    def _start(self, name: str, main: str, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [str(HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{main}", "--host", LOOPBACK, *arguments]
+        environment = os.environ | {
+            "SPARK_DAEMON_JAVA_OPTS": JAVA,
+            "SPARK_DAEMON_MEMORY": "256m",
+            "SPARK_LOCAL_IP": LOOPBACK,
+            "SPARK_HOME": str(HOME),
+        }
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        self.processes.append(process)
+        return process
+
+
+@contextmanager
+def spark_cluster(folder: Path, *workers: tuple[int, str]) -> Iterator[SparkCluster]:
+    """A master with a worker for each pair of cores and memory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for _ in range(START_ATTEMPTS):
+        cluster = SparkCluster(folder, free_port(), free_port())
+        try:
+            if cluster.start_master():
+                for cores, memory in workers:
+                    cluster.add_worker(cores, memory)
+                yield cluster
+                return
+        finally:
+            cluster.stop()
+    raise RuntimeError((folder / "master.log").read_text()[-2000:])
