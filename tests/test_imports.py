@@ -92,7 +92,7 @@ BELOW = MappingProxyType(
         "read": ("errors", "fetch", "git", "model", "night", "rules", "snapshot", "storage", "tables"),
         "config": ("errors", "git", "rules", "storage", "tables"),
         "archive": ("errors", "model", "storage"),
-        "workplace": ("archive", "config", "storage", "tables"),
+        "workplace": ("errors", "archive", "config", "storage", "tables"),
         "run": ("config", "errors", "fetch", "model", "storage", "tables", "workplace"),
         "inventory": ("archive", "errors", "model", "night", "snapshot", "storage"),
         "submit": ("errors", "inventory", "masters", "model", "read", "redact", "rules", "storage", "tables"),

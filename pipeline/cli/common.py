@@ -14,14 +14,12 @@ from typing import Concatenate, ParamSpec, TypeVar
 import click
 
 from pipeline.cli.output import Format, Output, set_up_logging
-from pipeline.config import find_config, load_config
+from pipeline.config import Config, find_config, load_config
 from pipeline.errors import ExitCode, PipelineError
-from pipeline.masters.errors import NoHadoopConfiguration
 from pipeline.model.layout import parse_night
 from pipeline.redact import never_show
 from pipeline.storage.factory import open_storage
 from pipeline.tables.failures import plain_failures
-from pipeline.tables.settings import SparkSettings
 from pipeline.workplace import Workplace
 
 logger = logging.getLogger(__name__)
@@ -77,7 +75,7 @@ def _wrapped(function: Callable[Concatenate[Context, P], int | None], formats: S
             for secret in config.secrets:
                 never_show(secret)
             set_up_logging(config.log.level, output.messages)
-            _show_hadoop(config.spark)
+            config = _with_hadoop(config)
             context = Context(config, open_storage(config.archive.location, config.hdfs), output, config_path)
             with plain_failures(context.storage.root_uri):
                 code = function(context, *args, **kwargs)
@@ -98,16 +96,17 @@ def _wrapped(function: Callable[Concatenate[Context, P], int | None], formats: S
     return wrapped
 
 
-def _show_hadoop(spark: SparkSettings) -> None:
-    """Let Spark, which reads only the environment, find Hadoop's configuration.
-
-    Raises:
-        NoHadoopConfiguration: the master is YARN, and there is none.
+def _with_hadoop(config: Config) -> Config:
+    """The configuration, with the folder of Hadoop's from the environment unless it names one; Spark reads only the
+    environment.
     """
-    if spark.hadoop_conf is not None:
-        os.environ["HADOOP_CONF_DIR"] = str(spark.hadoop_conf)
-    if spark.master == "yarn" and not {"HADOOP_CONF_DIR", "YARN_CONF_DIR"} & os.environ.keys():
-        raise NoHadoopConfiguration
+    if config.spark.hadoop_conf is not None:
+        os.environ["HADOOP_CONF_DIR"] = str(config.spark.hadoop_conf)
+        return config
+    found = os.environ.get("HADOOP_CONF_DIR") or os.environ.get("YARN_CONF_DIR")
+    if not found:
+        return config
+    return config.model_copy(update={"spark": config.spark.model_copy(update={"hadoop_conf": Path(found)})})
 
 
 class Night(click.ParamType[date]):

@@ -64,6 +64,7 @@ def _submitted(context: Context, job: str, argv: tuple[str, ...], night: date | 
     if not root_uri.startswith("hdfs://"):
         raise UsageError(f"with the driver on the cluster the archive must be on HDFS, not at {root_uri}")
     job_source(job)
+    context.check_master()
     jvm = open_jvm(settings.here(), root_uri)  # before a session: an application inherits what is on its command line
     archive = Archive(context.spark_for_metadata(), night)
     shown = archive.night()

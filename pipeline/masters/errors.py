@@ -61,13 +61,3 @@ class ApplicationFailed(PipelineError):
             f"application {self.application} failed: {self.reason}. What its driver said is above; all of it: "
             f"yarn logs -applicationId {self.application}"
         )
-
-
-class NoHadoopConfiguration(UsageError):
-    """YARN is configured, and nothing says where it is."""
-
-    def __str__(self) -> str:
-        return (
-            "the master yarn is found through Hadoop's configuration: set spark.hadoop_conf, or HADOOP_CONF_DIR, to "
-            "the folder with core-site.xml and yarn-site.xml"
-        )
