@@ -21,19 +21,23 @@ from pipeline.tables.iceberg import LOAD_PROPERTY
 logger = logging.getLogger(__name__)
 
 
-def repair_tables(run: Run, findings: Collection[Finding]) -> list[str]:
-    """Repair objects and derived tables; return one sentence per repair.
+def repair_tables(run: Run, findings: Collection[Finding]) -> tuple[list[str], list[Finding]]:
+    """Repair objects and derived tables; return one sentence per repair, and objects that are still missing.
 
     Raises:
         FilesChanged: another run has committed since; run it again.
         LeaseLost: likewise.
     """
     done: list[str] = []
+    left: list[Finding] = []
     bad: dict[str, set[str]] = {}
     with plain_failures(run.storage.root_uri):
         for bucket, files in sorted(at_fault(findings).items()):
             logger.info("bucket %d: repairing %s", bucket, ", ".join(files) or "what is missing")
-            done += BucketRepair(run, bucket, files, _wrong_blobs(findings, bucket)).repair()
+            repair = BucketRepair(run, bucket, files, _wrong_blobs(findings, bucket))
+            repair.repair()
+            done += repair.done
+            left += repair.left
             for table, paths in files.items():
                 bad.setdefault(table, set()).update(paths)
         derived = [f for f in findings if f.table.removeprefix("code.") in DERIVED_NAMES and f.bucket is not None]
@@ -46,7 +50,7 @@ def repair_tables(run: Run, findings: Collection[Finding]) -> list[str]:
             _forget(run, table, paths)
     if done:
         keep_record(run.storage)
-    return done
+    return done, left
 
 
 def _forget(run: Run, table: str, paths: set[str]) -> None:

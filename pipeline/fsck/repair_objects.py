@@ -62,6 +62,7 @@ class BucketRepair:
         added: ids of rows that were fetched again, by table.
         doubled: tables in which files at fault had rows that other files have, too.
         done: what was done, one sentence per repair.
+        left: what is still missing after origins were asked.
     """
 
     run: Run
@@ -74,9 +75,10 @@ class BucketRepair:
     done: list[str] = field(default_factory=list)
     doubled: set[str] = field(default_factory=set)
     added: dict[str, Ids] = field(default_factory=dict)
+    left: list[Finding] = field(default_factory=list)
 
-    def repair(self) -> list[str]:
-        """Repair; return what was done. Objects that no origin serves stay missing, and the next check reports them.
+    def repair(self) -> None:
+        """Repair. Objects that no origin serves now stay missing and are in ``left``.
 
         Raises:
             FilesChanged: another run has committed since; run it again.
@@ -91,9 +93,10 @@ class BucketRepair:
                 self.live[name] = self._ids(name)
         for name in TABLES:
             self._salvage(name, before[f"code.{name}"])
-        lacking = self._lacking()
-        if lacking:
-            self._fetch(lacking)
+        self.left = self._lacking()
+        if self.left:
+            self._fetch({finding.network for finding in self.left if finding.network is not None})
+            self.left = self._lacking()
         for name in TABLES:
             if name in self.states:
                 if self.bad.get(name) or self.new.get(name):
@@ -105,7 +108,6 @@ class BucketRepair:
                 self._heal_nights(name, before[f"code.{name}"])
             elif self.new.get(name):
                 self._complete_nights(name, before[f"code.{name}"])
-        return self.done
 
     @property
     def spark(self) -> SparkSession:
@@ -161,15 +163,15 @@ class BucketRepair:
             return Refused(ids | self.refused, frozenset())
         return Refused(ids, anywhere)
 
-    def _lacking(self) -> set[int]:
-        """Networks with missing objects."""
+    def _lacking(self) -> list[Finding]:
+        """The missing objects of each network."""
         tables = self._tables()
         findings = examine_states(self.spark, self.run.storage, tables, self.bucket, self.states)
-        return {
-            finding.network
+        return [
+            finding
             for finding in findings
             if finding.network is not None and finding.kind in LACKING and finding.table in OF_OBJECTS
-        }
+        ]
 
     def _fetch(self, networks: set[int]) -> None:
         load = repair_load()

@@ -101,9 +101,12 @@ def run_fsck(
         done = put_back(storage, total.findings, run.check_lease)
         if done:  # only now is it known which files the metadata name
             total = _check(storage, spark, deep=deep, buckets=buckets)
-        done += repair_tables(run, total.findings)
+        repaired, left = repair_tables(run, total.findings)
+        done += repaired
         if done:
             total = _check(storage, spark, deep=deep, buckets=_touched(total.findings, buckets))
+        if not deep:  # a quick check sees no objects
+            total.findings += left
         return _report(storage, total, deep=deep, buckets=buckets, done=done, began=began)
 
 
