@@ -76,7 +76,7 @@ def _submitted(context: Context, job: str, argv: tuple[str, ...], night: date | 
         files[SHIPPED_CONFIG] = context.config_path
         words += ["--config", SHIPPED_CONFIG]
     program = Program(Path(driver.__file__), [*words, "--", *argv], [project_archive()], files)
-    run_on_yarn(jvm, f"{context.app} submit {job}", program, settings, root_uri, context.output.relay)
+    run_on_yarn(jvm, f"{context.app} submit {job}", program, settings, root_uri, context.output.note)
     return stored_result(context.spark_for_metadata(), job, shown)
 
 

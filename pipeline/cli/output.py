@@ -54,7 +54,7 @@ class Output:
         self.console.print(harmless(sentence), markup=False)
 
     def note(self, sentence: str) -> None:
-        """Print one line beside the result, to standard error."""
+        """Print one line beside the result, also one of a program elsewhere, to standard error."""
         self.messages.print(harmless(without_secrets(sentence)), markup=False, highlight=False, soft_wrap=True)
 
     def complain(self, sentence: str) -> None:
@@ -62,10 +62,6 @@ class Output:
         self.messages.print(
             harmless(without_secrets(sentence)), style="red", markup=False, highlight=False, soft_wrap=True
         )
-
-    def relay(self, line: str) -> None:
-        """Print a line of a program elsewhere, to standard error."""
-        self.messages.print(harmless(without_secrets(line)), markup=False, highlight=False, soft_wrap=True)
 
     def table(self, title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Print a table; numbers are right-aligned, bytes in rows become hexadecimal."""
