@@ -130,27 +130,23 @@ def compact(
 
 @dataclass(eq=False, slots=True)
 class _Bucket:
-    """A bucket that is being compacted: what was read, pieces that wait and run, and those that are done."""
+    """A bucket that is being compacted: what was read, pieces that wait and run, and those that are done.
+
+    Attributes:
+        sources, at_head: the data files of ``old`` and ``files``, listed once for all jobs.
+    """
 
     stats: BucketStats
     table: Table
     old: BucketFiles
     files: BucketFiles | None
+    sources: tuple[Source, ...]
+    at_head: tuple[Source, ...] | None
     began: float
     waiting: list[Piece] = field(default_factory=list)
     running: int = 0
     done: list[Rewritten] = field(default_factory=list)
     failed: bool = False
-
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """Its data files."""
-        return sources(self.old.uris(), self.old.vectors)
-
-    @property
-    def at_head(self) -> tuple[Source, ...] | None:
-        """The data files of ``files``."""
-        return None if self.files is None else sources(self.files.uris(), self.files.vectors)
 
     @property
     def new(self) -> list[Uploaded]:
@@ -226,7 +222,8 @@ class _Run:
         old, table = _files_of(self.spark, stats.table, stats.bucket), TABLES[stats.table]
         renew = table is CONTENTS and self.manner.renewable()
         files = _files_of(self.spark, FILES.name, stats.bucket) if renew else None
-        return _Bucket(stats, table, old, files, time.monotonic())
+        at_head = None if files is None else _sources(files)
+        return _Bucket(stats, table, old, files, _sources(old), at_head, time.monotonic())
 
     def _give_out(self, bucket: _Bucket) -> None:
         count = self.manner.jobs.pieces
@@ -347,6 +344,10 @@ def _files_of(spark: SparkSession, name: str, bucket: int) -> BucketFiles:
     table = MaintainedTable(spark, name)
     current = table.current()
     return BucketFiles(0, (), (), {}) if current is None else table.scan_bucket(current.id, bucket)
+
+
+def _sources(files: BucketFiles) -> tuple[Source, ...]:
+    return sources(files.uris(), files.vectors)
 
 
 def _same(before: BucketFiles, now: BucketFiles) -> bool:

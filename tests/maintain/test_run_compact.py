@@ -103,7 +103,7 @@ def test_damage_that_a_commit_finds_costs_only_its_bucket(tmp_path: Path) -> Non
     manner = Manner(Layout(1, 1), PieceJobs(1, 1), None, lambda: True, on_damage=damaged.append)
     run = _Run(cast("Any", None), storage, iter(()), Budget(), manner, writing, cast("Any", None), taken_bytes=20)
     stats = BucketStats("contents", 0, 1, 10, 1, 1, 10, 0, "")
-    run.held_up = [_Bucket(stats, CONTENTS, BucketFiles(0, (), (), {}), None, 0.0) for _ in range(2)]
+    run.held_up = [_Bucket(stats, CONTENTS, BucketFiles(0, (), (), {}), None, (), None, 0.0) for _ in range(2)]
     assert list(run._commit(patiently=True)) == []
     assert damaged == ["tables/code/files/data/bucket=0/1.parquet"]
     assert (run.held_up, run.taken_bytes) == ([], 0)
