@@ -131,7 +131,11 @@ class Yarn(Master):
 
     def why_executors_died(self, application: str) -> str:
         """YARN's diagnostics."""
-        report = self.report(application)
+        try:
+            report = self.report(application)
+        except Py4JError as error:
+            logger.debug("YARN does not answer", exc_info=error)
+            return super().why_executors_died(application)
         return one_line(report.diagnostics) or f"look at {report.tracking_url or application}"
 
     @contextmanager
