@@ -16,7 +16,7 @@ from uuid import uuid4
 import pyspark
 from pyspark.sql import SparkSession
 
-from pipeline.masters.executors import await_executor
+from pipeline.masters.executors import await_executor, watch_executors
 from pipeline.masters.jvm import JavaObject, started_jvm
 from pipeline.masters.known import asked_for, fitted, known_master
 from pipeline.masters.project import NAME, project_archive
@@ -196,6 +196,7 @@ def _await(session: SparkSession, settings: SparkSettings, conf: Mapping[str, st
     except BaseException:
         session.stop()
         raise
+    watch_executors(session.sparkContext, master)
 
 
 def _with_project(conf: Mapping[str, str]) -> dict[str, str]:
