@@ -40,6 +40,9 @@ class Asked(Yarn):
         assert application == APPLICATION
         self.killed.set()
 
+    def _delete_staged(self, application: str) -> None:
+        assert self.killed.is_set()
+
     def offer(self) -> None:  # type: ignore[override]
         raise Py4JError("standby")
 
