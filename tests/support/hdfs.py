@@ -32,9 +32,25 @@ class MiniHdfs:
         """Kills one daemon, as in a crash."""
         self._run("stop", "--only", only, "--kill")
 
+    def pid(self, of: Daemon) -> int:
+        """The process of a running daemon."""
+        return int(self._state["pids"][of])
+
+    def port(self, of: Daemon, use: str) -> int:
+        """A port of a daemon: data, http or ipc of a DataNode, rpc or http of the NameNode."""
+        return int(self._state["ports"][f"{of}_{use}"])
+
+    def log(self, of: Daemon) -> Path:
+        """What a daemon says."""
+        return self.folder / "logs" / f"{of}.log"
+
     def wipe(self) -> None:
         """Stops all daemons and deletes their files."""
         self._run("wipe")
+
+    @property
+    def _state(self) -> dict[str, Any]:
+        return json.loads((self.folder / "state.json").read_text())
 
     def _run(self, *arguments: str) -> dict[str, Any]:
         command = [sys.executable, str(SCRIPT), *arguments, "--dir", str(self.folder), "--json"]
