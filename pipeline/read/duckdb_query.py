@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import pyarrow as pa
 import sqlglot
 from sqlglot import exp
 
-from pipeline.errors import UsageError
+from pipeline.errors import PipelineError, UsageError
 from pipeline.model.tables import BY_NAME
 
 Load = Callable[[str, Sequence[str]], Iterable[pa.RecordBatch]]
@@ -33,16 +33,18 @@ def query(text: str, load: Load) -> pa.Table:
     Raises:
         DuckDBMissing: it is not installed.
         UsageError: DuckDB refuses the query.
+        PipelineError: the error of ``load``.
     """
     try:
         import duckdb  # noqa: PLC0415 - an extra
     except ImportError:
         raise DuckDBMissing from None
+    failures: list[PipelineError] = []
     try:
         with duckdb.connect() as connection:
             for table, columns in columns_read(text).items():
                 schema = pa.schema([_plain(BY_NAME[table].arrow_schema.field(name)) for name in columns])
-                batches = (batch.cast(schema) for batch in load(table, columns))
+                batches = (batch.cast(schema) for batch in _noted(load(table, columns), failures))
                 connection.register("incoming", pa.RecordBatchReader.from_batches(schema, batches))
                 connection.table("incoming").create(table)
                 connection.unregister("incoming")
@@ -51,7 +53,17 @@ def query(text: str, load: Load) -> pa.Table:
                 raise UsageError("the query returns no rows; give a SELECT")
             return rows.to_arrow_table()
     except duckdb.Error as error:
+        if failures:  # DuckDB knows only their words
+            raise failures[0] from None
         raise UsageError(f"DuckDB refuses the query: {error}") from None
+
+
+def _noted(batches: Iterable[pa.RecordBatch], failures: list[PipelineError]) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from batches
+    except PipelineError as error:
+        failures.append(error)
+        raise
 
 
 def _plain(field: pa.Field) -> pa.Field:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
 import pytest
 
 from pipeline.errors import UsageError
 from pipeline.model.tables import BY_NAME
-from pipeline.read.duckdb_query import columns_read
+from pipeline.read.duckdb_query import columns_read, query
+from pipeline.storage.errors import StoredFileDamaged
 
 ALL = {name: list(table.column_names) for name, table in BY_NAME.items()}
 
@@ -46,3 +50,12 @@ def test_columns(query: str, columns: dict[str, list[str]]) -> None:
 def test_what_is_no_query(query: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         columns_read(query)
+
+
+def test_a_damaged_file_is_no_fault_of_the_query() -> None:
+    def load(table: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        yield pa.record_batch([pa.array([1], pa.int32())], names=list(columns))
+        raise StoredFileDamaged("tables/x", "the file is gone")
+
+    with pytest.raises(StoredFileDamaged, match="tables/x"):
+        query("SELECT count(*) FROM blobs", load)
