@@ -53,7 +53,7 @@ def grow(spark: SparkSession, storage: Storage) -> Grown:
     publish(unleased(spark), storage, landing.load, landing.write(), "run4")
     opt_out(spark, [Pattern(OTHER)])
     delete_rows(spark, "contents", "name = 'b.c'")
-    delete_rows(spark, "visits", f"night = DATE '{night(2)}'")
+    delete_rows(spark, "refs", "name = 'refs/tags/v1'")
     here, anywhere = object_id(BLOB, b"1\n"), object_id(BLOB, b"3\n")
     of_object = Tombstone("a", OBJECT, ADDED, 0, origin.network, here)
     add_tombstones(spark, [of_object, Tombstone("a", ORIGIN, ADDED, url=GONE)])
