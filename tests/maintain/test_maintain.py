@@ -314,7 +314,7 @@ def test_files_that_may_still_be_committed_stay(spark: SparkSession, storage: St
 def test_the_command_takes_the_lease_but_a_dry_run_does_not(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.workplace.open_session", lambda *args: spark)
+    monkeypatch.setattr("pipeline.tables.session.open_session", lambda *args: spark)
     storage.create("archive.json", ArchiveInfo.new(4).model_dump_json().encode())
     add_nights(spark, storage, 2)
     where = ["--archive", storage.root_uri]
