@@ -155,7 +155,7 @@ def test_a_session_of_ones_own_keeps_its_settings(
     assert archive.spark is not own
     assert archive.spark.conf.get("spark.sql.session.timeZone") == "UTC"
     assert own.conf.get("spark.sql.session.timeZone", "none") == before
-    assert not own.catalog.listTables()
+    assert own._jsparkSession.sessionState().catalog().getTempView("commits").isEmpty()
     monkeypatch.setattr(
         session,
         "session_conf",
