@@ -8,10 +8,10 @@ from pyspark.sql import SparkSession
 
 from pipeline.model.origin import Origin
 from pipeline.night.origins import add_origins
-from tests.tables.landed import landed
+from tests.tables.landed import landed, landed_root
 from tests.tables.landing import BUCKETS
 
-__all__ = ["landed"]
+__all__ = ["landed", "landed_root"]
 
 ADDED = datetime(2026, 11, 1, tzinfo=UTC)
 

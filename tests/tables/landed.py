@@ -25,17 +25,22 @@ ROWS, HEAD_ROWS = 2000, 200
 
 
 @pytest.fixture(scope="session")
-def landed(one_spark: None, tmp_path_factory: pytest.TempPathFactory) -> Archive:
+def landed_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where that archive and its data files lie."""
+    return tmp_path_factory.mktemp("landed")
+
+
+@pytest.fixture(scope="session")
+def landed(one_spark: None, landed_root: Path) -> Archive:
     """A tenth of each bucket is at HEAD. Whoever changes it puts it back."""
-    root = tmp_path_factory.mktemp("landed")
-    session = open_session(SparkSettings(**QUICK_SPARK), root.as_uri(), "tests")
+    session = open_session(SparkSettings(**QUICK_SPARK), landed_root.as_uri(), "tests")
     for name, value in COMPILED.items():
         session.conf.set(name, value)
     create_tables(session, BUCKETS)
     rng = random.Random(7)
     for night in range(2):
         for bucket in range(BUCKETS):
-            land(session, tmp_path_factory.mktemp(f"landing-{night}-{bucket}"), bucket, rng)
+            land(session, landed_root / f"landing-{night}-{bucket}", bucket, rng)
     return Archive(session)
 
 

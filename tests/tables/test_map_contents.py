@@ -17,7 +17,7 @@ from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.failures import plain_failures
-from pipeline.tables.iceberg import IcebergTable, NewFile, full_name
+from pipeline.tables.iceberg import OPEN_COST_PROPERTY, RATIO_PROPERTY, SPLIT_PROPERTY, IcebergTable, NewFile, full_name
 from pipeline.tables.map_contents import WHOLE_FILE, Reader
 from pipeline.tables.writer import unleased
 from tests.tables.landed import HEAD_ROWS, ROWS
@@ -42,9 +42,9 @@ def is_direct(df: DataFrame) -> bool:
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    """Storage whose root contains all data files of ``landed``."""
-    return LocalStorage(tmp_path_factory.getbasetemp())
+def storage(landed_root: Path) -> Storage:
+    """The storage of ``landed``."""
+    return LocalStorage(landed_root)
 
 
 @pytest.fixture
@@ -52,8 +52,10 @@ def direct(landed: Archive, storage: Storage) -> Iterator[Archive]:
     """The same archive; a test's changes to its contents are undone."""
     table = IcebergTable(landed.spark, "contents")
     snapshot = table.current().id
+    properties = {key: table.property(key) or "" for key in (RATIO_PROPERTY, SPLIT_PROPERTY, OPEN_COST_PROPERTY)}
     yield Archive(landed.spark, storage=storage)
     landed.spark.sql(f"CALL system.rollback_to_snapshot('code.contents', {snapshot})")
+    unleased(landed.spark).table("contents").set_properties(properties)
 
 
 @pytest.mark.parametrize("head_only", [False, True])
@@ -77,25 +79,25 @@ def test_rows_that_are_deleted_stay_out(direct: Archive) -> None:
 
 
 def test_of_row_groups_that_hold_both_halves_only_head_is_given(
-    direct: Archive, storage: Storage, tmp_path: Path
+    direct: Archive, storage: Storage, landed_root: Path
 ) -> None:
     head = rows(direct.map_contents(unchanged, SCHEMA, columns=COLUMNS, head_only=True))
     mixed = direct.table("contents").where("bucket = 0").toArrow().cast(tables.CONTENTS.arrow_schema)
     mixed = mixed.take(sorted(range(len(mixed)), key=lambda at: at * 7919 % len(mixed)))
-    pq.write_table(mixed, tmp_path / "mixed.parquet", row_group_size=300)
-    unleased(direct.spark).table("contents").append_files([NewFile((tmp_path / "mixed.parquet").as_uri(), 0)], {})
+    pq.write_table(mixed, landed_root / "mixed.parquet", row_group_size=300)
+    unleased(direct.spark).table("contents").append_files([NewFile((landed_root / "mixed.parquet").as_uri(), 0)], {})
     found = rows(direct.map_contents(unchanged, SCHEMA, columns=COLUMNS, head_only=True))
     assert len(found) == len(head) + 2 * HEAD_ROWS
 
-    whole = pa.RecordBatch.from_pylist([{"path": (tmp_path / "mixed.parquet").as_uri(), "group": WHOLE_FILE}])
+    whole = pa.RecordBatch.from_pylist([{"path": (landed_root / "mixed.parquet").as_uri(), "group": WHOLE_FILE}])
     read = Reader(storage, ("oid",), head_only=True, function=unchanged)([whole])
     assert sum(len(batch) for batch in read) == 2 * HEAD_ROWS
 
 
-def test_a_file_that_is_gone_is_damage(direct: Archive, storage: Storage, tmp_path: Path) -> None:
+def test_a_file_that_is_gone_is_damage(direct: Archive, storage: Storage, landed_root: Path) -> None:
     row = direct.table("contents").limit(1).toArrow().cast(tables.CONTENTS.arrow_schema)
-    pq.write_table(row, tmp_path / "gone.parquet")
-    unleased(direct.spark).table("contents").append_files([NewFile((tmp_path / "gone.parquet").as_uri(), 0)], {})
-    (tmp_path / "gone.parquet").unlink()
+    pq.write_table(row, landed_root / "gone.parquet")
+    unleased(direct.spark).table("contents").append_files([NewFile((landed_root / "gone.parquet").as_uri(), 0)], {})
+    (landed_root / "gone.parquet").unlink()
     with pytest.raises(StoredFileDamaged, match=r"gone\.parquet"), plain_failures(storage.root_uri):
         direct.map_contents(unchanged, SCHEMA, columns=COLUMNS).collect()
