@@ -154,7 +154,7 @@ REPAIR = {
 HELD = {
     "publish: before the first move": Point("pipeline.night.publish:move"),
     "publish: before the commit of refs": Point(APPEND, when=table_is("refs")),
-    "derive: before the commit of files": Point("pipeline.night.files:overwrite"),
+    "derive: before the commit of files": Point("pipeline.night.files:change_rows"),
 }
 """Points at which something else dies."""
 

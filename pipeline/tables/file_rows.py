@@ -1,0 +1,151 @@
+"""``files`` as readers see it, from lines and the trees that origins have at HEAD.
+
+A line has the paths of one root tree, all of them or only those that differ from its base. Origins with equal trees
+share a line. All joins are by bucket and network, so rows of ``files`` are not shuffled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipeline.model.tables import FILE_COLUMNS, GONE, TREE
+
+_NETWORK = ["bucket", "network"]
+_LINE = [*_NETWORK, "line"]
+_OF_PATH = ["path", "path_raw", "name", "ext", "mode", "kind", "oid"]
+_LANGUAGE = [*_LINE, "language"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The lines of ``files`` and which of them stand for the trees of some origins.
+
+    Attributes:
+        rows: bucket, network, line and the columns of a path.
+        changed: bucket, network, ``mine``, path and path_raw: what a based line has instead of its base, once each.
+        roots: bucket, network, tree, line and ``from``, its base.
+    """
+
+    rows: DataFrame
+    changed: DataFrame
+    roots: DataFrame
+
+    @classmethod
+    def of(cls, stored: DataFrame) -> Lines:
+        """The lines among rows of ``files``."""
+        lines = stored.where(F.col("line").isNotNull())
+        paths = lines.where(F.col("kind") != TREE)
+        changed = paths.where(F.col("base").isNotNull())
+        return cls(
+            paths.where(F.col("kind") != GONE).select(*_LINE, *_OF_PATH),
+            changed.select(*_NETWORK, F.col("line").alias("mine"), "path", "path_raw").distinct(),
+            lines.where(F.col("kind") == TREE).select(*_LINE, F.col("base").alias("from"), F.col("oid").alias("tree")),
+        )
+
+    def pointing(self, heads: DataFrame) -> DataFrame:
+        """The rows of ``heads`` (bucket, network, tree and others) whose tree has a line, with line and ``from``."""
+        return heads.where("tree IS NOT NULL").join(self.roots, [*_NETWORK, "tree"])
+
+    def overridden(self, inherited: DataFrame, how: str) -> DataFrame:
+        """Rows that ``mine`` inherits and did not change (``left_anti``), or did change (``left_semi``)."""
+        changed = _renamed(self.changed)
+        same = [inherited[name] == changed[f"{name}_"] for name in (*_NETWORK, "mine", "path")]
+        return inherited.join(changed, [*same, inherited["path_raw"].eqNullSafe(changed["path_raw_"])], how)
+
+
+def _theirs(pointers: DataFrame) -> DataFrame:
+    """Pointers to based lines: ``mine``, and as ``line`` its base."""
+    based = pointers.where(F.col("from").isNotNull())
+    return based.withColumnRenamed("line", "mine").withColumnRenamed("from", "line").drop("tree")
+
+
+def _renamed(rows: DataFrame) -> DataFrame:
+    """The rows under names of their own: Spark takes columns of one table on two sides of a condition for the same."""
+    return rows.select(*(F.col(name).alias(f"{name}_") for name in rows.columns))
+
+
+def file_rows(stored: DataFrame, heads: DataFrame) -> DataFrame:
+    """A row per path and origin, with the columns ``FILE_COLUMNS``.
+
+    Args:
+        stored: rows of ``files``, in the form of any version.
+        heads: bucket, network, origin and tree of each origin, as in ``repositories``; other columns are ignored.
+    """
+    if "line" not in stored.columns:
+        return stored.select(*FILE_COLUMNS)
+    earlier = stored.where("line IS NULL").select(*FILE_COLUMNS)
+    if "tree" not in heads.columns:
+        return earlier
+    lines = Lines.of(stored)
+    pointers = lines.pointing(heads.select(*_NETWORK, "origin", "tree"))
+    own = lines.rows.join(pointers.drop("tree", "from"), _LINE).select(*FILE_COLUMNS)
+    inherited = lines.overridden(lines.rows.join(_theirs(pointers), _LINE), "left_anti").select(*FILE_COLUMNS)
+    return earlier.unionByName(own).unionByName(inherited)
+
+
+def rows_at_head(stored: DataFrame, heads: DataFrame) -> DataFrame:
+    """The paths at HEAD of at least one origin, without the origins; few rows more than once.
+
+    Args:
+        stored, heads: as for ``file_rows``, of whole networks.
+    """
+    columns = [*_NETWORK, *_OF_PATH]
+    lines = Lines.of(stored)
+    pointers = lines.pointing(heads.select(*_NETWORK, "tree").distinct())
+    own = lines.rows.join(pointers.select(*_LINE), _LINE, "left_semi").select(*columns)
+    theirs = _theirs(pointers)
+    users = theirs.groupBy(*_LINE).agg(F.count("*").alias("users"))
+    key = [*_LINE, "path", "path_raw"]
+    changes = lines.changed.join(theirs, [*_NETWORK, "mine"]).groupBy(*key).agg(F.count("*").alias("changes"))
+    changes = _renamed(changes).withColumnRenamed("changes_", "changes")
+    bases = lines.rows.join(users, _LINE)
+    same = [bases[name].eqNullSafe(changes[f"{name}_"]) for name in key]
+    left = bases.join(changes, same, "left").where(F.coalesce("changes", F.lit(0)) < F.col("users")).select(*columns)
+    return stored.where("line IS NULL").select(*columns).unionByName(own).unionByName(left)
+
+
+def sums_by_origin(stored: DataFrame, blobs: DataFrame, heads: DataFrame) -> DataFrame:
+    """Files, bytes and main language of each origin whose tree has a line: bucket, origin, files, bytes, language.
+
+    Costs what the lines have, not what the origins have: a based line is its base, less what it changed, and its own.
+
+    Args:
+        stored: rows of ``files``.
+        blobs: rows of ``head_blobs``.
+        heads: bucket, network, origin and tree.
+    """
+    lines = Lines.of(stored)
+    pointers = lines.pointing(heads.select(*_NETWORK, "tree").distinct())
+    facts = blobs.select(*_NETWORK, "oid", "size", "language")
+    described = lines.rows.join(facts, [*_NETWORK, "oid"], "left")
+    theirs = _theirs(pointers)
+    whole = _counted(described.join(theirs.select(*_LINE).distinct(), _LINE, "left_semi"))
+    inherited = whole.join(theirs, _LINE).drop("line").withColumnRenamed("mine", "line")
+    overridden = lines.overridden(described.join(theirs, _LINE), "left_semi").drop("line")
+    without = _counted(overridden.withColumnRenamed("mine", "line"), -1)
+    own = _counted(described.join(pointers.select(*_LINE), _LINE, "left_semi"))
+    columns = [*_LANGUAGE, "files", "bytes"]
+    per_language = (
+        own.select(*columns)
+        .unionByName(inherited.select(*columns))
+        .unionByName(without.select(*columns))
+        .groupBy(*_LANGUAGE)
+        .agg(F.sum("files").alias("files"), F.sum("bytes").alias("bytes"))
+        .where("files > 0")
+    )
+    main = F.max_by("language", F.when(F.col("language").isNotNull(), F.struct("bytes", "language")))
+    sums = per_language.groupBy(*_LINE).agg(
+        F.sum("files").alias("files"), F.sum("bytes").alias("bytes"), main.alias("language")
+    )
+    trees = pointers.select(*_LINE, "tree").join(sums, _LINE)
+    origins = heads.select(*_NETWORK, "origin", "tree")
+    return origins.join(trees, [*_NETWORK, "tree"]).select("bucket", "origin", "files", "bytes", "language")
+
+
+def _counted(rows: DataFrame, sign: int = 1) -> DataFrame:
+    return rows.groupBy(*_LANGUAGE).agg(
+        (F.count("*") * sign).alias("files"), (F.coalesce(F.sum("size"), F.lit(0)) * sign).alias("bytes")
+    )
