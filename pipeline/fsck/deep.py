@@ -36,7 +36,7 @@ from pipeline.rules.slices import bucket_slices
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.tables.failures import plain_failures
-from pipeline.tables.file_rows import sums_by_origin
+from pipeline.tables.file_rows import Pointers, sums_by_origin
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.tombstones import not_taken_down
@@ -282,7 +282,9 @@ def _paths(live: DataFrame) -> DataFrame:
     )
     heads = live.where(F.col("fact") == CATALOGUE)
     heads = heads.select("bucket", "network", F.col("text").alias("origin"), F.col("oid").alias("tree")).distinct()
-    sums = sums_by_origin(stored, _no_blobs(stored.sparkSession), heads).withColumnRenamed("origin", "text")
+    sums = sums_by_origin(stored, _no_blobs(stored.sparkSession), heads, Pointers.of(stored, heads)).withColumnRenamed(
+        "origin", "text"
+    )
     lines = heads.select("bucket", "network", F.col("origin").alias("text")).join(sums, ["bucket", "text"])
     return earlier.unionByName(lines.select("bucket", "network", "text", F.col("files").alias("paths")))
 

@@ -13,8 +13,8 @@ from pipeline.model.layout import Load
 from pipeline.model.tables import HEAD_BLOBS, OID
 from pipeline.night.files import local_frame_of, mark_at_head
 from pipeline.night.language import count_lines, language_of
-from pipeline.tables.change import change_rows
-from pipeline.tables.file_rows import rows_at_head
+from pipeline.tables.change import RowChange, change_rows, in_places
+from pipeline.tables.file_rows import Pointers, rows_at_head
 from pipeline.tables.frames import join_ids
 from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets
 from pipeline.tables.rewrite import Seen
@@ -44,21 +44,33 @@ def replace_head_blobs(writer: Writer, load: Load, heads: pa.Table, seen: Seen) 
     """
     spark, buckets = writer.spark, set(heads["bucket"].to_pylist())
     networks = F.broadcast(local_frame_of(spark, heads.select(["bucket", "network"])).distinct())
-    old = seen.rows().where(in_buckets(buckets)).select(*HEAD_BLOBS.column_names)
+    numbers = set(heads["network"].to_pylist())
+    old = seen.rows().where(in_places(buckets, numbers)).join(networks, ["bucket", "network"], "left_semi")
     now = not_taken_down(blobs_at_head(_rows_at_head(spark, heads, networks, buckets)))
-    fresh = now.join(old, [*KEY, "name"], "left_anti").persist()
+    differing = _differing(now, old).persist()
     try:
-        counts = {row["bucket"]: row["count"] for row in fresh.groupBy("bucket").count().collect()}
-        if counts:
-            _promote_contents(writer, fresh, counts)
-        mine = old.join(networks, ["bucket", "network"], "left_semi").select(*KEY, "name")
-        gone = mine.join(now.select(*KEY, "name"), [*KEY, "name"], "left_anti").distinct()
-        new = _described(spark, fresh, counts) if counts else old.limit(0)
-        with split_freely(spark):
-            change_rows(seen, gone, new, buckets, {LOAD_PROPERTY: load.name})
+        counts = differing.groupBy("bucket").agg(F.count("now").alias("new"), F.count("was").alias("gone")).collect()
+        fresh = differing.where(F.col("now").isNotNull()).select(*now.columns)
+        by_bucket = {row["bucket"]: row["new"] for row in counts if row["new"]}
+        if by_bucket:
+            _promote_contents(writer, fresh, by_bucket)
+        new = _described(spark, fresh, by_bucket) if by_bucket else seen.rows().limit(0)
+        gone = differing.where(F.col("was").isNotNull()).select(*KEY, "name").distinct()
+        new_count, gone_count = (sum(row[kind] for row in counts) for kind in ("new", "gone"))
+        change = RowChange(new.select(*HEAD_BLOBS.column_names), new_count, gone, gone_count, buckets, numbers)
+        if new_count or gone_count:
+            with split_freely(spark):
+                change_rows(seen, change, {LOAD_PROPERTY: load.name})
     finally:
         # unpersist() would not find it: Spark caches a frame again when a table that it reads was written.
         spark.catalog.clearCache()
+
+
+def _differing(now: DataFrame, old: DataFrame) -> DataFrame:
+    """Rows that only one of two frames has, by key and name: the columns of ``now``, and ``now`` and ``was``."""
+    mine = now.withColumn("now", F.lit(True))
+    theirs = old.select(*KEY, "name").withColumn("was", F.lit(True))
+    return mine.join(theirs, [*KEY, "name"], "full_outer").where("now IS NULL OR was IS NULL")
 
 
 def _rows_at_head(spark: SparkSession, heads: pa.Table, networks: DataFrame, buckets: Collection[int]) -> DataFrame:
@@ -67,8 +79,9 @@ def _rows_at_head(spark: SparkSession, heads: pa.Table, networks: DataFrame, buc
     others = spark.table(full_name("repositories")).where(in_buckets(buckets))
     others = others.join(networks, ["bucket", "network"], "left_semi").join(moved, ["bucket", "origin"], "left_anti")
     trees = others.select("bucket", "network", "tree").unionByName(moved.select("bucket", "network", "tree"))
-    stored = spark.table(full_name("files")).where(in_buckets(buckets))
-    return rows_at_head(stored.join(networks, ["bucket", "network"], "left_semi"), trees)
+    stored = spark.table(full_name("files")).where(in_places(buckets, set(heads["network"].to_pylist())))
+    stored = stored.join(networks, ["bucket", "network"], "left_semi")
+    return rows_at_head(stored, Pointers.collected(stored, trees))
 
 
 def blobs_at_head(paths: DataFrame) -> DataFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
-from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +22,6 @@ from pipeline.rules.slices import bucket_slices
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
-from pipeline.tables.create import add_columns
 from pipeline.tables.damage import check_footers, damaged_file
 from pipeline.tables.failures import SparkFailed, plain_failures
 from pipeline.tables.iceberg import see_newest
@@ -99,8 +97,6 @@ def derive_all_fit(
         StoredFileDamaged: as above.
     """
     owed = _read_underived(storage)
-    for table in (FILES, REPOSITORIES):
-        until_committed(table.name, partial(add_columns, writer, table))
 
     def work(buckets: list[int]) -> tuple[DeriveSummary, dict[int, PipelineError]]:
         check_footers(writer.spark, storage, [table.name for table in LANDED], buckets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -29,7 +30,7 @@ from pipeline.night.walk import (
 )
 from pipeline.rules.lines import WHOLE, Line, NewTree
 from pipeline.rules.walk import subtrees
-from pipeline.tables.change import change_rows
+from pipeline.tables.change import RowChange, change_rows, in_places
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets
 from pipeline.tables.rewrite import Seen, until_committed
@@ -80,21 +81,28 @@ def replace_files(writer: Writer, load: Load, heads: pa.Table, seen: Seen) -> No
         heads: moved origins, as ``HEADS``, whose ``head_moved`` is true.
         seen: the table as it was before ``heads`` were found.
     """
-    buckets = set(heads["bucket"].to_pylist())
-    with _walked(writer, heads, seen, buckets) as found:
+    buckets, numbers = set(heads["bucket"].to_pylist()), set(heads["network"].to_pylist())
+    with _walked(writer, heads, seen, buckets) as (found, counts, networks):
         new = found.where(F.col("op") == PUT).select(*FILES.column_names)
-        change_rows(seen, _gone(found, heads, seen, buckets), new, buckets, {LOAD_PROPERTY: load.name})
+        gone, gone_count = found.where(F.col("op") == TAKE).select(*KEY), counts[TAKE]
+        rows = seen.rows().where(in_places(buckets, numbers)).select(*KEY)
+        if counts[DROP]:
+            dropped = found.where(F.col("op") == DROP).select(*LINE)
+            gone = gone.unionByName(rows.join(F.broadcast(dropped), LINE, "left_semi"))
+            gone_count += sum(_rows(networks[row["network"]], row["line"]) for row in dropped.collect())
+        earlier = heads.filter(pc.and_(heads["known"], pc.is_null(heads["before"])))
+        if earlier.num_rows:
+            moved = F.broadcast(local_frame_of(writer.spark, earlier.select(["bucket", "network", "origin"])))
+            theirs = rows.where(F.col("line").isNull()).join(moved, ["bucket", "network", "origin"], "left_semi")
+            gone, gone_count = gone.unionByName(theirs), gone_count + theirs.count()
+        if counts[PUT] or gone_count:
+            change = RowChange(new, counts[PUT], gone.distinct(), gone_count, buckets, numbers)
+            change_rows(seen, change, {LOAD_PROPERTY: load.name})
 
 
-def _gone(found: DataFrame, heads: pa.Table, seen: Seen, buckets: Collection[int]) -> DataFrame:
-    """Keys of the rows that lines lose, and of rows of moved origins that an earlier version wrote."""
-    paths = found.where(F.col("op") == TAKE).select(*KEY)
-    rows = seen.rows().where(in_buckets(buckets)).select(*KEY)
-    dropped = found.where(F.col("op") == DROP).select(*LINE).distinct()
-    lines = rows.join(F.broadcast(dropped), LINE, "left_semi")
-    moved = F.broadcast(local_frame_of(seen.spark, heads.select(["bucket", "network", "origin"])))
-    earlier = rows.where(F.col("line").isNull()).join(moved, ["bucket", "network", "origin"], "left_semi")
-    return paths.unionByName(lines).unionByName(earlier).distinct()
+def _rows(heads: Heads, line: int) -> int:
+    """Rows of a line, that of its tree among them."""
+    return next(each.rows + 1 for each in heads.lines if each.id == line)
 
 
 def local_frame_of(spark: SparkSession, table: pa.Table) -> DataFrame:
@@ -103,30 +111,39 @@ def local_frame_of(spark: SparkSession, table: pa.Table) -> DataFrame:
 
 
 @contextmanager
-def _walked(writer: Writer, heads: pa.Table, seen: Seen, buckets: Collection[int]) -> Iterator[DataFrame]:
-    """``CHANGES`` for the heads, cached while the context lasts."""
+def _walked(
+    writer: Writer, heads: pa.Table, seen: Seen, buckets: Collection[int]
+) -> Iterator[tuple[DataFrame, Counter[str], dict[int, Heads]]]:
+    """``CHANGES`` for the heads, cached while the context lasts, how many of each ``op``, and what networks had."""
     networks = _networks(heads, seen, buckets)
     rows = _walk(writer.spark, heads, networks, buckets)
     try:
+        counts = _counts(rows)
         for _ in range(TURNS):
-            missing = _missing(rows)
-            hidden = _hidden(writer.spark, missing, buckets) if missing else set()
+            hidden = _hidden(writer.spark, _missing(rows), buckets) if counts[LOST] else set()
             if not hidden:
                 break
             rows.unpersist()
             promote_trees(writer, _table(sorted(hidden), OBJECT))
             rows = _walk(writer.spark, heads, networks, buckets)
-        _warn(rows, heads)
-        yield rows
+            counts = _counts(rows)
+        if counts[LOST] or counts[CUT]:
+            _warn(rows, heads)
+        yield rows, counts, networks
     finally:
         rows.unpersist()
+
+
+def _counts(rows: DataFrame) -> Counter[str]:
+    return Counter({row["op"]: row["count"] for row in rows.groupBy("op").count().collect()})
 
 
 def _networks(heads: pa.Table, seen: Seen, buckets: Collection[int]) -> dict[int, Heads]:
     """The lines and trees of the networks in which an origin moved."""
     spark = seen.spark
     networks = F.broadcast(local_frame_of(spark, heads.select(["bucket", "network"])).distinct())
-    rows = seen.rows().where(in_buckets(buckets) & F.col("line").isNotNull())
+    places = in_places(buckets, set(heads["network"].to_pylist()))
+    rows = seen.rows().where(places & F.col("line").isNotNull())
     root = F.col("kind") == TREE
     lines = (
         rows.join(networks, ["bucket", "network"], "left_semi")
@@ -138,7 +155,7 @@ def _networks(heads: pa.Table, seen: Seen, buckets: Collection[int]) -> dict[int
     moved = F.broadcast(local_frame_of(spark, heads.select(["bucket", "origin"])))
     kept = (
         spark.table(full_name("repositories"))
-        .where(in_buckets(buckets) & F.col("tree").isNotNull())
+        .where(places & F.col("tree").isNotNull())
         .join(networks, ["bucket", "network"], "left_semi")
         .join(moved, ["bucket", "origin"], "left_anti")
         .select("network", "tree")
@@ -180,7 +197,7 @@ def _walk(spark: SparkSession, heads: pa.Table, networks: dict[int, Heads], buck
     places = local_frame_of(spark, heads.select(["bucket", "network"])).distinct()
     trees = (
         spark.table(full_name("trees"))
-        .where(in_buckets(buckets) & F.col("at_head"))
+        .where(in_places(buckets, networks) & F.col("at_head"))
         .join(F.broadcast(places), ["bucket", "network"], "left_semi")
         .select(*_BODIES)
     )

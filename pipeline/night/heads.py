@@ -28,11 +28,12 @@ HEADS = pa.schema(
         ("before", OID),
         ("branches", pa.int64()),
         ("tags", pa.int64()),
+        ("known", pa.bool_()),
         ("head_moved", pa.bool_()),
     ]
 )
 """A moved origin. ``night`` is that of the change published last; ``tree`` is the root tree at HEAD, null if HEAD is no
-commit; ``before`` the one in ``repositories``."""
+commit; ``before`` the one in ``repositories``, where ``known`` says that there is a row."""
 
 
 def moved_heads(spark: SparkSession, load: Load, buckets: Collection[int]) -> pa.Table:
@@ -46,12 +47,11 @@ def moved_heads(spark: SparkSession, load: Load, buckets: Collection[int]) -> pa
     """
     moved = _moved(spark, load, buckets)
     at = _with_commits(spark, moved, buckets)
+    known = F.col("known_night").isNotNull()
     head_moved = (
-        F.col("known_night").isNull()
-        | ~F.col("head_commit").eqNullSafe(F.col("known_head"))
-        | ~F.col("tree").eqNullSafe(F.col("before"))
+        ~known | ~F.col("head_commit").eqNullSafe(F.col("known_head")) | ~F.col("tree").eqNullSafe(F.col("before"))
     )
-    return at.withColumn("head_moved", head_moved).select(*HEADS.names).toArrow().cast(HEADS)
+    return at.withColumns({"known": known, "head_moved": head_moved}).select(*HEADS.names).toArrow().cast(HEADS)
 
 
 def moved_counts(spark: SparkSession, load: Load, buckets: Collection[int]) -> dict[int, int]:

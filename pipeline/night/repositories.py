@@ -8,9 +8,9 @@ from pyspark.sql import functions as F
 from pipeline.model.layout import Load
 from pipeline.model.tables import REPOSITORIES
 from pipeline.night.files import local_frame_of
-from pipeline.tables.change import change_rows, keys_among
-from pipeline.tables.file_rows import sums_by_origin
-from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets
+from pipeline.tables.change import RowChange, change_rows, in_places
+from pipeline.tables.file_rows import Pointers, sums_by_origin
+from pipeline.tables.iceberg import LOAD_PROPERTY, full_name
 from pipeline.tables.rewrite import Seen
 from pipeline.tables.writer import Writer
 
@@ -24,15 +24,19 @@ def replace_repositories(writer: Writer, load: Load, heads: pa.Table, seen: Seen
     """
     spark, buckets = writer.spark, set(heads["bucket"].to_pylist())
     moved = F.broadcast(local_frame_of(spark, heads))
-    files = spark.table(full_name("files")).where(in_buckets(buckets))
-    blobs = spark.table(full_name("head_blobs")).where(in_buckets(buckets))
-    networks = moved.select("bucket", "network").distinct()
-    files, blobs = (each.join(F.broadcast(networks), ["bucket", "network"], "left_semi") for each in (files, blobs))
-    new = moved.join(sums_by_origin(files, blobs, moved), ["bucket", "origin"], "left").select(
+    theirs = in_places(buckets, set(heads["network"].to_pylist()))
+    networks = F.broadcast(moved.select("bucket", "network").distinct())
+    files, blobs = (
+        spark.table(full_name(name)).where(theirs).join(networks, ["bucket", "network"], "left_semi")
+        for name in ("files", "head_blobs")
+    )
+    sums = sums_by_origin(files, blobs, moved, Pointers.collected(files, moved))
+    new = moved.join(sums, ["bucket", "origin"], "left").select(
         *(
             F.coalesce(name, F.lit(0)).alias(name) if name in ("files", "bytes") else F.col(name)
             for name in REPOSITORIES.column_names
         )
     )
-    gone = keys_among(seen, moved, ["bucket", "origin"], buckets)
-    change_rows(seen, gone, new, buckets, {LOAD_PROPERTY: load.name})
+    known = heads.filter(heads["known"]).select(["bucket", "origin"])
+    gone = local_frame_of(spark, known)
+    change_rows(seen, RowChange(new, heads.num_rows, gone, known.num_rows, buckets), {LOAD_PROPERTY: load.name})

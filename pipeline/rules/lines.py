@@ -90,6 +90,9 @@ class Done:
 
 Change = Put | Take | Drop | Lost | Done
 
+_Rows = dict[bytes, tuple[Entry, ...]]
+"""Rows of a line by path."""
+
 
 @dataclass(slots=True)
 class Network:
@@ -177,14 +180,10 @@ class Network:
             rows = line.rows + sum(len(each.new) - len(each.old) for each in changed)
             after, now = {each.path: each.new for each in changed}, {each.path: each.old for each in changed}
         else:
-            base = self._now.get(line.base)
-            if base is None or not self._comparable(base.tree):
+            drawn = self._redrawn(line, line.base, tree)
+            if drawn is None:
                 return None
-            most = base.rows // WORTH
-            old, to = self._compared(base.tree, line.tree, most), self._compared(base.tree, tree, most)
-            if old is None or to is None:
-                return None
-            now, after = _differences(old), _differences(to)
+            now, after = drawn
             rows = sum(map(len, after.values()))
         self._set(replace(line, tree=tree, rows=rows))
         found: list[Change] = [Take(line.id, b""), Put(line.id, line.base, Entry(b"", WHOLE, TREE, tree))]
@@ -194,6 +193,20 @@ class Network:
                     found.append(Take(line.id, path))
                 found += (Put(line.id, line.base, entry) for entry in after.get(path, ()))
         return found
+
+    def _redrawn(self, line: Line, based_on: int, tree: bytes) -> tuple[_Rows, _Rows] | None:
+        """A line of differences, and the same after a move; None if a new line is better."""
+        base = self._now.get(based_on)
+        if base is None or not self._comparable(base.tree):
+            return None
+        most = base.rows // WORTH
+        old, to = self._compared(base.tree, line.tree, most), self._compared(base.tree, tree, most)
+        if old is None or to is None:
+            return None
+        after = _differences(to)
+        rows = sum(map(len, after.values()))
+        nearer = self._based(NewTree(tree), rows // WORTH) if rows > FEW else None
+        return None if nearer is not None and nearer[0].id != base.id else (_differences(old), after)
 
     def _created(self, id_: int, new: NewTree) -> Iterator[Change]:
         based = self._based(new) if self._comparable(new.tree) else None
@@ -222,8 +235,12 @@ class Network:
         yield Put(id_, None, Entry(b"", WHOLE if whole else PARTIAL, TREE, new.tree))
         yield Done(new.tree, cut=left.spent)
 
-    def _based(self, new: NewTree) -> tuple[Line, list[Changed]] | None:
-        """The full line from which a tree differs least, and the differences; None if it is better kept in full."""
+    def _based(self, new: NewTree, rows: int | None = None) -> tuple[Line, list[Changed]] | None:
+        """The full line from which a tree differs least, and the differences; None if it is better kept in full.
+
+        Args:
+            rows: most differences; None for what is worth it.
+        """
         near = self._at.get(new.before or b"")
         first = None if near is None else near.id if near.base is None else near.base
         full = nsmallest(MOST_BASES, self._full.values(), key=lambda line: (line.id != first, -line.rows, line.id))
@@ -231,7 +248,7 @@ class Network:
         for line in full:
             if not line.whole or not self._comparable(line.tree):
                 continue
-            most = min(line.rows // WORTH, len(best[1]) if best else line.rows)
+            most = min(line.rows // WORTH, len(best[1]) if best else line.rows if rows is None else rows)
             changed = self._compared(line.tree, new.tree, most)
             if changed is not None and (best is None or len(changed) < len(best[1])):
                 best = line, changed
@@ -258,7 +275,7 @@ class Network:
         return found if rows <= most and self.budget.size_bytes >= 0 else None
 
 
-def _differences(changed: Sequence[Changed]) -> dict[bytes, tuple[Entry, ...]]:
+def _differences(changed: Sequence[Changed]) -> _Rows:
     """Rows of a based line by path: its entries there, or one that says that it lacks the path."""
     return {each.path: each.new or (Entry(each.path, 0, GONE, b""),) for each in changed}
 

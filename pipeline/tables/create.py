@@ -67,15 +67,20 @@ def create_tables(spark: SparkSession, buckets: int) -> None:
         with creating(spark, NAMESPACE):
             spark.sql(_create_statement(table, buckets))
         _finish(spark, table)
-        add_columns(unleased(spark), table)
 
 
-def add_columns(writer: Writer, table: Table) -> None:
-    """Add the columns that a table of an earlier version lacks; rows that it has are null there.
+def upgrade_table(writer: Writer, table: Table, buckets: int) -> None:
+    """Give a table that an earlier version made the columns and properties that it lacks; its rows are null there.
 
     An empty snapshot follows, because a read as of a snapshot has the columns of that snapshot. May be called again
     after a kill at any point.
     """
+    iceberg = writer.table(table.name)
+    properties = table_properties(table, buckets)
+    del properties["format-version"]
+    changed = {name: value for name, value in properties.items() if iceberg.property(name) != value}
+    if changed:
+        iceberg.set_properties(changed)
     wanted = [column for column in table.columns if column.name not in writer.see(table.name).rows().columns]
     if not wanted:
         return

@@ -86,28 +86,61 @@ def file_rows(stored: DataFrame, heads: DataFrame) -> DataFrame:
     return earlier.unionByName(own).unionByName(inherited)
 
 
-def rows_at_head(stored: DataFrame, heads: DataFrame) -> DataFrame:
+@dataclass(frozen=True, slots=True)
+class Pointers:
+    """The lines of some trees at HEAD.
+
+    Attributes:
+        rows: bucket, network, tree, line and ``from``, each tree once.
+        based: whether any of these lines may be based on another.
+    """
+
+    rows: DataFrame
+    based: bool = True
+
+    @classmethod
+    def of(cls, stored: DataFrame, heads: DataFrame) -> Pointers:
+        """Those of ``heads`` (bucket, network and tree)."""
+        return cls(Lines.of(stored).pointing(heads.select(*_NETWORK, "tree").distinct()))
+
+    @classmethod
+    def collected(cls, stored: DataFrame, heads: DataFrame) -> Pointers:
+        """The same, few enough for this process and each task, looked up now: that makes far smaller plans."""
+        found = cls.of(stored, heads).rows.toArrow()
+        based = found["from"].null_count < found.num_rows
+        return cls(F.broadcast(stored.sparkSession.createDataFrame(found)), based)
+
+    @property
+    def lines(self) -> DataFrame:
+        """Bucket, network and line."""
+        return self.rows.select(*_LINE)
+
+
+def rows_at_head(stored: DataFrame, pointers: Pointers) -> DataFrame:
     """The paths at HEAD of at least one origin, without the origins; few rows more than once.
 
     Args:
-        stored, heads: as for ``file_rows``, of whole networks.
+        stored: rows of ``files``, of whole networks.
+        pointers: of all trees at HEAD of these networks.
     """
     columns = [*_NETWORK, *_OF_PATH]
     lines = Lines.of(stored)
-    pointers = lines.pointing(heads.select(*_NETWORK, "tree").distinct())
-    own = lines.rows.join(pointers.select(*_LINE), _LINE, "left_semi").select(*columns)
-    theirs = _theirs(pointers)
+    own = lines.rows.join(pointers.lines, _LINE, "left_semi").select(*columns)
+    found = stored.where("line IS NULL").select(*columns).unionByName(own)
+    if not pointers.based:
+        return found
+    theirs = _theirs(pointers.rows)
     users = theirs.groupBy(*_LINE).agg(F.count("*").alias("users"))
     key = [*_LINE, "path", "path_raw"]
     changes = lines.changed.join(theirs, [*_NETWORK, "mine"]).groupBy(*key).agg(F.count("*").alias("changes"))
     changes = _renamed(changes).withColumnRenamed("changes_", "changes")
     bases = lines.rows.join(users, _LINE)
     same = [bases[name].eqNullSafe(changes[f"{name}_"]) for name in key]
-    left = bases.join(changes, same, "left").where(F.coalesce("changes", F.lit(0)) < F.col("users")).select(*columns)
-    return stored.where("line IS NULL").select(*columns).unionByName(own).unionByName(left)
+    left = bases.join(changes, same, "left").where(F.coalesce("changes", F.lit(0)) < F.col("users"))
+    return found.unionByName(left.select(*columns))
 
 
-def sums_by_origin(stored: DataFrame, blobs: DataFrame, heads: DataFrame) -> DataFrame:
+def sums_by_origin(stored: DataFrame, blobs: DataFrame, heads: DataFrame, pointers: Pointers) -> DataFrame:
     """Files, bytes and main language of each origin whose tree has a line: bucket, origin, files, bytes, language.
 
     Costs what the lines have, not what the origins have: a based line is its base, less what it changed, and its own.
@@ -116,31 +149,31 @@ def sums_by_origin(stored: DataFrame, blobs: DataFrame, heads: DataFrame) -> Dat
         stored: rows of ``files``.
         blobs: rows of ``head_blobs``.
         heads: bucket, network, origin and tree.
+        pointers: of the trees of ``heads``.
     """
     lines = Lines.of(stored)
-    pointers = lines.pointing(heads.select(*_NETWORK, "tree").distinct())
     facts = blobs.select(*_NETWORK, "oid", "size", "language")
     described = lines.rows.join(facts, [*_NETWORK, "oid"], "left")
-    theirs = _theirs(pointers)
-    whole = _counted(described.join(theirs.select(*_LINE).distinct(), _LINE, "left_semi"))
-    inherited = whole.join(theirs, _LINE).drop("line").withColumnRenamed("mine", "line")
-    overridden = lines.overridden(described.join(theirs, _LINE), "left_semi").drop("line")
-    without = _counted(overridden.withColumnRenamed("mine", "line"), -1)
-    own = _counted(described.join(pointers.select(*_LINE), _LINE, "left_semi"))
-    columns = [*_LANGUAGE, "files", "bytes"]
-    per_language = (
-        own.select(*columns)
-        .unionByName(inherited.select(*columns))
-        .unionByName(without.select(*columns))
-        .groupBy(*_LANGUAGE)
-        .agg(F.sum("files").alias("files"), F.sum("bytes").alias("bytes"))
-        .where("files > 0")
-    )
+    per_language = _counted(described.join(pointers.lines, _LINE, "left_semi"))
+    if pointers.based:
+        columns = per_language.columns
+        theirs = _theirs(pointers.rows)
+        whole = _counted(described.join(theirs.select(*_LINE).distinct(), _LINE, "left_semi"))
+        inherited = whole.join(theirs, _LINE).drop("line").withColumnRenamed("mine", "line")
+        overridden = lines.overridden(described.join(theirs, _LINE), "left_semi").drop("line")
+        without = _counted(overridden.withColumnRenamed("mine", "line"), -1)
+        for each in (inherited, without):
+            per_language = per_language.unionByName(each.select(*columns))
+        per_language = per_language.groupBy(*_LANGUAGE).agg(
+            F.sum("files").alias("files"), F.sum("bytes").alias("bytes")
+        )
     main = F.max_by("language", F.when(F.col("language").isNotNull(), F.struct("bytes", "language")))
-    sums = per_language.groupBy(*_LINE).agg(
-        F.sum("files").alias("files"), F.sum("bytes").alias("bytes"), main.alias("language")
+    sums = (
+        per_language.where("files > 0")
+        .groupBy(*_LINE)
+        .agg(F.sum("files").alias("files"), F.sum("bytes").alias("bytes"), main.alias("language"))
     )
-    trees = pointers.select(*_LINE, "tree").join(sums, _LINE)
+    trees = sums.join(pointers.rows.select(*_LINE, "tree"), _LINE)
     origins = heads.select(*_NETWORK, "origin", "tree")
     return origins.join(trees, [*_NETWORK, "tree"]).select("bucket", "origin", "files", "bytes", "language")
 

@@ -196,3 +196,20 @@ def test_paths_beyond_the_budget_are_cut() -> None:
     changes = stored.night({"root": tree}, Budget(paths=100))
     assert [change.cut for change in changes if isinstance(change, Done)] == [True]
     assert 0 < puts(changes) <= 100
+
+
+def test_differences_that_another_full_line_would_halve_move_there() -> None:
+    def mixed(count: int) -> Folder:
+        return {b"f%03d" % n: blob(n if n < count else 1000 + n) for n in range(100)}
+
+    stored = Stored()
+    stored.night({"root": put(stored.trees, mixed(0)), "other": put(stored.trees, mixed(60))})
+    full = {line.tree: line.id for line in stored.lines.values() if line.base is None}
+    assert len(full) == 2
+    for count, base in ((20, 0), (36, 0), (45, 60)):
+        tree = put(stored.trees, mixed(count))
+        stored.night({"fork": tree})
+        assert [line.base for line in stored.lines.values() if line.tree == tree] == [
+            full[put(stored.trees, mixed(base))]
+        ]
+        assert stored.files(tree) == sorted((e.path, e.mode, e.oid) for e in walk(tree, stored.trees, Budget()))

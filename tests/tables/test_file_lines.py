@@ -16,14 +16,14 @@ from pyspark.sql import functions as F
 
 from pipeline.maintain.rewrite import rewrite_statement
 from pipeline.model.origin import Origin
-from pipeline.model.tables import FILES, REPOSITORIES
+from pipeline.model.tables import ALL, FILES, REPOSITORIES
 from pipeline.night.derive import derive
 from pipeline.night.publish import publish
 from pipeline.night.seal import seal
 from pipeline.read.archive import Archive
 from pipeline.storage.interface import Storage
-from pipeline.tables.change import change_rows
-from pipeline.tables.create import _create_statement
+from pipeline.tables.change import RowChange, change_rows
+from pipeline.tables.create import _create_statement, upgrade_table
 from pipeline.tables.file_rows import file_rows
 from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.rewrite import is_conflict
@@ -170,8 +170,13 @@ def test_tables_of_an_earlier_version_become_lines_as_origins_move(spark: SparkS
         spark.sql(f"DROP TABLE {full_name(table.name)} PURGE")
         spark.sql(_create_statement(earlier, 4))
         spark.createDataFrame(rows).select(*earlier.column_names).writeTo(full_name(table.name)).append()
-        unleased(spark).table(table.name).create_tag("night-2026-11-02")
+        iceberg = unleased(spark).table(table.name)
+        iceberg.create_tag("night-2026-11-02")
+        iceberg.set_properties({"write.merge.mode": "copy-on-write", "write.wap.enabled": "false"})
+    for table in (*ALL, FILES):
+        upgrade_table(unleased(spark), table, 4)
     assert {url: nights.seen(url) for url in seen} == seen
+    assert {url: nights.seen(url, day=2) for url in seen} == seen
 
     nights.night({ROOT: {**base, b"new": b"2\n"}})
     assert [path for path, _, _ in nights.seen(ROOT)][-1] == "new"
@@ -185,19 +190,50 @@ def test_tables_of_an_earlier_version_become_lines_as_origins_move(spark: SparkS
     assert nights.seen(fork(0)) == seen[fork(0)]
 
 
-def test_a_change_is_refused_if_others_wrote_since(spark: SparkSession, storage: Storage) -> None:
+@pytest.mark.parametrize("most", [3, 0], ids=["buckets", "rows"])
+def test_a_change_is_refused_if_others_wrote_since(
+    spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("pipeline.tables.change.MOST_WRITTEN", most)
     nights: Any = Nights(spark, storage, 0)
     nights.night({ROOT: {b"a": b"1\n"}})
     seen = unleased(spark).see("repositories")
     gone, new = seen.rows().select("bucket", "origin"), seen.rows().withColumn("language", F.col("head_ref"))
-    assert not gone.isEmpty()
     unleased(spark).table("repositories").commit_nothing()
     current = IcebergTable(spark, "repositories").current()
     with pytest.raises(Exception) as refused:  # noqa: PT011 - the next line says which
-        change_rows(seen, gone, new, range(4))
+        change_rows(seen, RowChange(new, 1, gone, 1, range(4)))
     assert is_conflict(refused.value)
     assert IcebergTable(spark, "repositories").current() == current
     assert spark.table("repositories").where("language IS NOT NULL").isEmpty()
+
+
+def test_a_change_that_was_staged_and_not_published_never_happened(
+    spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Nights(spark, storage, 2).night({ROOT: {b"a": b"1\n"}})
+    before = sorted(map(str, spark.table("origins").collect()))
+
+    def change() -> None:
+        seen = unleased(spark).see("origins")
+        gone = seen.rows().where(f"url = '{ROOT}'").select("bucket", "url")
+        new = seen.rows().where(f"url = '{ROOT}'").withColumn("failures", F.lit(7))
+        change_rows(seen, RowChange(new, 1, gone, 1, range(4)), {"pipeline.load": "this"})
+
+    def kill(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.tables.change.MOST_WRITTEN", 0)
+    with monkeypatch.context() as killed:
+        killed.setattr(IcebergTable, "publish_staged", kill)
+        with pytest.raises(KeyboardInterrupt):
+            change()
+    assert sorted(map(str, spark.table("origins").collect())) == before
+    assert IcebergTable(spark, "origins").snapshots_with("pipeline.load", "this") == []
+    change()
+    assert len(IcebergTable(spark, "origins").snapshots_with("pipeline.load", "this")) == 1
+    assert spark.table("origins").where("failures = 7").count() == 1
+    assert spark.table("origins").count() == len(before)
 
 
 def test_a_takedown_leaves_what_other_lines_need(spark: SparkSession, storage: Storage) -> None:
