@@ -84,7 +84,8 @@ def change_rows(seen: Seen, change: RowChange, properties: Mapping[str, str] | N
         overwrite(change.new, seen, nothing(), properties)
         return
     rows = seen.rows().where(in_buckets(change.buckets))
-    if rows.count() <= MOST_WRITTEN * max(change.new_count, change.gone_count):  # counted in Iceberg's metadata
+    written = rows.count() - change.gone_count + change.new_count  # counted in Iceberg's metadata
+    if written <= MOST_WRITTEN * max(change.new_count, change.gone_count):
         kept = _without(rows, change.gone).select(*change.new.columns)
         overwrite(kept.unionByName(change.new), seen, in_buckets(change.buckets), properties)
     else:
