@@ -193,11 +193,13 @@ CONTENTS = Table(
 )
 FILES = Table(
     "files",
-    "a path in a tree at HEAD, as lines that origins share; docs/architecture.md says how to read it by origin",
+    "a path in the tree of an origin's HEAD; stored as lines that origins share, see docs/architecture.md",
     (
         *_PLACE,
         Column(
-            "origin", pa.string(), "the origin's URL, only in rows that earlier versions wrote; null in those of a line"
+            "origin",
+            pa.string(),
+            "the origin's URL; stored only in rows of earlier versions, and null in those of a line",
         ),
         Column("path", pa.string(), "path from the root of the tree, with /"),
         Column("path_raw", pa.binary(), "the exact path where it is not UTF-8"),
@@ -205,11 +207,15 @@ FILES = Table(
         Column("ext", pa.string(), "as in blobs"),
         Column("mode", pa.int32(), "git's file mode"),
         Column(
-            "kind", pa.string(), "file, symlink or submodule; gone: the line lacks a path of its base; tree: its root"
+            "kind",
+            pa.string(),
+            "file, symlink or submodule; stored also: gone, a path of its base that a line lacks, and tree, its root",
         ),
         Column("oid", OID, "id of the blob, of a submodule's commit, or of the root tree"),
-        Column("line", pa.int64(), "the line: the paths of one root tree"),
-        Column("base", pa.int64(), "the line that has all other paths of the tree; null if this one has all of them"),
+        Column("line", pa.int64(), "stored only: the line, which has the paths of one root tree"),
+        Column(
+            "base", pa.int64(), "stored only: the line that has all other paths of the tree; null if this one has all"
+        ),
     ),
 )
 GONE, TREE = "gone", "tree"
