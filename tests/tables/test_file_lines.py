@@ -114,7 +114,9 @@ def check_documented_join(spark: SparkSession) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "forks"), [(2000, 50), pytest.param(20_000, 500, marks=pytest.mark.long)], ids=["50 forks", "500 forks"]
+    ("files", "forks"),
+    [(2000, 50), pytest.param(20_000, 500, marks=[pytest.mark.long, pytest.mark.timeout(7200)])],
+    ids=["50 forks", "500 forks"],
 )
 def test_forks_with_a_head_of_their_own_cost_their_differences(
     spark: SparkSession, storage: Storage, tmp_path: Path, files: int, forks: int
