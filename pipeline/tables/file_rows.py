@@ -16,6 +16,7 @@ from pipeline.model.tables import FILE_COLUMNS, GONE, TREE
 _NETWORK = ["bucket", "network"]
 _LINE = [*_NETWORK, "line"]
 _OF_PATH = ["path", "path_raw", "name", "ext", "mode", "kind", "oid"]
+_PATH = [*_LINE, "path", "path_raw"]
 _LANGUAGE = [*_LINE, "language"]
 
 
@@ -49,11 +50,25 @@ class Lines:
         """The rows of ``heads`` (bucket, network, tree and others) whose tree has a line, with line and ``from``."""
         return heads.where("tree IS NOT NULL").join(self.roots, [*_NETWORK, "tree"])
 
-    def overridden(self, inherited: DataFrame, how: str) -> DataFrame:
-        """Rows that ``mine`` inherits and did not change (``left_anti``), or did change (``left_semi``)."""
+    def unchanged(self, inherited: DataFrame) -> DataFrame:
+        """Those rows of bases, each with ``mine``, that ``mine`` did not change."""
         changed = _renamed(self.changed)
         same = [inherited[name] == changed[f"{name}_"] for name in (*_NETWORK, "mine", "path")]
-        return inherited.join(changed, [*same, inherited["path_raw"].eqNullSafe(changed["path_raw_"])], how)
+        return inherited.join(changed, [*same, inherited["path_raw"].eqNullSafe(changed["path_raw_"])], "left_anti")
+
+    def inherited(self, theirs: DataFrame) -> DataFrame:
+        """The rows of bases that at least one line based on them still has.
+
+        Args:
+            theirs: bucket, network, ``mine``, and its base as ``line``.
+        """
+        users = theirs.groupBy(*_LINE).agg(F.count("*").alias("users"))
+        changes = self.changed.join(theirs, [*_NETWORK, "mine"]).groupBy(*_PATH).agg(F.count("*").alias("changes"))
+        changes = _renamed(changes)
+        bases = self.rows.join(users, _LINE)
+        same = [bases[name].eqNullSafe(changes[f"{name}_"]) for name in _PATH]
+        left = bases.join(changes, same, "left")
+        return left.where(F.coalesce("changes_", F.lit(0)) < F.col("users")).select(*self.rows.columns)
 
 
 def _theirs(pointers: DataFrame) -> DataFrame:
@@ -82,7 +97,7 @@ def file_rows(stored: DataFrame, heads: DataFrame) -> DataFrame:
     lines = Lines.of(stored)
     pointers = lines.pointing(heads.select(*_NETWORK, "origin", "tree"))
     own = lines.rows.join(pointers.drop("tree", "from"), _LINE).select(*FILE_COLUMNS)
-    inherited = lines.overridden(lines.rows.join(_theirs(pointers), _LINE), "left_anti").select(*FILE_COLUMNS)
+    inherited = lines.unchanged(lines.rows.join(_theirs(pointers), _LINE)).select(*FILE_COLUMNS)
     return earlier.unionByName(own).unionByName(inherited)
 
 
@@ -130,14 +145,7 @@ def rows_at_head(stored: DataFrame, pointers: Pointers) -> DataFrame:
     if not pointers.based:
         return found
     theirs = _theirs(pointers.rows)
-    users = theirs.groupBy(*_LINE).agg(F.count("*").alias("users"))
-    key = [*_LINE, "path", "path_raw"]
-    changes = lines.changed.join(theirs, [*_NETWORK, "mine"]).groupBy(*key).agg(F.count("*").alias("changes"))
-    changes = _renamed(changes).withColumnRenamed("changes_", "changes")
-    bases = lines.rows.join(users, _LINE)
-    same = [bases[name].eqNullSafe(changes[f"{name}_"]) for name in key]
-    left = bases.join(changes, same, "left").where(F.coalesce("changes", F.lit(0)) < F.col("users"))
-    return found.unionByName(left.select(*columns))
+    return found.unionByName(lines.inherited(theirs).select(*columns))
 
 
 def sums_by_origin(stored: DataFrame, blobs: DataFrame, heads: DataFrame, pointers: Pointers) -> DataFrame:
@@ -160,8 +168,10 @@ def sums_by_origin(stored: DataFrame, blobs: DataFrame, heads: DataFrame, pointe
         theirs = _theirs(pointers.rows)
         whole = _counted(described.join(theirs.select(*_LINE).distinct(), _LINE, "left_semi"))
         inherited = whole.join(theirs, _LINE).drop("line").withColumnRenamed("mine", "line")
-        overridden = lines.overridden(described.join(theirs, _LINE), "left_semi").drop("line")
-        without = _counted(overridden.withColumnRenamed("mine", "line"), -1)
+        changed = _renamed(lines.changed.join(theirs, [*_NETWORK, "mine"]))
+        same = [described[name].eqNullSafe(changed[f"{name}_"]) for name in _PATH]
+        overridden = described.join(changed, same).withColumn("line", F.col("mine_"))
+        without = _counted(overridden, -1)
         for each in (inherited, without):
             per_language = per_language.unionByName(each.select(*columns))
         per_language = per_language.groupBy(*_LANGUAGE).agg(

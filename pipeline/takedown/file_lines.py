@@ -51,8 +51,7 @@ def _needed(spark: SparkSession, snapshot: int, networks: Collection[int], doome
     users = staying.where(F.col("from").isNotNull()).select(
         "bucket", "network", F.col("line").alias("mine"), F.col("from").alias("line")
     )
-    kept = lines.overridden(lines.rows.join(users, _PLACE), "left_anti")
-    inherited = kept.select(*KEY).distinct()
+    inherited = lines.inherited(users).select(*KEY).distinct()
     served = lines.rows.join(staying.select(*_PLACE), _PLACE, "left_semi").select(*KEY)
     there = inherited.unionByName(served).select("network", F.col("line").alias("base"), "path", "path_raw").distinct()
     there = there.select(*(F.col(name).alias(f"{name}_") for name in there.columns))
