@@ -16,6 +16,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from tests.crash.points import REACHED
+from tests.support.sessions import in_session
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 180
@@ -78,19 +79,6 @@ class Program:
         with suppress(BrokenPipeError):  # its exit shows why
             self.process.stdin.write(f"{line}\n")
             self.process.stdin.flush()
-
-
-def in_session(leader: int) -> list[int]:
-    """Running processes of a session, whatever their groups."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == leader and fields[0] != "Z":
-            found.append(int(path.parent.name))
-    return found
 
 
 def wait_until(true: Callable[[], bool], limit_s: float, otherwise: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyspark
 
+from tests.support.sessions import in_session, kill_session
 from tests.support.sockets import LOOPBACK, free_port
 
 HOME = Path(pyspark.__file__).parent
@@ -36,17 +37,36 @@ class SparkCluster:
         return f"spark://{LOOPBACK}:{self.port}"
 
     def add_worker(self, cores: int, memory: str) -> subprocess.Popen[bytes]:
-        """Start a worker, which registers by itself."""
+        """Start a worker, which registers by itself; its executors' scratch is ``local-N`` of its number."""
         number = len(self.processes)
         return self._start(
             f"worker-{number}", "worker.Worker", "--cores", str(cores), "--memory", memory, "--webui-port", "0",
             "--work-dir", str(self.folder / f"work-{number}"), self.url,
+            SPARK_LOCAL_DIRS=str(self.scratch(number)),
         )  # fmt: skip
 
-    def kill_worker(self) -> None:
-        """Kill the worker that was added last, as in a crash; its executors end by themselves."""
-        self.processes[-1].kill()
-        self.processes[-1].wait(STOP_LIMIT_S)
+    def scratch(self, number: int) -> Path:
+        """Where executors of a worker put what they spill."""
+        return self.folder / f"local-{number}"
+
+    def workers(self) -> dict[int, subprocess.Popen[bytes]]:
+        """The workers that run, by number; their sessions hold their executors and the Python of these."""
+        return {number: one for number, one in enumerate(self.processes) if number and one.poll() is None}
+
+    def worker_of(self, application: str, executor: str) -> int | None:
+        """The number of the worker that runs an executor; None if it has ended."""
+        words = {b"--app-id", application.encode(), b"--executor-id", executor.encode()}
+        for number, worker in self.workers().items():
+            for pid in in_session(worker.pid):
+                with suppress(OSError):
+                    if words <= set(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")):
+                        return number
+        return None
+
+    def kill_worker(self, number: int) -> None:
+        """Kill a worker and all that it started, as when its machine dies."""
+        kill_session(self.processes[number].pid)
+        self.processes[number].wait(STOP_LIMIT_S)
 
     def start_master(self) -> bool:
         """Start the master; False if one of its ports was taken meanwhile."""
@@ -68,16 +88,20 @@ class SparkCluster:
         for process in self.processes:
             process.wait(STOP_LIMIT_S)
 
-    def _start(self, name: str, main: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(self, name: str, main: str, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
         command = [str(HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{main}", "--host", LOOPBACK, *arguments]
         environment = os.environ | {
             "SPARK_DAEMON_JAVA_OPTS": JAVA,
             "SPARK_DAEMON_MEMORY": "256m",
             "SPARK_LOCAL_IP": LOOPBACK,
             "SPARK_HOME": str(HOME),
+            **variables,
         }
         with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+                start_new_session=True,
+            )  # fmt: skip
         self.processes.append(process)
         return process
 
