@@ -39,7 +39,7 @@ class Workplace:
         """The archive, which must exist.
 
         Raises:
-            NoArchive, ArchiveFormatUnknown: there is no archive, or its format is unknown.
+            NoArchive, ArchiveIsOlder, ArchiveFormatUnknown: there is none, or it has another format.
         """
         return open_archive(self.storage)
 

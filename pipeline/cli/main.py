@@ -29,6 +29,7 @@ MODULES = MappingProxyType(
         "status": "archive",
         "submit": "jobs",
         "takedown": "takedown",
+        "upgrade": "upgrade",
     }
 )
 """The module of ``pipeline.cli`` that has each command, as a function of its name."""

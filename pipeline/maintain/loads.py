@@ -53,7 +53,7 @@ def load_states(storage: Storage, but: Collection[str] = ()) -> list[LoadState]:
 
 
 def may_renew(states: Iterable[LoadState]) -> bool:
-    """Whether compaction may set ``at_head`` from ``files``, which lacks the files of an unfinished load."""
+    """Whether compaction may set ``at_head`` from ``head_blobs``, which lacks those of an unfinished load."""
     unfinished = [state.load.name for state in states if not state.complete]
     if unfinished:
         logger.warning("%s not finished; at_head is not renewed", ", ".join(unfinished))

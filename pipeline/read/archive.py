@@ -12,13 +12,14 @@ from pipeline.errors import UsageError
 from pipeline.model.layout import tag_of
 from pipeline.model.objects import SKELETON, GitObject
 from pipeline.model.rows import CODECS, Codec
-from pipeline.model.tables import ALL, BY_NAME
+from pipeline.model.tables import ALL, BY_NAME, FILES, REPOSITORIES, Table, spark_type
 from pipeline.night.seal import nights
 from pipeline.read.nights import NotAnArchive, choose_night
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, fitted_partitions
 from pipeline.rules.partitioning import TableStats, direct_tasks
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import check_footers
+from pipeline.tables.file_rows import file_rows
 from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
 from pipeline.tables.map_contents import OnBatches, Reader, row_groups
 from pipeline.tables.refs import current_refs
@@ -42,6 +43,11 @@ class NoSuchTable(UsageError):
 
     def __str__(self) -> str:
         return f"there is no table {self.name!r}; known tables: {', '.join(sorted(BY_NAME))}"
+
+
+def with_parts(names: Collection[str]) -> frozenset[str]:
+    """The stored tables that are read for some tables: for ``files``, ``repositories`` as well."""
+    return frozenset(names) | ({REPOSITORIES.name} if FILES.name in names else frozenset())
 
 
 class Archive:
@@ -91,7 +97,10 @@ class Archive:
         return self._at(name, self.night(night))
 
     def _at(self, name: str, night: date | None, gone: Hidden | None = None) -> DataFrame:
-        return visible(self._stored(name, night), name, hidden_now(self.spark) if gone is None else gone)
+        rows = _complete(self._stored(name, night), BY_NAME[name])
+        if name == FILES.name:
+            rows = file_rows(rows, _complete(self._stored(REPOSITORIES.name, night), REPOSITORIES))
+        return visible(rows, name, hidden_now(self.spark) if gone is None else gone)
 
     def _stored(self, name: str, night: date | None, part: str = "") -> DataFrame:
         reader = self.spark.read
@@ -142,7 +151,7 @@ class Archive:
             StoredFileDamaged: one of their footers is damaged, so rows could be skipped.
         """
         shown = self.night(night)
-        self.check_footers(BY_NAME if read is None else read, shown)
+        self.check_footers(BY_NAME if read is None else with_parts(read), shown)
         self._fit_shuffles(shown)
         gone = hidden_now(self.spark)
         for table in ALL:
@@ -232,6 +241,13 @@ class Archive:
             stream = rows.select("oid", *(_cell(name) for name in codec.columns)).toLocalIterator()
         for row in stream:
             yield GitObject(codec.type, bytes(row["oid"]), codec.body(row.asDict()))
+
+
+def _complete(rows: DataFrame, table: Table) -> DataFrame:
+    """The rows with null in columns that the table did not have on that night."""
+    lacking = [column for column in table.columns if column.name not in rows.columns]
+    added = rows.withColumns({c.name: F.lit(None).cast(spark_type(c.type)) for c in lacking}) if lacking else rows
+    return added.select(*table.column_names) if lacking else rows
 
 
 def _cell(name: str) -> Column:

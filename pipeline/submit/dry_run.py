@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from pipeline.model.tables import ALL
-from pipeline.read.archive import MOST_ROWS, Archive
+from pipeline.read.archive import MOST_ROWS, Archive, with_parts
 from pipeline.redact import is_secret_name, without_secrets
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, Cluster, fitted_partitions
 from pipeline.rules.partitioning import Partitioning, partition
@@ -54,7 +54,7 @@ def dry_run(archive: Archive, job: str, cluster: Cluster, settings: Mapping[str,
         NoSuchJob: there is no such job.
         NightNotFound, NoNightYet: there is no such night, or none at all.
     """
-    names = tables_named(job_source(job))
+    names = with_parts(tables_named(job_source(job)))
     night = archive.night()
     if night is None:
         raise NoNightYet

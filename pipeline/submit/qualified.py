@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
-from pipeline.model.tables import BY_NAME, NAMESPACE
+from pipeline.model.tables import BY_NAME, FILES, NAMESPACE
 from pipeline.submit.parsed import parts, strings
 from pipeline.tables.tombstones import hidden_now
+
+_LINES = re.compile(rf"{FILES.name}(\.(tag|branch|snapshot_id|at_timestamp)_.*)?$")
+"""``files`` below the namespace, at any time; its metadata tables have other names."""
 
 
 class PastTheViews(UsageError):
@@ -26,19 +30,37 @@ class PastTheViews(UsageError):
         )
 
 
+class LinesByTheirFullName(UsageError):
+    """A query uses the full name of ``files``, whose stored rows are lines, not a row per path and origin."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} is stored as lines that origins share, not as a row per path and origin. Use the name "
+            f"{FILES.name} alone; for a past night choose the night of the whole query"
+        )
+
+
 def check_names(spark: SparkSession, query: str) -> None:
-    """Make sure that a query reads the archive's tables only through their views, while anything is hidden.
+    """Make sure that a query reads ``files``, and the other tables while anything is hidden, only through their views.
 
     Raises:
-        PastTheViews: it does not.
+        PastTheViews, LinesByTheirFullName: it does not.
         NotUnderstood: this is unknown.
         ParseException: the query is not SQL.
     """
-    if not hidden_now(spark):
-        return
+    hides = bool(hidden_now(spark))
     for name in _relations(spark, query):
-        if NAMESPACE in (above.lower() for above in name[:-1]):
+        parts_ = [part.lower() for part in name]
+        if NAMESPACE not in parts_[:-1]:
+            continue
+        if hides:
             raise PastTheViews(".".join(name))
+        if _LINES.match(".".join(parts_[parts_.index(NAMESPACE) + 1 :])):
+            raise LinesByTheirFullName(".".join(name))
 
 
 def tables_read(spark: SparkSession, query: str) -> frozenset[str]:

@@ -141,6 +141,23 @@ def test_an_archive_of_another_version_is_left_alone(place: Place, tmp_path: Pat
     assert [entry.path for entry in archive.storage.walk()] == ["archive.json", "runs/2026-11-01/plan.json"]
 
 
+def test_an_archive_of_an_earlier_version_is_upgraded_by_one_command(place: Place, tmp_path: Path) -> None:
+    archive = Archive.at(place, tmp_path, "older")
+    archive.run("init")
+    info = json.loads(archive.storage.read("archive.json"))
+    archive.storage.replace("archive.json", json.dumps(info | {"format": 1}).encode())
+    for table, columns in (("files", "line, base"), ("repositories", "tree")):
+        archive.spark.sql(f"ALTER TABLE archive.code.{table} DROP COLUMNS ({columns})")
+    said = archive.run("nightly", code=2)
+    assert "run `pipeline upgrade`" in said.stderr
+    assert archive.run("upgrade", "--output", "json").json()["before"] == 1
+    assert json.loads(archive.storage.read("archive.json")) == info
+    for table, column in (("files", "line"), ("repositories", "tree")):
+        assert column in archive.spark.table(f"archive.code.{table}").columns
+    assert archive.run("upgrade", "--output", "json").json()["before"] == 2
+    archive.run("fsck")
+
+
 # origins
 
 

@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.submit import qualified
-from pipeline.submit.qualified import PastTheViews, check_names, tables_read
+from pipeline.submit.qualified import LinesByTheirFullName, PastTheViews, check_names, tables_read
 from pipeline.tables.tombstones import Hidden
 
 PAST = """
@@ -49,6 +49,14 @@ def test_while_nothing_is_hidden_any_name_will_do(session: SparkSession, monkeyp
     monkeypatch.setattr(qualified, "hidden_now", lambda spark: Hidden())
     for query in PAST.strip().splitlines():
         check_names(session, query)
+
+
+@pytest.mark.parametrize("name", ["archive.code.files", "Code.Files", "code.files.tag_x", "code.files.snapshot_id_1"])
+def test_lines_are_not_taken_for_files(session: SparkSession, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(qualified, "hidden_now", lambda spark: Hidden())
+    with pytest.raises(LinesByTheirFullName, match="as lines that origins share"):
+        check_names(session, f"SELECT count(*) FROM {name}")
+    check_names(session, "SELECT f.path, s.summary FROM files f, archive.code.files.snapshots s")
 
 
 @pytest.mark.parametrize(
