@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,7 +21,6 @@ from pipeline.errors import ExitCode, PipelineError
 from pipeline.model.layout import parse_night
 from pipeline.redact import never_show
 from pipeline.storage.factory import open_storage
-from pipeline.tables.failures import plain_failures
 from pipeline.workplace import Workplace
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def _wrapped(function: Callable[Concatenate[Context, P], int | None], formats: S
             set_up_logging(config.log.level, output.messages)
             config = _with_hadoop(config)
             context = Context(config, open_storage(config.archive.location, config.hdfs), output, config_path)
-            with plain_failures(context.storage.root_uri):
+            with _plainly(context.storage.root_uri):
                 code = function(context, *args, **kwargs)
         except PipelineError as error:
             output.complain(f"error: {error}")
@@ -94,6 +95,20 @@ def _wrapped(function: Callable[Concatenate[Context, P], int | None], formats: S
         raise SystemExit(int(code or ExitCode.DONE))
 
     return wrapped
+
+
+@contextmanager
+def _plainly(where: str) -> Iterator[None]:
+    """``plain_failures``, for commands that may never import Spark."""
+    try:
+        yield
+    except Exception:
+        if "pyspark" not in sys.modules:
+            raise
+        from pipeline.tables.failures import plain_failures  # noqa: PLC0415 - as it says
+
+        with plain_failures(where):
+            raise
 
 
 def _with_hadoop(config: Config) -> Config:
@@ -122,6 +137,9 @@ class Night(click.ParamType[date]):
         if night is None:
             self.fail(f"{value!r} is not a date like 2026-11-24", param, ctx)
         return night
+
+
+night_option = click.option("--night", type=Night(), default=None, help="Which night; default: the newest.")
 
 
 def today() -> date:

@@ -8,6 +8,7 @@ from types import FrameType, MappingProxyType
 from typing import NoReturn, cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from pipeline import __version__
 from pipeline.redact import without_secrets
@@ -18,7 +19,7 @@ MODULES = MappingProxyType(
         "compact": "maintain",
         "doctor": "doctor",
         "fsck": "fsck",
-        "init": "archive",
+        "init": "init",
         "jobs": "jobs",
         "maintain": "maintain",
         "nightly": "nightly",
@@ -26,8 +27,8 @@ MODULES = MappingProxyType(
         "restore": "restore",
         "shell": "shell",
         "sql": "sql",
-        "status": "archive",
-        "submit": "jobs",
+        "status": "status",
+        "submit": "submit",
         "takedown": "takedown",
         "upgrade": "upgrade",
     }
@@ -50,6 +51,11 @@ class _Commands(click.Group):
         if cmd_name not in MODULES:
             return None
         return cast(click.Command, getattr(importlib.import_module(f"pipeline.cli.{MODULES[cmd_name]}"), cmd_name))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names of commands, without importing any of them for its help."""
+        names = [CompletionItem(name) for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; report its usage errors without secrets."""

@@ -77,14 +77,13 @@ class Output:
         self.console.print(table, markup=False)
 
     def fields(self, title: str, values: Mapping[str, object]) -> None:
-        """Print names and values, one per line."""
-        table = Table(
-            title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False
-        )
+        """Print names and values, one per line, below a title of one line."""
+        table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="dim")
         table.add_column(overflow="fold")
         for name, value in values.items():
             table.add_row(name, _cell(value))
+        self.console.print(harmless(title), style="bold", markup=False, soft_wrap=True)
         self.console.print(table, markup=False)
 
 

@@ -7,8 +7,7 @@ from datetime import date
 import click
 from pyspark.sql import functions
 
-from pipeline.cli.common import Context, command_options
-from pipeline.cli.jobs import night_option
+from pipeline.cli.common import Context, command_options, night_option
 from pipeline.errors import UsageError
 from pipeline.model.tables import ALL
 from pipeline.read.archive import Archive
@@ -24,9 +23,9 @@ def shell(context: Context, night: date | None) -> None:
         from IPython import start_ipython  # noqa: PLC0415 - an extra
     except ImportError:
         raise UsageError("`pipeline shell` needs IPython: install this package with its extra [shell]") from None
-    spark = context.spark()
-    archive = Archive(spark, night, context.storage)
-    shown = archive.register_views()
+    archive = Archive(context.spark, night, context.storage)
+    archive.night()  # known without Spark, which takes longer to start
+    shown, spark = archive.register_views(), archive.spark
     tables = {table.name: spark.table(table.name) for table in ALL}
     context.output.note(
         f"Night {shown or 'none yet'}. archive (Archive), spark (SparkSession), F (its functions), and as data frames: "

@@ -11,8 +11,7 @@ import click
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from pipeline.cli.common import Context, options_with
-from pipeline.cli.jobs import night_option
+from pipeline.cli.common import Context, night_option, options_with
 from pipeline.cli.output import Format
 from pipeline.cli.rows import show_rows
 from pipeline.errors import UsageError
@@ -60,11 +59,13 @@ def sql(
         raise UsageError(f"{len(statements)} statements have one result each; give one at a time, or ask for JSON")
     if to is None and output.format == "parquet":
         raise UsageError("Parquet needs a file: --out FILE.parquet")
-    spark = context.spark()
+    archive = Archive(context.spark, night, context.storage)
+    archive.night()  # known without Spark, which takes longer to start
+    spark = archive.spark
     read: frozenset[str] = frozenset()
     for statement in statements:
         read |= _checked(spark, statement)
-    Archive(spark, storage=context.storage).register_views(night, read)
+    archive.register_views(read=read)
     for statement in statements:
         with _querys_own_fault():
             result = spark.sql(statement)

@@ -17,7 +17,7 @@ from pipeline.fetch.crew import Crew
 from pipeline.fetch.landing import RUN_BYTES, Landing, LocalFile
 from pipeline.fetch.scratch import locked_folder
 from pipeline.fetch.worker import Work
-from pipeline.git.exchange import Conditions
+from pipeline.git.conditions import Conditions
 from pipeline.model import tables
 from pipeline.model.layout import Load
 from pipeline.model.manifest import LandedFile, Manifest

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import date
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.errors import UsageError
 from pipeline.model.layout import tag_of
 from pipeline.model.objects import SKELETON, GitObject
 from pipeline.model.rows import CODECS, Codec
 from pipeline.model.tables import ALL, BY_NAME, FILES, REPOSITORIES, Table, spark_type
+from pipeline.model.tombstone import Hidden
 from pipeline.night.seal import nights
 from pipeline.read.nights import NotAnArchive, choose_night
+from pipeline.read.stored_archive import NoSuchTable, StoredArchive
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, fitted_partitions
 from pipeline.rules.partitioning import TableStats, direct_tasks
 from pipeline.storage.interface import Storage
@@ -25,24 +27,15 @@ from pipeline.tables.map_contents import OnBatches, Reader, row_groups
 from pipeline.tables.refs import current_refs
 from pipeline.tables.session import split_freely
 from pipeline.tables.statistics import has_deleted_rows, table_stats
-from pipeline.tables.tombstones import Hidden, hidden_now, visible
+from pipeline.tables.tombstones import hidden_now, visible
 
 MOST_ROWS = ("blobs", "trees")
 """Tables of which one has more rows than any other table that is aggregated by id."""
 
+_WORD = re.compile(r"\w+")
+
 _SPLIT_BYTES = 2 << 20
 """Compressed bytes per task when objects are streamed: the driver holds the raw bytes of one task."""
-
-
-class NoSuchTable(UsageError):
-    """The archive has no table of this name."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
-
-    def __str__(self) -> str:
-        return f"there is no table {self.name!r}; known tables: {', '.join(sorted(BY_NAME))}"
 
 
 def with_parts(names: Collection[str]) -> frozenset[str]:
@@ -50,22 +43,38 @@ def with_parts(names: Collection[str]) -> frozenset[str]:
     return frozenset(names) | ({REPOSITORIES.name} if FILES.name in names else frozenset())
 
 
-class Archive:
-    """The archive as it was on one night.
+class Archive(StoredArchive):
+    """The archive as it was on one night: what jobs, ``pipeline shell`` and ``pipeline.open`` give to a person.
+
+    ``table``, ``sql``, ``refs`` and ``map_contents`` are Spark's, and start it if it does not run; ``arrow``,
+    ``pandas``, ``polars``, ``files`` and ``history`` read files in this process.
 
     Args:
-        spark: a session of ``open_session``.
+        spark: a session of ``open_session``, or what opens one on first use.
         night: default for methods called without a night; None means the newest sealed night, or the current state
             of an archive without one. A night after tomorrow, which an earlier version may have sealed, is read only
             by name.
-        storage: storage of the data files, for ``map_contents`` and ``check_footers``.
+        storage: storage of the data files; without one, only what Spark alone can do works.
 
     Raises:
         NightNotFound: on the first read, if the night is not sealed.
     """
 
-    def __init__(self, spark: SparkSession, night: date | None = None, storage: Storage | None = None) -> None:
-        self.spark, self._night, self._storage = spark, night, storage
+    def __init__(
+        self,
+        spark: SparkSession | Callable[[], SparkSession],
+        night: date | None = None,
+        storage: Storage | None = None,
+    ) -> None:
+        super().__init__(storage, night)
+        self._session = spark
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session, started on first use."""
+        if callable(self._session):
+            self._session = self._session()
+        return self._session
 
     def nights(self) -> list[date]:
         """The sealed nights, oldest first.
@@ -73,6 +82,8 @@ class Archive:
         Raises:
             NotAnArchive: there are no tables.
         """
+        if self._storage is not None:
+            return super().nights()
         if not table_exists(self.spark, "origins"):
             raise NotAnArchive
         return nights(self.spark)
@@ -84,6 +95,16 @@ class Archive:
             NightNotFound: it is not sealed.
         """
         return choose_night(night or self._night, self.nights())
+
+    def sql(self, query: str, night: date | None = None) -> DataFrame:
+        """A query in Spark's SQL over the tables of a night, by their bare names.
+
+        Raises:
+            NightNotFound: the night is not sealed.
+            StoredFileDamaged: the footer of a file that would be read is damaged.
+        """
+        self.register_views(night, BY_NAME.keys() & set(_WORD.findall(query.lower())))
+        return self.spark.sql(query)
 
     def table(self, name: str, night: date | None = None) -> DataFrame:
         """One table on a night.

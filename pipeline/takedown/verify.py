@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.model.layout import CHECKSUMS, NIGHT_TAG, WAREHOUSE
 from pipeline.model.tables import ALL, BY_NAME, BY_OBJECT, NAMESPACE, TREE
+from pipeline.model.tombstone import ANYWHERE, NETWORK, OBJECT, ORIGIN, TAKEDOWNS, Tombstone
 from pipeline.model.visit import TAKEN_DOWN
 from pipeline.origins.opt_outs import OPT_OUTS
 from pipeline.snapshot.avro import avro_blocks
@@ -25,14 +26,6 @@ from pipeline.storage.interface import Entry, Storage
 from pipeline.storage.parquet import open_parquet_file, parquet_in
 from pipeline.storage.paths import is_temporary
 from pipeline.tables.maintained import MaintainedTable
-from pipeline.tables.tombstones import (
-    ANYWHERE,
-    NETWORK,
-    OBJECT,
-    ORIGIN,
-    TAKEDOWNS,
-    Tombstone,
-)
 from pipeline.takedown.rewrite_file import UNREADABLE
 from pipeline.takedown.runs import names_any, needles_of
 

@@ -20,10 +20,12 @@ from pipeline.night.plan import PlanSummary, read_plan, write_plan
 from pipeline.night.publish import publish
 from pipeline.night.seal import seal
 from pipeline.origins.states import pause
-from pipeline.read.archive import Archive, NoSuchTable
+from pipeline.read.archive import Archive
 from pipeline.read.nights import NightNotFound, NotAnArchive
+from pipeline.read.one_origin import OriginNotFound
 from pipeline.read.restore import restore_repository
-from pipeline.read.status import OriginNotFound, archive_status, origin_status
+from pipeline.read.status import archive_status, origin_status
+from pipeline.read.stored_archive import NoSuchTable
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.submit.results import BadResult, Lineage, write_result
@@ -223,20 +225,20 @@ def test_status(spark: SparkSession, storage: Storage) -> None:
     landing = MadeLoad(storage, night(4), "run4")
     landing.visit(fork, VisitStatus.FAILED, "timeout")
     publish(unleased(spark), storage, landing.load, landing.write(), "run4")
-    status = archive_status(Archive(spark))
+    status = archive_status(storage)
     assert status.nights == (night(2), night(3))
     assert status.origins == {"active": 3}
     assert status.last_visits == {"full": 1, "failed": 1, "never": 1}
     assert status.objects == {"contents": 3, "blobs": 3, "trees": 3, "tags": 1, "commits": 2}
     assert status.raw_bytes == len(b"1\nint x;\n3\n")
     assert status.stored_bytes > 1000
-    one = origin_status(Archive(spark), URL)
+    one = origin_status(storage, URL)
     assert [v.status for v in one.visits] == ["full", "full"]
     assert [v.night for v in one.visits] == [night(3), night(2)]
     assert {r.name for r in one.refs} == {"HEAD", "refs/heads/main", "refs/tags/v1"}
-    assert origin_status(Archive(spark), FORK).visits[0].error == "timeout"
+    assert origin_status(storage, FORK).visits[0].error == "timeout"
     with pytest.raises(OriginNotFound):
-        origin_status(Archive(spark), "https://example.org/unknown")
+        origin_status(storage, "https://example.org/unknown")
 
 
 def test_a_place_without_tables(spark: SparkSession) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
+from pipeline.model.tombstone import Hidden
 from pipeline.submit import qualified
 from pipeline.submit.qualified import LinesByTheirFullName, PastTheViews, check_names, tables_read
-from pipeline.tables.tombstones import Hidden
 
 PAST = """
 SELECT * FROM archive.code.origins
