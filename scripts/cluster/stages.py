@@ -37,7 +37,7 @@ from pipeline.rules.partitioning import (
 )
 from pipeline.rules.questions import question_parts
 from pipeline.rules.walk import MOST_PATHS
-from pipeline.workflows.backfill_choice import BATCH_ORIGINS
+from pipeline.workflows.backfill_choice import LEAST_BATCH
 
 BATCHES = 24
 """Batches of a first crawl that are simulated; the others are like them."""
@@ -101,7 +101,7 @@ def fetch_s(column: dict[str, Floats], rates: Rates) -> tuple[Floats, Floats]:
 
 
 def first_crawl(
-    people: Population, rates: Rates, threads: int, seed: int, batch_origins: int = BATCH_ORIGINS
+    people: Population, rates: Rates, threads: int, seed: int, batch_origins: int = LEAST_BATCH
 ) -> FirstCrawl:
     """All origins in batches; a fork brings little that its network's first visit has not brought."""
     random = np.random.default_rng(seed)
