@@ -34,7 +34,7 @@ class LoadState:
     @property
     def landing(self) -> str:
         """The folder of all its landings; need not exist."""
-        return f"{self.load.root}/landing"
+        return self.load.landings
 
     @property
     def plan_folder(self) -> str:
@@ -81,7 +81,8 @@ def find_rubbish(
     The landing of a published load goes at once: all files that its manifests name have been moved, and a fetch task
     that still uploads there has lost to the one whose manifest counted. In the landing of any other load, an attempt
     that no manifest names goes once it has not changed for a while, since its task may run on another host; files that
-    a manifest names stay at any age. Unfinished uploads of the same age go, wherever they are.
+    a manifest names stay at any age, and so do answers to questions. Unfinished uploads of the same age go, wherever
+    they are.
 
     Args:
         untouched_since: seconds since 1970 UTC; files that changed later may still be in use.
