@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from itertools import groupby
 from operator import itemgetter
 
@@ -25,6 +26,9 @@ ROW_ID = "_row_id"
 BATCH_ROWS = 65_536
 CONTENT_BATCH_ROWS = 256
 """Rows per batch without and with the bytes of objects."""
+
+Value = int | str | date
+"""A value by which rows are chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ def rows(
     storage: Storage,
     file: DataFile,
     columns: Sequence[str],
-    equal: Mapping[str, int | str] | None = None,
+    equal: Mapping[str, Value] | None = None,
     *,
     batch_rows: int = BATCH_ROWS,
 ) -> Iterator[pa.RecordBatch]:
@@ -69,7 +73,7 @@ def rows(
 
 
 def groups(
-    storage: Storage, file: DataFile, key: str, size: str, equal: Mapping[str, int | str]
+    storage: Storage, file: DataFile, key: str, size: str, equal: Mapping[str, Value]
 ) -> Iterator[tuple[Group, list[bytes]]]:
     """The rows of a data file with some values, by row group, and their values of a key column.
 
@@ -107,7 +111,7 @@ def rows_of(storage: Storage, group: Group, columns: Sequence[str]) -> Iterator[
 
 
 def _batches(
-    storage: Storage, data: DataFile, columns: Sequence[str], equal: Mapping[str, int | str], batch_rows: int
+    storage: Storage, data: DataFile, columns: Sequence[str], equal: Mapping[str, Value], batch_rows: int
 ) -> Iterator[tuple[int, Positions, pa.RecordBatch]]:
     """Number of a row group, positions in it, and the rows there."""
     with open_parquet_file(storage, data.path) as file:
@@ -132,9 +136,7 @@ def _batches(
             begin += count
 
 
-def _mask(
-    batch: pa.RecordBatch, equal: Mapping[str, int | str], deleted: Positions, begin: int
-) -> npt.NDArray[np.bool_]:
+def _mask(batch: pa.RecordBatch, equal: Mapping[str, Value], deleted: Positions, begin: int) -> npt.NDArray[np.bool_]:
     """Which rows of a batch, whose first row has a position in its file, are wanted."""
     mask = np.ones(len(batch), bool)
     for column, value in equal.items():

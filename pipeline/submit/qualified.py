@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
 from pipeline.model.tables import BY_NAME, NAMESPACE
-from pipeline.submit.parsed import parts, strings
+from pipeline.submit.parsed import Part, strings
 from pipeline.tables.tombstones import hidden_now
 
 
@@ -26,31 +26,26 @@ class PastTheViews(UsageError):
         )
 
 
-def check_names(spark: SparkSession, query: str) -> None:
+def check_names(spark: SparkSession, query: Iterable[Part]) -> None:
     """Make sure that a query reads the archive's tables only through their views, while anything is hidden.
+
+    Args:
+        query: the parts of its plan.
 
     Raises:
         PastTheViews: it does not.
-        NotUnderstood: this is unknown.
-        ParseException: the query is not SQL.
     """
     if not hidden_now(spark):
         return
-    for name in _relations(spark, query):
+    for name in _relations(query):
         if NAMESPACE in (above.lower() for above in name[:-1]):
             raise PastTheViews(".".join(name))
 
 
-def tables_read(spark: SparkSession, query: str) -> frozenset[str]:
-    """The archive's tables that a query may read, including any that only share a name with something it reads.
-
-    Raises:
-        NotUnderstood, ParseException: as above.
-    """
-    return frozenset(part.lower() for name in _relations(spark, query) for part in name) & BY_NAME.keys()
+def tables_read(query: Iterable[Part]) -> frozenset[str]:
+    """The archive's tables that a query may read, including any that only share a name with something it reads."""
+    return frozenset(part.lower() for name in _relations(query) for part in name) & BY_NAME.keys()
 
 
-def _relations(spark: SparkSession, query: str) -> Iterator[list[str]]:
-    return (
-        strings(part.java.multipartIdentifier()) for part in parts(spark, query) if part.kind == "UnresolvedRelation"
-    )
+def _relations(query: Iterable[Part]) -> Iterator[list[str]]:
+    return (strings(part.java.multipartIdentifier()) for part in query if part.kind == "UnresolvedRelation")
