@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -25,8 +26,10 @@ Skipped = Accumulator[dict[Content, str]]
 NAMES = ("network", "oid")
 """Columns that name a content."""
 
-_OURS = str(Path(__file__).parents[1])
-_SAID = re.compile(r"content ([0-9a-f]{40}) of network (-?\d+): (.*)", re.DOTALL)
+_NOT_THEIRS = (str(Path(__file__).parents[1]), sys.prefix, sys.base_prefix)
+"""Where code lies that the person did not write."""
+
+_SAID = re.compile(r"content ([0-9a-f]{40}) of network (-?\d+): (.*)")
 _MOST_WORDS = 200
 
 
@@ -138,7 +141,8 @@ def _rows(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _told(error: Exception) -> str:
-    """An error, and the last place in code that is not ours."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_OURS)]
+    """An error, and the last place in the person's own code."""
+    all_ = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in all_ if not frame.filename.startswith(_NOT_THEIRS)]
     where = f" at {frames[-1].filename}, line {frames[-1].lineno}, in {frames[-1].name}" if frames else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:_MOST_WORDS]}{where}"
