@@ -44,7 +44,7 @@ class JobCommand(click.Command):
         **extra: Any,  # noqa: ANN401 - as they come
     ) -> click.Context:
         """A context that knows the job's parameters."""
-        extra["obj"] = self._options_of(list(args), parent)
+        extra["obj"] = self._options_of(args, parent)
         return super().make_context(info_name, args, parent, **extra)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -57,7 +57,7 @@ class JobCommand(click.Command):
         parser = self.make_parser(blank)
         parser.ignore_unknown_options = True
         try:
-            said = parser.parse_args(args)[0]
+            said = parser.parse_args(list(args))[0]
         except click.UsageError:
             return []  # click says what is wrong when it parses them in earnest
         job = said.get("job")
