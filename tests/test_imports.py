@@ -50,6 +50,7 @@ LIBRARY_OF = MappingProxyType(
         "py4j": ("pipeline/fsck/", "pipeline/masters/", "pipeline/tables/"),
         "pygments": ("pipeline/night/language.py", "pipeline/night/language_guess.py"),
         "pyarrow": (
+            "pipeline/cli/results.py",
             "pipeline/fetch/",
             "pipeline/fsck/",
             "pipeline/inventory/",
@@ -62,6 +63,7 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/storage/parquet.py",
             "pipeline/submit/exact_rows.py",
             "pipeline/submit/results.py",
+            "pipeline/submit/stored_results.py",
             "pipeline/tables/",
             "pipeline/takedown/",
         ),
@@ -102,7 +104,9 @@ BELOW = MappingProxyType(
         "__init__": ("api", "read"),
         "run": ("config", "errors", "fetch", "model", "storage", "tables", "workplace"),
         "inventory": ("archive", "errors", "model", "night", "snapshot", "storage"),
-        "submit": ("errors", "inventory", "masters", "model", "read", "redact", "rules", "storage", "tables"),
+        "submit": (
+            "errors", "inventory", "masters", "model", "read", "redact", "rules", "snapshot", "storage", "tables",
+        ),
         "doctor": ("archive", "config", "errors", "git", "model", "night", "redact", "storage", "submit", "tables"),
         "fsck": (
             "archive", "config", "errors", "fetch", "inventory", "model", "night", "read", "rules",

@@ -20,7 +20,7 @@ from pipeline.fetch.network_state import askable
 from pipeline.fetch.planned_refs import PlannedRefs
 from pipeline.fetch.scratch import locked_folder
 from pipeline.fetch.worker import Work
-from pipeline.git.exchange import Conditions
+from pipeline.git.conditions import Conditions
 from pipeline.model.layout import Load
 from pipeline.model.visit import Visit
 from pipeline.rules.ref_digest import UNKNOWN, RefDigest

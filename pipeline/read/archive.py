@@ -20,10 +20,11 @@ from pipeline.read.stored_archive import NoSuchTable, StoredArchive
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, fitted_partitions
 from pipeline.rules.partitioning import TableStats, direct_tasks
 from pipeline.storage.interface import Storage
+from pipeline.tables.content_guard import Guard, OnBatches, Skipped
 from pipeline.tables.damage import check_footers
 from pipeline.tables.file_rows import file_rows
 from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
-from pipeline.tables.map_contents import OnBatches, Reader, row_groups
+from pipeline.tables.map_contents import Reader, row_groups
 from pipeline.tables.refs import current_refs
 from pipeline.tables.session import split_freely
 from pipeline.tables.statistics import has_deleted_rows, table_stats
@@ -59,6 +60,12 @@ class Archive(StoredArchive):
     Raises:
         NightNotFound: on the first read, if the night is not sealed.
     """
+
+    below: int | None = None
+    """Only networks below this number are read; None for all."""
+
+    skipped: Skipped | None = None
+    """Where ``map_contents`` counts contents on which a function fails; None if none may."""
 
     def __init__(
         self,
@@ -121,7 +128,8 @@ class Archive(StoredArchive):
         rows = _complete(self._stored(name, night), BY_NAME[name])
         if name == FILES.name:
             rows = file_rows(rows, _complete(self._stored(REPOSITORIES.name, night), REPOSITORIES))
-        return visible(rows, name, hidden_now(self.spark) if gone is None else gone)
+        shown = visible(rows, name, hidden_now(self.spark) if gone is None else gone)
+        return shown if self.below is None else shown.where(F.col("network") < self.below)
 
     def _stored(self, name: str, night: date | None, part: str = "") -> DataFrame:
         reader = self.spark.read
@@ -148,18 +156,22 @@ class Archive(StoredArchive):
             schema: schema of its result, as for ``mapInArrow``.
             columns: columns of ``contents``, in the order that the function gets them.
             head_only: only contents at HEAD of some repository.
+
+        Raises:
+            BadContent: on actions, if the function fails on a content; named by its network and id.
         """
         shown = self.night(night)
         snapshot = self._snapshot("contents", shown)
+        guard = Guard(function, tuple(columns), self.skipped)
         hides = hidden_now(self.spark).touches("contents")
         if self._storage is None or hides or has_deleted_rows(self.spark, "contents", snapshot):
             table = self._at("contents", shown)
             rows = table.where("at_head") if head_only else table
-            return rows.select(*columns).mapInArrow(function, schema)
+            return rows.select(*guard.read).mapInArrow(guard.__call__, schema)
         stats = table_stats(self.spark, "contents", snapshot)
         tasks = direct_tasks(stats.raw_bytes, self.spark.sparkContext.defaultParallelism)
         places = row_groups(self._stored("contents", shown, part=".files")).repartition(tasks)
-        reader = Reader(self._storage, tuple(columns), head_only, function)
+        reader = Reader(self._storage, head_only, guard, self.below)
         return places.mapInArrow(reader.__call__, schema)
 
     def register_views(self, night: date | None = None, read: Collection[str] | None = None) -> date | None:

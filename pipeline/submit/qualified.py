@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
 from pipeline.model.tables import BY_NAME, FILES, NAMESPACE
-from pipeline.submit.parsed import parts, strings
+from pipeline.submit.parsed import Part, strings
 from pipeline.tables.tombstones import hidden_now
 
 _LINES = re.compile(rf"{FILES.name}(\.(tag|branch|snapshot_id|at_timestamp)_.*)?$")
@@ -44,35 +44,30 @@ class LinesByTheirFullName(UsageError):
         )
 
 
-def check_names(spark: SparkSession, query: str) -> None:
+def check_names(spark: SparkSession, query: Iterable[Part]) -> None:
     """Make sure that a query reads ``files``, and the other tables while anything is hidden, only through their views.
+
+    Args:
+        query: the parts of its plan.
 
     Raises:
         PastTheViews, LinesByTheirFullName: it does not.
-        NotUnderstood: this is unknown.
-        ParseException: the query is not SQL.
     """
     hides = bool(hidden_now(spark))
-    for name in _relations(spark, query):
-        parts_ = [part.lower() for part in name]
-        if NAMESPACE not in parts_[:-1]:
+    for name in _relations(query):
+        words = [part.lower() for part in name]
+        if NAMESPACE not in words[:-1]:
             continue
         if hides:
             raise PastTheViews(".".join(name))
-        if _LINES.match(".".join(parts_[parts_.index(NAMESPACE) + 1 :])):
+        if _LINES.match(".".join(words[words.index(NAMESPACE) + 1 :])):
             raise LinesByTheirFullName(".".join(name))
 
 
-def tables_read(spark: SparkSession, query: str) -> frozenset[str]:
-    """The archive's tables that a query may read, including any that only share a name with something it reads.
-
-    Raises:
-        NotUnderstood, ParseException: as above.
-    """
-    return frozenset(part.lower() for name in _relations(spark, query) for part in name) & BY_NAME.keys()
+def tables_read(query: Iterable[Part]) -> frozenset[str]:
+    """The archive's tables that a query may read, including any that only share a name with something it reads."""
+    return frozenset(part.lower() for name in _relations(query) for part in name) & BY_NAME.keys()
 
 
-def _relations(spark: SparkSession, query: str) -> Iterator[list[str]]:
-    return (
-        strings(part.java.multipartIdentifier()) for part in parts(spark, query) if part.kind == "UnresolvedRelation"
-    )
+def _relations(query: Iterable[Part]) -> Iterator[list[str]]:
+    return (strings(part.java.multipartIdentifier()) for part in query if part.kind == "UnresolvedRelation")
