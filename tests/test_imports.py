@@ -33,6 +33,8 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/cli/shell.py",
             "pipeline/cli/sql.py",
             "pipeline/doctor/table_problems.py",
+            "pipeline/export/choose.py",
+            "pipeline/export/run_export.py",
             "pipeline/fsck/",
             "pipeline/maintain/",
             "pipeline/masters/",
@@ -48,6 +50,7 @@ LIBRARY_OF = MappingProxyType(
         "py4j": ("pipeline/fsck/", "pipeline/masters/", "pipeline/tables/"),
         "pygments": ("pipeline/night/language.py", "pipeline/night/language_guess.py"),
         "pyarrow": (
+            "pipeline/export/",
             "pipeline/fetch/",
             "pipeline/fsck/",
             "pipeline/inventory/",
@@ -63,10 +66,18 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/tables/",
             "pipeline/takedown/",
         ),
+        "torch": ("pipeline/export/torch_rows.py",),
         "sqlglot": ("pipeline/submit/statements.py",),
         "IPython": ("pipeline/cli/shell.py",),
         "packaging": ("pipeline/doctor/",),
-        "numpy": ("pipeline/git/", "pipeline/maintain/", "pipeline/read/", "pipeline/snapshot/", "pipeline/takedown/"),
+        "numpy": (
+            "pipeline/export/",
+            "pipeline/git/",
+            "pipeline/maintain/",
+            "pipeline/read/",
+            "pipeline/snapshot/",
+            "pipeline/takedown/",
+        ),
         "tenacity": ("pipeline/storage/", "pipeline/workflows/"),
     }
 )
@@ -96,6 +107,9 @@ BELOW = MappingProxyType(
         "run": ("config", "errors", "fetch", "model", "storage", "tables", "workplace"),
         "inventory": ("archive", "errors", "model", "night", "snapshot", "storage"),
         "submit": ("errors", "inventory", "masters", "model", "read", "redact", "rules", "storage", "tables"),
+        "export": (
+            "errors", "model", "origins", "read", "redact", "rules", "snapshot", "storage", "tables",
+        ),
         "doctor": ("archive", "config", "errors", "git", "model", "night", "redact", "storage", "submit", "tables"),
         "fsck": (
             "archive", "config", "errors", "fetch", "inventory", "model", "night", "read", "rules",
@@ -114,8 +128,8 @@ BELOW = MappingProxyType(
             "rules", "run", "storage", "submit", "tables", "workplace",
         ),
         "cli": (
-            "archive", "config", "doctor", "errors", "fsck", "inventory", "maintain", "masters", "model", "night",
-            "origins", "read", "redact", "rules", "run", "storage", "submit", "tables", "takedown",
+            "archive", "config", "doctor", "errors", "export", "fsck", "inventory", "maintain", "masters", "model",
+            "night", "origins", "read", "redact", "rules", "run", "storage", "submit", "tables", "takedown",
             "workflows", "workplace",
         ),
     }

@@ -17,6 +17,7 @@ MODULES = MappingProxyType(
         "backfill": "backfill",
         "compact": "maintain",
         "doctor": "doctor",
+        "export": "export",
         "fsck": "fsck",
         "init": "archive",
         "jobs": "jobs",
