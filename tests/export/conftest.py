@@ -16,24 +16,39 @@ from pipeline.night.seal import seal
 from pipeline.read.archive import Archive
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
+from pipeline.tables.create import create_tables
+from pipeline.tables.session import open_session
+from pipeline.tables.settings import SparkSettings
 from pipeline.tables.writer import unleased
+from tests.support.spark import QUICK_SPARK
 from tests.tables.conftest import add, night
-from tests.tables.landing import MadeLoad
+from tests.tables.landing import BUCKETS, MadeLoad
 
 FIRST, FORK, SECOND = "https://example.org/alice/first.git", "https://example.org/eve/fork", "https://example.org/b"
 SHARED = b"int shared;\n" * 3
 PYTHON = b"import os\nprint(os.name)\n"
 
 
-@pytest.fixture
-def sealed(spark: SparkSession, storage: Storage) -> SparkSession:
-    """One sealed night."""
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("exported")
+
+
+@pytest.fixture(scope="session")
+def storage(root: Path) -> Storage:
+    return LocalStorage(root)
+
+
+@pytest.fixture(scope="session")
+def sealed(one_spark: None, storage: Storage) -> SparkSession:
+    """One sealed night. Whoever changes it puts it back."""
+    spark = open_session(SparkSettings(**QUICK_SPARK), storage.root_uri, "tests")
+    create_tables(spark, BUCKETS)
     first, fork, second = add(spark, FIRST, (FORK, FIRST), SECOND)
     load = MadeLoad(storage, night(2), "run2")
     tree = {
         b"a.py": PYTHON,
         b"latin.py": b"# caf\xe9\n",
-        b"late.py": b"#" * 9000 + b"\0\n",
         b"logo.png": b"\x89PNG\0\0",
         b"vendor": {b"v.py": b"import vendored\n"},
         b"z.c": SHARED,

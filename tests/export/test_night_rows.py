@@ -10,15 +10,16 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.export.night_rows import NightRows
+from pipeline.model.origin import bucket_of, network_id
 from pipeline.rules.epochs import Share
 from pipeline.snapshot.live_files import live_files
 from pipeline.snapshot.metadata import read_metadata
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import IcebergTable, full_name
-from pipeline.tables.tombstones import OBJECT, Tombstone, add_tombstones
-from tests.export.conftest import PYTHON
+from pipeline.tables.tombstones import OBJECT, Tombstone, add_tombstones, set_removed
+from tests.export.conftest import FIRST, PYTHON
 from tests.tables.conftest import ADDED, night
-from tests.tables.landing import oid_of
+from tests.tables.landing import BUCKETS, oid_of
 
 
 def ids(spark: SparkSession, condition: str = "true") -> list[bytes]:
@@ -50,17 +51,21 @@ def test_each_row_is_read_once_an_epoch_and_a_stop_loses_none(sealed: SparkSessi
 
 
 def test_only_what_may_be_read_is(sealed: SparkSession, storage: Storage) -> None:
-    gone = oid_of(b"blob", PYTHON)
-    blob = sealed.table(full_name("blobs")).where(f"hex(oid) = '{gone.hex().upper()}'").first()
-    before = ids(sealed)
-    add_tombstones(sealed, [Tombstone("t1", OBJECT, ADDED, bucket=blob.bucket, network=blob.network, oid=gone)])
-    sealed.sql(f"ALTER TABLE {full_name('contents')} SET TBLPROPERTIES ('write.delete.mode' = 'merge-on-read')")
-    sealed.sql(f"DELETE FROM {full_name('contents')} WHERE name = '3.py'")
-    of_the_night, current = NightRows(storage, night(2), ("oid",)), NightRows(storage, night(2), ("oid",))
-    current._files = live_files(storage, read_metadata(storage, "contents").lists[current_snapshot(sealed)])
-    assert {row["oid"] for row in of_the_night} == set(before) - {gone}
-    assert {row["oid"] for row in current} == set(ids(sealed)) - {gone}
-    assert len(ids(sealed)) < len(before)
+    gone, network = oid_of(b"blob", PYTHON), network_id(FIRST)
+    before, snapshot = ids(sealed), current_snapshot(sealed)
+    try:
+        add_tombstones(sealed, [Tombstone("t2", OBJECT, ADDED, bucket_of(network, BUCKETS), network, gone)])
+        sealed.sql(f"ALTER TABLE {full_name('contents')} SET TBLPROPERTIES ('write.delete.mode' = 'merge-on-read')")
+        sealed.sql(f"DELETE FROM {full_name('contents')} WHERE name = '3.py'")
+        after = ids(sealed)
+        of_the_night, current = NightRows(storage, night(2), ("oid",)), NightRows(storage, night(2), ("oid",))
+        current._files = live_files(storage, read_metadata(storage, "contents").lists[current_snapshot(sealed)])
+        assert {row["oid"] for row in of_the_night} == set(before) - {gone}
+        assert {row["oid"] for row in current} == set(after) - {gone}
+        assert len(after) < len(before)
+    finally:
+        set_removed(sealed, ["t2"])
+        sealed.sql(f"CALL system.rollback_to_snapshot('code.contents', {snapshot})")
 
 
 def current_snapshot(spark: SparkSession) -> int:
