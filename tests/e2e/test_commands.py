@@ -450,6 +450,12 @@ def test_sql_errors_are_spark_s_own_without_a_stack_trace(small: Small, query: s
     assert said.stdout == ""
 
 
+def test_sql_of_another_night(small: Small) -> None:
+    assert small.archive.sql("SELECT count(*) AS n FROM visits", day=1) == [{"n": 5}]
+    said = small.archive.run("sql", "SELECT 1", "--night", "2026-10-01", code=2)
+    assert "there is no night 2026-10-01; the archive has 1, the latest are 2026-11-01" in said.stderr
+
+
 # export
 
 
@@ -463,12 +469,6 @@ def test_export_tells_what_it_wrote_and_where_it_may_not(small: Small) -> None:
     assert "--replace" in small.archive.run("export", to, code=2).stderr
     assert "inside the archive" in small.archive.run("export", f"{small.archive.location}/set", code=2).stderr
     assert "does not fit" in small.archive.run("export", to, "--shard-bytes", "1MB", code=2).stderr
-
-
-def test_sql_of_another_night(small: Small) -> None:
-    assert small.archive.sql("SELECT count(*) AS n FROM visits", day=1) == [{"n": 5}]
-    said = small.archive.run("sql", "SELECT 1", "--night", "2026-10-01", code=2)
-    assert "there is no night 2026-10-01; the archive has 1, the latest are 2026-11-01" in said.stderr
 
 
 # jobs

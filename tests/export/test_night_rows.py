@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -66,6 +68,13 @@ def test_only_what_may_be_read_is(sealed: SparkSession, storage: Storage) -> Non
     finally:
         set_removed(sealed, ["t2"])
         sealed.sql(f"CALL system.rollback_to_snapshot('code.contents', {snapshot})")
+
+
+def test_the_page_s_example_runs(sealed: SparkSession, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs/training_data.md").read_text()
+    (block,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "NightRows" in block)
+    exec(block.replace('"archive"', repr(str(root))), {})
+    assert capsys.readouterr().out.strip().endswith((".py", ".c", ".png"))
 
 
 def current_snapshot(spark: SparkSession) -> int:
