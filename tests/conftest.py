@@ -33,12 +33,15 @@ os.environ.setdefault("TESTS_DAY", str(date.today()))  # all processes of a run 
 
 HERE = Path(__file__).parent
 SLOWEST = (
-    "crash", "workflows", "e2e", "masters", "bench", "takedown", "fsck", "night", "tables", "maintain", "hostile",
-    "storage", "origins", "read",
+    "crash", "workflows", "scaling", "bench", "masters", "e2e", "takedown", "fsck", "night", "tables", "maintain",
+    "hostile", "storage", "origins", "read",
 )  # fmt: skip
 
 SHARED = ("crash", "fsck")
 """Folders whose files share an archive, which is made once if one process runs them all."""
+
+APART = ("workflows", "hostile")
+"""Folders whose tests share nothing: they take long, and may run in several processes."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -61,9 +64,11 @@ def _folder(nodeid: str) -> str:
 
 
 def unit_of(nodeid: str) -> str:
-    """What one process runs: a file, or all files of a folder that share its archive."""
+    """What one process runs: a file, all files of a folder that share its archive, or a test with all its variants."""
     folder = _folder(nodeid)
-    return folder if folder in SHARED else nodeid.partition("::")[0]
+    if folder in SHARED:
+        return folder
+    return nodeid.partition("[" if folder in APART else "::")[0]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -23,8 +23,9 @@ from pipeline.git.errors import BasesMissing, LimitExceeded, OriginError, PackIn
 from pipeline.git.exchange import Conditions, Received, exchange
 from pipeline.git.limits import Limits
 from pipeline.git.network import Deadline
-from pipeline.git.pack import MAX_OBJECTS, Pack
+from pipeline.git.pack import Pack
 from pipeline.git.pack_format import PackedObject
+from pipeline.git.scanned_pack import MAX_OBJECTS
 from pipeline.model import tables
 from pipeline.model.objects import BLOB, COMMIT, TREE
 from pipeline.model.rows import BlobRow, ContentRow, TreeRow, blob_names, commit_row, is_binary, tag_row

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha1, sha256
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from dulwich.errors import ApplyDeltaError
 from dulwich.pack import apply_delta
 
 from pipeline.git.errors import LimitExceeded
 from pipeline.git.pack_format import DELTA_BYTES, PackedObject, inflate_pieces, number
+from pipeline.git.scanned_pack import ScannedPack
 from pipeline.model.objects import BLOB, BY_NUMBER, ObjectType, object_id
-
-if TYPE_CHECKING:
-    from pipeline.git.pack import Pack
 
 
 @dataclass(slots=True)
@@ -35,7 +33,7 @@ class DeltaChains:
     The oldest move first, so the bases in the file are always the bottom of the stack, and the file is a stack, too.
     """
 
-    def __init__(self, pack: Pack, spill: IO[bytes]) -> None:
+    def __init__(self, pack: ScannedPack, spill: IO[bytes]) -> None:
         self._pack, self._spill = pack, spill
         self._stack: list[Frame] = []
         self._held = 0

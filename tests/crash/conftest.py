@@ -5,13 +5,23 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.crash.trial import Origins, Rows, Trial
 from tests.e2e.archive import Place
 from tests.support.hdfs import MiniHdfs
+from tests.support.sample import take_turns
 from tests.support.servers import http_backend
+
+OUTAGES = Path(__file__).with_name("test_outages.py")
+A_DAY = 3
+"""Outages that a day runs, of five."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    take_turns(items, OUTAGES, A_DAY)
 
 
 class Hook:

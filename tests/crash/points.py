@@ -90,7 +90,6 @@ NIGHTLY = {
     "fetch: while a pack arrives": Point("pipeline.git.exchange:_Spool.write", after=True),
     "fetch: decoded, nothing is uploaded": Point("pipeline.fetch.bucket:_upload"),
     "fetch: uploaded, not renamed": Point(LAND, when=path_has("/landing/")),
-    "fetch: some files of a bucket are uploaded": Point("pipeline.fetch.bucket:_upload", calls=3),
     "fetch: before the manifest": Point("pipeline.fetch.bucket:_write_manifest"),
     "fetch: the manifest is written, not renamed": Point(LAND, when=path_has("/manifests/")),
     "fetch: after the first bucket's manifest": Point("pipeline.fetch.bucket:_write_manifest", after=True),
@@ -98,8 +97,6 @@ NIGHTLY = {
     "publish: some files are moved": Point("pipeline.night.landed:_move", calls=3),
     "publish: all files are moved": Point("pipeline.night.publish:move", after=True),
     "publish: after the commit of contents": Point(APPEND, after=True, when=table_is("contents")),
-    "publish: after the commit of commits": Point(APPEND, after=True, when=table_is("commits")),
-    "publish: after the commit of refs": Point(APPEND, after=True, when=table_is("refs")),
     "publish: after the commit of visits": Point(APPEND, after=True, when=table_is("visits")),
     "publish: after the commit of origins": Point("pipeline.night.publish:apply_visits", after=True),
     "derive: trees are marked": Point("pipeline.night.files:promote_trees", after=True),
@@ -107,13 +104,15 @@ NIGHTLY = {
     "derive: contents are marked": Point("pipeline.night.blobs:_promote_contents", after=True),
     "derive: after the commit of head_blobs": Point("pipeline.night.derive:replace_head_blobs", after=True),
     "derive: after the commit of repositories": Point("pipeline.night.derive:replace_repositories", after=True),
-    "seal: some tables have their tag": Point(TAG, calls=5),
     "seal: all but origins have their tag": Point(TAG, when=table_is("origins")),
     "jobs: sealed, no job has run": Point("pipeline.workflows.night:run_job"),
     "jobs: the result is stored, its lineage is not": Point("pipeline.submit.results:_record"),
     "the night lacks nothing but its summary": Point("pipeline.workflows.night:summarize"),
 }
-"""Points in the order in which a night reaches them; those with the same words before the colon stand together."""
+"""Points in the order in which a night reaches them; those with the same words before the colon stand together.
+
+Of moments that leave the same to the next run, here is one: after the commits of the first and of the last table, say.
+"""
 
 BACKFILL = {
     "backfill: a batch is begun and not planned": Point("pipeline.workflows.backfill_origins:begin_batch", after=True),
@@ -151,6 +150,9 @@ REPAIR = {
     "repair: derived tables are emptied": Point("pipeline.fsck.repair_derived:derive_all_fit"),
 }
 
+BESIDES = {**BACKFILL, **MAINTAIN, **COMPACT, **REPAIR}
+"""Points of everything but a night."""
+
 HELD = {
     "publish: before the first move": Point("pipeline.night.publish:move"),
     "publish: before the commit of refs": Point(APPEND, when=table_is("refs")),
@@ -158,4 +160,4 @@ HELD = {
 }
 """Points at which something else dies."""
 
-POINTS = {**NIGHTLY, **BACKFILL, **MAINTAIN, **COMPACT, **REPAIR, **HELD}
+POINTS = {**NIGHTLY, **BESIDES, **HELD}

@@ -1,23 +1,26 @@
 """Kills runs, with their process groups, at one point after another, on HDFS.
 
 However a night dies, one more run of it makes the archive equal, row for row, to one whose night was never killed.
-Each day has its points, early and late ones; all of them: ``.venv/bin/pytest tests/crash``.
+Each day has its points: one of the first half of a night and one of its second, two of everything else. All of them:
+``.venv/bin/pytest tests/crash``.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.model.layout import WAREHOUSE, Load
 from pipeline.model.tables import NAMESPACE, OBJECT_TABLES
 from tests.crash.conftest import Nights
-from tests.crash.points import BACKFILL, COMPACT, MAINTAIN, NIGHTLY, REPAIR
+from tests.crash.points import BACKFILL, BESIDES, COMPACT, MAINTAIN, NIGHTLY, REPAIR
 from tests.crash.trial import Rows, Trial
 from tests.e2e.archive import Archive, night
 from tests.support.sample import of_each_part, of_the_day
@@ -25,7 +28,12 @@ from tests.support.sample import of_each_part, of_the_day
 pytestmark = [pytest.mark.slow, pytest.mark.hdfs, pytest.mark.spark]
 
 
-@pytest.mark.parametrize("point", of_each_part(NIGHTLY, 4))
+def besides(points: Iterable[str]) -> list[Any]:
+    """Two a day of everything but nights."""
+    return of_the_day(points, 2, BESIDES)
+
+
+@pytest.mark.parametrize("point", of_each_part(NIGHTLY, 2))
 def test_a_killed_night_is_completed_by_the_next_run(nights: Nights, point: str) -> None:
     trial = nights.trial
     trial.back_to("first")
@@ -69,7 +77,7 @@ def backfill(trial: Trial, source: Path) -> None:
         trial.archive.run("backfill", "origins", "--from", source, *BATCH)
 
 
-@pytest.mark.parametrize("point", of_the_day(BACKFILL))
+@pytest.mark.parametrize("point", besides(BACKFILL))
 def test_a_killed_backfill_is_taken_up_again(nights: Nights, backfilled: Backfilled, point: str) -> None:
     trial = nights.trial
     trial.back_to("first")
@@ -117,7 +125,7 @@ def littered(trial: Trial) -> None:
         trial.archive.storage.create(path, b"rubbish")
 
 
-@pytest.mark.parametrize("point", of_the_day(MAINTAIN))
+@pytest.mark.parametrize("point", besides(MAINTAIN))
 def test_a_killed_housekeeper_does_no_harm(nights: Nights, kept: Kept, point: str) -> None:
     trial = nights.trial
     littered(trial)
@@ -134,7 +142,7 @@ def test_a_killed_housekeeper_does_no_harm(nights: Nights, kept: Kept, point: st
     nights.check_restore()
 
 
-@pytest.mark.parametrize("point", of_the_day(COMPACT))
+@pytest.mark.parametrize("point", besides(COMPACT))
 def test_a_killed_compaction_loses_and_doubles_nothing(nights: Nights, kept: Kept, point: str) -> None:
     trial = nights.trial
     trial.back_to("second")
@@ -196,7 +204,7 @@ def ids_of(trial: Trial, day: int) -> set[tuple[str, int, str]]:
     return {(name, row["network"], bytes(row["oid"]).hex()) for name, rows in tables.items() for row in rows}
 
 
-@pytest.mark.parametrize("point", of_the_day(REPAIR))
+@pytest.mark.parametrize("point", besides(REPAIR))
 def test_a_killed_repair_is_completed_by_the_next_one(nights: Nights, point: str) -> None:
     trial = nights.trial
     trial.back_to("second")

@@ -20,11 +20,11 @@ HERE = Path(__file__).parent
 
 ALWAYS = "test_exactness.py"
 OTHERS = ("bad_input", "commands", "doctor", "increments", "interrupted", "programs", "writers")
-"""Files that also run on HDFS: the first each time, two of the others a day, with all slow tests."""
+"""Files that also run on HDFS: the first each time, one of the others a day, with all slow tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    today = {f"test_{name}.py" for name in chosen(OTHERS, 2)}
+    today = {f"test_{name}.py" for name in chosen(OTHERS)}
     for item in items:
         on_hdfs = "place" in getattr(item, "fixturenames", ()) and item.get_closest_marker("hdfs")
         if on_hdfs and item.path.parent == HERE and item.path.name != ALWAYS:

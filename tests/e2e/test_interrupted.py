@@ -21,6 +21,7 @@ from pipeline.model.tables import ALL
 from tests.e2e.archive import Archive, night
 from tests.e2e.conftest import MakeArchive
 from tests.support.repos import add_commits, build_graph, fork_of
+from tests.support.sample import chosen
 from tests.support.servers import Peer
 
 pytestmark = pytest.mark.slow
@@ -77,6 +78,10 @@ KNIVES = (
 )
 
 
+A_DAY = 6
+"""Knives of a day; the kill matrix has the same moments."""
+
+
 def build(served: Path) -> list[str]:
     names = []
     for number in range(5):
@@ -86,18 +91,23 @@ def build(served: Path) -> list[str]:
     return names
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["some", pytest.param("all", marks=pytest.mark.long)])
 def two(
-    make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    make_archive: MakeArchive,
+    served: Path,
+    daemon: Peer,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Archive, Archive]:
-    """An archive of two undisturbed nights, and one whose nights are cut off at every knife."""
+    """An archive of two undisturbed nights, and one whose nights are cut off at every knife of the day, or at all."""
+    names = chosen(map(str, KNIVES), A_DAY if request.param == "some" else len(KNIVES))
     urls = [daemon.url(name) for name in build(served)]
     fork_of(served / "r0.git", served / "fork.git")
     calm, cut = (make_archive(name, archive={"buckets": 16}) for name in ("calm", "cut"))
     for archive in (calm, cut):
         archive.add(*urls, (daemon.url("fork.git"), urls[0]))
     calm.nightly(1)
-    for knife in KNIVES:
+    for knife in (knife for knife in KNIVES if str(knife) in names):
         with pytest.MonkeyPatch.context() as patch:
             knife.set(patch, tmp_path_factory.mktemp("tally") / "calls")
             said = cut.run("nightly", "--night", str(night(1)), code=5)

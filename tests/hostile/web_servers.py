@@ -266,28 +266,34 @@ ENCODINGS: dict[str, tuple[tuple[Outcome, ...], str, bytes]] = {
     "gzip_that_is_none": (NO_HTTP, "gzip", ADVERTISEMENT),
     "gzip_in_gzip": ((EXACT, *NO_HTTP), "gzip, gzip", gzip.compress(gzip.compress(ADVERTISEMENT))),
     "gzip_twenty_times_named": (NO_HTTP, ", ".join(["gzip"] * 20), gzip.compress(ADVERTISEMENT)),
-    "gzip_bomb": ((OVER_LIMIT, *NO_HTTP), "gzip", packed_zeros(200)),
-    "deflate_bomb": ((OVER_LIMIT, *NO_HTTP), "deflate", zlib.compress(bytes(200 * MIB), 9)),
     "unknown_encoding": ((EXACT, *NO_HTTP), "x-none", ADVERTISEMENT),
     "zstd_that_is_none": ((EXACT, *NO_HTTP), "zstd", ADVERTISEMENT),
 }
 for name, (outcomes, encoding, data) in ENCODINGS.items():
     add_server(f"http_encoding_{name}", partial(encoded, encoding, data), *outcomes, limits=TIGHT)
 
-LISTING_BOMB = gzip.compress(pkt(b"1" * 40 + b" refs/heads/" + b"n" * 60_000 + b"\n") * 2_000)
-add_server(
-    "http_encoding_gzip_bomb_of_refs",
-    partial(web, listing=whole(RESULT_TYPE, LISTING_BOMB, "Content-Encoding: gzip")),
-    OVER_LIMIT,
-    limits=TIGHT,
-)
-PACK_BOMB = gzip.compress(pkt(b"packfile\n") + pkt(b"\1PACK" + bytes(60_000)) * 2_000)
-add_server(
-    "http_encoding_gzip_bomb_of_pack",
-    partial(web, answer=whole(RESULT_TYPE, PACK_BOMB, "Content-Encoding: gzip")),
-    OVER_LIMIT,
-    limits=TIGHT,
-)
+
+@server(OVER_LIMIT, *NO_HTTP, limits=TIGHT)
+def http_encoding_gzip_bomb() -> Served:
+    return encoded("gzip", packed_zeros(200))
+
+
+@server(OVER_LIMIT, *NO_HTTP, limits=TIGHT)
+def http_encoding_deflate_bomb() -> Served:
+    return encoded("deflate", zlib.compress(bytes(200 * MIB), 9))
+
+
+@server(OVER_LIMIT, limits=TIGHT)
+def http_encoding_gzip_bomb_of_refs() -> Served:
+    listing = gzip.compress(pkt(b"1" * 40 + b" refs/heads/" + b"n" * 60_000 + b"\n") * 2_000)
+    return web(listing=whole(RESULT_TYPE, listing, "Content-Encoding: gzip"))
+
+
+@server(OVER_LIMIT, limits=TIGHT)
+def http_encoding_gzip_bomb_of_pack() -> Served:
+    answer = gzip.compress(pkt(b"packfile\n") + pkt(b"\1PACK" + bytes(60_000)) * 2_000)
+    return web(answer=whole(RESULT_TYPE, answer, "Content-Encoding: gzip"))
+
 
 ENDLESS: dict[str, tuple[tuple[Outcome, ...], bytes, Callable[[int], bytes]]] = {
     "headers": (NO_HTTP, b"HTTP/1.1 200 OK\r\n", lambda at: b"X-%d: x\r\n" % at),

@@ -37,6 +37,7 @@ from pipeline.tables.settings import SparkSettings
 from pipeline.tables.writer import Writer, unleased
 from pipeline.workplace import Workplace
 from tests.maintain.conftest import BUCKET, ORIGIN, add_nights, files_in, land, night
+from tests.support.crash import Crash, crash_after
 from tests.support.spark import QUICK_SPARK
 
 DAY = 86_400.0
@@ -53,21 +54,6 @@ UNCOMPACTED = MaintainSection(
 
 def held() -> None:
     """A lease check that passes."""
-
-
-class Crash(Exception):
-    pass
-
-
-def crash_after(checks: int):
-    left = [checks]
-
-    def check_lease() -> None:
-        if left[0] == 0:
-            raise Crash
-        left[0] -= 1
-
-    return check_lease
 
 
 def run(

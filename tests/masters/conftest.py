@@ -9,10 +9,20 @@ import pytest
 
 from tests.e2e.archive import Archive, Place
 from tests.support.repos import build_graph
+from tests.support.sample import take_turns
 from tests.support.servers import git_daemon
 from tests.support.yarn import MiniYarn, yarn
 
 __all__ = ["yarn"]
+
+HERE = Path(__file__).parent
+
+A_DAY = 2
+"""Slow tests here that a day runs, of four."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    take_turns(items, HERE, A_DAY)
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from pipeline.tables.frames import MOST_BROADCAST
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.session import configured
 from pipeline.tables.writer import Writer, unleased
+from tests.support.crash import Crash, crash_after
 from tests.support.spark import COMPILED
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, MadeLoad, Tree
@@ -150,10 +151,6 @@ def test_a_merged_branch_is_promoted(spark: SparkSession, storage: Storage) -> N
     assert spark.table("contents").where("at_head").count() == spark.table("contents").count() == 2
 
 
-class Crash(Exception):
-    pass
-
-
 @pytest.mark.parametrize("survived", [0, 2, 4])
 def test_a_crash_before_any_commit_is_made_good(spark: SparkSession, storage: Storage, survived: int) -> None:
     (origin,) = add(spark, URL)
@@ -165,15 +162,8 @@ def test_a_crash_before_any_commit_is_made_good(spark: SparkSession, storage: St
     second = night_of(storage, 3)
     second.push(origin, topic)
     publish(unleased(spark), storage, second.load, second.write(), "run3")
-    left = [survived]
-
-    def lease_that_crashes() -> None:
-        if left[0] == 0:
-            raise Crash
-        left[0] -= 1
-
     with pytest.raises(Crash):
-        derive(Writer(spark, lease_that_crashes), storage, second.load)
+        derive(Writer(spark, crash_after(survived)), storage, second.load)
     assert storage.stat(second.load.derived) is None
     derive(unleased(spark), storage, second.load)
     assert paths(spark) == {"n/c.c": "file"}

@@ -31,6 +31,7 @@ from pipeline.tables.create import create_tables
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.writer import Writer, unleased
 from pipeline.takedown.victims import victims
+from tests.support.crash import Crash, crash_after
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, MadeLoad, oid_of
 
@@ -140,16 +141,9 @@ def test_objects_come_back_exactly(spark: SparkSession, storage: Storage) -> Non
 
 
 def test_a_night_is_there_only_when_all_tables_have_it(spark: SparkSession) -> None:
-    left = [5]
-
-    def lease_that_crashes() -> None:
-        if left[0] == 0:
-            raise RuntimeError
-        left[0] -= 1
-
     load = Load.of_night(night(2))
-    with pytest.raises(RuntimeError):
-        seal(Writer(spark, lease_that_crashes), load)
+    with pytest.raises(Crash):
+        seal(Writer(spark, crash_after(5)), load)
     assert Archive(spark).nights() == []
     seal(unleased(spark), load)
     assert Archive(spark).nights() == [night(2)]

@@ -21,6 +21,7 @@ from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.tables.failures import SparkFailed, plain_failures
 from pipeline.tables.writer import Writer, unleased
+from tests.support.crash import Crash, crash_after
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, MadeLoad
 
@@ -57,25 +58,14 @@ def test_publishing_twice_gives_the_same_rows(spark: SparkSession, storage: Stor
     assert spark.table("origins").collect() == origins
 
 
-class Crash(Exception):
-    pass
-
-
 @pytest.mark.parametrize("survived", [0, 1, 4, 6])
 def test_a_crash_before_any_commit_is_made_good_by_the_next_run(
     spark: SparkSession, storage: Storage, survived: int
 ) -> None:
     landing = small(storage, spark)
     manifests = landing.write()
-    left = [survived]
-
-    def lease_that_crashes() -> None:
-        if left[0] == 0:
-            raise Crash
-        left[0] -= 1
-
     with pytest.raises(Crash):
-        publish(Writer(spark, lease_that_crashes), storage, landing.load, manifests, "run1")
+        publish(Writer(spark, crash_after(survived)), storage, landing.load, manifests, "run1")
     assert storage.stat(landing.load.published) is None
     publish(unleased(spark), storage, landing.load, manifests, "run2")
     assert counts(spark) == ALL
@@ -427,15 +417,8 @@ def test_a_manifest_that_is_written_again_changes_nothing_once_publishing_began(
 ) -> None:
     landing = small(storage, spark)
     manifests = landing.write()
-    left = [3]
-
-    def lease_that_crashes() -> None:
-        if left[0] == 0:
-            raise Crash
-        left[0] -= 1
-
     with pytest.raises(Crash):
-        publish(Writer(spark, lease_that_crashes), storage, landing.load, manifests, "run1")
+        publish(Writer(spark, crash_after(3)), storage, landing.load, manifests, "run1")
     assert counts(spark)["contents"] == 2
     again = small(storage, spark)
     again.run_id = "run9"
@@ -450,15 +433,8 @@ def test_what_is_lost_once_publishing_began_leaves_out_the_rest_of_its_bucket(
     landing = small(storage, spark)
     manifests = landing.write()
     landing.plan()
-    left = [3]
-
-    def lease_that_crashes() -> None:
-        if left[0] == 0:
-            raise Crash
-        left[0] -= 1
-
     with pytest.raises(Crash):
-        publish(Writer(spark, lease_that_crashes), storage, landing.load, manifests, "run1")
+        publish(Writer(spark, crash_after(3)), storage, landing.load, manifests, "run1")
     path = next(e.path for e in storage.walk(f"{WAREHOUSE}/code/{table}/data") if e.path.endswith(".parquet"))
     storage.delete(path)
     for run in ("run2", "run3"):

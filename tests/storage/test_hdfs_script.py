@@ -11,12 +11,16 @@ import pytest
 
 from pipeline.storage.factory import open_storage
 from pipeline.storage.settings import HdfsSettings
-from tests.support.hdfs import SCRIPT, MiniHdfs
+from tests.support.hdfs import SCRIPTS, MiniHdfs
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False, timeout=600
+        [sys.executable, str(SCRIPTS / "one_node_hdfs.py"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
     )
 
 

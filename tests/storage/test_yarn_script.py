@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.yarn import SCRIPTS, MiniYarn, yarn
+from tests.support.hdfs import SCRIPTS
+from tests.support.yarn import MiniYarn, yarn
 
 __all__ = ["yarn"]
 

@@ -11,8 +11,18 @@ from typing import Any, Literal
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "one_node_hdfs.py"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+LIMIT_S = 1800
 Daemon = Literal["namenode", "datanode", "datanode-2", "datanode-3"]
+
+
+def one_node(daemons: Literal["hdfs", "yarn"], folder: Path, *arguments: str) -> dict[str, Any]:
+    """Run the script that keeps these daemons in a folder; return the state that it reports."""
+    command = [sys.executable, str(SCRIPTS / f"one_node_{daemons}.py"), *arguments, "--dir", str(folder), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 class MiniHdfs:
@@ -37,10 +47,7 @@ class MiniHdfs:
         self._run("wipe")
 
     def _run(self, *arguments: str) -> dict[str, Any]:
-        command = [sys.executable, str(SCRIPT), *arguments, "--dir", str(self.folder), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return one_node("hdfs", self.folder, *arguments)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from datetime import date
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,11 +25,34 @@ def chosen(cases: Iterable[str], each: int = 1) -> set[str]:
     return {shuffled[(at * each + number) % len(cases)] for number in range(each)}
 
 
-def of_the_day(cases: Iterable[str], each: int = 1) -> list[Any]:
-    """All cases as parameters, those of another day marked."""
+def of_the_day(cases: Iterable[str], each: int = 1, among: Iterable[str] | None = None) -> list[Any]:
+    """All cases as parameters, those of another day marked.
+
+    Args:
+        cases: the parameters of one test.
+        each: how many run a day.
+        among: cases of several tests of which so many run together; by default this test has as many for itself.
+    """
     cases = list(cases)
-    today = chosen(cases, each)
+    today = chosen(cases if among is None else among, each)
     return [case if case in today else pytest.param(case, marks=pytest.mark.long) for case in cases]
+
+
+def take_turns(items: Iterable[pytest.Item], place: Path, each: int) -> None:
+    """Of the slow tests in a file or folder, mark all but those of the day, ``each`` of them, with all their variants.
+
+    A test that pytest collects alone, because it was named, has its turn each day.
+    """
+    turns: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        if place in (item.path, item.path.parent) and "slow" in marks and "long" not in marks:
+            turns.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    today = chosen(turns, min(each, len(turns))) if turns else set()
+    for name, variants in turns.items():
+        if name not in today:
+            for item in variants:
+                item.add_marker(pytest.mark.long)
 
 
 def of_each_part(cases: Iterable[str], parts: int) -> list[Any]:

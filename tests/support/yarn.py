@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+from tests.support.hdfs import one_node
 
 
 class MiniYarn:
@@ -19,7 +15,7 @@ class MiniYarn:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        state = self._run("yarn", "start", "--hdfs", str(folder / "hdfs"))
+        state = one_node("yarn", folder / "yarn", "start", "--hdfs", str(folder / "hdfs"))
         self.webhdfs_url: str = state["webhdfs_url"]
         self.hdfs_uri: str = state["hdfs_uri"]
         self.url: str = state["resourcemanager_url"]
@@ -27,17 +23,8 @@ class MiniYarn:
 
     def wipe(self) -> None:
         """Stops all daemons and containers, and deletes their files."""
-        self._run("yarn", "wipe")
-        self._run("hdfs", "wipe")
-
-    def _run(self, script: str, *arguments: str) -> dict[str, Any]:
-        command = [sys.executable, str(SCRIPTS / f"one_node_{script}.py"), *arguments]
-        done = subprocess.run(
-            [*command, "--dir", str(self.folder / script), "--json"],
-            capture_output=True, text=True, check=False, timeout=1800,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        one_node("yarn", self.folder / "yarn", "wipe")
+        one_node("hdfs", self.folder / "hdfs", "wipe")
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,18 @@ import pytest
 from pipeline.model.origin import Origin, bucket_of
 from tests.e2e.archive import Archive, Place
 from tests.support.hdfs import MiniHdfs
+from tests.support.sample import take_turns
 from tests.support.servers import Peer, git_daemon
 
 MakeArchive = Callable[..., Archive]
+HERE = Path(__file__).parent
+
+A_DAY = 4
+"""Slow tests here that a day runs, of eleven."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    take_turns(items, HERE, A_DAY)
 
 
 @pytest.fixture
