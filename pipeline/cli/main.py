@@ -18,6 +18,7 @@ MODULES = MappingProxyType(
         "backfill": "backfill",
         "compact": "maintain",
         "doctor": "doctor",
+        "export": "export",
         "fsck": "fsck",
         "init": "init",
         "jobs": "jobs",

@@ -174,6 +174,15 @@ class Archive(StoredArchive):
         reader = Reader(self._storage, head_only, guard, self.below)
         return places.mapInArrow(reader.__call__, schema)
 
+    def content_places(self, night: date | None = None) -> DataFrame:
+        """Where the contents at HEAD are: bucket, network and oid, the URI of a data file, and the position in it.
+
+        An object that was landed twice has two places.
+        """
+        rows = self._stored("contents", self.night(night)).where("at_head")
+        places = rows.select("bucket", "network", "oid", F.col("_file").alias("uri"), F.col("_pos").alias("position"))
+        return visible(places, "contents", hidden_now(self.spark))
+
     def register_views(self, night: date | None = None, read: Collection[str] | None = None) -> date | None:
         """Make every table's bare name refer to that night, in SQL too, and fit shuffles to its size; return the night.
 

@@ -473,6 +473,21 @@ def test_sql_of_another_night(small: Small) -> None:
     assert "there is no night 2026-10-01; the archive has 1, the latest are 2026-11-01" in said.stderr
 
 
+# export
+
+
+def test_export_tells_what_it_wrote_and_where_it_may_not(small: Small) -> None:
+    to = f"{small.archive.location}-set"
+    found = small.archive.ask("export", to, "--language", "python", "--vendored")
+    assert (found["files"], found["bytes"], found["shards"], found["left_out"]) == (1, len(PYTHON), 1, {})
+    assert found["languages"] == {"Python": {"rows": 1, "content_bytes": len(PYTHON)}}
+    said = small.archive.run("export", to, "--language", "Python", "--vendored")
+    assert f"Exported to {found['location']}" in show(said)
+    assert "--replace" in small.archive.run("export", to, code=2).stderr
+    assert "inside the archive" in small.archive.run("export", f"{small.archive.location}/set", code=2).stderr
+    assert "does not fit" in small.archive.run("export", to, "--shard-bytes", "1MB", code=2).stderr
+
+
 # jobs
 
 
