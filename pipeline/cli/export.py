@@ -7,8 +7,7 @@ from datetime import date
 import click
 from pydantic import ValidationError
 
-from pipeline.cli.common import Context, command_options
-from pipeline.cli.jobs import night_option
+from pipeline.cli.common import Context, command_options, night_option
 from pipeline.cli.output import Output, size
 from pipeline.cli.query_progress import query_progress
 from pipeline.errors import UsageError
@@ -38,7 +37,13 @@ _DEFAULT = Selection()
 @click.option("--replace", is_flag=True, help="Delete another export that is in DESTINATION.")
 @command_options
 def export(
-    context: Context, destination: str, night: date | None, languages: tuple[str, ...], replace: bool, **options: object
+    context: Context,
+    /,
+    destination: str,
+    night: date | None,
+    languages: tuple[str, ...],
+    replace: bool,
+    **options: object,
 ) -> None:
     """Write the files at HEAD as a training set, in the layout of Hugging Face datasets.
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipeline.model.tombstone import Hidden
 from pipeline.read.stored import StoredTables
 from pipeline.rules.epochs import Share, share_of
 from pipeline.snapshot.live_files import DataFile
 from pipeline.snapshot.rows import Group, rows_of
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
-from pipeline.tables.tombstones import Hidden
 
 _KEY = ("network", "oid", "at_head")
 

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from pipeline import __version__
 from pipeline.errors import PipelineError, UsageError
 from pipeline.model.tables import BY_NAME
-from pipeline.read.archive import Archive
+from pipeline.read.archive import Archive, with_parts
 from pipeline.redact import arguments_without_secrets
 from pipeline.storage.interface import Storage
 from pipeline.submit.find_job import FoundJob, JobFailed, find_job
@@ -138,7 +138,7 @@ def run_job(
     if shown is None:
         raise NoNightYet
     table = manner.table(found.name)
-    read = found.reads or BY_NAME.keys()
+    read = BY_NAME.keys() if found.reads is None else with_parts(found.reads)
     snapshots = {name: id_ for name, id_ in archive.snapshots().items() if name in read}
     lineage = Lineage(table, __version__, (*manner.words, *arguments_without_secrets(tuple(argv))), shown, snapshots)
     if recorded_lineage(storage, table, shown) == lineage:
@@ -172,7 +172,7 @@ def _result(job: FoundJob, archive: Archive, argv: Sequence[str], where: str) ->
         kind = type(result)
         raise BadResult(job.name, f"main() returned a {kind.__module__}.{kind.__qualname__}, not a data frame of Spark")
     if job.reads is not None:
-        unsaid = sorted(tables_in(result) - job.reads)
+        unsaid = sorted(tables_in(result) - with_parts(job.reads))
         if unsaid:
             raise BadResult(job.name, f"it reads {', '.join(unsaid)}, which its READS does not name")
     return result

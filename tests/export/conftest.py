@@ -22,7 +22,7 @@ from pipeline.tables.settings import SparkSettings
 from pipeline.tables.writer import unleased
 from tests.support.spark import QUICK_SPARK
 from tests.tables.conftest import add, night
-from tests.tables.landing import BUCKETS, MadeLoad
+from tests.tables.landing import BUCKETS, MadeLoad, Tree
 
 FIRST, FORK, SECOND = "https://example.org/alice/first.git", "https://example.org/eve/fork", "https://example.org/b"
 SHARED = b"int shared;\n" * 3
@@ -46,7 +46,7 @@ def sealed(one_spark: None, storage: Storage) -> SparkSession:
     create_tables(spark, BUCKETS)
     first, fork, second = add(spark, FIRST, (FORK, FIRST), SECOND)
     load = MadeLoad(storage, night(2), "run2")
-    tree = {
+    tree: Tree = {
         b"a.py": PYTHON,
         b"latin.py": b"# caf\xe9\n",
         b"logo.png": b"\x89PNG\0\0",
@@ -56,7 +56,7 @@ def sealed(one_spark: None, storage: Storage) -> SparkSession:
     root = load.commit(first.network, load.tree(first.network, tree))
     load.push(first, root)
     load.push(fork, load.commit(first.network, load.tree(first.network, {**tree, b"b.py": b"fork = 1\n"}), root))
-    more = {b"%d.py" % at: b"x = %d\n" % at * 50 for at in range(20)}
+    more: Tree = {b"%d.py" % at: b"x = %d\n" % at * 50 for at in range(20)}
     load.push(second, load.commit(second.network, load.tree(second.network, {b"lib.c": SHARED, **more})))
     publish(unleased(spark), storage, load.load, load.write(), load.run_id)
     derive(unleased(spark), storage, load.load)

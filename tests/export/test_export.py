@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,15 +16,16 @@ from pipeline.export.columns import ROWS
 from pipeline.export.run_export import NothingChosen, OtherExport
 from pipeline.model.origin import bucket_of, network_id
 from pipeline.model.pattern import Pattern
+from pipeline.model.tombstone import OBJECT, Tombstone
 from pipeline.origins.opt_outs import add_opt_outs, remove_opt_outs
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import full_name
-from pipeline.tables.tombstones import OBJECT, Tombstone, add_tombstones, set_removed
+from pipeline.tables.tombstones import add_tombstones, set_removed
 from tests.export.conftest import FIRST, FORK, PYTHON, SECOND, SHARED, exported, files_below
 from tests.tables.conftest import ADDED
 from tests.tables.landing import BUCKETS, oid_of
 
-SMALL = {"max_bytes": 10_000, "shard_bytes": 11_100}
+SMALL: dict[str, Any] = {"max_bytes": 10_000, "shard_bytes": 11_100}
 """Several shards."""
 
 
@@ -54,7 +56,7 @@ def test_each_wanted_content_is_exported_once(sealed: SparkSession, storage: Sto
     assert row["committer_date"] == datetime.fromtimestamp(1_700_000_060, UTC)
     commit = sealed.table(full_name("repositories")).where(f"origin = '{FIRST}'").first().head_commit.hex()
     assert row["revision_id"] == commit
-    (tree,) = sealed.table(full_name("commits")).where(f"hex(oid) = upper('{commit}')").select("tree").first()
+    tree = sealed.table(full_name("commits")).where(f"hex(oid) = upper('{commit}')").first().tree
     assert row["directory_id"] == tree.hex()
 
 

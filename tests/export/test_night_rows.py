@@ -7,18 +7,20 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.export.night_rows import NightRows
 from pipeline.model.origin import bucket_of, network_id
+from pipeline.model.tombstone import OBJECT, Tombstone
 from pipeline.rules.epochs import Share
 from pipeline.snapshot.live_files import live_files
 from pipeline.snapshot.metadata import read_metadata
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import IcebergTable, full_name
-from pipeline.tables.tombstones import OBJECT, Tombstone, add_tombstones, set_removed
+from pipeline.tables.tombstones import add_tombstones, set_removed
 from tests.export.conftest import FIRST, PYTHON
 from tests.tables.conftest import ADDED, night
 from tests.tables.landing import BUCKETS, oid_of
@@ -84,9 +86,9 @@ def current_snapshot(spark: SparkSession) -> int:
 def test_workers_of_a_loader(sealed: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what torch tells a worker; torch itself is too large for these tests."""
     told = SimpleNamespace(info=None)
-    data = ModuleType("torch.utils.data")
+    data: Any = ModuleType("torch.utils.data")
     data.IterableDataset, data.get_worker_info = type("IterableDataset", (), {}), lambda: told.info
-    torch = ModuleType("torch")
+    torch: Any = ModuleType("torch")
     torch.distributed = SimpleNamespace(
         is_available=lambda: True, is_initialized=lambda: True, get_rank=lambda: 1, get_world_size=lambda: 2
     )
