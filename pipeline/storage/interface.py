@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from pipeline.errors import UsageError
 from pipeline.storage.paths import check_path
 
 
@@ -56,12 +57,15 @@ class Storage(ABC):
         return f"{self.root_uri}/{check_path(path, root_allowed=True)}".rstrip("/")
 
     def path_of(self, uri: str) -> str | None:
-        """The path below the root of a URI as Iceberg or Hadoop writes it; None for one outside.
+        """The path below the root of a URI as Iceberg or Hadoop writes it; None for one that is not below it.
 
         ``file:/a`` and ``file:///a`` may name the same file. The host is not compared: HDFS has several names for one.
         """
         root, path = (_AUTHORITY.sub("", text) for text in (self._named_root or self.root_uri, uri))
-        return path.removeprefix(f"{root}/") if path.startswith(f"{root}/") else None
+        try:
+            return check_path(path.removeprefix(f"{root}/")) if path.startswith(f"{root}/") else None
+        except UsageError:
+            return None
 
     def formerly_at(self, root_uri: str) -> Self:
         """The same storage, for an archive whose files name each other by the root where it was before."""

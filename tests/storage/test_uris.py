@@ -21,6 +21,7 @@ def test_files_are_found_below_the_former_root_alone(storage: Storage, former: s
     moved = storage.formerly_at(former)
     assert moved.path_of(f"{former.rstrip('/')}/tables/x") == "tables/x"
     assert moved.path_of("file:///nowhere/tables/x") is None
+    assert moved.path_of(f"{former.rstrip('/')}/tab\x17les/../x") is None
     assert moved.root_uri == storage.root_uri
     assert moved.uri("tables/x") == storage.uri("tables/x")
     assert storage.path_of(f"{storage.root_uri}/tables/x") == "tables/x", "the storage itself is as it was"
