@@ -272,6 +272,11 @@ BY_OBJECT = tuple(t.name for t in ALL if t.name not in BY_ORIGIN)
 """Tables with rows that belong to an origin, and with rows that belong to an object; a takedown hides both."""
 
 
+def shown_columns(table: Table) -> tuple[str, ...]:
+    """The columns of a table as readers see it."""
+    return FILE_COLUMNS if table is FILES else table.column_names
+
+
 def spark_type(type_: pa.DataType) -> str:
     """The Spark SQL name of an Arrow type used above."""
     if pa.types.is_list(type_):
