@@ -25,6 +25,10 @@ class DuckDBMissing(UsageError):
         )
 
 
+_READING = frozenset({"SELECT", "EXPLAIN", "MULTI"})
+"""Kinds of DuckDB's statements that return rows; a PIVOT is several in one."""
+
+
 def query(text: str, load: Load) -> pa.Table:
     """The rows of a query in DuckDB's dialect. Its tables are copied into DuckDB, which spills to disk if it must.
 
@@ -42,16 +46,16 @@ def query(text: str, load: Load) -> pa.Table:
     failures: list[PipelineError] = []
     try:
         with duckdb.connect() as connection:
+            kinds = {statement.type.name for statement in connection.extract_statements(text)}
+            if not kinds <= _READING:
+                raise UsageError("the query returns no rows; give a SELECT")
             for table, columns in columns_read(text).items():
                 schema = pa.schema([_plain(BY_NAME[table].arrow_schema.field(name)) for name in columns])
                 batches = (batch.cast(schema) for batch in _noted(load(table, columns), failures))
                 connection.register("incoming", pa.RecordBatchReader.from_batches(schema, batches))
                 connection.table("incoming").create(table)
                 connection.unregister("incoming")
-            rows = connection.sql(text)
-            if rows is None:
-                raise UsageError("the query returns no rows; give a SELECT")
-            return rows.to_arrow_table()
+            return connection.sql(text).to_arrow_table()
     except duckdb.Error as error:
         if failures:  # DuckDB knows only their words
             raise failures[0] from None
