@@ -59,9 +59,9 @@ def test_a_night_by_cron(place: Place, tmp_path: Path, served: Path, daemon: Pee
     """Created, filled and run only by the program, with several workers, a job and a failing origin."""
     build_graph(served / "good.git", [[1], [2, 1]])
     build_graph(served / "other.git", [[1]])
-    archive = Archive.at(place, tmp_path, "cron", nightly={"jobs": ["language_census"]}, archive={"buckets": 16})
+    archive = Archive.at(place, tmp_path, "cron", nightly={"jobs": ["language_census"]})
     init = archive.program("init", "--output", "json")
-    assert init.json == {"created": True, "location": archive.storage.root_uri, "buckets": 16}
+    assert init.json == {"created": True, "location": archive.storage.root_uri, "buckets": 4}
     with nobody() as refuses:
         archive.add(daemon.url("good.git"), daemon.url("other.git"), refuses.url())
         done = archive.program("nightly", "--night", str(night(1)), "--workers", "3", "--output", "json", code=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +15,13 @@ from tests.e2e.archive import PROGRAM
 from tests.support.git import git, run_git
 from tests.support.repos import build_graph
 from tests.support.sockets import free_port
+from tests.support.spark import JAVA_OPTIONS
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 600
 
 
-def environment_that_is_there(folder: Path) -> Path:
+def environment_that_is_there(folder: Path, root: Path = ROOT) -> Path:
     """This process's environment in the place where scripts look for it, marked as installed so that it stays as is."""
     for name, program in (("python", sys.executable), ("pipeline", PROGRAM)):
         path = folder / "bin" / name
@@ -28,7 +30,19 @@ def environment_that_is_there(folder: Path) -> Path:
         path.chmod(0o755)
     asked = (ROOT / "setup.cfg").read_bytes() + (ROOT / "constraints.txt").read_bytes()
     checksum = subprocess.run(["cksum"], input=asked, capture_output=True, check=True)
-    (folder / ".installed").write_text(f"[dev] {checksum.stdout.decode().strip()} {ROOT}")
+    (folder / ".installed").write_text(f"[dev] {checksum.stdout.decode().strip()} {root}")
+    return folder
+
+
+def checkout_without_history(folder: Path) -> Path:
+    """The files of this checkout in one commit, so that to archive it costs little."""
+    subprocess.run(["git", "init", "--quiet", folder], check=True)
+    for name in git(ROOT, "ls-files", "-z").decode().split("\0")[:-1]:
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    git(folder, "add", "--force", "--all")
+    git(folder, "commit", "--quiet", "--message", "All of it")
     return folder
 
 
@@ -40,12 +54,14 @@ def port_is_closed(url: str) -> bool:
 @pytest.mark.slow
 @pytest.mark.spark
 def test_the_offline_quickstart(tmp_path: Path) -> None:
+    root = checkout_without_history(tmp_path / "checkout")
     environment = os.environ | {
-        "PIPELINE_VENV": str(environment_that_is_there(tmp_path / "venv")),
+        "PIPELINE_VENV": str(environment_that_is_there(tmp_path / "venv", root)),
         "TMPDIR": str(tmp_path),
+        "JAVA_TOOL_OPTIONS": JAVA_OPTIONS,
     }
     done = subprocess.run(
-        [ROOT / "scripts" / "quickstart", "--offline"],
+        [root / "scripts" / "quickstart", "--offline"],
         capture_output=True, text=True, check=False, timeout=LIMIT_S, env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -62,7 +78,7 @@ def test_the_offline_quickstart(tmp_path: Path) -> None:
     assert len(queries) == 2
     found = subprocess.run(
         [PROGRAM, "sql", queries[0], "--archive", archive[1], "--output", "json"],
-        capture_output=True, text=True, check=True, timeout=LIMIT_S,
+        capture_output=True, text=True, check=True, timeout=LIMIT_S, env=environment,
     )  # fmt: skip
     assert own in found.stdout
     assert fork in found.stdout
