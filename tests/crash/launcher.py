@@ -1,7 +1,7 @@
-"""The ``pipeline`` command with an accident in it: ``python -m tests.crash.launcher CONFIG``.
+"""The ``pipeline`` command that dies in the middle: ``python -m tests.crash.launcher CONFIG``.
 
-It starts Spark with that configuration, then reads an order from standard input, one line of JSON: ``how`` (die or
-hold), ``point``, ``today`` (the current date of a backfill) and ``arguments`` of the command.
+It starts Spark with that configuration, then reads an order from standard input, one line of JSON: ``point``, ``today``
+(the current date of a backfill) and ``arguments`` of the command.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipeline.cli.main import main
 from pipeline.config import load_config
 from pipeline.storage.factory import open_storage
 from pipeline.tables.session import open_session
-from tests.crash.points import POINTS, die, hold
+from tests.crash.points import POINTS, die
 
 
 def get_ready(config_path: Path) -> None:
@@ -33,6 +33,6 @@ if __name__ == "__main__":
         sys.exit("nobody gave an order")
     order = json.loads(line)
     pipeline.cli.backfill.today = lambda: date.fromisoformat(order["today"])  # type: ignore[attr-defined]
-    POINTS[order["point"]].arm({"die": die, "hold": hold}[order["how"]])
+    POINTS[order["point"]].arm(die)
     sys.argv = ["pipeline", *order["arguments"]]
     main()

@@ -6,12 +6,9 @@ import functools
 import importlib
 import os
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-REACHED = "the point is reached"
 
 
 def always(*arguments: Any) -> bool:
@@ -44,8 +41,12 @@ class Point:
     after: bool = False
     when: Callable[..., bool] = always
 
-    def arm(self, act: Callable[[], None]) -> None:
-        """Make this process and its forks act at this point. Each process counts its own calls."""
+    def arm(self, act: Callable[[], None], put: Callable[[Any, str, Any], None] = setattr) -> None:
+        """Make this process and its forks act at this point. Each process counts its own calls.
+
+        Args:
+            put: what patches an attribute; pytest's takes it back.
+        """
         module, _, path = self.where.partition(":")
         holder: Any = importlib.import_module(module)
         *outer, name = path.split(".")
@@ -66,18 +67,12 @@ class Point:
                 act()
             return done
 
-        setattr(holder, name, watched)
+        put(holder, name, watched)
 
 
 def die() -> None:
     """Kill the whole process group, including this process."""
     os.killpg(os.getpgid(0), signal.SIGKILL)
-
-
-def hold() -> None:
-    """Report on standard output that the point is reached, and wait for a line on standard input. Not in a fork."""
-    print(REACHED, flush=True)
-    sys.stdin.readline()
 
 
 LAND = "pipeline.storage.hdfs:HdfsStorage._land"
@@ -153,11 +148,11 @@ REPAIR = {
 BESIDES = {**BACKFILL, **MAINTAIN, **COMPACT, **REPAIR}
 """Points of everything but a night."""
 
-HELD = {
+ALIVE = {
     "publish: before the first move": Point("pipeline.night.publish:move"),
     "publish: before the commit of refs": Point(APPEND, when=table_is("refs")),
     "derive: before the commit of files": Point("pipeline.night.files:overwrite"),
 }
-"""Points at which something else dies."""
+"""Points at which something else dies, and the run lives on."""
 
-POINTS = {**NIGHTLY, **BESIDES, **HELD}
+POINTS = {**NIGHTLY, **BESIDES}

@@ -1,4 +1,4 @@
-"""A ``pipeline`` command that runs as a separate program in its own session, and has an accident there."""
+"""A ``pipeline`` command that runs as a separate program in its own session, and dies there."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
-
-from tests.crash.points import REACHED
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 180
@@ -41,16 +39,10 @@ class Program:
 
     def order(self, **order: Any) -> None:
         """Give it its order."""
-        self._write(json.dumps(order))
-
-    def reach(self) -> None:
-        """Wait until it is held at its point."""
-        assert self.process.stdout is not None
-        assert any(REACHED in line for line in self.process.stdout), self.said()
-
-    def go_on(self) -> None:
-        """Let it continue from its point."""
-        self._write("")
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # its exit shows why
+            self.process.stdin.write(f"{json.dumps(order)}\n")
+            self.process.stdin.flush()
 
     def end(self) -> tuple[int, str]:
         """Wait for its end; return its exit code and output."""
@@ -61,23 +53,12 @@ class Program:
         log = self.log.fileno()
         return os.pread(log, os.fstat(log).st_size, 0).decode(errors="replace")
 
-    def says(self, words: str) -> None:
-        """Wait until its output contains these words."""
-        wait_until(lambda: words in self.said() or self.process.poll() is not None, LIMIT_S, f"never said {words}")
-        assert words in self.said()
-
     def end_all(self) -> None:
         """Kill what is left of it and of the processes that it started."""
         with self.process, suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.log.close()
         wait_until(lambda: not in_session(self.process.pid), GONE_S, "what the program started outlives it")
-
-    def _write(self, line: str) -> None:
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # its exit shows why
-            self.process.stdin.write(f"{line}\n")
-            self.process.stdin.flush()
 
 
 def in_session(leader: int) -> list[int]:

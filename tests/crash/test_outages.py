@@ -14,8 +14,10 @@ import pytest
 
 from pipeline.errors import ExitCode
 from tests.crash.conftest import Nights
+from tests.crash.points import ALIVE
 from tests.e2e.archive import Archive, night
 from tests.support.hdfs import Daemon, MiniHdfs
+from tests.support.logs import when_said
 from tests.support.sample import of_the_day
 
 pytestmark = [pytest.mark.slow, pytest.mark.hdfs, pytest.mark.spark]
@@ -39,18 +41,39 @@ def hasty(nights: Nights) -> Archive:
 
 
 @contextmanager
-def restarts(hdfs: MiniHdfs, daemon: Daemon) -> Iterator[Callable[[], None]]:
-    """A function that kills and restarts the daemon; at the end it is running."""
+def started(hdfs: MiniHdfs, daemon: Daemon) -> Iterator[Callable[[], None]]:
+    """A function that starts the daemon meanwhile; at the end it is running, whether that was called or not."""
     with ThreadPoolExecutor(1) as pool:
         starting: list[Future[Any]] = []
+        try:
+            yield lambda: starting.append(pool.submit(hdfs.start, daemon))
+        finally:
+            for start in starting:
+                start.result()
+            hdfs.start(daemon)
+
+
+@contextmanager
+def restarts(hdfs: MiniHdfs, daemon: Daemon) -> Iterator[Callable[[], None]]:
+    """A function that kills and restarts the daemon; at the end it is running."""
+    killed: list[Daemon] = []
+    with started(hdfs, daemon) as start:
 
         def restart() -> None:
             hdfs.kill(daemon)
-            starting.append(pool.submit(hdfs.start, daemon))
+            killed.append(daemon)
+            start()
 
         yield restart
-        assert len(starting) == 1, "nothing was restarted"
-        starting[0].result()
+        assert killed == [daemon], "nothing was restarted"
+
+
+@contextmanager
+def at(point: str, act: Callable[[], None]) -> Iterator[None]:
+    """Act at this point of a run in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        ALIVE[point].arm(act, patch.setattr)
+        yield
 
 
 @pytest.mark.parametrize("daemon", of_the_day(["namenode", "datanode"]))
@@ -65,34 +88,22 @@ def test_a_restart_while_a_pack_arrives_is_waited_for(
 
 
 def test_a_restart_during_publish_is_waited_for(nights: Nights, hdfs: MiniHdfs, patient: Archive) -> None:
-    trial = nights.trial
-    trial.back_to("first")
-    point = "publish: before the first move"
-    with trial.start("hold", point, *NIGHTLY, today=night(2), archive=patient) as program:
-        program.reach()
-        with restarts(hdfs, "namenode") as restart:
-            restart()
-            program.go_on()
-        code, said = program.end()
-    assert code == ExitCode.DONE, said
+    nights.trial.back_to("first")
+    with restarts(hdfs, "namenode") as restart, at("publish: before the first move", restart):
+        said = patient.run(*NIGHTLY).stderr
     assert f"no NameNode answers at {hdfs.webhdfs_url}" in said
     nights.check()
 
 
 def test_a_restart_before_a_commit_is_waited_for(nights: Nights, hdfs: MiniHdfs, patient: Archive) -> None:
     """Spark's own client does not wait; its step is retried once our storage answers."""
-    trial = nights.trial
-    trial.back_to("first")
-    with trial.start("hold", REFS, *NIGHTLY, today=night(2), archive=patient) as program:
-        program.reach()
-        hdfs.kill("namenode")
-        try:
-            program.go_on()
-            program.says("HDFS failed Spark: ")
-        finally:
-            hdfs.start("namenode")
-        code, said = program.end()
-    assert code == ExitCode.DONE, said
+    nights.trial.back_to("first")
+    with (
+        started(hdfs, "namenode") as start,
+        at(REFS, lambda: hdfs.kill("namenode")),
+        when_said("HDFS failed Spark: ", start),
+    ):
+        patient.run(*NIGHTLY)
     nights.check()
 
 
@@ -100,7 +111,7 @@ DEATHS: dict[str, tuple[str, str]] = {
     "namenode": (REFS, "no NameNode answers at {url} (Connection refused)"),
     "datanode": ("derive: before the commit of files", "DataNode"),
 }
-"""Where the run is held while it dies, and what is said then."""
+"""Where it dies, and what is said then."""
 
 
 @pytest.mark.parametrize("daemon", of_the_day(DEATHS))
@@ -110,15 +121,8 @@ def test_a_death_in_the_middle_ends_the_run_and_the_next_one_goes_on(
     trial = nights.trial
     point, says = DEATHS[daemon]
     trial.back_to("first")
-    with trial.start("hold", point, *NIGHTLY, today=night(2), archive=hasty) as program:
-        program.reach()
-        hdfs.kill(daemon)
-        try:
-            program.go_on()
-            code, said = program.end()
-        finally:
-            hdfs.start(daemon)
-    assert code == ExitCode.RUN_FAILED, said
+    with started(hdfs, daemon), at(point, lambda: hdfs.kill(daemon)):
+        said = hasty.run(*NIGHTLY, code=ExitCode.RUN_FAILED).stderr
     (told,) = [line for line in said.splitlines() if line.startswith("error: ")]
     assert says.format(url=hdfs.webhdfs_url) in told
     assert "Try again later" in told

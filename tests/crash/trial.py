@@ -7,11 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 from pipeline.maintain.loads import find_rubbish, load_states, remove
 from pipeline.model.layout import WAREHOUSE, Load
@@ -154,35 +153,25 @@ class Trial:
     def _path(self, uri: str) -> Any:
         return self.archive.spark._jvm.org.apache.hadoop.fs.Path(uri)
 
-    @contextmanager
-    def start(
-        self,
-        how: Literal["die", "hold"],
-        point: str,
-        *arguments: str | Path,
-        today: date,
-        archive: Archive | None = None,
-    ) -> Iterator[Program]:
-        """Run a command with an accident; at the end nothing of it is left, and the next program is ready."""
-        program = self._next or Program.starting(self.archive.config_path)
-        words = [*map(str, arguments), "--config", str((archive or self.archive).config_path)]
-        try:
-            program.order(how=how, point=point, today=str(today), arguments=words)
-            yield program
-        finally:
-            program.end_all()
-            self._next = Program.starting(self.archive.config_path)
-
     def close(self) -> None:
         """End the waiting program."""
         if self._next is not None:
             self._next.end_all()
 
     def kill(self, point: str, *arguments: str | Path, today: date, archive: Archive | None = None) -> None:
-        """Run a command as a program that dies at the point, with all processes that it started."""
-        with self.start("die", point, *arguments, today=today, archive=archive) as program:
+        """Run a command as a program that dies at the point, with all processes that it started.
+
+        At the end nothing of it is left, and the next program is ready.
+        """
+        program = self._next or Program.starting(self.archive.config_path)
+        words = [*map(str, arguments), "--config", str((archive or self.archive).config_path)]
+        try:
+            program.order(point=point, today=str(today), arguments=words)
             code, said = program.end()
-            assert code == -signal.SIGKILL, f"{point}: the program ended with {code}\n{said}"
+        finally:
+            program.end_all()
+            self._next = Program.starting(self.archive.config_path)
+        assert code == -signal.SIGKILL, f"{point}: the program ended with {code}\n{said}"
 
     def rows(self, day: int) -> Rows:
         """Every table on a night."""
