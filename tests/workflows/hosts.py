@@ -6,16 +6,28 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.e2e.archive import Archive
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 400
+
+Result = TypeVar("Result")
+
+
+@contextmanager
+def meanwhile(act: Callable[[], Result]) -> Iterator[Future[Result]]:
+    """Act in another thread while this one runs a command, which needs the main thread; the act must end well."""
+    with ThreadPoolExecutor(1) as pool:
+        acting = pool.submit(act)
+        yield acting
+        acting.result()
 
 
 @dataclass
@@ -39,12 +51,6 @@ class Running:
         said = self.log.read_text()
         assert found == code, f"ended with {found}\n{said}"
         return said
-
-    def children(self) -> list[int]:
-        """Processes of tasks: direct children that also run Python."""
-        pid = self.process.pid
-        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [int(child) for child in listed if b"as_host" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 @dataclass

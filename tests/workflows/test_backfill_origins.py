@@ -15,6 +15,7 @@ import pytest
 from pipeline.model.layout import RUNS, Load, table_data
 from pipeline.model.tables import ALL
 from tests.e2e.archive import Archive
+from tests.support.logs import when_said
 from tests.support.repos import many_small
 from tests.support.sample import of_the_day
 from tests.support.servers import Peer
@@ -131,14 +132,12 @@ def test_a_nightly_gets_its_turn(make_archive: MakeArchive, served: Path, daemon
         archive = make_archive("archive", archive={"buckets": 1})
         urls = spread(server, repos, 1, each=3)
         archive.add(urls[2])
-        host, other = Host.of(archive, "crawler"), Host.of(archive, "other")
+        host = Host.of(archive, "crawler")
         source = write_list(archive, urls[:2])
         with host.starts("backfill", "origins", "--from", source, "--batch", "1") as backfill:
             gate.wait_for(1)
-            with other.starts("nightly") as nightly:
-                wait_until(lambda: "waiting for its release" in nightly.log.read_text(), nightly)
-                gate.open()
-                said = nightly.ends(0)
+            with when_said("waiting for its release", gate.open):
+                said = archive.run("nightly").stderr
             backfill.ends(0)
     assert "the archive is held by backfill of origins, run" in said
     first, second = (Load.named(name) for name in batches(archive))
@@ -154,7 +153,7 @@ def test_a_nightly_gets_its_turn(make_archive: MakeArchive, served: Path, daemon
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [400, pytest.param(2000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [160, pytest.param(2000, marks=pytest.mark.long)])
 def test_many_origins_killed_twice(make_archive: MakeArchive, served: Path, daemon: Peer, count: int) -> None:
     repos = many_small(served, count)
     urls = [daemon.url(repo.name) for repo in repos]
@@ -174,8 +173,7 @@ def test_many_origins_killed_twice(make_archive: MakeArchive, served: Path, daem
         landed = f"{archive.location}/{table_data('trees', Load.of_batch(today.night, 2).name)}"
         wait_until(lambda: Path(landed).exists(), running)
         running.kill()
-    with host.starts(*command) as running:
-        running.ends(0)
+    host.archive.run(*command)
 
     assert not host.scratch
     assert len(batches(archive)) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tests.support.repos import add_commits, build_graph, many_small
 from tests.support.servers import Peer
 from tests.workflows.conftest import MakeArchive, spread
 from tests.workflows.gate import gated
-from tests.workflows.hosts import Host
+from tests.workflows.hosts import Host, meanwhile
 from tests.workflows.luigid import luigid
 
 pytestmark = [pytest.mark.slow, pytest.mark.spark]
@@ -42,17 +43,23 @@ def hosts_of(archive: Archive, day: int) -> dict[int, str]:
     return {manifest.bucket: manifest.host for manifest in read_manifests(storage, load, buckets)[0]}
 
 
+def forked() -> int:
+    """The only child of this process that runs the same program: that of a fetch task."""
+    own, listed = Path("/proc/self/cmdline").read_bytes(), Path("/proc/self/task").glob("*/children")
+    children = [child for path in listed for child in path.read_text().split()]
+    (found,) = [int(child) for child in children if Path(f"/proc/{child}/cmdline").read_bytes() == own]
+    return found
+
+
 def test_workers_fetch_buckets_at_once(make_archive: MakeArchive, served: Path, daemon: Peer) -> None:
     repos = many_small(served, 16)
     # The gate stays closed until two have come, so fetching one bucket after another would never end.
     with gated(daemon, lambda name, nth: nth < 3 and len(gate.came) < 2) as (server, gate):
         archive = make_archive("archive", archive={"buckets": 2}, fetch={"concurrency": 1})
         archive.add(*spread(server, repos, 2))
-        host = Host.of(archive, "crawler")
-        with host.starts("nightly", "--night", "2026-11-01", "--workers", "2") as running:
-            running.ends(0)
+        archive.nightly(1, "--workers", "2")
         assert len(gate.came) == 2
-        assert not host.scratch
+        assert not list(archive.config.fetch.scratch_folder.iterdir())
 
 
 def test_a_task_that_is_killed_costs_no_other(make_archive: MakeArchive, served: Path, daemon: Peer) -> None:
@@ -61,12 +68,13 @@ def test_a_task_that_is_killed_costs_no_other(make_archive: MakeArchive, served:
         archive = make_archive("archive", archive={"buckets": 2}, fetch={"concurrency": 1})
         urls = spread(server, repos, 2)
         archive.add(*urls)
-        host = Host.of(archive, "crawler")
-        with host.starts("nightly", "--night", "2026-11-01") as running:
+
+        def kill() -> None:
             gate.wait_for(1)
-            (child,) = running.children()
-            os.kill(child, signal.SIGKILL)
-            said = running.ends(5)
+            os.kill(forked(), signal.SIGKILL)
+
+        with meanwhile(kill):
+            said = archive.run("nightly", "--night", str(night(1)), code=5).stderr
         assert "died unexpectedly with exit code -9" in said
         assert "Run it again" in said
         assert len(hosts_of(archive, 1)) == 1
@@ -90,9 +98,9 @@ def test_hosts_share_a_night_and_die(make_archive: MakeArchive, served: Path, da
         calm, archive = make_archive("calm", **settings), make_archive("archive", **settings)
         for each in (calm, archive):
             each.add(*urls)
-        a, b = (Host.of(archive, name, luigi={"scheduler": scheduler.address}) for name in ("host-a", "host-b"))
+        here, b = (Host.of(archive, name, luigi={"scheduler": scheduler.address}) for name in ("here", "host-b"))
 
-        with a.starts("nightly", "--night", str(night(1))) as leader:
+        def helper_dies() -> None:
             gate.wait_for(1)
             with b.starts("nightly", "--night", str(night(1))) as helper:
                 _, second = gate.wait_for(2)
@@ -100,10 +108,12 @@ def test_hosts_share_a_night_and_die(make_archive: MakeArchive, served: Path, da
                 gate.wait_for(3)
                 helper.kill()
             gate.open()
-            leader.ends(0)
+
+        with meanwhile(helper_dies):
+            here.archive.nightly(1)
         fetched_by = hosts_of(archive, 1)
         assert len(fetched_by) == 4
-        assert set(fetched_by.values()) == {"host-a", "host-b"}
+        assert set(fetched_by.values()) == {socket.gethostname(), "host-b"}
         calm.nightly(1)
         same(archive, calm, 1)
 
@@ -112,16 +122,19 @@ def test_hosts_share_a_night_and_die(make_archive: MakeArchive, served: Path, da
         gate.close()
         with b.starts("nightly", "--night", str(night(2))) as leader:
             gate.wait_for(1)
-            with a.starts("nightly", "--night", str(night(2))) as helper:
+
+            def leader_dies() -> None:
                 gate.wait_for(2)
                 leader.kill()
                 gate.open()
-                said = helper.ends(0)
+
+            with meanwhile(leader_dies):
+                said = here.archive.run("nightly", "--night", str(night(2))).stderr
         assert "took over lease.json" in said
-        assert "host-a" in archive.storage.read(Load.of_night(night(2)).night_summary).decode()
+        assert socket.gethostname() in archive.storage.read(Load.of_night(night(2)).night_summary).decode()
         calm.nightly(2)
         same(archive, calm, 2)
-        assert not a.scratch
+        assert not here.scratch
 
 
 def test_a_holder_that_sleeps_past_its_lease(make_archive: MakeArchive, served: Path, daemon: Peer) -> None:
@@ -132,11 +145,10 @@ def test_a_holder_that_sleeps_past_its_lease(make_archive: MakeArchive, served: 
         calm, archive = make_archive("calm", **settings), make_archive("archive", **settings)
         for each in (calm, archive):
             each.add(*urls)
-        sleeper, other = Host.of(archive, "sleeper"), Host.of(archive, "other")
+        sleeper = Host.of(archive, "sleeper")
         with sleeper.starts("nightly", "--night", str(night(1))) as asleep:
             gate.wait_for(1)
-            with other.starts("nightly", "--night", str(night(1))) as second:
-                said = second.ends(4)
+            said = archive.run("nightly", "--night", str(night(1)), code=4).stderr
             assert "the archive is held by night 2026-11-01, run" in said
             assert "(host sleeper, pid" in said
 
@@ -147,13 +159,12 @@ def test_a_holder_that_sleeps_past_its_lease(make_archive: MakeArchive, served: 
             beat = read_record(storage, f"lease.d/{holder.token}.beat.json") or holder
             time.sleep(max(beat.expires_at + GRACE_S - time.time(), 0) + 0.1)  # until then the lease is not free
             gate.open()
-            with other.starts("nightly", "--night", str(night(1))) as awake:
-                assert "took over lease.json" in awake.ends(0)
+            assert "took over lease.json" in archive.run("nightly", "--night", str(night(1))).stderr
 
             asleep.signal(signal.SIGCONT)
             said = asleep.ends(4)
         assert "This run may not write any more" in said
-        assert set(hosts_of(archive, 1).values()) == {"other"}
+        assert set(hosts_of(archive, 1).values()) == {socket.gethostname()}
         calm.nightly(1)
         same(archive, calm, 1)
         assert list(storage.walk(f"{Load.of_night(night(1)).root}/landing")) == []

@@ -16,7 +16,7 @@ from tests.support.servers import Peer
 from tests.support.sockets import LOOPBACK, free_port
 from tests.workflows.conftest import MakeArchive, spread
 from tests.workflows.gate import gated
-from tests.workflows.hosts import Host
+from tests.workflows.hosts import meanwhile
 from tests.workflows.luigid import CONFIG, luigid
 
 pytestmark = pytest.mark.spark
@@ -47,20 +47,23 @@ def test_a_luigid_that_does_not_answer(make_archive: MakeArchive, monkeypatch: p
 
 @pytest.mark.slow
 def test_a_luigid_that_is_restarted_is_waited_for(
-    make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path
+    make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The new luigid has forgotten everything."""
+    monkeypatch.setattr(engine, "RPC_PAUSE_S", 2)
     repos = many_small(served, 16)
     with gated(daemon) as (server, gate), luigid(tmp_path / "luigid") as scheduler:
         archive = make_archive("archive", archive={"buckets": 2}, fetch={"concurrency": 1})
         archive.add(*spread(server, repos, 2))
-        host = Host.of(archive, "crawler", luigi={"scheduler": scheduler.address})
-        with host.starts("nightly", "--night", "2026-11-01") as running:
+
+        def restart() -> None:
             gate.wait_for(1)
             scheduler.kill()
             assert scheduler.start()
             gate.open()
-            running.ends(0)
+
+        with meanwhile(restart):
+            archive.with_settings(luigi={"scheduler": scheduler.address}).nightly(1)
         assert len(gate.came) == 2
         assert scheduler.tasks("DONE")
 
@@ -96,8 +99,9 @@ def test_graph_messages_and_progress_are_visible(
         urls = spread(server, repos, 2, each=3)
         archive = make_archive("archive", archive={"buckets": 2}, fetch={"concurrency": 1})
         archive.add(*urls)
-        host = Host.of(archive, "crawler", luigi={"scheduler": scheduler.address})
-        with host.starts("nightly", "--night", "2026-11-01") as running:
+        archive = archive.with_settings(luigi={"scheduler": scheduler.address})
+
+        def look() -> list[str]:
             gate.wait_for(2)  # the first visit is over, the second one waits
             (fetching,) = (task for task, family in scheduler.tasks("RUNNING").items() if family == "Fetch")
             message = scheduler.ask("get_task_status_message", task_id=fetching)["statusMessage"]
@@ -108,11 +112,14 @@ def test_graph_messages_and_progress_are_visible(
             }
             (night,) = (task for task, family in scheduler.tasks("PENDING").items() if family == "Nightly")
             graph = scheduler.ask("dep_graph", task_id=night)
-            families = sorted(task["name"] for task in graph.values())
-            assert families == ["Derive", "Fetch", "Fetch", "FetchAll", "Nightly", "Plan", "Publish", "Seal"]
             assert "run_object" not in graph[night]["params"]
             gate.open()
-            running.ends(0)
+            return sorted(task["name"] for task in graph.values())
+
+        with meanwhile(look) as looked:
+            archive.nightly(1)
+        families = looked.result()
+        assert families == ["Derive", "Fetch", "Fetch", "FetchAll", "Nightly", "Plan", "Publish", "Seal"]
         done = scheduler.tasks("DONE")
         assert sorted(done.values()) == families
         assert not scheduler.tasks("FAILED")
