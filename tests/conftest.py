@@ -18,7 +18,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from tests.support.hdfs import hdfs
 from tests.support.repos import GIT_ENVIRONMENT
-from tests.support.spark import one_spark
+from tests.support.spark import one_spark, put_on_class_path
 from tests.support.tables import empty, session, spark, spark_root, storage
 
 __all__ = ["empty", "hdfs", "one_spark", "session", "spark", "spark_root", "storage"]
@@ -30,6 +30,7 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 os.environ.setdefault("TESTS_DAY", str(date.today()))  # all processes of a run have the day on which it began
+put_on_class_path()
 
 HERE = Path(__file__).parent
 SLOWEST = (

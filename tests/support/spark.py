@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ COMPILE = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerial
 JAVA_OPTIONS = f'{COMPILE} -Xlog:disable "-XX:SharedArchiveFile={CLASSES}"'
 """Without a word where the classes are missing, or were made for another Java."""
 
+ICEBERG = Path.home() / ".ivy2.5.2" / "jars" / "{}_{}-{}.jar".format(*SparkSettings().iceberg.split(":"))
+"""Where Ivy puts it."""
+
 QUICK_SPARK: dict[str, Any] = {"master": "local[2]", "driver_memory": "2g", "java_options": JAVA_OPTIONS}
 """The ``spark`` section of a configuration."""
 
@@ -32,6 +36,13 @@ COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMo
 """As users have it: for a test of Derive, whose queries are the longest, and for tests of plans."""
 
 
+def put_on_class_path() -> None:
+    """Let every Spark that starts from here on have Iceberg among its own classes: those of a jar that is added later
+    cannot be in ``CLASSES``."""
+    if ICEBERG.exists():
+        os.environ["SPARK_DIST_CLASSPATH"] = str(ICEBERG)
+
+
 @pytest.fixture(scope="session")
 def one_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The Spark of all tests of this process: to start one and warm it up costs more than most of them.
@@ -40,6 +51,7 @@ def one_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """
     settings = SparkSettings(**QUICK_SPARK, conf=UNCOMPILED)
     spark = session.open_session(settings, tmp_path_factory.mktemp("no-archive").as_uri(), "tests")
+    put_on_class_path()
     yield
     spark.stop()
 
