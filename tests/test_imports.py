@@ -122,7 +122,12 @@ BELOW = MappingProxyType(
 )  # fmt: skip
 """What a room or module of ``pipeline`` may import besides itself; each stands below all that it imports."""
 
-READS_ENVIRONMENT = ("pipeline/cli/", "pipeline/tables/session.py", "pipeline/__init__.py")
+READS_ENVIRONMENT = (
+    "pipeline/cli/",
+    "pipeline/tables/session.py",
+    "pipeline/tables/python_daemon.py",
+    "pipeline/__init__.py",
+)
 """The others only set variables for PySpark and Arrow, which read them nowhere else."""
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
+
 from pipeline.errors import ExitCode
 from pipeline.masters.driver_log import DriverLog
 from pipeline.masters.errors import ApplicationFailed, NoResources
@@ -22,6 +24,9 @@ logger = logging.getLogger(__name__)
 POLL_S = 1.0
 SUBMIT_WITHIN_S = 600.0
 """Jars of hundreds of megabytes may have to be uploaded first."""
+
+SILENT_WITHIN_S = 300.0
+"""How long YARN may fail to answer before its application is given up: a ResourceManager restarts within minutes."""
 
 _EXITED = re.compile(r"exited with (?:status )?(\d+)")
 
@@ -119,8 +124,7 @@ def _until_end(yarn: Yarn, application: str, show: Callable[[str], None], interr
     log: DriverLog | None = None
     told_wait = told_page = False
     while True:
-        interrupts.check()
-        report = yarn.report(application)
+        report = _report(yarn, application, interrupts)
         waited = time.monotonic() - began
         if report.waiting:
             if waited > yarn.wait_s:
@@ -139,3 +143,22 @@ def _until_end(yarn: Yarn, application: str, show: Callable[[str], None], interr
         if report.ended:
             return report
         time.sleep(POLL_S)
+
+
+def _report(yarn: Yarn, application: str, interrupts: Interrupts) -> Report:
+    """The state of an application, asked for again while YARN fails to answer: the application may run on.
+
+    Raises:
+        Py4JJavaError: it failed for ``SILENT_WITHIN_S``.
+    """
+    began = time.monotonic()
+    while True:
+        interrupts.check()
+        try:
+            return yarn.report(application)
+        except Py4JJavaError as error:
+            if time.monotonic() - began > SILENT_WITHIN_S:
+                raise
+            logger.warning("YARN does not say how application %s is; it is asked again", application)
+            logger.debug("details", exc_info=error)
+            time.sleep(POLL_S)

@@ -67,11 +67,12 @@ class Yarn(Master):
 
     Args:
         tag: the tag of the application, by which it is found before its id is known.
+        staging: the folder for what is uploaded, as in ``spark.yarn.stagingDir``; "" for the user's own.
     """
 
-    def __init__(self, asked: str, wait_s: float, jvm: JavaObject, tag: str) -> None:
+    def __init__(self, asked: str, wait_s: float, jvm: JavaObject, tag: str, staging: str = "") -> None:
         super().__init__("yarn", asked, wait_s)
-        self._jvm, self._tag = jvm, tag
+        self._jvm, self._tag, self._staging = jvm, tag, staging
         self._conf = conf = java_class(jvm, "org.apache.hadoop.yarn.conf.YarnConfiguration")()
         conf.set("yarn.resourcemanager.connect.max-wait.ms", CONNECT_WITHIN_MS)
         self._client = java_class(jvm, "org.apache.hadoop.yarn.client.api.YarnClient").createYarnClient()
@@ -112,10 +113,20 @@ class Yarn(Master):
             return None
 
     def kill(self, application: str) -> None:
-        """End an application, whatever its state; for use after an interrupt too."""
+        """End an application, whatever its state, and delete what was uploaded for it; after an interrupt too."""
         if not _apart(lambda: self._client.killApplication(self._id(application))):
             told = "YARN did not end application %s, which may still run: yarn application -kill %s"
             logger.warning(told, application, application)
+        elif not _apart(lambda: self._delete_staged(application)):
+            logger.warning("files of application %s are left in .sparkStaging", application)
+
+    def _delete_staged(self, application: str) -> None:
+        """Delete what a driver's submitter uploaded: its configuration file, too. A killed driver leaves it there."""
+        path_class = java_class(self._jvm, "org.apache.hadoop.fs.Path")
+        home = java_class(self._jvm, "org.apache.hadoop.fs.FileSystem").get(self._conf).getHomeDirectory()
+        base = path_class(self._staging) if self._staging else home
+        folder = path_class(base, f".sparkStaging/{application}")
+        folder.getFileSystem(self._conf).delete(folder, True)
 
     def kill_tagged(self) -> None:
         """End the application with our tag, if there is one that has not ended; for use after an interrupt too."""
@@ -131,7 +142,11 @@ class Yarn(Master):
 
     def why_executors_died(self, application: str) -> str:
         """YARN's diagnostics."""
-        report = self.report(application)
+        try:
+            report = self.report(application)
+        except Py4JError as error:
+            logger.debug("YARN does not answer", exc_info=error)
+            return super().why_executors_died(application)
         return one_line(report.diagnostics) or f"look at {report.tracking_url or application}"
 
     @contextmanager

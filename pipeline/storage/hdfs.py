@@ -35,8 +35,8 @@ T = TypeVar("T")
 class HdfsStorage(Storage):
     """Storage below a folder of HDFS, which need not exist yet. Connects on the first call.
 
-    Safe calls are retried within the settings' limits; ``rename`` and the data of ``upload`` are sent once. HdfsCLI's
-    authentication by Kerberos and by token is untested here: no such cluster was available.
+    Safe calls are retried within the settings' limits, an upload from its first byte; ``rename`` is sent once.
+    HdfsCLI's authentication by Kerberos and by token is untested here: no such cluster was available.
 
     Args:
         location: ``hdfs://host:port/folder`` or ``hdfs://nameservice/folder``, as Spark opens it.
@@ -133,27 +133,16 @@ class HdfsStorage(Storage):
     def upload(self, local: Path, path: str) -> Uploaded:
         """See ``Storage.upload``."""
         self._full(path)
-        sent, size = hashlib.sha256(), 0
-
-        def chunks(source: BinaryIO) -> Iterator[bytes]:
-            nonlocal size
-            for chunk in iter(lambda: source.read(CHUNK_BYTES), b""):
-                sent.update(chunk)
-                size += len(chunk)
-                yield chunk
-
-        with local.open("rb") as source:
-            if self.stat(path) is not None:
-                raise AlreadyThere(path)
-            temporary = temporary_name(path)
-            try:
-                self._write(path, temporary, chunks(source))
-                self._verify(path, temporary, size, sent.hexdigest())
-            except BaseException:
-                self._discard(temporary)
-                raise
+        if self.stat(path) is not None:
+            raise AlreadyThere(path)
+        temporary, size, sha256 = repeated(self._settings, lambda: self._send(local, path))
+        try:
+            self._verify(path, temporary, size, sha256)
+        except BaseException:
+            self._discard(temporary)
+            raise
         self._land(temporary, path, "NONE")
-        return Uploaded(path=path, size_bytes=size, sha256=sent.hexdigest())
+        return Uploaded(path=path, size_bytes=size, sha256=sha256)
 
     def rename(self, src: str, dst: str) -> None:
         """See ``Storage.rename``."""
@@ -219,17 +208,32 @@ class HdfsStorage(Storage):
     def _stage(self, path: str, data: bytes) -> str:
         """Write a temporary file next to the path, with a new name for each attempt."""
         self._full(path)
+        return repeated(self._settings, lambda: self._write_new(path, data))
 
-        def once() -> str:
-            temporary = temporary_name(path)
-            try:
-                self._write(path, temporary, data)
-            except BaseException:
-                self._discard(temporary)
-                raise
-            return temporary
+    def _send(self, local: Path, path: str) -> tuple[str, int, str]:
+        """Write a temporary file with the bytes of a local one; return its path, size and SHA-256."""
+        sent, size = hashlib.sha256(), 0
 
-        return repeated(self._settings, once)
+        def chunks(source: BinaryIO) -> Iterator[bytes]:
+            nonlocal size
+            for chunk in iter(lambda: source.read(CHUNK_BYTES), b""):
+                sent.update(chunk)
+                size += len(chunk)
+                yield chunk
+
+        with local.open("rb") as source:
+            temporary = self._write_new(path, chunks(source))
+        return temporary, size, sent.hexdigest()
+
+    def _write_new(self, path: str, data: bytes | Iterator[bytes]) -> str:
+        """Write a temporary file next to the path; what was written of it is deleted if that fails."""
+        temporary = temporary_name(path)
+        try:
+            self._write(path, temporary, data)
+        except BaseException:
+            self._discard(temporary)
+            raise
+        return temporary
 
     def _verify(self, path: str, temporary: str, size: int, sha256: str) -> None:
         def digest() -> tuple[int, str]:

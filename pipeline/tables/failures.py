@@ -11,6 +11,7 @@ from pyspark.errors import PySparkException, PythonException, UnknownException
 from pyspark.errors.exceptions.captured import convert_exception
 
 from pipeline.errors import PipelineError
+from pipeline.masters.executors import why_ended
 from pipeline.storage.errors import CANNOT_BE_READ, WHAT_TO_DO, StorageUnavailable, StoredFileDamaged
 from pipeline.storage.hdfs_failures import DATA_LATER
 from pipeline.tables.iceberg import JavaObject
@@ -96,6 +97,7 @@ def plain_failures(where: str) -> Iterator[None]:
         where: the archive's root, for messages about HDFS.
 
     Raises:
+        NoResources: Spark was ended because it had lost all executors.
         StorageUnavailable: HDFS did not answer Spark, or had no space or no DataNode.
         StoredFileDamaged: a file cannot be decoded, or is gone.
         SparkFailed: anything else.
@@ -107,6 +109,9 @@ def plain_failures(where: str) -> Iterator[None]:
     except PythonException as error:
         raise _of_worker(str(error), where) from error
     except Exception as error:
+        ended = why_ended()
+        if ended is not None:
+            raise ended from error
         java = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
         if java is None and type(error).__module__.startswith("py4j."):
             raise SparkFailed(

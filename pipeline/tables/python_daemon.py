@@ -1,4 +1,4 @@
-"""The process on an executor from which Spark forks its Python workers: Spark's own, except for two things.
+"""The process on an executor from which Spark forks its Python workers: Spark's own, except for three things.
 
 A worker of PySpark 4.1 drops all import caches before each task. Python before 3.13 then reads the whole directory of
 each jar and zip on its path again, and of a zip once more for every package that came from it. These files do not
@@ -6,10 +6,15 @@ change while a worker lives, so workers keep the cached directories (decision 13
 
 A worker whose task was cancelled, or did not need all its rows, finds its socket closed. PySpark prints a traceback for
 each; nobody can act on it, so these workers exit silently.
+
+Temporary files of a worker lie where its executor spills: on a cluster that is on the disks that were given to the
+application, and the cluster deletes them with it, even after a kill. Several disks are shared among the workers.
 """
 
 from __future__ import annotations
 
+import os
+import tempfile
 from socket import socket
 from zipimport import zipimporter
 
@@ -21,9 +26,12 @@ def _keep(importer: zipimporter) -> None:
 
 
 _work = daemon.worker
+_folders = [folder for folder in os.environ.get("SPARK_LOCAL_DIRS", "").split(",") if folder]
 
 
 def _work_quietly(sock: socket, authenticated: bool) -> int:
+    if _folders:
+        tempfile.tempdir = _folders[os.getpid() % len(_folders)]
     try:
         return int(_work(sock, authenticated))  # type: ignore[no-untyped-call]  # PySpark's daemon has no types
     except (BrokenPipeError, ConnectionResetError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from uuid import uuid4
 import pyspark
 from pyspark.sql import SparkSession
 
-from pipeline.masters.executors import await_executor
+from pipeline.masters.executors import await_executor, watch_executors
 from pipeline.masters.jvm import JavaObject, started_jvm
 from pipeline.masters.known import asked_for, fitted, known_master
 from pipeline.masters.project import NAME, project_archive
@@ -93,6 +94,9 @@ _JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 _OF_THE_JVM = ("spark.driver.memory", _JAVA_OPTIONS)
 _PACKAGES = "spark.jars.packages"
 _HADOOP = "spark.hadoop."
+_REDACTED, _REDACTED_BY_SPARK = "spark.redaction.regex", "(?i)secret|password|token|access[.]?key"
+"""The setting that says which settings Spark hides on its pages and in its logs, and its own default."""
+
 WAREHOUSE_SETTING = f"spark.sql.catalog.{CATALOG}.warehouse"
 _SESSIONS: dict[str, SparkSession] = {}
 
@@ -192,6 +196,7 @@ def _await(session: SparkSession, settings: SparkSettings, conf: Mapping[str, st
     except BaseException:
         session.stop()
         raise
+    watch_executors(session.sparkContext, master)
 
 
 def _with_project(conf: Mapping[str, str]) -> dict[str, str]:
@@ -285,7 +290,13 @@ def session_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
         WAREHOUSE_SETTING: f"{root_uri.rstrip('/')}/{WAREHOUSE}",
         **settings.conf,
     }
-    return {**_iceberg_jar(settings.iceberg, conf), **conf}
+    return {**_iceberg_jar(settings.iceberg, conf), **conf, _REDACTED: _redacted(conf)}
+
+
+def _redacted(conf: Mapping[str, str]) -> str:
+    """What Spark hides anyway, and the names of settings that carry secrets by our judgement, such as account keys."""
+    names = (key.removeprefix(_HADOOP) for key, value in sorted(conf.items()) if carries_secret(key, value))
+    return "|".join([conf.get(_REDACTED, _REDACTED_BY_SPARK), *map(re.escape, names)])
 
 
 def submitted_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:

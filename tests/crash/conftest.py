@@ -17,7 +17,7 @@ from tests.support.servers import http_backend
 
 OUTAGES = Path(__file__).with_name("test_outages.py")
 A_DAY = 3
-"""Outages that a day runs, of five."""
+"""Outages that a day runs."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

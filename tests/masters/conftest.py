@@ -18,7 +18,7 @@ __all__ = ["yarn"]
 HERE = Path(__file__).parent
 
 A_DAY = 2
-"""Slow tests here that a day runs, of four."""
+"""Slow tests here that a day runs."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline.rules.cluster import MIB
+from pipeline.storage.factory import open_storage
 from tests.e2e.archive import Archive
 from tests.masters.conftest import said_by
 from tests.support.spark import COMPILE, UNCOMPILED
@@ -93,6 +94,8 @@ def test_an_interrupted_submit_leaves_nothing_in_yarn(archive: Archive, yarn: Mi
         process.communicate(timeout=LIMIT_S)
     assert process.returncode == 5
     assert apps_alive(yarn) == []
+    users = open_storage(f"{yarn.hdfs_uri}/user", archive.config.hdfs)
+    assert [entry.path for entry in users.walk() if ".sparkStaging/" in entry.path] == []
 
 
 def apps_alive(yarn: MiniYarn) -> list[str]:

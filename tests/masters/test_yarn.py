@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 
 import pytest
-from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # py4j has no types
+from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
 
+from pipeline.masters import application
+from pipeline.masters.application import follow
 from pipeline.masters.errors import NoResources
+from pipeline.masters.interrupts import Interrupts
 from pipeline.masters.master import Master
-from pipeline.masters.yarn import Yarn
+from pipeline.masters.yarn import Container, Report, Yarn
 
 APPLICATION = "application_1_0001"
 LIMIT_S = 20
@@ -36,6 +39,9 @@ class Asked(Yarn):
     def killApplication(self, application: str) -> None:
         assert application == APPLICATION
         self.killed.set()
+
+    def _delete_staged(self, application: str) -> None:
+        assert self.killed.is_set()
 
     def offer(self) -> None:  # type: ignore[override]
         raise Py4JError("standby")
@@ -73,3 +79,43 @@ def test_what_may_still_run_is_told(caplog: pytest.LogCaptureFixture, monkeypatc
     assert f"may still run: yarn application -kill {APPLICATION}" in caplog.text
     yarn.kill_tagged()
     assert "yarn application -list -appTags ours" in caplog.text
+
+
+class Failover:
+    """An exception of YARN's client while no ResourceManager answers."""
+
+    _target_id = "o1"
+    _gateway_client = None
+
+
+class Polled(Asked):
+    """A YARN whose application has these states, look by look; None if it does not answer."""
+
+    def __init__(self, *states: str | None) -> None:
+        super().__init__("RUNNING")
+        self.states = list(states)
+
+    def report(self, application: str) -> Report:
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        if state is None:
+            raise Py4JJavaError("", Failover())
+        return Report(state, "SUCCEEDED" if state == "FINISHED" else "UNDEFINED", "", "")
+
+    def driver_container(self, application: str) -> Container | None:
+        return None
+
+
+def test_a_failover_ends_no_application_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application, "POLL_S", 0)
+    yarn = Polled("RUNNING", None, None, "RUNNING", None, "FINISHED")
+    follow(yarn, APPLICATION, print, Interrupts())
+    assert not yarn.killed.is_set()
+
+
+def test_a_yarn_that_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application, "POLL_S", 0)
+    monkeypatch.setattr(application, "SILENT_WITHIN_S", 0)
+    yarn = Polled("RUNNING", None)
+    with pytest.raises(Py4JJavaError):
+        follow(yarn, APPLICATION, print, Interrupts())
+    assert yarn.killed.is_set()

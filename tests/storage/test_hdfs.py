@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import socket
 import threading
 import uuid
@@ -257,6 +258,27 @@ def test_without_datanode_writing_and_reading_may_be_asked_again(
         hdfs.start("datanode")
     on_hdfs.create("f", b"1")
     assert on_hdfs.read("before") == b"1"
+
+
+@pytest.mark.hdfs
+def test_an_upload_that_breaks_begins_again(on_hdfs: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytes(range(256)) * (3 << 12)
+    (tmp_path / "f").write_bytes(data)
+    request = requests.Session.request
+    taken: list[bytes] = []
+
+    def dies_once(self: requests.Session, *arguments: Any, **keywords: Any) -> requests.Response:
+        if keywords.get("data") is not None and not taken:
+            taken.append(next(keywords["data"]))
+            raise requests.ConnectionError("the DataNode has died")
+        return request(self, *arguments, **keywords)
+
+    monkeypatch.setattr(requests.Session, "request", dies_once)
+    uploaded = on_hdfs.upload(tmp_path / "f", "g")
+    assert len(taken) == 1
+    assert (uploaded.size_bytes, uploaded.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert on_hdfs.read("g") == data
+    assert [entry.path for entry in on_hdfs.walk()] == ["g"]
 
 
 @pytest.mark.hdfs

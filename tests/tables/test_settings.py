@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 import pytest
@@ -91,3 +92,13 @@ def test_an_iceberg_of_ones_own_is_not_resolved_again() -> None:
 def test_only_yarn_runs_drivers(master: str) -> None:
     with pytest.raises(ValidationError, match="deploy_mode cluster needs the master yarn"):
         SparkSettings(master=master, deploy_mode="cluster", cluster=SHAPE)
+
+
+def test_spark_shows_no_setting_that_carries_a_secret() -> None:
+    key = "fs.azure.account.key.lake.dfs.core.windows.net"
+    own = {f"spark.hadoop.{key}": "bm8gc2VjcmV0==", "spark.x": "https://me:word@host/", "spark.hadoop.fs.azure.x": "1"}
+    hidden = re.compile(session_conf(SparkSettings(conf=own), "file:///a")["spark.redaction.regex"])
+    assert all(hidden.search(name) for name in (key, f"spark.hadoop.{key}", "spark.x", "spark.ssl.keyStorePassword"))
+    assert not any(hidden.search(name) for name in ("spark.hadoop.fs.azure.x", "spark.sql.catalog.archive.warehouse"))
+    replaced = session_conf(SparkSettings(conf=own | {"spark.redaction.regex": "mine"}), "file:///a")
+    assert replaced["spark.redaction.regex"].startswith("mine|")

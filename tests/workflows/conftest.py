@@ -19,7 +19,7 @@ MakeArchive = Callable[..., Archive]
 HERE = Path(__file__).parent
 
 A_DAY = 4
-"""Slow tests here that a day runs, of eleven."""
+"""Slow tests here that a day runs."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,77 @@
+"""Writes docs/tables.md: every table and column, from the schemas, and a diagram of what refers to what."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.model.tables import ALL, BY_NAME, LANDED, ORIGINS, Table, spark_type
+
+PAGE = Path(__file__).parents[1] / "docs" / "tables.md"
+BEGIN, END = "<!-- scripts/dictionary.py writes from here -->", "<!-- to here -->"
+
+REFERENCES = (
+    ("visits", "origins", "origin = url"),
+    ("refs", "origins", "origin = url"),
+    ("repositories", "origins", "origin = url"),
+    ("repositories", "commits", "head_commit = oid"),
+    ("files", "repositories", "origin"),
+    ("files", "head_blobs", "oid"),
+    ("head_blobs", "blobs", "oid"),
+    ("contents", "blobs", "oid"),
+    ("refs", "commits", "target = oid"),
+    ("refs", "tags", "target = oid"),
+    ("tags", "commits", "target = oid"),
+    ("commits", "commits", "parents contain oid"),
+    ("commits", "trees", "tree = oid"),
+    ("trees", "trees", "content names oid"),
+    ("trees", "blobs", "content names oid"),
+)
+"""Table that refers, table that is referred to, and the columns that are equal besides ``bucket`` and ``network``."""
+
+KEYS = {
+    "origins": ("url",),
+    "visits": ("origin", "night"),
+    "refs": ("origin", "night", "name"),
+    "files": ("origin", "path"),
+    "repositories": ("origin",),
+}
+"""Columns that tell rows of a table apart; those of the others are ``network`` and ``oid``."""
+
+
+def page_lines() -> Iterator[str]:
+    """The generated part of the page."""
+    yield from ("## How they refer to each other", "", "```mermaid", "erDiagram")
+    for source, target, columns in REFERENCES:
+        yield f'    {source} }}o--o| {target} : "{columns}"'
+    yield from ("```", "")
+    for table in sorted(ALL, key=lambda table: table.name):
+        yield from _table_lines(table)
+
+
+def _table_lines(table: Table) -> Iterator[str]:
+    keys = KEYS.get(table.name, ("network", "oid"))
+    made = "fetch tasks" if table in LANDED else "each load" if table is ORIGINS else "each load, from the other tables"
+    yield from (f"## {table.name}", "", f"A row is {table.doc}. Written by {made}. Unique: {', '.join(keys)}.", "")
+    yield from ("| column | type | meaning |", "| --- | --- | --- |")
+    for column in table.columns:
+        yield f"| `{column.name}` | {spark_type(column.type)} | {column.doc} |"
+    yield ""
+
+
+def with_tables(text: str) -> str:
+    """The page with its generated part made anew."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n" + "\n".join(page_lines()) + f"\n{END}{after}"
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(with_tables(PAGE.read_text()))
+    sys.stdout.write(f"{PAGE}: {len(BY_NAME)} tables\n")
+
+
+if __name__ == "__main__":
+    main()
