@@ -37,10 +37,10 @@ from pipeline.rules.partitioning import (
 )
 from pipeline.rules.questions import question_parts
 from pipeline.rules.walk import MOST_PATHS
-from pipeline.workflows.backfill_choice import LEAST_BATCH
+from pipeline.workflows.backfill_choice import batch_origins as default_batch
 
-BATCHES = 24
-"""Batches of a first crawl that are simulated; the others are like them."""
+BATCHES, SIMULATED_ORIGINS = 24, 2_000_000
+"""Batches of a first crawl that are simulated, fewer if they are large; the others are like them."""
 
 FILES_A_PIECE = 2
 """Files of a compacted piece: its rows at HEAD, if they fill one, and its history."""
@@ -101,14 +101,15 @@ def fetch_s(column: dict[str, Floats], rates: Rates) -> tuple[Floats, Floats]:
 
 
 def first_crawl(
-    people: Population, rates: Rates, threads: int, seed: int, batch_origins: int = LEAST_BATCH
+    people: Population, rates: Rates, threads: int, seed: int, batch_origins: int | None = None
 ) -> FirstCrawl:
     """All origins in batches; a fork brings little that its network's first visit has not brought."""
     random = np.random.default_rng(seed)
+    batch_origins = batch_origins or default_batch(people.buckets)
     batches = -int(-people.total("origins") // batch_origins)
     new = int(batch_origins * people.total("networks") / people.total("origins"))
     stages, content = [], []
-    simulated = min(BATCHES, batches)
+    simulated = min(BATCHES, batches, -(-SIMULATED_ORIGINS // batch_origins))
     for _ in range(simulated):
         stage, with_content = _batch(random, people, new, batch_origins - new, rates, threads)
         stages.append(stage)
