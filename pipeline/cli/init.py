@@ -24,8 +24,6 @@ def init(context: Context, buckets: int | None) -> None:
             context.storage.create(ARCHIVE, info.model_dump_json(indent=1).encode())
         except AlreadyThere:
             found = context.archive()
-        else:
-            found = None
     shown = found or context.archive()
     created = found is None
     where = context.storage.root_uri

@@ -13,12 +13,7 @@ from pipeline.read.network_objects import ObjectsMissing
 from pipeline.read.one_origin import Place
 from pipeline.rules.walk import MISSING, Budget, Entry, walk
 
-SCHEMA = pa.schema(
-    [
-        FILES.arrow_schema.field(name)
-        for name in ("bucket", "network", "origin", "path", "path_raw", "name", "ext", "mode", "kind", "oid")
-    ]
-)
+SCHEMA = FILES.arrow_schema
 
 
 class TooManyPaths(UsageError):

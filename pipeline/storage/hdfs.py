@@ -20,11 +20,11 @@ from pipeline.storage.hdfs_failures import DATA_LATER, LATER, translated
 from pipeline.storage.hdfs_file import HdfsFile
 from pipeline.storage.interface import Entry, Storage, Uploaded
 from pipeline.storage.paths import check_path, join, parent_of, temporary_name
+from pipeline.storage.sent import CHUNK_BYTES, Sent
 from pipeline.storage.settings import HdfsSettings
 
 logger = logging.getLogger(__name__)
 
-CHUNK_BYTES = 1 << 20
 DISCARD_PAUSES_S = (0.0, 0.1, 0.3, 0.6)
 
 _LOCATION = re.compile(r"hdfs://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]{1,5})?(/[^\\@?#]*)?$")
@@ -212,18 +212,10 @@ class HdfsStorage(Storage):
 
     def _send(self, local: Path, path: str) -> tuple[str, int, str]:
         """Write a temporary file with the bytes of a local one; return its path, size and SHA-256."""
-        sent, size = hashlib.sha256(), 0
-
-        def chunks(source: BinaryIO) -> Iterator[bytes]:
-            nonlocal size
-            for chunk in iter(lambda: source.read(CHUNK_BYTES), b""):
-                sent.update(chunk)
-                size += len(chunk)
-                yield chunk
-
         with local.open("rb") as source:
-            temporary = self._write_new(path, chunks(source))
-        return temporary, size, sent.hexdigest()
+            sent = Sent(source)
+            temporary = self._write_new(path, iter(sent))
+        return temporary, sent.size_bytes, sent.sha256
 
     def _write_new(self, path: str, data: bytes | Iterator[bytes]) -> str:
         """Write a temporary file next to the path; what was written of it is deleted if that fails."""

@@ -15,8 +15,7 @@ from pipeline.storage.errors import AlreadyThere, FileMissing, StorageError, Upl
 from pipeline.storage.exclusive import rename_exclusively
 from pipeline.storage.interface import Entry, Storage, Uploaded
 from pipeline.storage.paths import check_path, join, temporary_name
-
-CHUNK_BYTES = 1 << 20
+from pipeline.storage.sent import Sent
 
 
 class LocalStorage(Storage):
@@ -79,25 +78,17 @@ class LocalStorage(Storage):
 
     def upload(self, local: Path, path: str) -> Uploaded:
         """See ``Storage.upload``."""
-        sent, size = hashlib.sha256(), 0
-
-        def chunks(source: BinaryIO) -> Iterator[bytes]:
-            nonlocal size
-            for chunk in iter(lambda: source.read(CHUNK_BYTES), b""):
-                sent.update(chunk)
-                size += len(chunk)
-                yield chunk
-
         with local.open("rb") as source:
             if self.stat(path) is not None:
                 raise AlreadyThere(path)
-            with self._staged(path, chunks(source)) as temporary:
+            sent = Sent(source)
+            with self._staged(path, sent) as temporary:
                 with temporary.open("rb") as stored:
                     found = hashlib.file_digest(stored, "sha256").hexdigest()
-                if found != sent.hexdigest():
-                    raise UploadMismatch(path, sent.hexdigest(), found)
+                if found != sent.sha256:
+                    raise UploadMismatch(path, sent.sha256, found)
                 self._land(temporary, path)
-        return Uploaded(path=path, size_bytes=size, sha256=found)
+        return Uploaded(path=path, size_bytes=sent.size_bytes, sha256=found)
 
     def rename(self, src: str, dst: str) -> None:
         """See ``Storage.rename``."""
