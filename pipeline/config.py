@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import UsageError
-from pipeline.git.exchange import Conditions
+from pipeline.git.conditions import Conditions
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy
 from pipeline.rules.budget import Budget

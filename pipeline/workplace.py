@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from pipeline.archive import ArchiveInfo, open_archive
 from pipeline.config import Config
 from pipeline.errors import UsageError
+from pipeline.snapshot.moved import check_place
 from pipeline.storage.interface import Storage
-from pipeline.tables.session import open_session
+from pipeline.tables.settings import SparkSettings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 class NoHadoopConfiguration(UsageError):
@@ -35,13 +38,20 @@ class Workplace:
         """How Spark's pages name this process."""
         return "pipeline"
 
-    def archive(self) -> ArchiveInfo:
+    def archive(self, *, to_read: bool = False) -> ArchiveInfo:
         """The archive, which must exist.
 
+        Args:
+            to_read: without Spark, which finds no file of an archive that was moved.
+
         Raises:
-            NoArchive, ArchiveFormatUnknown: there is no archive, or its format is unknown.
+            NoArchive, ArchiveIsOlder, ArchiveFormatUnknown: there is none, or it has another format.
+            ArchiveMoved: it is elsewhere than where it was made, and not only read without Spark.
         """
-        return open_archive(self.storage)
+        info = open_archive(self.storage)
+        if not to_read:
+            check_place(self.storage)
+        return info
 
     def spark(self) -> SparkSession:
         """The session of this process, started on first use.
@@ -50,7 +60,7 @@ class Workplace:
             NoHadoopConfiguration: the master is YARN, and nothing says where it is.
         """
         self.check_master()
-        return open_session(self.config.spark, self.storage.root_uri, self.app)
+        return self._session(self.config.spark)
 
     def check_master(self) -> None:
         """Make sure that the master can be found.
@@ -63,4 +73,9 @@ class Workplace:
 
     def spark_for_metadata(self) -> SparkSession:
         """A session inside this process, whatever the configured cluster; enough to look at tables."""
-        return open_session(self.config.spark.here(), self.storage.root_uri, self.app)
+        return self._session(self.config.spark.here())
+
+    def _session(self, settings: SparkSettings) -> SparkSession:
+        from pipeline.tables.session import open_session  # noqa: PLC0415 - commands without Spark need not import it
+
+        return open_session(settings, self.storage.root_uri, self.app)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,10 +18,10 @@ import click
 from pipeline.cli.output import Format, Output, set_up_logging
 from pipeline.config import Config, find_config, load_config
 from pipeline.errors import ExitCode, PipelineError
+from pipeline.masters.interrupts import outranking_errors
 from pipeline.model.layout import parse_night
 from pipeline.redact import never_show
 from pipeline.storage.factory import open_storage
-from pipeline.tables.failures import plain_failures
 from pipeline.workplace import Workplace
 
 logger = logging.getLogger(__name__)
@@ -77,15 +79,12 @@ def _wrapped(function: Callable[Concatenate[Context, P], int | None], formats: S
             set_up_logging(config.log.level, output.messages)
             config = _with_hadoop(config)
             context = Context(config, open_storage(config.archive.location, config.hdfs), output, config_path)
-            with plain_failures(context.storage.root_uri):
+            with outranking_errors(), _plainly(context.storage.root_uri):
                 code = function(context, *args, **kwargs)
         except PipelineError as error:
             output.complain(f"error: {error}")
             logger.debug("details", exc_info=error)
             raise SystemExit(int(error.exit_code)) from None
-        except KeyboardInterrupt:
-            output.messages.print("interrupted; run the same command again to continue where it stopped")
-            raise SystemExit(int(ExitCode.RUN_FAILED)) from None
         except BrokenPipeError:  # whoever reads the output has seen enough; click ends the command quietly
             raise
         except Exception:
@@ -94,6 +93,20 @@ def _wrapped(function: Callable[Concatenate[Context, P], int | None], formats: S
         raise SystemExit(int(code or ExitCode.DONE))
 
     return wrapped
+
+
+@contextmanager
+def _plainly(where: str) -> Iterator[None]:
+    """``plain_failures``, for commands that may never import Spark."""
+    try:
+        yield
+    except Exception:
+        if "pyspark" not in sys.modules:
+            raise
+        from pipeline.tables.failures import plain_failures  # noqa: PLC0415 - as it says
+
+        with plain_failures(where):
+            raise
 
 
 def _with_hadoop(config: Config) -> Config:
@@ -122,6 +135,9 @@ class Night(click.ParamType[date]):
         if night is None:
             self.fail(f"{value!r} is not a date like 2026-11-24", param, ctx)
         return night
+
+
+night_option = click.option("--night", type=Night(), default=None, help="Which night; default: the newest.")
 
 
 def today() -> date:

@@ -20,8 +20,7 @@ from pipeline.model.pattern import Pattern, parse_pattern, parse_patterns
 from pipeline.night.origins import add_origins
 from pipeline.origins.opt_outs import admitted
 from pipeline.origins.states import StateChange, keep_out, opt_out, pause, resume
-from pipeline.tables.doubles import one_row_a_url
-from pipeline.tables.tombstones import current
+from pipeline.read.status import origins_list
 
 log = logging.getLogger(__name__)
 
@@ -141,8 +140,8 @@ _state_command(
 @command_options
 def list_(context: Context) -> None:
     """List all origins."""
-    context.archive()
-    found = [row.asDict() for row in one_row_a_url(current(context.spark(), "origins")).orderBy("url").collect()]
+    context.archive(to_read=True)
+    found = origins_list(context.storage)
     if not context.output.result(found):
         columns = ("url", "fork_of", "state", "next_due", "last_visit", "last_status", "last_error")
         context.output.table(None, columns, [[row[column] for column in columns] for row in found])

@@ -77,14 +77,13 @@ class Output:
         self.console.print(table, markup=False)
 
     def fields(self, title: str, values: Mapping[str, object]) -> None:
-        """Print names and values, one per line."""
-        table = Table(
-            title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False
-        )
+        """Print names and values, one per line, below a title of one line."""
+        table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="dim")
         table.add_column(overflow="fold")
         for name, value in values.items():
             table.add_row(name, _cell(value))
+        self.console.print(harmless(title), style="bold", markup=False, soft_wrap=True)
         self.console.print(table, markup=False)
 
 
@@ -147,5 +146,11 @@ def set_up_logging(level: str, console: Console) -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(DiscreetFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger().addFilter(_is_no_interrupt)
     for chatty in ("py4j", "luigi", "luigi-interface", "urllib3", "dulwich", "hdfs"):
         logging.getLogger(chatty).setLevel(max(logging.getLevelName(level), logging.WARNING))
+
+
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    """py4j logs a traceback for an interrupt of a call; the command says so in one line."""
+    return record.msg != "KeyboardInterrupt while sending command."

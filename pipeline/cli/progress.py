@@ -196,7 +196,8 @@ def _say_lines(console: Console, look: Callable[[], View], stop: threading.Event
         now = look()
         news = (now.stage, now.done, now.due, now.summary)
         if news != said:
-            parts = (f"{now.stage}, {now.done:,} of {now.due:,} {now.unit}", _left(now), now.summary)
+            done = f"{now.stage}, {now.done:,} of {now.due:,} {now.unit}"
+            parts = (done, _left(now), now.summary) if now.due else (now.stage,)
             logger.info("%s", "; ".join(part for part in parts if part))
             said = news
 

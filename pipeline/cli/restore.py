@@ -20,7 +20,7 @@ from pipeline.read.restore import restore_repository
 @command_options
 def restore(context: Context, url: str, directory: Path, night: date | None) -> int:
     """Restore a bare repository with the refs of a night, byte for byte."""
-    context.archive()
+    context.archive(to_read=True)
     scratch = context.config.fetch.scratch_folder
     restored = restore_repository(context.storage, check_url(url), directory, scratch, night)
     if not context.output.result(restored):

@@ -12,7 +12,8 @@ from pipeline.cli.common import Context, command_options
 from pipeline.cli.output import Output, size
 from pipeline.errors import ExitCode, UsageError
 from pipeline.inventory.record import keep_record, record_user_tables
-from pipeline.tables.tombstones import Tombstone, pending, tombstones
+from pipeline.model.tombstone import Tombstone
+from pipeline.tables.tombstones import pending, tombstones
 from pipeline.takedown.run_takedown import TakedownReport, run_takedown
 from pipeline.takedown.targets import Target, parse_target, parse_targets
 from pipeline.takedown.verify import Verified, Wanted, verify

@@ -19,8 +19,9 @@ from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.outbox import Outbox
 from pipeline.fetch.quota import ScratchQuota
 from pipeline.fetch.skeleton import MOST_OBJECT_BYTES, Skeleton
+from pipeline.git.conditions import Conditions
 from pipeline.git.errors import BasesMissing, LimitExceeded, OriginError, PackIncomplete
-from pipeline.git.exchange import Conditions, Received, exchange
+from pipeline.git.exchange import Received, exchange
 from pipeline.git.limits import Limits
 from pipeline.git.network import Deadline
 from pipeline.git.pack import Pack

@@ -20,7 +20,7 @@ from pipeline.fetch.outbox import Outbox
 from pipeline.fetch.planned_files import PlannedFiles
 from pipeline.fetch.planned_refs import PlannedRefs
 from pipeline.fetch.visit import Visitor
-from pipeline.git.exchange import Conditions
+from pipeline.git.conditions import Conditions
 from pipeline.model.links import OID_BYTES
 from pipeline.storage.interface import Storage
 

@@ -16,6 +16,7 @@ from dulwich.client import FetchPackResult
 from dulwich.object_store import GraphWalker
 
 from pipeline.errors import ScratchFailed
+from pipeline.git.conditions import Conditions
 from pipeline.git.errors import (
     LimitExceeded,
     ObjectFormatRefused,
@@ -23,7 +24,7 @@ from pipeline.git.errors import (
     ProtocolError,
 )
 from pipeline.git.limits import Limits
-from pipeline.git.network import AddressPolicy, Deadline, Dialer
+from pipeline.git.network import Deadline, Dialer
 from pipeline.git.transport import Meter, open_client, origin_errors
 from pipeline.rules.negotiation import FetchPlan, Ref, Shown, shown_refs, wanted_refs
 
@@ -33,16 +34,6 @@ if TYPE_CHECKING:
 TRAILER_BYTES = 20
 SHA256_DIGITS = 64
 _SHA1 = re.compile(rb"[0-9a-f]{40}")
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """Conditions of every conversation of a run."""
-
-    policy: AddressPolicy
-    limits: Limits
-    prefixes: tuple[bytes, ...]
-    user_agent: str
 
 
 @dataclass(frozen=True, slots=True)

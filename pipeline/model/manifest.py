@@ -21,7 +21,7 @@ class LandedFile(_Record):
     rows: int
     size_bytes: int
     raw_bytes: int
-    sha256: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
 class Manifest(_Record):

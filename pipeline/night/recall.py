@@ -10,9 +10,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.model.tables import BY_NAME
+from pipeline.model.tombstone import ANYWHERE, OBJECT, ORIGIN, TAKEDOWNS
 from pipeline.tables.frames import read_parquet
 from pipeline.tables.iceberg import full_name
-from pipeline.tables.tombstones import ANYWHERE, OBJECT, ORIGIN, TAKEDOWNS, set_pending, takedowns_exist
+from pipeline.tables.tombstones import set_pending, takedowns_exist
 
 log = logging.getLogger(__name__)
 

@@ -2,64 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import date
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.errors import UsageError
 from pipeline.model.layout import tag_of
 from pipeline.model.objects import SKELETON, GitObject
 from pipeline.model.rows import CODECS, Codec
-from pipeline.model.tables import ALL, BY_NAME
+from pipeline.model.tables import ALL, BY_NAME, FILES, REPOSITORIES, Table, spark_type
+from pipeline.model.tombstone import Hidden
 from pipeline.night.seal import nights
 from pipeline.read.nights import NotAnArchive, choose_night
+from pipeline.read.stored_archive import NoSuchTable, StoredArchive
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, fitted_partitions
 from pipeline.rules.partitioning import TableStats, direct_tasks
 from pipeline.storage.interface import Storage
+from pipeline.tables.content_guard import Guard, OnBatches, Skipped
 from pipeline.tables.damage import check_footers
+from pipeline.tables.file_rows import file_rows
 from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
-from pipeline.tables.map_contents import OnBatches, Reader, row_groups
+from pipeline.tables.map_contents import Reader, row_groups
 from pipeline.tables.refs import current_refs
 from pipeline.tables.session import split_freely
 from pipeline.tables.statistics import has_deleted_rows, table_stats
-from pipeline.tables.tombstones import Hidden, hidden_now, visible
+from pipeline.tables.tombstones import hidden_now, visible
 
 MOST_ROWS = ("blobs", "trees")
 """Tables of which one has more rows than any other table that is aggregated by id."""
+
+_WORD = re.compile(r"\w+")
 
 _SPLIT_BYTES = 2 << 20
 """Compressed bytes per task when objects are streamed: the driver holds the raw bytes of one task."""
 
 
-class NoSuchTable(UsageError):
-    """The archive has no table of this name."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
-
-    def __str__(self) -> str:
-        return f"there is no table {self.name!r}; known tables: {', '.join(sorted(BY_NAME))}"
+def with_parts(names: Collection[str]) -> frozenset[str]:
+    """The stored tables that are read for some tables: for ``files``, ``repositories`` as well."""
+    return frozenset(names) | ({REPOSITORIES.name} if FILES.name in names else frozenset())
 
 
-class Archive:
-    """The archive as it was on one night.
+class Archive(StoredArchive):
+    """The archive as it was on one night: what jobs, ``pipeline shell`` and ``pipeline.open`` give to a person.
+
+    ``table``, ``sql``, ``refs`` and ``map_contents`` are Spark's, and start it if it does not run; ``arrow``,
+    ``pandas``, ``polars``, ``files`` and ``history`` read files in this process.
 
     Args:
-        spark: a session of ``open_session``.
+        spark: a session of ``open_session``, or what opens one on first use.
         night: default for methods called without a night; None means the newest sealed night, or the current state
             of an archive without one. A night after tomorrow, which an earlier version may have sealed, is read only
             by name.
-        storage: storage of the data files, for ``map_contents`` and ``check_footers``.
+        storage: storage of the data files; without one, only what Spark alone can do works.
 
     Raises:
         NightNotFound: on the first read, if the night is not sealed.
     """
 
-    def __init__(self, spark: SparkSession, night: date | None = None, storage: Storage | None = None) -> None:
-        self.spark, self._night, self._storage = spark, night, storage
+    below: int | None = None
+    """Only networks below this number are read; None for all."""
+
+    skipped: Skipped | None = None
+    """Where ``map_contents`` counts contents on which a function fails; None if none may."""
+
+    def __init__(
+        self,
+        spark: SparkSession | Callable[[], SparkSession],
+        night: date | None = None,
+        storage: Storage | None = None,
+    ) -> None:
+        super().__init__(storage, night)
+        self._session = spark
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session, started on first use."""
+        if callable(self._session):
+            self._session = self._session()
+        return self._session
 
     def nights(self) -> list[date]:
         """The sealed nights, oldest first.
@@ -67,6 +89,8 @@ class Archive:
         Raises:
             NotAnArchive: there are no tables.
         """
+        if self._storage is not None:
+            return super().nights()
         if not table_exists(self.spark, "origins"):
             raise NotAnArchive
         return nights(self.spark)
@@ -78,6 +102,16 @@ class Archive:
             NightNotFound: it is not sealed.
         """
         return choose_night(night or self._night, self.nights())
+
+    def sql(self, query: str, night: date | None = None) -> DataFrame:
+        """A query in Spark's SQL over the tables of a night, by their bare names.
+
+        Raises:
+            NightNotFound: the night is not sealed.
+            StoredFileDamaged: the footer of a file that would be read is damaged.
+        """
+        self.register_views(night, BY_NAME.keys() & set(_WORD.findall(query.lower())))
+        return self.spark.sql(query)
 
     def table(self, name: str, night: date | None = None) -> DataFrame:
         """One table on a night.
@@ -91,7 +125,11 @@ class Archive:
         return self._at(name, self.night(night))
 
     def _at(self, name: str, night: date | None, gone: Hidden | None = None) -> DataFrame:
-        return visible(self._stored(name, night), name, hidden_now(self.spark) if gone is None else gone)
+        rows = _complete(self._stored(name, night), BY_NAME[name])
+        if name == FILES.name:
+            rows = file_rows(rows, _complete(self._stored(REPOSITORIES.name, night), REPOSITORIES))
+        shown = visible(rows, name, hidden_now(self.spark) if gone is None else gone)
+        return shown if self.below is None else shown.where(F.col("network") < self.below)
 
     def _stored(self, name: str, night: date | None, part: str = "") -> DataFrame:
         reader = self.spark.read
@@ -118,19 +156,32 @@ class Archive:
             schema: schema of its result, as for ``mapInArrow``.
             columns: columns of ``contents``, in the order that the function gets them.
             head_only: only contents at HEAD of some repository.
+
+        Raises:
+            BadContent: on actions, if the function fails on a content; named by its network and id.
         """
         shown = self.night(night)
         snapshot = self._snapshot("contents", shown)
+        guard = Guard(function, tuple(columns), self.skipped)
         hides = hidden_now(self.spark).touches("contents")
         if self._storage is None or hides or has_deleted_rows(self.spark, "contents", snapshot):
             table = self._at("contents", shown)
             rows = table.where("at_head") if head_only else table
-            return rows.select(*columns).mapInArrow(function, schema)
+            return rows.select(*guard.read).mapInArrow(guard.__call__, schema)
         stats = table_stats(self.spark, "contents", snapshot)
         tasks = direct_tasks(stats.raw_bytes, self.spark.sparkContext.defaultParallelism)
         places = row_groups(self._stored("contents", shown, part=".files")).repartition(tasks)
-        reader = Reader(self._storage, tuple(columns), head_only, function)
+        reader = Reader(self._storage, head_only, guard, self.below)
         return places.mapInArrow(reader.__call__, schema)
+
+    def content_places(self, night: date | None = None) -> DataFrame:
+        """Where the contents at HEAD are: bucket, network and oid, the URI of a data file, and the position in it.
+
+        An object that was landed twice has two places.
+        """
+        rows = self._stored("contents", self.night(night)).where("at_head")
+        places = rows.select("bucket", "network", "oid", F.col("_file").alias("uri"), F.col("_pos").alias("position"))
+        return visible(places, "contents", hidden_now(self.spark))
 
     def register_views(self, night: date | None = None, read: Collection[str] | None = None) -> date | None:
         """Make every table's bare name refer to that night, in SQL too, and fit shuffles to its size; return the night.
@@ -142,7 +193,7 @@ class Archive:
             StoredFileDamaged: one of their footers is damaged, so rows could be skipped.
         """
         shown = self.night(night)
-        self.check_footers(BY_NAME if read is None else read, shown)
+        self.check_footers(BY_NAME if read is None else with_parts(read), shown)
         self._fit_shuffles(shown)
         gone = hidden_now(self.spark)
         for table in ALL:
@@ -232,6 +283,13 @@ class Archive:
             stream = rows.select("oid", *(_cell(name) for name in codec.columns)).toLocalIterator()
         for row in stream:
             yield GitObject(codec.type, bytes(row["oid"]), codec.body(row.asDict()))
+
+
+def _complete(rows: DataFrame, table: Table) -> DataFrame:
+    """The rows with null in columns that the table did not have on that night."""
+    lacking = [column for column in table.columns if column.name not in rows.columns]
+    added = rows.withColumns({c.name: F.lit(None).cast(spark_type(c.type)) for c in lacking}) if lacking else rows
+    return added.select(*table.column_names) if lacking else rows
 
 
 def _cell(name: str) -> Column:

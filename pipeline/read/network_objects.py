@@ -11,13 +11,26 @@ import pyarrow.compute as pc
 from pipeline.errors import CheckFailed
 from pipeline.model.objects import SKELETON, GitObject, ObjectType
 from pipeline.model.rows import CODECS, Codec
+from pipeline.model.tables import OID
 from pipeline.read.stored import StoredTables
+from pipeline.read.tree_rows import TreeRows
 from pipeline.snapshot.live_files import DataFile
-from pipeline.snapshot.rows import CONTENT_BATCH_ROWS, Group, groups, rows
+from pipeline.snapshot.rows import CONTENT_BATCH_ROWS, Group, Value, groups, rows
 from pipeline.storage.errors import StoredFileDamaged
 
 _SECOND = 1_000_000
 _SKELETON_CODECS = tuple(codec for codec in CODECS.values() if codec.type in SKELETON)
+
+
+class ObjectsMissing(CheckFailed):
+    """The archive lacks objects that a repository needs."""
+
+    def __init__(self, url: str, count: int, example: str) -> None:
+        super().__init__(url, count, example)
+        self.url, self.count, self.example = url, count, example
+
+    def __str__(self) -> str:
+        return f"{self.url} needs {self.count} objects that the archive lacks, such as {self.example}"
 
 
 class NetworkObjects:
@@ -61,6 +74,15 @@ class NetworkObjects:
                     except CheckFailed as error:
                         raise StoredFileDamaged(file.path, f"{row['oid'].hex()}: {error}") from error
 
+    def trees(self) -> TreeRows:
+        """The trees, found by their ids."""
+        found = [
+            (group, pa.array(oids, OID))
+            for file in self._files("trees")
+            for group, oids in groups(self.storage, file, "oid", None, self._mine)
+        ]
+        return TreeRows(self.storage, found, self._hidden)
+
     def contents(self, lacking: set[bytes]) -> list[Group]:
         """Where the contents of some blobs are, each once; blobs that are found are removed from ``lacking``."""
         found = []
@@ -85,7 +107,7 @@ class NetworkObjects:
         return ""
 
     @property
-    def _mine(self) -> dict[str, int | str]:
+    def _mine(self) -> dict[str, Value]:
         return {"network": self._network}
 
     def _files(self, table: str) -> list[DataFile]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from operator import itemgetter
+from typing import Any
 
-from pyspark.sql import functions as F
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipeline.errors import UsageError
-from pipeline.model.tables import ALL, OBJECT_TABLES
-from pipeline.read.archive import Archive
-from pipeline.tables.doubles import one_row_a_url
-from pipeline.tables.iceberg import IcebergTable, full_name
-from pipeline.tables.refs import current_refs
-from pipeline.tables.tombstones import current
+from pipeline.model.tables import ALL, OBJECT_TABLES, ORIGINS, REFS, VISITS
+from pipeline.read.one_origin import RANKED, OriginNotFound, last_changes, rank
+from pipeline.read.stored import StoredTables
+from pipeline.storage.interface import Storage
 
 _SHOWN_VISITS = 20
 
@@ -78,59 +80,56 @@ class OriginStatus:
     refs: tuple[CurrentRef, ...]
 
 
-class OriginNotFound(UsageError):
-    """The archive does not know this URL."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
-        self.url = url
-
-    def __str__(self) -> str:
-        return f"{self.url} is not an origin of this archive; add it first, or check its spelling"
-
-
-def archive_status(archive: Archive) -> ArchiveStatus:
-    """Read the current state of all tables. ``origins`` is scanned; the other counts come from Iceberg's metadata.
+def archive_status(storage: Storage) -> ArchiveStatus:
+    """Read the current state of all tables: ``origins`` and the sizes of ``blobs``, the other counts from metadata.
 
     Raises:
         NotAnArchive: there are no tables.
+        StoredFileDamaged: a file cannot be read.
     """
-    sealed = tuple(archive.nights())
-    spark = archive.spark
-    rows = one_row_a_url(current(spark, "origins")).groupBy("state", "last_status").count().collect()
-    origins: dict[str, int] = {}
-    visits: dict[str, int] = {}
-    for row in rows:
-        status = row["last_status"] or "never"
-        origins[row["state"]] = origins.get(row["state"], 0) + row["count"]
-        visits[status] = visits.get(status, 0) + row["count"]
-    raw = current(spark, "blobs").agg(F.sum("size").alias("raw")).collect()[0]["raw"]
-    books = {table.name: _summary(archive, table.name) for table in ALL}
+    tables = StoredTables.newest(storage, [table.name for table in ALL])
+    rows = one_row_a_url(tables, ("state", "last_status"))
+    sizes = (pc.sum(batch.column("size")).as_py() or 0 for batch in tables.visible("blobs", ["size"]))
+    books = {table.name: tables.summary(table.name) for table in ALL}
     return ArchiveStatus(
-        nights=sealed,
-        origins=origins,
-        last_visits=visits,
+        nights=tuple(tables.nights),
+        origins=_counts(rows.column("state").to_pylist()),
+        last_visits=_counts(status or "never" for status in rows.column("last_status").to_pylist()),
         objects={table.name: _live_rows(books[table.name]) for table in OBJECT_TABLES},
-        raw_bytes=raw or 0,
+        raw_bytes=sum(sizes),
         stored_bytes=sum(book.get("total-files-size", 0) for book in books.values()),
     )
 
 
-def origin_status(archive: Archive, url: str) -> OriginStatus:
+def origins_list(storage: Storage) -> list[dict[str, Any]]:
+    """The current rows of ``origins``, one per URL, by URL.
+
+    Raises:
+        NotAnArchive: there are no tables.
+        StoredFileDamaged: a file cannot be read.
+    """
+    rows = one_row_a_url(StoredTables.newest(storage, ()), ORIGINS.column_names)
+    found: list[dict[str, Any]] = rows.sort_by("url").to_pylist()
+    return found
+
+
+def origin_status(storage: Storage, url: str) -> OriginStatus:
     """Read one origin: its current row, last visits and refs.
 
     Raises:
         OriginNotFound: there is none with this URL.
         NotAnArchive: there are no tables.
+        StoredFileDamaged: a file cannot be read.
     """
-    archive.nights()
-    spark = archive.spark
-    found = one_row_a_url(current(spark, "origins").where(F.col("url") == url)).toArrow().to_pylist()
+    tables = StoredTables.newest(storage, (VISITS.name, REFS.name))
+    found = one_row_a_url(tables, ORIGINS.column_names, url).to_pylist()
     if not found:
         raise OriginNotFound(url)
-    row = found[0]
-    mine = (F.col("bucket") == row["bucket"]) & (F.col("origin") == url)
-    visits = spark.table(full_name("visits")).where(mine).orderBy(F.col("started_at").desc()).limit(_SHOWN_VISITS)
+    (row,) = found
+    columns = list(PastVisit.__dataclass_fields__)
+    visits = list(tables.rows(VISITS.name, columns, {"origin": url}, row["bucket"]))
+    visits.sort(key=itemgetter("started_at"), reverse=True)
+    refs = last_changes(tables, {"origin": url}, row["bucket"])
     return OriginStatus(
         url=url,
         fork_of=row["fork_of"],
@@ -138,24 +137,39 @@ def origin_status(archive: Archive, url: str) -> OriginStatus:
         added_at=row["added_at"],
         next_due=row["next_due"],
         failures=row["failures"] or 0,
-        visits=tuple(PastVisit(**v) for v in visits.select(*PastVisit.__dataclass_fields__).toArrow().to_pylist()),
+        visits=tuple(PastVisit(**visit) for visit in visits[:_SHOWN_VISITS]),
         refs=tuple(
-            CurrentRef(r["name"], _hex(r["target"]), r["symref"], r["night"])
-            for r in current_refs(spark.table(full_name("refs")).where(mine)).orderBy("name").collect()
+            CurrentRef(ref["name"], _hex(ref["target"]), ref["symref"], ref["night"])
+            for ref in sorted(refs, key=itemgetter("name"))
         ),
     )
 
 
-def _summary(archive: Archive, table: str) -> dict[str, int]:
-    current = IcebergTable(archive.spark, table).current()
-    if current is None:
-        return {}
-    return {key: int(value) for key, value in current.summary.items() if key.startswith("total-")}
+def one_row_a_url(tables: StoredTables, columns: Sequence[str], url: str | None = None) -> pa.Table:
+    """Rows of ``origins`` as readers see them, one per URL, the same one as ``tables.doubles`` chooses.
+
+    Args:
+        url: only this one; None for all.
+    """
+    read = list(dict.fromkeys([*columns, "url", *RANKED]))
+    schema = pa.schema([ORIGINS.arrow_schema.field(name) for name in read])
+    batches = tables.visible(ORIGINS.name, read, {} if url is None else {"url": url})
+    rows = pa.Table.from_batches(batches, schema)
+    if pc.count_distinct(rows.column("url")).as_py() < len(rows):
+        best: dict[str, dict[str, Any]] = {}
+        for row in sorted(rows.to_pylist(), key=rank):
+            best.setdefault(row["url"], row)
+        rows = pa.Table.from_pylist(list(best.values()), schema)
+    return rows.select(list(columns))
 
 
-def _live_rows(book: dict[str, int]) -> int:
+def _counts(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))
+
+
+def _live_rows(book: Mapping[str, int]) -> int:
     return book.get("total-records", 0) - book.get("total-position-deletes", 0)
 
 
 def _hex(oid: bytes | None) -> str | None:
-    return None if oid is None else bytes(oid).hex()
+    return None if oid is None else oid.hex()

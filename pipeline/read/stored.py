@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.model.layout import night_of, tag_of
-from pipeline.model.tables import LANDED, ORIGINS
+from pipeline.model.tables import BY_NAME, LANDED, ORIGINS
+from pipeline.model.tombstone import ANYWHERE, OBJECT, PENDING, TAKEDOWNS, Hidden, Tombstone, hidden
+from pipeline.read.hidden_rows import keys_of, shown
 from pipeline.read.nights import NotAnArchive, choose_night
 from pipeline.snapshot.live_files import DataFile, live_files
 from pipeline.snapshot.metadata import TableMetadata, read_metadata
-from pipeline.snapshot.rows import BATCH_ROWS, rows
+from pipeline.snapshot.moved import former_root
+from pipeline.snapshot.rows import BATCH_ROWS, Value, rows
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
-from pipeline.tables.tombstones import ANYWHERE, OBJECT, PENDING, TAKEDOWNS, Hidden, Tombstone, hidden
 
-_READ = (ORIGINS.name, *(table.name for table in LANDED))
+_READ = tuple(table.name for table in LANDED)
 
 
 class StoredTables:
     """Tables as of a night, as in ``Archive``.
 
     All metadata is read at once, since a night may be retired or something taken down meanwhile. That of takedowns is
-    read first: then none of them is missed whose rows the others still have.
+    read first: then none of them is missed whose rows the others still have. An archive that was moved is read where
+    it is.
 
     Args:
         night: None means the newest sealed night, or the current state of an archive without one.
+        names: the tables to read, besides takedowns and ``origins``.
 
     Raises:
         NotAnArchive: there are no tables.
@@ -38,14 +42,34 @@ class StoredTables:
         StoredFileDamaged: from every method too, if a file cannot be read.
     """
 
-    def __init__(self, storage: Storage, night: date | None = None) -> None:
-        self.storage = storage
-        self._metadata = {table: read_metadata(storage, table) for table in (TAKEDOWNS, *_READ)}
+    def __init__(self, storage: Storage, night: date | None = None, names: Collection[str] = _READ) -> None:
+        self._metadata = {
+            table: read_metadata(storage, table) for table in dict.fromkeys((TAKEDOWNS, ORIGINS.name, *names))
+        }
         origins = self._metadata[ORIGINS.name]
         if origins is None:
             raise NotAnArchive
-        known = sorted(found for found in map(night_of, origins.tags) if found is not None)
-        self.night = choose_night(night, known)
+        former = former_root(storage, origins)
+        self.storage = storage if former is None else storage.formerly_at(former)
+        self.nights = sorted(found for found in map(night_of, origins.tags) if found is not None)
+        self.night = choose_night(night, self.nights)
+
+    @classmethod
+    def newest(cls, storage: Storage, names: Collection[str]) -> Self:
+        """The current state, which may be newer than the newest night.
+
+        Raises:
+            NotAnArchive: there are no tables.
+        """
+        tables = cls(storage, None, names)
+        tables.night = None
+        return tables
+
+    def summary(self, table: str) -> Mapping[str, int]:
+        """Iceberg's counts for the current snapshot of a table; empty if it never had one."""
+        metadata = self._metadata[table]
+        counts = {} if metadata is None else metadata.summary
+        return {key: int(value) for key, value in counts.items() if key.startswith("total-")}
 
     def files(self, table: str, bucket: int | None = None) -> list[DataFile]:
         """The data files of a table, of one bucket or all.
@@ -72,18 +96,30 @@ class StoredTables:
         return metadata.tags[tag]
 
     def batches(
-        self, table: str, columns: Sequence[str], equal: Mapping[str, int | str], bucket: int | None = None
+        self, table: str, columns: Sequence[str], equal: Mapping[str, Value], bucket: int | None = None
     ) -> Iterator[pa.RecordBatch]:
         """The rows with some values."""
         for file in self.files(table, bucket):
             yield from rows(self.storage, file, columns, equal, batch_rows=BATCH_ROWS)
 
     def rows(
-        self, table: str, columns: Sequence[str], equal: Mapping[str, int | str], bucket: int | None = None
+        self, table: str, columns: Sequence[str], equal: Mapping[str, Value], bucket: int | None = None
     ) -> Iterator[dict[str, Any]]:
         """``batches``, row by row."""
         for batch in self.batches(table, columns, equal, bucket):
             yield from batch.to_pylist()
+
+    def visible(
+        self, table: str, columns: Sequence[str], equal: Mapping[str, Value] | None = None, bucket: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows with some values, as readers see them: without what was taken down, in the table's own types."""
+        schema = pa.schema([BY_NAME[table].arrow_schema.field(name) for name in columns])
+        gone = self.hidden if self.hidden.touches(table) else None
+        read = columns if gone is None else list(dict.fromkeys([*columns, *keys_of(table)]))
+        for batch in self.batches(table, read, equal or {}, bucket):
+            left = batch if gone is None else shown(batch, table, gone)
+            arrays = [left.column(field.name).cast(field.type) for field in schema]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     @cached_property
     def hidden(self) -> Hidden:

@@ -25,6 +25,8 @@ class TableMetadata:
         lists: the URI of the manifest list of each snapshot.
         tags: snapshots by tag.
         current: the current snapshot, None for a table that never had one.
+        location: the URI of the table's folder, as it was when the table was made.
+        summary: Iceberg's counts for the current snapshot, empty without one.
     """
 
     path: str
@@ -32,6 +34,8 @@ class TableMetadata:
     tags: Mapping[str, int]
     current: int | None
     properties: Mapping[str, str]
+    location: str
+    summary: Mapping[str, str]
 
 
 def newest_metadata(storage: Storage, folder: str) -> tuple[int, str] | None:
@@ -44,25 +48,32 @@ def newest_metadata(storage: Storage, folder: str) -> tuple[int, str] | None:
     return max(versions, default=None)
 
 
-def read_metadata(storage: Storage, table: str) -> TableMetadata | None:
-    """The current metadata of a table of the archive; None if there is no such table.
+def read_metadata(storage: Storage, table: str, namespace: str = NAMESPACE) -> TableMetadata | None:
+    """The current metadata of a table; None if there is no such table.
+
+    Args:
+        namespace: that of the archive's own tables, or of results.
 
     Raises:
         StoredFileDamaged: the file cannot be read.
     """
-    newest = newest_metadata(storage, f"{WAREHOUSE}/{NAMESPACE}/{table}")
+    newest = newest_metadata(storage, f"{WAREHOUSE}/{namespace}/{table}")
     if newest is None:
         return None
     path = newest[1]
     try:
         document = json.loads(read_checked(storage, path))
         current = document.get("current-snapshot-id")
+        current = None if current in (None, -1) else int(current)
+        snapshots = {int(entry["snapshot-id"]): entry for entry in document.get("snapshots", ())}
         return TableMetadata(
             path,
-            {int(entry["snapshot-id"]): str(entry["manifest-list"]) for entry in document.get("snapshots", ())},
+            {id_: str(entry["manifest-list"]) for id_, entry in snapshots.items()},
             {name: int(to["snapshot-id"]) for name, to in document.get("refs", {}).items() if to["type"] == "tag"},
-            None if current in (None, -1) else int(current),
+            current,
             dict(document.get("properties", {})),
+            str(document["location"]),
+            dict(snapshots[current].get("summary", {})) if current in snapshots else {},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoredFileDamaged(path, f"its content is invalid: {error!r}"[:300]) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from itertools import groupby
 from operator import itemgetter
 
@@ -21,6 +22,9 @@ from pipeline.storage.parquet import ArchiveFile, open_parquet_file
 
 ROW_ID = "_row_id"
 """Iceberg's row number, the order of publishing: a column of files whose rows were moved, else counted."""
+
+Value = int | str | bytes | date
+"""Of a column by which rows are chosen."""
 
 BATCH_ROWS = 65_536
 CONTENT_BATCH_ROWS = 256
@@ -50,7 +54,7 @@ def rows(
     storage: Storage,
     file: DataFile,
     columns: Sequence[str],
-    equal: Mapping[str, int | str] | None = None,
+    equal: Mapping[str, Value] | None = None,
     *,
     batch_rows: int = BATCH_ROWS,
 ) -> Iterator[pa.RecordBatch]:
@@ -69,22 +73,30 @@ def rows(
 
 
 def groups(
-    storage: Storage, file: DataFile, key: str, size: str, equal: Mapping[str, int | str]
+    storage: Storage, file: DataFile, key: str, size: str | None, equal: Mapping[str, Value]
 ) -> Iterator[tuple[Group, list[bytes]]]:
     """The rows of a data file with some values, by row group, and their values of a key column.
 
     Args:
-        size: the column with the bytes of a row.
+        size: the column with the bytes of a row; None if there is none, then they count as 0.
 
     Raises:
         StoredFileDamaged: the file is damaged or gone.
     """
-    for number, found in groupby(_batches(storage, file, [key, size], equal, BATCH_ROWS), key=itemgetter(0)):
+    columns = [key] if size is None else [key, size]
+    for number, found in groupby(_batches(storage, file, columns, equal, BATCH_ROWS), key=itemgetter(0)):
         parts = [(positions, batch) for _, positions, batch in found]
         keys = [value for _, batch in parts for value in batch.column(key).to_pylist()]
-        sizes = [pc.fill_null(batch.column(size), 0).to_numpy(zero_copy_only=False) for _, batch in parts]
+        sizes = [_sizes(batch, size) for _, batch in parts]
         positions = np.concatenate([positions for positions, _ in parts])
         yield Group(file.path, number, positions, np.concatenate(sizes).astype(np.int64)), keys
+
+
+def _sizes(batch: pa.RecordBatch, column: str | None) -> npt.NDArray[np.int64]:
+    if column is None:
+        return np.zeros(len(batch), np.int64)
+    sizes: npt.NDArray[np.int64] = pc.fill_null(batch.column(column), 0).to_numpy(zero_copy_only=False)
+    return sizes
 
 
 def rows_of(storage: Storage, group: Group, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -107,7 +119,7 @@ def rows_of(storage: Storage, group: Group, columns: Sequence[str]) -> Iterator[
 
 
 def _batches(
-    storage: Storage, data: DataFile, columns: Sequence[str], equal: Mapping[str, int | str], batch_rows: int
+    storage: Storage, data: DataFile, columns: Sequence[str], equal: Mapping[str, Value], batch_rows: int
 ) -> Iterator[tuple[int, Positions, pa.RecordBatch]]:
     """Number of a row group, positions in it, and the rows there."""
     with open_parquet_file(storage, data.path) as file:
@@ -132,9 +144,7 @@ def _batches(
             begin += count
 
 
-def _mask(
-    batch: pa.RecordBatch, equal: Mapping[str, int | str], deleted: Positions, begin: int
-) -> npt.NDArray[np.bool_]:
+def _mask(batch: pa.RecordBatch, equal: Mapping[str, Value], deleted: Positions, begin: int) -> npt.NDArray[np.bool_]:
     """Which rows of a batch, whose first row has a position in its file, are wanted."""
     mask = np.ones(len(batch), bool)
     for column, value in equal.items():

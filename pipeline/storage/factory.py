@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pipeline.errors import UsageError
 from pipeline.redact import HIDDEN, without_secrets
-from pipeline.storage.hdfs import HdfsStorage
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.settings import HdfsSettings
@@ -36,5 +35,7 @@ def open_storage(location: str, settings: HdfsSettings | None = None) -> Storage
     if scheme[1] == "hdfs":
         if settings is None:
             raise UsageError(f"{without_secrets(location)}: set its WebHDFS addresses (settings 'hdfs')")
+        from pipeline.storage.hdfs import HdfsStorage  # noqa: PLC0415 - its HTTP client costs commands on a disk 0.1 s
+
         return HdfsStorage(location, settings)
     raise UsageError(f"{scheme[1]}:{HIDDEN}: only plain paths, file:// and hdfs:// are known")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
+from pipeline.errors import UsageError
 from pipeline.storage.paths import check_path
 
 
@@ -42,6 +44,9 @@ class Storage(ABC):
     any other refusal, such as no permission or a folder where a file is needed.
     """
 
+    _named_root: str | None = None
+    """The root that URIs in the archive's files have, None for the one where it is."""
+
     @property
     @abstractmethod
     def root_uri(self) -> str:
@@ -52,12 +57,21 @@ class Storage(ABC):
         return f"{self.root_uri}/{check_path(path, root_allowed=True)}".rstrip("/")
 
     def path_of(self, uri: str) -> str | None:
-        """The path below the root of a URI as Iceberg or Hadoop writes it; None for one outside.
+        """The path below the root of a URI as Iceberg or Hadoop writes it; None for one that is not below it.
 
         ``file:/a`` and ``file:///a`` may name the same file. The host is not compared: HDFS has several names for one.
         """
-        root, path = (_AUTHORITY.sub("", text) for text in (self.root_uri, uri))
-        return path.removeprefix(f"{root}/") if path.startswith(f"{root}/") else None
+        root, path = (_AUTHORITY.sub("", text) for text in (self._named_root or self.root_uri, uri))
+        try:
+            return check_path(path.removeprefix(f"{root}/")) if path.startswith(f"{root}/") else None
+        except UsageError:
+            return None
+
+    def formerly_at(self, root_uri: str) -> Self:
+        """The same storage, for an archive whose files name each other by the root where it was before."""
+        moved = copy.copy(self)
+        moved._named_root = root_uri.rstrip("/")
+        return moved
 
     @abstractmethod
     def stat(self, path: str) -> Entry | None:

@@ -16,7 +16,9 @@ from uuid import uuid4
 import pyspark
 from pyspark.sql import SparkSession
 
+from pipeline.errors import UsageError
 from pipeline.masters.executors import await_executor, watch_executors
+from pipeline.masters.interrupts import own_handlers
 from pipeline.masters.jvm import JavaObject, started_jvm
 from pipeline.masters.known import asked_for, fitted, known_master
 from pipeline.masters.project import NAME, project_archive
@@ -101,6 +103,17 @@ WAREHOUSE_SETTING = f"spark.sql.catalog.{CATALOG}.warehouse"
 _SESSIONS: dict[str, SparkSession] = {}
 
 
+class NoIceberg(UsageError):
+    """A session that somebody else started lacks Iceberg."""
+
+    def __init__(self, coordinate: str) -> None:
+        super().__init__(coordinate)
+        self.coordinate = coordinate
+
+    def __str__(self) -> str:
+        return f"this Spark has no Iceberg on its class path: start it with --packages {self.coordinate}"
+
+
 def open_session(settings: SparkSettings, root_uri: str, app: str) -> SparkSession:
     """Start Spark, or return this process's session for the archive: one Spark, one session per archive.
 
@@ -165,6 +178,29 @@ def open_submitted(settings: SparkSettings, root_uri: str) -> SparkSession:
     return session
 
 
+def adopt_session(running: SparkSession, settings: SparkSettings, root_uri: str) -> SparkSession:
+    """A session for the archive beside somebody's own, in the same Spark; theirs keeps its settings.
+
+    Raises:
+        NoIceberg: Iceberg is not on Spark's class path.
+    """
+    conf = session_conf(settings, root_uri)
+    warehouse = conf[WAREHOUSE_SETTING]
+    known = _SESSIONS.get(warehouse)
+    if known is not None and known.sparkContext is running.sparkContext:
+        return known
+    jvm = running.sparkContext._jvm
+    if not getattr(jvm, "org.apache.spark.util.Utils").classIsLoadable(conf[f"spark.sql.catalog.{CATALOG}"]):
+        raise NoIceberg(settings.iceberg)
+    session = running.newSession()
+    is_static = getattr(jvm, "org.apache.spark.sql.internal.SQLConf").isStaticConfigKey
+    for key, value in conf.items():
+        if key.startswith("spark.sql.") and not is_static(key):
+            session.conf.set(key, value)
+    _SESSIONS[warehouse] = session
+    return session
+
+
 @contextmanager
 def _resolving(ivy: Path) -> Iterator[None]:
     """One process per machine at a time: Ivy has no locks, and concurrent downloads would collide."""
@@ -223,7 +259,8 @@ def _start(master: str, conf: Mapping[str, str], app: str) -> SparkSession:
     for key, value in _public(conf).items():
         builder = builder.config(key, value)
     _quiet_python()
-    with without_noise():
+    with without_noise(), own_handlers():
+        started_jvm({"spark.master": master, **_public(conf)})
         session = builder.getOrCreate()
     hadoop = session.sparkContext._jsc.hadoopConfiguration()
     for key, value in conf.items():

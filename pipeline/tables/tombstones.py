@@ -1,26 +1,21 @@
-"""Tombstones: what was taken down. Readers skip it until no file holds it any more, and it never comes back.
-
-The table ``takedowns`` only grows, and is outside the nights: it applies to all of them at once.
-"""
+"""The table ``takedowns``: it only grows, and is outside the nights, so it applies to all of them at once."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.model.tables import BY_OBJECT, BY_ORIGIN, NAMESPACE, OID, TIME
+from pipeline.model.tables import BY_ORIGIN, NAMESPACE, OID, TIME
+from pipeline.model.tombstone import ANYWHERE, NETWORK, OBJECT, ORIGIN, PENDING, TAKEDOWNS, Hidden, Tombstone, hidden
 from pipeline.model.visit import TAKEN_DOWN
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
 from pipeline.tables.rewrite import creating, nothing, overwrite, see, until_committed
 from pipeline.tables.writer import unleased
 
-TAKEDOWNS = "takedowns"
 MOST_LISTED = 10_000
 """Maximum number of ids that are written as literals."""
 
@@ -43,46 +38,6 @@ _CREATE = (
     "by whom and why' TBLPROPERTIES ('format-version' = '3')"
 )
 _IDS = pa.schema([("network", pa.int64()), ("oid", OID)])
-
-ORIGIN, NETWORK, OBJECT, ANYWHERE = "origin", "network", "object", "anywhere"
-"""Kinds of rows: an origin; a network with all that it has; an object of a network; an object of any network."""
-
-PENDING = "pending."
-"""Table properties with this prefix name takedowns whose rows may still be in files."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tombstone:
-    """A row of ``takedowns``; its non-null columns determine its kind. ``takedown`` names the request."""
-
-    takedown: str
-    kind: str
-    at: datetime
-    bucket: int | None = None
-    network: int | None = None
-    oid: bytes | None = None
-    url: str | None = None
-    reason: str | None = None
-    by: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hidden:
-    """What readers must skip. Objects of ``anywhere`` are skipped in every network."""
-
-    urls: frozenset[str] = frozenset()
-    networks: frozenset[int] = frozenset()
-    objects: frozenset[tuple[int, bytes]] = frozenset()
-    anywhere: frozenset[bytes] = frozenset()
-
-    def __bool__(self) -> bool:
-        return bool(self.urls or self.networks or self.objects or self.anywhere)
-
-    def touches(self, table: str) -> bool:
-        """Whether a table may have rows to skip."""
-        if table in BY_ORIGIN:
-            return bool(self.urls)
-        return table in BY_OBJECT and bool(self.networks or self.objects or self.anywhere)
 
 
 def tombstones(spark: SparkSession, takedowns: Collection[str] | None = None) -> list[Tombstone]:
@@ -171,21 +126,6 @@ def takedowns_exist(spark: SparkSession) -> bool:
         return False
     IcebergTable(spark, TAKEDOWNS)  # the session may remember an older state
     return True
-
-
-def hidden(found: Iterable[Tombstone]) -> Hidden:
-    """What these tombstones hide, whether or not files still hold it."""
-    urls, networks, objects, anywhere = set(), set(), set(), set()
-    for stone in found:
-        if stone.kind == ORIGIN and stone.url is not None:
-            urls.add(stone.url)
-        elif stone.kind == NETWORK and stone.network is not None:
-            networks.add(stone.network)
-        elif stone.kind == OBJECT and stone.network is not None and stone.oid is not None:
-            objects.add((stone.network, stone.oid))
-        elif stone.kind == ANYWHERE and stone.oid is not None:
-            anywhere.add(stone.oid)
-    return Hidden(frozenset(urls), frozenset(networks), frozenset(objects), frozenset(anywhere))
 
 
 def hidden_now(spark: SparkSession) -> Hidden:

@@ -18,22 +18,13 @@ from pyspark.sql import functions as F
 from pipeline.archive import begun_loads
 from pipeline.errors import ArchiveHeld
 from pipeline.inventory.record import record_takedown
+from pipeline.model.tombstone import ANYWHERE, NETWORK, OBJECT, ORIGIN, Tombstone
 from pipeline.run import hold
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import check_footers
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable, full_name
-from pipeline.tables.tombstones import (
-    ANYWHERE,
-    NETWORK,
-    OBJECT,
-    ORIGIN,
-    Tombstone,
-    add_tombstones,
-    pending,
-    set_removed,
-    tombstones,
-)
+from pipeline.tables.tombstones import add_tombstones, pending, set_removed, tombstones
 from pipeline.tables.writer import Writer
 from pipeline.takedown.doomed import Doomed
 from pipeline.takedown.remove import RemovedRows, remove_rows

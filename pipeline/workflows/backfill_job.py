@@ -74,7 +74,8 @@ class PastJob(luigi.Task):
         nights = list(parameter_tuples)
         if not nights:
             return []
-        sealed = set(Archive(cls(night=nights[0]).run_object.spark()).nights())
+        run = cls(night=nights[0]).run_object
+        sealed = set(Archive(run.spark, None, run.storage).nights())
         return [night for night in nights if night not in sealed or cls(night=night).complete()]
 
     def output(self) -> StorageTarget:
@@ -136,7 +137,7 @@ def backfill_job(place: Workplace, watch: Watch, job: str, argv: Sequence[str], 
         raise NoSuchJob(job, known)
     with helping(place) as helper:
         run = TaskRun.of(helper, "job")
-        sealed = [night for night in Archive(run.spark()).nights() if first <= night <= last]
+        sealed = [night for night in Archive(run.spark, None, run.storage).nights() if first <= night <= last]
         had = [night for night in sealed if has_result(place.storage, job, argv, night)]
         missing = [night for night in sealed if night not in had]
         run.events.nights_due(len(missing))

@@ -17,7 +17,7 @@ import psutil
 from benchmarks import report, results
 from benchmarks.bench import Bench, Sizes, say
 from benchmarks.measure import MB, command
-from benchmarks.parts import big, fetch, forks, memory, nights, restore, scan, store
+from benchmarks.parts import big, fetch, forks, memory, nights, pages, restore, scan, store
 from benchmarks.repositories import NoRepositories, serving
 from pipeline.cli.output import Output
 
@@ -26,6 +26,7 @@ PARTS: dict[str, Callable[[Bench], results.Found]] = {
     "fetch": fetch.measure,
     "store": store.measure,
     "big": big.measure,
+    "pages": pages.measure,
     "memory": memory.measure,
     "nights": nights.measure,
     "forks": forks.measure,
@@ -47,6 +48,7 @@ def _chosen(context: click.Context, option: click.Parameter, value: str) -> list
 @click.option("--only", default=",".join(PARTS), callback=_chosen, help="Parts to run; the others keep their figures.")
 @click.option("--repeat", default=3, type=click.IntRange(1), help="Runs of short measurements; the median counts.")
 @click.option("--big-mb", default=2_000, type=click.IntRange(1), help="Raw size of the long history, MB.")
+@click.option("--pages-mb", default=960, type=click.IntRange(1), help="Raw size of the generated pages, MB.")
 @click.option("--memory-mb", default=8_000, type=click.IntRange(1), help="Raw size of the history for memory, MB.")
 @click.option("--head-mb", default=500, type=click.IntRange(1), help="Text at HEAD for scans, MB.")
 @click.option("--origins", default=1_000, type=click.IntRange(1), help="Small origins per night.")
@@ -59,6 +61,7 @@ def bench(
     only: list[str],
     repeat: int,
     big_mb: int,
+    pages_mb: int,
     memory_mb: int,
     head_mb: int,
     origins: int,
@@ -74,7 +77,7 @@ def bench(
     logging.basicConfig(level="WARNING", format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("benchmarks").setLevel("INFO")
     os.environ.update(HERMETIC)
-    sizes = Sizes(big_mb * MB, memory_mb * MB, head_mb * MB, origins, fork_count, repeat)
+    sizes = Sizes(big_mb * MB, pages_mb * MB, memory_mb * MB, head_mb * MB, origins, fork_count, repeat)
     parts = results.read(json_path)
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "git-lakehouse"
     with tempfile.TemporaryDirectory(prefix="bench-", dir=work) as scratch, serving(Path(scratch) / "served") as server:

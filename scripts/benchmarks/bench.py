@@ -23,6 +23,7 @@ class Sizes:
     """How much to measure; the targets assume the defaults."""
 
     big_bytes: int
+    pages_bytes: int
     memory_bytes: int
     head_bytes: int
     origins: int

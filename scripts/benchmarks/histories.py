@@ -1,4 +1,4 @@
-"""Synthetic repositories, equal for equal numbers on every machine: a long history, a wide HEAD, many small ones."""
+"""Synthetic repositories, equal for equal numbers on every machine: long, wide, many bytes, small."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ BLOB_SHARE = 0.93
 """Share of blobs in the raw bytes of a long history; the rest are trees and commits."""
 
 WIDE_LINES = 270
+
+PAGE_BYTES, RELEASES, MENU_LINES = 46_000, 50, 300
+"""A generated page: 960 MB of them are 21,000 objects. Each release writes all pages again."""
+
 EPOCH = 1_400_000_000
 
 _OPENINGS = (
@@ -113,6 +117,37 @@ def wide_head(path: Path, raw_bytes: int, *, seed: int = 6) -> None:
             number += 1
 
 
+def generated_pages(path: Path, raw_bytes: int, *, seed: int = 7) -> None:
+    """About ``raw_bytes`` of generated pages, as sites of documentation have: every release changes all of them.
+
+    A page has a menu that all pages of a release share, with a line or two more in each release, and a text of its own,
+    of which every other release changes a few lines. Its first and last lines name the release. Packed by ``git
+    repack``, as on a server.
+    """
+    random = Random(seed)  # noqa: S311 - the same text every time
+    source = Source(random)
+    count = max(raw_bytes // (PAGE_BYTES * RELEASES), 1)
+    menu = _marked(source.lines(MENU_LINES))
+    lines = (PAGE_BYTES - sum(map(len, menu))) // LINE_BYTES
+    texts = [source.lines(lines) for _ in range(count)]
+    with _fast_import(path) as stream:
+        for release in range(RELEASES):
+            menu[random.randrange(len(menu)) : 0] = _marked(source.lines(random.randint(1, 2)))
+            stream.write(_commit(release))
+            for number, text in enumerate(texts):
+                if release and random.random() < 0.5:
+                    source.edit(text)
+                built = EPOCH + 3600 * release + number
+                stamp = b"<!-- page %d, release %d, built at %d -->\n" % (number, release, built)
+                page = b"".join((stamp, b"<nav>\n", *menu, b"</nav><main>\n", *text, b"</main>\n", stamp))
+                stream.write(b"M 100644 inline %s\n%s" % (_path(number, b"html"), _data(page)))
+    command(["git", "-C", path, "repack", "-adfq"])
+
+
+def _marked(lines: list[bytes]) -> list[bytes]:
+    return [b'<li><a href="%d.html">%s</a></li>\n' % (number, line.strip()) for number, line in enumerate(lines)]
+
+
 def small_repository(path: Path, number: int) -> None:
     """Three commits and three files; ``number`` makes the history unique."""
     with _fast_import(path) as stream:
@@ -128,8 +163,8 @@ def add_commit(path: Path) -> None:
         stream.write(_commit(3) + b"from refs/heads/main^0\nM 100644 inline news.txt\n" + _data(b"news\n"))
 
 
-def _path(number: int) -> bytes:
-    return b"part%03d/file%05d.c" % (number // FILES_OF_A_FOLDER, number)
+def _path(number: int, extension: bytes = b"c") -> bytes:
+    return b"part%03d/file%05d.%s" % (number // FILES_OF_A_FOLDER, number, extension)
 
 
 def _data(content: bytes) -> bytes:

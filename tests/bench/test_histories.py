@@ -28,6 +28,16 @@ def test_a_long_history(tmp_path: Path) -> None:
     assert found.keys() == set(reachable)
 
 
+def test_generated_pages(tmp_path: Path) -> None:
+    path = tmp_path / "pages.git"
+    histories.generated_pages(path, 5_000_000)
+    blobs = [size for kind, size in objects(path).values() if kind == "blob"]
+    assert sum(blobs) == pytest.approx(5_000_000, rel=0.15)
+    assert len(blobs) == 2 * histories.RELEASES
+    (pack,) = path.glob("objects/pack/*.pack")
+    assert pack.stat().st_size < sum(blobs) / 10
+
+
 def test_a_wide_head(tmp_path: Path) -> None:
     histories.wide_head(tmp_path / "wide.git", 3_000_000)
     blobs = [size for kind, size in objects(tmp_path / "wide.git").values() if kind == "blob"]

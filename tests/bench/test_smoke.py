@@ -17,8 +17,9 @@ from tests.support.repos import add_commits, build_graph
 from tests.support.sample import of_the_day
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("fetch", "store", "big", "memory", "nights", "forks", "scan", "restore")
-LITTLE = ("--repeat", "1", "--big-mb", "1", "--memory-mb", "1", "--head-mb", "1", "--origins", "3", "--forks", "20")
+PARTS = ("fetch", "store", "big", "pages", "memory", "nights", "forks", "scan", "restore")
+SIZES = {"repeat": 1, "big-mb": 1, "pages-mb": 1, "memory-mb": 1, "head-mb": 1, "origins": 3, "forks": 20}
+LITTLE = tuple(word for name, value in SIZES.items() for word in (f"--{name}", str(value)))
 LIMIT_S = 1200
 """Time for a dozen Spark sessions, one after the other, on a busy machine."""
 
@@ -75,7 +76,7 @@ def test_every_target_gets_a_figure(folder: Path, tmp_path: Path) -> None:
     found = figures(folder, tmp_path)
     without_loader = TARGETS.keys() - {"fetch-swh"}
     assert {figure["target"] for figure in found} == without_loader
-    assert {figure["of"] for figure in found if figure["target"] == "stored"} == {"one", "two", "big"}
+    assert {figure["of"] for figure in found if figure["target"] == "stored"} == {"one", "two", "big", "pages"}
     assert [figure["value"] for figure in found if figure["target"] == "unchanged-pack"] == [0]
     text = (tmp_path / "FOUND.md").read_text()
     assert "swh-loader-git does not run here" in text

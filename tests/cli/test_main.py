@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from configparser import ConfigParser
 from pathlib import Path
 
+import pytest
 from click import Context
 from click.testing import CliRunner
 
@@ -30,6 +32,29 @@ def test_every_command_is_found_by_its_name() -> None:
     }
     said = CliRunner().invoke(cli, ["nightyl"])
     assert (said.exit_code, "No such command" in said.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("module", ["status", "jobs"])
+def test_commands_without_spark_import_none_of_it(module: str) -> None:
+    code = f"import sys, pipeline.cli.main, pipeline.cli.{module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=SETUP.parent)
+    assert f"pipeline.cli.{module}" in done.stdout.split()
+    assert not set(done.stdout.split()) & {"pyspark", "luigi", "dulwich", "hdfs"}
+
+
+def test_the_shell_completes_commands_and_options() -> None:
+    assert completed("pipeline s", 1) == ["shell", "sql", "status", "submit"]
+    assert completed("pipeline status --ar", 2) == ["--archive"]
+    assert completed("pipeline origins op", 2) == ["opt-out"]
+    assert completed("pipeline --v", 1) == ["--version"]
+
+
+def completed(line: str, word: int) -> list[str]:
+    """What the instructions of the README make bash ask."""
+    asked = os.environ | {"_PIPELINE_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(word)}
+    program = [Path(sys.executable).with_name("pipeline")]
+    done = subprocess.run(program, capture_output=True, text=True, check=True, env=asked, timeout=60)
+    return [answer.partition(",")[2] for answer in done.stdout.split()]
 
 
 def test_a_restore_imports_what_it_needs() -> None:

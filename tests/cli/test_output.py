@@ -112,3 +112,10 @@ def test_cells(capsys: pytest.CaptureFixture[str]) -> None:
     Output("text").table(None, [str(number) for number in range(len(cells))], [cells])
     shown = capsys.readouterr().out.splitlines()[3]
     assert " ".join(shown.split()) == "yes 12,345 1.50 00ff 2026-11-01 02:03:04 2026-11-01 [01, ] red"
+
+
+def test_a_title_stays_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Titles are URLs, which wrapped ones no longer are."""
+    url = f"https://example.org/{'a' * 200}"
+    Output("text").fields(url, {"state": "active"})
+    assert capsys.readouterr().out.splitlines() == [url, "state  active"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from pipeline.cli.progress import BackfillProgress, LoadProgress, left_s
+from pipeline.cli import progress
+from pipeline.cli.progress import BackfillProgress, LoadProgress, View, left_s
 from pipeline.model.visit import Visit, VisitStatus
 from pipeline.workflows.events import EventLog, EventReader
 
@@ -75,6 +78,23 @@ def test_a_night(tmp_path: Path) -> None:
     view = standing.look()
     assert (view.stage, view.done, view.left_s) == ("plan done", 2, None)
     assert view.summary == "1 failed, 1 full; 8 objects, 2.0 kB received"
+
+
+@pytest.mark.parametrize(("due", "said"), [(0, ["planning"]), (2, ["fetching, 0 of 2 origins; no visit yet"])])
+def test_a_line_counts_origins_once_their_number_is_known(
+    due: int, said: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SAY_EVERY_S", 0.001)
+    view = View("fetching" if due else "planning", 0, due, "origins", None, "no visit yet")
+    stop = threading.Event()
+
+    def look() -> View:
+        stop.set()
+        return view
+
+    with caplog.at_level("INFO", logger=progress.__name__):
+        progress._say_lines(Console(), look, stop)
+    assert caplog.messages == said
 
 
 def test_a_job_on_many_nights(tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ def test_nothing_that_is_written_has_a_secret(planted: Planted, tmp_path: Path) 
     say("status", servers[0].url(), code=0)
     with pytest.MonkeyPatch.context() as patch:
         unforeseen = RuntimeError(f"https://u:{planted.new('unforeseen')}@h/x token={planted.new('unforeseen')}")
-        patch.setattr("pipeline.cli.archive.check_url", lambda url: (_ for _ in ()).throw(unforeseen))
+        patch.setattr("pipeline.cli.status.check_url", lambda url: (_ for _ in ()).throw(unforeseen))
         say("status", good, code=5)
 
     assert len({row["detail"] for row in archive.sql("SELECT detail FROM visits")}) > 10

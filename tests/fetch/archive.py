@@ -17,7 +17,7 @@ from pipeline.fetch.archived import ArchivedIds
 from pipeline.fetch.bucket import fetch_bucket
 from pipeline.fetch.landing import RUN_BYTES
 from pipeline.fetch.planned_files import DataFile
-from pipeline.git.exchange import Conditions
+from pipeline.git.conditions import Conditions
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy
 from pipeline.model.layout import Load

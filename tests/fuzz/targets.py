@@ -21,8 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
+from pipeline.git.conditions import Conditions
 from pipeline.git.errors import OriginError, ProtocolError
-from pipeline.git.exchange import Conditions, advertised_ids, exchange
+from pipeline.git.exchange import advertised_ids, exchange
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import AddressPolicy, Deadline, Dialer
 from pipeline.git.pack import Pack

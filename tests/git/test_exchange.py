@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ScratchFailed
+from pipeline.git.conditions import Conditions
 from pipeline.git.errors import (
     LimitExceeded,
     OriginError,
@@ -19,7 +20,7 @@ from pipeline.git.errors import (
     RepositoryNotFound,
     ServerError,
 )
-from pipeline.git.exchange import Conditions, Received, advertised_ids, exchange
+from pipeline.git.exchange import Received, advertised_ids, exchange
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import AddressPolicy, Deadline
 from pipeline.rules.negotiation import FetchPlan, Ref

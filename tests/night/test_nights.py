@@ -20,10 +20,12 @@ from pipeline.night.plan import PlanSummary, read_plan, write_plan
 from pipeline.night.publish import publish
 from pipeline.night.seal import seal
 from pipeline.origins.states import pause
-from pipeline.read.archive import Archive, NoSuchTable
+from pipeline.read.archive import Archive
 from pipeline.read.nights import NightNotFound, NotAnArchive
+from pipeline.read.one_origin import OriginNotFound
 from pipeline.read.restore import restore_repository
-from pipeline.read.status import OriginNotFound, archive_status, origin_status
+from pipeline.read.status import archive_status, origin_status
+from pipeline.read.stored_archive import NoSuchTable
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.submit.results import BadResult, Lineage, write_result
@@ -184,8 +186,13 @@ def test_a_plan_names_due_origins_their_networks_and_files(spark: SparkSession, 
     assert all(storage.stat(f["uri"].removeprefix(storage.root_uri + "/")) for f in files)
     assert sum(f["rows"] for f in files if f["table"] == "commits") == 2
     assert {(f["network_min"], f["network_max"]) for f in files} == {(origin.network, origin.network)}
+    answers, attempt = load.asked(bucket, 0), f"{load.landing(bucket, 'attempt')}/visits.parquet"
+    for path in (answers, attempt):
+        storage.create(path, b"of the plan before")
     write_plan(unleased(spark), storage, load, BUCKETS)
     assert len(plan_rows(storage, load, bucket)) == 2
+    assert storage.stat(answers) is None
+    assert storage.stat(attempt) is not None, "another host may still be at it"
 
 
 def test_nothing_due_makes_an_empty_plan(spark: SparkSession, storage: Storage) -> None:
@@ -223,20 +230,20 @@ def test_status(spark: SparkSession, storage: Storage) -> None:
     landing = MadeLoad(storage, night(4), "run4")
     landing.visit(fork, VisitStatus.FAILED, "timeout")
     publish(unleased(spark), storage, landing.load, landing.write(), "run4")
-    status = archive_status(Archive(spark))
+    status = archive_status(storage)
     assert status.nights == (night(2), night(3))
     assert status.origins == {"active": 3}
     assert status.last_visits == {"full": 1, "failed": 1, "never": 1}
     assert status.objects == {"contents": 3, "blobs": 3, "trees": 3, "tags": 1, "commits": 2}
     assert status.raw_bytes == len(b"1\nint x;\n3\n")
     assert status.stored_bytes > 1000
-    one = origin_status(Archive(spark), URL)
+    one = origin_status(storage, URL)
     assert [v.status for v in one.visits] == ["full", "full"]
     assert [v.night for v in one.visits] == [night(3), night(2)]
     assert {r.name for r in one.refs} == {"HEAD", "refs/heads/main", "refs/tags/v1"}
-    assert origin_status(Archive(spark), FORK).visits[0].error == "timeout"
+    assert origin_status(storage, FORK).visits[0].error == "timeout"
     with pytest.raises(OriginNotFound):
-        origin_status(Archive(spark), "https://example.org/unknown")
+        origin_status(storage, "https://example.org/unknown")
 
 
 def test_a_place_without_tables(spark: SparkSession) -> None:

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.objects import BLOB, object_id
 from pipeline.model.tables import BY_NAME, LANDED
+from pipeline.model.tombstone import ANYWHERE, OBJECT, ORIGIN, Tombstone
 from pipeline.read import stored
 from pipeline.read.nights import NightNotFound, NotAnArchive
 from pipeline.read.stored import StoredTables
@@ -21,15 +22,7 @@ from pipeline.storage.errors import StorageError, StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.iceberg import full_name
-from pipeline.tables.tombstones import (
-    ANYWHERE,
-    OBJECT,
-    ORIGIN,
-    Tombstone,
-    add_tombstones,
-    hidden_now,
-    set_removed,
-)
+from pipeline.tables.tombstones import add_tombstones, hidden_now, set_removed
 from tests.night.test_nights import URL, two_nights
 from tests.tables.conftest import ADDED, add, night
 from tests.tables.landing import BUCKETS

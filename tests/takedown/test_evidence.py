@@ -18,9 +18,9 @@ from pipeline.inventory.ledger import add_recording, copies
 from pipeline.inventory.record import Wanted, record_takedown, recorded
 from pipeline.model.layout import Load
 from pipeline.model.tables import REFS
+from pipeline.model.tombstone import ORIGIN, Tombstone
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
-from pipeline.tables.tombstones import ORIGIN, Tombstone
 from pipeline.takedown.doomed import Doomed
 from pipeline.takedown.runs import scrub_runs
 from pipeline.takedown.verify import Wanted as Looked

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 
+from pipeline.read.one_origin import OriginNotFound
 from pipeline.read.restore import restore_repository
-from pipeline.read.status import OriginNotFound
 from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.content_plan import content_stays, exchanges_of_content
 from pipeline.tables.tombstones import hidden_now

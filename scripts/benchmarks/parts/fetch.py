@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from benchmarks import archive, peers
+from benchmarks.archive import Bed
 from benchmarks.bench import Bench, say
 from benchmarks.measure import MB, Cost, measured, repeated
+from benchmarks.repositories import Repository
 from benchmarks.results import Figure, Found, Table
 
 
 def measure(bench: Bench) -> Found:
     """Measure all repositories, one after the other."""
+    return compare(bench, bench.corpora, bench.repositories, speed="fetch")
+
+
+def compare(bench: Bench, bed: Bed, repositories: Sequence[Repository], *, speed: str) -> Found:
+    """Fetch each repository into its own bucket of a planned archive, clone it, and load it.
+
+    Args:
+        speed: the target of our speed: ``fetch``, in objects, or another one, in raw MB.
+    """
     figures: list[Figure] = []
     rows = []
     times = bench.sizes.repeat
     python = _loader(bench)
-    for repository in bench.repositories:
+    for repository in repositories:
         say("fetch: %s", repository.name)
-        bucket = archive.bucket_for(repository.url, bench.corpora.buckets)
-        (manifest,), ours = repeated(times, partial(measured, archive.fetch, bench.corpora, 0, [bucket]))
+        bucket = archive.bucket_for(repository.url, bed.buckets)
+        (manifest,), ours = repeated(times, partial(measured, archive.fetch, bed, 0, [bucket]))
         objects = manifest.visits.objects
         cloned = repeated(times, partial(clone, bench, repository.url))[1]
         loaded = _load(bench, python, repository.url)
-        how = f"{objects:,} objects in {ours.cpu_s:.2f} CPU-s"
+        done, what = (objects, "objects") if speed == "fetch" else (repository.raw_bytes / MB, "MB")
         figures += [
-            Figure("fetch", repository.name, objects / ours.cpu_s, how),
+            Figure(speed, repository.name, done / ours.cpu_s, f"{done:,.0f} {what} in {ours.cpu_s:.2f} CPU-s"),
             Figure("fetch-clone", repository.name, ours.cpu_s / cloned.cpu_s, f"clone {cloned.cpu_s:.2f} CPU-s"),
             Figure("memory", repository.name, ours.peak_bytes / MB),
         ]

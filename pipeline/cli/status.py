@@ -1,44 +1,14 @@
-"""``pipeline init`` and ``status``."""
+"""``pipeline status``."""
 
 from __future__ import annotations
 
 import click
 
-from pipeline.archive import ArchiveInfo, find_archive
 from pipeline.cli.common import Context, command_options
 from pipeline.cli.output import Output, size
-from pipeline.model.layout import ARCHIVE
 from pipeline.model.origin import check_url
-from pipeline.read.archive import Archive
+from pipeline.model.visit import VisitStatus
 from pipeline.read.status import ArchiveStatus, OriginStatus, archive_status, origin_status
-from pipeline.storage.errors import AlreadyThere
-from pipeline.tables.create import create_tables
-
-
-@click.command()
-@click.option("--buckets", type=click.IntRange(1, 65_536), default=None, help="Fixed for the archive's life.")
-@command_options
-def init(context: Context, buckets: int | None) -> None:
-    """Create the archive. An existing one is left unchanged."""
-    found = find_archive(context.storage)
-    if found is None:
-        info = ArchiveInfo.new(buckets or context.config.archive.buckets)
-        create_tables(context.spark(), info.buckets)
-        try:
-            context.storage.create(ARCHIVE, info.model_dump_json(indent=1).encode())
-        except AlreadyThere:
-            found = context.archive()
-        else:
-            found = None
-    shown = found or context.archive()
-    created = found is None
-    where = context.storage.root_uri
-    if context.output.result({"created": created, "location": where, "buckets": shown.buckets}):
-        return
-    if created:
-        context.output.say(f"Created an archive with {shown.buckets} buckets at {where}")
-    else:
-        context.output.say(f"There already is an archive with {shown.buckets} buckets at {where}; nothing was changed")
 
 
 @click.command()
@@ -46,13 +16,13 @@ def init(context: Context, buckets: int | None) -> None:
 @command_options
 def status(context: Context, url: str | None) -> None:
     """Show what the archive holds, or what is known about one origin."""
-    context.archive()
+    context.archive(to_read=True)
     if url is None:
-        overview = archive_status(Archive(context.spark()))
+        overview = archive_status(context.storage)
         if not context.output.result(overview):
             _show_archive(context.output, overview)
     else:
-        found = origin_status(Archive(context.spark()), check_url(url))
+        found = origin_status(context.storage, check_url(url))
         if not context.output.result(found):
             _show_origin(context.output, found)
 
@@ -70,6 +40,9 @@ def _show_archive(output: Output, overview: ArchiveStatus) -> None:
             "stored": size(overview.stored_bytes),
         },
     )
+    if set(overview.last_visits) == {VisitStatus.FAILED} and not any(overview.objects.values()):
+        output.say("No origin could be fetched; `pipeline status URL` says why. If there is no network here,")
+        output.say("`scripts/quickstart --offline` shows a night without one")
 
 
 def _show_origin(output: Output, found: OriginStatus) -> None:
