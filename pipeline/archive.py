@@ -16,7 +16,8 @@ from pipeline.storage.interface import Storage
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
+"""Since 2, `files` has lines, and `repositories` root trees (decision 32)."""
 
 
 class NoArchive(UsageError):
@@ -41,6 +42,20 @@ class ArchiveFormatUnknown(UsageError):
         return f"the archive at {self.location} has format {self.found}, this program knows {FORMAT}"
 
 
+class ArchiveIsOlder(UsageError):
+    """An earlier version of this program made the archive."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self.location = location
+
+    def __str__(self) -> str:
+        return (
+            f"an earlier version made the archive at {self.location}: upgrade this program on every host that uses it, "
+            "then run `pipeline upgrade`, which takes seconds and keeps every night"
+        )
+
+
 class ArchiveInfo(BaseModel):
     """What ``archive.json`` says."""
 
@@ -60,14 +75,23 @@ def find_archive(storage: Storage) -> ArchiveInfo | None:
     """The archive at the storage's root, None without one.
 
     Raises:
+        ArchiveIsOlder: it has to be upgraded.
         ArchiveFormatUnknown: its format is unknown.
         StoredFileDamaged: ``archive.json`` is unreadable.
     """
+    info = find_any_archive(storage)
+    if info is not None and info.format < FORMAT:
+        raise ArchiveIsOlder(storage.root_uri)
+    return info
+
+
+def find_any_archive(storage: Storage) -> ArchiveInfo | None:
+    """As ``find_archive``, but it may be older."""
     try:
         info = read_document(storage, ARCHIVE, ArchiveInfo.model_validate_json)
     except FileMissing:
         return None
-    if info.format != FORMAT:
+    if not 1 <= info.format <= FORMAT:
         raise ArchiveFormatUnknown(storage.root_uri, info.format)
     return info
 
@@ -76,7 +100,7 @@ def open_archive(storage: Storage) -> ArchiveInfo:
     """The archive at the storage's root.
 
     Raises:
-        NoArchive, ArchiveFormatUnknown: as they say.
+        NoArchive, ArchiveIsOlder, ArchiveFormatUnknown: as they say.
     """
     info = find_archive(storage)
     if info is None:

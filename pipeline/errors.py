@@ -12,7 +12,7 @@ from typing import ClassVar
 
 
 class ExitCode(IntEnum):
-    """What the commands return."""
+    """What the commands return. A command that an interrupt ends returns 128 and the signal's number, as in a shell."""
 
     DONE = 0
     SOME_ORIGINS_FAILED = 1

@@ -45,7 +45,7 @@ class Workplace:
             to_read: without Spark, which finds no file of an archive that was moved.
 
         Raises:
-            NoArchive, ArchiveFormatUnknown: there is no archive, or its format is unknown.
+            NoArchive, ArchiveIsOlder, ArchiveFormatUnknown: there is none, or it has another format.
             ArchiveMoved: it is elsewhere than where it was made, and not only read without Spark.
         """
         info = open_archive(self.storage)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.model.tables import ALL, BY_NAME, LANDED, ORIGINS, Table, spark_type
+from pipeline.model.tables import ALL, BY_NAME, LANDED, ORIGINS, Table, shown_columns, spark_type
 
 PAGE = Path(__file__).parents[1] / "docs" / "tables.md"
 BEGIN, END = "<!-- scripts/dictionary.py writes from here -->", "<!-- to here -->"
@@ -56,7 +56,8 @@ def _table_lines(table: Table) -> Iterator[str]:
     yield from (f"## {table.name}", "", f"A row is {table.doc}. Written by {made}. Unique: {', '.join(keys)}.", "")
     yield from ("| column | type | meaning |", "| --- | --- | --- |")
     for column in table.columns:
-        yield f"| `{column.name}` | {spark_type(column.type)} | {column.doc} |"
+        if column.name in shown_columns(table):
+            yield f"| `{column.name}` | {spark_type(column.type)} | {column.doc} |"
     yield ""
 
 

@@ -35,6 +35,8 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/cli/sql.py",
             "pipeline/cli/submit.py",
             "pipeline/doctor/table_problems.py",
+            "pipeline/export/choose.py",
+            "pipeline/export/run_export.py",
             "pipeline/fsck/",
             "pipeline/maintain/",
             "pipeline/masters/",
@@ -50,6 +52,8 @@ LIBRARY_OF = MappingProxyType(
         "py4j": ("pipeline/fsck/", "pipeline/masters/", "pipeline/tables/"),
         "pygments": ("pipeline/night/language.py", "pipeline/night/language_guess.py"),
         "pyarrow": (
+            "pipeline/cli/results.py",
+            "pipeline/export/",
             "pipeline/fetch/",
             "pipeline/fsck/",
             "pipeline/inventory/",
@@ -62,16 +66,25 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/storage/parquet.py",
             "pipeline/submit/exact_rows.py",
             "pipeline/submit/results.py",
+            "pipeline/submit/stored_results.py",
             "pipeline/tables/",
             "pipeline/takedown/",
         ),
+        "torch": ("pipeline/export/torch_rows.py",),
         "sqlglot": ("pipeline/read/duckdb_query.py", "pipeline/submit/statements.py"),
         "duckdb": ("pipeline/read/duckdb_query.py",),
         "pandas": ("pipeline/read/stored_archive.py",),
         "polars": ("pipeline/read/stored_archive.py",),
         "IPython": ("pipeline/cli/shell.py",),
         "packaging": ("pipeline/doctor/",),
-        "numpy": ("pipeline/git/", "pipeline/maintain/", "pipeline/read/", "pipeline/snapshot/", "pipeline/takedown/"),
+        "numpy": (
+            "pipeline/export/",
+            "pipeline/git/",
+            "pipeline/maintain/",
+            "pipeline/read/",
+            "pipeline/snapshot/",
+            "pipeline/takedown/",
+        ),
         "tenacity": ("pipeline/storage/", "pipeline/workflows/"),
     }
 )
@@ -102,7 +115,12 @@ BELOW = MappingProxyType(
         "__init__": ("api", "read"),
         "run": ("config", "errors", "fetch", "model", "storage", "tables", "workplace"),
         "inventory": ("archive", "errors", "model", "night", "snapshot", "storage"),
-        "submit": ("errors", "inventory", "masters", "model", "read", "redact", "rules", "storage", "tables"),
+        "submit": (
+            "errors", "inventory", "masters", "model", "read", "redact", "rules", "snapshot", "storage", "tables",
+        ),
+        "export": (
+            "errors", "model", "origins", "read", "redact", "rules", "snapshot", "storage", "tables",
+        ),
         "doctor": ("archive", "config", "errors", "git", "model", "night", "redact", "storage", "submit", "tables"),
         "fsck": (
             "archive", "config", "errors", "fetch", "inventory", "model", "night", "read", "rules",
@@ -121,8 +139,8 @@ BELOW = MappingProxyType(
             "rules", "run", "storage", "submit", "tables", "workplace",
         ),
         "cli": (
-            "archive", "config", "doctor", "errors", "fsck", "inventory", "maintain", "masters", "model", "night",
-            "origins", "read", "redact", "rules", "run", "storage", "submit", "tables", "takedown",
+            "archive", "config", "doctor", "errors", "export", "fsck", "inventory", "maintain", "masters", "model",
+            "night", "origins", "read", "redact", "rules", "run", "storage", "submit", "tables", "takedown",
             "workflows", "workplace",
         ),
     }

@@ -11,7 +11,7 @@ import click
 from pipeline.cli.common import Context, Night, command_options, today
 from pipeline.cli.output import Output, report_damage, size
 from pipeline.cli.progress import show_backfill, show_progress
-from pipeline.workflows.backfill_choice import BATCH_ORIGINS
+from pipeline.workflows.backfill_choice import BUCKET_ORIGINS, LEAST_BATCH, MOST_BATCH
 from pipeline.workflows.backfill_job import JobBackfill, backfill_job
 from pipeline.workflows.backfill_origins import BackfillSummary, backfill_origins
 
@@ -32,14 +32,14 @@ def backfill() -> None:
 @click.option(
     "--batch",
     type=click.IntRange(min=1),
-    default=BATCH_ORIGINS,
-    show_default=True,
+    default=None,
+    show_default=f"{BUCKET_ORIGINS:,} per bucket, {LEAST_BATCH:,} to {MOST_BATCH:,}",
     help="Number of origins that are visited and published at once.",
 )
 @click.option("--retry", type=click.Choice(["failed"]), default=None, help="Visit these again, too.")
 @click.option("--workers", type=click.IntRange(min=1), default=None, help="Buckets fetched at once.")
 @command_options
-def origins(context: Context, source: Path, batch: int, retry: str | None, workers: int | None) -> int:
+def origins(context: Context, source: Path, batch: int | None, retry: str | None, workers: int | None) -> int:
     """Add the origins of a file and visit those without a visit, batch by batch.
 
     May be stopped at any time and run again: it continues where it stopped. Between two batches a waiting nightly

@@ -18,6 +18,7 @@ import click
 from pipeline.cli.output import Format, Output, set_up_logging
 from pipeline.config import Config, find_config, load_config
 from pipeline.errors import ExitCode, PipelineError
+from pipeline.masters.interrupts import outranking_errors
 from pipeline.model.layout import parse_night
 from pipeline.redact import never_show
 from pipeline.storage.factory import open_storage
@@ -78,15 +79,12 @@ def _wrapped(function: Callable[Concatenate[Context, P], int | None], formats: S
             set_up_logging(config.log.level, output.messages)
             config = _with_hadoop(config)
             context = Context(config, open_storage(config.archive.location, config.hdfs), output, config_path)
-            with _plainly(context.storage.root_uri):
+            with outranking_errors(), _plainly(context.storage.root_uri):
                 code = function(context, *args, **kwargs)
         except PipelineError as error:
             output.complain(f"error: {error}")
             logger.debug("details", exc_info=error)
             raise SystemExit(int(error.exit_code)) from None
-        except KeyboardInterrupt:
-            output.messages.print("interrupted; run the same command again to continue where it stopped")
-            raise SystemExit(int(ExitCode.RUN_FAILED)) from None
         except BrokenPipeError:  # whoever reads the output has seen enough; click ends the command quietly
             raise
         except Exception:

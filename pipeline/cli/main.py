@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import signal
-from types import FrameType, MappingProxyType
-from typing import NoReturn, cast
+from types import MappingProxyType
+from typing import cast
 
 import click
 from click.shell_completion import CompletionItem
 
 from pipeline import __version__
+from pipeline.masters.interrupts import Interrupted, clean_up, raise_interrupts
 from pipeline.redact import without_secrets
 
 MODULES = MappingProxyType(
@@ -18,6 +18,7 @@ MODULES = MappingProxyType(
         "backfill": "backfill",
         "compact": "maintain",
         "doctor": "doctor",
+        "export": "export",
         "fsck": "fsck",
         "init": "init",
         "jobs": "jobs",
@@ -25,11 +26,13 @@ MODULES = MappingProxyType(
         "nightly": "nightly",
         "origins": "origins",
         "restore": "restore",
+        "results": "results",
         "shell": "shell",
         "sql": "sql",
         "status": "status",
         "submit": "submit",
         "takedown": "takedown",
+        "upgrade": "upgrade",
     }
 )
 """The module of ``pipeline.cli`` that has each command, as a function of its name."""
@@ -57,9 +60,13 @@ class _Commands(click.Group):
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; report its usage errors without secrets."""
+        """Run the command; report its usage errors without secrets, and an interrupt in one line."""
         try:
             return super().invoke(ctx)
+        except Interrupted as interrupt:
+            clean_up()
+            click.echo("interrupted; run the same command again to continue where it stopped", err=True)
+            raise SystemExit(interrupt.exit_code) from None
         except click.ClickException as error:
             text = without_secrets(_unrepeated(error.format_message()))
             raise click.UsageError(text, getattr(error, "ctx", None)) from None
@@ -79,15 +86,12 @@ def cli() -> None:
     """Archive public git repositories every night as Iceberg tables, and run Spark jobs over their whole history.
 
     Exit codes: 0 done, 1 some origins failed, 2 wrong usage or configuration, 3 stored data failed a check,
-    4 another run holds the archive, 5 the run itself failed (storage, Spark, this machine).
+    4 another run holds the archive, 5 the run itself failed (storage, Spark, this machine), 130 interrupted
+    (Ctrl-C), 143 terminated (SIGTERM).
     """
 
 
 def main() -> None:
-    """Entry point. SIGTERM ends a run like an interrupt: cleanly, releasing the lease."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Entry point. An interrupt and SIGTERM end a run alike: cleanly, releasing the lease and ending Spark."""
+    raise_interrupts()
     cli()
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

@@ -146,5 +146,11 @@ def set_up_logging(level: str, console: Console) -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(DiscreetFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger().addFilter(_is_no_interrupt)
     for chatty in ("py4j", "luigi", "luigi-interface", "urllib3", "dulwich", "hdfs"):
         logging.getLogger(chatty).setLevel(max(logging.getLevelName(level), logging.WARNING))
+
+
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    """py4j logs a traceback for an interrupt of a call; the command says so in one line."""
+    return record.msg != "KeyboardInterrupt while sending command."

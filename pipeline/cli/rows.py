@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO
-from uuid import uuid4
 
 from pyspark.sql import DataFrame, Row
 
 from pipeline.cli.output import Format, Output, jsonable
+from pipeline.cli.places import place
 from pipeline.cli.query_progress import query_progress
-from pipeline.errors import UsageError
 from pipeline.submit.exact_rows import check_names, exact, write_csv, write_json, write_parquet
 from pipeline.tables.content_plan import content_stays
 
@@ -41,7 +39,7 @@ def show_rows(output: Output, frame: DataFrame, limit: int | None, *, text_limit
         with content_stays(shown), query_progress(frame.sparkSession, output.messages):
             rows = _Counted(shown.collect() if output.format == "text" else shown.toLocalIterator(), most)
             if output.format != "text":
-                with _place(to) as file:
+                with place(to) as file:
                     _write(rows, frame, output.format, file)
         if output.format == "text":  # on a terminal, after the progress has gone from it
             output.table(None, frame.columns, [exact(row, frame.schema) for row in rows])
@@ -93,36 +91,3 @@ def _write(rows: Iterable[Row], frame: DataFrame, format_: Format, to: IO[bytes]
             write_parquet(rows, frame.schema, to)
         case _:
             write_json(rows, frame.schema, to, jsonable)
-
-
-@contextmanager
-def _place(to: Path | None) -> Iterator[IO[bytes]]:
-    """A stream to write to: standard output, or a file that gets its name when it is complete.
-
-    Devices and pipes are written to, not replaced; a link stays one.
-    """
-    if to is None:
-        yield sys.stdout.buffer
-        sys.stdout.flush()
-        return
-    to = to.resolve()
-    if to.exists() and not to.is_file():
-        with _opened(to, to) as file:
-            yield file
-        return
-    partial = to.with_name(f".{to.name}.{uuid4().hex}")
-    try:
-        with _opened(partial, to) as file:
-            yield file
-        os.replace(partial, to)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _opened(partial: Path, to: Path) -> IO[bytes]:
-    try:
-        if to.is_dir():
-            raise IsADirectoryError("it is a folder")
-        return partial.open("wb")
-    except OSError as error:
-        raise UsageError(f"{to} cannot be written: {error.strerror or error}") from None

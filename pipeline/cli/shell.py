@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import date
+from types import FrameType
+from typing import Any
 
 import click
-from pyspark.sql import functions
+from pyspark.sql import SparkSession, functions
 
 from pipeline.cli.common import Context, command_options, night_option
 from pipeline.errors import UsageError
+from pipeline.masters.interrupts import Interrupts, own_handlers
 from pipeline.model.tables import ALL
 from pipeline.read.archive import Archive
 
@@ -20,7 +27,7 @@ def shell(context: Context, night: date | None) -> None:
     """Open IPython with the tables of a night: archive, spark, F, and a data frame per table."""
     context.archive()
     try:
-        from IPython import start_ipython  # noqa: PLC0415 - an extra
+        from IPython.terminal.ipapp import TerminalIPythonApp  # noqa: PLC0415 - an extra
     except ImportError:
         raise UsageError("`pipeline shell` needs IPython: install this package with its extra [shell]") from None
     archive = Archive(context.spark, night, context.storage)
@@ -31,4 +38,35 @@ def shell(context: Context, night: date | None) -> None:
         f"Night {shown or 'none yet'}. archive (Archive), spark (SparkSession), F (its functions), and as data frames: "
         + ", ".join(tables)
     )
-    start_ipython(argv=[], user_ns={"archive": archive, "spark": spark, "F": functions, **tables}, display_banner=False)
+    app: Any = TerminalIPythonApp.instance(display_banner=False)
+    app.user_ns = {"archive": archive, "spark": spark, "F": functions, **tables}
+    app.initialize([])
+    with _stops(app.shell, spark) as stopped:
+        app.start()
+    stopped.check()
+
+
+class _Terminated(BaseException):
+    """SIGTERM came. IPython shows other exceptions and goes on."""
+
+
+@contextmanager
+def _stops(shell: Any, spark: SparkSession) -> Iterator[Interrupts]:  # noqa: ANN401 - IPython's, an extra
+    """Let Ctrl-C end what the shell runs, Spark's jobs too, and SIGTERM the shell."""
+    stopped = Interrupts()
+
+    def cancel(number: int, frame: FrameType | None) -> None:
+        jobs = threading.Thread(target=spark.sparkContext.cancelAllJobs, daemon=True)  # own connection to the JVM
+        jobs.start()
+        raise KeyboardInterrupt
+
+    def end(number: int, frame: FrameType | None) -> None:
+        stopped.number = number
+        shell.ask_exit()
+        raise _Terminated
+
+    shell.set_custom_exc((_Terminated,), lambda *_, **__: None)
+    with own_handlers(), suppress(_Terminated):
+        signal.signal(signal.SIGINT, cancel)
+        signal.signal(signal.SIGTERM, end)
+        yield stopped

@@ -12,7 +12,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from pipeline.cli.common import Context, night_option, options_with
-from pipeline.cli.output import Format
+from pipeline.cli.places import format_of
 from pipeline.cli.rows import show_rows
 from pipeline.errors import UsageError
 from pipeline.read.archive import Archive
@@ -23,9 +23,6 @@ from pipeline.tables.failures import SparkFailed, is_of_query, plain_failures
 
 TEXT_ROWS = 1000
 """Rows of a result that are shown as text by default."""
-
-FORMATS: dict[str, Format] = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
-"""Formats by the suffix of a file."""
 
 
 @click.command()
@@ -54,7 +51,7 @@ def sql(
     """
     context.archive()
     statements = _statements(query, source)
-    output = context.output if to is None else context.output.as_format(_format(context.output.format, to))
+    output = context.output if to is None else context.output.as_format(format_of(context.output.format, to))
     if len(statements) > 1 and (to is not None or output.format in ("csv", "parquet")):
         raise UsageError(f"{len(statements)} statements have one result each; give one at a time, or ask for JSON")
     if to is None and output.format == "parquet":
@@ -91,20 +88,12 @@ def _statements(query: str | None, source: Path | None) -> list[str]:
     return found
 
 
-def _format(wanted: Format, to: Path) -> Format:
-    """The wanted format, or that of the file's suffix if none was asked for."""
-    found = FORMATS.get(to.suffix.lower())
-    if wanted == "text" and found is None:
-        raise UsageError(f"{to} does not end in {', '.join(FORMATS)}; name its format with --output")
-    return found if wanted == "text" and found is not None else wanted
-
-
 def _checked(spark: SparkSession, statement: str) -> frozenset[str]:
     """Make sure that a statement only reads; return the archive's tables that it may read."""
     with _querys_own_fault():
-        check_read_only(spark, statement)
-        check_names(spark, statement)
-        return tables_read(spark, statement)
+        found = check_read_only(spark, statement)
+        check_names(spark, found)
+        return tables_read(found)
 
 
 @contextmanager

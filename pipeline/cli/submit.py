@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pyspark.sql import DataFrame
 
 from pipeline.cli import driver
 from pipeline.cli.common import Context, command_options, night_option
+from pipeline.cli.job_options import JobCommand, sample_option, sampled, skip_option, words_of
 from pipeline.cli.output import size
 from pipeline.cli.rows import show_rows
 from pipeline.config import Config
@@ -19,9 +21,9 @@ from pipeline.masters.project import project_archive
 from pipeline.read.archive import Archive
 from pipeline.rules.cluster import running_threads
 from pipeline.submit.dry_run import dry_run
-from pipeline.submit.find_job import job_source
+from pipeline.submit.find_job import SUFFIX
 from pipeline.submit.on_yarn import run_on_yarn
-from pipeline.submit.run_job import NoNightYet, run_job, stored_result
+from pipeline.submit.run_job import Manner, NoNightYet, prepared, run_job, stored_result
 from pipeline.tables.session import DRIVER_LOG4J, LOG4J, open_jvm, session_conf
 
 SHIPPED_CONFIG = "git-lakehouse.toml"
@@ -31,7 +33,7 @@ TEXT_ROWS = 40
 """Rows of a result that are shown as text by default."""
 
 
-@click.command(context_settings={"ignore_unknown_options": False})
+@click.command(cls=JobCommand, context_settings={"ignore_unknown_options": False})
 @click.argument("job")
 @click.argument("argv", nargs=-1)
 @night_option
@@ -39,23 +41,60 @@ TEXT_ROWS = 40
     "--limit", type=click.IntRange(min=1), help="Rows of the result to show; default: 40 as text, all as JSON."
 )
 @click.option("--dry-run", "rehearse", is_flag=True, help="Report what it would read and cost, and run nothing.")
+@click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="A parameter of the job; may be repeated.")
+@sample_option
+@skip_option
+@click.option(
+    "--py-files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A .py, .zip or .egg that the job imports from, here and on executors; may be repeated.",
+)
 @command_options
 def submit(
-    context: Context, job: str, argv: tuple[str, ...], night: date | None, limit: int | None, rehearse: bool
+    context: Context,
+    /,
+    job: str,
+    argv: tuple[str, ...],
+    night: date | None,
+    limit: int | None,
+    rehearse: bool,
+    settings: tuple[str, ...],
+    sample: float | None,
+    skip_bad: bool,
+    py_files: tuple[Path, ...],
+    **options: object,
 ) -> None:
-    """Run jobs/JOB.py on a night; its own arguments follow after --."""
+    """Run jobs/JOB.py, or a file elsewhere, on a night.
+
+    JOB is a name of `pipeline jobs`, or a path that ends in .py; --help after it shows its parameters. Words after --
+    go to jobs that read them themselves.
+    """
     context.archive()
+    manner = Manner(sampled(sample), skip_bad, py_files)
+    words = words_of(options, settings, argv)
+    name = prepared(job, words, manner).name
     if rehearse:
         _show_dry_run(context, job, night)
         return
     run = _submitted if context.config.spark.deploy_mode == "cluster" else _run_here
-    show_rows(context.output, run(context, job, argv, night), limit, text_limit=TEXT_ROWS)
+    show_rows(context.output, run(context, Order(job, name, words, night, manner)), limit, text_limit=TEXT_ROWS)
 
 
-def _run_here(context: Context, job: str, argv: tuple[str, ...], night: date | None) -> DataFrame:
-    job_source(job)
-    _night(context, night)
-    return run_job(context.spark(), context.storage, job, argv, night)
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A run of a job that a person asked for. ``name`` is that of its module, ``job`` may be a path."""
+
+    job: str
+    name: str
+    argv: tuple[str, ...]
+    night: date | None
+    manner: Manner
+
+
+def _run_here(context: Context, order: Order) -> DataFrame:
+    _night(context, order.night)
+    return run_job(context.spark(), context.storage, order.job, order.argv, order.night, order.manner)
 
 
 def _night(context: Context, night: date | None) -> date:
@@ -66,23 +105,27 @@ def _night(context: Context, night: date | None) -> date:
     return shown
 
 
-def _submitted(context: Context, job: str, argv: tuple[str, ...], night: date | None) -> DataFrame:
+def _submitted(context: Context, order: Order) -> DataFrame:
     """Run a job with its driver on the cluster; its result is read here."""
     settings, root_uri = context.config.spark, context.storage.root_uri
     if not root_uri.startswith("hdfs://"):
         raise UsageError(f"with the driver on the cluster the archive must be on HDFS, not at {root_uri}")
-    job_source(job)
     context.check_master()
-    shown = _night(context, night)
+    shown = _night(context, order.night)
     jvm = open_jvm(settings.here(), root_uri)  # before a session: an application inherits what is on its command line
-    words = [job, "--night", str(shown), "--archive", context.config.archive.location]
     files = {DRIVER_LOG4J: LOG4J}
+    job = order.job
+    if order.job.endswith(SUFFIX):
+        job = Path(order.job).name
+        files[job] = Path(order.job)
+    words = [job, "--night", str(shown), "--archive", context.config.archive.location, *order.manner.words]
     if context.config_path is not None:
         files[SHIPPED_CONFIG] = context.config_path
         words += ["--config", SHIPPED_CONFIG]
-    program = Program(Path(driver.__file__), [*words, "--", *argv], [project_archive()], files)
-    run_on_yarn(jvm, f"{context.app} submit {job}", program, settings, root_uri, context.output.note)
-    return stored_result(context.spark_for_metadata(), job, shown)
+    packages = [project_archive(), *order.manner.py_files]
+    program = Program(Path(driver.__file__), [*words, "--", *order.argv], packages, files)
+    run_on_yarn(jvm, f"{context.app} submit {order.name}", program, settings, root_uri, context.output.note)
+    return stored_result(context.spark_for_metadata(), order.manner.table(order.name), shown)
 
 
 def _show_dry_run(context: Context, job: str, night: date | None) -> None:

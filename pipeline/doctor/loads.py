@@ -18,7 +18,7 @@ def check_archive(storage: Storage) -> Finding:
     """Check that there is an archive of a known format.
 
     Raises:
-        ArchiveFormatUnknown, StoredFileDamaged: as in ``find_archive``.
+        ArchiveIsOlder, ArchiveFormatUnknown, StoredFileDamaged: as in ``find_archive``.
     """
     info = find_archive(storage)
     if info is None:

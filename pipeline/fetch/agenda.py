@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from pipeline.rules.ref_digest import DIGEST_BYTES, UNKNOWN
 
@@ -73,6 +74,10 @@ class DueNetwork:
         """A question found changed refs."""
         self._states[index] = _CHANGED
 
+    def changed(self) -> list[str]:
+        """Origins that must be visited because a question found changed refs."""
+        return [url for url, state in zip(self.due, self._states, strict=True) if state == _CHANGED]
+
     def end(self, index: int) -> None:
         """The visit of an origin has ended, however it did."""
         self._states[index] = _ENDED
@@ -99,8 +104,18 @@ class Errand:
         return self.digest is None
 
 
+class ToDo(Protocol):
+    """What workers do next."""
+
+    def next(self, held: DueNetwork | None) -> Errand | None:
+        """An errand for a free worker that holds this network, which begins now; None if there is none at present."""
+
+    def let_go(self, network: DueNetwork) -> None:
+        """The worker that holds a network no longer does."""
+
+
 class Agenda:
-    """What is left to do. Free workers take up networks that nobody holds; only when there are none, they ask.
+    """All visits of a bucket. Free workers take up networks that nobody holds; only when there are none, they ask.
 
     So a network whose origins answer slowly cannot keep all workers from the others.
     """
@@ -145,3 +160,26 @@ class Agenda:
                     self.let_go(held)
                 return errand
         return None
+
+
+class Questions:
+    """Questions alone: an origin that must be visited is left to others.
+
+    Args:
+        networks: networks whose digests are known.
+    """
+
+    def __init__(self, networks: Iterable[DueNetwork]) -> None:
+        self._left = deque(networks)
+
+    def next(self, held: DueNetwork | None) -> Errand | None:
+        """The next question; no worker holds anything."""
+        while self._left:
+            if (errand := self._left[0].to_ask()) is not None:
+                errand.network.begin(errand.index)
+                return errand
+            self._left.popleft()
+        return None
+
+    def let_go(self, network: DueNetwork) -> None:
+        """Nothing to do."""

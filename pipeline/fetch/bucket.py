@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from pipeline.fetch.agenda import Agenda, DueNetwork
+from pipeline.fetch.asked import NOTHING, Asked
 from pipeline.fetch.batches import Batches
 from pipeline.fetch.bucket_plan import BucketPlan, read_bucket_plan
 from pipeline.fetch.crew import Crew
@@ -40,6 +42,7 @@ def fetch_bucket(
     concurrency: int,
     scratch: Path,
     run_bytes: int = RUN_BYTES,
+    asked: Asked = NOTHING,
     on_visit: Callable[[Visit], None] = lambda visit: None,
 ) -> Manifest:
     """Visit the due origins of a bucket, land their objects, upload the files and write the manifest.
@@ -53,6 +56,7 @@ def fetch_bucket(
         concurrency: origins visited at once, each in its own process; decoding and writing take turns.
         scratch: local folder; a subfolder is created and removed, and those of killed tasks are removed, too.
         run_bytes: raw bytes of a run, see ``Landing``.
+        asked: what other tasks have asked: visits that ended there are landed with those made here.
         on_visit: called after each visit.
 
     Raises:
@@ -63,13 +67,24 @@ def fetch_bucket(
     plan, damaged = _read_plan(storage, load, bucket)
     with locked_folder(scratch, str(bucket)) as folder:
         landing = Landing(folder / "landing", run_bytes)
-        visits: list[Visit] = []
+        visits = [visit for origin in plan.origins if origin.due and (visit := asked.ended.get(origin.url))]
+        plan = plan.without(asked.ended)
         task = Work(storage, plan, tuple(plan.networks()), load.night, run_id, conditions)
-        with Crew(task, landing, concurrency, folder) as crew:
+        with Crew(task, Agenda(_networks(task, asked)), landing, concurrency, folder) as crew:
             for outcome in crew.outcomes():
                 visits.append(outcome.visit)
                 on_visit(outcome.visit)
         return hand_in(storage, load, bucket, landing, visits, began=began, damaged=damaged)
+
+
+def _networks(task: Work, asked: Asked) -> Iterator[DueNetwork]:
+    """The due origins by network; those that are known to have changed need not be asked."""
+    for place, (number, origins) in enumerate(task.networks):
+        network = DueNetwork(place, number, [origin.url for origin in origins if origin.due])
+        for index, url in enumerate(network.due):
+            if url in asked.changed:
+                network.must_be_visited(index)
+        yield network
 
 
 def hand_in(

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.fetch.agenda import Agenda, DueNetwork, Errand
+from pipeline.fetch.agenda import DueNetwork, Errand, ToDo
 from pipeline.fetch.channel import Channel
 from pipeline.fetch.confine import CPU_GRACE_S, die_with_parent, let_go_of_files, memory_bytes
 from pipeline.fetch.landing import Landing
@@ -80,23 +80,21 @@ class _Worker:
 
 
 class Crew:
-    """Visits all networks of a plan. Use as a context manager: no process outlives it.
+    """Does all that is on an agenda. Use as a context manager: no process outlives it.
 
     Args:
-        task: what to visit.
+        task: what its workers know.
+        agenda: what to do.
         landing: destination of the rows; visits that do not end well leave none.
         concurrency: origins visited or asked at once; decoding takes turns.
         scratch: local folder.
     """
 
-    def __init__(self, task: Work, landing: Landing, concurrency: int, scratch: Path) -> None:
-        self._task, self._landing, self._concurrency, self._scratch = task, landing, concurrency, scratch
+    def __init__(self, task: Work, agenda: ToDo, landing: Landing, concurrency: int, scratch: Path) -> None:
+        self._task, self._agenda, self._landing = task, agenda, landing
+        self._concurrency, self._scratch = concurrency, scratch
         self._workers: list[_Worker] = []
         self._turns: deque[_Worker] = deque()
-        self._agenda = Agenda(
-            DueNetwork(place, network, [origin.url for origin in origins if origin.due])
-            for place, (network, origins) in enumerate(task.networks)
-        )
         self._selector = selectors.DefaultSelector()
 
     def __enter__(self) -> Crew:

@@ -84,8 +84,7 @@ class NetworkState:
         assert self._digests is not None
         for origin in self.origins.values():
             if origin.due:
-                digest = self._digests.get(origin.url, UNKNOWN)
-                yield UNKNOWN if digest == NO_REFS and origin.first_visit else digest
+                yield askable(origin, self._digests.get(origin.url))
 
     def _digest(self, url: str) -> bytes:
         digest = (self._digests or {}).get(url)
@@ -148,3 +147,12 @@ class NetworkState:
             self._ground.note(name, refs[name], of_root=is_root)
         self.landed |= fresh
         self.tags.update(tags)
+
+
+def askable(origin: PlannedOrigin, digest: bytes | None) -> bytes:
+    """The digest of an origin's planned refs if a question can end its visit, else ``UNKNOWN``.
+
+    Args:
+        digest: None if the plan has no refs for it.
+    """
+    return UNKNOWN if digest is None or (digest == NO_REFS and origin.first_visit) else digest

@@ -22,6 +22,9 @@ MOST_HELD_BYTES = 32 << 20
 """Bytes in memory of the largest row group whose rows are held. Plan makes them of 1 MiB, but a name that
 repeats takes none of that, and may be long."""
 
+Place = tuple[int, str]
+"""Where an origin's rows are: its network and URL."""
+
 NESTED = "refs"
 """A column of ``plan/origins`` in plans of earlier versions, which held all refs of an origin in one row."""
 
@@ -50,6 +53,14 @@ class _Group:
     def may_hold(self, network: int, url: str | None) -> bool:
         """Whether it may have rows of a network. Nothing checks the footer: a missing row is noticed elsewhere."""
         return _within(network, self.networks) and (url is None or _within(url, self.urls))
+
+    def may_overlap(self, first: Place, last: Place) -> bool:
+        """Whether it may have rows between two places, inclusive; it may if the footer says nothing."""
+        if self.networks is None or self.urls is None:
+            return True
+        least, greatest = self.networks
+        begins = (least, self.urls[0] if least == greatest else "")
+        return begins <= last and (greatest > first[0] or (greatest == first[0] and self.urls[1] >= first[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +106,26 @@ class PlannedRefs:
         for path in self.paths:
             yield from map(_planned, self._rows(path, network, url))
 
-    def _rows(self, path: str, network: int, url: str | None) -> Iterator[dict[str, Any]]:
+    def between(self, first: Place, last: Place) -> Iterator[PlannedRef]:
+        """Rows of all origins between two places, inclusive, in plans that are not ``NESTED``.
+
+        Raises:
+            StoredFileDamaged: a file cannot be read.
+        """
+        for path in self.paths:
+            wanted = [group.number for group in self._groups_of(path) if group.may_overlap(first, last)]
+            with open_parquet_file(self._storage, path) as file:
+                for batch in file.iter_batches(BATCH_ROWS, row_groups=wanted, columns=COLUMNS):
+                    yield from map(_planned, batch.filter(_match_between(batch, first, last)).to_pylist())
+
+    def _groups_of(self, path: str) -> Sequence[_Group]:
         if path not in self._groups:
             with open_parquet_file(self._storage, path) as file:
                 self._groups[path] = _groups(file)
-        for group in self._groups[path]:
+        return self._groups[path]
+
+    def _rows(self, path: str, network: int, url: str | None) -> Iterator[dict[str, Any]]:
+        for group in self._groups_of(path):
             if not group.may_hold(network, url):
                 continue
             held = self._hold(path, group.number)
@@ -177,6 +203,15 @@ def _streamed(file: ArchiveFile, group: int, network: int, url: str | None) -> I
 def _match(batch: pa.RecordBatch, network: int, url: str | None) -> pa.Array:
     of_network = pc.equal(batch.column("network"), network)
     return of_network if url is None else pc.and_(of_network, pc.equal(batch.column("url"), url))
+
+
+def _match_between(batch: pa.RecordBatch, first: Place, last: Place) -> pa.Array:
+    networks, urls = batch.column("network"), batch.column("url")
+    after = pc.or_(
+        pc.greater(networks, first[0]), pc.and_(pc.equal(networks, first[0]), pc.greater_equal(urls, first[1]))
+    )
+    before = pc.or_(pc.less(networks, last[0]), pc.and_(pc.equal(networks, last[0]), pc.less_equal(urls, last[1])))
+    return pc.and_(after, before)
 
 
 def _planned(row: dict[str, Any]) -> PlannedRef:

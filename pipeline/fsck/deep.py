@@ -36,6 +36,7 @@ from pipeline.rules.slices import bucket_slices
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.tables.failures import plain_failures
+from pipeline.tables.file_rows import Pointers, sums_by_origin
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.tombstones import not_taken_down
@@ -148,7 +149,7 @@ def _slice(
     facts = frame.mapInArrow(Examiner(storage).__call__, FACTS_TYPES).persist(StorageLevel.DISK_ONLY)
     try:
         findings, deleted = _deleted(spark, storage, buckets, files)
-        live = facts.where(F.col("fact").isin(OBJECT, CONTENT))
+        live = facts.where(F.col("fact").isin(OBJECT, CONTENT, PATHS, CATALOGUE))
         if deleted is not None:
             live = live.join(F.broadcast(deleted), ["path", "pos"], "left_anti")
         for check in (_problems, _missing, _doubled, _contents, _counts):
@@ -206,7 +207,11 @@ def _missing(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
 
 
 def _doubled(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
-    rows = live.groupBy("table", *KEY).agg(F.count("*").alias("n"), F.max("path").alias("path"))
+    rows = (
+        live.where(F.col("fact").isin(OBJECT, CONTENT))
+        .groupBy("table", *KEY)
+        .agg(F.count("*").alias("n"), F.max("path").alias("path"))
+    )
     doubles = rows.where("n > 1").groupBy("table", "bucket", "network", "path")
     for row in doubles.agg(*_example()).limit(MOST_FINDINGS).collect():
         yield _of(row, Kind.OBJECT_DOUBLED, f"{row['count']} objects are there more than once")
@@ -245,9 +250,9 @@ def _contents(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
 def _counts(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
     """``files`` and ``refs`` against ``repositories``."""
     origin = ["bucket", "network", "text"]
-    paths = facts.where(F.col("fact") == PATHS).groupBy(*origin).agg(F.sum("size").alias("paths"))
-    said = facts.where(F.col("fact") == CATALOGUE).groupBy(*origin).agg(F.max("size").alias("said"))
-    both = said.join(paths, origin, "full_outer").select(*origin, F.coalesce("paths", F.lit(0)).alias("paths"), "said")
+    said = live.where(F.col("fact") == CATALOGUE).groupBy(*origin).agg(F.max("size").alias("said"))
+    both = said.join(_paths(live), origin, "full_outer")
+    both = both.select(*origin, F.coalesce("paths", F.lit(0)).alias("paths"), "said")
     for row in both.where(~F.col("said").eqNullSafe(F.col("paths"))).limit(MOST_FINDINGS).collect():
         problem = f"{row['text']}: files has {row['paths']} paths, repositories says {row['said']}"
         yield Finding(Kind.DERIVED_DISAGREES, problem, "", "code.files", row["bucket"], row["network"])
@@ -255,6 +260,38 @@ def _counts(facts: DataFrame, live: DataFrame) -> Iterator[Finding]:
     for row in seen.join(said, origin, "left_anti").limit(MOST_FINDINGS).collect():
         problem = f"{row['text']} has refs but no row in repositories"
         yield Finding(Kind.DERIVED_DISAGREES, problem, "", "code.repositories", row["bucket"], row["network"])
+
+
+def _paths(live: DataFrame) -> DataFrame:
+    """How many paths ``files`` has for each origin: bucket, network, text, paths."""
+    rows = live.where(F.col("fact") == PATHS)
+    earlier = rows.where("size IS NULL").groupBy("bucket", "network", "text").agg(F.count("*").alias("paths"))
+    none = F.lit(None)
+    stored = rows.where("size IS NOT NULL").select(
+        "bucket",
+        "network",
+        none.cast("string").alias("origin"),
+        F.hex("oid").alias("path"),
+        none.cast("binary").alias("path_raw"),
+        *(none.cast("string").alias(name) for name in ("name", "ext")),
+        none.cast("int").alias("mode"),
+        F.col("text").alias("kind"),
+        "oid",
+        F.col("size").alias("line"),
+        "base",
+    )
+    heads = live.where(F.col("fact") == CATALOGUE)
+    heads = heads.select("bucket", "network", F.col("text").alias("origin"), F.col("oid").alias("tree")).distinct()
+    sums = sums_by_origin(stored, _no_blobs(stored.sparkSession), heads, Pointers.of(stored, heads)).withColumnRenamed(
+        "origin", "text"
+    )
+    lines = heads.select("bucket", "network", F.col("origin").alias("text")).join(sums, ["bucket", "text"])
+    return earlier.unionByName(lines.select("bucket", "network", "text", F.col("files").alias("paths")))
+
+
+def _no_blobs(spark: SparkSession) -> DataFrame:
+    columns = "bucket int, network bigint, oid binary, size bigint, language string"
+    return spark.createDataFrame([], columns)
 
 
 def _example() -> tuple[Column, Column]:

@@ -18,6 +18,7 @@ from pipeline.errors import CheckFailed
 from pipeline.inventory.finding import Kind
 from pipeline.model.objects import BLOB, object_id
 from pipeline.model.rows import CODECS
+from pipeline.model.tables import GONE, TREE
 from pipeline.read.history import links_of
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
@@ -27,7 +28,11 @@ OBJECT, CONTENT, NEED, PROBLEM = "object", "content", "need", "problem"
 """Kinds of facts: an object exists; a blob's bytes exist; an object is named by another; something is wrong."""
 
 PATHS, CATALOGUE, REFS = "paths", "catalogue", "refs"
-"""Kinds of facts about an origin: number of paths at HEAD; number according to ``repositories``; it has refs."""
+"""Kinds of facts: a row of ``files``; the files of an origin according to ``repositories``, and its tree; it has refs.
+
+A row of a line has the line's number as ``size``, its ``base``, the kind as ``text``, and as ``oid`` a digest of the
+path or, for a root, the tree. Another row, of an earlier version, has its origin as ``text``.
+"""
 
 FACTS = pa.schema(
     [
@@ -41,11 +46,12 @@ FACTS = pa.schema(
         ("sha256", pa.binary()),
         ("size", pa.int64()),
         ("text", pa.string()),
+        ("base", pa.int64()),
     ]
 )
 FACTS_TYPES = (
     "fact string, `table` string, bucket int, network bigint, oid binary, path string, pos bigint, sha256 binary, "
-    "size bigint, text string"
+    "size bigint, text string, base bigint"
 )
 BATCH_ROWS, BIG_BATCH_ROWS = 4096, 64
 OUT_ROWS = 8192
@@ -77,8 +83,9 @@ class _Facts:
         sha256: bytes | None = None,
         size: int | None = None,
         text: str | None = None,
+        base: int | None = None,
     ) -> None:
-        self.rows.append((fact, self.table, self.bucket, network, oid, self.path, pos, sha256, size, text))
+        self.rows.append((fact, self.table, self.bucket, network, oid, self.path, pos, sha256, size, text, base))
 
     def problem(self, kind: Kind, text: str, network: int | None = None, oid: bytes | None = None) -> None:
         self.add(PROBLEM, network, oid, text=f"{kind.value} {text[:300]}")
@@ -150,7 +157,7 @@ def _group(facts: _Facts, file: pq.ParquetFile, group: int) -> Iterator[pa.Recor
             if len(facts.rows) >= OUT_ROWS:
                 yield facts.take()
     for (network, origin), count in facts.counts.items():
-        facts.add(PATHS if facts.table == "files" else REFS, network, None, size=count, text=origin)
+        facts.add(REFS, network, None, size=count, text=origin)
     facts.counts.clear()
 
 
@@ -189,10 +196,15 @@ def _ref(facts: _Facts, row: Row, pos: int) -> None:
 
 
 def _path(facts: _Facts, row: Row, pos: int) -> None:
-    key = (row["network"], row["origin"])
-    facts.counts[key] = facts.counts.get(key, 0) + 1
-    if row["kind"] != "submodule":
-        facts.needs(row["network"], [row["oid"]])
+    network, oid, kind, line = row["network"], row["oid"], row["kind"], row.get("line")
+    if kind not in ("submodule", GONE) and oid is not None:
+        facts.needs(network, [oid])
+    if line is None:
+        facts.add(PATHS, network, None, pos, text=row["origin"])
+        return
+    path = b"%s\0%s" % ((row["path"] or "").encode(), row["path_raw"] or b"")
+    named = oid if kind == TREE else hashlib.sha256(path).digest()
+    facts.add(PATHS, network, named, pos, size=line, text=kind, base=row["base"])
 
 
 def _head_blob(facts: _Facts, row: Row, pos: int) -> None:
@@ -200,7 +212,7 @@ def _head_blob(facts: _Facts, row: Row, pos: int) -> None:
 
 
 def _repository(facts: _Facts, row: Row, pos: int) -> None:
-    facts.add(CATALOGUE, row["network"], None, size=row["files"], text=row["origin"])
+    facts.add(CATALOGUE, row["network"], row.get("tree"), pos, size=row["files"], text=row["origin"])
     if row["head_commit"] is not None:
         facts.needs(row["network"], [row["head_commit"]])
 
@@ -210,9 +222,9 @@ _LOOKS: dict[str, tuple[list[str], Callable[[_Facts, Row, int], None]]] = {
     "blobs": (["oid", "sha256", "size", "stored"], _blob),
     "contents": (["oid", "size", "content"], _content),
     "refs": (["origin", "target", "peeled"], _ref),
-    "files": (["origin", "kind", "oid"], _path),
+    "files": (["origin", "path", "path_raw", "kind", "oid", "line", "base"], _path),
     "head_blobs": (["oid"], _head_blob),
-    "repositories": (["origin", "files", "head_commit"], _repository),
+    "repositories": (["origin", "files", "head_commit", "tree"], _repository),
 }
 EXAMINED = tuple(_LOOKS)
 """Tables that are examined."""

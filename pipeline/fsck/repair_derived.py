@@ -6,9 +6,9 @@ from collections.abc import Collection
 from datetime import date
 
 from pipeline.fsck.branches import BranchedTable
-from pipeline.inventory.named import TableFiles, read_table
+from pipeline.inventory.named import Role, TableFiles, read_table
 from pipeline.model.layout import WAREHOUSE, Load
-from pipeline.model.tables import DERIVED_NAMES, NAMESPACE, REFS
+from pipeline.model.tables import DERIVED_NAMES, NAMESPACE, REFS, REPOSITORIES
 from pipeline.night.derive import derive_all_fit, owe
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import NewFile, full_name
@@ -36,9 +36,20 @@ def rebuild(writer: Writer, storage: Storage, bucket: int, bad: Collection[str])
     if bucket in derived.left_out:
         return [*done, f"bucket {bucket}: not all of it, a later load tries again: {derived.left_out[bucket]}"]
     unmoved = _unmoved(_read(storage, REFS.name), bucket)
-    for name in DERIVED_NAMES:
-        done += _heal_nights(writer, storage, name, before[name], bucket, set(bad), unmoved)
+    files, *others = (before[name] for name in DERIVED_NAMES)
+    healed = _nights_with(files, bucket, set(bad))
+    for name, table in zip(DERIVED_NAMES, (files, *others), strict=True):
+        # A night's `repositories` says which lines of its `files` belong to an origin.
+        with_files = healed if name == REPOSITORIES.name else set()
+        done += _heal_nights(writer, storage, name, table, bucket, set(bad), unmoved, with_files)
     return done
+
+
+def _nights_with(table: TableFiles, bucket: int, bad: set[str]) -> set[str]:
+    """Tags of the nights that have files at fault in a bucket."""
+    return {
+        tag for at, tags in table.tags_at().items() if not bad.isdisjoint(_files(table, at, bucket)) for tag in tags
+    }
 
 
 def _unmoved(refs: TableFiles, bucket: int) -> set[str]:
@@ -51,8 +62,10 @@ def _read(storage: Storage, name: str) -> TableFiles:
     return read_table(storage, f"code.{name}", f"{WAREHOUSE}/{NAMESPACE}/{name}")
 
 
-def _files(table: TableFiles, snapshot: int | None, bucket: int) -> set[str]:
-    return set() if snapshot is None else {f.path for f in table.live(snapshot) if f.bucket == bucket}
+def _files(table: TableFiles, snapshot: int | None, bucket: int, role: Role | None = None) -> set[str]:
+    """Paths of a bucket's data files and deletion vectors, or of those with one role."""
+    live = () if snapshot is None else table.live(snapshot)
+    return {file.path for file in live if file.bucket == bucket and role in (None, file.role)}
 
 
 def _heal_nights(
@@ -63,14 +76,15 @@ def _heal_nights(
     bucket: int,
     bad: set[str],
     unmoved: set[str],
+    healed: set[str],
 ) -> list[str]:
     done = []
     after = _read(storage, name)
     replaced = _files(before, before.current, bucket)
-    new = [NewFile(storage.uri(path), bucket) for path in sorted(_files(after, after.current, bucket))]
+    new = [NewFile(storage.uri(path), bucket) for path in sorted(_files(after, after.current, bucket, Role.DATA))]
     for snapshot, tags in before.tags_at().items():
         mine = _files(before, snapshot, bucket)
-        if bad.isdisjoint(mine):
+        if bad.isdisjoint(mine) and healed.isdisjoint(tags):
             continue
         if mine != replaced and not unmoved.issuperset(tags):
             done.append(f"bucket {bucket}: {name} of {', '.join(sorted(tags))} stays damaged, HEAD has moved since")

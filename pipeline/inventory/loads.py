@@ -61,7 +61,7 @@ def read_load(storage: Storage, load: Load) -> LoadFiles:
         entry.path
         for folder in storage.list(load.root)
         for entry in ([folder] if not folder.is_dir else storage.walk(folder.path))
-        if not entry.path.startswith((f"{load.root}/landing/", f"{load.quarantine}/")) and not _is_side(entry.path)
+        if not entry.path.startswith((f"{load.landings}/", f"{load.quarantine}/")) and not _is_side(entry.path)
     ]
     findings: list[Finding] = []
     manifests: list[Manifest] = []

@@ -22,7 +22,7 @@ from pipeline.maintain.cut import cut
 from pipeline.maintain.rewrite_piece import PREFIX, Layout, Rewritten, rewrite
 from pipeline.maintain.sources import Piece, Source, sources
 from pipeline.maintain.spread import Spread
-from pipeline.model.tables import CONTENTS, FILES, TREES, Table
+from pipeline.model.tables import CONTENTS, HEAD_BLOBS, TREES, Table
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import PieceJobs
 from pipeline.rules.compaction import Bounds, BucketStats
@@ -67,8 +67,8 @@ class Manner:
         layout: of new files.
         jobs: how many pieces are under way.
         scratch: see ``rewrite``.
-        renewable: whether ``at_head`` of contents may be set from ``files``, which lacks the files of an unfinished
-            load; asked for each bucket, after its files are known and before those of ``files`` are.
+        renewable: whether ``at_head`` of contents may be set from ``head_blobs``, which lacks those of an unfinished
+            load; asked for each bucket, after its files are known and before those of ``head_blobs`` are.
         bounds: of a piece.
         on_damage: gets each damaged file, which is also logged.
         on_new: gets the new files of each committed bucket.
@@ -133,13 +133,14 @@ class _Bucket:
     """A bucket that is being compacted: what was read, pieces that wait and run, and those that are done.
 
     Attributes:
-        sources, at_head: the data files of ``old`` and ``files``, listed once for all jobs.
+        sources, at_head: the data files of ``old`` and ``heads``, listed once for all jobs.
+        heads: the files of ``head_blobs``, if ``at_head`` is renewed.
     """
 
     stats: BucketStats
     table: Table
     old: BucketFiles
-    files: BucketFiles | None
+    heads: BucketFiles | None
     sources: tuple[Source, ...]
     at_head: tuple[Source, ...] | None
     began: float
@@ -218,12 +219,12 @@ class _Run:
         return True
 
     def _look(self, stats: BucketStats) -> _Bucket:
-        """The bucket's files, and only then those of ``files``, so that these know of every load that those have."""
+        """The bucket's files, and only then those of ``head_blobs``, which so know of every load that those have."""
         old, table = _files_of(self.spark, stats.table, stats.bucket), TABLES[stats.table]
         renew = table is CONTENTS and self.manner.renewable()
-        files = _files_of(self.spark, FILES.name, stats.bucket) if renew else None
-        at_head = None if files is None else _sources(files)
-        return _Bucket(stats, table, old, files, _sources(old), at_head, time.monotonic())
+        heads = _files_of(self.spark, HEAD_BLOBS.name, stats.bucket) if renew else None
+        at_head = None if heads is None else _sources(heads)
+        return _Bucket(stats, table, old, heads, _sources(old), at_head, time.monotonic())
 
     def _give_out(self, bucket: _Bucket) -> None:
         count = self.manner.jobs.pieces
@@ -307,8 +308,8 @@ class _Run:
             FilesChanged: nothing was committed; the written files are swept later.
         """
         stats = bucket.stats
-        if bucket.files is not None and not _same(bucket.files, _files_of(self.spark, FILES.name, stats.bucket)):
-            raise FilesChanged(FILES.name, "HEAD has changed since")
+        if bucket.heads is not None and not _same(bucket.heads, _files_of(self.spark, HEAD_BLOBS.name, stats.bucket)):
+            raise FilesChanged(HEAD_BLOBS.name, "HEAD has changed since")
         _check_there(self.storage, stats.table, bucket.new)
         new = [NewFile(self.storage.uri(uploaded.path), stats.bucket) for uploaded in bucket.new]
         table = writer.open(MaintainedTable, stats.table)

@@ -34,7 +34,7 @@ class LoadState:
     @property
     def landing(self) -> str:
         """The folder of all its landings; need not exist."""
-        return f"{self.load.root}/landing"
+        return self.load.landings
 
     @property
     def plan_folder(self) -> str:
@@ -53,7 +53,7 @@ def load_states(storage: Storage, but: Collection[str] = ()) -> list[LoadState]:
 
 
 def may_renew(states: Iterable[LoadState]) -> bool:
-    """Whether compaction may set ``at_head`` from ``files``, which lacks the files of an unfinished load."""
+    """Whether compaction may set ``at_head`` from ``head_blobs``, which lacks those of an unfinished load."""
     unfinished = [state.load.name for state in states if not state.complete]
     if unfinished:
         logger.warning("%s not finished; at_head is not renewed", ", ".join(unfinished))
@@ -81,7 +81,8 @@ def find_rubbish(
     The landing of a published load goes at once: all files that its manifests name have been moved, and a fetch task
     that still uploads there has lost to the one whose manifest counted. In the landing of any other load, an attempt
     that no manifest names goes once it has not changed for a while, since its task may run on another host; files that
-    a manifest names stay at any age. Unfinished uploads of the same age go, wherever they are.
+    a manifest names stay at any age, and so do answers to questions. Unfinished uploads of the same age go, wherever
+    they are.
 
     Args:
         untouched_since: seconds since 1970 UTC; files that changed later may still be in use.

@@ -33,7 +33,7 @@ _ORDER = {
     "blobs": "network, ext, name",
     "commits": "network",
     "tags": "network",
-    "files": "network, origin, path",
+    "files": "network, line, path",
     "head_blobs": "network, oid",
     "repositories": "network, origin",
     "origins": "network, url",

@@ -60,7 +60,7 @@ def rewrite(
     """Rewrite a piece. Nothing refers to the new files until somebody commits them; a second run makes others.
 
     Args:
-        at_head: the data files of ``files`` of the bucket, to set ``at_head`` from; None to keep it.
+        at_head: the data files of ``head_blobs`` of the bucket, to set ``at_head`` from; None to keep it.
         scratch: a local folder, which need not exist; None for the machine's own. It holds the piece's raw bytes and
             its new files.
 

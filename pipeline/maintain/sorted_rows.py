@@ -103,8 +103,8 @@ def _append(contents: pa.Array, uri: str, to: BinaryIO) -> npt.NDArray[np.int64]
 
 
 def read_at_head(storage: Storage, files: Sequence[Source], keys: pa.Table) -> pa.Table:
-    """Network and oid of those objects of a piece that are at HEAD, from data files of ``files``: each once, however
-    many forks have it.
+    """Network and oid of those objects of a piece that are at HEAD, from data files of ``head_blobs``: each
+    once.
 
     Args:
         keys: has network and oid of the piece's rows.

@@ -8,6 +8,7 @@
 ``runs/LOAD/plan/refs/bucket=N/``       refs of the plan's origins, one per row
 ``runs/LOAD/plan/tombstones/bucket=N/`` ids of objects that must not come back
 ``runs/LOAD/landing/bucket=N/ATTEMPT/`` Parquet files of one attempt of a fetch task
+``runs/LOAD/landing/bucket=N/visits-K.parquet`` what part K of a bucket's questions found, for its fetch task
 ``runs/LOAD/manifests/N.json``          written last by a fetch task: its files, and counts of its visits
 ``runs/LOAD/audit/N-K.json``            the K-th verdict on a bucket; the last one replaces its manifest
 ``runs/LOAD/quarantine/bucket=N/``      landed files in which the audit found something, by attempt
@@ -206,9 +207,18 @@ class Load:
         """Parquet folder, ``bucket=N`` below; missing if nothing was ever taken down."""
         return f"{self.root}/plan/tombstones"
 
+    @property
+    def landings(self) -> str:
+        """Folder of what fetch tasks and their questions brought, ``bucket=N`` below."""
+        return f"{self.root}/landing"
+
     def landing(self, bucket: int, attempt: str) -> str:
         """Folder of one attempt of one fetch task."""
-        return f"{self.root}/landing/bucket={bucket}/{attempt}"
+        return f"{self.landings}/bucket={bucket}/{attempt}"
+
+    def asked(self, bucket: int, part: int) -> str:
+        """What a part of a bucket's questions found; parts count from 0."""
+        return f"{self.landings}/bucket={bucket}/visits-{part}.parquet"
 
     def manifest(self, bucket: int) -> str:
         """Manifest of a fetch task."""

@@ -193,19 +193,37 @@ CONTENTS = Table(
 )
 FILES = Table(
     "files",
-    "a path in the tree of an origin's HEAD",
+    "a path in the tree of an origin's HEAD; stored as lines that origins share, see docs/architecture.md",
     (
         *_PLACE,
-        Column("origin", pa.string(), "the origin's URL"),
+        Column(
+            "origin",
+            pa.string(),
+            "the origin's URL; stored only in rows of earlier versions, and null in those of a line",
+        ),
         Column("path", pa.string(), "path from the root of the tree, with /"),
         Column("path_raw", pa.binary(), "the exact path where it is not UTF-8"),
         Column("name", pa.string(), "last part of the path"),
         Column("ext", pa.string(), "as in blobs"),
         Column("mode", pa.int32(), "git's file mode"),
-        Column("kind", pa.string(), "file, symlink or submodule"),
-        Column("oid", OID, "id of the blob, or of a submodule's commit"),
+        Column(
+            "kind",
+            pa.string(),
+            "file, symlink or submodule; stored also: gone, a path of its base that a line lacks, and tree, its root",
+        ),
+        Column("oid", OID, "id of the blob, of a submodule's commit, or of the root tree"),
+        Column("line", pa.int64(), "stored only: the line, which has the paths of one root tree"),
+        Column(
+            "base", pa.int64(), "stored only: the line that has all other paths of the tree; null if this one has all"
+        ),
     ),
 )
+GONE, TREE = "gone", "tree"
+"""Kinds of rows of ``files`` that are no files: a path of the base that a line lacks, and the root tree of a line."""
+
+FILE_COLUMNS = FILES.column_names[:-2]
+"""Columns of ``files`` as readers see it: a row per path and origin."""
+
 HEAD_BLOBS = Table(
     "head_blobs",
     "a distinct blob at HEAD of a network's origins",
@@ -236,6 +254,7 @@ REPOSITORIES = Table(
         Column("files", pa.int64(), "paths at HEAD"),
         Column("bytes", pa.int64(), "bytes of all files at HEAD"),
         Column("language", pa.string(), "the language with most bytes at HEAD"),
+        Column("tree", OID, "the root tree at HEAD; null if there is none, or if an earlier version wrote the row"),
     ),
 )
 
@@ -251,6 +270,11 @@ DERIVED_NAMES = tuple(t.name for t in ALL if not t.landed and t is not ORIGINS)
 BY_ORIGIN = tuple(t.name for t in ALL if {"origin", "url"} & set(t.column_names))
 BY_OBJECT = tuple(t.name for t in ALL if t.name not in BY_ORIGIN)
 """Tables with rows that belong to an origin, and with rows that belong to an object; a takedown hides both."""
+
+
+def shown_columns(table: Table) -> tuple[str, ...]:
+    """The columns of a table as readers see it."""
+    return FILE_COLUMNS if table is FILES else table.column_names
 
 
 def spark_type(type_: pa.DataType) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -13,9 +13,11 @@ from pipeline.model.layout import Load
 from pipeline.model.tables import HEAD_BLOBS, OID
 from pipeline.night.files import local_frame_of, mark_at_head
 from pipeline.night.language import count_lines, language_of
+from pipeline.tables.change import RowChange, change_rows, in_places
+from pipeline.tables.file_rows import Pointers, rows_at_head
 from pipeline.tables.frames import join_ids
 from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets
-from pipeline.tables.rewrite import Seen, overwrite
+from pipeline.tables.rewrite import Seen
 from pipeline.tables.session import split_freely
 from pipeline.tables.tombstones import not_taken_down
 from pipeline.tables.writer import Writer
@@ -33,8 +35,8 @@ _LOOKED_TYPES = "bucket int, network bigint, oid binary, language string, lines 
 def replace_head_blobs(writer: Writer, load: Load, heads: pa.Table, seen: Seen) -> None:
     """Update the networks of moved origins after ``files``; only blobs with a new id or name are read.
 
-    Blobs that are new at HEAD are first marked ``at_head`` in ``contents``. The touched buckets are rewritten in one
-    commit, for the reasons given in ``replace_files``.
+    Blobs that are new at HEAD are first marked ``at_head`` in ``contents``. One commit removes what is no longer at
+    HEAD and adds what is new.
 
     Args:
         heads: moved origins, as ``HEADS``, whose ``head_moved`` is true.
@@ -42,31 +44,51 @@ def replace_head_blobs(writer: Writer, load: Load, heads: pa.Table, seen: Seen) 
     """
     spark, buckets = writer.spark, set(heads["bucket"].to_pylist())
     networks = F.broadcast(local_frame_of(spark, heads.select(["bucket", "network"])).distinct())
-    old = seen.rows().where(in_buckets(buckets)).select(*HEAD_BLOBS.column_names)
-    now = not_taken_down(blobs_at_head(spark.table(full_name("files")).where(in_buckets(buckets)), networks))
-    fresh = now.join(old, [*KEY, "name"], "left_anti").persist()
+    numbers = set(heads["network"].to_pylist())
+    old = seen.rows().where(in_places(buckets, numbers)).join(networks, ["bucket", "network"], "left_semi")
+    now = not_taken_down(blobs_at_head(_rows_at_head(spark, heads, networks, buckets)))
+    differing = _differing(now, old).persist()
     try:
-        counts = {row["bucket"]: row["count"] for row in fresh.groupBy("bucket").count().collect()}
-        if counts:
-            _promote_contents(writer, fresh, counts)
-        others = old.join(networks, ["bucket", "network"], "left_anti")
-        kept = old.join(now.select(*KEY, "name"), [*KEY, "name"], "left_semi")
-        rows = others.unionByName(kept)
-        if counts:
-            rows = rows.unionByName(_described(spark, fresh, counts))
-        with split_freely(spark):
-            overwrite(rows, seen, in_buckets(buckets), {LOAD_PROPERTY: load.name})
+        counts = differing.groupBy("bucket").agg(F.count("now").alias("new"), F.count("was").alias("gone")).collect()
+        fresh = differing.where(F.col("now").isNotNull()).select(*now.columns)
+        by_bucket = {row["bucket"]: row["new"] for row in counts if row["new"]}
+        if by_bucket:
+            _promote_contents(writer, fresh, by_bucket)
+        new = _described(spark, fresh, by_bucket) if by_bucket else seen.rows().limit(0)
+        gone = differing.where(F.col("was").isNotNull()).select(*KEY, "name").distinct()
+        new_count, gone_count = (sum(row[kind] for row in counts) for kind in ("new", "gone"))
+        change = RowChange(new.select(*HEAD_BLOBS.column_names), new_count, gone, gone_count, buckets, numbers)
+        if new_count or gone_count:
+            with split_freely(spark):
+                change_rows(seen, change, {LOAD_PROPERTY: load.name})
     finally:
         # unpersist() would not find it: Spark caches a frame again when a table that it reads was written.
         spark.catalog.clearCache()
 
 
-def blobs_at_head(files: DataFrame, networks: DataFrame) -> DataFrame:
-    """Distinct blobs of some networks with the first of their names; ``is_link`` if only symlinks have them."""
+def _differing(now: DataFrame, old: DataFrame) -> DataFrame:
+    """Rows that only one of two frames has, by key and name: the columns of ``now``, and ``now`` and ``was``."""
+    mine = now.withColumn("now", F.lit(True))
+    theirs = old.select(*KEY, "name").withColumn("was", F.lit(True))
+    return mine.join(theirs, [*KEY, "name"], "full_outer").where("now IS NULL OR was IS NULL")
+
+
+def _rows_at_head(spark: SparkSession, heads: pa.Table, networks: DataFrame, buckets: Collection[int]) -> DataFrame:
+    """The paths at HEAD of the networks: of moved origins as in ``heads``, of the others as in ``repositories``."""
+    moved = F.broadcast(local_frame_of(spark, heads.select(["bucket", "network", "origin", "tree"])))
+    others = spark.table(full_name("repositories")).where(in_buckets(buckets))
+    others = others.join(networks, ["bucket", "network"], "left_semi").join(moved, ["bucket", "origin"], "left_anti")
+    trees = others.select("bucket", "network", "tree").unionByName(moved.select("bucket", "network", "tree"))
+    stored = spark.table(full_name("files")).where(in_places(buckets, set(heads["network"].to_pylist())))
+    stored = stored.join(networks, ["bucket", "network"], "left_semi")
+    return rows_at_head(stored, Pointers.collected(stored, trees))
+
+
+def blobs_at_head(paths: DataFrame) -> DataFrame:
+    """Distinct blobs with the first of their names; ``is_link`` if only symlinks have them."""
     regular = F.col("kind") == "file"
     return (
-        files.where(F.col("kind").isin("file", "symlink"))
-        .join(networks, ["bucket", "network"], "left_semi")
+        paths.where(F.col("kind").isin("file", "symlink"))
         .groupBy(*KEY)
         .agg(
             F.coalesce(F.min(F.when(regular, F.struct("name", "ext"))), F.min(F.struct("name", "ext"))).alias("first"),

@@ -25,28 +25,33 @@ HEADS = pa.schema(
         ("head_commit", OID),
         ("head_time", TIME),
         ("tree", OID),
+        ("before", OID),
         ("branches", pa.int64()),
         ("tags", pa.int64()),
+        ("known", pa.bool_()),
         ("head_moved", pa.bool_()),
     ]
 )
 """A moved origin. ``night`` is that of the change published last; ``tree`` is the root tree at HEAD, null if HEAD is no
-commit."""
+commit; ``before`` the one in ``repositories``, where ``known`` says that there is a row."""
 
 
 def moved_heads(spark: SparkSession, load: Load, buckets: Collection[int]) -> pa.Table:
     """The origins whose refs changed in a load, or since they were last in ``repositories``, as ``HEADS``; each once.
 
-    ``head_moved`` is true if HEAD differs from the commit in ``repositories``. That table is written last, so a rerun
-    after a crash finds the same origins until it is done.
+    ``head_moved`` is true if HEAD differs from the commit in ``repositories``, or if an earlier version wrote its row.
+    That table is written last, so a rerun after a crash finds the same origins until it is done.
 
     Args:
         buckets: where the load changed refs; others are skipped.
     """
     moved = _moved(spark, load, buckets)
     at = _with_commits(spark, moved, buckets)
-    head_moved = F.col("known_night").isNull() | ~F.col("head_commit").eqNullSafe(F.col("known_head"))
-    return at.withColumn("head_moved", head_moved).select(*HEADS.names).toArrow().cast(HEADS)
+    known = F.col("known_night").isNotNull()
+    head_moved = (
+        ~known | ~F.col("head_commit").eqNullSafe(F.col("known_head")) | ~F.col("tree").eqNullSafe(F.col("before"))
+    )
+    return at.withColumns({"known": known, "head_moved": head_moved}).select(*HEADS.names).toArrow().cast(HEADS)
 
 
 def moved_counts(spark: SparkSession, load: Load, buckets: Collection[int]) -> dict[int, int]:
@@ -59,7 +64,9 @@ def _moved(spark: SparkSession, load: Load, buckets: Collection[int]) -> DataFra
     changes = last_changes(spark.table(full_name("refs")).where(in_buckets(buckets)))
     known = spark.table(full_name("repositories")).where(in_buckets(buckets))
     known = known.groupBy("bucket", "origin").agg(
-        F.max("night").alias("known_night"), F.max_by("head_commit", "night").alias("known_head")
+        F.max("night").alias("known_night"),
+        F.max_by("head_commit", "night").alias("known_head"),
+        F.max_by("tree", "night").alias("before"),
     )
     origins = one_row_a_url(spark.table(full_name("origins")).where(in_buckets(buckets)), "bucket")
     origins = origins.select("bucket", F.col("network").alias("home"), F.col("url").alias("origin"), "fork_of")

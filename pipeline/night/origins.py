@@ -15,6 +15,7 @@ from pipeline.model.layout import Load
 from pipeline.model.origin import Origin, OriginState, bucket_of
 from pipeline.model.tables import ORIGINS, VISITS
 from pipeline.rules.origins import FAILURES_THAT_MATTER, rules
+from pipeline.tables.change import RowChange, change_rows
 from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.frames import local_frame, read_parquet
 from pipeline.tables.iceberg import LOAD_PROPERTY, IcebergTable, in_buckets
@@ -45,7 +46,7 @@ _APPLIED = "pipeline.buckets"
 def apply_visits(writer: Writer, visits: Sequence[str], buckets: Collection[int], load: Load) -> None:
     """Set last visit, failures, state and next date of every origin that a load visited.
 
-    The touched buckets of ``origins``, a small table, are rewritten in one commit that names the load and the buckets.
+    Their rows are replaced, and only theirs, in one commit that names the load and the buckets.
     Buckets that such a commit names already stay as they are, so a second call changes nothing, however late it comes.
 
     Args:
@@ -59,9 +60,15 @@ def apply_visits(writer: Writer, visits: Sequence[str], buckets: Collection[int]
         if not left:
             return
         origins = one_row_a_url(seen.rows().where(in_buckets(left)), "bucket")
-        after = origins_after(writer.spark, origins, read_parquet(writer.spark, VISITS, visits))
-        properties = {LOAD_PROPERTY: load.name, _APPLIED: ",".join(map(str, sorted(left)))}
-        overwrite(after, seen, in_buckets(left), properties)
+        made = read_parquet(writer.spark, VISITS, visits).where(in_buckets(left))
+        visited = made.select("bucket", F.col("origin").alias("url")).distinct()
+        after = origins_after(writer.spark, origins.join(visited, ["bucket", "url"], "left_semi"), made).persist()
+        try:
+            count = after.count()
+            change = RowChange(after, count, after.select("bucket", "url"), count, left)
+            change_rows(seen, change, {LOAD_PROPERTY: load.name, _APPLIED: ",".join(map(str, sorted(left)))})
+        finally:
+            writer.spark.catalog.clearCache()  # unpersist() finds nothing after a commit to the table that it reads
 
     until_committed(ORIGINS.name, attempt)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import reduce
+from typing import NamedTuple
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from pipeline.model.layout import Load
@@ -18,6 +19,7 @@ from pipeline.model.origin import OriginState
 from pipeline.model.tables import OBJECT_TABLES
 from pipeline.model.visit import VisitStatus
 from pipeline.rules.origins import FARTHEST_DUE_DAYS, LOOKED_AT
+from pipeline.rules.questions import question_parts
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
@@ -38,15 +40,31 @@ log = logging.getLogger(__name__)
 class PlanSummary:
     """What a load will look at; ``buckets`` maps each bucket with work to its number of due origins.
 
-    ``damaged`` are files of the archive that cannot be read; the origins of their buckets are skipped.
+    ``damaged`` are files of the archive that cannot be read; the origins of their buckets are skipped. ``parts`` says
+    into how many parts the questions of large buckets are cut; the others ask their own.
     """
 
     origins_due: int
     buckets: dict[int, int]
     damaged: tuple[str, ...] = ()
+    parts: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, counts: Mapping[int, _Counts], damaged: Iterable[str] = ()) -> PlanSummary:
+        """The summary of what was counted in each bucket."""
+        due = {bucket: count.due for bucket, count in counts.items()}
+        parts = question_parts({bucket: count.askable for bucket, count in counts.items()})
+        return cls(sum(due.values()), due, tuple(sorted(damaged)), parts)
 
 
-_REFS_GROUP_BYTES = 1 << 20
+class _Counts(NamedTuple):
+    """Due origins of a bucket, and those of them whose last visit ended well: their refs are known."""
+
+    due: int
+    askable: int
+
+
+_GROUP_BYTES = 1 << 20
 _URLS = pa.schema([("url", pa.string())])
 _BUCKETS = pa.schema([("bucket", pa.int32())])
 
@@ -83,12 +101,13 @@ def write_plan(
     """Write the plan of a load; a later attempt overwrites what an earlier one left.
 
     ``load.plan_origins/bucket=N`` gets every due origin, and the other origins of its network with ``due`` false, since
-    their refs are common ground: url, fork_of, network, due, first_visit. ``first_visit`` is true unless the origin's
-    last status is that of a successful visit. ``load.plan_refs/bucket=N`` gets the refs of the same origins, one per
-    row, sorted by network, url and name: network, url, name, target, peeled, symref; exact bytes. An origin without
-    refs has one row without a name. ``load.plan_files/bucket=N`` gets the live data files of the object tables: table,
-    uri, rows, network_min, network_max (null if unknown). ``load.plan_tombstones/bucket=N`` gets the ids of objects
-    that must not come back: network (null for all), oid. Empty folders are not created. ``load.plan`` is written last.
+    their refs are common ground, sorted by network and url: url, fork_of, network, due, first_visit. ``first_visit`` is
+    true unless the origin's last status is that of a successful visit. ``load.plan_refs/bucket=N`` gets the refs of the
+    same origins, one per row, sorted by network, url and name: network, url, name, target, peeled, symref; exact bytes.
+    An origin without refs has one row without a name. ``load.plan_files/bucket=N`` gets the live data files of the
+    object tables: table, uri, rows, network_min, network_max (null if unknown). ``load.plan_tombstones/bucket=N`` gets
+    the ids of objects that must not come back: network (null for all), oid. Empty folders are not created.
+    ``load.plan`` is written last.
 
     An origin whose next date is later than any visit could have set is due: its last visit was dated wrongly. A bucket
     that cannot be fully read is skipped.
@@ -103,25 +122,26 @@ def write_plan(
     writer.check_lease()
     for folder in (load.plan_origins, load.plan_refs, load.plan_files):
         storage.delete(folder, recursive=True)
+    _forget_asked(storage, load)
 
-    def work(some: list[int]) -> dict[int, int]:
+    def work(some: list[int]) -> dict[int, _Counts]:
         origins = _with_due(spark, load, frame)
         if len(some) < buckets:
             origins = origins.where(in_buckets(some))
-        counts = {row["bucket"]: row["count"] for row in origins.where("due").groupBy("bucket").count().collect()}
+        counts = _count(origins)
         if counts:
             check_footers(spark, storage, ["refs", "origins"], counts)
             wanted = _wanted(origins, counts)
             writer.check_lease()
             _write_refs(_plan_refs(spark, wanted, counts), storage.uri(load.plan_refs))
             writer.check_lease()
-            _write(_plan_origins(wanted), storage.uri(load.plan_origins))
+            _write_origins(_plan_origins(wanted), storage.uri(load.plan_origins))
         return counts
 
     planned = isolate_buckets(spark, storage, range(buckets), work)
     for bucket, error in planned.failed.items():
         log.error("load %s: bucket %d is skipped, none of its origins is visited: %s", load.name, bucket, error)
-    counts = {bucket: due for part in planned.done for bucket, due in part.items()}
+    counts = {bucket: count for part in planned.done for bucket, count in part.items()}
     if counts:
         writer.check_lease()
         _write(_plan_files(spark, counts), storage.uri(load.plan_files))
@@ -129,7 +149,7 @@ def write_plan(
         plan_tombstones(spark, storage, load, counts)
     damaged = {damaged_file(storage, bucket, error) for bucket, error in planned.failed.items()}
     writer.check_lease()
-    return _write_summary(storage, load, PlanSummary(sum(counts.values()), counts, tuple(sorted(damaged))))
+    return _write_summary(storage, load, PlanSummary.of(counts, damaged))
 
 
 def read_plan(storage: Storage, load: Load) -> PlanSummary:
@@ -145,7 +165,8 @@ def read_plan(storage: Storage, load: Load) -> PlanSummary:
 def _summary(data: bytes) -> PlanSummary:
     document = json.loads(data)
     counts = {int(bucket): int(due) for bucket, due in document["buckets"].items()}
-    return PlanSummary(int(document["origins_due"]), counts, tuple(map(str, document.get("damaged", ()))))
+    parts = {int(bucket): int(count) for bucket, count in document.get("parts", {}).items()}
+    return PlanSummary(int(document["origins_due"]), counts, tuple(map(str, document.get("damaged", ()))), parts)
 
 
 def restore_plan_summary(storage: Storage, load: Load) -> PlanSummary:
@@ -154,21 +175,24 @@ def restore_plan_summary(storage: Storage, load: Load) -> PlanSummary:
     for folder in storage.list(load.plan_origins):
         bucket = folder.path.rpartition("/bucket=")[2]
         if bucket.isdecimal():
-            counts[int(bucket)] = _due(storage, folder.path)
-    return _write_summary(storage, load, PlanSummary(sum(counts.values()), counts))
+            counts[int(bucket)] = _counts(storage, folder.path)
+    return _write_summary(storage, load, PlanSummary.of(counts))
 
 
-def _due(storage: Storage, folder: str) -> int:
-    """Number of due origins in a bucket's plan; 1 if it cannot be read, which its fetch task will report."""
-    due = 0
+def _counts(storage: Storage, folder: str) -> _Counts:
+    """The due origins in a bucket's plan; 1 if it cannot be read, which its fetch task will report."""
+    due = askable = 0
     try:
         for entry in storage.list(folder):
             if entry.path.endswith(".parquet"):
                 with open_parquet_file(storage, entry.path) as file:
-                    due += sum(sum(batch["due"].to_pylist()) for batch in file.iter_batches(columns=["due"]))
+                    for batch in file.iter_batches(columns=["due", "first_visit"]):
+                        first_visits = [row["first_visit"] for row in batch.to_pylist() if row["due"]]
+                        due += len(first_visits)
+                        askable += first_visits.count(False)
     except StoredFileDamaged:
-        return 1
-    return due
+        return _Counts(1, 0)
+    return _Counts(due, askable)
 
 
 def _write_summary(storage: Storage, load: Load, summary: PlanSummary) -> PlanSummary:
@@ -178,6 +202,7 @@ def _write_summary(storage: Storage, load: Load, summary: PlanSummary) -> PlanSu
         "origins_due": summary.origins_due,
         "buckets": {str(bucket): due for bucket, due in sorted(summary.buckets.items())},
         "damaged": summary.damaged,
+        "parts": {str(bucket): count for bucket, count in sorted(summary.parts.items())},
     }
     storage.replace(load.plan, json.dumps(document, indent=1).encode())
     return summary
@@ -199,6 +224,17 @@ def _with_due(spark: SparkSession, load: Load, only: DataFrame | None) -> DataFr
     return table.join(listed, "url", "left").withColumn("due", looked_at & F.coalesce("listed", F.lit(False)))
 
 
+def _count(origins: DataFrame) -> dict[int, _Counts]:
+    known = F.count_if(_visited_well())
+    rows = origins.where("due").groupBy("bucket").agg(F.count("*").alias("due"), known.alias("askable")).collect()
+    return {row["bucket"]: _Counts(row["due"], row["askable"]) for row in rows}
+
+
+def _visited_well() -> Column:
+    """Whether an origin's last visit ended well; false before the first."""
+    return F.coalesce(F.col("last_status").isin([str(status) for status in VisitStatus if status.ok]), F.lit(False))
+
+
 def _wanted(origins: DataFrame, buckets: Collection[int]) -> DataFrame:
     network = Window.partitionBy("bucket", "network")
     return (
@@ -210,9 +246,7 @@ def _wanted(origins: DataFrame, buckets: Collection[int]) -> DataFrame:
 
 
 def _plan_origins(wanted: DataFrame) -> DataFrame:
-    well = F.col("last_status").isin([str(status) for status in VisitStatus if status.ok])
-    never = F.coalesce(~well, F.lit(True))
-    return wanted.select("bucket", "url", "fork_of", "network", "due", never.alias("first_visit"))
+    return wanted.select("bucket", "url", "fork_of", "network", "due", (~_visited_well()).alias("first_visit"))
 
 
 def _plan_refs(spark: SparkSession, wanted: DataFrame, buckets: Collection[int]) -> DataFrame:
@@ -257,6 +291,14 @@ def plan_tombstones(spark: SparkSession, storage: Storage, load: Load, buckets: 
     _write(somewhere.unionByName(anywhere), storage.uri(load.plan_tombstones))
 
 
+def _forget_asked(storage: Storage, load: Load) -> None:
+    """Delete what questions of an earlier plan found; landings may be in use, and the folder's sweep deletes them."""
+    for bucket in storage.list(load.landings):
+        for entry in storage.list(bucket.path):
+            if not entry.is_dir:
+                storage.delete(entry.path)
+
+
 def _write(df: DataFrame, uri: str) -> None:
     """Write one file per bucket, by one task; Spark combines many small buckets into few tasks."""
     df.repartition("bucket").write.mode("append").partitionBy("bucket").parquet(uri)
@@ -264,6 +306,15 @@ def _write(df: DataFrame, uri: str) -> None:
 
 def _write_refs(df: DataFrame, uri: str) -> None:
     """The same, sorted and in small row groups, so that a network needs few. Existing buckets are replaced."""
-    ordered = df.repartition("bucket").sortWithinPartitions("bucket", "network", "url", "name")
-    replacing = ordered.write.mode("overwrite").option("partitionOverwriteMode", "dynamic")
-    replacing.option("parquet.block.size", _REFS_GROUP_BYTES).partitionBy("bucket").parquet(uri)
+    replacing = _sorted(df, "name").write.mode("overwrite").option("partitionOverwriteMode", "dynamic")
+    replacing.option("parquet.block.size", _GROUP_BYTES).partitionBy("bucket").parquet(uri)
+
+
+def _write_origins(df: DataFrame, uri: str) -> None:
+    """Sorted and in small row groups, too, so that a part of the origins needs few."""
+    adding = _sorted(df).write.mode("append").option("parquet.block.size", _GROUP_BYTES)
+    adding.partitionBy("bucket").parquet(uri)
+
+
+def _sorted(df: DataFrame, *then: str) -> DataFrame:
+    return df.repartition("bucket").sortWithinPartitions("bucket", "network", "url", *then)

@@ -1,49 +1,55 @@
-"""Walks the trees at HEAD of networks in Spark's Python workers, and yields rows during the walk, few at a time."""
+"""Plans the lines of networks in Spark's Python workers, from their trees at HEAD; yields rows, few at a time."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipeline.model.tables import FILES, extension
+from pipeline.model.tables import FILES, OID, extension
 from pipeline.model.text import text_and_raw, text_of
-from pipeline.rules.walk import MISSING, MOST_PATH_BYTES, MOST_PATHS, Budget, Entry, walk
+from pipeline.rules.lines import Change, Done, Drop, Line, Lost, Network, NewTree, Put, Take
+from pipeline.rules.walk import MOST_PATH_BYTES, MOST_PATHS, Budget
 
 NETWORK_PATHS = 10 * MOST_PATHS
 NETWORK_PATH_BYTES = 10 * MOST_PATH_BYTES
-"""Limits for all origins of one network whose HEAD moved in one load, so that forks do not multiply those of a tree."""
+"""Limits for all origins of one network whose HEAD moved in one load: rows that are written, and entries compared."""
 
 NETWORK_MISSING = 200_000
 """Distinct missing trees reported per network; the others get another turn."""
 
-WALKED, CUT = "walked", "cut"
-"""Kinds of rows, besides ``MISSING``, that are no files: an origin was walked completely, or up to the limits."""
+PUT, TAKE, DROP, LOST, DONE, CUT = "put", "take", "drop", "lost", "done", "cut"
+"""What to do with a row: add it, remove the rows of its line and path, or all rows of its line. Or what it reports: a
+tree that is nowhere, a root tree that has its line, or one whose line lacks what is beyond the limits."""
 
 HELD_BYTES = 256 << 20
 CHUNK_ROWS = 8192
 CHUNK_BYTES = 4 << 20
 
-Roots = Mapping[int, Sequence[tuple[bytes, Sequence[str]]]]
-"""By network: root trees at HEAD, each with the origins that have it."""
+CHANGES = FILES.arrow_schema.append(pa.field("op", pa.string())).append(pa.field("root", OID))
 
-_PATHS = pa.schema(
-    [FILES.arrow_schema.field(name) for name in ("path", "path_raw", "name", "ext", "mode", "kind", "oid")]
-)
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """The lines that a network has, the trees at HEAD of origins that did not move, and those of origins that did."""
+
+    lines: Sequence[Line]
+    kept: Sequence[bytes]
+    new: Sequence[NewTree]
 
 
 def walker(
-    roots: Roots, most_paths: int, most_bytes: int
+    heads: Mapping[int, Heads], most_paths: int, most_bytes: int
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """A function for ``applyInArrow`` over trees grouped by network: bucket, network, oid, content.
 
-    It yields the rows of ``files`` of the origins, one ``WALKED`` or ``CUT`` row per origin, and one ``MISSING`` row
-    per missing tree.
+    It yields ``CHANGES``. A tree without an id only makes sure that a network has a group.
 
     Args:
-        most_paths, most_bytes: as for ``walk_network``.
+        most_paths, most_bytes: as for ``plan_lines``.
     """
 
     def walk_networks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -53,8 +59,10 @@ def walker(
                 if batch.num_rows:
                     bucket, network = batch["bucket"][0].as_py(), batch["network"][0].as_py()
                 for oid, body in zip(batch["oid"], batch["content"], strict=True):
-                    trees.add(oid.as_py(), body.as_py())
-            yield from walk_network(bucket, network, trees, roots.get(network, ()), most_paths, most_bytes)
+                    if oid.is_valid:
+                        trees.add(oid.as_py(), body.as_py())
+            if network in heads:
+                yield from plan_lines(bucket, network, trees, heads[network], most_paths, most_bytes)
 
     return walk_networks
 
@@ -103,67 +111,59 @@ class Bodies(Mapping[bytes, bytes]):
         self._file.close()
 
 
-def walk_network(
-    bucket: int,
-    network: int,
-    trees: Mapping[bytes, bytes],
-    roots: Sequence[tuple[bytes, Sequence[str]]],
-    most_paths: int,
-    most_bytes: int,
+def plan_lines(
+    bucket: int, network: int, trees: Mapping[bytes, bytes], heads: Heads, most_paths: int, most_bytes: int
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of one network; origins with the same tree share its walk. Holds ``CHUNK_ROWS`` rows at a time.
+    """``CHANGES`` of one network. Holds ``CHUNK_ROWS`` rows, and the differences of one tree, at a time.
 
     Args:
         most_paths: limit for all origins together, directories included.
         most_bytes: limit for the bytes of these paths.
     """
-    missing: set[bytes] = set()
-    for root, origins in roots:
-        share = Budget(
-            min(MOST_PATHS, most_paths // len(origins)),
-            min(MOST_PATH_BYTES, most_bytes // len(origins)),
-        )
-        left = Budget(share.paths, share.size_bytes)
-        for chunk in _chunks(walk(root, trees, left), missing):
-            for origin in origins:
-                yield _rows(bucket, network, origin, chunk)
-        most_paths -= (share.paths - left.paths) * len(origins)
-        most_bytes -= (share.size_bytes - left.size_bytes) * len(origins)
-        end = _table([Entry(b"", 0, CUT if left.spent else WALKED, root)])
-        for origin in origins:
-            yield _rows(bucket, network, origin, end)
-
-
-def _chunks(entries: Iterator[Entry], missing: set[bytes]) -> Iterator[pa.RecordBatch]:
-    chunk: list[Entry] = []
+    plan = Network(heads.lines, heads.kept, trees, Budget(most_paths, most_bytes))
+    rows: list[tuple[object, ...]] = []
     size_bytes = 0
-    for entry in entries:
-        if entry.kind == MISSING:
-            if entry.oid in missing or len(missing) >= NETWORK_MISSING:
+    for change in _each_lost_once(plan.changes(heads.new)):
+        row = _cells(change)
+        rows.append((bucket, network, None, *row))
+        size_bytes += len(str(row[0]))
+        if len(rows) >= CHUNK_ROWS or size_bytes >= CHUNK_BYTES:
+            yield _batch(rows)
+            rows, size_bytes = [], 0
+    if rows:
+        yield _batch(rows)
+
+
+def _each_lost_once(changes: Iterable[Change]) -> Iterator[Change]:
+    lost: set[bytes] = set()
+    for change in changes:
+        if isinstance(change, Lost):
+            if change.oid in lost or len(lost) >= NETWORK_MISSING:
                 continue
-            missing.add(entry.oid)
-        chunk.append(entry)
-        size_bytes += len(entry.path)
-        if len(chunk) >= CHUNK_ROWS or size_bytes >= CHUNK_BYTES:
-            yield _table(chunk)
-            chunk, size_bytes = [], 0
-    if chunk:
-        yield _table(chunk)
+            lost.add(change.oid)
+        yield change
 
 
-def _table(entries: Sequence[Entry]) -> pa.RecordBatch:
-    columns = zip(*map(_cells, entries), strict=True)
-    arrays = [pa.array(values, field.type) for values, field in zip(columns, _PATHS, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=_PATHS)
+def _cells(change: Change) -> tuple[object, ...]:
+    """The columns of ``CHANGES`` after ``origin``."""
+    match change:
+        case Put(line, base, entry):
+            path, raw = text_and_raw(entry.path)
+            name = text_of(entry.name)
+            mode, oid = entry.mode & 0x7FFFFFFF, entry.oid or None
+            return path, raw, name, extension(name), mode, entry.kind, oid, line, base, PUT, None
+        case Take(line, gone):
+            path, raw = text_and_raw(gone)
+            return path, raw, None, None, None, None, None, line, None, TAKE, None
+        case Drop(line):
+            return None, None, None, None, None, None, None, line, None, DROP, None
+        case Lost(root, at, oid):
+            return text_of(at), None, None, None, None, None, oid, None, None, LOST, root
+        case Done(root, cut):
+            return None, None, None, None, None, None, None, None, None, CUT if cut else DONE, root
 
 
-def _cells(entry: Entry) -> tuple[str, bytes | None, str, str, int, str, bytes]:
-    path, raw = text_and_raw(entry.path)
-    name = text_of(entry.name)
-    return path, raw, name, extension(name), entry.mode & 0x7FFFFFFF, entry.kind, entry.oid
-
-
-def _rows(bucket: int, network: int, origin: str, paths: pa.RecordBatch) -> pa.RecordBatch:
-    places = ((bucket, pa.int32()), (network, pa.int64()), (origin, pa.string()))
-    constants = [pa.repeat(pa.scalar(value, type_), paths.num_rows) for value, type_ in places]
-    return pa.RecordBatch.from_arrays([*constants, *paths.columns], schema=FILES.arrow_schema)
+def _batch(rows: Sequence[tuple[object, ...]]) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, CHANGES, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=CHANGES)

@@ -14,9 +14,10 @@ from pipeline.model.origin import OriginState
 from pipeline.model.pattern import OptOuts, Pattern
 from pipeline.model.tables import ORIGINS
 from pipeline.origins.opt_outs import Refused, add_opt_outs, opt_outs, place_column, remove_opt_outs
+from pipeline.tables.change import RowChange, change_rows
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import in_buckets
-from pipeline.tables.rewrite import ATTEMPTS, Seen, TableBusy, overwrite, until_committed
+from pipeline.tables.rewrite import ATTEMPTS, Seen, TableBusy, until_committed
 from pipeline.tables.tombstones import taken_down
 from pipeline.tables.writer import unleased
 
@@ -185,7 +186,7 @@ def _change(
     wanted: Column,
     select: Callable[[DataFrame, Sequence[Pattern]], DataFrame],
 ) -> StateChange:
-    """Give the selected origins a state, due at once, in one commit of their buckets.
+    """Give the selected origins a state, due at once, in one commit.
 
     Args:
         wanted: which of the selected origins to change; null counts as no.
@@ -199,25 +200,19 @@ def _change(
             each = chosen.select("bucket", "url", "wanted").distinct()
             counts = each.groupBy("bucket").agg(F.count("*").alias("all"), F.count_if("wanted").alias("new")).collect()
             touched = [row["bucket"] for row in counts if row["new"]]
+            new = sum(row["new"] for row in counts)
             if touched:
-                _write(seen, each.where("wanted"), touched, state)
+                _write(seen, each.where("wanted").select("bucket", "url"), new, touched, state)
         finally:
             chosen.unpersist()
-        new = sum(row["new"] for row in counts)
         unknown = tuple(str(pattern) for pattern in patterns if str(pattern) not in known)
         return StateChange(state, new, sum(row["all"] for row in counts) - new, unknown)
 
     return until_committed(ORIGINS.name, change)
 
 
-def _write(seen: Seen, chosen: DataFrame, buckets: Sequence[int], state: OriginState) -> None:
-    urls = F.broadcast(chosen.select("bucket", "url", F.lit(True).alias("chosen")))
-    joined = seen.rows().where(in_buckets(buckets)).join(urls, ["bucket", "url"], "left")
-    changes = {"state": F.lit(str(state)), "next_due": F.lit(None).cast("date")}
-    after = joined.select(
-        *(
-            F.when(F.col("chosen"), changes[name]).otherwise(F.col(name)).alias(name) if name in changes else name
-            for name in ORIGINS.column_names
-        )
-    )
-    overwrite(after, seen, in_buckets(buckets))
+def _write(seen: Seen, chosen: DataFrame, count: int, buckets: Sequence[int], state: OriginState) -> None:
+    rows = seen.rows().where(in_buckets(buckets)).join(F.broadcast(chosen), ["bucket", "url"], "left_semi")
+    changed = {"state": F.lit(str(state)), "next_due": F.lit(None).cast("date")}
+    after = rows.withColumns(changed).select(*ORIGINS.column_names)
+    change_rows(seen, RowChange(after, count, chosen, count, buckets))

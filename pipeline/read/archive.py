@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pipeline.model.layout import tag_of
 from pipeline.model.objects import SKELETON, GitObject
 from pipeline.model.rows import CODECS, Codec
-from pipeline.model.tables import ALL, BY_NAME
+from pipeline.model.tables import ALL, BY_NAME, FILES, REPOSITORIES, Table, spark_type
 from pipeline.model.tombstone import Hidden
 from pipeline.night.seal import nights
 from pipeline.read.nights import NotAnArchive, choose_night
@@ -20,9 +20,11 @@ from pipeline.read.stored_archive import NoSuchTable, StoredArchive
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, fitted_partitions
 from pipeline.rules.partitioning import TableStats, direct_tasks
 from pipeline.storage.interface import Storage
+from pipeline.tables.content_guard import Guard, OnBatches, Skipped
 from pipeline.tables.damage import check_footers
+from pipeline.tables.file_rows import file_rows
 from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
-from pipeline.tables.map_contents import OnBatches, Reader, row_groups
+from pipeline.tables.map_contents import Reader, row_groups
 from pipeline.tables.refs import current_refs
 from pipeline.tables.session import split_freely
 from pipeline.tables.statistics import has_deleted_rows, table_stats
@@ -35,6 +37,11 @@ _WORD = re.compile(r"\w+")
 
 _SPLIT_BYTES = 2 << 20
 """Compressed bytes per task when objects are streamed: the driver holds the raw bytes of one task."""
+
+
+def with_parts(names: Collection[str]) -> frozenset[str]:
+    """The stored tables that are read for some tables: for ``files``, ``repositories`` as well."""
+    return frozenset(names) | ({REPOSITORIES.name} if FILES.name in names else frozenset())
 
 
 class Archive(StoredArchive):
@@ -53,6 +60,12 @@ class Archive(StoredArchive):
     Raises:
         NightNotFound: on the first read, if the night is not sealed.
     """
+
+    below: int | None = None
+    """Only networks below this number are read; None for all."""
+
+    skipped: Skipped | None = None
+    """Where ``map_contents`` counts contents on which a function fails; None if none may."""
 
     def __init__(
         self,
@@ -112,7 +125,11 @@ class Archive(StoredArchive):
         return self._at(name, self.night(night))
 
     def _at(self, name: str, night: date | None, gone: Hidden | None = None) -> DataFrame:
-        return visible(self._stored(name, night), name, hidden_now(self.spark) if gone is None else gone)
+        rows = _complete(self._stored(name, night), BY_NAME[name])
+        if name == FILES.name:
+            rows = file_rows(rows, _complete(self._stored(REPOSITORIES.name, night), REPOSITORIES))
+        shown = visible(rows, name, hidden_now(self.spark) if gone is None else gone)
+        return shown if self.below is None else shown.where(F.col("network") < self.below)
 
     def _stored(self, name: str, night: date | None, part: str = "") -> DataFrame:
         reader = self.spark.read
@@ -139,19 +156,32 @@ class Archive(StoredArchive):
             schema: schema of its result, as for ``mapInArrow``.
             columns: columns of ``contents``, in the order that the function gets them.
             head_only: only contents at HEAD of some repository.
+
+        Raises:
+            BadContent: on actions, if the function fails on a content; named by its network and id.
         """
         shown = self.night(night)
         snapshot = self._snapshot("contents", shown)
+        guard = Guard(function, tuple(columns), self.skipped)
         hides = hidden_now(self.spark).touches("contents")
         if self._storage is None or hides or has_deleted_rows(self.spark, "contents", snapshot):
             table = self._at("contents", shown)
             rows = table.where("at_head") if head_only else table
-            return rows.select(*columns).mapInArrow(function, schema)
+            return rows.select(*guard.read).mapInArrow(guard.__call__, schema)
         stats = table_stats(self.spark, "contents", snapshot)
         tasks = direct_tasks(stats.raw_bytes, self.spark.sparkContext.defaultParallelism)
         places = row_groups(self._stored("contents", shown, part=".files")).repartition(tasks)
-        reader = Reader(self._storage, tuple(columns), head_only, function)
+        reader = Reader(self._storage, head_only, guard, self.below)
         return places.mapInArrow(reader.__call__, schema)
+
+    def content_places(self, night: date | None = None) -> DataFrame:
+        """Where the contents at HEAD are: bucket, network and oid, the URI of a data file, and the position in it.
+
+        An object that was landed twice has two places.
+        """
+        rows = self._stored("contents", self.night(night)).where("at_head")
+        places = rows.select("bucket", "network", "oid", F.col("_file").alias("uri"), F.col("_pos").alias("position"))
+        return visible(places, "contents", hidden_now(self.spark))
 
     def register_views(self, night: date | None = None, read: Collection[str] | None = None) -> date | None:
         """Make every table's bare name refer to that night, in SQL too, and fit shuffles to its size; return the night.
@@ -163,7 +193,7 @@ class Archive(StoredArchive):
             StoredFileDamaged: one of their footers is damaged, so rows could be skipped.
         """
         shown = self.night(night)
-        self.check_footers(BY_NAME if read is None else read, shown)
+        self.check_footers(BY_NAME if read is None else with_parts(read), shown)
         self._fit_shuffles(shown)
         gone = hidden_now(self.spark)
         for table in ALL:
@@ -253,6 +283,13 @@ class Archive(StoredArchive):
             stream = rows.select("oid", *(_cell(name) for name in codec.columns)).toLocalIterator()
         for row in stream:
             yield GitObject(codec.type, bytes(row["oid"]), codec.body(row.asDict()))
+
+
+def _complete(rows: DataFrame, table: Table) -> DataFrame:
+    """The rows with null in columns that the table did not have on that night."""
+    lacking = [column for column in table.columns if column.name not in rows.columns]
+    added = rows.withColumns({c.name: F.lit(None).cast(spark_type(c.type)) for c in lacking}) if lacking else rows
+    return added.select(*table.column_names) if lacking else rows
 
 
 def _cell(name: str) -> Column:

@@ -9,7 +9,7 @@ import sqlglot
 from sqlglot import exp
 
 from pipeline.errors import PipelineError, UsageError
-from pipeline.model.tables import BY_NAME
+from pipeline.model.tables import BY_NAME, shown_columns
 
 Load = Callable[[str, Sequence[str]], Iterable[pa.RecordBatch]]
 """The rows of a table, some of its columns."""
@@ -94,7 +94,7 @@ def columns_read(text: str) -> dict[str, list[str]]:
     tables = {table.name.lower() for table in statement.find_all(exp.Table)} & BY_NAME.keys()
     named = _names(statement)
     return {
-        table: [column for column in BY_NAME[table].column_names if named is None or column in named]
+        table: [column for column in shown_columns(BY_NAME[table]) if named is None or column in named]
         or ["bucket"]  # of a query that only counts rows
         for table in sorted(tables)
     }

@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping
 import pyarrow as pa
 
 from pipeline.errors import UsageError
-from pipeline.model.tables import FILES, extension
+from pipeline.model.tables import FILE_COLUMNS, FILES, extension
 from pipeline.model.text import text_and_raw, text_of
 from pipeline.read.network_objects import ObjectsMissing
 from pipeline.read.one_origin import Place
 from pipeline.rules.walk import MISSING, Budget, Entry, walk
 
-SCHEMA = FILES.arrow_schema
+SCHEMA = pa.schema([FILES.arrow_schema.field(name) for name in FILE_COLUMNS])
 
 
 class TooManyPaths(UsageError):

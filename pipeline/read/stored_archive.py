@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UsageError
-from pipeline.model.tables import BY_NAME, FILES, LANDED
+from pipeline.model.tables import BY_NAME, FILES, LANDED, shown_columns
 from pipeline.read.duckdb_query import query
 from pipeline.read.head_files import SCHEMA as FILES_SCHEMA
 from pipeline.read.head_files import files_below
@@ -49,7 +49,7 @@ class NoSuchColumn(UsageError):
         self.table, self.columns = table, tuple(columns)
 
     def __str__(self) -> str:
-        known = ", ".join(BY_NAME[self.table].column_names)
+        known = ", ".join(shown_columns(BY_NAME[self.table]))
         return f"{self.table} has no column {', '.join(self.columns)}; it has {known}"
 
 
@@ -106,8 +106,8 @@ class StoredArchive:
             UsageError: DuckDB refuses the query, or it came with columns or conditions.
         """
         if what in BY_NAME:
-            wanted = BY_NAME[what].column_names if columns is None else columns
-            strays = {*wanted, *(where or ())} - {*BY_NAME[what].column_names}
+            wanted = shown_columns(BY_NAME[what]) if columns is None else columns
+            strays = {*wanted, *(where or ())} - {*shown_columns(BY_NAME[what])}
             if strays:
                 raise NoSuchColumn(what, sorted(strays))
             schema = pa.schema([BY_NAME[what].arrow_schema.field(name) for name in wanted])

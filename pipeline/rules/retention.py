@@ -73,18 +73,35 @@ def keep_since(now: float, age_s: float, unfinished_plans: Iterable[float]) -> f
     return min([now - age_s, *(planned - PLAN_MARGIN_S for planned in unfinished_plans)])
 
 
+def published(parents: Mapping[int, int | None], named: Iterable[int]) -> set[int]:
+    """The snapshots that some branch or tag names, and all before them; the others were staged and never current.
+
+    Args:
+        parents: of each snapshot that is still there.
+        named: snapshots that branches or tags name, including the current one.
+    """
+    found: set[int] = set()
+    for snapshot in named:
+        at: int | None = snapshot
+        while at is not None and at not in found:
+            found.add(at)
+            at = parents.get(at)
+    return found
+
+
 def snapshots_to_expire(history: Collection[History], named: Collection[int], since: float) -> list[int]:
     """The snapshots that were replaced before ``since`` and that no branch or tag names, oldest first.
 
     Age counts from when a snapshot was replaced, not from when it was made: a table unchanged for a year has an old
-    snapshot that everybody reads.
+    snapshot that everybody reads. A staged snapshot that never became current has replaced nothing.
 
     Args:
         named: snapshots that branches or tags name, including the current one.
     """
+    current = published({snapshot.id: snapshot.parent for snapshot in history}, named)
     replaced_at: dict[int, float] = {}
     for snapshot in history:
-        if snapshot.parent is not None:
+        if snapshot.parent is not None and snapshot.id in current:
             known = replaced_at.get(snapshot.parent, snapshot.committed_at)
             replaced_at[snapshot.parent] = min(known, snapshot.committed_at)
     doomed = [s for s in history if s.id not in named and replaced_at.get(s.id, s.committed_at) < since]

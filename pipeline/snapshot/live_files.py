@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -32,12 +32,14 @@ class DataFile:
         bucket: its partition; None in a table without partitions.
         first_row_id: Iceberg's number of its first row, None if it has none.
         deleted: sorted positions of rows that the snapshot lacks.
+        row_groups: how many it has; None if the metadata do not say.
     """
 
     path: str
     bucket: int | None = None
     first_row_id: int | None = None
     deleted: Positions = field(default_factory=lambda: _NOTHING)
+    row_groups: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def _without(storage: Storage, file: DataFile, vector: _Vector | None) -> DataFi
         deleted = read_positions(storage, vector.path, vector.offset, vector.length)
     except FileMissing as error:
         raise StoredFileDamaged(vector.path, "the file is gone") from error
-    return DataFile(file.path, file.bucket, file.first_row_id, deleted)
+    return replace(file, deleted=deleted)
 
 
 def _may_hold(manifest: Mapping[str, Any], bucket: int | None) -> bool:
@@ -113,7 +115,9 @@ def _entries(storage: Storage, manifest: Mapping[str, Any], bucket: int | None) 
             first_row_id = next_row_id
             next_row_id += found["record_count"]
         if _in_bucket(storage, found, bucket):
-            yield DataFile(path_below_root(storage, found["file_path"]), found["partition"].get("bucket"), first_row_id)
+            path, partition = path_below_root(storage, found["file_path"]), found["partition"]
+            row_groups = len(found.get("split_offsets") or ()) or None
+            yield DataFile(path, partition.get("bucket"), first_row_id, row_groups=row_groups)
 
 
 def _in_bucket(storage: Storage, found: Mapping[str, Any], bucket: int | None) -> bool:

@@ -48,13 +48,16 @@ def newest_metadata(storage: Storage, folder: str) -> tuple[int, str] | None:
     return max(versions, default=None)
 
 
-def read_metadata(storage: Storage, table: str) -> TableMetadata | None:
-    """The current metadata of a table of the archive; None if there is no such table.
+def read_metadata(storage: Storage, table: str, namespace: str = NAMESPACE) -> TableMetadata | None:
+    """The current metadata of a table; None if there is no such table.
+
+    Args:
+        namespace: that of the archive's own tables, or of results.
 
     Raises:
         StoredFileDamaged: the file cannot be read.
     """
-    newest = newest_metadata(storage, f"{WAREHOUSE}/{NAMESPACE}/{table}")
+    newest = newest_metadata(storage, f"{WAREHOUSE}/{namespace}/{table}")
     if newest is None:
         return None
     path = newest[1]

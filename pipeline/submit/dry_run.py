@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import date
 
 from pipeline.model.tables import ALL
-from pipeline.read.archive import MOST_ROWS, Archive
+from pipeline.read.archive import MOST_ROWS, Archive, with_parts
 from pipeline.redact import is_secret_name, without_secrets
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, Cluster, fitted_partitions
 from pipeline.rules.partitioning import Partitioning, partition
-from pipeline.submit.find_job import job_source
+from pipeline.submit.find_job import find_job, job_source
 from pipeline.submit.run_job import NoNightYet
 
 _ALL = frozenset(table.name for table in ALL)
@@ -43,7 +43,7 @@ class DryRun:
 
 
 def dry_run(archive: Archive, job: str, cluster: Cluster, settings: Mapping[str, str]) -> DryRun:
-    """Estimate a job from its code and the sizes of the tables that it could read.
+    """Estimate a job from the tables that it says it reads, or those that its code names, and their sizes.
 
     Args:
         archive: only its metadata are read.
@@ -51,10 +51,11 @@ def dry_run(archive: Archive, job: str, cluster: Cluster, settings: Mapping[str,
         settings: settings of its session.
 
     Raises:
-        NoSuchJob: there is no such job.
+        NoSuchJob, JobFailed: there is no such job, or it cannot be imported.
         NightNotFound, NoNightYet: there is no such night, or none at all.
     """
-    names = tables_named(job_source(job))
+    found = find_job(job)
+    names = with_parts(tables_named(job_source(job)) if found.reads is None else found.reads)
     night = archive.night()
     if night is None:
         raise NoNightYet
@@ -63,7 +64,7 @@ def dry_run(archive: Archive, job: str, cluster: Cluster, settings: Mapping[str,
     rows = max(table.rows for table in stats if table.name in MOST_ROWS)
     fitted = {**settings, SHUFFLE_PARTITIONS: str(fitted_partitions(int(settings[SHUFFLE_PARTITIONS]), rows))}
     shown = {key: "(hidden)" if is_secret_name(key) else without_secrets(value) for key, value in fitted.items()}
-    return DryRun(job, night, reads, sum(table.stored_bytes for table in stats), shown)
+    return DryRun(found.name, night, reads, sum(table.stored_bytes for table in stats), shown)
 
 
 def tables_named(source: str) -> frozenset[str]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC
 from typing import IO, Any
 
@@ -18,6 +15,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import ArrayType, DataType, MapType, StructType, TimestampType
 
 from pipeline.errors import UsageError
+from pipeline.submit.value_files import Plain, write_csv_values, write_json_values
 
 BATCH_ROWS = 8192
 BATCH_BYTES = 64 << 20
@@ -95,55 +93,22 @@ def _exact(value: Any, type_: DataType) -> Any:  # noqa: ANN401 - any value of a
     return value
 
 
-def write_json(rows: Iterable[Row], schema: StructType, to: IO[bytes], plain: Callable[[object], object]) -> int:
+def write_json(rows: Iterable[Row], schema: StructType, to: IO[bytes], plain: Plain) -> int:
     """Write one JSON array, a row per line; return the number of rows.
 
     Args:
         plain: turns a value into what JSON has a word for.
     """
-    count = 0
-    to.write(b"[")
-    for row in rows:
-        value = plain(dict(zip(schema.names, exact(row, schema), strict=True)))
-        to.write((",\n" if count else "\n").encode() + json.dumps(value).encode())
-        count += 1
-    to.write(b"\n]\n" if count else b"]\n")
-    return count
+    return write_json_values(schema.names, (exact(row, schema) for row in rows), to, plain)
 
 
-def write_csv(rows: Iterable[Row], schema: StructType, to: IO[bytes], plain: Callable[[object], object]) -> int:
-    """Write a header and a line per row; return the number of rows. Null is empty, and nested values are JSON.
+def write_csv(rows: Iterable[Row], schema: StructType, to: IO[bytes], plain: Plain) -> int:
+    """Write a header and a line per row, as ``write_csv_values`` does; return the number of rows.
 
     Args:
         plain: turns a value into what JSON has a word for.
     """
-    count = 0
-    text = io.TextIOWrapper(to, "utf-8", errors="backslashreplace", newline="", write_through=True)
-    try:
-        writer = csv.writer(_Lines(text), lineterminator="\r\n")
-        writer.writerow(schema.names)
-        for row in rows:
-            writer.writerow([_csv_cell(plain(value)) for value in exact(row, schema)])
-            count += 1
-    finally:
-        text.detach()
-    return count
-
-
-class _Lines:
-    """Lines of CSV that end with a line feed alone. Older Pythons quote a cell only for what ends lines."""
-
-    def __init__(self, to: io.TextIOWrapper) -> None:
-        self._to = to
-
-    def write(self, line: str) -> int:
-        return self._to.write(line.removesuffix("\r\n") + "\n")
-
-
-def _csv_cell(value: object) -> object:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+    return write_csv_values(schema.names, (exact(row, schema) for row in rows), to, plain)
 
 
 def write_parquet(rows: Iterable[Row], schema: StructType, to: IO[bytes]) -> int:

@@ -1,22 +1,39 @@
-"""The jobs in ``jobs/``: found by reading their files, imported only to be run."""
+"""The jobs in ``jobs/``, and files elsewhere: found by reading them, imported only to be run."""
 
 from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
+import re
+import sys
 import traceback
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol, cast
 
 import jobs
 from pipeline.errors import UsageError
+from pipeline.model.tables import BY_NAME
+from pipeline.submit.parameters import Parameters
 
-MAIN = "main"
-"""The function that makes a module a job; modules without it are helpers."""
+MAIN, READS = "main", "READS"
+"""The function that makes a module a job; modules without it are helpers. The tables that a job says it reads."""
+
+SUFFIX = ".py"
+
+
+class Job(Protocol):
+    """What a job's module has. ``READS``, names of tables, may be missing, and so may ``main``'s parameters after the
+    archive, which ``Parameters`` explains.
+    """
+
+    READS: Sequence[str]
+    main: Callable[..., object]
 
 
 class NoSuchJob(UsageError):
@@ -42,6 +59,40 @@ class JobFailed(UsageError):
 
 
 @dataclass(frozen=True, slots=True)
+class FoundJob:
+    """A job's name, which its result has too, and its module.
+
+    Attributes:
+        reads: the tables that it says it reads; None if it does not say.
+        file: where it is, if it is not in ``jobs/``.
+    """
+
+    name: str
+    module: ModuleType
+    parameters: Parameters
+    reads: frozenset[str] | None
+    file: Path | None
+
+    def main(self, archive: object, words: Sequence[str]) -> object:
+        """What its ``main`` returns.
+
+        Raises:
+            BadArguments: it does not take these words.
+        """
+        positional, named = self.parameters.arguments(words)
+        return cast(Job, self.module).main(archive, *positional, **named)
+
+    def place(self, error: BaseException) -> str:
+        """The last place in its own code that an error passed, here or in a worker, or that Spark names."""
+        files = [] if self.file is None else [str(self.file)]
+        return own_place(error, files) or _told_place(error, files) or f"{self._shown}, its result"
+
+    @property
+    def _shown(self) -> str:
+        return f"jobs/{self.name}.py" if self.file is None else str(self.file)
+
+
+@dataclass(frozen=True, slots=True)
 class JobInfo:
     """A job and its one-line description, the first line of its module's docstring."""
 
@@ -60,44 +111,105 @@ def job_names() -> list[str]:
 
 
 def job_source(job: str) -> str:
-    """The source of a job.
+    """The source of a job; no other is read.
+
+    Args:
+        job: its name, or the path of a file that ends in ``.py``.
 
     Raises:
         NoSuchJob: there is no such job.
     """
-    known = {name: file for name, file in _modules().items() if _description(file) is not None}
-    if job not in known:
-        raise NoSuchJob(job, sorted(known))
-    return known[job].read_text("utf-8")
+    file = Path(job) if job.endswith(SUFFIX) else _modules().get(job)
+    if file is None or not file.is_file() or _description(file) is None:
+        raise NoSuchJob(job, job_names())
+    return file.read_text("utf-8")
 
 
-def import_job(job: str) -> ModuleType:
-    """The module of a job.
+def find_job(job: str) -> FoundJob:
+    """A job, imported.
+
+    Args:
+        job: its name, or the path of a file that ends in ``.py``.
 
     Raises:
         NoSuchJob: there is no such job.
-        JobFailed: it cannot be imported.
+        JobFailed: it cannot be imported, or its ``main`` or ``READS`` is none that can be used.
     """
     job_source(job)
+    file = Path(job).resolve() if job.endswith(SUFFIX) else None
+    name = job if file is None else file.stem
     try:
-        return importlib.import_module(f"jobs.{job}")
+        module = importlib.import_module(f"jobs.{name}") if file is None else _import_file(name, file)
     except Exception as error:
-        raise JobFailed(job, own_place(error), f"{type(error).__name__}: {error}") from error
+        where = own_place(error, [] if file is None else [str(file)])
+        raise JobFailed(name, where or "an unknown place", f"{type(error).__name__}: {error}") from error
+    try:
+        parameters = Parameters(name, getattr(module, MAIN))
+        reads = _reads(getattr(module, READS, None))
+    except (TypeError, ValueError) as error:
+        raise JobFailed(name, f"jobs/{name}.py" if file is None else str(file), str(error)) from None
+    return FoundJob(name, module, parameters, reads, file)
 
 
-def own_place(error: BaseException) -> str:
-    """The last place below ``jobs/`` that an error passed, or was found in by Python's parser."""
+def _reads(said: object) -> frozenset[str] | None:
+    if said is None:
+        return None
+    if isinstance(said, str) or not isinstance(said, Iterable):
+        raise TypeError(f"{READS} must be a list of names of tables")
+    unknown = sorted(str(name) for name in said if name not in BY_NAME)
+    if unknown:
+        raise ValueError(f"{READS} names {', '.join(unknown)}; known tables: {', '.join(sorted(BY_NAME))}")
+    return frozenset(map(str, said))
+
+
+def _import_file(name: str, file: Path) -> ModuleType:
+    """The module in a file, under its bare name, by which executors import it too."""
+    known = sys.modules.get(name)
+    if known is not None and getattr(known, "__file__", None) != str(file):
+        raise ImportError(f"another module has the name {name}; rename the file")
+    if known is not None:
+        return known
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None  # it ends in .py
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def own_place(error: BaseException, files: Sequence[str] = ()) -> str:
+    """The last place below ``jobs/``, or in some files, that an error passed, or was found in by Python's parser; "" if
+    there is none.
+    """
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_shown(error.filename)}, line {error.lineno}"
-    folders = tuple(str(Path(folder)) for folder in jobs.__path__)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(folders)]
-    if not frames:
-        return "an unknown place"
-    return f"{_shown(frames[-1].filename)}, line {frames[-1].lineno}, in {frames[-1].name}"
+    own = (*(str(Path(folder)) for folder in jobs.__path__), *files)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(own)]
+    return f"{_shown(frames[-1].filename)}, line {frames[-1].lineno}, in {frames[-1].name}" if frames else ""
+
+
+def _told_place(error: BaseException, files: Sequence[str]) -> str:
+    """The last place below ``jobs/``, or in some files, in the text of an error: a worker's traceback, or the place
+    where Spark says that a column was made.
+    """
+    own = "|".join([r"(?:[^\s\"]*/)?jobs/\w+\.py", *map(re.escape, files)])
+    found = re.findall(rf'File "({own})", line (\d+), in (\S+)', str(error))
+    if found:
+        file, line, name = found[-1]
+        return f"{_shown(file)}, line {line}, in {name}"
+    made = re.search(rf"({own}):(\d+)", str(error))
+    return f"{_shown(made[1])}, line {made[2]}" if made else ""
 
 
 def _shown(filename: str) -> str:
-    return f"jobs/{Path(filename).name}"
+    path = Path(filename)
+    is_job = path.parent.name == "jobs" or str(path.parent) in {str(Path(folder)) for folder in jobs.__path__}
+    return f"jobs/{path.name}" if is_job else filename
 
 
 def _modules() -> dict[str, Traversable]:
@@ -116,7 +228,7 @@ def _description(file: Traversable) -> str | None:
     """The first line of a job's docstring, or why it cannot be read; None for a helper."""
     try:
         tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, RecursionError) as error:
         return f"cannot be read: {error}"
     if not any(MAIN in _names(statement) for statement in tree.body):
         return None

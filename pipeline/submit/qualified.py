@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
-from pipeline.model.tables import BY_NAME, NAMESPACE
-from pipeline.submit.parsed import parts, strings
+from pipeline.model.tables import BY_NAME, FILES, NAMESPACE
+from pipeline.submit.parsed import Part, strings
 from pipeline.tables.tombstones import hidden_now
+
+_LINES = re.compile(rf"{FILES.name}(\.(tag|branch|snapshot_id|at_timestamp)_.*)?$")
+"""``files`` below the namespace, at any time; its metadata tables have other names."""
 
 
 class PastTheViews(UsageError):
@@ -26,31 +30,44 @@ class PastTheViews(UsageError):
         )
 
 
-def check_names(spark: SparkSession, query: str) -> None:
-    """Make sure that a query reads the archive's tables only through their views, while anything is hidden.
+class LinesByTheirFullName(UsageError):
+    """A query uses the full name of ``files``, whose stored rows are lines, not a row per path and origin."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} is stored as lines that origins share, not as a row per path and origin. Use the name "
+            f"{FILES.name} alone; for a past night choose the night of the whole query"
+        )
+
+
+def check_names(spark: SparkSession, query: Iterable[Part]) -> None:
+    """Make sure that a query reads ``files``, and the other tables while anything is hidden, only through their views.
+
+    Args:
+        query: the parts of its plan.
 
     Raises:
-        PastTheViews: it does not.
-        NotUnderstood: this is unknown.
-        ParseException: the query is not SQL.
+        PastTheViews, LinesByTheirFullName: it does not.
     """
-    if not hidden_now(spark):
-        return
-    for name in _relations(spark, query):
-        if NAMESPACE in (above.lower() for above in name[:-1]):
+    hides = bool(hidden_now(spark))
+    for name in _relations(query):
+        words = [part.lower() for part in name]
+        if NAMESPACE not in words[:-1]:
+            continue
+        if hides:
             raise PastTheViews(".".join(name))
+        if _LINES.match(".".join(words[words.index(NAMESPACE) + 1 :])):
+            raise LinesByTheirFullName(".".join(name))
 
 
-def tables_read(spark: SparkSession, query: str) -> frozenset[str]:
-    """The archive's tables that a query may read, including any that only share a name with something it reads.
-
-    Raises:
-        NotUnderstood, ParseException: as above.
-    """
-    return frozenset(part.lower() for name in _relations(spark, query) for part in name) & BY_NAME.keys()
+def tables_read(query: Iterable[Part]) -> frozenset[str]:
+    """The archive's tables that a query may read, including any that only share a name with something it reads."""
+    return frozenset(part.lower() for name in _relations(query) for part in name) & BY_NAME.keys()
 
 
-def _relations(spark: SparkSession, query: str) -> Iterator[list[str]]:
-    return (
-        strings(part.java.multipartIdentifier()) for part in parts(spark, query) if part.kind == "UnresolvedRelation"
-    )
+def _relations(query: Iterable[Part]) -> Iterator[list[str]]:
+    return (strings(part.java.multipartIdentifier()) for part in query if part.kind == "UnresolvedRelation")

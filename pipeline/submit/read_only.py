@@ -71,16 +71,19 @@ class NotReadOnly(UsageError):
         )
 
 
-def check_read_only(spark: SparkSession, statement: str) -> None:
-    """Check a statement without running it.
+def check_read_only(spark: SparkSession, statement: str) -> list[Part]:
+    """Check a statement without running it; return the parts of its plan.
 
     Raises:
         NotReadOnly: it writes, changes settings, starts programs or Java methods, or reads outside the archive.
         NotUnderstood: its effect is unknown.
         pyspark.errors.ParseException: it is not SQL.
     """
+    found: list[Part] = []
     for part in parts(spark, statement):
         _check(part)
+        found.append(part)
+    return found
 
 
 def _check(part: Part) -> None:

@@ -19,6 +19,7 @@ from pipeline.errors import UsageError
 from pipeline.inventory.record import keep_record, record_document
 from pipeline.model.layout import result_path
 from pipeline.model.tables import TIME
+from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable, Snapshot, full_name, table_exists
@@ -114,6 +115,15 @@ def write_result(spark: SparkSession, storage: Storage, lineage: Lineage, df: Da
     stored = until_committed(full_name(job, NAMESPACE), store)
     _record_standing(spark, storage, job, night)
     return _summary(job, stored)
+
+
+def recorded_lineage(storage: Storage, job: str, night: date) -> Lineage | None:
+    """The lineage of a stored result; None if there is none that can be read."""
+    try:
+        found = json.loads(storage.read(result_path(job, night)))
+        return Lineage(found["job"], found["version"], tuple(found["arguments"]), night, found["snapshots"])
+    except (FileMissing, ValueError, KeyError, TypeError):
+        return None
 
 
 def _summary(job: str, stored: Snapshot) -> ResultSummary:

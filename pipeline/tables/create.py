@@ -5,10 +5,11 @@ from __future__ import annotations
 from pyspark.sql import SparkSession
 
 from pipeline.model.tables import ALL, NAMESPACE, Table, spark_type
+from pipeline.tables.change import CHANGED_BY_ROW
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.rewrite import creating
 from pipeline.tables.statistics import BUCKETS_PROPERTY
-from pipeline.tables.writer import unleased
+from pipeline.tables.writer import Writer, unleased
 
 _MIB = 1 << 20
 
@@ -47,7 +48,7 @@ _NO_BOUNDS = {  # bounds of these would only fill the manifests
     "visits": ("detail",),
 }
 _SORTED_BY = {
-    "files": ("network", "origin", "path"),
+    "files": ("network", "line", "path"),
     "head_blobs": ("network", "oid"),
     "repositories": ("network", "origin"),
     "origins": ("network", "url"),
@@ -68,11 +69,41 @@ def create_tables(spark: SparkSession, buckets: int) -> None:
         _finish(spark, table)
 
 
+def upgrade_table(writer: Writer, table: Table, buckets: int) -> None:
+    """Give a table that an earlier version made the columns and properties that it lacks; its rows are null there.
+
+    An empty snapshot follows, because a read as of a snapshot has the columns of that snapshot. May be called again
+    after a kill at any point.
+    """
+    iceberg = writer.table(table.name)
+    properties = table_properties(table, buckets)
+    del properties["format-version"]
+    changed = {name: value for name, value in properties.items() if iceberg.property(name) != value}
+    if changed:
+        iceberg.set_properties(changed)
+    wanted = [column for column in table.columns if column.name not in writer.see(table.name).rows().columns]
+    if not wanted:
+        return
+    name = full_name(table.name)
+    lacking = [column for column in wanted if column.name not in writer.spark.table(name).columns]
+    if lacking:
+        listed = ", ".join(f"{c.name} {spark_type(c.type)} COMMENT {_quoted(c.doc)}" for c in lacking)
+        with writer.table(table.name).committing():
+            writer.spark.sql(f"ALTER TABLE {name} ADD COLUMNS ({listed})")
+    iceberg = writer.table(table.name)
+    iceberg.set_properties({"schema.name-mapping.default": iceberg.name_mapping()})
+    _set_order(writer, table)
+    writer.table(table.name).commit_nothing()
+    writer.spark.catalog.refreshTable(name)
+
+
 def table_properties(table: Table, buckets: int) -> dict[str, str]:
     """The Iceberg properties of one table."""
     properties = {**_COMMON, BUCKETS_PROPERTY: str(buckets)}
     if table.name in ("contents", "trees"):
         properties |= _BIG_VALUES
+    if not table.landed:
+        properties |= CHANGED_BY_ROW
     for column in _NO_BOUNDS.get(table.name, ()):
         properties[f"write.metadata.metrics.column.{column}"] = "none"
     return properties
@@ -93,12 +124,16 @@ def _finish(spark: SparkSession, table: Table) -> None:
     if iceberg.current() is not None:
         return
     iceberg.set_properties({"schema.name-mapping.default": iceberg.name_mapping()})
+    _set_order(unleased(spark), table)
+    unleased(spark).table(table.name).commit_nothing()
+
+
+def _set_order(writer: Writer, table: Table) -> None:
     if columns := _SORTED_BY.get(table.name):
         order = ", ".join(columns)
-        with iceberg.committing():
-            spark.sql(f"ALTER TABLE {iceberg.name} WRITE DISTRIBUTED BY PARTITION LOCALLY ORDERED BY {order}")
-        iceberg = unleased(spark).table(table.name)
-    iceberg.commit_nothing()
+        with writer.table(table.name).committing():
+            statement = f"ALTER TABLE {full_name(table.name)} WRITE DISTRIBUTED BY PARTITION LOCALLY ORDERED BY {order}"
+            writer.spark.sql(statement)
 
 
 def _quoted(text: str) -> str:

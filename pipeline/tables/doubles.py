@@ -23,7 +23,10 @@ _PLACE = ["bucket", "network", "origin"]
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """A key that is unique in a table; ``part`` is one of its columns, never null, that preselects rows."""
+    """A key that is unique in a table; ``part`` is one of its columns, never null, that preselects rows.
+
+    Columns that a table of an earlier version lacks are left out.
+    """
 
     columns: tuple[str, ...]
     part: str
@@ -32,7 +35,7 @@ class _Key:
 _KEYS = {
     ORIGINS.name: _Key(("url",), "url"),
     # A tree may name an entry twice, and then valid rows do, too; only rows that are entirely equal are doubles.
-    FILES.name: _Key((*_PLACE, "path", "path_raw", "mode", "kind", "oid"), "origin"),
+    FILES.name: _Key((*_PLACE, "line", "path", "path_raw", "mode", "kind", "oid"), "path"),
     HEAD_BLOBS.name: _Key(("bucket", "network", "oid"), "oid"),
     REPOSITORIES.name: _Key(("origin",), "origin"),
 }
@@ -68,7 +71,7 @@ def find_doubles(spark: SparkSession) -> list[Doubles]:
         doubled = _doubled(see(spark, table).rows(), key)
         counts = doubled.agg(F.count("*").alias("keys"), F.sum("count").alias("rows")).collect()[0]
         if counts["keys"]:
-            shown = doubled.orderBy(*key.columns).limit(_SHOWN).collect()
+            shown = doubled.orderBy(*_present(doubled, key)).limit(_SHOWN).collect()
             examples = tuple(_shown(row, key) for row in shown)
             found.append(Doubles(table, counts["keys"], counts["rows"] - counts["keys"], examples))
     return found
@@ -137,11 +140,15 @@ def _numbered(seen: Seen) -> DataFrame:
 
 
 def _doubled(rows: DataFrame, key: _Key) -> DataFrame:
-    return rows.groupBy(*key.columns).count().where("count > 1")
+    return rows.groupBy(*_present(rows, key)).count().where("count > 1")
+
+
+def _present(rows: DataFrame, key: _Key) -> list[str]:
+    return [name for name in key.columns if name in rows.columns]
 
 
 def _second(rows: DataFrame, key: _Key, order: Sequence[Column]) -> DataFrame:
-    return _ranked(rows, key.columns, order).where("rank > 1").select("bucket", "_row_id")
+    return _ranked(rows, _present(rows, key), order).where("rank > 1").select("bucket", "_row_id")
 
 
 def _ranked(rows: DataFrame, key: Sequence[str], order: Sequence[Column]) -> DataFrame:
@@ -160,7 +167,7 @@ def _best_origin() -> list[Column]:
 
 
 def _shown(row: Row, key: _Key) -> str:
-    cells = (row[column] for column in key.columns)
+    cells = (row[column] for column in key.columns if column in row)
     return " ".join(
         cell.hex() if isinstance(cell, bytearray | bytes) else str(cell) for cell in cells if cell is not None
     )

@@ -45,6 +45,22 @@ _READERS = re.compile(
 
 _NOT_OF_A_FILE = {"OutOfMemoryError", "InterruptedException", "InterruptedIOException", "ClosedByInterruptException"}
 
+_OF_VALUES = {
+    "ArithmeticException",
+    "DateTimeException",
+    "DateTimeParseException",
+    "IllegalArgumentException",
+    "IllegalFormatException",
+    "NumberFormatException",
+    "PatternSyntaxException",
+    "StackOverflowError",
+    "UnknownFormatConversionException",
+    "UnsupportedOperationException",
+    "ZoneRulesException",
+}
+"""Java's own exceptions of values and expressions, which Spark passes on without a name of its list. The stack
+overflows on expressions that are nested thousands of times."""
+
 _BELOW_ROOT = r"/[^\s,;'\"<>]*\.(?:parquet|avro|json|puffin|text)\b"
 """A file's path below the archive's root, as we and Iceberg write it: nothing in it needs quoting."""
 
@@ -71,15 +87,20 @@ class SparkFailed(PipelineError):
 
 
 def is_of_query(error: BaseException | None) -> bool:
-    """Whether Spark blames a query, such as one that divides by zero, and neither a machine nor a file.
+    """Whether Spark blames a query, such as one that divides by zero, or a function in it, not a machine or file.
 
     Args:
         error: raised by PySpark, or by Py4J beside it, as by ``toLocalIterator``.
     """
-    if isinstance(error, PySparkException):
-        return _is_named(error)
-    java = getattr(error, "java_exception", None)
-    return any(_is_named(convert_exception(cause)) for cause in _causes(java))
+    if isinstance(error, PythonException):
+        return True
+    if isinstance(error, PySparkException) and _is_named(error):
+        return True
+    java = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
+    chain = list(_causes(java))
+    return any(_is_named(convert_exception(cause)) for cause in chain) or bool(
+        chain and _simple(str(chain[-1].getClass().getName())) in _OF_VALUES
+    )
 
 
 def _is_named(error: BaseException) -> bool:

@@ -17,9 +17,10 @@ from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j 
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.errors import CheckFailed
+from pipeline.errors import CheckFailed, PipelineError
 from pipeline.model.tables import ALL, NAMESPACE
 from pipeline.rules.partitioning import raw_ratio, split_of
+from pipeline.rules.retention import published
 from pipeline.tables.commit_lock import one_at_a_time
 from pipeline.tables.session import CATALOG
 
@@ -70,6 +71,19 @@ class Registered:
 def full_name(table: str, namespace: str = NAMESPACE) -> str:
     """``archive.code.TABLE``."""
     return f"{CATALOG}.{namespace}.{table}"
+
+
+class StagedOnAnother(PipelineError):
+    """Another writer committed between the look at a table and the statement that changed it."""
+
+    retryable = True
+
+    def __init__(self, table: str, seen: int, found: int) -> None:
+        super().__init__(table, seen, found)
+        self.table, self.seen, self.found = table, seen, found
+
+    def __str__(self) -> str:
+        return f"{self.table} was at snapshot {self.found} when it was to be changed as of snapshot {self.seen}"
 
 
 class NotWritable(RuntimeError):
@@ -127,13 +141,23 @@ class IcebergTable:
         return None if snapshot is None else Snapshot(snapshot.snapshotId(), dict(snapshot.summary()))
 
     def snapshots_with(self, key: str, value: str) -> list[Snapshot]:
-        """The snapshots whose commit carried this property, oldest first."""
+        """The snapshots whose commit carried this property, oldest first. Those that were only staged do not count."""
+        found = self._with(key, value)
+        return [snapshot for snapshot in found if snapshot.id in self._published()] if found else []
+
+    def _with(self, key: str, value: str) -> list[Snapshot]:
         found = []
         for snapshot in self._java.snapshots():
             summary = snapshot.summary()
             if summary.get(key) == value:
                 found.append(Snapshot(snapshot.snapshotId(), dict(summary)))
         return found
+
+    def _published(self) -> set[int]:
+        """Snapshots that a branch or tag names, and those before them."""
+        parents = {snapshot.snapshotId(): snapshot.parentId() for snapshot in self._java.snapshots()}
+        refs = self._java.refs()
+        return published(parents, {refs[name].snapshotId() for name in refs})
 
     def tags(self) -> dict[str, int]:
         """Tag names and their snapshots."""
@@ -158,6 +182,28 @@ class IcebergTable:
         """Commit an empty snapshot, so that there is one to tag and to compare with."""
         with self.committing():
             self._java.newFastAppend().commit()
+
+    def publish_staged(self, key: str, value: str, since: int) -> None:
+        """Make the staged snapshot whose summary has this property the current one.
+
+        Iceberg accepts a staged snapshot that removes rows only as a child of the current one.
+
+        Args:
+            since: the snapshot that must still be current.
+
+        Raises:
+            Py4JJavaError, StagedOnAnother: others have committed since, see ``rewrite.is_conflict``; nothing has
+                changed for readers.
+        """
+        self._java.refresh()
+        staged = self._with(key, value)
+        if len(staged) != 1:
+            raise CheckFailed(f"{self.name}: {len(staged)} snapshots are staged as {value} instead of one")
+        based_on = self._java.snapshot(staged[0].id).parentId()
+        if based_on != since:
+            raise StagedOnAnother(self.name, since, based_on)
+        with self.committing():
+            self._java.manageSnapshots().cherrypick(staged[0].id).commit()
 
     def snapshot(self, id_: int) -> Snapshot:
         """A snapshot that is known to exist."""

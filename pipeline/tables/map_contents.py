@@ -7,25 +7,24 @@ a task is some row groups of the files of a snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import ArchiveFile, open_data_file
+from pipeline.tables.content_guard import Guard
 
 BATCH_ROWS = 256
 """Rows per batch that a function gets: a worker holds their content and the pages that it comes from."""
 
 WHOLE_FILE = -1
-
-OnBatches = Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]
-"""A function for ``mapInArrow``: called once per task with all its batches."""
 
 
 def row_groups(files: DataFrame) -> DataFrame:
@@ -44,14 +43,14 @@ class Reader:
     """Runs in a worker: opens row groups and hands their rows to a function.
 
     Attributes:
-        columns: columns of ``contents``, in this order.
         head_only: leave out rows that are not at HEAD; row groups without any at HEAD are not read.
+        below: only networks below this number, see ``sampled_below``; None for all.
     """
 
     storage: Storage
-    columns: Sequence[str]
     head_only: bool
-    function: OnBatches
+    function: Guard
+    below: int | None = None
 
     def __call__(self, places: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         """The function's results for all row groups at these places.
@@ -73,15 +72,22 @@ class Reader:
 
     def _rows(self, file: ArchiveFile, group: int) -> Iterator[pa.RecordBatch]:
         some, all_ = _at_head(file, group) if self.head_only else (True, True)
-        if not some:
+        some_below, all_below = (True, True) if self.below is None else _below(file, group, self.below)
+        if not (some and some_below):
             return
-        wanted = list(dict.fromkeys([*self.columns, *(() if all_ else ("at_head",))]))
+        wanted = list(dict.fromkeys([*self.function.read, *(() if all_ else ("at_head",))]))
         for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=wanted, use_threads=False):
             rows = batch if all_ else batch.filter(batch.column("at_head"))
-            yield rows.select(list(self.columns))
+            yield rows if all_below else rows.filter(pc.less(rows.column("network"), self.below))
 
 
 def _at_head(file: ArchiveFile, group: int) -> tuple[bool, bool]:
     """Whether some rows of a row group are at HEAD, and whether all are, according to checked statistics."""
     bounds = file.bounds(group, "at_head")
     return (True, False) if bounds is None else (bounds[1], bounds[0])
+
+
+def _below(file: ArchiveFile, group: int, below: int) -> tuple[bool, bool]:
+    """The same for networks below a number."""
+    bounds = file.bounds(group, "network")
+    return (True, False) if bounds is None else (bounds[0] < below, bounds[1] < below)

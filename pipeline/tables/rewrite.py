@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from pipeline.errors import PipelineError
 from pipeline.model.tables import NAMESPACE
 from pipeline.tables.commit_lock import one_at_a_time
-from pipeline.tables.iceberg import IcebergTable, JavaObject
+from pipeline.tables.iceberg import IcebergTable, JavaObject, StagedOnAnother
 from pipeline.tables.session import CATALOG, WAREHOUSE_SETTING
 
 log = logging.getLogger(__name__)
@@ -148,10 +148,12 @@ def until_committed(name: str, attempt: Callable[[], T]) -> T:
 
 def is_conflict(error: BaseException) -> bool:
     """Whether Iceberg refused a commit because of other writers' commits."""
-    return any(_is_refusal(cause) for cause in _causes(error))
+    return isinstance(error, StagedOnAnother) or any(_is_refusal(cause) for cause in _causes(error))
 
 
 def _refusal(error: BaseException) -> str:
+    if isinstance(error, StagedOnAnother):
+        return str(error)
     refusal = next(cause for cause in _causes(error) if _is_refusal(cause))
     return str(refusal.getMessage()).partition("\n")[0][:300]
 

@@ -18,6 +18,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
 from pipeline.masters.executors import await_executor, watch_executors
+from pipeline.masters.interrupts import own_handlers
 from pipeline.masters.jvm import JavaObject, started_jvm
 from pipeline.masters.known import asked_for, fitted, known_master
 from pipeline.masters.project import NAME, project_archive
@@ -258,7 +259,8 @@ def _start(master: str, conf: Mapping[str, str], app: str) -> SparkSession:
     for key, value in _public(conf).items():
         builder = builder.config(key, value)
     _quiet_python()
-    with without_noise():
+    with without_noise(), own_handlers():
+        started_jvm({"spark.master": master, **_public(conf)})
         session = builder.getOrCreate()
     hadoop = session.sparkContext._jsc.hadoopConfiguration()
     for key, value in conf.items():

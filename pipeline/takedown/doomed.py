@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline.model.tables import BY_OBJECT, BY_ORIGIN
 from pipeline.model.visit import TAKEN_DOWN
+from pipeline.takedown.line_rows import KEY, goes
 
 T = TypeVar("T", str, bytes)
 
@@ -19,6 +20,7 @@ KEY_COLUMNS = {
     **dict.fromkeys(BY_ORIGIN, ("network", "origin")),
     "origins": ("network", "url"),
     "blobs": ("network", "oid", "stored"),
+    "files": ("network", "origin", *KEY[1:]),
 }
 """Columns of a table that determine whether a row is doomed. Reading them opens no content."""
 
@@ -33,6 +35,7 @@ class Doomed:
         objects: ids by network.
         marked: ids by network whose row in ``blobs`` stays and says that the bytes were taken down.
         buckets: buckets that hold any of these rows.
+        needed: rows of lines of ``files`` that stay in the networks of ``urls``; None as long as they are unknown.
     """
 
     urls: Mapping[int, frozenset[str]] = field(default_factory=dict)
@@ -40,6 +43,7 @@ class Doomed:
     objects: Mapping[int, frozenset[bytes]] = field(default_factory=dict)
     marked: Mapping[int, frozenset[bytes]] = field(default_factory=dict)
     buckets: frozenset[int] = frozenset()
+    needed: pa.Table | None = None
 
     def where(self, table: str) -> frozenset[int]:
         """Networks that may have doomed rows in the table."""
@@ -52,6 +56,9 @@ class Doomed:
         network, name = (keys.column(column) for column in KEY_COLUMNS[table][:2])
         if table in BY_ORIGIN:
             found = _among(network, name, self.urls, pa.string())
+            if table == "files" and self.needed is not None and "line" in keys.schema.names:
+                rows = keys if isinstance(keys, pa.Table) else pa.table(keys)
+                found = pc.or_kleene(found, goes(rows, self.needed, self.where(table)))
         else:
             found = _or(
                 pc.is_in(network, value_set=pa.array(sorted(self.networks), network.type)),

@@ -16,14 +16,14 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 
 from pipeline.model.layout import NIGHT_TAG, WAREHOUSE, night_of, retired_tag
-from pipeline.model.tables import ALL, NAMESPACE, Table
+from pipeline.model.tables import ALL, FILES, NAMESPACE, Table
 from pipeline.snapshot.deletion_vectors import Positions, read_positions
 from pipeline.storage.errors import StorageError
 from pipeline.storage.interface import Storage
@@ -32,6 +32,7 @@ from pipeline.tables.iceberg import JavaObject, NewFile
 from pipeline.tables.maintained import FilesChanged, LiveFile, MaintainedTable, NamedSnapshot, SnapshotRewrite
 from pipeline.tables.writer import Writer
 from pipeline.takedown.doomed import Doomed
+from pipeline.takedown.file_lines import needed_rows
 from pipeline.takedown.rewrite_file import Source, doomed_rows, write_without
 
 log = logging.getLogger(__name__)
@@ -127,6 +128,9 @@ class _TableWork:
         live = {
             snapshot: iceberg.live(snapshot.id, self.doomed.buckets) for snapshot in iceberg.named_snapshots(_NIGHT)
         }
+        if self.table is FILES:
+            named = {snapshot.id for snapshot in live}
+            self.doomed = replace(self.doomed, needed=needed_rows(self.writer.spark, named, self.doomed))
         uris = {file.uri: file for files in live.values() for file in files}
         rows = self._doomed_rows(uris)
         if not rows:

@@ -111,10 +111,18 @@ def _groups(file: ArchiveFile, table: Table, source: Source, doomed: Doomed) -> 
     for group in range(file.num_row_groups):
         kept = []
         for batch in file.iter_batches(batch_rows, row_groups=[group], columns=columns):
-            kept.append(_stays(pa.table(batch).select(columns), begin, table, source, doomed))
+            kept.append(_stays(_complete(pa.table(batch), table).select(columns), begin, table, source, doomed))
             begin += len(batch)
         if kept:
             yield pa.concat_tables(kept)
+
+
+def _complete(rows: pa.Table, table: Table) -> pa.Table:
+    """The rows with null in columns that a file of an earlier version lacks."""
+    for field in table.arrow_schema:
+        if field.name not in rows.column_names:
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+    return rows
 
 
 def _stays(rows: pa.Table, begin: int, table: Table, source: Source, doomed: Doomed) -> pa.Table:

@@ -81,7 +81,7 @@ def _delete_reports(storage: Storage, needles: Collection[bytes]) -> Iterator[st
 
 def _delete(storage: Storage, load: Load, doomed: Doomed) -> Iterator[str]:
     for bucket in sorted(doomed.buckets):
-        for held in (f"{load.root}/landing", load.plan_origins, load.plan_refs):
+        for held in (load.landings, load.plan_origins, load.plan_refs):
             folder = f"{held}/bucket={bucket}"
             if storage.delete(folder, recursive=True):
                 yield folder

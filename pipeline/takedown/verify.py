@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from pipeline.model.layout import CHECKSUMS, NIGHT_TAG, WAREHOUSE
-from pipeline.model.tables import ALL, BY_NAME, BY_OBJECT, NAMESPACE
+from pipeline.model.tables import ALL, BY_NAME, BY_OBJECT, NAMESPACE, TREE
 from pipeline.model.tombstone import ANYWHERE, NETWORK, OBJECT, ORIGIN, TAKEDOWNS, Tombstone
 from pipeline.model.visit import TAKEN_DOWN
 from pipeline.origins.opt_outs import OPT_OUTS
@@ -212,7 +212,7 @@ def _in_text(path: str, text: bytes, wanted: Wanted) -> tuple[int, str] | None:
 def _rows_of(table: str, file: pq.ParquetFile, wanted: Wanted) -> Iterator[int]:
     """Doomed rows of a table's file, batch by batch."""
     names = set(file.schema_arrow.names)
-    columns = [name for name in ("network", "oid", "origin", "url", "stored", "size") if name in names]
+    columns = [name for name in ("network", "oid", "origin", "url", "stored", "size", "kind") if name in names]
     for batch in file.iter_batches(_KEY_ROWS, columns=columns):
         yield pc.sum(_doomed(table, batch, wanted)).as_py() or 0
     if table == "contents" and wanted.anywhere:
@@ -224,7 +224,12 @@ def _doomed(table: str, batch: pa.RecordBatch, wanted: Wanted) -> pa.Array:
     none = pc.and_(pc.is_null(network), False)
     if table not in BY_OBJECT:
         name = batch.column("url" if table == "origins" else "origin")
-        return pc.fill_null(pc.is_in(name, value_set=pa.array(sorted(wanted.urls), name.type)), False)
+        named = pc.fill_null(pc.is_in(name, value_set=pa.array(sorted(wanted.urls), name.type)), False)
+        if table != "files":
+            return named
+        # Its lines name no origin, but the root tree that they stand for. An entry's id may stay, as in other trees.
+        roots = pc.equal(batch.column("kind"), TREE)
+        return pc.or_(named, pc.fill_null(pc.and_(roots, _among(batch, wanted)), False))
     oid = batch.column("oid").cast(pa.binary())
     found = pc.or_(none, pc.is_in(network, value_set=pa.array(sorted(wanted.networks), network.type)))
     for number in wanted.objects.keys() & set(pc.unique(network).to_pylist()):
@@ -237,6 +242,16 @@ def _doomed(table: str, batch: pa.RecordBatch, wanted: Wanted) -> pa.Array:
     if table == "blobs":
         anywhere = pc.and_(anywhere, pc.not_equal(batch.column("stored"), TAKEN_DOWN))
     return pc.fill_null(pc.or_(found, anywhere), False)
+
+
+def _among(batch: pa.RecordBatch, wanted: Wanted) -> pa.Array:
+    """Which rows are of a network that goes, or have an id that goes from theirs."""
+    network, oid = batch.column("network"), batch.column("oid").cast(pa.binary())
+    found = pc.is_in(network, value_set=pa.array(sorted(wanted.networks), network.type))
+    for number in wanted.objects.keys() & set(pc.unique(network).to_pylist()):
+        ids = pa.array(sorted(wanted.objects[number]), pa.binary())
+        found = pc.or_(found, pc.and_(pc.equal(network, number), pc.is_in(oid, value_set=ids)))
+    return found
 
 
 def _hashed(file: pq.ParquetFile, ids: frozenset[bytes]) -> Iterator[int]:

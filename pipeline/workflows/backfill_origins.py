@@ -27,7 +27,7 @@ from pipeline.origins.opt_outs import admitted
 from pipeline.run import hold, nobody
 from pipeline.tables.iceberg import see_newest
 from pipeline.workflows.backfill_batch import begin_batch
-from pipeline.workflows.backfill_choice import Choice, choose, in_batches
+from pipeline.workflows.backfill_choice import Choice, batch_origins, choose, in_batches
 from pipeline.workflows.backfill_list import OriginFile
 from pipeline.workflows.backfill_turns import BACKFILL, TURN_S, waits_for_anybody
 from pipeline.workflows.events import EventLog
@@ -158,7 +158,7 @@ def backfill_origins(
     source: Path,
     night: date,
     *,
-    batch: int,
+    batch: int | None,
     retry_failed: bool,
     progress: Progress,
 ) -> BackfillSummary:
@@ -168,7 +168,7 @@ def backfill_origins(
         workers: number of buckets fetched at once.
         source: the list, see ``origin_list``; checked as a whole before anything is done.
         night: logical date of the visits.
-        batch: maximum number of origins that are visited and published at once.
+        batch: maximum number of origins that are visited and published at once; None for what suits the archive.
         retry_failed: also visit those whose last visit failed.
 
     Raises:
@@ -176,6 +176,6 @@ def backfill_origins(
         ArchiveHeld: another run holds the archive; between two batches the backfill waits instead.
         RunFailed: some task failed; published batches stay.
     """
-    place.archive()
+    batch = batch or batch_origins(place.archive().buckets)
     run = _Backfill(place, workers, night, batch=batch, retry_failed=retry_failed, progress=progress)
     return run.run(OriginFile.check(source))

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
+from pipeline.fetch.asked import read_asked
 from pipeline.fetch.bucket import fetch_bucket, read_manifests
+from pipeline.fetch.questions import ask_part
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
 from pipeline.model.visit import Visit
@@ -25,21 +27,41 @@ _MANIFESTS_READ: WeakKeyDictionary[Run, set[str]] = WeakKeyDictionary()
 """Manifests by run that have been read, so that later checks whether all are there need not read them again."""
 
 
+def ask_one_part(run: TaskRun, load: Load, bucket: int, part: int, parts: int) -> None:
+    """Ask the due origins of a part of a bucket, by the configured limits."""
+    settings = run.config.fetch
+    ask_part(
+        run.storage,
+        load,
+        bucket,
+        part,
+        parts,
+        run_id=run.run_id,
+        conditions=settings.conditions,
+        concurrency=settings.concurrency,
+        scratch=run.scratch,
+        on_visit=run.events.visit,
+    )
+
+
 def fetch_one_bucket(
     run: TaskRun,
     load: Load,
     bucket: int,
+    parts: int,
     message: Callable[[str], None] | None,
     percentage: Callable[[int], None] | None,
 ) -> None:
     """Visit the due origins of a bucket, by the configured limits.
 
     Args:
+        parts: parts of its questions, which are asked; 0 if it asks its own.
         message: shows a sentence on the scheduler's page; None outside a worker.
         percentage: shows 0 to 100, likewise.
     """
     settings = run.config.fetch
-    due = read_plan(run.storage, load).buckets[bucket]
+    asked = read_asked(run.storage, load, bucket, parts)
+    due = read_plan(run.storage, load).buckets[bucket] - len(asked.ended)
     status = SchedulerStatus(due, _best_effort(message), _best_effort(percentage))
 
     def on_visit(visit: Visit) -> None:
@@ -55,6 +77,7 @@ def fetch_one_bucket(
         concurrency=settings.concurrency,
         scratch=run.scratch,
         run_bytes=settings.run_bytes,
+        asked=asked,
         on_visit=on_visit,
     )
 

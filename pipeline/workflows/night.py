@@ -18,7 +18,7 @@ from pipeline.night.publish import PublishSummary, publish
 from pipeline.night.seal import seal
 from pipeline.rules.fetch_order import fetch_order
 from pipeline.submit.run_job import run_job
-from pipeline.workflows.fetch_load import fetch_one_bucket, manifests_are_whole, read_all_manifests
+from pipeline.workflows.fetch_load import ask_one_part, fetch_one_bucket, manifests_are_whole, read_all_manifests
 from pipeline.workflows.load_task import LoadTask
 from pipeline.workflows.plan_load import plan_is_whole, plan_load
 from pipeline.workflows.summary import NightSummary, summarize
@@ -40,11 +40,35 @@ class Plan(LoadTask):
         plan_load(run, load)
 
 
-class Fetch(LoadTask):
-    """Visit the due origins of one bucket, in a process of its own, on any host."""
+class Ask(LoadTask):
+    """Ask a part of the due origins of one bucket whether they have changed, in a process of its own, on any host."""
 
     bucket = luigi.IntParameter(description="0 to the archive's number of buckets - 1")
+    part = luigi.IntParameter(description="0 to parts - 1")
+    parts = luigi.IntParameter(description="number of parts of this bucket")
     stage, after, own_process = "fetch", Plan, True
+
+    def path(self) -> str:
+        """What was found."""
+        return self.load.asked(self.bucket, self.part)
+
+    def do(self, run: TaskRun, load: Load) -> None:
+        """Ask."""
+        ask_one_part(run, load, self.bucket, self.part, self.parts)
+
+
+class Fetch(LoadTask):
+    """Visit the due origins of one bucket, in a process of its own, on any host; those that are asked come first."""
+
+    bucket = luigi.IntParameter(description="0 to the archive's number of buckets - 1")
+    parts = luigi.IntParameter(description="parts of its questions; 0 if it asks its own")
+    stage, after, own_process = "fetch", Plan, True
+
+    def requires(self) -> list[LoadTask]:
+        """The plan, and the questions."""
+        parts = range(self.parts)
+        asks = (self.step(Ask, bucket=self.bucket, part=part, parts=self.parts) for part in parts)
+        return [*super().requires(), *asks]
 
     def path(self) -> str:
         """The manifest."""
@@ -52,7 +76,8 @@ class Fetch(LoadTask):
 
     def do(self, run: TaskRun, load: Load) -> None:
         """Fetch and land."""
-        fetch_one_bucket(run, load, self.bucket, self.set_status_message, self.set_progress_percentage)
+        show = self.set_status_message, self.set_progress_percentage
+        fetch_one_bucket(run, load, self.bucket, self.parts, *show)
 
 
 class FetchAll(LoadTask):
@@ -72,7 +97,8 @@ class FetchAll(LoadTask):
         """Hand all of them to Luigi at once."""
         plan = read_plan(self.run_object.storage, self.load)
         self.run_object.events.planned(plan.origins_due, len(plan.buckets))
-        fetches = [self.step(Fetch, bucket=bucket) for bucket in fetch_order(plan.buckets)]
+        order = fetch_order(plan.buckets)
+        fetches = [self.step(Fetch, bucket=bucket, parts=plan.parts.get(bucket, 0)) for bucket in order]
         yield luigi.DynamicRequirements(fetches, custom_complete=lambda _: self.complete())
 
 

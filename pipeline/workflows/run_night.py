@@ -123,11 +123,20 @@ def _help(place: Workplace, workers: Workers, load: Load) -> None:
         run = TaskRun.of(helper, load.name)
         plan = read_plan(place.storage, load)
         run.events.planned(plan.origins_due, len(plan.buckets))
+        done = {entry.path for entry in place.storage.list(load.manifests)}
         tasks = [
-            Fetch(archive=place.storage.root_uri, night=load.night, name=load.name, bucket=bucket, run_object=run)
+            Fetch(
+                archive=place.storage.root_uri,
+                night=load.night,
+                name=load.name,
+                bucket=bucket,
+                parts=plan.parts.get(bucket, 0),
+                run_object=run,
+            )
             for bucket in fetch_order(plan.buckets)
+            if load.manifest(bucket) not in done
         ]
-        if all(task.complete() for task in tasks):
+        if not tasks:
             return
         logger.info("another host leads %s; helping to fetch %d buckets", load.name, len(tasks))
         with workers.watch(run.events):

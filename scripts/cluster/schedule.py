@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,3 +102,30 @@ def makespan_s(durations_s: Floats, slots: int, begins_a_second: float = np.inf)
         heapq.heapreplace(free, ends)
         end_s = max(end_s, ends)
     return end_s
+
+
+def makespan_of_groups_s(before_s: Sequence[Floats], then_s: Floats, slots: int) -> float:
+    """Seconds until the last task has ended, if each waits for its own group of others.
+
+    Of the tasks that wait for nothing, those of the first group begin first, and the one that waited before those of
+    later groups.
+
+    Args:
+        before_s: seconds by task of each group, in order; may be empty.
+        then_s: seconds of the task that waits for a group.
+    """
+    left = [len(group) for group in before_s]
+    ready = [(group, at, seconds) for group, parts in enumerate(before_s) for at, seconds in enumerate(parts, 1)]
+    ready += [(group, 0, seconds) for group, seconds in enumerate(then_s) if not left[group]]
+    heapq.heapify(ready)
+    running: list[tuple[float, int, int]] = []
+    now_s = 0.0
+    while ready or running:
+        while ready and len(running) < slots:
+            group, at, seconds = heapq.heappop(ready)
+            heapq.heappush(running, (now_s + seconds, group, at))
+        now_s, group, at = heapq.heappop(running)
+        left[group] -= at > 0
+        if at and not left[group]:
+            heapq.heappush(ready, (group, 0, float(then_s[group])))
+    return now_s

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cluster import assumed
 from cluster.population import COLUMNS, PUSH_OBJECTS, Floats, Population, any_networks
 from cluster.rates import Rates
-from cluster.schedule import Stage, run
+from cluster.schedule import Stage, makespan_of_groups_s, run
 from pipeline.config import MaintainSection
 from pipeline.fetch.landing import RUN_BYTES
 from pipeline.git.limits import Limits
@@ -35,8 +35,9 @@ from pipeline.rules.partitioning import (
     direct_tasks,
     partition,
 )
+from pipeline.rules.questions import question_parts
 from pipeline.rules.walk import MOST_PATHS
-from pipeline.workflows.backfill_choice import BATCH_ORIGINS
+from pipeline.workflows.backfill_choice import LEAST_BATCH
 
 BATCHES = 24
 """Batches of a first crawl that are simulated; the others are like them."""
@@ -100,7 +101,7 @@ def fetch_s(column: dict[str, Floats], rates: Rates) -> tuple[Floats, Floats]:
 
 
 def first_crawl(
-    people: Population, rates: Rates, threads: int, seed: int, batch_origins: int = BATCH_ORIGINS
+    people: Population, rates: Rates, threads: int, seed: int, batch_origins: int = LEAST_BATCH
 ) -> FirstCrawl:
     """All origins in batches; a fork brings little that its network's first visit has not brought."""
     random = np.random.default_rng(seed)
@@ -144,7 +145,7 @@ def _batch(
     together = random.poisson(people.of_large("origins") * share)  # of one network, one after the other
     np.maximum.at(longest, people.large_in(), together * assumed.CONVERSATION_S)
     busy = np.maximum(cpu_by, wait_by / assumed.CONCURRENCY)
-    due = fetch_order(np.flatnonzero(wait_by).tolist())
+    due = fetch_order(_due(np.bincount(place, minlength=buckets)))
     stage = run(np.maximum(busy, longest)[due], threads, indivisible_s=indivisible_s, work_s=float(busy.sum()))
     return stage, len(np.unique(place))
 
@@ -155,22 +156,30 @@ def _ids(random: Generator, count: int) -> NDArray[np.int64]:
 
 
 def night(people: Population, rates: Rates, threads: int, seed: int) -> Night:
-    """Every origin is due; of a network, those with changes are asked, then visited one after the other."""
+    """Every origin is due: all are asked, in parts, then a bucket's changed ones are visited."""
     random = np.random.default_rng(seed)
-    cpu = people.bucket("origins") * rates.unchanged_s + np.maximum(
-        people.bucket("pushes") * PUSH_OBJECTS / rates.fetched_objects,
-        people.bucket("new_raw") / rates.fetched_raw_bytes,
+    asked_s = np.maximum(people.bucket("origins") * rates.unchanged_s, _waits_s(people.bucket("origins")))
+    changed_s = np.maximum(
+        np.maximum(
+            people.bucket("pushes") * PUSH_OBJECTS / rates.fetched_objects,
+            people.bucket("new_raw") / rates.fetched_raw_bytes,
+        ),
+        _waits_s(people.bucket("changed")),
     )
-    wait = people.bucket("origins") * assumed.CONVERSATION_S / assumed.CONCURRENCY
     longest = np.zeros(people.buckets)
-    np.maximum.at(longest, people.large_in(), people.of_large("changed") * 2 * assumed.CONVERSATION_S)
-    busy = np.maximum(cpu, wait)
-    due = fetch_order(np.flatnonzero(people.bucket("origins") > 0).tolist())
-    fetch = run(
-        np.maximum(busy, longest)[due],
+    np.maximum.at(longest, people.large_in(), people.of_large("changed") * assumed.CONVERSATION_S)
+    due = _due(people.bucket("origins"))
+    order, parts = fetch_order(due), question_parts(due)
+    asks = [np.full(parts.get(bucket, 0), asked_s[bucket] / parts.get(bucket, 1)) for bucket in order]
+    itself_s = np.array([0.0 if bucket in parts else asked_s[bucket] for bucket in order])
+    visits_s = itself_s + np.maximum(changed_s, longest)[order]
+    fetch = Stage(
+        len(order) + sum(map(len, asks)),
+        float(asked_s.sum() + changed_s.sum()),
+        float(max(visits_s.max(), *(part.max() for part in asks if len(part)), 0.0)),
+        float((people.of_large("new_raw") / rates.fetched_raw_bytes).max()),
+        makespan_of_groups_s(asks, visits_s, threads),
         threads,
-        indivisible_s=float((people.of_large("new_raw") / rates.fetched_raw_bytes).max()),
-        work_s=float(busy.sum()),
     )
     landed = people.total("new_raw") / people.total("raw") * people.total("pack") * rates.landed_of_pack
     files = len(LANDED) * int((people.bucket("pushes") > 0).sum())
@@ -185,6 +194,16 @@ def night(people: Population, rates: Rates, threads: int, seed: int) -> Night:
         requests_s=people.total("origins") * 0.98 / (8 * 3600),
         paths_left_out=float(np.maximum(people.of_large("moved_rows") - NETWORK_PATHS, 0).sum()),
     )
+
+
+def _waits_s(origins: Floats) -> Floats:
+    """Seconds in which a task waits for so many answers, some at once."""
+    return origins * assumed.CONVERSATION_S / assumed.CONCURRENCY
+
+
+def _due(origins: NDArray[np.generic]) -> dict[int, int]:
+    """Due origins by bucket, as a plan counts them."""
+    return {bucket: int(count) for bucket, count in enumerate(origins) if count}
 
 
 def derive(people: Population, threads: int, random: Generator) -> Stage:

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.rows import _place
+from pipeline.cli.places import place
 from pipeline.errors import UsageError
 
 
 def write(to: Path, data: bytes) -> None:
-    with _place(to) as file:
+    with place(to) as file:
         file.write(data)
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
     to = tmp_path / "rows.csv"
     to.write_bytes(b"old")
-    with _place(to) as file:
+    with place(to) as file:
         file.write(b"new")
         assert to.read_bytes() == b"old"
     assert to.read_bytes() == b"new"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cluster import schedule
-from cluster.schedule import Stage, makespan_s, run
+from cluster.schedule import Stage, makespan_of_groups_s, makespan_s, run
 
 
 def test_each_task_goes_to_the_thread_that_is_free_first() -> None:
@@ -43,3 +43,12 @@ def test_the_bound_is_the_work_or_the_longest_indivisible_piece() -> None:
 def test_stages_follow_each_other() -> None:
     both = Stage(2, 8, 4, 1, 5, 2).then(Stage(3, 6, 2, 2, 3, 2))
     assert both == Stage(5, 14, 4, 3, 8, 2)
+
+
+def test_a_task_waits_for_its_group() -> None:
+    none = np.array([])
+    assert makespan_of_groups_s([none, none], np.array([2.0, 3.0]), 1) == 5
+    assert makespan_of_groups_s([np.array([1.0, 1.0, 1.0])], np.array([2.0]), 3) == 3
+    assert makespan_of_groups_s([np.array([1.0, 1.0, 1.0])], np.array([2.0]), 2) == 4
+    assert makespan_of_groups_s([np.array([1.0]), np.array([1.0, 1.0])], np.array([5.0, 1.0]), 2) == 6
+    assert makespan_of_groups_s([np.array([1.0, 1.0]), np.array([1.0])], np.array([1.0, 5.0]), 2) == 7

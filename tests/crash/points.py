@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.tables import change
+
 REACHED = "the point is reached"
 
 
@@ -37,15 +39,19 @@ class Point:
         calls: number of calls to ignore first.
         after: act after the call's work, not before.
         when: whether a call counts, given its positional arguments.
+        by_row: change derived tables by row, as large ones are.
     """
 
     where: str
     calls: int = 0
     after: bool = False
     when: Callable[..., bool] = always
+    by_row: bool = False
 
     def arm(self, act: Callable[[], None]) -> None:
         """Make this process and its forks act at this point. Each process counts its own calls."""
+        if self.by_row:
+            change.MOST_WRITTEN = 0
         module, _, path = self.where.partition(":")
         holder: Any = importlib.import_module(module)
         *outer, name = path.split(".")
@@ -82,6 +88,7 @@ def hold() -> None:
 
 LAND = "pipeline.storage.hdfs:HdfsStorage._land"
 APPEND = "pipeline.tables.iceberg:IcebergTable.append_files"
+PUBLISH_STAGED = "pipeline.tables.iceberg:IcebergTable.publish_staged"
 TAG = "pipeline.tables.iceberg:IcebergTable.create_tag"
 
 NIGHTLY = {
@@ -98,11 +105,14 @@ NIGHTLY = {
     "publish: all files are moved": Point("pipeline.night.publish:move", after=True),
     "publish: after the commit of contents": Point(APPEND, after=True, when=table_is("contents")),
     "publish: after the commit of visits": Point(APPEND, after=True, when=table_is("visits")),
+    "publish: the change of origins is staged": Point(PUBLISH_STAGED, when=table_is("origins"), by_row=True),
     "publish: after the commit of origins": Point("pipeline.night.publish:apply_visits", after=True),
     "derive: trees are marked": Point("pipeline.night.files:promote_trees", after=True),
+    "derive: the change of files is staged": Point(PUBLISH_STAGED, when=table_is("files"), by_row=True),
     "derive: after the commit of files": Point("pipeline.night.derive:replace_files", after=True),
     "derive: contents are marked": Point("pipeline.night.blobs:_promote_contents", after=True),
     "derive: after the commit of head_blobs": Point("pipeline.night.derive:replace_head_blobs", after=True),
+    "derive: the change of repositories is staged": Point(PUBLISH_STAGED, when=table_is("repositories"), by_row=True),
     "derive: after the commit of repositories": Point("pipeline.night.derive:replace_repositories", after=True),
     "seal: all but origins have their tag": Point(TAG, when=table_is("origins")),
     "jobs: sealed, no job has run": Point("pipeline.workflows.night:run_job"),
@@ -156,7 +166,7 @@ BESIDES = {**BACKFILL, **MAINTAIN, **COMPACT, **REPAIR}
 HELD = {
     "publish: before the first move": Point("pipeline.night.publish:move"),
     "publish: before the commit of refs": Point(APPEND, when=table_is("refs")),
-    "derive: before the commit of files": Point("pipeline.night.files:overwrite"),
+    "derive: before the commit of files": Point("pipeline.night.files:change_rows"),
 }
 """Points at which something else dies."""
 

@@ -19,7 +19,7 @@ import pytest
 
 import jobs
 from pipeline import __version__
-from pipeline.model.tables import ALL
+from pipeline.model.tables import ALL, shown_columns
 from tests.e2e.archive import Archive, Place, Said, night
 from tests.e2e.conftest import MakeArchive
 from tests.support.git import git, put, put_commit, put_tree, resolve, set_refs
@@ -139,6 +139,24 @@ def test_an_archive_of_another_version_is_left_alone(place: Place, tmp_path: Pat
     said = archive.run(*(str(tmp_path / "list") if word == "LIST" else word for word in words), code=2)
     assert "has format 99" in said.stderr
     assert [entry.path for entry in archive.storage.walk()] == ["archive.json", "runs/2026-11-01/plan.json"]
+
+
+def test_an_archive_of_an_earlier_version_is_upgraded_by_one_command(place: Place, tmp_path: Path) -> None:
+    archive = Archive.at(place, tmp_path, "older")
+    archive.run("init")
+    info = json.loads(archive.storage.read("archive.json"))
+    archive.storage.replace("archive.json", json.dumps(info | {"format": 1}).encode())
+    for table, columns in (("files", "line, base"), ("repositories", "tree")):
+        archive.spark.sql(f"ALTER TABLE archive.code.{table} WRITE UNORDERED")
+        archive.spark.sql(f"ALTER TABLE archive.code.{table} DROP COLUMNS ({columns})")
+    said = archive.run("nightly", code=2)
+    assert "run `pipeline upgrade`" in said.stderr
+    assert archive.run("upgrade", "--output", "json").json()["before"] == 1
+    assert json.loads(archive.storage.read("archive.json")) == info
+    for table, column in (("files", "line"), ("repositories", "tree")):
+        assert column in archive.spark.table(f"archive.code.{table}").columns
+    assert archive.run("upgrade", "--output", "json").json()["before"] == 2
+    archive.run("fsck")
 
 
 # origins
@@ -414,8 +432,8 @@ def test_a_shell_has_the_tables(small: Small) -> None:
 def test_every_table_can_be_described_and_joined(small: Small) -> None:
     for table in ALL:
         columns = {row["col_name"]: row["comment"] for row in small.archive.sql(f"DESCRIBE {table.name}")}
-        assert {column.name for column in table.columns} <= set(columns)
-        assert all(columns[column.name] for column in table.columns)
+        assert set(columns) == set(shown_columns(table))
+        assert all(columns.values())
     joined = "SELECT path, language, lines FROM files JOIN head_blobs USING (bucket, network, oid) WHERE origin = "
     found = {row["path"]: (row["language"], row["lines"]) for row in small.archive.sql(f"{joined}'{small.url}'")}
     assert set(found) == {"a.py", "main.c", "sub/copy.py", "\u65e5.txt"}
@@ -454,6 +472,21 @@ def test_sql_of_another_night(small: Small) -> None:
     assert small.archive.sql("SELECT count(*) AS n FROM visits", day=1) == [{"n": 5}]
     said = small.archive.run("sql", "SELECT 1", "--night", "2026-10-01", code=2)
     assert "there is no night 2026-10-01; the archive has 1, the latest are 2026-11-01" in said.stderr
+
+
+# export
+
+
+def test_export_tells_what_it_wrote_and_where_it_may_not(small: Small) -> None:
+    to = f"{small.archive.location}-set"
+    found = small.archive.ask("export", to, "--language", "python", "--vendored")
+    assert (found["files"], found["bytes"], found["shards"], found["left_out"]) == (1, len(PYTHON), 1, {})
+    assert found["languages"] == {"Python": {"rows": 1, "content_bytes": len(PYTHON)}}
+    said = small.archive.run("export", to, "--language", "Python", "--vendored")
+    assert f"Exported to {found['location']}" in show(said)
+    assert "--replace" in small.archive.run("export", to, code=2).stderr
+    assert "inside the archive" in small.archive.run("export", f"{small.archive.location}/set", code=2).stderr
+    assert "does not fit" in small.archive.run("export", to, "--shard-bytes", "1MB", code=2).stderr
 
 
 # jobs
@@ -512,7 +545,7 @@ def test_a_dry_run_tells_and_runs_nothing(small: Small) -> None:
     found = small.archive.ask("submit", "language_census", "--dry-run")
     assert (found["job"], found["night"]) == ("language_census", str(night(1)))
     tables = {table["table"]: table for table in found["reads"]["tables"]}
-    assert set(tables) == {"files", "head_blobs"}
+    assert set(tables) == {"files", "head_blobs", "repositories"}
     for name, table in tables.items():
         (book,) = small.archive.sql(
             f"SELECT count(*) AS files, sum(record_count) AS rows, sum(file_size_in_bytes) AS size "

@@ -88,7 +88,7 @@ def test_a_terminated_night_gives_up_the_archive_and_goes_on_later(
             assert archive.storage.stat("lease.json") is not None
             process.send_signal(signal.SIGTERM)
             stdout, stderr = process.communicate(timeout=PROGRAM_LIMIT_S)  # until Spark's process has ended, too
-        assert process.returncode == 5, stderr
+        assert process.returncode == 143, stderr
         assert "interrupted; run the same command again to continue where it stopped" in stderr
         assert "Traceback" not in stderr
         assert stdout == ""

@@ -20,7 +20,7 @@ from pipeline.maintain.compact import Compacted, Manner, Writing, bucket_stats, 
 from pipeline.maintain.rewrite_piece import PREFIX, Files, Layout
 from pipeline.maintain.run_compact import run_compact
 from pipeline.model.origin import Origin
-from pipeline.model.tables import CONTENTS, FILES
+from pipeline.model.tables import CONTENTS, HEAD_BLOBS
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import PieceJobs
 from pipeline.rules.compaction import Bounds, by_gain
@@ -69,16 +69,16 @@ def rows(spark: SparkSession, columns: str = OBJECTS) -> list[Row]:
 
 
 def put_at_head(spark: SparkSession, *names: str) -> None:
-    """Make ``files`` list the blobs of these contents as at HEAD."""
+    """Make ``head_blobs`` list the blobs of these contents."""
     found = spark.sql(f"SELECT oid, content FROM {full_name('contents')}").collect()
-    cells = {"bucket": BUCKET, "network": ORIGIN.network, "origin": ORIGIN.url, "mode": 0o100644, "kind": "file"}
+    cells = {"bucket": BUCKET, "network": ORIGIN.network}
     made = [
-        [{**cells, "path": text, "name": text, "oid": bytes(row.oid)}.get(c) for c in FILES.column_names]
+        [{**cells, "name": text, "oid": bytes(row.oid)}.get(c) for c in HEAD_BLOBS.column_names]
         for row in found
         if (text := bytes(row.content).decode().strip()) in names
     ]
     assert len(made) == len(names)
-    local_frame(spark, made, FILES.arrow_schema).writeTo(full_name("files")).append()
+    local_frame(spark, made, HEAD_BLOBS.arrow_schema).writeTo(full_name("head_blobs")).append()
 
 
 def groups(spark: SparkSession, storage: Storage) -> list[list[bool]]:

@@ -69,6 +69,14 @@ def test_an_attempt_goes_when_no_manifest_names_it_and_nobody_is_at_it(storage: 
     assert found(storage) == [(killed, Why.ATTEMPT, 2, 10), (alone, Why.ATTEMPT, 1, 5)]
 
 
+def test_answers_to_questions_stay_until_the_load_is_published(storage: Storage, root: Path) -> None:
+    put(storage, LOAD.asked(1, 0))
+    age(root, 2 * HOUR)
+    assert found(storage) == []
+    put(storage, LOAD.published)
+    assert found(storage) == [(LOAD.landings, Why.LANDING, 1, 5)]
+
+
 def test_what_a_verdict_names_stays_until_the_load_is_published(storage: Storage, root: Path) -> None:
     attempt(storage, 1, "won-audit-1", "commits.parquet")
     other = attempt(storage, 11, "won-audit-1", "commits.parquet")

@@ -17,7 +17,7 @@ from pipeline.maintain.cut import _Within, cut
 from pipeline.maintain.rewrite_piece import HEAD_FILE_BYTES, Files, Layout, Rewritten, rewrite
 from pipeline.maintain.sorted_rows import spool
 from pipeline.maintain.sources import Piece, Source, sources
-from pipeline.model.tables import CONTENTS, FILES, TREES, Table
+from pipeline.model.tables import CONTENTS, HEAD_BLOBS, TREES, Table
 from pipeline.rules.compaction import Bounds, exceeds
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.local import LocalStorage
@@ -209,14 +209,13 @@ def test_trees_have_no_sizes_and_are_cut_between_arrivals(storage: LocalStorage,
     assert found == rows
 
 
-def test_objects_at_head_are_those_of_files_and_fill_files_of_their_own(
+def test_objects_at_head_are_those_of_head_blobs_and_fill_files_of_their_own(
     storage: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [blob(network, n, f"{n}.c", at_head=n % 2 == 0) for network in (1, 2) for n in range(20)]
     contents = land(storage, CONTENTS, [rows])
-    cells = {"bucket": BUCKET, "mode": 0o100644, "kind": "file", "path": "p", "name": "p", "origin": "o"}
-    now = [{**cells, "network": 1, "oid": n.to_bytes(20, "big")} for n in (3, 3, 5)]
-    head = land(storage, FILES, *([[row] for row in now],) * 2)
+    now = [{"bucket": BUCKET, "name": "p", "network": 1, "oid": n.to_bytes(20, "big")} for n in (3, 3, 5)]
+    head = land(storage, HEAD_BLOBS, *([[row] for row in now],) * 2)
     monkeypatch.setattr("pipeline.maintain.sorted_rows.MOST_APART", 2)
     _, found = rewritten(storage, CONTENTS, contents, tmp_path / "scratch", WIDE, head)
     assert [(row["network"], row["oid"][-1]) for row in found if row["at_head"]] == [(1, 3), (1, 5)]

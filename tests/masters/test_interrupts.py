@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -52,3 +54,32 @@ def test_other_threads_get_no_signals() -> None:
     thread.start()
     thread.join()
     assert seen == [False]
+
+
+FINALIZER = """
+import os, signal, threading
+from pipeline.masters.interrupts import Interrupted, outranking_errors, raise_interrupts
+
+class Dropped:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{name})
+
+raise_interrupts()
+try:
+    with outranking_errors():
+        try:
+            Dropped()
+            threading.Event().wait(60)
+        finally:
+            raise ValueError("cleaning up failed")
+except Interrupted as interrupt:
+    raise SystemExit(interrupt.exit_code)
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_an_interrupt_of_a_process_is_neither_lost_nor_replaced(name: str, code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FINALIZER.format(name=name)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (code, "")

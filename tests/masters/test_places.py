@@ -92,7 +92,7 @@ def test_an_interrupted_submit_leaves_nothing_in_yarn(archive: Archive, yarn: Mi
             raise AssertionError("".join(said))
         os.kill(process.pid, signal.SIGINT)
         process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 5
+    assert process.returncode == 130
     assert apps_alive(yarn) == []
     users = open_storage(f"{yarn.hdfs_uri}/user", archive.config.hdfs)
     assert [entry.path for entry in users.walk() if ".sparkStaging/" in entry.path] == []

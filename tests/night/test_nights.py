@@ -186,8 +186,13 @@ def test_a_plan_names_due_origins_their_networks_and_files(spark: SparkSession, 
     assert all(storage.stat(f["uri"].removeprefix(storage.root_uri + "/")) for f in files)
     assert sum(f["rows"] for f in files if f["table"] == "commits") == 2
     assert {(f["network_min"], f["network_max"]) for f in files} == {(origin.network, origin.network)}
+    answers, attempt = load.asked(bucket, 0), f"{load.landing(bucket, 'attempt')}/visits.parquet"
+    for path in (answers, attempt):
+        storage.create(path, b"of the plan before")
     write_plan(unleased(spark), storage, load, BUCKETS)
     assert len(plan_rows(storage, load, bucket)) == 2
+    assert storage.stat(answers) is None
+    assert storage.stat(attempt) is not None, "another host may still be at it"
 
 
 def test_nothing_due_makes_an_empty_plan(spark: SparkSession, storage: Storage) -> None:

@@ -79,7 +79,10 @@ def test_a_snapshot_lives_until_it_has_been_replaced_for_long_enough() -> None:
 
 
 def test_a_snapshot_beside_the_line_has_its_own_age() -> None:
-    assert snapshots_to_expire([*chain(0, 10), History(9, 0, 5)], {1}, since=6) == [0, 9]
+    """And one that was staged, and never became current, replaced nothing."""
+    history = [*chain(0, 10), History(9, 0, 5)]
+    assert snapshots_to_expire(history, {1}, since=6) == [9]
+    assert snapshots_to_expire(history, {1}, since=11) == [0, 9]
 
 
 def test_what_the_plan_of_an_unfinished_load_saw_stays() -> None:

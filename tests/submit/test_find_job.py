@@ -11,7 +11,7 @@ import pytest
 
 import jobs
 from pipeline.masters.project import project_archive
-from pipeline.submit.find_job import JobFailed, NoSuchJob, import_job, job_names, job_source, list_jobs
+from pipeline.submit.find_job import JobFailed, NoSuchJob, find_job, job_names, job_source, list_jobs
 
 
 @pytest.fixture
@@ -46,10 +46,10 @@ def test_a_job_that_cannot_be_imported_says_where(folder: Path) -> None:
     (folder / "broken.py").write_text("x = 1\ndef main(archive, argv:\n")
     where = r"job needs_more failed at jobs/needs_more.py, line 3, in <module>: ModuleNotFoundError: .*no_such_package"
     with pytest.raises(JobFailed, match=where):
-        import_job("needs_more")
+        find_job("needs_more")
     with pytest.raises(JobFailed, match=r"job broken failed at jobs/broken.py, line 2: SyntaxError"):
-        import_job("broken")
-    assert import_job("language_census").__name__ == "jobs.language_census"
+        find_job("broken")
+    assert find_job("language_census").module.__name__ == "jobs.language_census"
 
 
 def test_jobs_are_found_inside_the_archive_that_drivers_elsewhere_get(monkeypatch: pytest.MonkeyPatch) -> None:

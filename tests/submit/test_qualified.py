@@ -7,7 +7,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.model.tombstone import Hidden
 from pipeline.submit import qualified
-from pipeline.submit.qualified import PastTheViews, check_names, tables_read
+from pipeline.submit.parsed import parts
+from pipeline.submit.qualified import LinesByTheirFullName, PastTheViews, check_names, tables_read
 
 PAST = """
 SELECT * FROM archive.code.origins
@@ -36,19 +37,27 @@ SELECT 'FROM archive.code.origins', code.origins FROM refs AS code
 def test_past_the_views(session: SparkSession, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
     monkeypatch.setattr(qualified, "hidden_now", lambda spark: Hidden(urls=frozenset(["https://h/gone"])))
     with pytest.raises(PastTheViews):
-        check_names(session, query)
+        check_names(session, parts(session, query))
 
 
 @pytest.mark.parametrize("query", THROUGH.strip().splitlines())
 def test_through_the_views(session: SparkSession, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
     monkeypatch.setattr(qualified, "hidden_now", lambda spark: Hidden(urls=frozenset(["https://h/gone"])))
-    check_names(session, query)
+    check_names(session, parts(session, query))
 
 
 def test_while_nothing_is_hidden_any_name_will_do(session: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qualified, "hidden_now", lambda spark: Hidden())
     for query in PAST.strip().splitlines():
-        check_names(session, query)
+        check_names(session, parts(session, query))
+
+
+@pytest.mark.parametrize("name", ["archive.code.files", "Code.Files", "code.files.tag_x", "code.files.snapshot_id_1"])
+def test_lines_are_not_taken_for_files(session: SparkSession, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(qualified, "hidden_now", lambda spark: Hidden())
+    with pytest.raises(LinesByTheirFullName, match="as lines that origins share"):
+        check_names(session, parts(session, f"SELECT count(*) FROM {name}"))
+    check_names(session, parts(session, "SELECT f.path, s.summary FROM files f, archive.code.files.snapshots s"))
 
 
 @pytest.mark.parametrize(
@@ -62,4 +71,4 @@ def test_while_nothing_is_hidden_any_name_will_do(session: SparkSession, monkeyp
     ],
 )
 def test_tables_that_a_query_reads(session: SparkSession, query: str, tables: set[str]) -> None:
-    assert tables_read(session, query) == tables
+    assert tables_read(parts(session, query)) == tables

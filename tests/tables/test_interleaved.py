@@ -32,6 +32,7 @@ from pipeline.origins.states import opt_out, pause, resume
 from pipeline.storage.interface import Storage
 from pipeline.submit.results import Lineage, write_result
 from pipeline.tables.doubles import find_doubles
+from pipeline.tables.file_rows import file_rows
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.rewrite import see
 from pipeline.tables.writer import unleased
@@ -175,7 +176,8 @@ class World:
         assert sorted((row.origin, row.bytes) for row in found) == sorted(
             (url, len(text)) for url, text in self.texts.items()
         )
-        files = see(self.spark, "files").rows().where(theirs).select("origin", "oid")
+        shown = file_rows(see(self.spark, "files").rows(), see(self.spark, "repositories").rows())
+        files = shown.where(theirs).select("origin", "oid")
         blobs = see(self.spark, "contents").rows().select("oid", "content")
         held = {(row.origin, bytes(row.content)) for row in files.join(blobs, "oid").collect()}
         assert held == set(self.texts.items())

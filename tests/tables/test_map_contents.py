@@ -16,6 +16,7 @@ from pipeline.read.archive import Archive
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
+from pipeline.tables.content_guard import Guard
 from pipeline.tables.failures import plain_failures
 from pipeline.tables.iceberg import OPEN_COST_PROPERTY, RATIO_PROPERTY, SPLIT_PROPERTY, IcebergTable, NewFile, full_name
 from pipeline.tables.map_contents import WHOLE_FILE, Reader
@@ -90,7 +91,7 @@ def test_of_row_groups_that_hold_both_halves_only_head_is_given(
     assert len(found) == len(head) + 2 * HEAD_ROWS
 
     whole = pa.RecordBatch.from_pylist([{"path": (landed_root / "mixed.parquet").as_uri(), "group": WHOLE_FILE}])
-    read = Reader(storage, ("oid",), head_only=True, function=unchanged)([whole])
+    read = Reader(storage, head_only=True, function=Guard(unchanged, ("oid",)))([whole])
     assert sum(len(batch) for batch in read) == 2 * HEAD_ROWS
 
 

@@ -174,7 +174,7 @@ def test_whoever_derives_from_older_refs_is_refused(
     row = see(spark, "repositories").rows().first()
     assert (row.night, row.bytes) == (night(3), 4)
     assert [row.lines for row in see(spark, "head_blobs").rows().collect()] == [2]
-    assert see(spark, "files").rows().count() == 1
+    assert Archive(spark).table("files").count() == 1
 
 
 def test_a_session_that_looked_long_ago_finds_the_table(spark: SparkSession) -> None:
@@ -221,7 +221,7 @@ def test_readers_of_a_doubled_key_do_not_multiply(spark: SparkSession, storage: 
         doubled(spark, table)
     found = {doubles.table: doubles for doubles in find_doubles(spark)}
     assert {name: doubles.surplus for name, doubles in found.items()} == {
-        "origins": 2, "repositories": 1, "files": 1, "head_blobs": 1,
+        "origins": 2, "repositories": 1, "files": 2, "head_blobs": 1,
     }  # fmt: skip
     assert A in found["origins"].examples
 
@@ -232,7 +232,7 @@ def test_readers_of_a_doubled_key_do_not_multiply(spark: SparkSession, storage: 
     publish(unleased(spark), storage, second.load, second.write(), "run3")
     assert derive(unleased(spark), storage, second.load).moved == 1
     assert see(spark, "repositories").rows().count() == 1
-    assert see(spark, "files").rows().count() == 1
+    assert Archive(spark).table("files").count() == 1
     assert see(spark, "repositories").rows().first().bytes == 4
 
 
@@ -254,11 +254,13 @@ def test_doubled_keys_are_mended(spark: SparkSession, storage: Storage) -> None:
           for f in fork_only.schema)
     ).writeTo(full_name("origins")).append()  # fmt: skip
     for table in ("files", "repositories"):
-        rows = spark.table(full_name(table)).where(F.col("origin") == B)
+        rows = Archive(spark).table(table).where(F.col("origin") == B)
         rows = rows.withColumn("network", F.lit(root.network)).withColumn(
             "bucket", F.lit(root.network % BUCKETS).cast("int")
         )
-        rows.writeTo(full_name(table)).append()
+        rows.select("*", *(F.lit(None).cast("bigint").alias(n) for n in ("line", "base") if table == "files")).writeTo(
+            full_name(table)
+        ).append()
     doubled(spark, "head_blobs")
     assert mend_doubles(unleased(spark)) == {"origins": 1, "files": 1, "head_blobs": 2, "repositories": 1}
     assert find_doubles(spark) == []

@@ -106,7 +106,7 @@ def test_it_stops_when_told_and_goes_on(make_archive: MakeArchive, served: Path,
                 running.signal(number)  # as a terminal does
             else:
                 running.process.send_signal(number)
-            said = running.ends(5)
+            said = running.ends(128 + number)
         assert "run the same command again to continue where it stopped" in said
         assert not host.scratch
         assert archive.storage.stat("lease.json") is None

@@ -1,0 +1,111 @@
+"""``pipeline export``."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import click
+from pydantic import ValidationError
+
+from pipeline.cli.common import Context, command_options, night_option
+from pipeline.cli.output import Output, size
+from pipeline.cli.query_progress import query_progress
+from pipeline.errors import UsageError
+from pipeline.export.manifest import Manifest
+from pipeline.export.run_export import run_export
+from pipeline.export.selection import SUFFIXES, Selection
+from pipeline.read.archive import Archive
+from pipeline.storage.factory import open_storage
+from pipeline.storage.interface import Storage
+
+_DEFAULT = Selection()
+
+
+@click.command()
+@click.argument("destination")
+@night_option
+@click.option("--language", "languages", multiple=True, help="Only this one, as in head_blobs; may be repeated.")
+@click.option("--min-bytes", metavar="SIZE", help="Least size of a file; default: 1 byte.")
+@click.option(
+    "--max-bytes", metavar="SIZE", help=f"Greatest size of a file; default: {_DEFAULT.max_bytes.human_readable()}."
+)
+@click.option("--vendored", is_flag=True, help="Keep vendored files too.")
+@click.option("--format", type=click.Choice(list(SUFFIXES)), default=_DEFAULT.format, show_default=True)
+@click.option(
+    "--shard-bytes", metavar="SIZE", help=f"Raw size of a shard; default: {_DEFAULT.shard_bytes.human_readable()}."
+)
+@click.option("--replace", is_flag=True, help="Delete another export that is in DESTINATION.")
+@command_options
+def export(
+    context: Context,
+    /,
+    destination: str,
+    night: date | None,
+    languages: tuple[str, ...],
+    replace: bool,
+    **options: object,
+) -> None:
+    """Write the files at HEAD as a training set, in the layout of Hugging Face datasets.
+
+    DESTINATION is a folder or an hdfs:// URL. A killed export continues with the same command.
+    """
+    context.archive()
+    selection = _selection(languages, options)
+    to = _destination(context, destination)
+    spark = context.spark()
+    with query_progress(spark, context.output.messages):
+        found = run_export(Archive(spark, night, context.storage), context.storage, to, selection, replace=replace)
+    if not context.output.result(_summary(to, found)):
+        _show(context.output, to, found)
+
+
+def _selection(languages: tuple[str, ...], options: dict[str, object]) -> Selection:
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return Selection(languages=tuple(sorted({language.lower() for language in languages})), **given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        names = "".join(f"--{str(name).replace('_', '-')}: " for name in first["loc"])
+        raise UsageError(f"{names}{first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _destination(context: Context, location: str) -> Storage:
+    """The storage at a place that Spark's workers reach, outside the archive."""
+    to = open_storage(location, context.config.hdfs)
+    if f"{to.root_uri}/".startswith(f"{context.storage.root_uri}/"):
+        raise UsageError("the destination is inside the archive, which has files of its own only; name another folder")
+    if not to.root_uri.startswith("hdfs://") and not context.config.spark.local:
+        raise UsageError("Spark's workers on a cluster write the shards: name a destination on HDFS")
+    return to
+
+
+def _summary(to: Storage, found: Manifest) -> dict[str, object]:
+    return {
+        "location": to.root_uri,
+        "night": found.plan.night,
+        "files": found.total.rows,
+        "bytes": found.total.content_bytes,
+        "stored_bytes": found.size_bytes,
+        "shards": len(found.shards),
+        "left_out": found.left_out,
+        "languages": {name: counts.model_dump() for name, counts in found.languages.items()},
+    }
+
+
+def _show(output: Output, to: Storage, found: Manifest) -> None:
+    output.table(
+        "Languages",
+        ["language", "files", "bytes"],
+        [(name, counts.rows, size(counts.content_bytes)) for name, counts in found.languages.items()],
+    )
+    output.fields(
+        f"Exported to {to.root_uri}",
+        {
+            "night": found.plan.night,
+            "files": found.total.rows,
+            "raw": size(found.total.content_bytes),
+            "stored": size(found.size_bytes),
+            "shards": len(found.shards),
+            "left out": ", ".join(f"{count:,} {why}" for why, count in found.left_out.items()) or "none",
+        },
+    )

@@ -1,0 +1,101 @@
+"""The parameters of a job as options of ``pipeline submit JOB``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.errors import PipelineError
+from pipeline.submit.parameters import Parameter
+from pipeline.submit.run_job import Manner, prepared
+
+sample_option = click.option(
+    "--sample",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    help="Share of networks, chosen by hash; the result is named JOB_sample.",
+)
+skip_option = click.option(
+    "--skip-bad", is_flag=True, help="Skip and count contents on which the job's function over contents fails."
+)
+
+
+def sampled(share: float | None) -> Fraction | None:
+    """A share exactly as it was written."""
+    return None if share is None else Fraction(str(share))
+
+
+_PREFIX = "job_parameter_"
+
+
+class JobCommand(click.Command):
+    """A command with an argument ``job``, whose parameters become options. They stand behind its name, and only those
+    that no option of the command itself is called.
+    """
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401 - as they come
+    ) -> click.Context:
+        """A context that knows the job's parameters."""
+        extra["obj"] = self._options_of(args, parent)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's own and the job's."""
+        own = super().get_params(ctx)
+        return [*own, *(ctx.obj if isinstance(ctx.obj, list) else [])]
+
+    def _options_of(self, args: list[str], parent: click.Context | None) -> list[click.Parameter]:
+        blank = click.Context(self, parent=parent, resilient_parsing=True)
+        parser = self.make_parser(blank)
+        parser.ignore_unknown_options = True
+        try:
+            said = parser.parse_args(list(args))[0]
+        except click.UsageError:
+            return []  # click says what is wrong when it parses them in earnest
+        job = said.get("job")
+        if not isinstance(job, str) or job.startswith("-"):
+            return []
+        try:
+            found = prepared(job, None, Manner(py_files=tuple(map(Path, said.get("py_files", ())))))
+        except PipelineError as error:
+            if {"-h", "--help"} & set(args):
+                raise click.UsageError(str(error)) from None
+            return []  # the command says so itself, in the form that was asked for
+        taken = {name for each in self.params for name in (*each.opts, *each.secondary_opts)}
+        return [_option(each) for each in found.parameters.all() if each.option not in taken]
+
+
+def _option(parameter: Parameter) -> click.Option:
+    name = parameter.option.removeprefix("--")
+    said = [parameter.description or "A parameter of the job"]
+    if parameter.default is not None:
+        said.append(f"default: {parameter.default}")
+    if parameter.required:
+        said.append("must be given")
+    return click.Option(
+        [f"--{name}/--no-{name}" if parameter.is_flag else parameter.option, f"{_PREFIX}{parameter.name}"],
+        help="; ".join(said),
+        metavar=None if parameter.is_flag else parameter.kind,
+        multiple=parameter.many,
+        default=None,
+    )
+
+
+def words_of(options: dict[str, object], settings: Sequence[str], argv: Sequence[str]) -> tuple[str, ...]:
+    """A job's arguments: of its options, of ``--set name=value``, and what follows after ``--``."""
+    words: list[str] = []
+    for key, value in options.items():
+        if value is None or value == ():
+            continue
+        name = f"--{key.removeprefix(_PREFIX).replace('_', '-')}"
+        for each in value if isinstance(value, tuple) else (value,):
+            words.append(f"{name}={str(each).lower() if isinstance(each, bool) else each}")
+    return (*words, *(f"--{setting}" for setting in settings), *argv)

@@ -1,0 +1,73 @@
+"""A night of two networks that share a file, with what an export must leave out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline.export.manifest import Manifest
+from pipeline.export.run_export import run_export
+from pipeline.export.selection import Selection
+from pipeline.night.derive import derive
+from pipeline.night.publish import publish
+from pipeline.night.seal import seal
+from pipeline.read.archive import Archive
+from pipeline.storage.interface import Storage
+from pipeline.storage.local import LocalStorage
+from pipeline.tables.create import create_tables
+from pipeline.tables.session import open_session
+from pipeline.tables.settings import SparkSettings
+from pipeline.tables.writer import unleased
+from tests.support.spark import QUICK_SPARK
+from tests.tables.conftest import add, night
+from tests.tables.landing import BUCKETS, MadeLoad, Tree
+
+FIRST, FORK, SECOND = "https://example.org/alice/first.git", "https://example.org/eve/fork", "https://example.org/b"
+SHARED = b"int shared;\n" * 3
+PYTHON = b"import os\nprint(os.name)\n"
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("exported")
+
+
+@pytest.fixture(scope="session")
+def storage(root: Path) -> Storage:
+    return LocalStorage(root)
+
+
+@pytest.fixture(scope="session")
+def sealed(one_spark: None, storage: Storage) -> SparkSession:
+    """One sealed night. Whoever changes it puts it back."""
+    spark = open_session(SparkSettings(**QUICK_SPARK), storage.root_uri, "tests")
+    create_tables(spark, BUCKETS)
+    first, fork, second = add(spark, FIRST, (FORK, FIRST), SECOND)
+    load = MadeLoad(storage, night(2), "run2")
+    tree: Tree = {
+        b"a.py": PYTHON,
+        b"latin.py": b"# caf\xe9\n",
+        b"logo.png": b"\x89PNG\0\0",
+        b"vendor": {b"v.py": b"import vendored\n"},
+        b"z.c": SHARED,
+    }
+    root = load.commit(first.network, load.tree(first.network, tree))
+    load.push(first, root)
+    load.push(fork, load.commit(first.network, load.tree(first.network, {**tree, b"b.py": b"fork = 1\n"}), root))
+    more: Tree = {b"%d.py" % at: b"x = %d\n" % at * 50 for at in range(20)}
+    load.push(second, load.commit(second.network, load.tree(second.network, {b"lib.c": SHARED, **more})))
+    publish(unleased(spark), storage, load.load, load.write(), load.run_id)
+    derive(unleased(spark), storage, load.load)
+    seal(unleased(spark), load.load)
+    return spark
+
+
+def exported(spark: SparkSession, storage: Storage, to: Path, *, replace: bool = False, **options: object) -> Manifest:
+    selection = Selection.model_validate(options)
+    return run_export(Archive(spark, storage=storage), storage, LocalStorage(to), selection, replace=replace)
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

@@ -1,0 +1,142 @@
+"""Exports of a night against what was landed: which rows, the same bytes each time, nothing half done."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline.export.columns import ROWS
+from pipeline.export.run_export import NothingChosen, OtherExport
+from pipeline.model.origin import bucket_of, network_id
+from pipeline.model.pattern import Pattern
+from pipeline.model.tombstone import OBJECT, Tombstone
+from pipeline.origins.opt_outs import add_opt_outs, remove_opt_outs
+from pipeline.storage.interface import Storage
+from pipeline.tables.iceberg import full_name
+from pipeline.tables.tombstones import add_tombstones, set_removed
+from tests.export.conftest import FIRST, FORK, PYTHON, SECOND, SHARED, exported, files_below
+from tests.tables.conftest import ADDED
+from tests.tables.landing import BUCKETS, oid_of
+
+SMALL: dict[str, Any] = {"max_bytes": 10_000, "shard_bytes": 11_100}
+"""Several shards."""
+
+
+def rows_of(folder: Path) -> list[dict]:
+    return [row for path in sorted((folder / "data").iterdir()) for row in pq.read_table(path).to_pylist()]
+
+
+def test_each_wanted_content_is_exported_once(sealed: SparkSession, storage: Storage, tmp_path: Path) -> None:
+    found = exported(sealed, storage, tmp_path / "out")
+    rows = {(row["origin"], row["path"]): row for row in rows_of(tmp_path / "out")}
+    assert set(rows) == {
+        (FIRST, "/a.py"),
+        (FIRST, "/z.c"),
+        (FORK, "/b.py"),
+        *((SECOND, f"/{at}.py") for at in range(20)),
+    }
+    assert found.total.rows == len(rows)
+    assert found.left_out == {"not UTF-8": 1}
+    row = rows[FIRST, "/a.py"]
+    assert list(row) == ROWS.names
+    assert row["content"].encode() == PYTHON
+    assert row["blob_id"] == hashlib.sha1(PYTHON).hexdigest()
+    assert row["content_id"] == oid_of(b"blob", PYTHON).hex()
+    assert (row["repo_name"], row["branch_name"], row["extension"]) == ("alice/first", "refs/heads/main", "py")
+    assert (row["language"], row["is_vendor"], row["length_bytes"]) == ("Python", False, len(PYTHON))
+    assert row["visit_date"] == datetime(2026, 11, 2, tzinfo=UTC)
+    assert row["revision_date"] == datetime.fromtimestamp(1_700_000_000, UTC)
+    assert row["committer_date"] == datetime.fromtimestamp(1_700_000_060, UTC)
+    commit = sealed.table(full_name("repositories")).where(f"origin = '{FIRST}'").first().head_commit.hex()
+    assert row["revision_id"] == commit
+    tree = sealed.table(full_name("commits")).where(f"hex(oid) = upper('{commit}')").first().tree
+    assert row["directory_id"] == tree.hex()
+
+
+def test_filters(sealed: SparkSession, storage: Storage, tmp_path: Path) -> None:
+    exported(sealed, storage, tmp_path / "c", languages=("c",))
+    assert [row["content"].encode() for row in rows_of(tmp_path / "c")] == [SHARED]
+    exported(sealed, storage, tmp_path / "small", max_bytes=20, vendored=True)
+    assert {row["path"]: row["is_vendor"] for row in rows_of(tmp_path / "small")} == {
+        "/b.py": False,
+        "/vendor/v.py": True,
+    }
+    with pytest.raises(NothingChosen):
+        exported(sealed, storage, tmp_path / "none", languages=("cobol",))
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_same_bytes_from_a_killed_export_and_from_other_tasks(
+    sealed: SparkSession, storage: Storage, tmp_path: Path
+) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    found = exported(sealed, storage, whole, **SMALL)
+    assert len(found.shards) > 2
+    files = files_below(whole)
+    assert {shard.path: shard.sha256 for shard in found.shards} == {
+        path: hashlib.sha256(data).hexdigest() for path, data in files.items() if path.startswith("data/")
+    }
+
+    # What a kill leaves: the plan, a shard with its record, one without, and half of nothing else.
+    first, second, *_ = found.shards
+    for path, data in files.items():
+        if path in (first.path, second.path):
+            (cut / path).parent.mkdir(parents=True, exist_ok=True)
+            (cut / path).write_bytes(data)
+    (cut / "_export").mkdir()
+    (cut / "_export/plan.json").write_text(found.plan.model_dump_json())
+    (cut / first.record).write_text(first.model_dump_json())
+    kept = (cut / first.path).stat().st_ino
+    (cut / second.path).write_bytes(b"of another attempt")
+    sealed.conf.set("spark.sql.shuffle.partitions", "7")
+    try:
+        again = exported(sealed, storage, cut, **SMALL)
+    finally:
+        sealed.conf.unset("spark.sql.shuffle.partitions")
+    assert again == found
+    assert files_below(cut) == files
+    assert (cut / first.path).stat().st_ino == kept
+
+
+def test_a_complete_export_is_left_alone_and_another_refused(
+    sealed: SparkSession, storage: Storage, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    found = exported(sealed, storage, out)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    assert exported(sealed, storage, out) == found
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    with pytest.raises(OtherExport, match="other options"):
+        exported(sealed, storage, out, languages=("c",))
+    exported(sealed, storage, out, languages=("c",), replace=True)
+    assert len(rows_of(out)) == 1
+    shutil.rmtree(out)
+    out.mkdir()
+    (out / "mine.txt").write_text("dear")
+    with pytest.raises(OtherExport, match="no export"):
+        exported(sealed, storage, out, replace=True)
+
+
+def test_what_was_opted_out_or_taken_down_is_not_exported(
+    sealed: SparkSession, storage: Storage, tmp_path: Path
+) -> None:
+    exported(sealed, storage, tmp_path / "before")
+    network = network_id(FIRST)
+    gone = Tombstone("t1", OBJECT, ADDED, bucket_of(network, BUCKETS), network, oid_of(b"blob", PYTHON))
+    try:
+        add_tombstones(sealed, [gone])
+        add_opt_outs(sealed, [Pattern(SECOND)])
+        with pytest.raises(OtherExport, match="opt-outs"):
+            exported(sealed, storage, tmp_path / "before")
+        exported(sealed, storage, tmp_path / "after")
+    finally:
+        set_removed(sealed, ["t1"])
+        remove_opt_outs(sealed, [Pattern(SECOND)])
+    assert {(row["origin"], row["path"]) for row in rows_of(tmp_path / "after")} == {(FIRST, "/z.c"), (FORK, "/b.py")}

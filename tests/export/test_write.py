@@ -1,0 +1,151 @@
+"""Shards as a worker writes them, from data files of several row groups; without Spark."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from pipeline.export.card import card
+from pipeline.export.columns import CHOSEN, MEANING, MISSING, ROWS
+from pipeline.export.manifest import Manifest, Plan, Shard
+from pipeline.export.selection import Selection
+from pipeline.export.shard_file import writing_programs
+from pipeline.export.write import ShardWriter
+from pipeline.model.tables import CONTENTS
+from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.local import LocalStorage
+from pipeline.storage.parquet import SealedWriter
+from tests.tables.landing import oid_of
+
+TEXTS = [b"x = %d\n" % at * (at + 1) for at in range(30)]
+LATIN, NUL = b"caf\xe9\n", b"a\0b\n"
+CONTENTS_OF = {"one.parquet": [*TEXTS[:15], LATIN], "two.parquet": [NUL, *TEXTS[15:]]}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> LocalStorage:
+    """Two data files with row groups of four rows."""
+    for name, contents in CONTENTS_OF.items():
+        (tmp_path / "archive").mkdir(exist_ok=True)
+        rows = [{"oid": oid_of(b"blob", content), "content": content} for content in contents]
+        whole = [{column: row.get(column) for column in CONTENTS.column_names} for row in rows]
+        with SealedWriter(tmp_path / "archive" / name, CONTENTS.arrow_schema) as writer:
+            writer.write_table(pa.Table.from_pylist(whole, CONTENTS.arrow_schema), row_group_size=4)
+    return LocalStorage(tmp_path / "archive")
+
+
+def chosen(source: LocalStorage, every: int = 1) -> pa.RecordBatch:
+    """The rows of one shard as Spark sends them: every so many of all contents."""
+    when = datetime(2026, 11, 2, 3, 4, 5, tzinfo=UTC)
+    common = {"language": "Python", "is_vendor": False, "origin": "https://example.org/a", "visit_date": when}
+    rows = [
+        {
+            "shard": 1, "bucket": 0, "uri": source.uri(name), "position": at, "content_id": oid_of(b"blob", text).hex(),
+            "length_bytes": len(text), **common,
+        }
+        for name, texts in CONTENTS_OF.items()
+        for at, text in enumerate(texts)
+    ]  # fmt: skip
+    places = pa.schema([("shard", pa.int32()), ("bucket", pa.int32()), ("uri", pa.string()), ("position", pa.int64())])
+    schema = pa.schema([*places, *CHOSEN])
+    return pa.RecordBatch.from_pylist([{n: row.get(n) for n in schema.names} for row in rows[::every]], schema)
+
+
+def plan(**options: object) -> Plan:
+    return Plan(
+        archive="file:///archive",
+        night=date(2026, 11, 2),
+        snapshots={"contents": 7},
+        selection=Selection.model_validate(options),
+        program=writing_programs(),
+        rows=32,
+        shards=2,
+        checksum="1",
+    )
+
+
+def written(source: LocalStorage, to: Path, rows: pa.RecordBatch, **options: object) -> Shard:
+    writer = ShardWriter(source, LocalStorage(to), plan(**options))
+    halves = [rows.slice(0, len(rows) // 2), rows.slice(len(rows) // 2)]
+    (batch,) = writer(halves)
+    return Shard.model_validate_json(batch["record"][0].as_py())
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_a_shard_has_the_chosen_texts_in_order(source: LocalStorage, tmp_path: Path, every: int) -> None:
+    shard = written(source, tmp_path / "out", chosen(source, every))
+    assert shard.path == "data/train-00001-of-00002.parquet"
+    table = pq.read_table(tmp_path / "out" / shard.path)
+    assert table.schema.equals(ROWS)
+    everything = [text for texts in CONTENTS_OF.values() for text in texts][::every]
+    assert [text.encode() for text in table["content"].to_pylist()] == [t for t in everything if t in TEXTS]
+    assert sum(shard.left_out.values()) == len([text for text in everything if text not in TEXTS])
+    assert shard.languages["Python"].rows == len(table)
+    assert shard.languages["Python"].content_bytes == sum(table["length_bytes"].to_pylist())
+    assert (tmp_path / "out" / shard.record).read_text() == shard.model_dump_json()
+
+
+def test_why_a_file_is_left_out(source: LocalStorage, tmp_path: Path) -> None:
+    assert written(source, tmp_path / "out", chosen(source)).left_out == {"binary": 1, "not UTF-8": 1}
+
+
+def test_another_attempt_gives_the_same_bytes_and_mends_half_a_shard(source: LocalStorage, tmp_path: Path) -> None:
+    shard = written(source, tmp_path / "out", chosen(source))
+    path = tmp_path / "out" / shard.path
+    data, inode = path.read_bytes(), path.stat().st_ino
+    assert written(source, tmp_path / "out", chosen(source)) == shard
+    assert path.stat().st_ino == inode
+    path.write_bytes(data[:-1])
+    assert written(source, tmp_path / "out", chosen(source)) == shard
+    assert path.read_bytes() == data
+
+
+def test_lines_of_json(source: LocalStorage, tmp_path: Path) -> None:
+    shard = written(source, tmp_path / "out", chosen(source), format="jsonl")
+    assert shard.path.endswith(".jsonl.gz")
+    lines = [json.loads(line) for line in gzip.decompress((tmp_path / "out" / shard.path).read_bytes()).splitlines()]
+    assert [line["content"].encode() for line in lines] == TEXTS
+    assert list(lines[0]) == ROWS.names
+    assert lines[0]["visit_date"] == "2026-11-02T03:04:05Z"
+
+
+def test_no_rows_are_no_shard(source: LocalStorage, tmp_path: Path) -> None:
+    assert list(ShardWriter(source, LocalStorage(tmp_path / "out"), plan())([chosen(source).slice(0, 0)])) == []
+
+
+def test_another_content_at_the_place_is_damage(source: LocalStorage, tmp_path: Path) -> None:
+    rows = chosen(source)
+    wrong = rows.slice(0, 4).set_column(3, "position", pa.array([1, 2, 3, 4], pa.int64()))
+    with pytest.raises(StoredFileDamaged, match="other contents"):
+        written(source, tmp_path / "out", wrong)
+    beyond = rows.slice(15, 1).set_column(3, "position", pa.array([99], pa.int64()))
+    with pytest.raises(StoredFileDamaged, match="fewer rows"):
+        written(source, tmp_path / "out", beyond)
+
+
+def test_the_card_can_be_parsed_and_names_what_is_missing(source: LocalStorage, tmp_path: Path) -> None:
+    shard = written(source, tmp_path / "out", chosen(source))
+    manifest = Manifest(plan=plan(), shards=(shard,))
+    text = card(manifest)
+    head = yaml.safe_load(text.split("---\n")[1])
+    size = sum(map(len, TEXTS))
+    assert head["dataset_info"]["splits"] == [{"name": "train", "num_bytes": size, "num_examples": 30}]
+    assert head["dataset_info"]["dataset_size"] == size
+    assert head["configs"][0]["data_files"] == [{"split": "train", "path": "data/train-*.parquet"}]
+    assert [feature["name"] for feature in head["dataset_info"]["features"]] == ROWS.names == list(MEANING)
+    for part in ("`file:///archive`", "| snapshot of `contents` | 7 |", "| Python | 30 |", "1 files", *MISSING):
+        assert part in text
+
+
+def test_selections_that_cannot_be() -> None:
+    assert Selection.model_validate({"max_bytes": "1MiB"}).max_bytes == 1 << 20
+    for options in ({"min_bytes": 9, "max_bytes": 8}, {"shard_bytes": "1MB"}, {"format": "csv"}):
+        with pytest.raises(ValueError, match="validation error"):
+            Selection.model_validate(options)
