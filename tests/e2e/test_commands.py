@@ -151,11 +151,11 @@ def test_an_archive_of_an_earlier_version_is_upgraded_by_one_command(place: Plac
         archive.spark.sql(f"ALTER TABLE archive.code.{table} DROP COLUMNS ({columns})")
     said = archive.run("nightly", code=2)
     assert "run `pipeline upgrade`" in said.stderr
-    assert archive.run("upgrade", "--output", "json").json()["before"] == 1
+    assert archive.run("upgrade", "--output", "json").json["before"] == 1
     assert json.loads(archive.storage.read("archive.json")) == info
     for table, column in (("files", "line"), ("repositories", "tree")):
         assert column in archive.spark.table(f"archive.code.{table}").columns
-    assert archive.run("upgrade", "--output", "json").json()["before"] == 2
+    assert archive.run("upgrade", "--output", "json").json["before"] == 2
     archive.run("fsck")
 
 
