@@ -533,7 +533,7 @@ def test_a_job_s_own_error_names_its_own_line(small: Small, tmp_path: Path, monk
             "line 2, in main: Spark failed with Ext",
         ),
         ("own_table", "return archive.table('packs')", "there is no table 'packs'"),
-        ("nothing", "pass", "the result of job 'nothing' cannot be stored: main() returned NoneType"),
+        ("nothing", "pass", "the result of job 'nothing' cannot be stored: main() returned nothing"),
     ):
         (tmp_path / f"{name}.py").write_text(f"def main(archive, argv):\n    {body}\n")
         said = small.archive.run("submit", name, code=2)
