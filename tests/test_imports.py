@@ -48,6 +48,7 @@ LIBRARY_OF = MappingProxyType(
         "py4j": ("pipeline/fsck/", "pipeline/masters/", "pipeline/tables/"),
         "pygments": ("pipeline/night/language.py", "pipeline/night/language_guess.py"),
         "pyarrow": (
+            "jobs/",
             "pipeline/fetch/",
             "pipeline/fsck/",
             "pipeline/inventory/",
@@ -65,8 +66,15 @@ LIBRARY_OF = MappingProxyType(
         ),
         "sqlglot": ("pipeline/submit/statements.py",),
         "IPython": ("pipeline/cli/shell.py",),
-        "packaging": ("pipeline/doctor/",),
-        "numpy": ("pipeline/git/", "pipeline/maintain/", "pipeline/read/", "pipeline/snapshot/", "pipeline/takedown/"),
+        "packaging": ("pipeline/doctor/", "jobs/manifests.py"),
+        "numpy": (
+            "jobs/",
+            "pipeline/git/",
+            "pipeline/maintain/",
+            "pipeline/read/",
+            "pipeline/snapshot/",
+            "pipeline/takedown/",
+        ),
         "tenacity": ("pipeline/storage/", "pipeline/workflows/"),
     }
 )

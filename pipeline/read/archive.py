@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
+from types import MappingProxyType
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
@@ -14,6 +15,8 @@ from pipeline.model.objects import SKELETON, GitObject
 from pipeline.model.rows import CODECS, Codec
 from pipeline.model.tables import ALL, BY_NAME
 from pipeline.night.seal import nights
+from pipeline.read.commit_files import commit_files
+from pipeline.read.functions import register_functions
 from pipeline.read.nights import NotAnArchive, choose_night
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, fitted_partitions
 from pipeline.rules.partitioning import TableStats, direct_tasks
@@ -28,6 +31,12 @@ from pipeline.tables.tombstones import Hidden, hidden_now, visible
 
 MOST_ROWS = ("blobs", "trees")
 """Tables of which one has more rows than any other table that is aggregated by id."""
+
+COMPUTED = MappingProxyType({"commit_files": ("commits", "trees")})
+"""What has a name in SQL but is computed whenever it is read, and the tables that it is computed from."""
+
+NAMES = BY_NAME.keys() | COMPUTED.keys()
+"""All that can be read by its bare name."""
 
 _SPLIT_BYTES = 2 << 20
 """Compressed bytes per task when objects are streamed: the driver holds the raw bytes of one task."""
@@ -132,21 +141,45 @@ class Archive:
         reader = Reader(self._storage, tuple(columns), head_only, function)
         return places.mapInArrow(reader.__call__, schema)
 
-    def register_views(self, night: date | None = None, read: Collection[str] | None = None) -> date | None:
-        """Make every table's bare name refer to that night, in SQL too, and fit shuffles to its size; return the night.
+    def commit_files(self, night: date | None = None, networks: Collection[int] | None = None) -> DataFrame:
+        """What each commit changed against its first parent, file by file: the columns of ``COMMIT_FILES``.
+
+        It is computed from all commits and trees of the networks whenever it is read, so choose networks, or store it.
 
         Args:
-            read: tables that will be read; None for all.
+            networks: ids of networks; None for all.
+        """
+        shown = self.night(night)
+        return self._commit_files(shown, hidden_now(self.spark), networks)
+
+    def _commit_files(self, night: date | None, gone: Hidden, networks: Collection[int] | None = None) -> DataFrame:
+        commits, trees = (self._at(name, night, gone) for name in COMPUTED["commit_files"])
+        if networks is not None:
+            chosen = F.col("network").isin(sorted(networks))
+            commits, trees = commits.where(chosen), trees.where(chosen)
+        return commit_files(commits, trees)
+
+    def register_views(self, night: date | None = None, read: Collection[str] | None = None) -> date | None:
+        """Make bare names refer to that night, in SQL too, and fit shuffles to its size; return the night.
+
+        The names are those of ``NAMES``; and SQL has the functions of ``FUNCTIONS``.
+
+        Args:
+            read: names that will be read; None for all.
 
         Raises:
             StoredFileDamaged: one of their footers is damaged, so rows could be skipped.
         """
         shown = self.night(night)
-        self.check_footers(BY_NAME if read is None else read, shown)
+        wanted = NAMES if read is None else read
+        self.check_footers({source for name in wanted for source in COMPUTED.get(name, (name,))}, shown)
         self._fit_shuffles(shown)
         gone = hidden_now(self.spark)
         for table in ALL:
             self._at(table.name, shown, gone).createOrReplaceTempView(table.name)
+        if "commit_files" in wanted:
+            self._commit_files(shown, gone).createOrReplaceTempView("commit_files")
+        register_functions(self.spark)
         return shown
 
     def _fit_shuffles(self, night: date | None) -> None:

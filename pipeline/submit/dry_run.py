@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from pipeline.model.tables import ALL
-from pipeline.read.archive import MOST_ROWS, Archive
+from pipeline.read.archive import COMPUTED, MOST_ROWS, NAMES, Archive
 from pipeline.redact import is_secret_name, without_secrets
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, Cluster, fitted_partitions
 from pipeline.rules.partitioning import Partitioning, partition
@@ -22,6 +22,7 @@ _OTHER_READS = {
     "refs": {"refs"},
     "refs_at": {"refs"},
     "map_contents": {"contents"},
+    "commit_files": {"commit_files"},
     "objects": {"commits", "tags", "trees", "contents"},
 }
 
@@ -83,4 +84,5 @@ def tables_named(source: str) -> frozenset[str]:
                 found |= _OTHER_READS[method]
             case ast.Constant(value=str(text)):
                 found.update(_IN_SQL.findall(text))
-    return _ALL & found or _ALL
+    sources = {source for name in NAMES & found for source in COMPUTED.get(name, (name,))}
+    return frozenset(sources) or _ALL

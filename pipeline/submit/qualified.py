@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
-from pipeline.model.tables import BY_NAME, NAMESPACE
+from pipeline.model.tables import NAMESPACE
+from pipeline.read.archive import NAMES
 from pipeline.submit.parsed import parts, strings
 from pipeline.tables.tombstones import hidden_now
 
@@ -47,7 +48,7 @@ def tables_read(spark: SparkSession, query: str) -> frozenset[str]:
     Raises:
         NotUnderstood, ParseException: as above.
     """
-    return frozenset(part.lower() for name in _relations(spark, query) for part in name) & BY_NAME.keys()
+    return frozenset(part.lower() for name in _relations(spark, query) for part in name) & NAMES
 
 
 def _relations(spark: SparkSession, query: str) -> Iterator[list[str]]:

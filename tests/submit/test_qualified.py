@@ -59,6 +59,7 @@ def test_while_nothing_is_hidden_any_name_will_do(session: SparkSession, monkeyp
         ("SELECT 1 WHERE EXISTS (SELECT 1 FROM visits)", {"visits"}),
         ("SELECT * FROM archive.results.language_census", set()),
         ("DESCRIBE blobs", set()),
+        ("SELECT * FROM commit_files JOIN commits", {"commit_files", "commits"}),
     ],
 )
 def test_tables_that_a_query_reads(session: SparkSession, query: str, tables: set[str]) -> None:
