@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import date
+from functools import cached_property
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
@@ -12,9 +13,12 @@ from pyspark.sql import functions as F
 from pipeline.model.layout import tag_of
 from pipeline.model.objects import SKELETON, GitObject
 from pipeline.model.rows import CODECS, Codec
-from pipeline.model.tables import ALL, BY_NAME, FILES, REPOSITORIES, Table, spark_type
+from pipeline.model.tables import ALL, BY_NAME, COMMITS, FILES, REPOSITORIES, TREES, Table, spark_type
 from pipeline.model.tombstone import Hidden
 from pipeline.night.seal import nights
+from pipeline.read.commit_files import commit_files
+from pipeline.read.functions import register_functions
+from pipeline.read.names import COMMIT_FILES, NAMES, with_parts
 from pipeline.read.nights import NotAnArchive, choose_night
 from pipeline.read.stored_archive import NoSuchTable, StoredArchive
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, fitted_partitions
@@ -37,11 +41,6 @@ _WORD = re.compile(r"\w+")
 
 _SPLIT_BYTES = 2 << 20
 """Compressed bytes per task when objects are streamed: the driver holds the raw bytes of one task."""
-
-
-def with_parts(names: Collection[str]) -> frozenset[str]:
-    """The stored tables that are read for some tables: for ``files``, ``repositories`` as well."""
-    return frozenset(names) | ({REPOSITORIES.name} if FILES.name in names else frozenset())
 
 
 class Archive(StoredArchive):
@@ -76,12 +75,12 @@ class Archive(StoredArchive):
         super().__init__(storage, night)
         self._session = spark
 
-    @property
+    @cached_property
     def spark(self) -> SparkSession:
-        """The session, started on first use."""
-        if callable(self._session):
-            self._session = self._session()
-        return self._session
+        """The session, started on first use; its SQL has the functions of ``read/functions.py``."""
+        session = self._session() if callable(self._session) else self._session
+        register_functions(session)
+        return session
 
     def nights(self) -> list[date]:
         """The sealed nights, oldest first.
@@ -110,16 +109,18 @@ class Archive(StoredArchive):
             NightNotFound: the night is not sealed.
             StoredFileDamaged: the footer of a file that would be read is damaged.
         """
-        self.register_views(night, BY_NAME.keys() & set(_WORD.findall(query.lower())))
+        self.register_views(night, NAMES & set(_WORD.findall(query.lower())))
         return self.spark.sql(query)
 
     def table(self, name: str, night: date | None = None) -> DataFrame:
-        """One table on a night.
+        """One table on a night, or ``commit_files``.
 
         Raises:
-            NoSuchTable: its name is not one of ``model.tables``.
+            NoSuchTable: its name is neither one of ``model.tables`` nor this.
             NightNotFound: the night is not sealed.
         """
+        if name == COMMIT_FILES:
+            return self.commit_files(night)
         if name not in BY_NAME:
             raise NoSuchTable(name)
         return self._at(name, self.night(night))
@@ -183,21 +184,41 @@ class Archive(StoredArchive):
         places = rows.select("bucket", "network", "oid", F.col("_file").alias("uri"), F.col("_pos").alias("position"))
         return visible(places, "contents", hidden_now(self.spark))
 
-    def register_views(self, night: date | None = None, read: Collection[str] | None = None) -> date | None:
-        """Make every table's bare name refer to that night, in SQL too, and fit shuffles to its size; return the night.
+    def commit_files(self, night: date | None = None, networks: Collection[int] | None = None) -> DataFrame:
+        """What each commit changed against its first parent, file by file: the columns of ``read/commit_files.py``.
+
+        It is computed from all commits and trees of the networks whenever it is read, so choose networks, or store it.
 
         Args:
-            read: tables that will be read; None for all.
+            networks: ids of networks; None for all.
+        """
+        shown = self.night(night)
+        return self._commit_files(shown, hidden_now(self.spark), networks)
+
+    def _commit_files(self, night: date | None, gone: Hidden, networks: Collection[int] | None = None) -> DataFrame:
+        commits, trees = (self._at(table.name, night, gone) for table in (COMMITS, TREES))
+        if networks is not None:
+            chosen = F.col("network").isin(sorted(networks))
+            commits, trees = commits.where(chosen), trees.where(chosen)
+        return commit_files(commits, trees)
+
+    def register_views(self, night: date | None = None, read: Collection[str] | None = None) -> date | None:
+        """Make all bare names refer to that night, in SQL too, and fit shuffles to its size; return the night.
+
+        Args:
+            read: names that will be read; None for all.
 
         Raises:
             StoredFileDamaged: one of their footers is damaged, so rows could be skipped.
         """
         shown = self.night(night)
-        self.check_footers(BY_NAME if read is None else with_parts(read), shown)
+        self.check_footers(with_parts(NAMES if read is None else read), shown)
         self._fit_shuffles(shown)
         gone = hidden_now(self.spark)
         for table in ALL:
             self._at(table.name, shown, gone).createOrReplaceTempView(table.name)
+        if read is None or COMMIT_FILES in read:
+            self._commit_files(shown, gone).createOrReplaceTempView(COMMIT_FILES)
         return shown
 
     def _fit_shuffles(self, night: date | None) -> None:
