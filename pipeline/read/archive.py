@@ -13,13 +13,14 @@ from pyspark.sql import functions as F
 from pipeline.model.layout import tag_of
 from pipeline.model.objects import SKELETON, GitObject
 from pipeline.model.rows import CODECS, Codec
-from pipeline.model.tables import ALL, BY_NAME, COMMITS, FILES, REPOSITORIES, TREES, Table, spark_type
+from pipeline.model.tables import ALL, BY_NAME, FILES, REPOSITORIES, Table, spark_type
 from pipeline.model.tombstone import Hidden
 from pipeline.night.seal import nights
 from pipeline.read.commit_files import commit_files
 from pipeline.read.functions import register_functions
-from pipeline.read.names import COMMIT_FILES, NAMES, with_parts
+from pipeline.read.names import COMMIT_FILES, COMPUTED, NAMES, ORIGIN_COMMITS, with_parts
 from pipeline.read.nights import NotAnArchive, choose_night
+from pipeline.read.origin_commits import origin_commits
 from pipeline.read.stored_archive import NoSuchTable, StoredArchive
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, fitted_partitions
 from pipeline.rules.partitioning import TableStats, direct_tasks
@@ -37,6 +38,7 @@ from pipeline.tables.tombstones import hidden_now, visible
 MOST_ROWS = ("blobs", "trees")
 """Tables of which one has more rows than any other table that is aggregated by id."""
 
+_COMPUTED = {COMMIT_FILES: commit_files, ORIGIN_COMMITS: origin_commits}
 _WORD = re.compile(r"\w+")
 
 _SPLIT_BYTES = 2 << 20
@@ -113,19 +115,19 @@ class Archive(StoredArchive):
         return self.spark.sql(query)
 
     def table(self, name: str, night: date | None = None) -> DataFrame:
-        """One table on a night, or ``commit_files``.
+        """One table on a night, or what has a name like one.
 
         Raises:
-            NoSuchTable: its name is neither one of ``model.tables`` nor this.
+            NoSuchTable: its name is not one of ``NAMES``.
             NightNotFound: the night is not sealed.
         """
-        if name == COMMIT_FILES:
-            return self.commit_files(night)
-        if name not in BY_NAME:
+        if name not in NAMES:
             raise NoSuchTable(name)
         return self._at(name, self.night(night))
 
     def _at(self, name: str, night: date | None, gone: Hidden | None = None) -> DataFrame:
+        if name in COMPUTED:
+            return self._computed(name, night, gone)
         rows = _complete(self._stored(name, night), BY_NAME[name])
         if name == FILES.name:
             rows = file_rows(rows, _complete(self._stored(REPOSITORIES.name, night), REPOSITORIES))
@@ -192,15 +194,24 @@ class Archive(StoredArchive):
         Args:
             networks: ids of networks; None for all.
         """
-        shown = self.night(night)
-        return self._commit_files(shown, hidden_now(self.spark), networks)
+        return self._computed(COMMIT_FILES, self.night(night), networks=networks)
 
-    def _commit_files(self, night: date | None, gone: Hidden, networks: Collection[int] | None = None) -> DataFrame:
-        commits, trees = (self._at(table.name, night, gone) for table in (COMMITS, TREES))
+    def origin_commits(self, night: date | None = None, networks: Collection[int] | None = None) -> DataFrame:
+        """Which origin reaches which commit: the columns of ``read/origin_commits.py``; computed as ``commit_files``.
+
+        Args:
+            networks: ids of networks; None for all.
+        """
+        return self._computed(ORIGIN_COMMITS, self.night(night), networks=networks)
+
+    def _computed(
+        self, name: str, night: date | None, gone: Hidden | None = None, networks: Collection[int] | None = None
+    ) -> DataFrame:
+        hidden = hidden_now(self.spark) if gone is None else gone
+        parts = [self._at(part, night, hidden) for part in COMPUTED[name]]
         if networks is not None:
-            chosen = F.col("network").isin(sorted(networks))
-            commits, trees = commits.where(chosen), trees.where(chosen)
-        return commit_files(commits, trees)
+            parts = [part.where(F.col("network").isin(sorted(networks))) for part in parts]
+        return _COMPUTED[name](*parts)
 
     def register_views(self, night: date | None = None, read: Collection[str] | None = None) -> date | None:
         """Make all bare names refer to that night, in SQL too, and fit shuffles to its size; return the night.
@@ -215,10 +226,8 @@ class Archive(StoredArchive):
         self.check_footers(with_parts(NAMES if read is None else read), shown)
         self._fit_shuffles(shown)
         gone = hidden_now(self.spark)
-        for table in ALL:
-            self._at(table.name, shown, gone).createOrReplaceTempView(table.name)
-        if read is None or COMMIT_FILES in read:
-            self._commit_files(shown, gone).createOrReplaceTempView(COMMIT_FILES)
+        for name in BY_NAME.keys() | (COMPUTED.keys() if read is None else COMPUTED.keys() & read):
+            self._at(name, shown, gone).createOrReplaceTempView(name)
         return shown
 
     def _fit_shuffles(self, night: date | None) -> None:

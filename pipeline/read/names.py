@@ -6,16 +6,18 @@ from collections.abc import Collection
 from types import MappingProxyType
 from typing import Final
 
-from pipeline.model.tables import BY_NAME, COMMITS, FILES, REPOSITORIES, TREES
+from pipeline.model.tables import BY_NAME, COMMITS, FILES, REFS, REPOSITORIES, TREES
 
-COMMIT_FILES: Final = "commit_files"
-"""What each commit changed: it has a name like a table, but is computed whenever it is read."""
+COMMIT_FILES, ORIGIN_COMMITS = "commit_files", "origin_commits"
+"""What each commit changed, and which origin reaches which commit."""
 
-NAMES: Final = frozenset({*BY_NAME, COMMIT_FILES})
-
-_PARTS: Final = MappingProxyType(
-    {FILES.name: (FILES.name, REPOSITORIES.name), COMMIT_FILES: (COMMITS.name, TREES.name)}
+COMPUTED: Final = MappingProxyType(
+    {COMMIT_FILES: (COMMITS.name, TREES.name), ORIGIN_COMMITS: (REFS.name, COMMITS.name)}
 )
+"""What has a name like a table, but is computed whenever it is read; and from which tables."""
+
+NAMES: Final = frozenset({*BY_NAME, *COMPUTED})
+_PARTS: Final = {FILES.name: (FILES.name, REPOSITORIES.name), **COMPUTED}
 
 
 def with_parts(names: Collection[str]) -> frozenset[str]:

@@ -10,7 +10,7 @@ from datetime import date
 
 from pipeline.model.tables import ALL
 from pipeline.read.archive import MOST_ROWS, Archive
-from pipeline.read.names import NAMES, with_parts
+from pipeline.read.names import COMPUTED, NAMES, with_parts
 from pipeline.redact import is_secret_name, without_secrets
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, Cluster, fitted_partitions
 from pipeline.rules.partitioning import Partitioning, partition
@@ -23,7 +23,7 @@ _OTHER_READS = {
     "refs": {"refs"},
     "refs_at": {"refs"},
     "map_contents": {"contents"},
-    "commit_files": {"commit_files"},
+    **{name: {name} for name in COMPUTED},
     "objects": {"commits", "tags", "trees", "contents"},
 }
 

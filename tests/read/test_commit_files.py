@@ -1,4 +1,4 @@
-"""What commits changed, from an archive of a made repository, against C git."""
+"""What commits changed, and which origin reaches them, from an archive of a made repository, against C git."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from pipeline.model.origin import bucket_of
 from pipeline.model.rows import commit_row
-from pipeline.model.tables import COMMITS, TREES
+from pipeline.model.tables import COMMITS, REFS, TREES
 from pipeline.model.text import text_and_raw
 from pipeline.night.publish import publish
 from pipeline.read.archive import Archive
@@ -27,6 +27,7 @@ from tests.tables.landing import BUCKETS, MadeLoad
 
 NETWORK = 5
 GONE = "1" * 40
+ONE, FORK = "https://example.org/one", "https://example.org/fork"
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,16 @@ def archive(spark: SparkSession, storage: Storage, repo: Path) -> Archive:
         load.row(TREES.name, NETWORK, oid=oid, at_head=False, content=body)
     for oid, body in objects(repo, "commit"):
         load._codec_row(COMMITS.name, commit_row(bucket_of(NETWORK, BUCKETS), NETWORK, oid, body))
+    merge, other, c2, tree = (bytes.fromhex(resolve(repo, name)) for name in ("merge", "other", "c2", "c2^{tree}"))
+    for origin, name, target, peeled in (
+        (ONE, "refs/heads/main", merge, None),
+        (ONE, "refs/tags/v1", load.tag(NETWORK, other), other),
+        (ONE, "refs/tags/tree", tree, None),
+        (FORK, "refs/heads/main", c2, None),
+        (FORK, "refs/heads/same", c2, None),
+    ):
+        values = {"origin": origin, "night": load.load.night, "name": name, "target": target, "peeled": peeled}
+        load.row(REFS.name, NETWORK, symref=None, **values)
     publish(unleased(spark), storage, load.load, load.write(), load.run_id)
     return Archive(spark, None, storage)
 
@@ -130,6 +141,16 @@ def test_it_has_a_name_in_sql(archive: Archive, repo: Path) -> None:
     archive.register_views(read=["commit_files"])
     rows = archive.spark.sql("SELECT status, count(*) FROM commit_files GROUP BY status").collect()
     assert dict(map(tuple, rows)) == Counter(change[1] for change in by_git(repo))
+
+
+def test_each_origin_reaches_what_git_lists(archive: Archive, repo: Path) -> None:
+    with configured(archive.spark, {**COMPILED, "spark.sql.autoBroadcastJoinThreshold": "-1"}):
+        frame = archive.origin_commits()
+        assert "Exchange" not in frame._jdf.queryExecution().executedPlan().toString()
+        found = rows_of(frame)
+    listed = {ONE: git(repo, "rev-list", "merge", "other"), FORK: git(repo, "rev-list", "c2")}
+    assert len(found) == len(set(found))
+    assert set(found) == {(origin, oid) for origin, ids in listed.items() for oid in ids.decode().split()}
 
 
 def test_what_the_archive_lacks_is_unknown(archive: Archive, repo: Path) -> None:

@@ -56,5 +56,5 @@ def test_every_block_runs(archive: Archive, capsys: pytest.CaptureFixture[str]) 
     assert languages == [("Markdown", 1), ("Python", 1)]
     assert [row[2:4] for row in history] == [("A", "README.md")]
     assert most == [("README.md", 1, 1), ("src/a.py", 1, 1), ("src/b.py", 1, 1)]
-    assert [row[1:] for row in people] == [(2023, 1, 2)]
+    assert people == [("https://example.org/a", 2023, 1, 2)]
     assert "|     R|    1|" in capsys.readouterr().out
