@@ -52,6 +52,7 @@ LIBRARY_OF = MappingProxyType(
         "py4j": ("pipeline/fsck/", "pipeline/masters/", "pipeline/tables/"),
         "pygments": ("pipeline/night/language.py", "pipeline/night/language_guess.py"),
         "pyarrow": (
+            "jobs/",
             "pipeline/cli/results.py",
             "pipeline/export/",
             "pipeline/fetch/",
@@ -76,8 +77,9 @@ LIBRARY_OF = MappingProxyType(
         "pandas": ("pipeline/read/stored_archive.py",),
         "polars": ("pipeline/read/stored_archive.py",),
         "IPython": ("pipeline/cli/shell.py",),
-        "packaging": ("pipeline/doctor/",),
+        "packaging": ("pipeline/doctor/", "jobs/manifests.py"),
         "numpy": (
+            "jobs/",
             "pipeline/export/",
             "pipeline/git/",
             "pipeline/maintain/",

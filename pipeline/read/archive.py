@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import date
+from functools import cached_property
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
@@ -15,7 +16,11 @@ from pipeline.model.rows import CODECS, Codec
 from pipeline.model.tables import ALL, BY_NAME, FILES, REPOSITORIES, Table, spark_type
 from pipeline.model.tombstone import Hidden
 from pipeline.night.seal import nights
+from pipeline.read.commit_files import commit_files
+from pipeline.read.functions import register_functions
+from pipeline.read.names import COMMIT_FILES, COMPUTED, NAMES, ORIGIN_COMMITS, with_parts
 from pipeline.read.nights import NotAnArchive, choose_night
+from pipeline.read.origin_commits import origin_commits
 from pipeline.read.stored_archive import NoSuchTable, StoredArchive
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, fitted_partitions
 from pipeline.rules.partitioning import TableStats, direct_tasks
@@ -33,15 +38,11 @@ from pipeline.tables.tombstones import hidden_now, visible
 MOST_ROWS = ("blobs", "trees")
 """Tables of which one has more rows than any other table that is aggregated by id."""
 
+_COMPUTED = {COMMIT_FILES: commit_files, ORIGIN_COMMITS: origin_commits}
 _WORD = re.compile(r"\w+")
 
 _SPLIT_BYTES = 2 << 20
 """Compressed bytes per task when objects are streamed: the driver holds the raw bytes of one task."""
-
-
-def with_parts(names: Collection[str]) -> frozenset[str]:
-    """The stored tables that are read for some tables: for ``files``, ``repositories`` as well."""
-    return frozenset(names) | ({REPOSITORIES.name} if FILES.name in names else frozenset())
 
 
 class Archive(StoredArchive):
@@ -76,12 +77,12 @@ class Archive(StoredArchive):
         super().__init__(storage, night)
         self._session = spark
 
-    @property
+    @cached_property
     def spark(self) -> SparkSession:
-        """The session, started on first use."""
-        if callable(self._session):
-            self._session = self._session()
-        return self._session
+        """The session, started on first use; its SQL has the functions of ``read/functions.py``."""
+        session = self._session() if callable(self._session) else self._session
+        register_functions(session)
+        return session
 
     def nights(self) -> list[date]:
         """The sealed nights, oldest first.
@@ -110,21 +111,23 @@ class Archive(StoredArchive):
             NightNotFound: the night is not sealed.
             StoredFileDamaged: the footer of a file that would be read is damaged.
         """
-        self.register_views(night, BY_NAME.keys() & set(_WORD.findall(query.lower())))
+        self.register_views(night, NAMES & set(_WORD.findall(query.lower())))
         return self.spark.sql(query)
 
     def table(self, name: str, night: date | None = None) -> DataFrame:
-        """One table on a night.
+        """One table on a night, or what has a name like one.
 
         Raises:
-            NoSuchTable: its name is not one of ``model.tables``.
+            NoSuchTable: its name is not one of ``NAMES``.
             NightNotFound: the night is not sealed.
         """
-        if name not in BY_NAME:
+        if name not in NAMES:
             raise NoSuchTable(name)
         return self._at(name, self.night(night))
 
     def _at(self, name: str, night: date | None, gone: Hidden | None = None) -> DataFrame:
+        if name in COMPUTED:
+            return self._computed(name, night, gone)
         rows = _complete(self._stored(name, night), BY_NAME[name])
         if name == FILES.name:
             rows = file_rows(rows, _complete(self._stored(REPOSITORIES.name, night), REPOSITORIES))
@@ -183,21 +186,48 @@ class Archive(StoredArchive):
         places = rows.select("bucket", "network", "oid", F.col("_file").alias("uri"), F.col("_pos").alias("position"))
         return visible(places, "contents", hidden_now(self.spark))
 
-    def register_views(self, night: date | None = None, read: Collection[str] | None = None) -> date | None:
-        """Make every table's bare name refer to that night, in SQL too, and fit shuffles to its size; return the night.
+    def commit_files(self, night: date | None = None, networks: Collection[int] | None = None) -> DataFrame:
+        """What each commit changed against its first parent, file by file: the columns of ``read/commit_files.py``.
+
+        It is computed from all commits and trees of the networks whenever it is read, so choose networks, or store it.
 
         Args:
-            read: tables that will be read; None for all.
+            networks: ids of networks; None for all.
+        """
+        return self._computed(COMMIT_FILES, self.night(night), networks=networks)
+
+    def origin_commits(self, night: date | None = None, networks: Collection[int] | None = None) -> DataFrame:
+        """Which origin reaches which commit: the columns of ``read/origin_commits.py``; computed as ``commit_files``.
+
+        Args:
+            networks: ids of networks; None for all.
+        """
+        return self._computed(ORIGIN_COMMITS, self.night(night), networks=networks)
+
+    def _computed(
+        self, name: str, night: date | None, gone: Hidden | None = None, networks: Collection[int] | None = None
+    ) -> DataFrame:
+        hidden = hidden_now(self.spark) if gone is None else gone
+        parts = [self._at(part, night, hidden) for part in COMPUTED[name]]
+        if networks is not None:
+            parts = [part.where(F.col("network").isin(sorted(networks))) for part in parts]
+        return _COMPUTED[name](*parts)
+
+    def register_views(self, night: date | None = None, read: Collection[str] | None = None) -> date | None:
+        """Make all bare names refer to that night, in SQL too, and fit shuffles to its size; return the night.
+
+        Args:
+            read: names that will be read; None for all.
 
         Raises:
             StoredFileDamaged: one of their footers is damaged, so rows could be skipped.
         """
         shown = self.night(night)
-        self.check_footers(BY_NAME if read is None else with_parts(read), shown)
+        self.check_footers(with_parts(NAMES if read is None else read), shown)
         self._fit_shuffles(shown)
         gone = hidden_now(self.spark)
-        for table in ALL:
-            self._at(table.name, shown, gone).createOrReplaceTempView(table.name)
+        for name in BY_NAME.keys() | (COMPUTED.keys() if read is None else COMPUTED.keys() & read):
+            self._at(name, shown, gone).createOrReplaceTempView(name)
         return shown
 
     def _fit_shuffles(self, night: date | None) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from pipeline.model.tables import ALL
-from pipeline.read.archive import MOST_ROWS, Archive, with_parts
+from pipeline.read.archive import MOST_ROWS, Archive
+from pipeline.read.names import COMPUTED, NAMES, with_parts
 from pipeline.redact import is_secret_name, without_secrets
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, Cluster, fitted_partitions
 from pipeline.rules.partitioning import Partitioning, partition
@@ -22,6 +23,7 @@ _OTHER_READS = {
     "refs": {"refs"},
     "refs_at": {"refs"},
     "map_contents": {"contents"},
+    **{name: {name} for name in COMPUTED},
     "objects": {"commits", "tags", "trees", "contents"},
 }
 
@@ -68,7 +70,7 @@ def dry_run(archive: Archive, job: str, cluster: Cluster, settings: Mapping[str,
 
 
 def tables_named(source: str) -> frozenset[str]:
-    """The tables that a job's code could read; all of them if it does not say.
+    """What a job's code could read by its name; all tables if it does not say.
 
     They are found in the arguments of ``table`` methods, after FROM and JOIN in texts, and in ``Archive``'s other
     reading methods.
@@ -84,4 +86,4 @@ def tables_named(source: str) -> frozenset[str]:
                 found |= _OTHER_READS[method]
             case ast.Constant(value=str(text)):
                 found.update(_IN_SQL.findall(text))
-    return _ALL & found or _ALL
+    return NAMES & found or _ALL

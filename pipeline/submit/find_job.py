@@ -18,7 +18,7 @@ from typing import Protocol, cast
 
 import jobs
 from pipeline.errors import UsageError
-from pipeline.model.tables import BY_NAME
+from pipeline.read.names import NAMES
 from pipeline.submit.parameters import Parameters
 
 MAIN, READS = "main", "READS"
@@ -156,9 +156,9 @@ def _reads(said: object) -> frozenset[str] | None:
         return None
     if isinstance(said, str) or not isinstance(said, Iterable):
         raise TypeError(f"{READS} must be a list of names of tables")
-    unknown = sorted(str(name) for name in said if name not in BY_NAME)
+    unknown = sorted(str(name) for name in said if name not in NAMES)
     if unknown:
-        raise ValueError(f"{READS} names {', '.join(unknown)}; known tables: {', '.join(sorted(BY_NAME))}")
+        raise ValueError(f"{READS} names {', '.join(unknown)}; known tables: {', '.join(sorted(NAMES))}")
     return frozenset(map(str, said))
 
 

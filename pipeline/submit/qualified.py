@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
-from pipeline.model.tables import BY_NAME, FILES, NAMESPACE
+from pipeline.model.tables import FILES, NAMESPACE
+from pipeline.read.names import NAMES
 from pipeline.submit.parsed import Part, strings
 from pipeline.tables.tombstones import hidden_now
 
@@ -65,8 +66,8 @@ def check_names(spark: SparkSession, query: Iterable[Part]) -> None:
 
 
 def tables_read(query: Iterable[Part]) -> frozenset[str]:
-    """The archive's tables that a query may read, including any that only share a name with something it reads."""
-    return frozenset(part.lower() for name in _relations(query) for part in name) & BY_NAME.keys()
+    """What a query may read of the archive by a bare name, including names shared with something else it reads."""
+    return frozenset(part.lower() for name in _relations(query) for part in name) & NAMES
 
 
 def _relations(query: Iterable[Part]) -> Iterator[list[str]]:

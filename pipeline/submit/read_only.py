@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.errors import UsageError
 from pipeline.model.tables import NAMESPACE
+from pipeline.read.functions import FUNCTIONS
 from pipeline.submit.functions import ALLOWED, PLACES, WITHOUT_OPTIONS
 from pipeline.submit.parsed import Part, parts, strings
 from pipeline.submit.results import NAMESPACE as RESULTS
@@ -110,7 +111,7 @@ def _check_source(name: list[str]) -> None:
 def _check_function(name: list[str], arguments: int) -> None:
     _check_place(name)
     function = name[-1].lower()
-    if function not in ALLOWED:
+    if function not in ALLOWED | FUNCTIONS:
         raise NotReadOnly(f"the function {function}, which is not known to compute only from its arguments")
     if arguments > WITHOUT_OPTIONS.get(function, arguments):
         raise NotReadOnly(f"options of the function {function}, which may name files and Java classes")

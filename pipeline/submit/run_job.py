@@ -18,7 +18,8 @@ from pyspark.sql import functions as F
 from pipeline import __version__
 from pipeline.errors import PipelineError, UsageError
 from pipeline.model.tables import BY_NAME
-from pipeline.read.archive import Archive, with_parts
+from pipeline.read.archive import Archive
+from pipeline.read.names import with_parts
 from pipeline.redact import arguments_without_secrets
 from pipeline.storage.interface import Storage
 from pipeline.submit.find_job import FoundJob, JobFailed, find_job

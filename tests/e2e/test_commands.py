@@ -582,7 +582,7 @@ def test_a_dry_run_for_a_cluster_starts_none(small: Small) -> None:
 
 def test_submit_refuses_what_it_can_not_run(small: Small) -> None:
     for words, says in (
-        (("no_such_job",), "there is no job no_such_job; known jobs: language_census"),
+        (("no_such_job",), "there is no job no_such_job; known jobs: commit_activity, "),
         (("language_census", "--night", "2026-10-01"), "there is no night 2026-10-01"),
         (("language_census", "--", "--deep", "x"), "language_census takes no arguments, but was given --deep x"),
     ):

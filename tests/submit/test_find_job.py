@@ -13,6 +13,8 @@ import jobs
 from pipeline.masters.project import project_archive
 from pipeline.submit.find_job import JobFailed, NoSuchJob, find_job, job_names, job_source, list_jobs
 
+SHIPPED = ("commit_activity", "dependencies", "language_census", "near_duplicates", "secrets")
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -33,11 +35,12 @@ def test_every_job_is_listed_and_no_helper(folder: Path) -> None:
     (folder / "broken.py").write_text("def main(archive, argv:\n")
     found = {job.name: job.description for job in list_jobs()}
     assert list(found) == sorted(found) == job_names()
-    assert found.keys() == {"language_census", "fine", "without_words", "broken"}
+    assert found.keys() == {*SHIPPED, "fine", "without_words", "broken"}
+    assert "" not in (found[name] for name in SHIPPED)
     assert (found["fine"], found["without_words"]) == ("Counts.", "")
     assert found["broken"].startswith("cannot be read: ")
     assert "jobs.fine" not in sys.modules
-    with pytest.raises(NoSuchJob, match="there is no job helper; known jobs: broken, fine, language_census"):
+    with pytest.raises(NoSuchJob, match="there is no job helper; known jobs: broken, commit_activity, "):
         job_source("helper")
 
 

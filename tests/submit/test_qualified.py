@@ -68,6 +68,7 @@ def test_lines_are_not_taken_for_files(session: SparkSession, monkeypatch: pytes
         ("SELECT 1 WHERE EXISTS (SELECT 1 FROM visits)", {"visits"}),
         ("SELECT * FROM archive.results.language_census", set()),
         ("DESCRIBE blobs", set()),
+        ("SELECT * FROM commit_files JOIN commits", {"commit_files", "commits"}),
     ],
 )
 def test_tables_that_a_query_reads(session: SparkSession, query: str, tables: set[str]) -> None:

@@ -48,6 +48,8 @@ SELECT trim(both FROM x), first(a) IGNORE NULLS, percentile_cont(0.5) WITHIN GRO
 SELECT try_cast(a AS int), from_json(a, 'b int'), to_json(b), system.builtin.hex(a), from_xml(a, 'b int') FROM t
 SELECT count(DISTINCT a) FILTER (WHERE b) FROM t NATURAL LEFT JOIN u
 SELECT 'DELETE FROM commits'
+SELECT swhid('blob', oid), line_count(content), language(name, content) FROM contents
+SELECT e.name FROM commit_files, trees LATERAL VIEW explode(tree_entries(git_text(content))) t AS e
 SHOW TABLES
 SHOW TABLES IN archive.code
 SHOW TABLE EXTENDED LIKE '*'

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.model.layout import WAREHOUSE
-from pipeline.model.tables import ALL
+from pipeline.read.names import NAMES
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.create import create_tables
@@ -50,8 +50,8 @@ def spark(session: SparkSession, spark_root: Path, empty: Path) -> Iterator[Spar
     shutil.copytree(empty, spark_root / WAREHOUSE)
     yield session
     forget_catalog(session)
-    for table in ALL:
-        session.catalog.dropTempView(table.name)
+    for name in NAMES:
+        session.catalog.dropTempView(name)
     storage = LocalStorage(spark_root)
     for entry in storage.list():
         storage.delete(entry.path, recursive=True)

@@ -1,0 +1,134 @@
+"""What each commit changed, file by file, computed from ``commits`` and ``trees`` (decision 35)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pipeline.model.tables import OID, spark_type
+from pipeline.model.text import text_and_raw
+from pipeline.night.walk import CHUNK_BYTES, CHUNK_ROWS, Bodies
+from pipeline.rules.commit_diff import EMPTY_TREE, UNKNOWN, FileChange, file_changes
+from pipeline.rules.tree_diff import Steps
+from pipeline.rules.walk import MOST_PATHS
+
+NETWORK_STEPS = 100_000_000
+"""Entries that differ and are looked at in one network, some minutes of work; a commit has at most ``MOST_PATHS``."""
+
+SCHEMA = pa.schema(
+    [
+        ("bucket", pa.int32()),
+        ("network", pa.int64()),
+        ("commit", OID),
+        ("status", pa.string()),
+        ("path", pa.string()),
+        ("path_raw", pa.binary()),
+        ("old_path", pa.string()),
+        ("old_path_raw", pa.binary()),
+        ("old_mode", pa.int32()),
+        ("old_oid", OID),
+        ("new_mode", pa.int32()),
+        ("new_oid", OID),
+    ]
+)
+_TYPES = ", ".join(f"{field.name} {spark_type(field.type)}" for field in SCHEMA)
+_KEY = ["bucket", "network"]
+
+
+def commit_files(commits: DataFrame, trees: DataFrame) -> DataFrame:
+    """The rows of ``SCHEMA``: each commit against its first parent, a root against the empty tree.
+
+    No content is shuffled: commits come to the rows of the trees that they are compared with, bucket by bucket, and a
+    Python worker holds the trees of one network at a time (``Bodies``).
+
+    Args:
+        commits, trees: the tables of these names, or the same networks of both.
+    """
+    pairs = _pairs(commits)
+    carried = pairs.groupBy(*_KEY, "carrier").agg(F.collect_list(F.struct("oid", "old", "new")).alias("pairs"))
+    at_trees = trees.select(*_KEY, F.col("oid").alias("carrier"), "content")
+    compared = (
+        at_trees.join(carried, [*_KEY, "carrier"], "left")
+        .select(*_KEY, "carrier", "content", "pairs")
+        .groupBy(*_KEY)
+        .applyInArrow(_compare_network, _TYPES)
+    )
+    lost = pairs.join(at_trees.select(*_KEY, "carrier"), [*_KEY, "carrier"], "left_anti")
+    return compared.unionByName(lost.select(*(_unknown(field) for field in SCHEMA)))
+
+
+def _pairs(commits: DataFrame) -> DataFrame:
+    """Commits with the trees to compare, ``old`` null if the parent is not archived.
+
+    ``carrier`` is the tree at whose row the comparison is made: one that is archived, as the empty tree need not be.
+    """
+    commits = commits.select(*_KEY, "oid", "tree", F.get("parents", F.lit(0)).alias("parent")).dropDuplicates(
+        [*_KEY, "oid"]
+    )
+    parents = commits.select(*_KEY, F.col("oid").alias("parent"), F.col("tree").alias("parent_tree"))
+    empty = F.lit(bytearray(EMPTY_TREE))
+    old = F.when(F.col("parent").isNull(), empty).otherwise(F.col("parent_tree"))
+    return (
+        commits.join(parents, [*_KEY, "parent"], "left")
+        .select(*_KEY, "oid", old.alias("old"), F.col("tree").alias("new"))
+        .where(~F.col("old").eqNullSafe(F.col("new")))
+        .withColumn("carrier", F.when(F.col("new") == empty, F.coalesce("old", "new")).otherwise(F.col("new")))
+    )
+
+
+def _unknown(field: pa.Field) -> Column:
+    """A column of a commit that cannot be compared."""
+    known = {"bucket": F.col("bucket"), "network": F.col("network"), "commit": F.col("oid"), "status": F.lit(UNKNOWN)}
+    return known.get(field.name, F.lit(None)).cast(spark_type(field.type)).alias(field.name)
+
+
+def _compare_network(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    bucket = network = 0
+    pairs: dict[bytes, tuple[bytes | None, bytes]] = {}
+    with Bodies() as trees:
+        trees.add(EMPTY_TREE, b"")
+        for batch in batches:
+            if batch.num_rows:
+                bucket, network = batch["bucket"][0].as_py(), batch["network"][0].as_py()
+            for oid, content, carried in zip(batch["carrier"], batch["content"], batch["pairs"], strict=True):
+                trees.add(oid.as_py(), content.as_py())
+                pairs.update((pair["oid"], (pair["old"], pair["new"])) for pair in carried.as_py() or ())
+        yield from _chunks(bucket, network, _changes(pairs, trees))
+
+
+def _changes(pairs: dict[bytes, tuple[bytes | None, bytes]], trees: Bodies) -> Iterator[tuple[bytes, FileChange]]:
+    left = NETWORK_STEPS
+    for commit, (old, new) in pairs.items():
+        steps = Steps(min(left, MOST_PATHS))
+        before = steps.left
+        yield from ((commit, change) for change in file_changes(old or b"", new, trees, steps))
+        left -= before - max(steps.left, 0)
+
+
+def _chunks(bucket: int, network: int, changes: Iterable[tuple[bytes, FileChange]]) -> Iterator[pa.RecordBatch]:
+    rows: list[tuple[object, ...]] = []
+    size_bytes = 0
+    for commit, change in changes:
+        rows.append((bucket, network, commit, *_cells(change)))
+        size_bytes += len(change.path) + len(change.old_path or b"")
+        if len(rows) >= CHUNK_ROWS or size_bytes >= CHUNK_BYTES:
+            yield _batch(rows)
+            rows, size_bytes = [], 0
+    if rows:
+        yield _batch(rows)
+
+
+def _cells(change: FileChange) -> tuple[object, ...]:
+    path, path_raw = text_and_raw(change.path)
+    old_path, old_path_raw = (None, None) if change.old_path is None else text_and_raw(change.old_path)
+    sides = (change.old_mode, change.old_oid, change.new_mode, change.new_oid)
+    return (change.status, path or None, path_raw, old_path, old_path_raw, *sides)
+
+
+def _batch(rows: list[tuple[object, ...]]) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)

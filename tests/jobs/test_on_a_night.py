@@ -1,0 +1,59 @@
+"""All jobs on one small archive, as `pipeline submit` runs them but for storing their results."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from pipeline.night.derive import derive
+from pipeline.night.publish import publish
+from pipeline.read.archive import Archive
+from pipeline.read.names import with_parts
+from pipeline.storage.interface import Storage
+from pipeline.submit.find_job import find_job
+from pipeline.submit.run_job import tables_in
+from pipeline.tables.writer import unleased
+from tests.jobs.test_near_duplicates import texts
+from tests.jobs.test_secrets import MADE_UP
+from tests.tables.conftest import add, night
+from tests.tables.landing import MadeLoad, Tree
+
+ONE, OTHER = "https://example.org/a", "https://example.org/b"
+
+
+def test_each_job_on_a_night(spark: SparkSession, storage: Storage) -> None:
+    load = MadeLoad(storage, night(2))
+    text = texts()[b"0-00"]
+    for origin in add(spark, ONE, OTHER):
+        before = load.tree(origin.network, {b"key.txt": MADE_UP["npm token"]}, at_head=False)
+        first = load.commit(origin.network, before)
+        tree: Tree = {
+            b"package.json": b'{"dependencies": {"a": "1"}}',
+            b"a.txt": text,
+            b"sub": {b"b.txt": text + b" more"},
+        }
+        load.push(origin, load.commit(origin.network, load.tree(origin.network, tree), first, message=origin.url))
+    publish(unleased(spark), storage, load.load, load.write(), load.run_id)
+    derive(unleased(spark), storage, load.load)
+    archive = Archive(spark, None, storage)
+    archive.register_views()
+
+    def run(job: str, *words: str) -> list[tuple[Any, ...]]:
+        found = find_job(job)
+        frame = found.main(archive, words)
+        assert isinstance(frame, DataFrame)
+        assert found.reads is not None
+        assert tables_in(frame) <= with_parts(found.reads)
+        return [tuple(row) for row in frame.collect()]
+
+    assert run("commit_activity") == [(date(2023, 11, 13), 120, 3, 1)]
+    assert run("dependencies") == [(url, "package.json", "npm", "a", "1", "runtime", None) for url in (ONE, OTHER)]
+    (pair,) = run("near_duplicates")
+    assert {pair[1], pair[3]} == {"a.txt", "b.txt"}
+    assert 0.97 < pair[4] <= 1
+    assert run("secrets", "--head-only") == []
+    assert (
+        sorted(row[2:] for row in run("secrets")) == [("key.txt", False, 1, "npm token", "npm_… (40 characters)")] * 2
+    )
