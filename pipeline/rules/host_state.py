@@ -128,6 +128,8 @@ def closed_now(state: HostState, limits: HostLimits, now: float) -> Closed | Non
 
 def answered(state: HostState, now: float) -> HostState:
     """The state after an answer that does not close the host: it is open, unless others have closed it meanwhile."""
+    if not state.closings and not state.unanswered:
+        return state
     state = _on_this_clock(state, now)._replace(unanswered=0)
     return state if now < state.closed_until else state._replace(closings=0, probe_until=0.0)
 
