@@ -79,7 +79,7 @@ class HostTurn:
         self._name = ""
         self._limits: HostLimits | None = None
         self._file: HostFile | None = None
-        self._unheard = self._told = False
+        self._unheard = self._told = self._has_strayed = False
 
     def look_ahead(self) -> None:
         """End the visit before it begins if its host would not be waited for.
@@ -101,6 +101,7 @@ class HostTurn:
     @contextmanager
     def held(self) -> Iterator[None]:
         """The conversation; its places are given back at the end, and how it ended is reported."""
+        self._has_strayed = False
         try:
             yield
         except UNANSWERED:
@@ -143,11 +144,12 @@ class HostTurn:
     def login(self, scheme: str, host: str, port: int) -> str | None:
         """What to send as ``Authorization`` with a request: only to the origin's own host, and not in the clear.
 
-        A redirect from elsewhere gets none: it would choose what our token may read.
+        Once a conversation has left that host, there is none: the other one would choose what our token reads.
         """
         name = host_name(host, port)
+        self._has_strayed |= name != host_of(self.origin)
         safe = scheme == "https" or is_loopback(name)
-        return self._hosts.logins.get(name) if safe and name == host_of(self.origin) else None
+        return self._hosts.logins.get(name) if safe and not self._has_strayed else None
 
     def heard_with(self, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
         """A read function whose first bytes are the host's answer."""

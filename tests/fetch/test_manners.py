@@ -276,6 +276,20 @@ def test_a_token_is_not_sent_after_a_redirect(direction: str, tmp_path: Path) ->
     assert authorized(second) == [False] * 3
 
 
+def test_a_token_is_not_sent_after_a_way_round_another_host(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    with referee() as server, referee() as other:
+        tables = table(server, username="x", token_env="FORGE")
+        there, back = (
+            f"Location: {to.server.url('r.git')}/info/refs?service=git-upload-pack" for to in (other, server)
+        )
+        server.answer = lambda number: status(302, there) if number == 0 else None
+        other.answer = lambda number: status(302, back)
+        night = fetch(archive, tables, server.urls(1), {"FORGE": TOKEN})
+    assert endings(night) == {WELL: 1}
+    assert authorized(server) == [True, False, False, False]
+
+
 def test_a_token_is_not_sent_in_the_clear() -> None:
     settings = Config.model_validate({"hosts": {"h.example": {"token_env": "FORGE"}}}).with_tokens({"FORGE": TOKEN})
     turn = host_turn.HostTurn(settings.conditions.hosts, "http://h.example/r.git", deadline=None)  # type: ignore[arg-type]
