@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import UsageError
-from pipeline.git.conditions import Conditions
+from pipeline.git.conditions import DEFAULT_USER_AGENT, Conditions
+from pipeline.git.host_settings import HostsSection
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy
 from pipeline.rules.budget import Budget
@@ -62,23 +63,23 @@ class FetchSection(_Section):
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
         (), description="networks allowed in addition to public addresses, such as 10.0.0.0/8"
     )
-    user_agent: str = Field("git/git-lakehouse", min_length=1, description="user agent sent to HTTP servers")
+    crawl_hosts: int = Field(
+        1, ge=1, description="machines that fetch at once; each takes an equal share of all limits"
+    )
+    user_agent: str = Field(
+        DEFAULT_USER_AGENT, min_length=1, description="sent to HTTP servers; public forges want a name and a contact"
+    )
     limits: Limits = Field(default_factory=Limits, description="of one visit")
-
-    @property
-    def conditions(self) -> Conditions:
-        """The conditions of every visit."""
-        return Conditions(
-            AddressPolicy(self.allowed_networks),
-            self.limits,
-            tuple(prefix.encode() for prefix in self.refs),
-            self.user_agent,
-        )
 
     @property
     def scratch_folder(self) -> Path:
         """The scratch folder, which need not exist yet."""
         return self.scratch or Path(tempfile.gettempdir()) / "git-lakehouse"
+
+    @property
+    def hosts_folder(self) -> Path:
+        """Where the states of hosts are kept, for all runs on this machine; it need not exist yet."""
+        return self.scratch_folder / "hosts"
 
 
 class NightlySection(_Section):
@@ -136,6 +137,7 @@ class Config(_Section):
 
     archive: ArchiveSection = Field(default_factory=ArchiveSection)
     fetch: FetchSection = Field(default_factory=FetchSection)
+    hosts: HostsSection = Field(default_factory=HostsSection)
     nightly: NightlySection = Field(default_factory=NightlySection)
     maintain: MaintainSection = Field(default_factory=MaintainSection)
     spark: SparkSettings = Field(default_factory=SparkSettings)
@@ -145,9 +147,32 @@ class Config(_Section):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Secrets of HDFS and Spark."""
+        """Secrets of HDFS, Spark and hosts."""
         token = self.hdfs.token if self.hdfs is not None else None
-        return (*self.spark.secrets, *((token.get_secret_value(),) if token is not None else ()))
+        return (*self.spark.secrets, *self.hosts.secrets, *((token.get_secret_value(),) if token is not None else ()))
+
+    @property
+    def conditions(self) -> Conditions:
+        """The conditions of every visit.
+
+        Raises:
+            BadConfiguration: a token is not there, or a limit is too low to be shared.
+        """
+        fetch = self.fetch
+        problems = self.hosts.problems(fetch.crawl_hosts)
+        if problems:
+            raise BadConfiguration("configuration", problems)
+        return Conditions(
+            AddressPolicy(fetch.allowed_networks),
+            fetch.limits,
+            tuple(prefix.encode() for prefix in fetch.refs),
+            fetch.user_agent,
+            self.hosts.hosts(fetch.hosts_folder, fetch.crawl_hosts),
+        )
+
+    def with_tokens(self, environment: Mapping[str, str]) -> Config:
+        """This configuration with the tokens of hosts, as far as they are there."""
+        return self.model_copy(update={"hosts": self.hosts.with_tokens(environment)})
 
     def at(self, location: str | None) -> Config:
         """This configuration with another archive location, if given."""

@@ -16,6 +16,7 @@ from uuid import uuid4
 from pipeline.config import Config
 from pipeline.errors import ArchiveHeld
 from pipeline.fetch.scratch import locked_folder
+from pipeline.git.host_file import delete_unused
 from pipeline.model.layout import LEASE
 from pipeline.storage.errors import LeaseLost
 from pipeline.storage.lease import Lease, Owner
@@ -118,6 +119,7 @@ def _never_ours() -> None:
 def _own_scratch(config: Config, run_id: str) -> Iterator[Path]:
     """A folder of this run, deleted afterwards; leftovers of killed runs are deleted first."""
     with locked_folder(config.fetch.scratch_folder, run_id) as locked:
+        delete_unused(config.fetch.hosts_folder)
         scratch = locked / "run"  # fetch tasks lock the folder that they are given
         scratch.mkdir()
         yield scratch

@@ -115,7 +115,7 @@ BELOW = MappingProxyType(
         "workplace": ("errors", "archive", "config", "snapshot", "storage", "tables"),
         "api": ("config", "errors", "model", "read", "redact", "snapshot", "storage", "tables", "workplace"),
         "__init__": ("api", "read"),
-        "run": ("config", "errors", "fetch", "model", "storage", "tables", "workplace"),
+        "run": ("config", "errors", "fetch", "git", "model", "storage", "tables", "workplace"),
         "inventory": ("archive", "errors", "model", "night", "snapshot", "storage"),
         "submit": (
             "errors", "inventory", "masters", "model", "read", "redact", "rules", "snapshot", "storage", "tables",

@@ -73,7 +73,7 @@ def _wrapped(function: Callable[Concatenate[Context, P], int | None], formats: S
         set_up_logging("INFO", output.messages)
         try:
             config_path = find_config(config_path)
-            config = load_config(config_path).at(location)
+            config = load_config(config_path).at(location).with_tokens(os.environ)
             for secret in config.secrets:
                 never_show(secret)
             set_up_logging(config.log.level, output.messages)

@@ -60,11 +60,13 @@ def fetch_bucket(
         on_visit: called after each visit.
 
     Raises:
+        NamelessCrawl: public forges want to know who asks; nothing was visited.
         StorageError: the plan cannot be read or files cannot be uploaded; run the task again.
         ScratchFailed, OSError: scratch cannot be written.
     """
     began = time.monotonic()
     plan, damaged = _read_plan(storage, load, bucket)
+    conditions.check_name(origin.url for origin in plan.origins if origin.due)
     with locked_folder(scratch, str(bucket)) as folder:
         landing = Landing(folder / "landing", run_bytes)
         visits = [visit for origin in plan.origins if origin.due and (visit := asked.ended.get(origin.url))]

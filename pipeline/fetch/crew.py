@@ -24,6 +24,7 @@ from pipeline.fetch.confine import CPU_GRACE_S, die_with_parent, let_go_of_files
 from pipeline.fetch.landing import Landing
 from pipeline.fetch.messages import (
     Assignment,
+    HostAwaited,
     OurFailure,
     Outcome,
     Question,
@@ -188,6 +189,8 @@ class Crew:
         match message:
             case Rows():
                 self._take(worker, message, body)
+            case HostAwaited():
+                pass
             case TurnWanted():
                 worker.waits = True
                 self._turns.append(worker)

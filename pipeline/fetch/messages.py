@@ -43,6 +43,11 @@ class RefsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class HostAwaited:
+    """From a worker: it waits until its visit may ask a host. A sign of life, repeated during the wait."""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnWanted:
     """From a worker: it has a pack to decode. It sends nothing else of this visit until ``TurnGranted``."""
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline.fetch.batches import Batches
 from pipeline.fetch.channel import Channel
-from pipeline.fetch.messages import Rows, RowsDropped, Surveyed, TurnWanted
+from pipeline.fetch.messages import HostAwaited, Rows, RowsDropped, Surveyed, TurnWanted
 from pipeline.git.network import Deadline
 from pipeline.model.rows import Row
 from pipeline.model.tables import Table
@@ -25,6 +25,10 @@ class Outbox:
     def survey(self, digests: bytes) -> None:
         """Send the digests of a network's planned refs."""
         self._channel.send(Surveyed(digests))
+
+    def waits_for_host(self) -> None:
+        """Send a sign of life during a wait that may be long."""
+        self._channel.send(HostAwaited())
 
     @contextmanager
     def turn(self, deadline: Deadline) -> Iterator[None]:

@@ -22,7 +22,7 @@ from pipeline.fetch.scratch import locked_folder
 from pipeline.fetch.worker import Work
 from pipeline.git.conditions import Conditions
 from pipeline.model.layout import Load
-from pipeline.model.visit import Visit
+from pipeline.model.visit import Visit, VisitStatus
 from pipeline.rules.ref_digest import UNKNOWN, RefDigest
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
@@ -56,18 +56,21 @@ def ask_part(
         on_visit: called after each question that ended a visit.
 
     Raises:
+        NamelessCrawl: public forges want to know who asks; nothing was asked.
         StorageError: the plan cannot be read now or the file cannot be uploaded; run the task again.
         ScratchFailed, OSError: scratch cannot be written.
     """
     plan = BucketPlan(bucket, (), refs=refs_files(storage, load, bucket))
     with locked_folder(scratch, f"{bucket}-{part}") as folder:
         networks = _networks(storage, load, plan, part, parts)
+        conditions.check_name(url for network in networks for url in network.due)
         task = Work(storage, plan, (), load.night, run_id, conditions)
         visits: list[Visit] = []
         with Crew(task, Questions(networks), Landing(folder / "landing"), concurrency, folder) as crew:
             for outcome in crew.outcomes():
-                visits.append(outcome.visit)
-                on_visit(outcome.visit)
+                if outcome.visit.status is not VisitStatus.DEFERRED:  # the fetch task comes later, and asks again
+                    visits.append(outcome.visit)
+                    on_visit(outcome.visit)
         changed = [url for network in networks for url in network.changed()]
         upload_asked(storage, load, bucket, part, visits, changed, folder / "visits.parquet")
 

@@ -22,6 +22,7 @@ from pipeline.fetch.skeleton import MOST_OBJECT_BYTES, Skeleton
 from pipeline.git.conditions import Conditions
 from pipeline.git.errors import BasesMissing, LimitExceeded, OriginError, PackIncomplete
 from pipeline.git.exchange import Received, exchange
+from pipeline.git.host_turn import HostTurn
 from pipeline.git.limits import Limits
 from pipeline.git.network import Deadline
 from pipeline.git.pack import Pack
@@ -31,7 +32,7 @@ from pipeline.model import tables
 from pipeline.model.objects import BLOB, COMMIT, TREE
 from pipeline.model.rows import BlobRow, ContentRow, TreeRow, blob_names, commit_row, is_binary, tag_row
 from pipeline.model.text import text_and_raw
-from pipeline.model.visit import TAKEN_DOWN, Visit, VisitStatus
+from pipeline.model.visit import MOVED, TAKEN_DOWN, Visit, VisitStatus
 from pipeline.model.visit_counts import DAMAGED
 from pipeline.rules.negotiation import HEAD, FetchPlan, Ref, changed_refs, describe_left_out
 from pipeline.rules.ref_digest import digest_of
@@ -47,6 +48,7 @@ class _Bounds(NamedTuple):
     deadline: Deadline
     quota: ScratchQuota
     confinement: Confinement
+    turn: HostTurn
 
 
 class _Absorbed(NamedTuple):
@@ -99,7 +101,9 @@ class Visitor:
         """Ask one origin for its refs. Returns and raises like ``visit``, except if there is something to land."""
 
         def attempt(bounds: _Bounds, finish: partial[Visit]) -> Outcome | RefsChanged:
-            received = exchange(question.url, _want_nothing, self._spool, self._conditions, bounds.deadline)
+            received = exchange(
+                question.url, _want_nothing, self._spool, self._conditions, bounds.deadline, turn=bounds.turn
+            )
             if digest_of(received.refs) != question.digest:
                 return RefsChanged()
             return Outcome(finish(VisitStatus.UNCHANGED, *_remark(received)))
@@ -119,11 +123,16 @@ class Visitor:
         quota = ScratchQuota(url, self._scratch, limits.scratch_bytes)
         try:
             with _blamed_on(url, limits, quota), Deadline(url, limits.total_s) as deadline:
-                return attempt(_Bounds(deadline, quota, confinement), finish)
+                turn = self._turn(url, deadline)
+                turn.look_ahead()
+                return attempt(_Bounds(deadline, quota, confinement, turn), finish)
         except OriginError as error:
             return Outcome(finish(error.status, error.code, error.why))
         except StoredFileDamaged as error:
             return Outcome(finish(VisitStatus.FAILED, DAMAGED, str(error)))
+
+    def _turn(self, url: str, deadline: Deadline) -> HostTurn:
+        return HostTurn(self._conditions.hosts, url, deadline, self._night.toordinal(), self._outbox.waits_for_host)
 
     def _finish(
         self,
@@ -152,7 +161,7 @@ class Visitor:
                 self._outbox.survey(b"".join(state.digests()))
             state.check(url)
             decide = partial(state.decide, url, alone=alone)
-            received = exchange(url, decide, spool, self._conditions, bounds.deadline, bounds.quota.take)
+            received = exchange(url, decide, spool, self._conditions, bounds.deadline, bounds.quota.take, bounds.turn)
             if state.is_unchanged(url, received.refs):
                 return Outcome(finish(VisitStatus.UNCHANGED, *_remark(received)))
             before = state.refs_before(url)
@@ -265,9 +274,11 @@ def _remark(received: Received, too_large: int = 0, taken_down: int = 0) -> tupl
         notes.append(f"{taken_down} objects were taken down and are left out")
     if received.left_out:
         notes.append(describe_left_out(received.left_out))
+    if received.moved_to is not None:
+        notes.append(f"moved to {received.moved_to}")
     if not notes:
         return None, None
-    code = "too_large" if too_large else TAKEN_DOWN if taken_down else "refs_left_out"
+    code = "too_large" if too_large else TAKEN_DOWN if taken_down else "refs_left_out" if received.left_out else MOVED
     return code, "; ".join(notes)
 
 

@@ -104,7 +104,7 @@ def fetch_again(
         load,
         bucket,
         run_id=load.name,
-        conditions=settings.conditions,
+        conditions=config.conditions,
         concurrency=settings.concurrency,
         scratch=scratch,
         run_bytes=settings.run_bytes,

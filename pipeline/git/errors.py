@@ -57,6 +57,41 @@ class ServerError(OriginError):
     code = "server_error"
 
 
+class RateLimited(OriginError):
+    """The host says that we ask too much (HTTP 429, a 403 with a time to wait, or an ERR line that says so)."""
+
+    status = VisitStatus.DEFERRED
+    code = "rate_limited"
+
+
+class HostClosed(OriginError):
+    """The host is left alone for a while, so the origin was not asked, or not for its pack."""
+
+    status = VisitStatus.DEFERRED
+    code = "host_closed"
+
+
+class RequestsSpent(OriginError):
+    """The configured number of requests a night to this host is used up, so the origin was not asked."""
+
+    status = VisitStatus.DEFERRED
+    code = "requests_spent"
+
+
+class BlockedLegal(OriginError):
+    """The server withholds the repository for legal reasons (HTTP 451)."""
+
+    status = VisitStatus.REFUSED
+    code = "blocked_legal"
+
+
+class Challenged(OriginError):
+    """Instead of the repository there is a page that wants to see a person at a browser. It is not evaded."""
+
+    status = VisitStatus.REFUSED
+    code = "challenged"
+
+
 class RepositoryNotFound(OriginError):
     """The server says that there is no such repository."""
 

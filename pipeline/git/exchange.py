@@ -23,6 +23,7 @@ from pipeline.git.errors import (
     PackCorrupt,
     ProtocolError,
 )
+from pipeline.git.host_turn import HostTurn
 from pipeline.git.limits import Limits
 from pipeline.git.network import Deadline, Dialer
 from pipeline.git.transport import Meter, open_client, origin_errors
@@ -44,11 +45,13 @@ class Received:
         refs: the wanted refs.
         pack_bytes: 0 when no pack was requested.
         left_out: names of wanted refs that git calls funny; see ``Shown``.
+        moved_to: the URL that the server redirected to for good, None if that is still the origin.
     """
 
     refs: Mapping[bytes, Ref]
     pack_bytes: int
     left_out: tuple[bytes, ...] = ()
+    moved_to: str | None = None
 
 
 def exchange(
@@ -58,6 +61,7 @@ def exchange(
     conditions: Conditions,
     deadline: Deadline,
     take: Callable[[int], None] = lambda size: None,
+    turn: HostTurn | None = None,
 ) -> Received:
     """Ask a server for its refs, decide, and receive a verified pack into ``spool`` if the decision has wants.
 
@@ -68,6 +72,7 @@ def exchange(
         conditions: limits and the like.
         deadline: already running.
         take: called with the number of bytes before they are written; may raise to stop.
+        turn: keeps to the limits of the host; default: one that waits silently.
 
     Raises:
         OriginError: one of its subclasses, whatever the server did.
@@ -75,12 +80,13 @@ def exchange(
     """
     limits = conditions.limits
     dialer = Dialer(url, conditions.policy, deadline, limits.connect_s, limits.silence_s)
+    turn = turn or HostTurn(conditions.hosts, url, deadline)
     meter = Meter(url, limits.refs_bytes)
     offers = _Offers()
     asked_for_pack = False
     advertised: dict[bytes, bytes] = {}
-    with origin_errors(dialer, meter), _Spool(spool, url, limits, deadline, take) as sink:
-        client, path = open_client(url, dialer, meter, conditions.user_agent)
+    with turn.held(), origin_errors(dialer, meter), _Spool(spool, url, limits, deadline, take) as sink:
+        client, path = open_client(url, dialer, turn, meter, conditions.user_agent)
 
         def determine_wants(refs: Mapping[bytes, bytes], depth: int | None = None) -> list[bytes]:
             nonlocal asked_for_pack
@@ -114,7 +120,7 @@ def exchange(
         if asked_for_pack:
             sink.verify()
         shown = _shown(result, advertised, conditions.prefixes)
-        return Received(shown.refs, sink.size, shown.left_out)
+        return Received(shown.refs, sink.size, shown.left_out, client.moved_to)
 
 
 def advertised_ids(origin: str, refs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:

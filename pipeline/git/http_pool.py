@@ -1,4 +1,4 @@
-"""urllib3's connections, opened by our dialer: where redirects may lead, and when a request is sent again."""
+"""urllib3's connections, opened by our dialer: where redirects may lead, when a request is sent, and when once more."""
 
 from __future__ import annotations
 
@@ -12,22 +12,32 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from pipeline.git.errors import ProtocolError
+from pipeline.git.host_turn import HostTurn
 from pipeline.git.network import Dialer
 
 REDIRECTS = 5
+AS_GIT = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "Cache-Control": "no-cache", "Pragma": "no-cache"}
+"""Headers of git's own requests: hosts with a wall against bots let git pass by them."""
+
 LONGEST_LOCATION = 2_048
 """Most characters of an address that a server redirects to."""
 
 
-def open_pool(dialer: Dialer, user_agent: str) -> urllib3.PoolManager:
+def open_pool(dialer: Dialer, turn: HostTurn, user_agent: str) -> urllib3.PoolManager:
     """A pool for the conversations of one visit."""
 
     class Plain(_Conversation, HTTPConnection):  # type: ignore[misc]
+        scheme = "http"
+
         def _new_conn(self) -> socket:
+            self.ask()
             return dialer.connect(self.host, self.port)
 
     class Tls(_Conversation, HTTPSConnection):  # type: ignore[misc]
+        scheme = "https"
+
         def _new_conn(self) -> socket:
+            self.ask()
             return dialer.connect(self.host, self.port)
 
     class PlainPool(HTTPConnectionPool):
@@ -37,11 +47,11 @@ def open_pool(dialer: Dialer, user_agent: str) -> urllib3.PoolManager:
         ConnectionCls = Tls
 
     pool = urllib3.PoolManager(
-        headers={"User-Agent": user_agent},
+        headers={"User-Agent": user_agent, **AS_GIT},
         timeout=urllib3.Timeout(connect=dialer.connect_s, read=dialer.silence_s),
         retries=urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=REDIRECTS),
     )
-    Plain.origin = Tls.origin = dialer.origin
+    Plain.turn = Tls.turn = turn
     pool.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
     return pool
 
@@ -51,19 +61,32 @@ class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignor
 
     A server may close a connection that it promised to keep, and we may notice only after we have sent the next
     request. Such a request was not answered, and only reads: it is sent once more, on a new connection, as curl does
-    for git.
+    for git. Each time that it is sent, the host's limits allow it: a new connection asks for its first request.
     """
 
-    origin: str
+    turn: HostTurn
+    scheme: str
     _again: Callable[[], None] | None = None
+    _may_send = False
 
-    def request(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - they are handed on
-        send = partial(super().request, *arguments, **options)
+    def ask(self) -> None:
+        """Wait until a request may be sent on this connection."""
+        self.turn.ask(self.host, self.port)
+        self._may_send = True
+
+    def request(self, method: str, url: str, **options: Any) -> None:  # noqa: ANN401 - they are handed on
+        login = self.turn.login(self.scheme, self.host, self.port)
+        if login is not None:
+            options["headers"] = {**options["headers"], "Authorization": login}
+        send = partial(super().request, method, url, **options)
         self._again = None if self.sock is None else send
+        if self.sock is not None and not self._may_send:
+            self.ask()
         try:
             send()
         except ConnectionError:
             self._send_again()
+        self._may_send = False
 
     def getresponse(self) -> urllib3.HTTPResponse:
         try:
@@ -72,7 +95,8 @@ class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignor
             self._send_again()
             response = super().getresponse()
         self._again = None
-        return _undrained(_checked_redirect(self.origin, response))
+        self.turn.heard(response.status, response.headers)
+        return _undrained(_checked_redirect(self.turn.origin, response))
 
     def _send_again(self) -> None:
         """Repeat the request on a new connection, or re-raise the current exception."""
@@ -81,6 +105,7 @@ class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignor
             raise  # noqa: PLE0704 - called by handlers only
         self.close()
         again()
+        self._may_send = False
 
 
 def _checked_redirect(origin: str, response: urllib3.HTTPResponse) -> urllib3.HTTPResponse:

@@ -98,10 +98,13 @@ class Deadline:
             raise OriginTimeout(self.origin, f"the visit took longer than its limit of {self.total_s:g} s")
 
     def hang_up(self) -> None:
-        """Close the watched connections; the conversation is over."""
+        """End the watched connections: the server hears of it now, even if a library keeps them open."""
         with self._lock:
             while self._sockets:
-                self._sockets.pop().close()
+                connection = self._sockets.pop()
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                connection.close()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -135,7 +138,7 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Dialer:
-    """Opens the connections of one visit, and no others.
+    """Opens the connections of one visit, one after the other, and no others.
 
     It checks the resolved address right before connecting, so neither a redirect nor a second answer of the name
     server gets around the check.
@@ -148,12 +151,13 @@ class Dialer:
     silence_s: float
 
     def connect(self, host: str, port: int) -> socket.socket:
-        """A connected socket with ``silence_s`` as its time limit.
+        """A connected socket with ``silence_s`` as its time limit. The one before it is ended.
 
         Raises:
             UnknownHost, AddressRefused, ConnectionFailed, ConnectionLost, OriginTimeout: see their docstrings. A
                 resolver that does not answer within ``connect_s`` is a timeout.
         """
+        self.deadline.hang_up()
         name, zone, _ = host.strip("[]").partition("%")  # a zone or an encoded part may be anything
         shown = f"{name[:SHOWN_OF_HOST]}..." if zone or len(name) > SHOWN_OF_HOST else name
         try:

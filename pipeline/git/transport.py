@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http.client import HTTPException, IncompleteRead
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 import urllib3
 from dulwich.client import TCPGitClient, Urllib3HttpGitClient
@@ -16,6 +17,8 @@ from dulwich.protocol import Protocol, pkt_line
 
 from pipeline.errors import PipelineError
 from pipeline.git.errors import (
+    BlockedLegal,
+    Challenged,
     ConnectionFailed,
     ConnectionLost,
     DumbProtocolRefused,
@@ -24,14 +27,18 @@ from pipeline.git.errors import (
     OriginError,
     OriginTimeout,
     ProtocolError,
+    RateLimited,
     RepositoryNotFound,
     SchemeRefused,
     ServerError,
 )
+from pipeline.git.host_turn import HostTurn
 from pipeline.git.http_pool import REDIRECTS, open_pool
 from pipeline.git.network import Dialer
 from pipeline.model.origin import is_fetched
+from pipeline.model.pattern import place_of
 from pipeline.redact import one_line
+from pipeline.rules.asked_wait import asked_wait, is_limit
 
 if TYPE_CHECKING:
     from dulwich.client import HTTPResponse
@@ -45,6 +52,21 @@ FETCH_COMMAND, OFS_DELTA = b"command=fetch\n", b"ofs-delta\n"
 SPACE = 0x20
 SIDE_BAND_FATAL = b"\3"
 _QUOTE = re.compile(r"\bb?['\"]|['\"(:]|\bhttps?\b")
+_MEANINGS: tuple[tuple[type[OriginError], tuple[str, ...]], ...] = (
+    (RepositoryNotFound, ("not exported", "not found", "no such", "does not exist")),
+    (RateLimited, ("temporarily limiting", "rate limit", "too many requests")),
+)
+_MOVED_FOR_GOOD = (301, 308)
+_PAGE = "text/html"
+_PAGE_BYTES = 32_768
+"""Most bytes of a page that are searched for a sign of a wall against bots."""
+
+_WALLS = re.compile(
+    rb"making sure you(?:'|&#39;|\xe2\x80\x99)re not a bot|anubis_challenge|<title>just a moment\.\.\.|_cf_chl_opt"
+    rb"|checking your browser before|ddos-guard|/\.within\.website/",
+    re.IGNORECASE,
+)
+_WALL_HEADERS = (("cf-mitigated", "challenge"), ("x-amzn-waf-action", "challenge"), ("x-amzn-waf-action", "captcha"))
 SHOWN_OF_MESSAGE = 200
 """Most characters of a server's message that our own messages show."""
 
@@ -83,8 +105,9 @@ class Meter:
 
 def _said(origin: str, message: bytes) -> OriginError:
     text = _plain(message.decode(errors="replace"))
-    missing = any(words in text.lower() for words in ("not exported", "not found", "no such", "does not exist"))
-    return (RepositoryNotFound if missing else ServerError)(origin, f"the server says: {text}")
+    said = text.lower()
+    meaning = next((kind for kind, words in _MEANINGS if any(some in said for some in words)), ServerError)
+    return meaning(origin, f"the server says: {text}")
 
 
 def _plain(text: str) -> str:
@@ -106,9 +129,11 @@ class _Protocol(Protocol):
 
 
 class _TcpClient(TCPGitClient):
-    def __init__(self, host: str, port: int, dialer: Dialer, meter: Meter) -> None:
+    moved_to: str | None = None
+
+    def __init__(self, host: str, port: int, dialer: Dialer, turn: HostTurn, meter: Meter) -> None:
         super().__init__(host, port=port, thin_packs=False, quiet=True)
-        self._dialer, self._meter = dialer, meter
+        self._dialer, self._turn, self._meter = dialer, turn, meter
         self._open: Protocol | None = None
 
     def close(self) -> None:
@@ -119,15 +144,17 @@ class _TcpClient(TCPGitClient):
     def _connect(
         self, cmd: bytes, path: str | bytes, protocol_version: int | None = None
     ) -> tuple[Protocol, Callable[[], bool], None]:
+        self._turn.ask(self._host, self._port)
         connection = self._dialer.connect(self._host, self._port)
         reader, writer = connection.makefile("rb"), connection.makefile("wb", 0)
+        read = self._turn.heard_with(reader.read)
 
         def close() -> None:
             reader.close()
             writer.close()
             connection.close()
 
-        self._open = protocol = _Protocol(self._meter.wrap(reader.read), writer.write, close)
+        self._open = protocol = _Protocol(self._meter.wrap(read), writer.write, close)
         if isinstance(path, str):
             path = path.encode()
         self.protocol_version = FETCH_VERSION
@@ -136,9 +163,12 @@ class _TcpClient(TCPGitClient):
 
 
 class _HttpClient(Urllib3HttpGitClient):
+    """``moved_to`` is where permanent redirects have led, None for nowhere else."""
+
     def __init__(self, url: str, pool: urllib3.PoolManager, meter: Meter) -> None:
         super().__init__(url, pool_manager=pool, thin_packs=False, quiet=True)
         self._meter = meter
+        self.moved_to: str | None = None
         self._responses: list[HTTPResponse] = []
 
     def close(self) -> None:
@@ -166,8 +196,10 @@ class _HttpClient(Urllib3HttpGitClient):
         response, read = super()._http_request(url, headers, data, raise_for_status=False)
         self._responses.append(response)
         kind = content_type(response.headers.get("Content-Type") or "")
-        _check_status(self._meter.origin, response.status)
+        _check_wall(self._meter.origin, response, kind)
+        _check_status(self._meter.origin, response.status, response.headers)
         if data is None:
+            self.moved_to = _moved_to(self._meter.origin, url, response)
             _check_advertised(self._meter.origin, kind)
             response.content_type = kind
         else:
@@ -180,12 +212,39 @@ def content_type(header: str) -> str:
     return "".join(header.partition(";")[0].split()).lower()
 
 
-def _check_status(origin: str, status: int) -> None:
+def _check_wall(origin: str, response: HTTPResponse, kind: str) -> None:
+    """Look for a page that tells people from programs."""
+    headers, status = response.headers, response.status
+    found = any(headers.get(name, "").lower() == value for name, value in _WALL_HEADERS)
+    if not found and kind == _PAGE and status in (200, 202, 403, 429, 503):
+        with suppress(urllib3.exceptions.HTTPError):
+            found = _WALLS.search(response.read(_PAGE_BYTES)) is not None
+    if found:
+        raise Challenged(origin, f"the server says {status} and wants to see a person at a browser")
+
+
+def _moved_to(origin: str, url: str, response: HTTPResponse) -> str | None:
+    """The URL of the repository that permanent redirects have led to, if it is another one."""
+    retries: urllib3.Retry | None = getattr(response, "retries", None)
+    history = retries.history if retries is not None else ()
+    if not history or any(step.status not in _MOVED_FOR_GOOD for step in history):
+        return None
+    for step in history:
+        url = urljoin(url, step.redirect_location or "")
+    found = url.partition("/info/refs")[0]
+    return None if place_of(found) == place_of(origin) else found
+
+
+def _check_status(origin: str, status: int, headers: Mapping[str, str]) -> None:
+    if is_limit(status, asked_wait(headers, time.time())):
+        raise RateLimited(origin, f"the server says {status}, we ask too much")
+    if status == 451:
+        raise BlockedLegal(origin, "the server says 451, the repository is withheld for legal reasons")
     if status in (404, 410):
         raise RepositoryNotFound(origin, f"the server says {status}, there is no such repository")
     if status in (401, 403, 407):
         raise LoginRequired(origin, f"the server says {status}, it wants a login")
-    if status == 429 or status >= 500:
+    if status >= 500:
         raise ServerError(origin, f"the server says {status}")
     if status != 200:
         raise ProtocolError(origin, f"the server says {status}")
@@ -200,7 +259,7 @@ def _check_advertised(origin: str, kind: str) -> None:
 
 
 def open_client(
-    url: str, dialer: Dialer, meter: Meter, user_agent: str
+    url: str, dialer: Dialer, turn: HostTurn, meter: Meter, user_agent: str
 ) -> tuple[_TcpClient | _HttpClient, str | bytes]:
     """A client for one visit, which the caller closes, and the path to request from it.
 
@@ -221,8 +280,8 @@ def open_client(
         decoded = unquote_to_bytes(path)
         if any(byte < SPACE for byte in decoded):
             raise SchemeRefused(url, "the URL's path has a control character")
-        return _TcpClient(parts.hostname, port or GIT_PORT, dialer, meter), decoded
-    pool = open_pool(dialer, user_agent)
+        return _TcpClient(parts.hostname, port or GIT_PORT, dialer, turn, meter), decoded
+    pool = open_pool(dialer, turn, user_agent)
     return _HttpClient(f"{parts.scheme}://{parts.netloc}", pool, meter), path
 
 

@@ -90,7 +90,7 @@ VISITS = Table(
         Column("origin", pa.string(), "the origin's URL"),
         Column("night", pa.date32(), "logical date of the run"),
         Column("run_id", pa.string(), "the run that made it"),
-        Column("status", pa.string(), "unchanged, full, partial, not_found, refused or failed"),
+        Column("status", pa.string(), "unchanged, full, partial, not_found, refused, deferred or failed"),
         Column("error", pa.string(), "error code, null if all is well"),
         Column("detail", pa.string(), "what happened, for people"),
         Column("started_at", TIME, "start of the visit"),

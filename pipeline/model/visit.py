@@ -14,13 +14,18 @@ TAKEN_DOWN = "taken_down"
 """Reason why a blob's bytes are not stored, and error code of a visit that left such objects out."""
 
 
+MOVED = "moved"
+"""Code of a good visit whose server redirects to another URL for good; the detail ends with it."""
+
+
 class VisitStatus(StrEnum):
     """How a visit ended.
 
     ``unchanged``: the refs are those of the last visit; ``full``: everything wanted is archived; ``partial``: all
     except objects over a size limit; ``not_found``: the server says that there is no such repository; ``refused``: we
-    may not or do not want to fetch it (private address, scheme, login, SHA-256); ``failed``: anything else, see the
-    error code.
+    may not or do not want to fetch it (private address, scheme, login, SHA-256); ``deferred``: its host wants a pause,
+    or gets no more requests this night, so it stays due as if there had been no visit; ``failed``: anything else, see
+    the error code.
     """
 
     UNCHANGED = "unchanged"
@@ -28,6 +33,7 @@ class VisitStatus(StrEnum):
     PARTIAL = "partial"
     NOT_FOUND = "not_found"
     REFUSED = "refused"
+    DEFERRED = "deferred"
     FAILED = "failed"
 
     @property

@@ -17,8 +17,12 @@ DAMAGED = "damaged"
 the detail begins with the file."""
 
 
+_WELL = (VisitStatus.FULL, VisitStatus.UNCHANGED, VisitStatus.DEFERRED)
+"""Statuses that need nobody's attention."""
+
+
 class FailedVisit(BaseModel):
-    """A visit whose origin is not archived, or not completely."""
+    """A visit whose origin is not archived, or not completely, and not only deferred."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -68,7 +72,7 @@ def count_visits(visits: Iterable[Visit | ListedVisit]) -> VisitCounts:
         wire_bytes += visit.pack_bytes
         if visit.error == DAMAGED and visit.detail is not None:
             damaged.add(visit.detail.partition(" cannot be read: ")[0])
-        if visit.status not in (VisitStatus.FULL, VisitStatus.UNCHANGED) and len(failed) < FAILURES_SHOWN:
+        if visit.status not in _WELL and len(failed) < FAILURES_SHOWN:
             failed.append(FailedVisit(origin=visit.origin, status=visit.status, error=visit.error, detail=visit.detail))
     return VisitCounts(
         origins=dict(sorted(origins.items())),

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from pipeline.model.layout import Load
 from pipeline.model.origin import Origin, OriginState, bucket_of
 from pipeline.model.tables import ORIGINS, VISITS
+from pipeline.model.visit import VisitStatus
 from pipeline.rules.origins import FAILURES_THAT_MATTER, rules
 from pipeline.tables.change import RowChange, change_rows
 from pipeline.tables.doubles import one_row_a_url
@@ -46,7 +47,8 @@ _APPLIED = "pipeline.buckets"
 def apply_visits(writer: Writer, visits: Sequence[str], buckets: Collection[int], load: Load) -> None:
     """Set last visit, failures, state and next date of every origin that a load visited.
 
-    Their rows are replaced, and only theirs, in one commit that names the load and the buckets.
+    Their rows are replaced, and only theirs, in one commit that names the load and the buckets. Deferred visits change
+    nothing: the origin stays due, and its refs known.
     Buckets that such a commit names already stay as they are, so a second call changes nothing, however late it comes.
 
     Args:
@@ -61,6 +63,7 @@ def apply_visits(writer: Writer, visits: Sequence[str], buckets: Collection[int]
             return
         origins = one_row_a_url(seen.rows().where(in_buckets(left)), "bucket")
         made = read_parquet(writer.spark, VISITS, visits).where(in_buckets(left))
+        made = made.where(F.col("status") != str(VisitStatus.DEFERRED))
         visited = made.select("bucket", F.col("origin").alias("url")).distinct()
         after = origins_after(writer.spark, origins.join(visited, ["bucket", "url"], "left_semi"), made).persist()
         try:

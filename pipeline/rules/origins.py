@@ -13,6 +13,9 @@ from pipeline.model.visit import VisitStatus
 LOOKED_AT = (OriginState.ACTIVE, OriginState.GONE)
 """States in which origins are due at their ``next_due``, or at once without one."""
 
+COUNTED = tuple(status for status in VisitStatus if status is not VisitStatus.DEFERRED)
+"""Statuses of visits that say something about the origin."""
+
 GONE_AFTER = 5
 LONGEST_WAIT_DAYS = 7
 GONE_WAIT_DAYS = 30
@@ -55,6 +58,8 @@ def outcome_of_visit(state: OriginState, failures: int, *, was_not_found: bool, 
     An origin is gone if the server said so on this visit and the one before, and none of the last ``GONE_AFTER`` visits
     succeeded. It is active again as soon as one does. Paused and opted-out origins keep their state.
 
+    A deferred visit changes nothing and has no outcome here: the origin stays due.
+
     Args:
         state: state before the visit.
         failures: consecutive failures before this visit.
@@ -88,9 +93,9 @@ class Rule:
 
 
 def rules() -> Iterator[Rule]:
-    """``outcome_of_visit`` for every case."""
+    """``outcome_of_visit`` for every case that counts."""
     for state, failures, was_not_found, status in product(
-        OriginState, range(FAILURES_THAT_MATTER + 1), (False, True), VisitStatus
+        OriginState, range(FAILURES_THAT_MATTER + 1), (False, True), COUNTED
     ):
         after = outcome_of_visit(state, failures, was_not_found=was_not_found, status=status)
         yield Rule(state, failures, was_not_found, status, after.state, after.wait_days, status.ok)

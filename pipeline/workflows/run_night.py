@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -119,6 +120,11 @@ def _help(place: Workplace, workers: Workers, load: Load) -> None:
     """Fetch the remaining buckets, once there is a plan; commit nothing."""
     if place.storage.stat(load.plan) is None:
         return
+    holder = read_record(place.storage, LEASE)
+    if holder is not None and holder.host != socket.gethostname() and place.config.fetch.crawl_hosts == 1:
+        logger.warning(
+            "%s leads, and fetch.crawl_hosts is 1: together we may ask for twice what [hosts] allows", holder.host
+        )
     with helping(place) as helper:
         run = TaskRun.of(helper, load.name)
         plan = read_plan(place.storage, load)

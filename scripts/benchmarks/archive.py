@@ -158,7 +158,7 @@ def fetch(bed: Bed, number: int, buckets: Sequence[int]) -> list[Manifest]:
             Load.of_night(night(number)),
             bucket,
             run_id="bench",
-            conditions=settings.conditions,
+            conditions=bed.config.conditions,
             concurrency=settings.concurrency,
             scratch=settings.scratch_folder,
             run_bytes=settings.run_bytes,

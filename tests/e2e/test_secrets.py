@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import subprocess
@@ -64,6 +65,25 @@ def says(*lines: bytes) -> contextlib.AbstractContextManager[Listener]:
                 pass
 
     return listening(handle, "git")
+
+
+@pytest.fixture
+def parrot() -> Iterator[Listener]:
+    """A server that repeats what was sent as a login, and the login decoded, wherever a client may show it."""
+
+    def handle(line: Line) -> None:
+        head = line.read_head()
+        sent = head.partition(b"Authorization: Basic ")[2].partition(b"\r\n")[0]
+        assert sent, "a token is sent with the first request"
+        said = b" ".join((sent, base64.b64decode(sent), base64.b64decode(sent).partition(b":")[2]))
+        body = pkt(b"ERR you are " + said)
+        line.send(
+            b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nX-You: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
+            % (ADVERTISEMENT_TYPE.encode(), said, len(body), body)
+        )
+
+    with listening(handle, "http") as server:
+        yield server
 
 
 REFS = (
@@ -176,7 +196,7 @@ def fresh_words(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("one_spark", "fresh_words")
-def test_nothing_that_is_written_has_a_secret(planted: Planted, tmp_path: Path) -> None:
+def test_nothing_that_is_written_has_a_secret(planted: Planted, parrot: Listener, tmp_path: Path) -> None:
     written, run_in = Written(), tmp_path / "here"
     run_in.mkdir()
     served = tmp_path / "served"
@@ -191,8 +211,11 @@ def test_nothing_that_is_written_has_a_secret(planted: Planted, tmp_path: Path) 
         Place("local", str(tmp_path / "archives")), tmp_path / "settings", "a",
         fetch__limits={"connect_s": 3, "silence_s": 3}, log={"level": "DEBUG"}, spark__conf=conf,
         hdfs={"webhdfs_urls": ["http://127.0.0.1:1"], "auth": "token", "token": token, "attempts": 1},
+        **{f'hosts."127.0.0.1:{parrot.port}"': {"token_env": "FORGE_TOKEN", "username": "u"}},
     )  # fmt: skip
-    env = environment(planted)
+    forge_token = planted.new("token of a host")
+    planted.where[base64.b64encode(f"u:{forge_token}".encode()).decode()] = "token of a host, as it is sent"
+    env = environment(planted) | {"FORGE_TOKEN": forge_token}
     running: set[str] = set()
 
     def run(*words: str | Path, code: int) -> None:
@@ -244,7 +267,7 @@ def test_nothing_that_is_written_has_a_secret(planted: Planted, tmp_path: Path) 
         servers = [stack.enter_context(server) for server in hostile(planted)]
         good = stack.enter_context(git_daemon(served)).url("good.git")
         gone = stack.enter_context(nobody()).url()
-        archive.add(*(server.url() for server in servers), good, gone)
+        archive.add(*(server.url() for server in servers), good, gone, parrot.url())
         run("nightly", "--night", "2026-11-01", code=1)
     say("submit", "language_census", "--", "--token", planted.new("argument"), code=2)
     say("submit", "language_census", "--dry-run", code=0)

@@ -207,10 +207,32 @@ BAD: dict[tuple[str, str], dict[str, tuple[str | Serve, str]]] = {
         "401": (lambda _: http_status(401, 'WWW-Authenticate: Basic realm="x"\r\n'), "says 401, it wants a login"),
         "403": (lambda _: http_status(403), "says 403"),
     },
+    ("deferred", "rate_limited"): {
+        "429": (lambda _: http_status(429, "Retry-After: 3000\r\n"), "says 429, we ask too much"),
+        "403 with a time to wait": (lambda _: http_status(403, "Retry-After: 60\r\n"), "says 403, we ask too much"),
+        "403 with none left": (
+            lambda _: http_status(403, "X-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: 1\r\n"),
+            "says 403, we ask too much",
+        ),
+        "an error line about limits": (
+            lambda _: raw(pkt(b"ERR GitHub is temporarily limiting some unauthenticated downloads"), "git"),
+            "says: GitHub is temporarily limiting",
+        ),
+    },
+    ("refused", "blocked_legal"): {"451": (lambda _: http_status(451), "says 451, the repository is withheld")},
+    ("refused", "challenged"): {
+        "Anubis": (
+            lambda _: page(
+                b"<!doctype html><html><head><title>Making sure you&#39;re not a bot!</title>" + b"x" * 9000
+            ),
+            "says 200 and wants to see a person",
+        ),
+        "Cloudflare": (lambda _: http_status(403, "cf-mitigated: challenge\r\n"), "says 403 and wants to see a person"),
+        "AWS": (lambda _: http_status(202, "x-amzn-waf-action: challenge\r\n"), "says 202 and wants to see a person"),
+    },
     ("failed", "server_error"): {
         "500": (lambda _: http_status(500), "says 500"),
         "503": (lambda _: http_status(503, "Retry-After: 3000\r\n"), "says 503"),
-        "429": (lambda _: http_status(429, "Retry-After: 3000\r\n"), "says 429"),
         "an error with a login": (
             lambda _: raw(
                 pkt(f"ERR no https://u:pa/ss{SECRET}@h/x token={SECRET} u:{SECRET}@h {'a ' * 9000}".encode()), "git"

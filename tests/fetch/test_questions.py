@@ -21,6 +21,7 @@ from pipeline.fetch.messages import Question
 from pipeline.fetch.planned_refs import PlannedRefs
 from pipeline.fetch.questions import ask_part
 from pipeline.fetch.visit import Visitor
+from pipeline.git.conditions import Conditions
 from pipeline.model.layout import Load
 from pipeline.model.visit import Visit
 from pipeline.rules.ref_digest import DIGEST_BYTES, UNKNOWN
@@ -35,13 +36,14 @@ PARTS = 3
 WHEN = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def ask(archive: Archive, load: Load, *parts: int) -> list[Visit]:
+def ask(archive: Archive, load: Load, *parts: int, terms: Conditions | None = None) -> list[Visit]:
     """Ask these parts; returns the visits that ended."""
     ended: list[Visit] = []
     for part in parts or range(PARTS):
         ask_part(
             archive.storage, load, BUCKET, part, PARTS,
-            run_id="asks", conditions=conditions(), concurrency=4, scratch=archive.scratch, on_visit=ended.append,
+            run_id="asks", conditions=terms or conditions(), concurrency=4, scratch=archive.scratch,
+            on_visit=ended.append,
         )  # fmt: skip
     return ended
 

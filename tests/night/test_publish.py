@@ -189,6 +189,17 @@ def test_visits_apply_to_all_origins_when_spark_fails_on_all_at_once(
     assert states_of(spark) == once
 
 
+def test_a_deferred_visit_is_recorded_and_leaves_its_origin_due(spark: SparkSession, storage: Storage) -> None:
+    landing = small(storage, spark)
+    (waiting,) = add(spark, f"{GOOD}deferred")
+    landing.visit(waiting, VisitStatus.DEFERRED, "host_closed")
+    before = spark.table("origins").where(f"url = '{waiting.url}'").collect()
+    publish(unleased(spark), storage, landing.load, landing.write(), "run1")
+    assert spark.table("origins").where(f"url = '{waiting.url}'").collect() == before
+    assert states_of(spark) == {URL: ("full", 0), waiting.url: (None, 0)}
+    assert visits_of(spark)[waiting.url][:2] == ("deferred", "host_closed")
+
+
 def states_of(spark: SparkSession) -> dict[str, tuple[str, int]]:
     return {r.url: (r.last_status, r.failures) for r in spark.table("origins").collect()}
 

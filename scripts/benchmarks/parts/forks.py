@@ -16,7 +16,7 @@ from benchmarks.bench import Bench, say
 from benchmarks.measure import measured
 from benchmarks.results import Figure, Found, Table
 from benchmarks.slow_server import HEAD, MAIN, late_server
-from pipeline.config import FetchSection
+from pipeline.config import Config, FetchSection
 from pipeline.fetch.bucket import fetch_bucket
 from pipeline.fetch.process import prepare_process
 from pipeline.model.layout import Load
@@ -76,7 +76,7 @@ class Network:
             Load.of_night(night(0)),
             BUCKET,
             run_id="bench",
-            conditions=settings.conditions,
+            conditions=Config(fetch=settings).conditions,
             concurrency=settings.concurrency,
             scratch=self.folder / "scratch",
         )
