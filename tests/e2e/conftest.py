@@ -18,16 +18,15 @@ MakeArchive = Callable[..., Archive]
 HERE = Path(__file__).parent
 
 
-ALWAYS = "test_exactness.py"
-OTHERS = ("bad_input", "commands", "doctor", "increments", "interrupted", "programs", "writers")
-"""Files that also run on HDFS: the first each time, one of the others a day, with all slow tests."""
+ON_BOTH = ("bad_input", "commands", "doctor", "exactness", "increments", "interrupted", "programs", "writers")
+"""Files that also run on HDFS: one a day, with all slow tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    today = {f"test_{name}.py" for name in chosen(OTHERS)}
+    today = {f"test_{name}.py" for name in chosen(ON_BOTH)}
     for item in items:
         on_hdfs = "place" in getattr(item, "fixturenames", ()) and item.get_closest_marker("hdfs")
-        if on_hdfs and item.path.parent == HERE and item.path.name != ALWAYS:
+        if on_hdfs and item.path.parent == HERE:
             item.add_marker(pytest.mark.slow)
             if item.path.name not in today:
                 item.add_marker(pytest.mark.long)
