@@ -38,7 +38,9 @@ def check_git(program: str | None) -> Finding:
     said = None if program is None else _said(program, "--version")
     if said is None:
         return warning(
-            "git", "git is missing or does not start", "install it: people need it to use restored repositories"
+            "git",
+            "git is missing or does not start",
+            "install it: people need it to use restored repositories, and patches and blame in Python are its work",
         )
     return ok("git", said.strip().partition("\n")[0])
 

@@ -48,8 +48,8 @@ _SPLIT_BYTES = 2 << 20
 class Archive(StoredArchive):
     """The archive as it was on one night: what jobs, ``pipeline shell`` and ``pipeline.open`` give to a person.
 
-    ``table``, ``sql``, ``refs`` and ``map_contents`` are Spark's, and start it if it does not run; ``arrow``,
-    ``pandas``, ``polars``, ``files`` and ``history`` read files in this process.
+    ``table``, ``sql``, ``refs`` and ``map_contents`` are Spark's, and start it if it does not run; all methods of
+    ``StoredArchive`` read files in this process.
 
     Args:
         spark: a session of ``open_session``, or what opens one on first use.

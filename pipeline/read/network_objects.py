@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -65,9 +65,16 @@ class NetworkObjects:
             for file in self._files(codec.table.name):
                 yield from self._objects(codec, file)
 
-    def _objects(self, codec: Codec, file: DataFile) -> Iterator[GitObject]:
+    def commits(self, wanted: Collection[bytes]) -> Iterator[GitObject]:
+        """Some commits; those that the archive lacks are left out."""
+        chosen = pa.array(list(wanted), OID)
+        for file in self._files("commits"):
+            yield from self._objects(CODECS["commits"], file, chosen)
+
+    def _objects(self, codec: Codec, file: DataFile, wanted: pa.Array | None = None) -> Iterator[GitObject]:
         for batch in rows(self.storage, file, ["oid", *codec.columns], self._mine, batch_rows=CONTENT_BATCH_ROWS):
-            for row in _in_seconds(batch).to_pylist():
+            chosen = batch if wanted is None else batch.filter(pc.is_in(batch.column("oid").cast(OID), wanted))
+            for row in _in_seconds(chosen).to_pylist():
                 if row["oid"] not in self._hidden:
                     try:
                         yield GitObject(codec.type, row["oid"], codec.body(row))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,9 +14,9 @@ from pipeline.model.tables import COMMITS, OID
 from pipeline.model.tree import kind_of
 from pipeline.read.one_origin import Place
 from pipeline.read.stored import StoredTables
-from pipeline.read.tree_rows import Entry, TreeRows
+from pipeline.read.tree_rows import Entry
 
-_SAID = ("author_name", "author_email", "author_time", "committer_time", "message")
+SAID = ("author_name", "author_email", "author_time", "committer_time", "message")
 SCHEMA = pa.schema(
     [
         ("commit", OID),
@@ -24,7 +25,7 @@ SCHEMA = pa.schema(
         ("oid", OID),
         ("old_mode", pa.int32()),
         ("old_oid", OID),
-        *(COMMITS.arrow_schema.field(name) for name in _SAID),
+        *(COMMITS.arrow_schema.field(name) for name in SAID),
     ]
 )
 
@@ -45,17 +46,19 @@ class Change:
         return "M" if kind_of(self.old[0]) == kind_of(self.new[0]) else "T"
 
 
-class Graph:
-    """The commits of a network: their trees and parents, by id."""
+class Entries(Protocol):
+    """Where entries of trees are looked up."""
 
-    def __init__(self, tables: StoredTables, place: Place) -> None:
-        self._tables, self._place = tables, place
-        self.tree: dict[bytes, bytes] = {}
-        self.parents: dict[bytes, Sequence[bytes]] = {}
-        for batch in tables.visible("commits", ["oid", "tree", "parents"], {"network": place.network}, place.bucket):
-            for row in batch.to_pylist():
-                self.tree[row["oid"]] = row["tree"]
-                self.parents[row["oid"]] = row["parents"] or ()
+    def entries(self, trees: Collection[bytes], name: bytes) -> Mapping[bytes, Entry]:
+        """The entry of a name in each of some trees that has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The commits of a network: their root trees and parents, by id."""
+
+    tree: Mapping[bytes, bytes]
+    parents: Mapping[bytes, Sequence[bytes]]
 
     def reachable(self, tip: bytes) -> list[bytes]:
         """A commit and all that come before it, as they are found; those that the archive lacks are left out."""
@@ -66,7 +69,7 @@ class Graph:
             todo += new
         return list(seen)
 
-    def changes(self, tip: bytes, trees: TreeRows, path: str) -> list[Change]:
+    def changes(self, tip: bytes, trees: Entries, path: str | bytes) -> list[Change]:
         """The commits up to a tip whose entry of a path differs from that of every parent.
 
         For a file these are the commits of which ``git diff-tree -c --root`` names it: no merge that took one side.
@@ -84,28 +87,41 @@ class Graph:
                 found.append(Change(oid, new, olds[0] if olds else None))
         return found
 
-    def rows(self, changes: Sequence[Change]) -> pa.Table:
-        """Changes with what their commits say, newest first by committer's time: columns of ``SCHEMA``."""
-        by_commit = {change.commit: change for change in changes}
-        wanted = pa.array(list(by_commit), OID)
-        equal = {"network": self._place.network}
-        said = {}
-        for batch in self._tables.visible("commits", ["oid", *_SAID], equal, self._place.bucket):
-            for row in batch.filter(pc.is_in(batch.column("oid"), value_set=wanted)).to_pylist():
-                said[row.pop("oid")] = row
-        rows = [{**_columns(change), **said[oid]} for oid, change in by_commit.items()]
-        return pa.Table.from_pylist(rows, SCHEMA).sort_by([("committer_time", "descending")])
+
+def read_graph(tables: StoredTables, place: Place) -> Graph:
+    """The commits of a network."""
+    tree, parents = {}, {}
+    for batch in tables.visible("commits", ["oid", "tree", "parents"], {"network": place.network}, place.bucket):
+        for row in batch.to_pylist():
+            tree[row["oid"]] = row["tree"]
+            parents[row["oid"]] = row["parents"] or ()
+    return Graph(tree, parents)
 
 
-def entries_at(roots: set[bytes], trees: TreeRows, path: str) -> Mapping[bytes, Entry]:
+def said(tables: StoredTables, place: Place, commits: Collection[bytes]) -> dict[bytes, dict[str, Any]]:
+    """What some commits say: author, times and message, by id."""
+    wanted = pa.array(list(commits), OID)
+    found = {}
+    for batch in tables.visible("commits", ["oid", *SAID], {"network": place.network}, place.bucket):
+        for row in batch.filter(pc.is_in(batch.column("oid"), value_set=wanted)).to_pylist():
+            found[row.pop("oid")] = row
+    return found
+
+
+def change_rows(tables: StoredTables, place: Place, changes: Sequence[Change]) -> pa.Table:
+    """Changes with what their commits say, newest first by committer's time: columns of ``SCHEMA``."""
+    by_commit = said(tables, place, [change.commit for change in changes])
+    rows = [{**_columns(change), **by_commit[change.commit]} for change in changes]
+    return pa.Table.from_pylist(rows, SCHEMA).sort_by([("committer_time", "descending")])
+
+
+def entries_at(roots: Collection[bytes], trees: Entries, path: str | bytes) -> Mapping[bytes, Entry]:
     """The entry of a path below each of some root trees that has one.
 
     Raises:
         UsageError: the path is empty.
     """
-    parts = [part for part in path.encode().split(b"/") if part]
-    if not parts:
-        raise UsageError("give a path of a file or folder, from the root of the repository")
+    parts = exact_path(path).split(b"/")
     at = {root: root for root in roots}
     found: dict[bytes, Entry] = {}
     for name in parts:
@@ -113,6 +129,18 @@ def entries_at(roots: set[bytes], trees: TreeRows, path: str) -> Mapping[bytes, 
         found = {root: entries[tree] for root, tree in at.items() if tree in entries}
         at = {root: oid for root, (mode, oid) in found.items() if kind_of(mode) == "tree"}
     return found
+
+
+def exact_path(path: str | bytes) -> bytes:
+    """A path as trees name it.
+
+    Raises:
+        UsageError: it is empty.
+    """
+    parts = [part for part in (path.encode() if isinstance(path, str) else path).split(b"/") if part]
+    if not parts:
+        raise UsageError("give a path of a file or folder, from the root of the repository")
+    return b"/".join(parts)
 
 
 def _columns(change: Change) -> dict[str, object]:

@@ -33,10 +33,11 @@ class CommitNotFound(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class FoundCommit:
-    """A commit and its root tree, by their ids."""
+    """A commit, its root tree and its parents, by their ids."""
 
     oid: bytes
     tree: bytes
+    parents: tuple[bytes, ...]
 
 
 def find_commit(
@@ -58,14 +59,24 @@ def find_commit(
     for _ in range(_MOST_TAGS):
         if oid is None:
             break
+        found = read_commit(tables, place, oid)
+        if found is not None:
+            return found
         equal: dict[str, Value] = {"network": place.network, "oid": oid}
-        for batch in tables.visible("commits", ["oid", "tree"], equal, place.bucket):
-            return FoundCommit(oid, batch.column("tree")[0].as_py())
         tags = (row for batch in tables.visible("tags", ["target"], equal, place.bucket) for row in batch.to_pylist())
         oid = next((row["target"] for row in tags), None)
     if wanted is None:
         return None
     raise CommitNotFound(url, wanted.hex() if isinstance(wanted, bytes | bytearray) else wanted)
+
+
+def read_commit(tables: StoredTables, place: Place, oid: bytes) -> FoundCommit | None:
+    """A commit by its id; None if the archive has none."""
+    equal: dict[str, Value] = {"network": place.network, "oid": oid}
+    for batch in tables.visible("commits", ["tree", "parents"], equal, place.bucket):
+        for row in batch.to_pylist():
+            return FoundCommit(oid, row["tree"], tuple(row["parents"] or ()))
+    return None
 
 
 def _named(refs: Mapping[bytes, Ref], wanted: str | bytes | None) -> bytes | None:

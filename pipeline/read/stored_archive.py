@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,17 @@ import pyarrow.compute as pc
 
 from pipeline.errors import UsageError
 from pipeline.model.tables import BY_NAME, FILES, LANDED, shown_columns
+from pipeline.read.blame import NoSuchFile, blame, blame_rows
 from pipeline.read.duckdb_query import query
 from pipeline.read.head_files import SCHEMA as FILES_SCHEMA
 from pipeline.read.head_files import files_below
 from pipeline.read.network_objects import NetworkObjects
 from pipeline.read.one_origin import NeverArchived, OriginNotFound, Place, place_of, refs_of
+from pipeline.read.patch import patch, stats
 from pipeline.read.path_history import SCHEMA as HISTORY_SCHEMA
-from pipeline.read.path_history import Graph
-from pipeline.read.revision import FoundCommit, find_commit
+from pipeline.read.path_history import change_rows, exact_path, read_graph, said
+from pipeline.read.revision import FoundCommit, find_commit, read_commit
+from pipeline.read.scratch_repository import EMPTY_TREE, NetworkLender, NotKept, ScratchRepository
 from pipeline.read.stored import StoredTables
 from pipeline.snapshot.rows import Value
 from pipeline.storage.interface import Storage
@@ -168,14 +172,16 @@ class StoredArchive:
         absent = tables.taken_down(place.network)
         return files_below(origin, place, found.tree, trees.below([found.tree]), absent)
 
-    def history(self, origin: str, path: str, commit: str | bytes | None = None, night: date | None = None) -> pa.Table:
+    def history(
+        self, origin: str, path: str | bytes, commit: str | bytes | None = None, night: date | None = None
+    ) -> pa.Table:
         """The commits that changed a path, as ``git diff-tree -c --root`` names it, newest first.
 
         One row per commit: its id, ``status`` (A, M, D or T) with mode and id of the path in it and in its first
         parent, and author, times and message. Merges that took the path of one of their parents are left out.
 
         Args:
-            path: of a file or folder, from the root of the repository.
+            path: of a file or folder, from the root of the repository; bytes if it is not UTF-8.
             commit: where to begin, as in ``files``.
 
         Raises:
@@ -186,8 +192,82 @@ class StoredArchive:
         if found is None:
             return HISTORY_SCHEMA.empty_table()
         trees = NetworkObjects(tables, place.network, place.bucket).trees()
-        graph = Graph(tables, place)
-        return graph.rows(graph.changes(found.oid, trees, path))
+        return change_rows(tables, place, read_graph(tables, place).changes(found.oid, trees, path))
+
+    def patch(self, origin: str, commit: str | bytes | None = None, night: date | None = None) -> bytes:
+        """What a commit changed against its first parent: the output of ``git diff-tree -p -M --full-index``.
+
+        The git of this machine writes it, in a folder with the few objects that it needs, and without anybody's
+        settings. A commit without parents is compared with the empty tree.
+
+        Args:
+            commit: as in ``files``.
+
+        Raises:
+            OriginNotFound, NeverArchived, CommitNotFound: as in ``files``.
+            NotKept: a content that git needs was taken down, or is too large for the archive.
+            TooManyChanges, GitMissing, GitFailed: git cannot be asked, or fails.
+        """
+        with self._compared(origin, commit, night) as (repository, old, new):
+            return patch(repository, old, new)
+
+    def commit_stats(self, origin: str, commit: str | bytes | None = None, night: date | None = None) -> pa.Table:
+        """The lines that a commit added and deleted, by file: what ``git show --numstat --first-parent`` counts.
+
+        One row per file in git's order: its path, the old one if it was renamed, ``added`` and ``deleted``, which are
+        null for binary files. Paths that are not UTF-8 are in ``path_raw`` and ``old_path_raw`` as well, exactly.
+
+        Args:
+            commit: as in ``files``.
+
+        Raises:
+            OriginNotFound, NeverArchived, CommitNotFound, NotKept, TooManyChanges, GitMissing, GitFailed: as ``patch``.
+        """
+        with self._compared(origin, commit, night) as (repository, old, new):
+            return stats(repository, old, new)
+
+    def blame(
+        self, origin: str, path: str | bytes, commit: str | bytes | None = None, night: date | None = None
+    ) -> pa.Table:
+        """The commit that each line of a file comes from, as ``git blame`` says it, through renames too.
+
+        One row per line: its number, the commit with author and time, the line's number and the path in that commit,
+        and the content without its line feed.
+
+        Args:
+            path: of a file, from the root of the repository; bytes if it is not UTF-8.
+            commit: as in ``files``.
+
+        Raises:
+            OriginNotFound, NeverArchived, CommitNotFound, NotKept, TooManyChanges, GitMissing, GitFailed: as ``patch``.
+            NoSuchFile: the commit has no file of this name.
+        """
+        tables = self._tables(_OBJECTS, self.night(night))
+        place, found = _find(tables, origin, commit)
+        name = exact_path(path)
+        if found is None:
+            raise NoSuchFile(name)
+        lender = NetworkLender(NetworkObjects(tables, place.network, place.bucket))
+        with ScratchRepository.open(lender) as repository:
+            lines = blame(repository, read_graph(tables, place), found.oid, name)
+        return blame_rows(lines, said(tables, place, {line.commit for line in lines}))
+
+    @contextmanager
+    def _compared(
+        self, origin: str, commit: str | bytes | None, night: date | None
+    ) -> Iterator[tuple[ScratchRepository, bytes, bytes]]:
+        """A repository for git, and the root trees of a commit's first parent and of the commit."""
+        tables = self._tables(_OBJECTS, self.night(night))
+        place, found = _find(tables, origin, commit)
+        lender = NetworkLender(NetworkObjects(tables, place.network, place.bucket))
+        with ScratchRepository.open(lender) as repository:
+            if found is None:
+                yield repository, EMPTY_TREE, EMPTY_TREE
+                return
+            parent = read_commit(tables, place, found.parents[0]) if found.parents else None
+            if found.parents and parent is None:
+                raise NotKept(1, found.parents[0].hex())
+            yield repository, EMPTY_TREE if parent is None else parent.tree, found.tree
 
     def _tables(self, names: Collection[str], night: date | None) -> StoredTables:
         if self._storage is None:

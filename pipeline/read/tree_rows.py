@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -37,21 +37,18 @@ class TreeRows:
         found: dict[bytes, bytes] = {}
         wanted = set(roots)
         while wanted:
-            level = dict(self._find(wanted))
+            level = self.bodies(wanted)
             found |= level
             wanted = {child for body in level.values() for child in subtrees(body)} - found.keys()
         return found
 
+    def bodies(self, trees: Collection[bytes]) -> dict[bytes, bytes]:
+        """The bodies of some trees; those that the archive lacks are left out."""
+        return dict(self._find(set(trees)))
+
     def entries(self, trees: Collection[bytes], name: bytes) -> dict[bytes, Entry]:
         """The entry of a name in each of some trees; trees that have none, or that the archive lacks, are left out."""
-        found = {}
-        for oid, body in self._find(set(trees)):
-            if name in body:
-                mine = ((mode, child) for mode, called, child in entries_before_damage(body) if called == name)
-                entry = next(mine, None)
-                if entry is not None:
-                    found[oid] = entry
-        return found
+        return entries_of(self._find(set(trees)), name)
 
     def _find(self, wanted: set[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """The bodies of some trees, each once."""
@@ -67,3 +64,19 @@ class TreeRows:
                     if oid in left:
                         left.discard(oid)
                         yield oid, body
+
+
+def entries_of(trees: Iterable[tuple[bytes, bytes]], name: bytes) -> dict[bytes, Entry]:
+    """The entry of a name in each of some trees that has one, by the tree's id.
+
+    Args:
+        trees: ids and bodies.
+    """
+    found = {}
+    for oid, body in trees:
+        if name in body:
+            mine = ((mode, child) for mode, called, child in entries_before_damage(body) if called == name)
+            entry = next(mine, None)
+            if entry is not None:
+                found[oid] = entry
+    return found

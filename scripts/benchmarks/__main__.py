@@ -17,7 +17,7 @@ import psutil
 from benchmarks import report, results
 from benchmarks.bench import Bench, Sizes, say
 from benchmarks.measure import MB, command
-from benchmarks.parts import big, fetch, forks, memory, nights, pages, restore, scan, store
+from benchmarks.parts import big, fetch, forks, memory, nights, pages, questions, restore, scan, store
 from benchmarks.repositories import NoRepositories, serving
 from pipeline.cli.output import Output
 
@@ -32,6 +32,7 @@ PARTS: dict[str, Callable[[Bench], results.Found]] = {
     "forks": forks.measure,
     "scan": scan.measure,
     "restore": restore.measure,
+    "questions": questions.measure,
 }
 HERMETIC = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 

@@ -17,7 +17,7 @@ from tests.support.repos import add_commits, build_graph
 from tests.support.sample import of_the_day
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("fetch", "store", "big", "pages", "memory", "nights", "forks", "scan", "restore")
+PARTS = ("fetch", "store", "big", "pages", "memory", "nights", "forks", "scan", "restore", "questions")
 SIZES = {"repeat": 1, "big-mb": 1, "pages-mb": 1, "memory-mb": 1, "head-mb": 1, "origins": 3, "forks": 20}
 LITTLE = tuple(word for name, value in SIZES.items() for word in (f"--{name}", str(value)))
 LIMIT_S = 1200

@@ -45,6 +45,9 @@ def test_its_code_runs(spark: SparkSession, storage: Storage, spark_root: Path) 
         code = block.replace('open("archive"', f"open({str(spark_root)!r}")
         exec(compile(code, f"block {number} of {PAGE.name}", "exec"), names)
     assert len(names["changes"]) == 1  # type: ignore[arg-type]
+    assert names["patch"].startswith(b"diff --git a/")  # type: ignore[attr-defined]
+    assert names["counts"].added.sum() > 0  # type: ignore[attr-defined]
+    assert names["lines"].content.tolist() == [b"3"]  # type: ignore[attr-defined]
 
 
 def test_this_package_is_imported_fast() -> None:

@@ -18,10 +18,12 @@ from pipeline.errors import UsageError
 from pipeline.model.layout import ARCHIVE
 from pipeline.model.tables import ALL, shown_columns
 from pipeline.read.archive import Archive
+from pipeline.read.blame import NoSuchFile
 from pipeline.read.duckdb_query import DuckDBMissing
 from pipeline.read.nights import NightNotFound
 from pipeline.read.one_origin import OriginNotFound
 from pipeline.read.revision import CommitNotFound
+from pipeline.read.scratch_repository import NotKept
 from pipeline.read.stored_archive import NoSuchColumn, NoSuchTable, PolarsMissing
 from pipeline.storage.interface import Storage
 from pipeline.tables.settings import SparkSettings
@@ -119,6 +121,12 @@ def test_commits_are_found_by_id_and_name(spark: SparkSession, storage: Storage)
     assert changes[0]["author_name"] == "A"
     assert archive.history(URL, "x", "v1").column("status").to_pylist() == ["A"]
     assert archive.history(URL, "nothing").num_rows == 0
+    assert archive.history(URL, b"c.py").column("status").to_pylist() == ["A"]
+    for ask in (archive.patch, archive.commit_stats, lambda url: archive.blame(url, "c.py")):
+        with pytest.raises(NotKept, match="they were taken down"):
+            ask(URL)
+    with pytest.raises(NoSuchFile, match=r"x/b\.c is not a file of this commit"):
+        archive.blame(URL, "x/b.c")
     with pytest.raises(UsageError, match="give a path"):
         archive.history(URL, "/")
     assert FORK not in archive.arrow("files", ["origin"]).column("origin").to_pylist()
