@@ -6,9 +6,9 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 
 from pipeline.model.origin import Origin, network_id
 
-NETWORK_ORIGINS = 1_000
+NETWORK_ORIGINS = 2_000
 """Origins of a network from which on further forks make a network of their own, with a bucket of its own. Those of one
-network are first visited one after the other: so many take some minutes, and a copy of the history is little for them."""
+network are first visited one after the other: so many take minutes, and a copy of the history is little for them."""
 
 
 def placed(

@@ -1,7 +1,7 @@
 """What the rules of lines make of a network: run on networks that are small enough to build, then per origin.
 
-The trees are real tree objects, and ``pipeline.rules.lines`` decides. Guessed are where forks stand: most were made at an
-even pace over the network's history and left there; those that move are at most some weeks behind.
+The trees are real tree objects, and ``pipeline.rules.lines`` decides. Where forks stand is guessed: most were made at
+an even pace over the network's history and left there; those that move are some weeks behind.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
-from cluster.population import COLUMNS, OWN_SHARE, PUSH_OBJECTS, any_networks
+from cluster.population import COLUMNS, KNOWN, OWN_SHARE, PUSH_OBJECTS, any_networks
 from pipeline.model.tables import TREE
 from pipeline.night.walk import NETWORK_PATH_BYTES, NETWORK_PATHS
 from pipeline.rules.lines import Change, Drop, Line, Network, NewTree, Put, Take
@@ -29,7 +28,7 @@ PUSH_PATHS = 4
 WEEKS_PUSHES = 30
 """Mean number of pushes by which a fork that moves is behind. Guess; every second one then catches up, others push."""
 
-MOST_FILES, MOST_ORIGINS, SAMPLED = 600, 100, 150
+MOST_FILES, MOST_ORIGINS, SAMPLED = 400, 100, 100
 """Bounds of the networks that are built, and how many are."""
 
 _COLUMN = {name: number for number, name in enumerate(COLUMNS)}
@@ -110,13 +109,10 @@ def sampled(random: Generator) -> Kept:
     return _sum(counts)
 
 
-def of_many_forks(random: Generator, objects: float, files: float) -> Kept:
-    """Of networks with very many forks, from a small one with as many pushes per file.
-
-    Args:
-        objects, files: of such a network.
-    """
-    pushes = MOST_FILES * objects / PUSH_OBJECTS / max(files, 1)
+def of_many_forks(random: Generator) -> Kept:
+    """Of networks with very many forks, from a small one with as many pushes per file as those that everybody knows."""
+    objects, files = (sum(getattr(each, name) * each.origins for each in KNOWN) for name in ("objects", "files"))
+    pushes = MOST_FILES * objects / files / PUSH_OBJECTS
     return _sum([night_of(MOST_FILES, MOST_ORIGINS, MOST_ORIGINS // 4, pushes, random)])
 
 
@@ -189,8 +185,7 @@ def night_of(files: int, origins: int, moved: int, pushes: float, random: Genera
 def _paths(files: int, pushes: float, random: Generator) -> list[int]:
     """Files that pushes change, each once; some are changed far more often than others."""
     chosen = random.random(int(np.ceil(pushes * PUSH_PATHS))) ** 3 * files
-    found: NDArray[np.int64] = np.unique(chosen.astype(np.int64))
-    return found.tolist()
+    return sorted(set(map(int, chosen)))
 
 
 def _differing(before: _Ids, after: _Ids) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cluster import assumed
-from cluster.outcome import Outcome
+from cluster.outcome import JOIN, Outcome
 from cluster.population import COLUMNS
 from cluster.rates import Rates
 from cluster.schedule import Stage
@@ -140,7 +140,7 @@ def bucket_table(outcomes: Mapping[int, Outcome]) -> str:
             over(each.stages["first crawl"]),
             over(each.stages["fetch of a night"]),
             over(each.stages["derive of a night"]),
-            over(each.stages["join of contents with files"]),
+            over(each.stages[JOIN]),
             number(each.crawl.files * assumed.NAMENODE_OBJECTS_A_FILE),
             f"{each.night.files:,}",
             over(each.stages["whole compaction"]),
@@ -154,20 +154,24 @@ def bucket_table(outcomes: Mapping[int, Outcome]) -> str:
     return table(columns, rows)
 
 
-def batch_table(crawls: Mapping[int, FirstCrawl]) -> str:
-    """What follows from the size of a batch."""
+def batch_table(crawls: Mapping[tuple[int, float], FirstCrawl]) -> str:
+    """What follows from the size of a batch and from the limit of a visit, in seconds."""
     rows = [
         (
             f"{origins:,}",
+            duration(visit_s),
             f"{crawl.batches:,}",
             duration(crawl.stage.makespan_s),
             over(crawl.stage),
             duration(crawl.leader_s),
             number(crawl.files * assumed.NAMENODE_OBJECTS_A_FILE),
         )
-        for origins, crawl in crawls.items()
+        for (origins, visit_s), crawl in crawls.items()
     ]
-    return table(("origins a batch", "batches", "makespan", "over the bound", "leader", "NameNode objects"), rows)
+    return table(
+        ("origins a batch", "limit of a visit", "batches", "makespan", "over the bound", "leader", "NameNode objects"),
+        rows,
+    )
 
 
 def rate_table(rates: Rates) -> str:

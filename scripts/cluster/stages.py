@@ -14,7 +14,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from cluster import assumed, heads
-from cluster.population import COLUMNS, PUSH_OBJECTS, Floats, Population, any_networks
+from cluster.population import BLOB_SHARE, COLUMNS, PUSH_OBJECTS, Floats, Population, any_networks
 from cluster.rates import Rates
 from cluster.schedule import Stage, makespan_of_groups_s, run
 from pipeline.config import MaintainSection
@@ -35,7 +35,9 @@ from pipeline.rules.partitioning import (
     Partitioning,
     TableStats,
     direct_tasks,
+    join_split,
     partition,
+    split_of,
 )
 from pipeline.rules.questions import question_parts
 from pipeline.rules.walk import MOST_PATHS
@@ -111,9 +113,19 @@ def fetch_s(column: dict[str, Floats], rates: Rates) -> tuple[Floats, Floats]:
 
 
 def first_crawl(
-    people: Population, rates: Rates, threads: int, seed: int, batch_origins: int | None = None
+    people: Population,
+    rates: Rates,
+    threads: int,
+    seed: int,
+    batch_origins: int | None = None,
+    visit_s: float = Limits().total_s,
 ) -> FirstCrawl:
-    """All origins in batches; a fork brings little that its network's first visit has not brought."""
+    """All origins in batches; a fork brings little that its network's first visit has not brought.
+
+    Args:
+        batch_origins: None for as many as the platform visits at once.
+        visit_s: limit of a visit. What takes longer ends there, and is visited again in one more batch without it.
+    """
     random = np.random.default_rng(seed)
     batch_origins = batch_origins or usual_batch(people.buckets)
     batches = -int(-people.total("origins") // batch_origins)
@@ -121,7 +133,7 @@ def first_crawl(
     stages, content = [], []
     simulated = min(BATCHES, batches, -(-SIMULATED_ORIGINS // batch_origins))
     for _ in range(simulated):
-        stage, with_content = _batch(random, people, new, batch_origins - new, rates, threads)
+        stage, with_content = _batch(random, people, new, batch_origins - new, rates, threads, visit_s)
         stages.append(stage)
         content.append(with_content)
     files = len(LANDED) * float(np.mean([each.tasks for each in stages]))
@@ -135,11 +147,13 @@ def first_crawl(
         scale * sum(each.makespan_s for each in stages) + leader_s,
         threads,
     )
+    if visit_s < Limits().total_s:
+        stage = stage.then(_long_visits(people, rates, threads, visit_s))
     return FirstCrawl(stage, batches, leader_s, int(batches * np.mean(content)), int(batches * files))
 
 
 def _batch(
-    random: Generator, people: Population, new: int, forks: int, rates: Rates, threads: int
+    random: Generator, people: Population, new: int, forks: int, rates: Rates, threads: int, visit_s: float
 ) -> tuple[Stage, int]:
     """The fetch tasks of one batch of new networks and of forks, and how many buckets get contents."""
     buckets = people.buckets
@@ -147,12 +161,14 @@ def _batch(
     more = _more_parts(random, people, share)
     networks = np.concatenate([any_networks(random, new), more])
     cpu, wait = fetch_s({name: networks[:, at] for name, at in _COLUMN.items()}, rates)
+    shown = np.minimum(visit_s / (cpu + wait), 1)
+    cpu, wait = cpu * shown, wait * shown
     place = bucket_of(_ids(random, len(networks)), buckets)  # type: ignore[arg-type]  # the same rule, on an array
     cpu_by, wait_by, longest = (np.zeros(buckets) for _ in range(3))
     np.add.at(cpu_by, place, cpu)
     np.add.at(wait_by, place, wait)
     np.add.at(wait_by, bucket_of(_ids(random, forks), buckets), assumed.CONVERSATION_S)  # type: ignore[arg-type]
-    np.maximum.at(longest, place, np.minimum(cpu + wait, Limits().total_s))
+    np.maximum.at(longest, place, cpu + wait)
     indivisible_s = float(longest.max())
     together = np.minimum(random.poisson(people.of_whole("origins") * share), NETWORK_ORIGINS)  # one after the other
     np.maximum.at(longest, people.large_in()[: len(together)], together * assumed.CONVERSATION_S)
@@ -160,6 +176,22 @@ def _batch(
     due = fetch_order(_due(np.bincount(place, minlength=buckets)))
     stage = run(np.maximum(busy, longest)[due], threads, indivisible_s=indivisible_s, work_s=float(busy.sum()))
     return stage, len(np.unique(place))
+
+
+def _long_visits(people: Population, rates: Rates, threads: int, visit_s: float) -> Stage:
+    """The batch of those that a limit ended, one each of the networks that are known one by one."""
+    whole = people.whole
+    cpu, wait = fetch_s({name: whole[:, at] for name, at in _COLUMN.items()}, rates)
+    long = cpu + wait > visit_s
+    visits = np.minimum(cpu + wait, Limits().total_s)[long]
+    place = people.large_in()[: len(whole)][long]
+    cpu_by, wait_by, longest = (np.zeros(people.buckets) for _ in range(3))
+    np.add.at(cpu_by, place, cpu[long])
+    np.add.at(wait_by, place, wait[long])
+    np.maximum.at(longest, place, visits)
+    busy = np.maximum(cpu_by, wait_by / assumed.CONCURRENCY)
+    due = fetch_order(_due(np.bincount(place, minlength=people.buckets)))
+    return run(np.maximum(busy, longest)[due], threads, indivisible_s=float(visits.max()), work_s=float(busy.sum()))
 
 
 def _more_parts(random: Generator, people: Population, share: float) -> Floats:
@@ -201,7 +233,7 @@ def night(people: Population, rates: Rates, threads: int, seed: int) -> Night:
     )
     landed = people.total("new_raw") / people.total("raw") * people.total("pack") * rates.landed_of_pack
     files = len(LANDED) * int((people.bucket("pushes") > 0).sum())
-    kept = _kept(people, seed)
+    kept = _kept(seed)
     return Night(
         fetch=fetch,
         derive=derive(people, kept, threads, random),
@@ -228,7 +260,7 @@ class _Kept:
         """Rows or paths of all moved origins."""
         of_large = float(people.of_large("changed").sum())
         usual, many = getattr(self.usual, what), getattr(self.many, what)
-        return of_large * many + (people.total("changed") - of_large) * usual
+        return float(of_large * many + (people.total("changed") - of_large) * usual)
 
     def stored(self, people: Population) -> Floats:
         """Rows of ``files`` by bucket."""
@@ -242,14 +274,9 @@ class _Kept:
 
 
 @lru_cache
-def _kept_of(seed: int, objects: float, files: float) -> _Kept:
+def _kept(seed: int) -> _Kept:
     random = np.random.default_rng(seed)
-    return _Kept(heads.sampled(random), heads.of_many_forks(random, objects, files))
-
-
-def _kept(people: Population, seed: int) -> _Kept:
-    weights = people.of_whole("changed")
-    return _kept_of(seed, *(float(np.average(people.of_whole(name), weights=weights)) for name in ("objects", "files")))
+    return _Kept(heads.sampled(random), heads.of_many_forks(random))
 
 
 def _waits_s(origins: Floats) -> Floats:
@@ -312,12 +339,24 @@ def _scan(people: Population, tasks: int, bytes_s: float, threads: int, seed: in
     )
 
 
-def join(people: Population, files: int, rates: Rates, threads: int, seed: int) -> Stage:
-    """Contents with files on ``bucket``: as many tasks as ``partition`` says, each some whole buckets."""
-    tasks = plan(people, files, threads).tables[0].bucket_tasks
-    parts = np.array([part.sum() for part in np.array_split(people.bucket("raw"), tasks)])
-    durations = _spread(parts / rates.jvm_bytes, np.random.default_rng(seed))
-    return run(durations, threads, indivisible_s=RUN_BYTES / rates.jvm_bytes)
+def join(people: Population, files: int, rates: Rates, threads: int, seed: int, *, cut: bool) -> Stage:
+    """Contents with blobs on ``bucket``: each task reads a part of a bucket of contents, and the bucket of blobs.
+
+    Args:
+        cut: whether buckets of contents may be cut, as ``join_split`` says; the view ``files`` permits it not.
+    """
+    stats = contents(people, files)
+    split = split_of(stats.name, TYPICAL_RATIO["contents"], stats.stored_bytes).target_bytes
+    most = join_split(split, stats.stored_bytes, threads)
+    raw, others_s = people.bucket("raw"), people.bucket("objects") * BLOB_SHARE / JVM_ROWS_S
+    parts = np.ceil(raw / TYPICAL_RATIO["contents"] / most).astype(int) if cut else np.ones(people.buckets, int)
+    durations = np.repeat(raw / parts / rates.jvm_bytes + others_s, parts)
+    return run(
+        _spread(durations, np.random.default_rng(seed)),
+        threads,
+        indivisible_s=RUN_BYTES / rates.jvm_bytes,
+        work_s=float(raw.sum() / rates.jvm_bytes + others_s.sum()),
+    )
 
 
 def compaction(people: Population, rates: Rates, threads: int, seed: int) -> Compaction:
