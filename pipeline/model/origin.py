@@ -159,9 +159,14 @@ def is_fetched(url: str) -> bool:
     return urlsplit(url).scheme in FETCHED_SCHEMES
 
 
-def network_id(root_url: str) -> int:
-    """The network of a fork root: the top 63 bits of the SHA-256 of its stored URL, so it is never negative."""
-    return int.from_bytes(hashlib.sha256(root_url.encode()).digest()[:8], "big") >> 1
+def network_id(root_url: str, part: int = 0) -> int:
+    """The network of a fork root: the top 63 bits of the SHA-256 of its stored URL, so it is never negative.
+
+    Args:
+        part: which of the networks into which very many forks are divided; the root is in the first.
+    """
+    name = f"{root_url} {part}" if part else root_url  # no URL has a space
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
 
 
 def bucket_of(network: int, buckets: int) -> int:
@@ -178,5 +183,5 @@ class Origin:
 
     @property
     def network(self) -> int:
-        """The network it belongs to, fixed when it is added."""
+        """The network of its root. A fork of a large one may be added to another part of it, for good."""
         return network_id(self.fork_of or self.url)

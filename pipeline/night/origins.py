@@ -15,12 +15,14 @@ from pipeline.model.layout import Load
 from pipeline.model.origin import Origin, OriginState, bucket_of
 from pipeline.model.tables import ORIGINS, VISITS
 from pipeline.model.visit import VisitStatus
+from pipeline.rules.networks import placed
 from pipeline.rules.origins import FAILURES_THAT_MATTER, rules
 from pipeline.tables.change import RowChange, change_rows
 from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.frames import local_frame, read_parquet
 from pipeline.tables.iceberg import LOAD_PROPERTY, IcebergTable, in_buckets
-from pipeline.tables.rewrite import nothing, overwrite, until_committed
+from pipeline.tables.rewrite import Seen, nothing, overwrite, until_committed
+from pipeline.tables.tombstones import taken_down
 from pipeline.tables.writer import Writer, unleased
 
 _RULE_SCHEMA = pa.schema(
@@ -122,6 +124,8 @@ def origins_after(spark: SparkSession, origins: DataFrame, visits: DataFrame) ->
 def add_origins(spark: SparkSession, origins: Iterable[Origin], buckets: int, added_at: datetime) -> int:
     """Add origins that are not in the table yet, due at once; a known URL keeps its network even if its fork changed.
 
+    Forks beyond a number go to further parts of their network (decision 40), never to one that was taken down.
+
     Needs no lease, and writes only the added rows, in one commit per ``MOST_ADDED`` origins. If others add rows after
     the known URLs were read, they are read again, so that each URL is in the table once.
 
@@ -141,18 +145,29 @@ def add_origins(spark: SparkSession, origins: Iterable[Origin], buckets: int, ad
 def _add_some(spark: SparkSession, origins: Mapping[str, Origin], buckets: int, added_at: datetime) -> int:
     wanted = local_frame(spark, [(url,) for url in origins], _URLS)
     empty = (None,) * 4  # next_due and the last visit
+    _, closed = taken_down(spark)
 
     def attempt() -> int:
         seen = unleased(spark).see(ORIGINS.name)
         found = seen.rows().join(F.broadcast(wanted), "url", "left_semi").select("url").collect()
         known = {row["url"] for row in found}
-        new = [
-            (bucket_of(o.network, buckets), o.network, o.url, o.fork_of, str(OriginState.ACTIVE), added_at, *empty, 0)
-            for url, o in origins.items()
-            if url not in known
+        new = [origin for url, origin in origins.items() if url not in known]
+        rows = [
+            (bucket_of(network, buckets), network, o.url, o.fork_of, str(OriginState.ACTIVE), added_at, *empty, 0)
+            for o, network in placed(new, _forks(seen, new), closed)
         ]
-        if new:
-            overwrite(local_frame(spark, new, ORIGINS.arrow_schema), seen, nothing())
-        return len(new)
+        if rows:
+            overwrite(local_frame(spark, rows, ORIGINS.arrow_schema), seen, nothing())
+        return len(rows)
 
     return until_committed(ORIGINS.name, attempt)
+
+
+def _forks(seen: Seen, origins: Iterable[Origin]) -> dict[str, int]:
+    """By root of the given forks, how many forks of it there are already."""
+    roots = sorted({(origin.fork_of,) for origin in origins if origin.fork_of is not None})
+    if not roots:
+        return {}
+    wanted = F.broadcast(local_frame(seen.spark, roots, _URLS).withColumnRenamed("url", "fork_of"))
+    found = seen.rows().join(wanted, "fork_of", "left_semi").groupBy("fork_of").count().collect()
+    return {row["fork_of"]: row["count"] for row in found}

@@ -24,6 +24,10 @@ most, whatever the table's size, that a driver begins in a minute or two."""
 LONG_TASK_RAW_BYTES = 12 * GIB
 """Raw bytes of a task of 20 to 60 s, at which tasks stop to grow until there are ``MOST_TASKS``."""
 
+JOIN_TASKS = 8
+"""Tasks per thread of a join of contents with another table, so that large buckets and slow tasks delay it little. More
+would cost more: each reads the whole bucket of the other table."""
+
 BULK = frozenset({"contents", "trees"})
 """Tables whose rows contain an object's bytes."""
 
@@ -72,7 +76,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class TableScan:
-    """The scan of a whole table. ``bucket_tasks``: tasks in a join with another table, by bucket."""
+    """The scan of a whole table. ``bucket_tasks``: tasks in a join with another table, by bucket or part of one."""
 
     table: str
     files: int
@@ -143,6 +147,16 @@ def split_of(table: str, ratio: float, stored_bytes: int) -> Split:
     return Split(target, small // OPEN_COST_DIVISOR)
 
 
+def join_split(split_bytes: int, stored_bytes: int, threads: int) -> int:
+    """File bytes of a bucket of contents above which a join with another table cuts it.
+
+    Args:
+        split_bytes: those of a scan.
+        stored_bytes: of the whole table.
+    """
+    return max(split_bytes, -(-stored_bytes // (JOIN_TASKS * threads)))
+
+
 def partition(tables: Iterable[TableStats], cluster: Cluster) -> Partitioning:
     """Split tables into tasks, and estimate the cost of reading each of them once."""
     stats = list(tables)
@@ -169,6 +183,9 @@ def _plan(table: TableStats, cluster: Cluster) -> TableScan:
     target = split.target_bytes
     if weight < target * slots:
         target = max(weight // slots, min(ADAPTED_BYTES, target))
+    buckets = min(table.buckets, table.files)
+    most = join_split(split.target_bytes, table.stored_bytes, running_threads(cluster))
+    pieces = -(-table.stored_bytes // (most * buckets)) if table.name == "contents" and buckets else 1
     return TableScan(
         table=table.name,
         files=table.files,
@@ -177,7 +194,7 @@ def _plan(table: TableStats, cluster: Cluster) -> TableScan:
         raw_bytes=table.raw_bytes,
         split_bytes=target,
         tasks=-(-weight // target),
-        bucket_tasks=min(table.buckets, table.files),
+        bucket_tasks=buckets * pieces,
     )
 
 

@@ -6,15 +6,17 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
-from pipeline.tables.iceberg import JavaObject, full_name
-from pipeline.tables.session import BY_BUCKET, configured
+from pipeline.rules.partitioning import join_split
+from pipeline.tables.iceberg import SPLIT_PROPERTY, STORED_BYTES, IcebergTable, JavaObject, full_name
+from pipeline.tables.session import BY_BUCKET, PARTS_OF_BUCKETS, configured
 
 log = logging.getLogger(__name__)
 
 _CONTENTS = full_name("contents")
 _BROADCAST = "spark.sql.autoBroadcastJoinThreshold"
+_SPLIT = "spark.sql.iceberg.read.split-size"
 _CLEARLY_SMALLER = 4
 """Only what is this many times smaller than ``contents`` is broadcast. Spark's estimates depend on the order in which
 files are found, so of two sides of about the same size either may be the smaller one each time a query is planned."""
@@ -50,11 +52,26 @@ def _way(df: DataFrame) -> Mapping[str, str] | None:
     return None
 
 
-def _ways(df: DataFrame) -> tuple[Mapping[str, str], ...]:
-    """The first keeps the size of a scan's tasks; the second joins bucket by bucket; the third even where Spark,
-    which assumes 100 bytes per value, considers ``contents`` small enough to broadcast."""
+def _ways(df: DataFrame) -> Iterator[Mapping[str, str]]:
+    """The first keeps the size of a scan's tasks; the second joins parts of a bucket of contents with the bucket of
+    another table; the third bucket by bucket; the last even where Spark, which assumes 100 bytes per value, considers
+    ``contents`` small enough to broadcast."""
     small = {_BROADCAST: str(_broadcast_bytes(df))}
-    return {**small, BY_BUCKET: "false"}, small, {_BROADCAST: "-1"}
+    yield {**small, BY_BUCKET: "false"}
+    split = _join_split(df.sparkSession)
+    if split is not None:
+        yield {**small, PARTS_OF_BUCKETS: "true", _SPLIT: str(split)}
+    yield small
+    yield {_BROADCAST: "-1"}
+
+
+def _join_split(spark: SparkSession) -> int | None:
+    """Bytes above which a bucket of contents is cut; None if there are no contents."""
+    table = IcebergTable(spark, "contents")
+    snapshot, split = table.current(), table.property(SPLIT_PROPERTY)
+    if snapshot is None or split is None:
+        return None
+    return join_split(int(split), int(snapshot.summary.get(STORED_BYTES, "0")), spark.sparkContext.defaultParallelism)
 
 
 def _broadcast_bytes(df: DataFrame) -> int:
@@ -70,7 +87,8 @@ def _reads_contents(df: DataFrame) -> bool:
 
 
 def exchanges_of_content(df: DataFrame) -> list[str]:
-    """Names of the exchanges that whole contents would pass through if the frame ran now."""
+    """Names of the exchanges that whole contents would pass through if the frame ran now, and of the scans that would
+    read them several times."""
     found: list[str] = []
     _follow(df.select("*")._jdf.queryExecution().executedPlan(), found)
     return found
@@ -83,7 +101,10 @@ def _follow(node: JavaObject, found: list[str]) -> set[int]:
         return _follow(node.initialPlan(), found)
     output = {column.exprId().id(): column for column in _items(node.output())}
     if name.startswith("BatchScan"):
-        return {id_ for id_, column in output.items() if _CONTENTS in name and column.name() == "content"}
+        whole = {id_ for id_, column in output.items() if _CONTENTS in name and column.name() == "content"}
+        if whole and node.spjParams().replicatePartitions():
+            found.append(name)
+        return whole
     children = _items(node.children())
     below = set().union(*(_follow(child, found) for child in children))
     kept = output.keys() & below

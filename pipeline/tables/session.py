@@ -43,6 +43,9 @@ _QUIET = f"-Dlog4j2.configurationFile={LOG4J.as_uri()}"
 BY_BUCKET = "spark.sql.iceberg.planning.preserve-data-grouping"
 """The setting that makes a task read exactly one whole bucket, if ``bucket`` is among the columns that are read."""
 
+PARTS_OF_BUCKETS = "spark.sql.sources.v2.bucketing.partiallyClusteredDistribution.enabled"
+"""The setting with which the tasks of a join each read a part of a bucket, and the other table's whole bucket."""
+
 _LOCAL = {
     "spark.executorEnv.PYTHONPATH": str(Path(__file__).parents[2]),  # Python workers import this package
     "spark.driver.bindAddress": "127.0.0.1",
@@ -65,11 +68,11 @@ _ALWAYS = {
     "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
     # A flipped bit is an error, not different data.
     "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
-    # Joins between our tables go bucket by bucket, without a shuffle. Partial clustering would read the other table
-    # once per split of a bucket, and shuffle content in a second join.
+    # Joins between our tables go bucket by bucket, without a shuffle. Parts of buckets would shuffle content in a
+    # second join; content_stays asks for them where they do not.
     "spark.sql.sources.v2.bucketing.enabled": "true",
     "spark.sql.sources.v2.bucketing.pushPartValues.enabled": "true",
-    "spark.sql.sources.v2.bucketing.partiallyClusteredDistribution.enabled": "false",
+    PARTS_OF_BUCKETS: "false",
     BY_BUCKET: "true",
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
     # In a join with a frame that is not partitioned by bucket, only that frame is shuffled.

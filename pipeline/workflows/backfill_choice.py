@@ -15,11 +15,11 @@ from pipeline.rules.origins import LOOKED_AT
 
 T = TypeVar("T")
 
-LEAST_BATCH, MOST_BATCH = 10_000, 1_000_000
+LEAST_BATCH, MOST_BATCH = 10_000, 4_000_000
 """Bounds of a batch. The leading process holds a larger one, 0.7 GB per million origins, and a nightly waits for it."""
 
-BUCKET_ORIGINS = 1_000
-"""Origins of each bucket in a batch, which keep its task busy for minutes."""
+BUCKET_ORIGINS = 4_000
+"""Origins of each bucket in a batch, which keep its task busy about as long as the largest repository of many."""
 
 
 def batch_origins(buckets: int) -> int:
@@ -29,7 +29,7 @@ def batch_origins(buckets: int) -> int:
     few origins a bucket, most threads wait for one task, and files are many and small.
 
     >>> batch_origins(8), batch_origins(256), batch_origins(1024)
-    (10000, 256000, 1000000)
+    (32000, 1024000, 4000000)
     """
     return min(max(buckets * BUCKET_ORIGINS, LEAST_BATCH), MOST_BATCH)
 

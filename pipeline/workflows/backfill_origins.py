@@ -9,7 +9,7 @@ can be read with the next night.
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import date
@@ -126,8 +126,12 @@ class _Backfill:
         return self._summary
 
     def _wanted(self, origins: OriginFile) -> Iterator[Origin]:
+        """The origins to visit; keeps none that it has given out."""
         for some in in_batches(origins, self._batch):
-            yield from self._choose(some).visit
+            wanted = deque(self._choose(some).visit)
+            some.clear()
+            while wanted:
+                yield wanted.popleft()
 
     def _choose(self, origins: list[Origin]) -> Choice:
         spark = self._place.spark()
@@ -147,6 +151,8 @@ class _Backfill:
             if not wanted:
                 return
             load = begin_batch(run.storage, self._night, wanted)
+            origins.clear()  # the batch reads its own list, and very many origins take gigabytes
+            wanted.clear()
             done = summarize(loads.complete(load), load)
             self._summary = self._summary.plus_batch(load.name, done)
             self._progress.visited(sum(done.origins.values()))

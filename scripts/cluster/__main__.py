@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[2]
 THREADS = (100, 250, 500, 1_000, 2_000, 4_000)
 ARCHIVES = (20e12, 100e12, 500e12, assumed.RAW_BYTES)
 BUCKETS = (256, 1_024, 4_096, 16_384)
-BATCHES = (10_000, 100_000, 1_000_000)
+BATCHES = (10_000, 100_000, 1_000_000, 4_000_000)
+VISITS_S = (3600.0, 300.0)
+"""Limits of a visit: the usual one, and one with which long visits are left to a batch of their own."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -32,7 +34,11 @@ def model(seed: int, docs: Path) -> None:
         buckets: full if buckets == assumed.BUCKETS else _of(assumed.RAW_BYTES, buckets, rates, seed)
         for buckets in BUCKETS
     }
-    crawls = {size: stages.first_crawl(people, rates, assumed.THREADS, seed, size) for size in BATCHES}
+    crawls = {
+        (size, visit_s): stages.first_crawl(people, rates, assumed.THREADS, seed, size, visit_s)
+        for size in BATCHES
+        for visit_s in VISITS_S
+    }
     plots.plot(docs / "cluster_threads.svg", "threads", by_threads)
     plots.plot(docs / "cluster_size.svg", "raw bytes", by_size)
     report.fill(
@@ -52,7 +58,7 @@ def model(seed: int, docs: Path) -> None:
             report.series_table("raw", {report.size(raw): each for raw, each in by_size.items()}),
             "## By number of buckets, over the bound",
             report.bucket_table(by_buckets),
-            "## By size of a batch of the first crawl",
+            "## By size of a batch of the first crawl, and limit of a visit",
             report.batch_table(crawls),
             "## Rates",
             report.rate_table(rates),

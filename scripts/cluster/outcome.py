@@ -13,6 +13,8 @@ from cluster.stages import Compaction, FirstCrawl, Night
 from pipeline.rules.cluster import driver_heap_bytes
 from pipeline.rules.partitioning import DRIVER_BYTES_A_FILE
 
+JOIN = "join of contents with blobs"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -46,7 +48,8 @@ def outcome(people: Population, rates: Rates, seed: int, threads: int = assumed.
             "derive of a night": night.derive,
             "full scan, JVM": stages.jvm_scan(people, files, rates, threads, seed),
             "full scan, Python": stages.python_scan(people, rates, threads, seed),
-            "join of contents with files": stages.join(people, files, rates, threads, seed),
+            JOIN: stages.join(people, files, rates, threads, seed, cut=True),
+            "join of contents with the view files": stages.join(people, files, rates, threads, seed, cut=False),
             "whole compaction": compaction.stage,
             "restore of the largest network": restore,
         },

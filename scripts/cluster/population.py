@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.git.limits import Limits
 from pipeline.model.origin import bucket_of, network_id
+from pipeline.rules.networks import NETWORK_ORIGINS
 
 Floats = NDArray[np.float64]
 
@@ -45,16 +46,25 @@ within a third. Share of them that is public: derived from 13 to 22 million push
 PUSH_OBJECTS, PUSH_BYTES = 12.0, 30e3
 """Objects and pack bytes of a push, derived."""
 
+BLOB_SHARE = 0.31
+"""Blobs among the objects: 1.7 of the 5.5 a commit brings (measured, 15 repositories)."""
+
+OWN_SHARE = 0.15
+"""Forks with a commit of their own. Guess; others guess 13 to 20 %."""
+
 LARGE_PACK, MANY_ORIGINS = 300e6, 1_000.0
 SAMPLED = 400_000
 """Networks from which the sums of a bucket's other networks are derived."""
 
 COLUMNS = (
-    *("networks", "origins", "pack", "raw", "objects", "files", "rows"),
+    *("networks", "origins", "pack", "raw", "objects", "files", "rows", "others"),
     *("changed", "pushes", "new_raw", "moved_rows"),
 )
-"""Of a network; the last four are what one night brings. ``rows`` are those of ``files``, a path per origin."""
+"""Of a network; the last four are what one night brings. ``rows`` has a path per origin; ``others`` are the files of
+distinct trees at HEAD besides the first."""
 _AT = {name: number for number, name in enumerate(COLUMNS)}
+_DIVIDED = [_AT[name] for name in ("origins", "rows", "others", "changed", "pushes", "new_raw", "moved_rows")]
+"""What the parts of a network share; of all else each has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +101,20 @@ KNOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """An archive's networks.
+    """An archive's networks. Those that the platform divides are divided.
 
     Attributes:
         buckets: number of buckets.
+        whole: one row per large network before it is divided, columns as ``COLUMNS``.
+        of: the row of ``whole`` of which each row of ``large`` is a part; first parts come first, in that order.
         ids: network by large network, in the order of ``large``.
         large: one row per large network, columns as ``COLUMNS``.
         by_bucket: sums by bucket of all networks, large ones included; columns as ``COLUMNS``.
     """
 
     buckets: int
+    whole: Floats
+    of: NDArray[np.int64]
     ids: NDArray[np.int64]
     large: Floats
     by_bucket: Floats
@@ -116,6 +130,10 @@ class Population:
     def of_large(self, column: str) -> Floats:
         """Values by large network."""
         return self.large[:, _AT[column]]
+
+    def of_whole(self, column: str) -> Floats:
+        """Values by large network, before it is divided."""
+        return self.whole[:, _AT[column]]
 
     def large_in(self) -> NDArray[np.int64]:
         """The bucket of each large network."""
@@ -138,7 +156,7 @@ def populate(raw_bytes: float, buckets: int, seed: int) -> Population:
     count = int(max(raw_bytes - known[:, _AT["raw"]].sum(), 0) / mean_raw)
     n_packs, n_many = random.binomial(count, [p_pack, p_many])
     forked = 2 * (random.random(n_many) * (MANY_ORIGINS / 2) ** -FORKS_EXPONENT) ** (-1 / FORKS_EXPONENT)
-    large = np.concatenate(
+    whole = np.concatenate(
         [
             known,
             _networks(random, _large_packs(random, n_packs), _origins(random, n_packs)),
@@ -146,16 +164,29 @@ def populate(raw_bytes: float, buckets: int, seed: int) -> Population:
         ]
     )
     urls = [each.root for each in KNOWN] + [f"https://example.org/{seed}/{n}" for n in range(n_packs + n_many)]
-    ids = np.array([network_id(url) for url in urls], np.int64)
+    of, part = divided(whole[:, _AT["origins"]])
+    ids = np.array([network_id(urls[at], int(number)) for at, number in zip(of, part, strict=True)], np.int64)
+    large = whole[of]
+    mine = np.minimum(large[:, _AT["origins"]] - part * NETWORK_ORIGINS, NETWORK_ORIGINS)
+    large[:, _DIVIDED] *= (mine / large[:, _AT["origins"]])[:, None]
     others = random.multinomial(count - n_packs - n_many, np.full(buckets, 1 / buckets)).astype(float)
     spread = np.linalg.cholesky(np.cov(sample[:, 1:].T) + np.diag(np.full(len(COLUMNS) - 1, 1e-9)))
     noise = random.standard_normal((buckets, len(COLUMNS) - 1)) @ spread.T
     sums = np.empty((buckets, len(COLUMNS)))
     sums[:, 0] = others
     sums[:, 1:] = np.maximum(others[:, None] * mean[1:] + np.sqrt(others)[:, None] * noise, 0)
-    found = Population(buckets, ids, large, sums)
+    found = Population(buckets, whole, of, ids, large, sums)
     np.add.at(sums, found.large_in(), large)
     return found
+
+
+def divided(origins: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The parts of networks as the platform divides them: the network and the number of each, first ones first."""
+    parts = np.maximum(-(-origins // NETWORK_ORIGINS), 1).astype(np.int64)
+    of = np.repeat(np.arange(len(parts)), parts)
+    number = np.arange(len(of)) - np.repeat(np.cumsum(parts) - parts, parts)
+    order = np.argsort(number > 0, kind="stable")
+    return of[order], number[order]
 
 
 def ordinary(random: Generator, count: int) -> Floats:
@@ -202,9 +233,11 @@ def _with_changes(
     changed = np.minimum(changed, origins)
     pushes = changed * daily / seen
     new_raw = pushes * PUSH_BYTES * raw / np.maximum(pack, 1)
+    forks = origins - 1
+    trees = OWN_SHARE * forks + np.minimum((1 - OWN_SHARE) * forks, objects / PUSH_OBJECTS)
     return np.column_stack(
         [
-            np.ones(len(origins)), origins, pack, raw, objects, files, origins * files,
+            np.ones(len(origins)), origins, pack, raw, objects, files, origins * files, trees * files,
             changed, pushes, new_raw, changed * files,
         ]
     )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cluster import assumed
-from cluster.outcome import Outcome
+from cluster.outcome import JOIN, Outcome
 from cluster.population import COLUMNS
 from cluster.rates import Rates
 from cluster.schedule import Stage
@@ -22,11 +22,12 @@ _SHOWN = {
     "raw": "raw",
     "objects": "objects",
     "files": "files at HEAD, each network's once",
-    "rows": "rows of `files`: a path per origin",
+    "rows": "rows of `files` as readers see it: a path per origin",
+    "others": "files of distinct trees at HEAD besides each network's first",
     "changed": "origins that a night finds changed",
     "pushes": "pushes in a night",
     "new_raw": "raw, new in a night",
-    "moved_rows": "rows of `files` of these origins",
+    "moved_rows": "paths of these origins",
 }
 
 _BYTES = {"pack", "raw", "new_raw"}
@@ -54,7 +55,7 @@ def population_table(found: Outcome) -> str:
         (
             _SHOWN[name],
             _amount(name, people.total(name)),
-            _amount(name, float(people.of_large(name).max())),
+            _amount(name, float(people.of_whole(name).max())),
             f"{people.bucket(name).max() / people.bucket(name).mean():.2f}",
         )
         for name in COLUMNS
@@ -91,8 +92,8 @@ def stage_table(stages: Mapping[str, Stage]) -> str:
 def holdings_table(found: Outcome) -> str:
     """Files, memory and bytes."""
     crawl, night, compaction = found.crawl, found.night, found.compaction
-    written = night.landed_bytes + night.rewritten_bytes
-    changed = night.landed_bytes + night.moved_bytes
+    written = night.landed_bytes + night.added_bytes
+    changed = night.landed_bytes + night.changed_bytes
     rows = [
         ("batches of the first crawl, leader's time in them", f"{crawl.batches:,}, {duration(crawl.leader_s)}"),
         ("data files after the first crawl", f"{crawl.files:,}, of contents {crawl.content_files:,}"),
@@ -101,10 +102,12 @@ def holdings_table(found: Outcome) -> str:
         ("data files that a night lands", f"{night.files:,}"),
         ("leader's time in a night besides", duration(night.leader_s)),
         ("bytes that a night lands", size(night.landed_bytes)),
-        ("bytes of `files` that a night writes again, bytes of its changed rows",
-         f"{size(night.rewritten_bytes)}, {size(night.moved_bytes)}"),
-        ("bytes written for bytes changed in a night", f"{written / changed:.1f}x"),
-        ("paths of changed origins beyond the limit of a network, left out", number(night.paths_left_out)),
+        ("rows of `files`, as lines", number(night.stored_rows)),
+        ("bytes of `files` that a night adds, bytes of the paths that differ, once per origin",
+         f"{size(night.added_bytes)}, {size(night.changed_bytes)}"),
+        ("rows of `files` that a night removes", number(night.removed_rows)),
+        ("bytes written for bytes changed in a night", f"{written / changed:.2f}x"),
+        ("entries to compare beyond the limit of a network: such paths are left out", number(night.paths_left_out)),
         ("visits per second to the largest host, night of 8 h", number(night.requests_s)),
         ("split of `contents`, file bytes", size(found.split_bytes)),
         ("driver's heap, and what planning a scan of contents takes of it",
@@ -137,7 +140,7 @@ def bucket_table(outcomes: Mapping[int, Outcome]) -> str:
             over(each.stages["first crawl"]),
             over(each.stages["fetch of a night"]),
             over(each.stages["derive of a night"]),
-            over(each.stages["join of contents with files"]),
+            over(each.stages[JOIN]),
             number(each.crawl.files * assumed.NAMENODE_OBJECTS_A_FILE),
             f"{each.night.files:,}",
             over(each.stages["whole compaction"]),
@@ -151,20 +154,24 @@ def bucket_table(outcomes: Mapping[int, Outcome]) -> str:
     return table(columns, rows)
 
 
-def batch_table(crawls: Mapping[int, FirstCrawl]) -> str:
-    """What follows from the size of a batch."""
+def batch_table(crawls: Mapping[tuple[int, float], FirstCrawl]) -> str:
+    """What follows from the size of a batch and from the limit of a visit, in seconds."""
     rows = [
         (
             f"{origins:,}",
+            duration(visit_s),
             f"{crawl.batches:,}",
             duration(crawl.stage.makespan_s),
             over(crawl.stage),
             duration(crawl.leader_s),
             number(crawl.files * assumed.NAMENODE_OBJECTS_A_FILE),
         )
-        for origins, crawl in crawls.items()
+        for (origins, visit_s), crawl in crawls.items()
     ]
-    return table(("origins a batch", "batches", "makespan", "over the bound", "leader", "NameNode objects"), rows)
+    return table(
+        ("origins a batch", "limit of a visit", "batches", "makespan", "over the bound", "leader", "NameNode objects"),
+        rows,
+    )
 
 
 def rate_table(rates: Rates) -> str:

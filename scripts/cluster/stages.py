@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from cluster import assumed
-from cluster.population import COLUMNS, PUSH_OBJECTS, Floats, Population, any_networks
+from cluster import assumed, heads
+from cluster.population import BLOB_SHARE, COLUMNS, PUSH_OBJECTS, Floats, Population, any_networks
 from cluster.rates import Rates
 from cluster.schedule import Stage, makespan_of_groups_s, run
 from pipeline.config import MaintainSection
@@ -26,6 +27,7 @@ from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import shuffle_partitions
 from pipeline.rules.compaction import ROW_BYTES, Bounds, BucketStats, Key, KeyRange, Weighed, by_gain, ranges, within
 from pipeline.rules.fetch_order import fetch_order
+from pipeline.rules.networks import NETWORK_ORIGINS
 from pipeline.rules.partitioning import (
     JVM_ROWS_S,
     PYTHON_ROWS_S,
@@ -33,14 +35,20 @@ from pipeline.rules.partitioning import (
     Partitioning,
     TableStats,
     direct_tasks,
+    join_split,
     partition,
+    split_of,
 )
 from pipeline.rules.questions import question_parts
 from pipeline.rules.walk import MOST_PATHS
-from pipeline.workflows.backfill_choice import LEAST_BATCH
+from pipeline.workflows.backfill_choice import batch_origins as usual_batch
 
-BATCHES = 24
-"""Batches of a first crawl that are simulated; the others are like them."""
+BATCHES, SIMULATED_ORIGINS = 24, 2_000_000
+"""Batches of a first crawl that are simulated, fewer if they are large; the others are like them."""
+
+SCANS = 11
+"""How often a derivation reads what is stored of ``files`` in the touched buckets: ``night/files.py`` for the lines it
+has and to remove rows, ``night/blobs.py`` four times, ``night/repositories.py`` five times."""
 
 FILES_A_PIECE = 2
 """Files of a compacted piece: its rows at HEAD, if they fill one, and its history."""
@@ -65,8 +73,10 @@ class Night:
 
     Attributes:
         leader_s: seconds in which only the leader works: commits, and a rename per landed file.
-        landed_bytes, rewritten_bytes, moved_bytes: of the landed files, of the buckets of ``files`` that are written
-            again, and of the rows among these that changed.
+        landed_bytes, added_bytes, changed_bytes: of the landed files, of the rows added to ``files``, and of the paths
+            that differ, counted once per origin.
+        removed_rows: of ``files``.
+        stored_rows: of ``files`` in the whole archive.
         paths_left_out: paths of changed origins beyond the limit of a network.
         requests_s: visits per second to the largest host, if all begin within eight hours.
     """
@@ -76,8 +86,10 @@ class Night:
     leader_s: float
     files: int
     landed_bytes: float
-    rewritten_bytes: float
-    moved_bytes: float
+    added_bytes: float
+    changed_bytes: float
+    removed_rows: float
+    stored_rows: float
     requests_s: float
     paths_left_out: float
 
@@ -101,16 +113,27 @@ def fetch_s(column: dict[str, Floats], rates: Rates) -> tuple[Floats, Floats]:
 
 
 def first_crawl(
-    people: Population, rates: Rates, threads: int, seed: int, batch_origins: int = LEAST_BATCH
+    people: Population,
+    rates: Rates,
+    threads: int,
+    seed: int,
+    batch_origins: int | None = None,
+    visit_s: float = Limits().total_s,
 ) -> FirstCrawl:
-    """All origins in batches; a fork brings little that its network's first visit has not brought."""
+    """All origins in batches; a fork brings little that its network's first visit has not brought.
+
+    Args:
+        batch_origins: None for as many as the platform visits at once.
+        visit_s: limit of a visit. What takes longer ends there, and is visited again in one more batch without it.
+    """
     random = np.random.default_rng(seed)
+    batch_origins = batch_origins or usual_batch(people.buckets)
     batches = -int(-people.total("origins") // batch_origins)
     new = int(batch_origins * people.total("networks") / people.total("origins"))
     stages, content = [], []
-    simulated = min(BATCHES, batches)
+    simulated = min(BATCHES, batches, -(-SIMULATED_ORIGINS // batch_origins))
     for _ in range(simulated):
-        stage, with_content = _batch(random, people, new, batch_origins - new, rates, threads)
+        stage, with_content = _batch(random, people, new, batch_origins - new, rates, threads, visit_s)
         stages.append(stage)
         content.append(with_content)
     files = len(LANDED) * float(np.mean([each.tasks for each in stages]))
@@ -124,30 +147,57 @@ def first_crawl(
         scale * sum(each.makespan_s for each in stages) + leader_s,
         threads,
     )
+    if visit_s < Limits().total_s:
+        stage = stage.then(_long_visits(people, rates, threads, visit_s))
     return FirstCrawl(stage, batches, leader_s, int(batches * np.mean(content)), int(batches * files))
 
 
 def _batch(
-    random: Generator, people: Population, new: int, forks: int, rates: Rates, threads: int
+    random: Generator, people: Population, new: int, forks: int, rates: Rates, threads: int, visit_s: float
 ) -> tuple[Stage, int]:
     """The fetch tasks of one batch of new networks and of forks, and how many buckets get contents."""
     buckets = people.buckets
-    networks = any_networks(random, new)
+    share = (new + forks) / people.total("origins")
+    more = _more_parts(random, people, share)
+    networks = np.concatenate([any_networks(random, new), more])
     cpu, wait = fetch_s({name: networks[:, at] for name, at in _COLUMN.items()}, rates)
-    place = bucket_of(_ids(random, new), buckets)  # type: ignore[arg-type]  # the same rule, on an array
+    shown = np.minimum(visit_s / (cpu + wait), 1)
+    cpu, wait = cpu * shown, wait * shown
+    place = bucket_of(_ids(random, len(networks)), buckets)  # type: ignore[arg-type]  # the same rule, on an array
     cpu_by, wait_by, longest = (np.zeros(buckets) for _ in range(3))
     np.add.at(cpu_by, place, cpu)
     np.add.at(wait_by, place, wait)
     np.add.at(wait_by, bucket_of(_ids(random, forks), buckets), assumed.CONVERSATION_S)  # type: ignore[arg-type]
-    np.maximum.at(longest, place, np.minimum(cpu + wait, Limits().total_s))
+    np.maximum.at(longest, place, cpu + wait)
     indivisible_s = float(longest.max())
-    share = (new + forks) / people.total("origins")
-    together = random.poisson(people.of_large("origins") * share)  # of one network, one after the other
-    np.maximum.at(longest, people.large_in(), together * assumed.CONVERSATION_S)
+    together = np.minimum(random.poisson(people.of_whole("origins") * share), NETWORK_ORIGINS)  # one after the other
+    np.maximum.at(longest, people.large_in()[: len(together)], together * assumed.CONVERSATION_S)
     busy = np.maximum(cpu_by, wait_by / assumed.CONCURRENCY)
     due = fetch_order(_due(np.bincount(place, minlength=buckets)))
     stage = run(np.maximum(busy, longest)[due], threads, indivisible_s=indivisible_s, work_s=float(busy.sum()))
     return stage, len(np.unique(place))
+
+
+def _long_visits(people: Population, rates: Rates, threads: int, visit_s: float) -> Stage:
+    """The batch of those that a limit ended, one each of the networks that are known one by one."""
+    whole = people.whole
+    cpu, wait = fetch_s({name: whole[:, at] for name, at in _COLUMN.items()}, rates)
+    long = cpu + wait > visit_s
+    visits = np.minimum(cpu + wait, Limits().total_s)[long]
+    place = people.large_in()[: len(whole)][long]
+    cpu_by, wait_by, longest = (np.zeros(people.buckets) for _ in range(3))
+    np.add.at(cpu_by, place, cpu[long])
+    np.add.at(wait_by, place, wait[long])
+    np.maximum.at(longest, place, visits)
+    busy = np.maximum(cpu_by, wait_by / assumed.CONCURRENCY)
+    due = fetch_order(_due(np.bincount(place, minlength=people.buckets)))
+    return run(np.maximum(busy, longest)[due], threads, indivisible_s=float(visits.max()), work_s=float(busy.sum()))
+
+
+def _more_parts(random: Generator, people: Population, share: float) -> Floats:
+    """The networks of which a batch begins another part: each brings the history again, as its first visit did."""
+    parts = np.bincount(people.of)
+    return np.repeat(people.whole, random.poisson((parts - 1) * share), axis=0)
 
 
 def _ids(random: Generator, count: int) -> NDArray[np.int64]:
@@ -183,17 +233,50 @@ def night(people: Population, rates: Rates, threads: int, seed: int) -> Night:
     )
     landed = people.total("new_raw") / people.total("raw") * people.total("pack") * rates.landed_of_pack
     files = len(LANDED) * int((people.bucket("pushes") > 0).sum())
+    kept = _kept(seed)
     return Night(
         fetch=fetch,
-        derive=derive(people, threads, random),
+        derive=derive(people, kept, threads, random),
         leader_s=rates.load_s + files * assumed.RENAME_S / assumed.RENAMES_AT_ONCE,
         files=files,
         landed_bytes=landed,
-        rewritten_bytes=float(people.bucket("rows")[people.bucket("changed") > 0].sum()) * assumed.FILE_ROW_BYTES,
-        moved_bytes=people.total("moved_rows") * assumed.FILE_ROW_BYTES,
+        added_bytes=kept.sum_moved(people, "added") * assumed.FILE_ROW_BYTES,
+        changed_bytes=kept.sum_moved(people, "changed") * assumed.FILE_ROW_BYTES,
+        removed_rows=kept.sum_moved(people, "removed"),
+        stored_rows=float(kept.stored(people).sum()),
         requests_s=people.total("origins") * 0.98 / (8 * 3600),
-        paths_left_out=float(np.maximum(people.of_large("moved_rows") - NETWORK_PATHS, 0).sum()),
+        paths_left_out=float(np.maximum(kept.compared(people) - NETWORK_PATHS, 0).sum()),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What the rules of lines make of usual networks and of those with many forks."""
+
+    usual: heads.Kept
+    many: heads.Kept
+
+    def sum_moved(self, people: Population, what: str) -> float:
+        """Rows or paths of all moved origins."""
+        of_large = float(people.of_large("changed").sum())
+        usual, many = getattr(self.usual, what), getattr(self.many, what)
+        return float(of_large * many + (people.total("changed") - of_large) * usual)
+
+    def stored(self, people: Population) -> Floats:
+        """Rows of ``files`` by bucket."""
+        rows = people.bucket("files") + self.usual.of_a_line * people.bucket("others")
+        np.add.at(rows, people.large_in(), (self.many.of_a_line - self.usual.of_a_line) * people.of_large("others"))
+        return rows
+
+    def compared(self, people: Population) -> Floats:
+        """Entries that are compared or walked, by large network."""
+        return self.many.compared * people.of_large("moved_rows")
+
+
+@lru_cache
+def _kept(seed: int) -> _Kept:
+    random = np.random.default_rng(seed)
+    return _Kept(heads.sampled(random), heads.of_many_forks(random))
 
 
 def _waits_s(origins: Floats) -> Floats:
@@ -206,17 +289,22 @@ def _due(origins: NDArray[np.generic]) -> dict[int, int]:
     return {bucket: int(count) for bucket, count in enumerate(origins) if count}
 
 
-def derive(people: Population, threads: int, random: Generator) -> Stage:
-    """Walk the trees of moved networks, one group each, then write the touched buckets of ``files`` again."""
+def derive(people: Population, kept: _Kept, threads: int, random: Generator) -> Stage:
+    """Compare the trees of moved networks, one group each, then change single rows; the touched buckets are read.
+
+    A group takes every tree at HEAD of its network and compares what moved with up to four lines.
+    """
     tasks = shuffle_partitions(assumed.cluster(threads))
-    others = max(people.total("moved_rows") - people.of_large("moved_rows").sum(), 0)
+    moved = people.of_large("changed") > 0
+    others = max(people.total("moved_rows") - people.of_large("moved_rows").sum(), 0) * (1 + kept.usual.compared)
     walked = np.full(tasks, others / tasks)
-    large = np.minimum(people.of_large("moved_rows"), NETWORK_PATHS)
+    at_head = (people.of_large("files") + kept.many.of_a_line * people.of_large("others"))[moved]
+    large = at_head + np.minimum(kept.compared(people)[moved], NETWORK_PATHS)
     np.add.at(walked, random.integers(0, tasks, len(large)), large)
-    touched = people.bucket("rows")[people.bucket("changed") > 0]
+    read = kept.stored(people)[people.bucket("changed") > 0]
     one_origin_s = min(people.of_large("files").max(), MOST_PATHS) / PYTHON_ROWS_S
     walk = run(walked / PYTHON_ROWS_S, threads, indivisible_s=one_origin_s)
-    return walk.then(run(_spread(touched / JVM_ROWS_S, random), threads, indivisible_s=0))
+    return walk.then(run(_spread(SCANS * read / JVM_ROWS_S, random), threads, indivisible_s=0))
 
 
 def contents(people: Population, files: int) -> TableStats:
@@ -251,12 +339,24 @@ def _scan(people: Population, tasks: int, bytes_s: float, threads: int, seed: in
     )
 
 
-def join(people: Population, files: int, rates: Rates, threads: int, seed: int) -> Stage:
-    """Contents with files on ``bucket``: as many tasks as ``partition`` says, each some whole buckets."""
-    tasks = plan(people, files, threads).tables[0].bucket_tasks
-    parts = np.array([part.sum() for part in np.array_split(people.bucket("raw"), tasks)])
-    durations = _spread(parts / rates.jvm_bytes, np.random.default_rng(seed))
-    return run(durations, threads, indivisible_s=RUN_BYTES / rates.jvm_bytes)
+def join(people: Population, files: int, rates: Rates, threads: int, seed: int, *, cut: bool) -> Stage:
+    """Contents with blobs on ``bucket``: each task reads a part of a bucket of contents, and the bucket of blobs.
+
+    Args:
+        cut: whether buckets of contents may be cut, as ``join_split`` says; the view ``files`` permits it not.
+    """
+    stats = contents(people, files)
+    split = split_of(stats.name, TYPICAL_RATIO["contents"], stats.stored_bytes).target_bytes
+    most = join_split(split, stats.stored_bytes, threads)
+    raw, others_s = people.bucket("raw"), people.bucket("objects") * BLOB_SHARE / JVM_ROWS_S
+    parts = np.ceil(raw / TYPICAL_RATIO["contents"] / most).astype(int) if cut else np.ones(people.buckets, int)
+    durations = np.repeat(raw / parts / rates.jvm_bytes + others_s, parts)
+    return run(
+        _spread(durations, np.random.default_rng(seed)),
+        threads,
+        indivisible_s=RUN_BYTES / rates.jvm_bytes,
+        work_s=float(raw.sum() / rates.jvm_bytes + others_s.sum()),
+    )
 
 
 def compaction(people: Population, rates: Rates, threads: int, seed: int) -> Compaction:

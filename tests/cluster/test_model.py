@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster import assumed, report, stages
+from cluster import assumed, heads, report, stages
 from cluster.outcome import outcome
 from cluster.population import KNOWN, Population, populate
 from cluster.rates import Rates
-from pipeline.model.origin import bucket_of, network_id
+from pipeline.model.origin import Origin, bucket_of, network_id
 from pipeline.rules.compaction import Bounds
+from pipeline.rules.networks import NETWORK_ORIGINS, placed
 from pipeline.rules.partitioning import direct_tasks
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -46,7 +47,8 @@ def test_rates_are_those_of_the_benchmarks(rates: Rates, tmp_path: Path) -> None
 
 
 def test_a_population_has_the_wanted_size_and_is_the_same_again(people: Population) -> None:
-    assert people.total("raw") == pytest.approx(RAW, rel=0.1)
+    copies = people.of_large("raw").sum() - people.of_whole("raw").sum()
+    assert people.total("raw") - copies == pytest.approx(RAW, rel=0.1)
     unknown = people.total("origins") - sum(each.origins for each in KNOWN)
     assert unknown / people.total("networks") == pytest.approx(2.2, rel=0.3)
     again = populate(RAW, 256, SEED)
@@ -56,23 +58,48 @@ def test_a_population_has_the_wanted_size_and_is_the_same_again(people: Populati
 
 def test_our_hash_places_the_large_networks(people: Population) -> None:
     assert people.large_in()[: len(KNOWN)].tolist() == [bucket_of(network_id(each.root), 256) for each in KNOWN]
-    assert people.bucket("origins").max() >= KNOWN[7].origins
+    assert people.of_whole("origins").max() >= KNOWN[7].origins
 
 
-def test_a_night_spreads_the_questions_to_a_large_network(
+def test_large_networks_are_divided_as_the_platform_does(people: Population) -> None:
+    assert people.of_large("origins").max() == NETWORK_ORIGINS
+    assert np.bincount(people.of, people.of_large("origins")) == pytest.approx(people.of_whole("origins"))
+    fork = Origin("https://example.org/fork", KNOWN[7].root)
+    (_, last), *_ = placed([fork], {KNOWN[7].root: KNOWN[7].origins - 2})
+    assert people.ids[people.of == 7][-1] == last
+
+
+def test_a_night_spreads_the_questions_of_a_large_bucket(
     people: Population, rates: Rates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without parts, one task asks all its origins, some at once, whatever the threads."""
-    waits_s = people.of_large("origins").max() * assumed.CONVERSATION_S / assumed.CONCURRENCY
+    waits_s = people.bucket("origins").max() * assumed.CONVERSATION_S / assumed.CONCURRENCY
     assert stages.night(people, rates, 1_000, SEED).fetch.makespan_s < waits_s
     monkeypatch.setattr(stages, "question_parts", lambda due: {})
     assert stages.night(people, rates, 1_000, SEED).fetch.makespan_s >= waits_s
 
 
-def test_a_join_has_a_task_per_bucket(rates: Rates) -> None:
-    coarse, fine = (stages.join(populate(100e12, n, SEED), 10**6, rates, 1_000, SEED) for n in (256, 16_384))
-    assert (coarse.tasks, fine.tasks) == (256, 16_384)
-    assert coarse.over_bound > 2 * fine.over_bound
+def test_a_night_writes_what_changed(people: Population, rates: Rates) -> None:
+    """As the rules of lines say; rows that are added, at most three for a path that differs."""
+    night = stages.night(people, rates, 1_000, SEED)
+    assert 0 < night.added_bytes < 3 * night.changed_bytes
+    assert night.stored_rows < people.total("rows")
+
+
+def test_a_fork_that_pushes_adds_the_rows_of_its_paths() -> None:
+    one = heads.night_of(200, 1, 1, 50, np.random.default_rng(SEED))
+    assert (one.moved, one.others) == (1, 0)
+    assert one.changed + 1 == one.added == one.removed, "its paths, and the row that names the root tree"
+
+
+def test_a_join_is_cut_where_it_can_be(rates: Rates) -> None:
+    coarse, fine = (populate(100e12, n, SEED) for n in (256, 4_096))
+    whole = stages.join(coarse, 10**6, rates, 1_000, SEED, cut=False)
+    assert whole.tasks == 256
+    assert whole.over_bound > 2 * stages.join(fine, 10**6, rates, 1_000, SEED, cut=False).over_bound
+    parts = stages.join(coarse, 10**6, rates, 1_000, SEED, cut=True)
+    assert parts.tasks == pytest.approx(stages.plan(coarse, 10**6, 1_000).tables[0].bucket_tasks, rel=0.1)
+    assert parts.over_bound < 1.3
 
 
 def test_a_scan_has_the_tasks_that_the_platform_plans(people: Population, rates: Rates) -> None:

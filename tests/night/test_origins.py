@@ -3,9 +3,10 @@ from datetime import UTC, datetime
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.model.origin import Origin
+from pipeline.model.origin import Origin, network_id
 from pipeline.night import origins
 from pipeline.night.origins import add_origins
+from pipeline.rules import networks
 from pipeline.tables.iceberg import full_name
 from tests.tables.landing import BUCKETS
 
@@ -28,3 +29,19 @@ def test_many_origins_are_added_in_parts(spark: SparkSession, monkeypatch: pytes
     assert origins.add_origins(spark, iter(map(Origin, urls)), BUCKETS, WHEN) == 6
     assert spark.table(full_name("origins")).count() == before + 6
     assert origins.add_origins(spark, [], BUCKETS, WHEN) == 0
+
+
+def test_forks_of_a_large_network_are_added_to_parts_of_their_own(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of an earlier call count."""
+    monkeypatch.setattr(networks, "NETWORK_ORIGINS", 3)
+    root = "https://example.org/large-root"
+    forks = [Origin(f"https://example.org/large-{number}", root) for number in range(5)]
+    assert add_origins(spark, [Origin(root), *forks[:2]], BUCKETS, WHEN) == 3
+    assert add_origins(spark, forks, BUCKETS, WHEN) == 3
+    rows = spark.table(full_name("origins")).where(f"url = '{root}' OR fork_of = '{root}'").collect()
+    assert {row["url"]: row["network"] for row in rows} == {
+        each.url: network_id(root, part) for each, part in zip([Origin(root), *forks], (0, 0, 0, 1, 1, 1), strict=True)
+    }
+    assert all(row["bucket"] == row["network"] % BUCKETS for row in rows)

@@ -13,6 +13,7 @@ from pipeline.rules.partitioning import (
     TableScan,
     TableStats,
     direct_tasks,
+    join_split,
     partition,
     raw_ratio,
     split_of,
@@ -52,7 +53,7 @@ def test_the_laptop() -> None:
 def test_the_cluster() -> None:
     found = partition(PAPER, CLUSTER)
     assert found.tables == (
-        TableScan("contents", 10_000_000, 25 * 10**9, 80 * TB, 2_000 * TB, 515_396_075, 155_221, 1024),
+        TableScan("contents", 10_000_000, 25 * 10**9, 80 * TB, 2_000 * TB, 515_396_075, 155_221, 8 * 1024),
         TableScan("blobs", 20_000, 25 * 10**9, 1_750 * 10**9, 2_500 * 10**9, 281_857_228, 6_209, 1024),
         TableScan("trees", 2_000_000, 20 * 10**9, 12 * TB, 36 * TB, 600_000_000, 20_000, 1024),
         TableScan("commits", 10_000, 5 * 10**9, 600 * 10**9, 1_500 * 10**9, 150_000_000, 4_000, 1024),
@@ -62,6 +63,13 @@ def test_the_cluster() -> None:
     assert found.notes == (
         "contents: planning a scan of 10,000,000 files takes about 9536m of the driver's 16g; name buckets, or compact",
     )
+
+
+def test_a_join_cuts_buckets_if_threads_would_wait() -> None:
+    split = split_of("contents", 25.0, 80 * TB).target_bytes
+    assert join_split(split, 80 * TB, 1_000) == 10**10  # a bucket has 78 GB
+    assert join_split(split, 80 * TB, 10) == 10**12
+    assert join_split(6_000_000, 38_200_000, 2) == 6_000_000  # never less than a scan's task
 
 
 def test_all_of_the_clusters_content_in_hours() -> None:

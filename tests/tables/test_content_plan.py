@@ -14,16 +14,16 @@ from pyspark.sql import functions as F
 from pipeline.model import tables
 from pipeline.read.archive import Archive
 from pipeline.rules.partitioning import TableStats
+from pipeline.tables import content_plan
 from pipeline.tables.content_plan import content_stays, exchanges_of_content
 from pipeline.tables.iceberg import OPEN_COST_PROPERTY, RATIO_PROPERTY, SPLIT_PROPERTY, NewFile, full_name
 from pipeline.tables.maintained import MaintainedTable
-from pipeline.tables.session import BY_BUCKET, configured
+from pipeline.tables.session import BY_BUCKET, PARTS_OF_BUCKETS, configured
 from pipeline.tables.writer import unleased
 from tests.tables.landed import HEAD_ROWS, ROWS
 from tests.tables.landing import BUCKETS
 
 KEY = ["bucket", "network", "oid"]
-PARTIAL = "spark.sql.sources.v2.bucketing.partiallyClusteredDistribution.enabled"
 OTHERS = ("blobs", "head_blobs", "files", "trees", "commits", "tags")
 
 Read = Callable[[Archive], DataFrame]
@@ -100,7 +100,7 @@ def test_what_would_be_an_exchange_is_found(landed: Archive, caplog: pytest.LogC
     assert not exchanges_of_content(contents.groupBy("oid").agg(F.max("size")))
     with configured(landed.spark, {BY_BUCKET: "false", "spark.sql.autoBroadcastJoinThreshold": "-1"}):
         assert exchanges_of_content(READS["inner blobs"](landed))
-    with configured(landed.spark, {PARTIAL: "true", "spark.sql.autoBroadcastJoinThreshold": "-1"}):
+    with configured(landed.spark, {PARTS_OF_BUCKETS: "true", "spark.sql.autoBroadcastJoinThreshold": "-1"}):
         assert exchanges_of_content(with_two(landed))
         assert exchanges_of_content(with_a_list(landed))
     assert exchanges_of_content(with_something_larger(landed))
@@ -138,6 +138,49 @@ def test_a_scan_is_cut_by_raw_bytes_and_a_join_by_bucket(landed: Archive) -> Non
     joined = contents.join(landed.table("blobs").select(*KEY), KEY)
     with configured(landed.spark, {"spark.sql.autoBroadcastJoinThreshold": "-1"}), content_stays(joined):
         assert joined.select("*").rdd.getNumPartitions() == BUCKETS
+
+
+PIECE_BYTES = 20_000
+"""A bucket of contents has several times as many."""
+
+OVER_A_JOIN: Mapping[str, Callable[[DataFrame], DataFrame]] = {
+    "rows": lambda joined: joined.select("oid", "size", "sha256"),
+    "counted by bucket": lambda joined: joined.groupBy("bucket").agg(F.count("*"), F.sum("size")),
+    "distinct": lambda joined: joined.select("bucket", "network").distinct(),
+    "the first of each": lambda joined: joined.selectExpr(
+        "oid", "row_number() OVER (PARTITION BY bucket, network ORDER BY oid) AS number"
+    ).where("number < 3"),
+}
+
+
+@pytest.mark.parametrize("over", OVER_A_JOIN.values(), ids=OVER_A_JOIN)
+@pytest.mark.parametrize("how", ["inner", "left"])
+def test_a_join_cuts_buckets_of_contents(
+    landed: Archive, how: str, over: Callable[[DataFrame], DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each task reads a part of a bucket and the other table's whole bucket; nothing is found twice."""
+    blobs = landed.table("blobs").select(*KEY, "sha256")
+    with configured(landed.spark, {"spark.sql.autoBroadcastJoinThreshold": "-1"}):
+        joined = landed.table("contents").join(blobs, KEY, how)
+        whole = sorted(over(joined).collect())
+        monkeypatch.setattr(content_plan, "join_split", lambda *_: PIECE_BYTES)
+        with content_stays(joined):
+            assert joined.select("*").rdd.getNumPartitions() > 4 * BUCKETS
+            assert exchanges_of_content(joined) == []
+            assert sorted(over(landed.table("contents").join(blobs, KEY, how)).collect()) == whole
+
+
+def test_contents_are_never_the_side_that_is_read_several_times(
+    landed: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content_plan, "join_split", lambda *_: PIECE_BYTES)
+    with configured(landed.spark, {"spark.sql.autoBroadcastJoinThreshold": "-1"}):
+        joined = landed.table("blobs").select(*KEY).join(landed.table("contents"), KEY, "left")
+        parts = {PARTS_OF_BUCKETS: "true", "spark.sql.iceberg.read.split-size": str(PIECE_BYTES)}
+        with configured(landed.spark, parts):
+            assert exchanges_of_content(joined) == ["BatchScan archive.code.contents"]
+        with content_stays(joined):
+            assert exchanges_of_content(joined) == []
 
 
 def scanned_rows(df: DataFrame) -> int:

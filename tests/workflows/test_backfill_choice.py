@@ -62,7 +62,7 @@ def test_batches_take_no_more_than_they_hold() -> None:
 
 def test_a_batch_grows_with_the_buckets_between_two_bounds() -> None:
     assert [batch_origins(buckets) for buckets in (1, 8, 10, 64, 1_024, 16_384)] == [
-        *(10_000, 10_000, 10_000),
-        64_000,
-        *(1_000_000, 1_000_000),
+        *(10_000, 32_000, 40_000),
+        256_000,
+        *(4_000_000, 4_000_000),
     ]
