@@ -52,11 +52,16 @@ class Interrupts:
 
 @dataclass(slots=True)
 class _Process:
-    """Interrupts of this whole process. ``last`` is when the last one was raised."""
+    """Interrupts of this whole process: how many came, which the last was, and when the last one was raised."""
 
-    noted: Interrupts = field(default_factory=Interrupts)
+    came: int = 0
+    number: int = 0
     last: float | None = None
     at_end: list[Callable[[], None]] = field(default_factory=list)
+
+    def note(self, number: int) -> None:
+        """Count one that came."""
+        self.came, self.number = self.came + 1, number
 
 
 _process = _Process()
@@ -87,8 +92,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
     if _process.last is not None and now - _process.last < ONE_REQUEST_S:
         return
     _process.last = now
-    if _process.noted.number is None:
-        _process.noted.number = number
+    _process.note(number)
     raise Interrupted(number)
 
 
@@ -114,13 +118,14 @@ def outranking_errors() -> Iterator[None]:
     """Let an interrupt count more than an error that it led to: what cleans up may find a call of Spark's cut off.
 
     Raises:
-        Interrupted: instead of any error that ends the block, if an interrupt came.
+        Interrupted: instead of any error that ends the block, if an interrupt came inside it.
     """
+    before = _process.came
     try:
         yield
     except Exception as error:
-        if _process.noted.number is not None:
-            raise Interrupted(_process.noted.number) from error
+        if _process.came > before:
+            raise Interrupted(_process.number) from error
         raise
 
 
@@ -151,7 +156,7 @@ def looked_for() -> Iterator[Interrupts]:
     def note(number: int, frame: FrameType | None) -> None:
         noted.check()
         noted.number = number
-        _process.noted.number = _process.noted.number or number
+        _process.note(number)
 
     before = {number: signal.signal(number, note) for number in SIGNALS}
     try:

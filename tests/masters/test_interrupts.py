@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from pipeline.masters.interrupts import looked_for
+from pipeline.masters.interrupts import looked_for, outranking_errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -54,6 +54,13 @@ def test_other_threads_get_no_signals() -> None:
     thread.start()
     thread.join()
     assert seen == [False]
+
+
+def test_an_interrupt_from_before_replaces_no_error() -> None:
+    with pytest.raises(KeyboardInterrupt), looked_for():
+        os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(ZeroDivisionError), outranking_errors():
+        raise ZeroDivisionError
 
 
 FINALIZER = """
