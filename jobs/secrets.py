@@ -59,6 +59,12 @@ _SHOWN: Final = {
 }
 """Bytes of a finding that say nothing but its kind, where they are not four."""
 
+_BEGINNINGS: Final = (
+    b"-----BEGIN ", b"AIza", b"AKIA", b"ASIA", b"SG.", b"gho_", b"ghp_", b"ghr_", b"ghs_", b"ghu_", b"github_pat_",
+    b"glpat-", b"hf_", b"k_live_", b"npm_", b"pypi-", b"xox",
+)  # fmt: skip
+"""A file without any of these has no credential, which is found out many times as fast as by the forms."""
+
 _KINDS: Final = tuple(_FORMS)
 _ANY: Final = re.compile(rb"(?<![A-Za-z0-9_])(?:" + b"|".join(b"(%s)" % form for form in _FORMS.values()) + b")")
 _COLUMNS = ("network", "oid", "name", "at_head", "content")
@@ -86,6 +92,8 @@ class Finding(NamedTuple):
 
 def find_secrets(content: bytes) -> Iterator[Finding]:
     """All credentials of a file, in order."""
+    if not any(beginning in content for beginning in _BEGINNINGS):
+        return
     line, counted = 1, 0
     for match in _ANY.finditer(content):
         line += content.count(b"\n", counted, match.start())

@@ -155,6 +155,8 @@ def _read(words: Sequence[str], known: dict[str, Parameter]) -> tuple[dict[str, 
         parameter = known.get(name)
         if parameter is None or not (equals or word.startswith("--")):
             problems.append(f"there is no parameter {given}")
+            if not equals and word.startswith("--") and waiting and not waiting[0].startswith("--"):
+                waiting.pop(0)  # its value, which may be a secret
         elif not equals and not parameter.is_flag and not waiting:
             problems.append(f"{given} has no value")
         else:

@@ -93,6 +93,14 @@ def test_what_it_does_not_take_is_told_with_what_it_takes(module: Any, words: li
     assert "it takes --language STR, --top INT, --kinds STR" in str(told.value)
 
 
+def test_the_value_of_an_unknown_parameter_is_not_told(module: Any) -> None:
+    with pytest.raises(BadArguments) as told:
+        Parameters("j", module.main).arguments(["--tokn", "hush", "--top", "many"])
+    assert "there is no parameter --tokn; " in str(told.value)
+    assert "--top: Input should be a valid integer" in str(told.value)
+    assert "hush" not in str(told.value)
+
+
 def test_a_main_of_words_gets_them_unread(module: Any) -> None:
     parameters = Parameters("j", module.words)
     assert parameters.all() == []
