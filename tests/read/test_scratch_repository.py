@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -175,6 +175,9 @@ def test_what_is_not_kept_is_told(tmp_path: Path) -> None:
 
 
 def test_a_malformed_tree_and_a_missing_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     repo = init(tmp_path / "repo")
     commit = bytes.fromhex(put_commit(repo, put(repo, "tree", b"100644 a")))
     with pytest.raises(GitFailed, match=r"git diff-tree failed: .*tree"):
@@ -183,4 +186,4 @@ def test_a_malformed_tree_and_a_missing_program(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(GitMissing, match="git is not installed"):
         patch_of(lender, commit)
-    assert not [name for name in os.listdir(tmp_path) if name != "repo"]
+    assert list(scratch.iterdir()) == []
