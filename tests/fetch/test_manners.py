@@ -57,7 +57,7 @@ def endings(night: Night) -> Counter[tuple[str, str | None]]:
 
 
 WELL = ("full", None)
-PER_SECOND, AT_ONCE, PER_NIGHT, HOSTS = 25, 4, 60, 2
+PER_SECOND, AT_ONCE, PER_NIGHT, HOSTS = 6, 4, 60, 2
 
 
 def start(archive: Archive, path: Path) -> subprocess.Popen[bytes]:
@@ -65,7 +65,7 @@ def start(archive: Archive, path: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_two_crawl_hosts_with_four_processes_each_are_never_over_the_limits(tmp_path: Path) -> None:
     """Each is killed and started again while it crawls. The server counts by its own clock.
 
@@ -83,13 +83,13 @@ def test_two_crawl_hosts_with_four_processes_each_are_never_over_the_limits(tmp_
         def run() -> list[subprocess.Popen[bytes]]:
             return [stack.enter_context(start(*place)) for place in zip(archives, paths, strict=True)]
 
-        for seen in (8, 24):
+        for seen in (6, 14):
             running = run()
             server.wait_for(seen)
             for process in running:
                 process.kill()
                 process.wait()
-        assert [process.wait(120) for process in run()] == [0] * HOSTS
+        assert [process.wait(600) for process in run()] == [0] * HOSTS
         nights = [
             Night(archive.storage, read_manifest(archive.storage, archive.next_load(), BUCKET)) for archive in archives
         ]

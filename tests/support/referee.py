@@ -17,7 +17,7 @@ from tests.support.bad_servers import ADVERTISEMENT_TYPE, FLUSH, RESULT_TYPE, pk
 from tests.support.sockets import Line, Listener, listening
 
 ADVERTISEMENT: Final = pkt(b"# service=git-upload-pack\n") + FLUSH + CAPABILITIES
-WAIT_LIMIT_S: Final = 60.0
+WAIT_LIMIT_S: Final = 240.0
 _ESTABLISHED: Final = 1
 
 
