@@ -62,7 +62,7 @@ def test_our_hash_places_the_large_networks(people: Population) -> None:
 
 
 def test_large_networks_are_divided_as_the_platform_does(people: Population) -> None:
-    assert people.of_large("origins").max() == NETWORK_ORIGINS
+    assert people.of_large("origins").max() == pytest.approx(NETWORK_ORIGINS)
     assert np.bincount(people.of, people.of_large("origins")) == pytest.approx(people.of_whole("origins"))
     fork = Origin("https://example.org/fork", KNOWN[7].root)
     (_, last), *_ = placed([fork], {KNOWN[7].root: KNOWN[7].origins - 2})
@@ -96,7 +96,7 @@ def test_a_join_is_cut_where_it_can_be(rates: Rates) -> None:
     coarse, fine = (populate(100e12, n, SEED) for n in (256, 4_096))
     whole = stages.join(coarse, 10**6, rates, 1_000, SEED, cut=False)
     assert whole.tasks == 256
-    assert whole.over_bound > 2 * stages.join(fine, 10**6, rates, 1_000, SEED, cut=False).over_bound
+    assert whole.over_bound > 1.5 * stages.join(fine, 10**6, rates, 1_000, SEED, cut=False).over_bound
     parts = stages.join(coarse, 10**6, rates, 1_000, SEED, cut=True)
     assert parts.tasks == pytest.approx(stages.plan(coarse, 10**6, 1_000).tables[0].bucket_tasks, rel=0.1)
     assert parts.over_bound < 1.3
