@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.read.archive import Archive
 
 

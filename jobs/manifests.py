@@ -14,8 +14,8 @@ from xml.etree import ElementTree as ET
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from pipeline.model.redact import without_secrets
 from pipeline.model.text import valid_text
-from pipeline.redact import without_secrets
 
 MOST_BYTES: Final = 1 << 20
 """Size up to which a manifest is read."""

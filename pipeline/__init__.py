@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from pipeline.model.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
@@ -12,8 +14,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from pipeline.read.archive import Archive
-
-__version__ = "0.1.0"
 
 os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
 """For Arrow, which reads it when it is loaded, here, in children and in Python workers. With huge pages its
@@ -40,6 +40,6 @@ def open(
     Raises:
         NoArchive, NightNotFound, BadConfiguration: there is no such archive, night or configuration.
     """
-    from pipeline.api import open_archive  # noqa: PLC0415 - everything here imports this package, and most of it no Spark
+    from pipeline.read.api import open_archive  # noqa: PLC0415 - everything here imports this package, and most of it no Spark
 
     return open_archive(location, night, config=config, spark=spark)

@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from pipeline.config import BadConfiguration, Config, load_config
+from pipeline.context.config import BadConfiguration, Config, load_config
 from pipeline.model.origin_list import parse_origin_list
 
 ROOT = Path(__file__).parents[1]

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import redact
 from pipeline.git.errors import OriginError, ServerError
-from pipeline.model.visit import Visit, VisitStatus
-from pipeline.redact import (
+from pipeline.model import redact
+from pipeline.model.redact import (
     DiscreetFormatter,
     arguments_without_secrets,
     is_secret_name,
@@ -21,6 +20,7 @@ from pipeline.redact import (
     one_line,
     without_secrets,
 )
+from pipeline.model.visit import Visit, VisitStatus
 
 S = "hunter2S3CRET"
 VISIT = Visit(0, 0, "git://h/a", date(2026, 1, 1), "r", VisitStatus.FAILED, "x", "", datetime.now(UTC), 0, 0, 0)

@@ -16,13 +16,13 @@ from typing import Concatenate, ParamSpec, TypeVar
 import click
 
 from pipeline.cli.output import Format, Output, set_up_logging
-from pipeline.config import Config, find_config, load_config
-from pipeline.errors import ExitCode, PipelineError
-from pipeline.masters.interrupts import outranking_errors
+from pipeline.context.config import Config, find_config, load_config
+from pipeline.context.workplace import Workplace
+from pipeline.model.errors import ExitCode, PipelineError
 from pipeline.model.layout import parse_night
-from pipeline.redact import never_show
+from pipeline.model.redact import never_show
 from pipeline.storage.factory import open_storage
-from pipeline.workplace import Workplace
+from pipeline.tables.masters.interrupts import outranking_errors
 
 logger = logging.getLogger(__name__)
 

@@ -13,15 +13,15 @@ import click
 from pyspark.sql import SparkSession
 
 from pipeline.cli.common import Context, command_options, today
-from pipeline.doctor.examine import Patient, Spark, examine
-from pipeline.doctor.finding import Finding, Level, exit_code_of
-from pipeline.doctor.table_problems import refused_urls, table_problems
-from pipeline.errors import UsageError
-from pipeline.inventory.record import keep_record
+from pipeline.context.run import hold
+from pipeline.maintain.doctor.examine import Patient, Spark, examine
+from pipeline.maintain.doctor.finding import Finding, Level, exit_code_of
+from pipeline.maintain.doctor.table_problems import refused_urls, table_problems
 from pipeline.maintain.future_nights import retire_nights
+from pipeline.model.errors import UsageError
 from pipeline.model.layout import LEASE, newest_possible
 from pipeline.night.seal import nights
-from pipeline.run import hold
+from pipeline.read.inventory.record import keep_record
 from pipeline.tables.doubles import find_doubles, mend_doubles
 from pipeline.tables.failures import plain_failures
 

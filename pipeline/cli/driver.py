@@ -8,7 +8,7 @@ import click
 
 from pipeline.cli.common import Context, Night, command_options
 from pipeline.cli.job_options import sample_option, sampled, skip_option
-from pipeline.submit.run_job import Manner, run_job
+from pipeline.read.submit.run_job import Manner, run_job
 from pipeline.tables.session import open_submitted
 
 

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from pipeline.cli.common import Context, command_options, night_option
 from pipeline.cli.output import Output, size
 from pipeline.cli.query_progress import query_progress
-from pipeline.errors import UsageError
-from pipeline.export.manifest import Manifest
-from pipeline.export.run_export import run_export
-from pipeline.export.selection import SUFFIXES, Selection
+from pipeline.model.errors import UsageError
 from pipeline.read.archive import Archive
+from pipeline.read.export.manifest import Manifest
+from pipeline.read.export.run_export import run_export
+from pipeline.read.export.selection import SUFFIXES, Selection
 from pipeline.storage.factory import open_storage
 from pipeline.storage.interface import Storage
 

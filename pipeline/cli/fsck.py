@@ -6,11 +6,11 @@ from dataclasses import asdict
 
 import click
 
-from pipeline.archive import NoArchive
 from pipeline.cli.common import Context, command_options
 from pipeline.cli.output import Output, size
-from pipeline.errors import ExitCode
-from pipeline.fsck.run_fsck import Report, run_fsck
+from pipeline.context.archive import NoArchive
+from pipeline.maintain.fsck.run_fsck import Report, run_fsck
+from pipeline.model.errors import ExitCode
 from pipeline.model.layout import WAREHOUSE
 from pipeline.storage.errors import StoredFileDamaged
 

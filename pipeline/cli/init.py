@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from pipeline.archive import ArchiveInfo, find_archive
 from pipeline.cli.common import Context, command_options
+from pipeline.context.archive import ArchiveInfo, find_archive
 from pipeline.model.layout import ARCHIVE
 from pipeline.storage.errors import AlreadyThere
 from pipeline.tables.create import create_tables

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from pipeline.errors import PipelineError
-from pipeline.submit.parameters import Parameter
-from pipeline.submit.run_job import Manner, prepared
+from pipeline.model.errors import PipelineError
+from pipeline.read.submit.parameters import Parameter
+from pipeline.read.submit.run_job import Manner, prepared
 
 sample_option = click.option(
     "--sample",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pipeline.cli.common import Context, command_options
-from pipeline.submit.find_job import list_jobs
+from pipeline.read.submit.find_job import list_jobs
 
 
 @click.command()

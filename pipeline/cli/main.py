@@ -9,9 +9,9 @@ from typing import cast
 import click
 from click.shell_completion import CompletionItem
 
-from pipeline import __version__
-from pipeline.masters.interrupts import Interrupted, clean_up, raise_interrupts
-from pipeline.redact import without_secrets
+from pipeline.model.redact import without_secrets
+from pipeline.model.version import __version__
+from pipeline.tables.masters.interrupts import Interrupted, clean_up, raise_interrupts
 
 MODULES = MappingProxyType(
     {

@@ -10,10 +10,10 @@ import click
 
 from pipeline.cli.common import Context, command_options
 from pipeline.cli.output import Output, report_damage, size
-from pipeline.errors import ExitCode
 from pipeline.maintain.compact import Compacted
 from pipeline.maintain.run_compact import run_compact
 from pipeline.maintain.run_maintain import MaintainReport, run_maintain
+from pipeline.model.errors import ExitCode
 from pipeline.rules.budget import Budget
 from pipeline.rules.compaction import gain_bytes
 

@@ -10,7 +10,7 @@ import click
 from pipeline.cli.common import Context, Night, command_options, today
 from pipeline.cli.output import Output, report_damage, size
 from pipeline.cli.progress import show_progress
-from pipeline.errors import ExitCode
+from pipeline.model.errors import ExitCode
 from pipeline.workflows.loads import Workers
 from pipeline.workflows.run_night import run_night
 from pipeline.workflows.summary import NightSummary

@@ -12,14 +12,14 @@ from pyspark.sql import SparkSession
 
 from pipeline.cli.common import Context, command_options
 from pipeline.cli.output import Output
-from pipeline.errors import ExitCode, UsageError
-from pipeline.inventory.record import keep_record, record_user_tables
+from pipeline.model.errors import ExitCode, UsageError
 from pipeline.model.origin import FETCHED_SCHEMES, Origin, check_url, is_fetched
 from pipeline.model.origin_list import parse_origin_list
 from pipeline.model.pattern import Pattern, parse_pattern, parse_patterns
+from pipeline.night.opt_outs import admitted
+from pipeline.night.origin_states import StateChange, keep_out, opt_out, pause, resume
 from pipeline.night.origins import add_origins
-from pipeline.origins.opt_outs import admitted
-from pipeline.origins.states import StateChange, keep_out, opt_out, pause, resume
+from pipeline.read.inventory.record import keep_record, record_user_tables
 from pipeline.read.status import origins_list
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from rich.filesize import decimal
 from rich.logging import RichHandler
 from rich.table import Table
 
-from pipeline.redact import DiscreetFormatter, without_secrets
+from pipeline.model.redact import DiscreetFormatter, without_secrets
 
 Format = Literal["text", "json", "csv", "parquet"]
 

@@ -11,7 +11,7 @@ from typing import IO
 from uuid import uuid4
 
 from pipeline.cli.output import Format
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 
 FORMATS: dict[str, Format] = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
 """Formats by the suffix of a file."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.common import Context, Night, command_options
-from pipeline.errors import ExitCode
+from pipeline.model.errors import ExitCode
 from pipeline.model.origin import check_url
 from pipeline.read.restore import restore_repository
 

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from pipeline.cli.common import Context, Night, command_options, options_with
 from pipeline.cli.output import Format, Output, jsonable
 from pipeline.cli.places import format_of, place
-from pipeline.errors import ExitCode
-from pipeline.submit.stored_results import Difference, difference, list_results, read_result
-from pipeline.submit.value_files import write_csv_values, write_json_values
+from pipeline.model.errors import ExitCode
+from pipeline.read.submit.stored_results import Difference, difference, list_results, read_result
+from pipeline.read.submit.value_files import write_csv_values, write_json_values
 
 TEXT_ROWS = 40
 """Rows that are shown as text by default."""

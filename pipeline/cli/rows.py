@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, Row
 from pipeline.cli.output import Format, Output, jsonable
 from pipeline.cli.places import place
 from pipeline.cli.query_progress import query_progress
-from pipeline.submit.exact_rows import check_names, exact, write_csv, write_json, write_parquet
+from pipeline.read.submit.exact_rows import check_names, exact, write_csv, write_json, write_parquet
 from pipeline.tables.content_plan import content_stays
 
 

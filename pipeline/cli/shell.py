@@ -14,10 +14,10 @@ import click
 from pyspark.sql import SparkSession, functions
 
 from pipeline.cli.common import Context, command_options, night_option
-from pipeline.errors import UsageError
-from pipeline.masters.interrupts import Interrupts, own_handlers
+from pipeline.model.errors import UsageError
 from pipeline.model.tables import ALL
 from pipeline.read.archive import Archive
+from pipeline.tables.masters.interrupts import Interrupts, own_handlers
 
 
 @click.command()

@@ -14,11 +14,11 @@ from pyspark.sql import SparkSession
 from pipeline.cli.common import Context, night_option, options_with
 from pipeline.cli.places import format_of
 from pipeline.cli.rows import show_rows
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.read.archive import Archive
-from pipeline.submit.qualified import check_names, tables_read
-from pipeline.submit.read_only import check_read_only
-from pipeline.submit.statements import split_statements
+from pipeline.read.submit.qualified import check_names, tables_read
+from pipeline.read.submit.read_only import check_read_only
+from pipeline.read.submit.statements import split_statements
 from pipeline.tables.failures import SparkFailed, is_of_query, plain_failures
 
 TEXT_ROWS = 1000

@@ -14,16 +14,16 @@ from pipeline.cli.common import Context, command_options, night_option
 from pipeline.cli.job_options import JobCommand, sample_option, sampled, skip_option, words_of
 from pipeline.cli.output import size
 from pipeline.cli.rows import show_rows
-from pipeline.config import Config
-from pipeline.errors import UsageError
-from pipeline.masters.application import Program
-from pipeline.masters.project import project_archive
+from pipeline.context.config import Config
+from pipeline.model.errors import UsageError
 from pipeline.read.archive import Archive
+from pipeline.read.submit.dry_run import dry_run
+from pipeline.read.submit.find_job import SUFFIX
+from pipeline.read.submit.on_yarn import run_on_yarn
+from pipeline.read.submit.run_job import Manner, NoNightYet, prepared, run_job, stored_result
 from pipeline.rules.cluster import running_threads
-from pipeline.submit.dry_run import dry_run
-from pipeline.submit.find_job import SUFFIX
-from pipeline.submit.on_yarn import run_on_yarn
-from pipeline.submit.run_job import Manner, NoNightYet, prepared, run_job, stored_result
+from pipeline.tables.masters.application import Program
+from pipeline.tables.masters.project import project_archive
 from pipeline.tables.session import DRIVER_LOG4J, LOG4J, open_jvm, session_conf
 
 SHIPPED_CONFIG = "git-lakehouse.toml"

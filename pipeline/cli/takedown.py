@@ -10,13 +10,13 @@ import click
 
 from pipeline.cli.common import Context, command_options
 from pipeline.cli.output import Output, size
-from pipeline.errors import ExitCode, UsageError
-from pipeline.inventory.record import keep_record, record_user_tables
+from pipeline.maintain.takedown.run_takedown import TakedownReport, run_takedown
+from pipeline.maintain.takedown.targets import Target, parse_target, parse_targets
+from pipeline.maintain.takedown.verify import Verified, Wanted, verify
+from pipeline.model.errors import ExitCode, UsageError
 from pipeline.model.tombstone import Tombstone
+from pipeline.read.inventory.record import keep_record, record_user_tables
 from pipeline.tables.tombstones import pending, tombstones
-from pipeline.takedown.run_takedown import TakedownReport, run_takedown
-from pipeline.takedown.targets import Target, parse_target, parse_targets
-from pipeline.takedown.verify import Verified, Wanted, verify
 
 
 @click.command()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from pipeline.archive import FORMAT
 from pipeline.cli.common import Context, command_options
+from pipeline.context.archive import FORMAT
 from pipeline.maintain.run_upgrade import run_upgrade
 
 

@@ -12,9 +12,9 @@ from contextlib import suppress
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import CheckFailed
 from pipeline.fetch.id_index import IdIndex
 from pipeline.fetch.planned_files import DataFile
+from pipeline.model.errors import CheckFailed
 from pipeline.model.objects import GitObject, ObjectType, object_id
 from pipeline.model.rows import CODECS, Cells, Codec
 from pipeline.storage.errors import StoredFileDamaged

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.errors import ScratchFailed
+from pipeline.model.errors import ScratchFailed
 
 PREFIX, MAKING = "fetch-", "making-"
 

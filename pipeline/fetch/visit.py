@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from pipeline.errors import ScratchFailed
 from pipeline.fetch.confine import Confinement
 from pipeline.fetch.messages import Outcome, Question, RefsChanged
 from pipeline.fetch.network_state import NetworkState
@@ -29,6 +28,7 @@ from pipeline.git.pack import Pack
 from pipeline.git.pack_format import PackedObject
 from pipeline.git.scanned_pack import MAX_OBJECTS
 from pipeline.model import tables
+from pipeline.model.errors import ScratchFailed
 from pipeline.model.objects import BLOB, COMMIT, TREE
 from pipeline.model.rows import BlobRow, ContentRow, TreeRow, blob_names, commit_row, is_binary, tag_row
 from pipeline.model.text import text_and_raw

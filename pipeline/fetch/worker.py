@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from pipeline.errors import PipelineError
 from pipeline.fetch.archived import ArchivedIds
 from pipeline.fetch.bucket_plan import BucketPlan, PlannedOrigin
 from pipeline.fetch.channel import Channel
@@ -21,6 +20,7 @@ from pipeline.fetch.planned_files import PlannedFiles
 from pipeline.fetch.planned_refs import PlannedRefs
 from pipeline.fetch.visit import Visitor
 from pipeline.git.conditions import Conditions
+from pipeline.model.errors import PipelineError
 from pipeline.model.links import OID_BYTES
 from pipeline.storage.interface import Storage
 

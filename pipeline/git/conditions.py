@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline.errors import UsageError
 from pipeline.git.hosts import UNLIMITED, Hosts
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy
+from pipeline.model.errors import UsageError
 from pipeline.model.host import host_of
 
 DEFAULT_USER_AGENT = "git/git-lakehouse"

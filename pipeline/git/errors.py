@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pipeline.errors import PipelineError
+from pipeline.model.errors import PipelineError
+from pipeline.model.redact import one_line, without_secrets
 from pipeline.model.visit import VisitStatus
-from pipeline.redact import one_line, without_secrets
 
 
 class OriginError(PipelineError):

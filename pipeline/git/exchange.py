@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from dulwich.client import FetchPackResult
 from dulwich.object_store import GraphWalker
 
-from pipeline.errors import ScratchFailed
 from pipeline.git.conditions import Conditions
 from pipeline.git.errors import (
     LimitExceeded,
@@ -27,6 +26,7 @@ from pipeline.git.host_turn import HostTurn
 from pipeline.git.limits import Limits
 from pipeline.git.network import Deadline, Dialer
 from pipeline.git.transport import Meter, open_client, origin_errors
+from pipeline.model.errors import ScratchFailed
 from pipeline.rules.negotiation import FetchPlan, Ref, Shown, shown_refs, wanted_refs
 
 if TYPE_CHECKING:

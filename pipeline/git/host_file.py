@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline.errors import ScratchFailed
+from pipeline.model.errors import ScratchFailed
 from pipeline.rules.host_state import HostState
 
 T = TypeVar("T")

@@ -15,8 +15,8 @@ from typing import IO, Final, NamedTuple
 
 from dulwich.pack import write_pack_index_v2
 
-from pipeline.errors import CheckFailed
 from pipeline.git.delta_window import DeltaWindow
+from pipeline.model.errors import CheckFailed
 from pipeline.model.links import OID_BYTES, tagged
 from pipeline.model.objects import BLOB, TAG, TREE, GitObject, ObjectType, object_id
 

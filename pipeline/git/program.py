@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from pipeline.errors import PipelineError, UsageError
-from pipeline.redact import one_line
+from pipeline.model.errors import PipelineError, UsageError
+from pipeline.model.redact import one_line
 
 
 class GitMissing(UsageError):

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from pipeline.errors import CheckFailed, PipelineError, UsageError
 from pipeline.git.pack_writer import PackWriter
+from pipeline.model.errors import CheckFailed, PipelineError, UsageError
 from pipeline.rules.negotiation import HEAD, is_ref_name
 from pipeline.rules.restore import Head
 

@@ -15,7 +15,6 @@ from dulwich.client import TCPGitClient, Urllib3HttpGitClient
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.protocol import Protocol, pkt_line
 
-from pipeline.errors import PipelineError
 from pipeline.git.errors import (
     BlockedLegal,
     Challenged,
@@ -35,9 +34,10 @@ from pipeline.git.errors import (
 from pipeline.git.host_turn import HostTurn
 from pipeline.git.http_pool import REDIRECTS, open_pool
 from pipeline.git.network import Dialer
+from pipeline.model.errors import PipelineError
 from pipeline.model.origin import is_fetched
 from pipeline.model.pattern import place_of
-from pipeline.redact import one_line
+from pipeline.model.redact import one_line
 from pipeline.rules.asked_wait import asked_wait, is_limit
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from pipeline.config import MaintainSection
-from pipeline.errors import ArchiveHeld, PipelineError
+from pipeline.context.config import MaintainSection
 from pipeline.maintain.cut import cut
 from pipeline.maintain.rewrite_piece import PREFIX, Layout, Rewritten, rewrite
 from pipeline.maintain.sources import Piece, Source, sources
 from pipeline.maintain.spread import Spread
+from pipeline.model.errors import ArchiveHeld, PipelineError
 from pipeline.model.tables import CONTENTS, HEAD_BLOBS, TREES, Table
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import PieceJobs

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from pipeline.maintain.sources import Piece, Source, among, batches, deleted, shortened
 from pipeline.model.tables import Table
 from pipeline.rules.compaction import ROW_BYTES, Bounds, Key, KeyRange, Weighed, exceeds, ranges
-from pipeline.snapshot.deletion_vectors import Positions
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import ArchiveFile, open_data_file
+from pipeline.tables.snapshot.deletion_vectors import Positions
 
 BATCH_ROWS = 1 << 16
 MOST_APART = 64

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
-from pipeline.archive import named_loads
+from pipeline.context.archive import named_loads
 from pipeline.maintain.rubbish import Rubbish, Why
 from pipeline.model.layout import RESULTS, WAREHOUSE, Load
 from pipeline.model.tables import ALL, NAMESPACE

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from pipeline.config import MaintainSection
-from pipeline.inventory.record import keep_record, tidy_recordings
+from pipeline.context.config import MaintainSection
+from pipeline.context.run import hold
+from pipeline.context.workplace import Workplace
 from pipeline.maintain.compact import Compacted, bucket_stats
 from pipeline.maintain.loads import find_rubbish, load_states, remove
 from pipeline.maintain.retention import apply_nights, plan_nights
@@ -25,17 +26,16 @@ from pipeline.maintain.rewrite import (
 )
 from pipeline.maintain.rubbish import Rubbish
 from pipeline.maintain.run_compact import compact_chosen
+from pipeline.maintain.takedown.remove import RemovedRows
+from pipeline.maintain.takedown.run_takedown import finish_takedowns
 from pipeline.maintain.unreferenced import apply_unreferenced, plan_unreferenced
 from pipeline.night.seal import nights
+from pipeline.read.inventory.record import keep_record, tidy_recordings
 from pipeline.rules.budget import Budget
 from pipeline.rules.compaction import BucketStats, by_gain, overdue, within
 from pipeline.rules.retention import keep_since, oldest_daily
-from pipeline.run import hold
 from pipeline.storage.interface import Storage
 from pipeline.tables.writer import Writer
-from pipeline.takedown.remove import RemovedRows
-from pipeline.takedown.run_takedown import finish_takedowns
-from pipeline.workplace import Workplace
 
 logger = logging.getLogger(__name__)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from pipeline.archive import FORMAT, NoArchive, find_any_archive
-from pipeline.inventory.record import record_document
+from pipeline.context.archive import FORMAT, NoArchive, find_any_archive
+from pipeline.context.run import hold
+from pipeline.context.workplace import Workplace
 from pipeline.model.layout import ARCHIVE
 from pipeline.model.tables import ALL
-from pipeline.run import hold
+from pipeline.read.inventory.record import record_document
 from pipeline.tables.create import upgrade_table
 from pipeline.tables.rewrite import until_committed
-from pipeline.workplace import Workplace
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import ScratchFailed
 from pipeline.maintain.sources import Piece, Source, among, batches, deleted, inside
+from pipeline.model.errors import ScratchFailed
 from pipeline.model.tables import Table
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.rules.compaction import NAME_CHARS, Key, KeyRange
-from pipeline.snapshot.deletion_vectors import Positions, read_positions
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import ArchiveFile
 from pipeline.storage.uris import path_below_root
 from pipeline.tables.maintained import Vector
+from pipeline.tables.snapshot.deletion_vectors import Positions, read_positions
 
 Mask = npt.NDArray[np.bool_]
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from pyspark.sql import SparkSession
 
-from pipeline.errors import PipelineError
+from pipeline.model.errors import PipelineError
 from pipeline.tables.failures import plain_failures
 
 T = TypeVar("T")

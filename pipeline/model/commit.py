@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pipeline.errors import CheckFailed
+from pipeline.model.errors import CheckFailed
 from pipeline.model.headers import (
     NOBODY,
     Person,

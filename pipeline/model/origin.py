@@ -10,8 +10,8 @@ from enum import StrEnum
 from ipaddress import IPv6Address
 from urllib.parse import unquote, urlsplit
 
-from pipeline.errors import UsageError
-from pipeline.redact import has_secret_shape, is_secret_name
+from pipeline.model.errors import UsageError
+from pipeline.model.redact import has_secret_shape, is_secret_name
 
 FETCHED_SCHEMES = ("git", "http", "https")
 """Schemes that are fetched from. A visit to an origin with any other scheme ends as refused."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.model.origin import BadOriginUrl, Origin, check_url
 from pipeline.model.pattern import before_comment
 

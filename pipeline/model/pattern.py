@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.model.origin import check_url, decoded
 
 T = TypeVar("T")

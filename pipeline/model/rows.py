@@ -11,8 +11,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
-from pipeline.errors import CheckFailed
 from pipeline.model.commit import Commit, build_commit, parse_commit
+from pipeline.model.errors import CheckFailed
 from pipeline.model.objects import BLOB, COMMIT, TAG, TREE, ObjectType
 from pipeline.model.tables import COMMITS, CONTENTS, EXTRA, OID, OIDS, TAGS, TIME, TREES, Table, extension
 from pipeline.model.tag import Tag, build_tag, parse_tag

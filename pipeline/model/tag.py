@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pipeline.errors import CheckFailed
+from pipeline.model.errors import CheckFailed
 from pipeline.model.headers import Person, decoded, fold, format_person, parse_person, split_body, take_single, unfold
 from pipeline.model.links import TagLink, tag_link
 from pipeline.model.text import exact_text, text_of

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
-from pipeline.errors import PipelineError
+from pipeline.model.errors import PipelineError
 
 FORMAT_BITS: Final = 0o170000
 TREE_FORMAT: Final = 0o040000

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from pipeline.redact import one_line
+from pipeline.model.redact import one_line
 
 TAKEN_DOWN = "taken_down"
 """Reason why a blob's bytes are not stored, and error code of a visit that left such objects out."""

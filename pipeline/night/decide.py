@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from pyspark.sql import SparkSession
 
-from pipeline.errors import CheckFailed, PipelineError
+from pipeline.model.errors import CheckFailed, PipelineError
 from pipeline.model.layout import RUNS, Load
 from pipeline.model.manifest import Manifest
 from pipeline.model.verdict import Decision, PublishedBucket

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.errors import PipelineError
+from pipeline.model.errors import PipelineError
 from pipeline.model.layout import UNDERIVED, Load
 from pipeline.model.tables import FILES, HEAD_BLOBS, LANDED, REPOSITORIES
 from pipeline.model.visit import VisitStatus

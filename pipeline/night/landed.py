@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from pipeline.errors import PipelineError
+from pipeline.model.errors import PipelineError
 from pipeline.model.layout import Load, table_data
 from pipeline.model.manifest import LandedFile, Manifest
 from pipeline.model.tables import BY_NAME, LANDED, REFS, VISITS

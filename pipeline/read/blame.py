@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.model.tables import COMMITS, OID
 from pipeline.model.text import text_and_raw, text_of
 from pipeline.model.tree import kind_of

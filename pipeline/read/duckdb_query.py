@@ -8,7 +8,7 @@ import pyarrow as pa
 import sqlglot
 from sqlglot import exp
 
-from pipeline.errors import PipelineError, UsageError
+from pipeline.model.errors import PipelineError, UsageError
 from pipeline.model.tables import BY_NAME, shown_columns
 
 Load = Callable[[str, Sequence[str]], Iterable[pa.RecordBatch]]

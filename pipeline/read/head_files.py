@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 import pyarrow as pa
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.model.tables import FILE_COLUMNS, FILES, extension
 from pipeline.model.text import text_and_raw, text_of
 from pipeline.read.network_objects import ObjectsMissing

@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import CheckFailed
+from pipeline.model.errors import CheckFailed
 from pipeline.model.objects import SKELETON, GitObject, ObjectType
 from pipeline.model.rows import CODECS, Codec
 from pipeline.model.tables import OID
 from pipeline.read.stored import StoredTables
 from pipeline.read.tree_rows import TreeRows
-from pipeline.snapshot.live_files import DataFile
-from pipeline.snapshot.rows import CONTENT_BATCH_ROWS, Group, Value, groups, rows
 from pipeline.storage.errors import StoredFileDamaged
+from pipeline.tables.snapshot.live_files import DataFile
+from pipeline.tables.snapshot.rows import CONTENT_BATCH_ROWS, Group, Value, groups, rows
 
 _SECOND = 1_000_000
 _SKELETON_CODECS = tuple(codec for codec in CODECS.values() if codec.type in SKELETON)

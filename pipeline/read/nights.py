@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.model.layout import newest_possible
 
 

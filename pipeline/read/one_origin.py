@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.model.origin import OriginState
 from pipeline.model.visit import VisitStatus
 from pipeline.read.stored import StoredTables
 from pipeline.rules.negotiation import Ref
-from pipeline.snapshot.rows import ROW_ID, Value
+from pipeline.tables.snapshot.rows import ROW_ID, Value
 
 RANKED = ("network", "state", "last_visit", "added_at")
 """The columns of ``origins`` that ``rank`` needs."""

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import CheckFailed, PipelineError
 from pipeline.fetch.confine import die_with_parent
 from pipeline.fetch.scratch import full_disk_reported
 from pipeline.git.pack_writer import ObjectDamaged, PackPart, PackWriter, PartWriter, writing_part
+from pipeline.model.errors import CheckFailed, PipelineError
 from pipeline.model.objects import GitObject
 from pipeline.model.rows import CODECS
-from pipeline.snapshot.rows import Group, rows_of
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.tables.snapshot.rows import Group, rows_of
 
 TASK_BYTES = 64 << 20
 """Raw bytes of one task: a part of the pack, whose deltas stay within it."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.model.tables import COMMITS, OID
 from pipeline.model.tree import kind_of
 from pipeline.read.one_origin import Place

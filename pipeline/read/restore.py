@@ -16,9 +16,9 @@ from pipeline.read.one_origin import place_of, refs_of
 from pipeline.read.packing import pack_contents, packing, tasks
 from pipeline.read.stored import StoredTables
 from pipeline.rules.restore import lay_out
-from pipeline.snapshot.rows import Group
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.tables.snapshot.rows import Group
 
 _FEWEST_TASKS = 2
 """Fewer tasks are packed in this process."""

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.read.one_origin import Place
 from pipeline.read.stored import StoredTables
 from pipeline.rules.negotiation import HEAD, Ref
-from pipeline.snapshot.rows import Value
+from pipeline.tables.snapshot.rows import Value
 
 _ID = re.compile(r"[0-9a-fA-F]{40}")
 _PLACES = (b"", b"refs/", b"refs/tags/", b"refs/heads/")

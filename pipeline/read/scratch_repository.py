@@ -8,10 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, Self
 
-from pipeline.errors import UsageError
 from pipeline.git.pack_writer import PackWriter
 from pipeline.git.program import GitFailed, run_git
 from pipeline.git.restore import write_repository
+from pipeline.model.errors import UsageError
 from pipeline.model.objects import TREE, GitObject, object_id
 from pipeline.model.tree import entries_before_damage, kind_of
 from pipeline.read.network_objects import NetworkObjects

@@ -15,12 +15,12 @@ from pipeline.model.tables import BY_NAME, LANDED, ORIGINS
 from pipeline.model.tombstone import ANYWHERE, OBJECT, PENDING, TAKEDOWNS, Hidden, Tombstone, hidden
 from pipeline.read.hidden_rows import keys_of, shown
 from pipeline.read.nights import NotAnArchive, choose_night
-from pipeline.snapshot.live_files import DataFile, live_files
-from pipeline.snapshot.metadata import TableMetadata, read_metadata
-from pipeline.snapshot.moved import former_root
-from pipeline.snapshot.rows import BATCH_ROWS, Value, rows
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.tables.snapshot.live_files import DataFile, live_files
+from pipeline.tables.snapshot.metadata import TableMetadata, read_metadata
+from pipeline.tables.snapshot.moved import former_root
+from pipeline.tables.snapshot.rows import BATCH_ROWS, Value, rows
 
 _READ = tuple(table.name for table in LANDED)
 

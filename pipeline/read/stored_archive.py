@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.model.tables import BY_NAME, FILES, LANDED, shown_columns
 from pipeline.read.blame import NoSuchFile, blame, blame_rows
 from pipeline.read.duckdb_query import query
@@ -24,8 +24,8 @@ from pipeline.read.path_history import change_rows, exact_path, read_graph, said
 from pipeline.read.revision import FoundCommit, find_commit, read_commit
 from pipeline.read.scratch_repository import EMPTY_TREE, NetworkLender, NotKept, ScratchRepository
 from pipeline.read.stored import StoredTables
-from pipeline.snapshot.rows import Value
 from pipeline.storage.interface import Storage
+from pipeline.tables.snapshot.rows import Value
 
 if TYPE_CHECKING:
     import pandas as pd

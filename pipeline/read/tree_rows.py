@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from pipeline.model.tables import OID
 from pipeline.model.tree import entries_before_damage
 from pipeline.rules.walk import subtrees
-from pipeline.snapshot.rows import Group, rows_of
 from pipeline.storage.interface import Storage
+from pipeline.tables.snapshot.rows import Group, rows_of
 
 Entry = tuple[int, bytes]
 """Mode and id of an entry of a tree."""

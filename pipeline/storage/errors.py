@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.errors import CheckFailed, ExitCode, PipelineError
-from pipeline.redact import one_line
+from pipeline.model.errors import CheckFailed, ExitCode, PipelineError
+from pipeline.model.redact import one_line
 
 
 class StorageError(PipelineError):

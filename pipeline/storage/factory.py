@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pipeline.errors import UsageError
-from pipeline.redact import HIDDEN, without_secrets
+from pipeline.model.errors import UsageError
+from pipeline.model.redact import HIDDEN, without_secrets
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.settings import HdfsSettings

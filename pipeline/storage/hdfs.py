@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.storage.errors import AlreadyThere, FileMissing, StorageError, StorageUnavailable, UploadMismatch
 from pipeline.storage.hdfs_client import make_client, repeated
 from pipeline.storage.hdfs_failures import DATA_LATER, LATER, translated

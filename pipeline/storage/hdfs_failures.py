@@ -13,7 +13,7 @@ import requests
 import urllib3.exceptions
 from hdfs.util import HdfsError
 
-from pipeline.redact import one_line
+from pipeline.model.redact import one_line
 from pipeline.storage.errors import AlreadyThere, FileMissing, StorageError, StorageUnavailable
 from pipeline.storage.settings import HdfsSettings
 

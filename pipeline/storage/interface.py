@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.storage.paths import check_path
 
 

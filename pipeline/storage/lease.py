@@ -21,7 +21,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from pipeline.errors import ArchiveHeld, UsageError
+from pipeline.model.errors import ArchiveHeld, UsageError
 from pipeline.storage.errors import AlreadyThere, FileMissing, LeaseLost, StorageError, StorageUnavailable
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import LeaseRecord, Owner, read_record

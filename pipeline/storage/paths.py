@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 
 TEMPORARY_SUFFIX = ".tmp"
 

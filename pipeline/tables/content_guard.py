@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyspark import Accumulator, AccumulatorParam, SparkContext
 
-from pipeline.errors import PipelineError, UsageError
+from pipeline.model.errors import PipelineError, UsageError
 
 OnBatches = Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]
 """A function for ``mapInArrow``: called once per task with all its batches."""

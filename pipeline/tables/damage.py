@@ -9,7 +9,7 @@ from functools import reduce
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.errors import PipelineError
+from pipeline.model.errors import PipelineError
 from pipeline.model.tables import ALL
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage

@@ -10,11 +10,11 @@ from urllib.parse import quote
 from pyspark.errors import PySparkException, PythonException, UnknownException
 from pyspark.errors.exceptions.captured import convert_exception
 
-from pipeline.errors import PipelineError
-from pipeline.masters.executors import why_ended
+from pipeline.model.errors import PipelineError
 from pipeline.storage.errors import CANNOT_BE_READ, WHAT_TO_DO, StorageUnavailable, StoredFileDamaged
 from pipeline.storage.hdfs_failures import DATA_LATER
 from pipeline.tables.iceberg import JavaObject
+from pipeline.tables.masters.executors import why_ended
 
 _REMOTE = "org.apache.hadoop.ipc.RemoteException"
 _UNNAMED = {"EOFException", "IOException"}

@@ -17,7 +17,7 @@ from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j 
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.errors import CheckFailed, PipelineError
+from pipeline.model.errors import CheckFailed, PipelineError
 from pipeline.model.tables import ALL, NAMESPACE
 from pipeline.rules.partitioning import raw_ratio, split_of
 from pipeline.rules.retention import published

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from pyspark.sql import SparkSession
 
-from pipeline.errors import PipelineError
+from pipeline.model.errors import PipelineError
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import find_damaged

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
 
-from pipeline.errors import PipelineError
+from pipeline.model.errors import PipelineError
 from pipeline.rules.retention import History
 from pipeline.tables.iceberg import IcebergTable, JavaObject, NewFile
 from pipeline.tables.rewrite import is_conflict

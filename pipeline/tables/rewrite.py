@@ -18,7 +18,7 @@ from typing import TypeVar
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.errors import PipelineError
+from pipeline.model.errors import PipelineError
 from pipeline.model.tables import NAMESPACE
 from pipeline.tables.commit_lock import one_at_a_time
 from pipeline.tables.iceberg import IcebergTable, JavaObject, StagedOnAnother

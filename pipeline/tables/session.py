@@ -16,18 +16,18 @@ from uuid import uuid4
 import pyspark
 from pyspark.sql import SparkSession
 
-from pipeline.errors import UsageError
-from pipeline.masters.executors import await_executor, watch_executors
-from pipeline.masters.interrupts import own_handlers
-from pipeline.masters.jvm import JavaObject, started_jvm
-from pipeline.masters.known import asked_for, fitted, known_master
-from pipeline.masters.project import NAME, project_archive
-from pipeline.masters.yarn import CONNECT_WITHIN_MS
+from pipeline.model.errors import UsageError
 from pipeline.model.layout import WAREHOUSE
+from pipeline.model.redact import carries_secret
 from pipeline.model.tables import NAMESPACE
-from pipeline.redact import carries_secret
 from pipeline.rules.cluster import session_settings
 from pipeline.tables.java_noise import without_noise
+from pipeline.tables.masters.executors import await_executor, watch_executors
+from pipeline.tables.masters.interrupts import own_handlers
+from pipeline.tables.masters.jvm import JavaObject, started_jvm
+from pipeline.tables.masters.known import asked_for, fitted, known_master
+from pipeline.tables.masters.project import NAME, project_archive
+from pipeline.tables.masters.yarn import CONNECT_WITHIN_MS
 from pipeline.tables.settings import SparkSettings
 
 logger = logging.getLogger(__name__)

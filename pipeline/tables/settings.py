@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.redact import carries_secret, without_secrets
+from pipeline.model.redact import carries_secret, without_secrets
 from pipeline.rules.cluster import Cluster
 
 ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
+from pipeline.context.run import Run
 from pipeline.model.layout import RUNS, Load, table_data
 from pipeline.model.origin import Origin
 from pipeline.model.origin_list import parse_origin_list
+from pipeline.night.opt_outs import admitted
+from pipeline.night.origin_states import keep_out
 from pipeline.night.origins import add_origins
 from pipeline.night.plan import last_visits, write_plan
-from pipeline.origins.opt_outs import admitted
-from pipeline.origins.states import keep_out
-from pipeline.run import Run
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
 

@@ -15,21 +15,21 @@ from datetime import UTC, date, datetime, timedelta
 import luigi
 from luigi.tools.range import RangeDaily
 
-from pipeline.errors import UsageError
+from pipeline.context.run import helping
+from pipeline.context.workplace import Workplace
+from pipeline.model.errors import UsageError
 from pipeline.model.layout import result_path
+from pipeline.model.redact import arguments_without_secrets, without_secrets
 from pipeline.read.archive import Archive
-from pipeline.redact import arguments_without_secrets, without_secrets
-from pipeline.run import helping
+from pipeline.read.submit.find_job import NoSuchJob, job_names
+from pipeline.read.submit.run_job import run_job
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
-from pipeline.submit.find_job import NoSuchJob, job_names
-from pipeline.submit.run_job import run_job
 from pipeline.tables.failures import SparkFailed
 from pipeline.workflows.engine import run_tasks
 from pipeline.workflows.loads import RunFailed, Watch
 from pipeline.workflows.target import StorageTarget
 from pipeline.workflows.task_run import RunParameter, TaskRun
-from pipeline.workplace import Workplace
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.model.origin import Origin, network_id
 from pipeline.model.origin_list import BadOriginList, parse_origin_list
 

@@ -18,13 +18,14 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.errors import ExitCode
+from pipeline.context.run import hold, nobody
+from pipeline.context.workplace import Workplace
+from pipeline.model.errors import ExitCode
 from pipeline.model.origin import Origin, OriginState
 from pipeline.model.visit import VisitStatus
 from pipeline.model.visit_counts import FAILURES_SHOWN, FailedVisit
+from pipeline.night.opt_outs import admitted
 from pipeline.night.plan import last_visits
-from pipeline.origins.opt_outs import admitted
-from pipeline.run import hold, nobody
 from pipeline.tables.iceberg import see_newest
 from pipeline.workflows.backfill_batch import begin_batch
 from pipeline.workflows.backfill_choice import Choice, batch_origins, choose, in_batches
@@ -33,7 +34,6 @@ from pipeline.workflows.backfill_turns import BACKFILL, TURN_S, waits_for_anybod
 from pipeline.workflows.events import EventLog
 from pipeline.workflows.loads import Loads, Workers
 from pipeline.workflows.summary import NightSummary, summarize
-from pipeline.workplace import Workplace
 
 
 class Progress(Protocol):

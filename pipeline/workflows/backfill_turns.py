@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.run import LOOK_EVERY_S
+from pipeline.context.run import LOOK_EVERY_S
 
 BACKFILL = "backfill of origins"
 """The purpose of a backfill's lease, by which a nightly knows that its turn will come."""

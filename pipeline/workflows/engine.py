@@ -17,9 +17,9 @@ from luigi.task_register import Register
 from luigi.task_status import FAILED, PENDING, UNKNOWN
 from luigi.worker import TaskProcess, Worker
 
-from pipeline.errors import PipelineError
 from pipeline.fetch.process import prepare_process
-from pipeline.redact import DiscreetFormatter
+from pipeline.model.errors import PipelineError
+from pipeline.model.redact import DiscreetFormatter
 
 PING_S = 2.0
 WAIT_S = 1.0

@@ -14,9 +14,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ExitCode, PipelineError, ScratchFailed
+from pipeline.model.errors import ExitCode, PipelineError, ScratchFailed
+from pipeline.model.redact import without_secrets
 from pipeline.model.visit import Visit
-from pipeline.redact import without_secrets
 
 Event = dict[str, Any]
 """An event; always has ``kind``: planned, visit, nights, night, stage or error."""

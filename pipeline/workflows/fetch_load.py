@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
+from pipeline.context.run import Run
 from pipeline.fetch.asked import read_asked
 from pipeline.fetch.bucket import fetch_bucket, read_manifests
 from pipeline.fetch.questions import ask_part
@@ -14,7 +15,6 @@ from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
 from pipeline.model.visit import Visit
 from pipeline.night.plan import read_plan
-from pipeline.run import Run
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.workflows.scheduler_status import SchedulerStatus
 from pipeline.workflows.task_run import TaskRun

@@ -11,7 +11,7 @@ import luigi
 from pydantic import BaseModel
 
 from pipeline.model.layout import Load
-from pipeline.redact import without_secrets
+from pipeline.model.redact import without_secrets
 from pipeline.workflows.target import RecordTarget, StorageTarget
 from pipeline.workflows.task_run import RunParameter, TaskRun
 

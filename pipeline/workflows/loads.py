@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from pipeline.archive import begun_loads
-from pipeline.errors import ExitCode, PipelineError
+from pipeline.context.archive import begun_loads
+from pipeline.context.run import Run
+from pipeline.model.errors import ExitCode, PipelineError
 from pipeline.model.layout import Load
-from pipeline.run import Run
 from pipeline.workflows.engine import run_tasks
 from pipeline.workflows.events import EventLog
 from pipeline.workflows.night import Derive, Nightly

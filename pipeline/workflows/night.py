@@ -10,14 +10,14 @@ from collections.abc import Iterator
 
 import luigi
 
-from pipeline.inventory.record import keep_record
 from pipeline.model.layout import Load, result_path
 from pipeline.night.derive import DeriveSummary, derive
 from pipeline.night.plan import read_plan
 from pipeline.night.publish import PublishSummary, publish
 from pipeline.night.seal import seal
+from pipeline.read.inventory.record import keep_record
+from pipeline.read.submit.run_job import run_job
 from pipeline.rules.fetch_order import fetch_order
-from pipeline.submit.run_job import run_job
 from pipeline.workflows.fetch_load import ask_one_part, fetch_one_bucket, manifests_are_whole, read_all_manifests
 from pipeline.workflows.load_task import LoadTask
 from pipeline.workflows.plan_load import plan_is_whole, plan_load

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from pipeline.context.run import Run
 from pipeline.model.layout import Load
 from pipeline.night.plan import read_plan, restore_plan_summary, write_plan
-from pipeline.run import Run
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.paths import is_temporary
 from pipeline.workflows.backfill_batch import plan_batch

@@ -8,12 +8,13 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from pipeline.archive import begun_loads
-from pipeline.errors import ArchiveHeld, UsageError
+from pipeline.context.archive import begun_loads
+from pipeline.context.run import LOOK_EVERY_S, helping, hold
+from pipeline.context.workplace import Workplace
+from pipeline.model.errors import ArchiveHeld, UsageError
 from pipeline.model.layout import LEASE, Load, newest_possible
 from pipeline.night.plan import read_plan
 from pipeline.rules.fetch_order import fetch_order
-from pipeline.run import LOOK_EVERY_S, helping, hold
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
@@ -24,7 +25,6 @@ from pipeline.workflows.loads import Loads, RunFailed, Workers
 from pipeline.workflows.night import Fetch
 from pipeline.workflows.summary import NightSummary
 from pipeline.workflows.task_run import TaskRun
-from pipeline.workplace import Workplace
 
 logger = logging.getLogger(__name__)
 

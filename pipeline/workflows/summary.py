@@ -6,7 +6,7 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.errors import ExitCode
+from pipeline.model.errors import ExitCode
 from pipeline.model.layout import Load
 from pipeline.model.visit import VisitStatus
 from pipeline.model.visit_counts import FailedVisit

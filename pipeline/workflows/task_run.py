@@ -12,8 +12,8 @@ import luigi
 from luigi.parameter import ParameterVisibility
 from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_attempt, wait_exponential
 
-from pipeline.errors import PipelineError
-from pipeline.run import Run
+from pipeline.context.run import Run
+from pipeline.model.errors import PipelineError
 from pipeline.tables.failures import plain_failures
 from pipeline.workflows.events import EventLog
 

@@ -20,9 +20,9 @@ from click.testing import CliRunner
 from pyspark.sql import SparkSession
 
 from benchmarks.measure import Cost, command, cost_of
-from pipeline.archive import open_archive
 from pipeline.cli.main import cli
-from pipeline.config import Config, load_config
+from pipeline.context.archive import open_archive
+from pipeline.context.config import Config, load_config
 from pipeline.fetch.bucket import fetch_bucket
 from pipeline.fetch.process import prepare_process
 from pipeline.maintain.compact import Manner, bucket_stats, compact, layout_of

@@ -17,7 +17,7 @@ from cluster import assumed, heads
 from cluster.population import BLOB_SHARE, COLUMNS, PUSH_OBJECTS, Floats, Population, any_networks
 from cluster.rates import Rates
 from cluster.schedule import Stage, makespan_of_groups_s, run
-from pipeline.config import MaintainSection
+from pipeline.context.config import MaintainSection
 from pipeline.fetch.landing import RUN_BYTES
 from pipeline.git.limits import Limits
 from pipeline.model.origin import bucket_of

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.archive import Bed
-from pipeline.inventory.named import table_folders
-from pipeline.snapshot.metadata import newest_metadata
+from pipeline.read.inventory.named import table_folders
 from pipeline.storage.interface import Storage
+from pipeline.tables.snapshot.metadata import newest_metadata
 
 
 @dataclass(frozen=True, slots=True)

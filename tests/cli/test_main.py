@@ -21,7 +21,7 @@ SETUP = Path(__file__).parents[2] / "setup.cfg"
 def test_there_is_one_version() -> None:
     setup = ConfigParser(interpolation=None)
     setup.read(SETUP)
-    assert setup["metadata"]["version"] == "attr: pipeline.__version__"
+    assert setup["metadata"]["version"] == "attr: pipeline.model.version.__version__"
     assert CliRunner().invoke(cli, ["--version"]).output == f"pipeline, version {__version__}\n"
 
 
@@ -62,4 +62,4 @@ def test_a_restore_imports_what_it_needs() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=SETUP.parent)
     imported = set(done.stdout.split())
     assert "pipeline.read.restore" in imported
-    assert not imported & {"luigi", "pygments.lexers", "pipeline.workflows", "pipeline.maintain", "pipeline.fsck"}
+    assert not imported & {"luigi", "pygments.lexers", "pipeline.workflows", "pipeline.maintain"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.places import place
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 
 
 def write(to: Path, data: bytes) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pipeline.cli.backfill
 from pipeline.cli.main import main
-from pipeline.config import load_config
+from pipeline.context.config import load_config
 from pipeline.storage.factory import open_storage
 from pipeline.tables.session import open_session
 from tests.crash.points import POINTS, die, hold

@@ -116,7 +116,7 @@ NIGHTLY = {
     "derive: after the commit of repositories": Point("pipeline.night.derive:replace_repositories", after=True),
     "seal: all but origins have their tag": Point(TAG, when=table_is("origins")),
     "jobs: sealed, no job has run": Point("pipeline.workflows.night:run_job"),
-    "jobs: the result is stored, its lineage is not": Point("pipeline.submit.results:_record"),
+    "jobs: the result is stored, its lineage is not": Point("pipeline.read.submit.results:_record"),
     "the night lacks nothing but its summary": Point("pipeline.workflows.night:summarize"),
 }
 """Points in the order in which a night reaches them; those with the same words before the colon stand together.
@@ -148,16 +148,16 @@ COMPACT = {
     "maintain: one bucket is compacted": Point("pipeline.tables.maintained:MaintainedTable.replace_files", after=True),
 }
 
-BRANCHED = "pipeline.fsck.branches:BranchedTable"
+BRANCHED = "pipeline.maintain.fsck.branches:BranchedTable"
 
 REPAIR = {
-    "repair: copies are put back": Point("pipeline.fsck.run_fsck:put_back", after=True),
+    "repair: copies are put back": Point("pipeline.maintain.fsck.run_fsck:put_back", after=True),
     "repair: a table has a branch without its damaged file": Point(f"{BRANCHED}.begin", after=True),
     "repair: rows are fetched again and uploaded, not registered": Point(f"{BRANCHED}.add", calls=1),
     "repair: one table is whole, the others are not": Point(f"{BRANCHED}.become_current", after=True),
     "repair: tables are whole, nights are not": Point(f"{BRANCHED}.become_tags"),
     "repair: one night of one table is whole": Point(f"{BRANCHED}.become_tags", after=True),
-    "repair: derived tables are emptied": Point("pipeline.fsck.repair_derived:derive_all_fit"),
+    "repair: derived tables are emptied": Point("pipeline.maintain.fsck.repair_derived:derive_all_fit"),
 }
 
 BESIDES = {**BACKFILL, **MAINTAIN, **COMPACT, **REPAIR}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ExitCode
+from pipeline.model.errors import ExitCode
 from tests.crash.conftest import Nights
 from tests.e2e.archive import Archive, night
 from tests.support.hdfs import Daemon, MiniHdfs

@@ -12,24 +12,32 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.archive import ArchiveInfo
-from pipeline.config import Config
-from pipeline.doctor import machine
-from pipeline.doctor.examine import Patient, examine
-from pipeline.doctor.finding import Finding, Level, exit_code_of, machine_failure, settings_failure, warning
-from pipeline.doctor.finding import damage as damaged
-from pipeline.doctor.jars import check_jars
-from pipeline.doctor.loads import check_archive, check_loads, judge_lease
-from pipeline.doctor.machine import GIB, Memory, check_clock, check_memory, check_scratch, heap_bytes, memory_here
-from pipeline.doctor.packages import check_compiled, check_packages, check_python
-from pipeline.doctor.programs import check_git, check_java
-from pipeline.doctor.scheduler import check_scheduler
-from pipeline.doctor.settings import check_settings
-from pipeline.doctor.storage import check_local_space, check_probe, judge_clocks, judge_hdfs, judge_space
-from pipeline.doctor.table_problems import TableProblem
-from pipeline.doctor.tables import judge_doubles, judge_tables, judge_urls
-from pipeline.errors import ExitCode
+from pipeline.context.archive import ArchiveInfo
+from pipeline.context.config import Config
 from pipeline.git.compiled import lacking_parts
+from pipeline.maintain.doctor import machine
+from pipeline.maintain.doctor.examine import Patient, examine
+from pipeline.maintain.doctor.finding import Finding, Level, exit_code_of, machine_failure, settings_failure, warning
+from pipeline.maintain.doctor.finding import damage as damaged
+from pipeline.maintain.doctor.jars import check_jars
+from pipeline.maintain.doctor.loads import check_archive, check_loads, judge_lease
+from pipeline.maintain.doctor.machine import (
+    GIB,
+    Memory,
+    check_clock,
+    check_memory,
+    check_scratch,
+    heap_bytes,
+    memory_here,
+)
+from pipeline.maintain.doctor.packages import check_compiled, check_packages, check_python
+from pipeline.maintain.doctor.programs import check_git, check_java
+from pipeline.maintain.doctor.scheduler import check_scheduler
+from pipeline.maintain.doctor.settings import check_settings
+from pipeline.maintain.doctor.storage import check_local_space, check_probe, judge_clocks, judge_hdfs, judge_space
+from pipeline.maintain.doctor.table_problems import TableProblem
+from pipeline.maintain.doctor.tables import judge_doubles, judge_tables, judge_urls
+from pipeline.model.errors import ExitCode
 from pipeline.model.layout import ARCHIVE, Load
 from pipeline.storage.errors import StorageError, StoredFileDamaged
 from pipeline.storage.factory import open_storage
@@ -332,7 +340,7 @@ def test_a_check_that_cannot_look_is_a_failure_of_its_own(tmp_path: Path, monkey
     def broken(*_: object) -> None:
         raise RuntimeError("https://user:pa/ssS3cr3t@host/x")
 
-    monkeypatch.setattr("pipeline.doctor.examine.check_loads", broken)
+    monkeypatch.setattr("pipeline.maintain.doctor.examine.check_loads", broken)
     patient = Patient(Config(), LocalStorage(tmp_path), None, "lease.json", None, TODAY)
     found = {f.check: f for f in examine(patient)}
     assert (found["loads"].level, found["loads"].exit_code) == (Level.FAILURE, ExitCode.RUN_FAILED)

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from pyspark.sql import SparkSession
 
 from pipeline.cli.main import cli
-from pipeline.config import Config, load_config
+from pipeline.context.config import Config, load_config
 from pipeline.read import archive as read
 from pipeline.storage.factory import open_storage
 from pipeline.storage.interface import Storage

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ExitCode
+from pipeline.model.errors import ExitCode
 from pipeline.model.tables import ALL
 from pipeline.storage.errors import StorageUnavailable
 from pipeline.storage.hdfs_status import hdfs_status

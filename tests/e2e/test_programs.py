@@ -26,7 +26,7 @@ from tests.support.sockets import free_port
 HOLDER = """
 import sys
 from pathlib import Path
-from pipeline.config import load_config
+from pipeline.context.config import load_config
 from pipeline.storage.factory import open_storage
 from pipeline.storage.lease import Lease, Owner
 config = load_config(Path(sys.argv[1]))

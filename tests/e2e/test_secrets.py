@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import redact
+from pipeline.model import redact
 from tests.e2e.archive import PROGRAM, Archive, Place
 from tests.support.bad_servers import ADVERTISEMENT_TYPE, FLUSH, pkt
 from tests.support.nobody import nobody

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.export.manifest import Manifest
-from pipeline.export.run_export import run_export
-from pipeline.export.selection import Selection
 from pipeline.night.derive import derive
 from pipeline.night.publish import publish
 from pipeline.night.seal import seal
 from pipeline.read.archive import Archive
+from pipeline.read.export.manifest import Manifest
+from pipeline.read.export.run_export import run_export
+from pipeline.read.export.selection import Selection
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.create import create_tables

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.export.columns import ROWS
-from pipeline.export.run_export import NothingChosen, OtherExport
 from pipeline.model.origin import bucket_of, network_id
 from pipeline.model.pattern import Pattern
 from pipeline.model.tombstone import OBJECT, Tombstone
-from pipeline.origins.opt_outs import add_opt_outs, remove_opt_outs
+from pipeline.night.opt_outs import add_opt_outs, remove_opt_outs
+from pipeline.read.export.columns import ROWS
+from pipeline.read.export.run_export import NothingChosen, OtherExport
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.tombstones import add_tombstones, set_removed

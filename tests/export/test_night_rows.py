@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.export.night_rows import NightRows
 from pipeline.model.origin import bucket_of, network_id
 from pipeline.model.tombstone import OBJECT, Tombstone
+from pipeline.read.export.night_rows import NightRows
 from pipeline.rules.epochs import Share
-from pipeline.snapshot.live_files import live_files
-from pipeline.snapshot.metadata import read_metadata
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import IcebergTable, full_name
+from pipeline.tables.snapshot.live_files import live_files
+from pipeline.tables.snapshot.metadata import read_metadata
 from pipeline.tables.tombstones import add_tombstones, set_removed
 from tests.export.conftest import FIRST, PYTHON
 from tests.tables.conftest import ADDED, night
@@ -94,8 +94,8 @@ def test_workers_of_a_loader(sealed: SparkSession, storage: Storage, monkeypatch
     )
     for name, module in (("torch", torch), ("torch.utils", ModuleType("torch.utils")), ("torch.utils.data", data)):
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.delitem(sys.modules, "pipeline.export.torch_rows", raising=False)
-    from pipeline.export.torch_rows import TorchRows
+    monkeypatch.delitem(sys.modules, "pipeline.read.export.torch_rows", raising=False)
+    from pipeline.read.export.torch_rows import TorchRows
 
     rows = TorchRows(storage)
     assert isinstance(rows, data.IterableDataset)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pipeline.export.vendored import vendored_paths
+from pipeline.read.export.vendored import vendored_paths
 
 VENDORED = ["node_modules/a.js", "a/vendor/b.go", "third_party/x.c", "js/jquery-3.6.1.min.js", "Godeps/_workspace/a.go",
             "types/index.d.ts", "gradlew", "a/dist/b.js"]  # fmt: skip

@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipeline.export.card import card
-from pipeline.export.columns import CHOSEN, MEANING, MISSING, ROWS
-from pipeline.export.manifest import Manifest, Plan, Shard
-from pipeline.export.selection import Selection
-from pipeline.export.shard_file import writing_programs
-from pipeline.export.write import ShardWriter
 from pipeline.model.tables import CONTENTS
+from pipeline.read.export.card import card
+from pipeline.read.export.columns import CHOSEN, MEANING, MISSING, ROWS
+from pipeline.read.export.manifest import Manifest, Plan, Shard
+from pipeline.read.export.selection import Selection
+from pipeline.read.export.shard_file import writing_programs
+from pipeline.read.export.write import ShardWriter
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.parquet import SealedWriter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pipeline.config import load_config
+from pipeline.context.config import load_config
 from tests.fetch.archive import Archive
 
 

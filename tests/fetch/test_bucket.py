@@ -18,13 +18,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import ScratchFailed
 from pipeline.fetch.bucket import read_manifest, read_manifests
 from pipeline.fetch.channel import Channel
 from pipeline.fetch.messages import TurnGranted, TurnWanted
 from pipeline.fetch.outbox import Outbox
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import Deadline
+from pipeline.model.errors import ScratchFailed
 from pipeline.model.layout import Load, landed_table
 from pipeline.model.manifest import Manifest
 from pipeline.model.tables import BY_NAME, LANDED

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import Config, load_config
+from pipeline.context.config import Config, load_config
 from pipeline.fetch import crew
 from pipeline.fetch.bucket import read_manifest
 from pipeline.git import host_turn

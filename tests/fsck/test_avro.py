@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from pipeline.snapshot.avro import AvroDamaged, read_avro
+from pipeline.tables.snapshot.avro import AvroDamaged, read_avro
 from tests.fsck.conftest import Story
 
 

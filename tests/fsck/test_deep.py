@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.fetch.parquet import PAGE_BYTES, ZSTD_LEVEL, open_parquet
-from pipeline.fsck import deep as module
+from pipeline.maintain.fsck import deep as module
 from pipeline.model.tables import BY_NAME
 from tests.fsck.conftest import Story
 from tests.fsck.flips import flip
@@ -39,7 +39,7 @@ def rewrite(story: Story, table: str, bucket: int, change: Change) -> str:
 
 def forget_sizes(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence the quick check: these tests are about errors that it cannot see."""
-    monkeypatch.setattr("pipeline.fsck.run_fsck.quick", lambda *_: None)
+    monkeypatch.setattr("pipeline.maintain.fsck.run_fsck.quick", lambda *_: None)
 
 
 def other_bytes(rows: list[dict[str, Any]]) -> None:

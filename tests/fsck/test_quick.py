@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.fsck import run_fsck as module
-from pipeline.fsck.quick import check_files
-from pipeline.inventory.ledger import copies, read_ledger, recordings
-from pipeline.inventory.named import read_table, table_folders
-from pipeline.inventory.record import record_changes, tidy_recordings
+from pipeline.maintain.fsck import run_fsck as module
+from pipeline.maintain.fsck.quick import check_files
 from pipeline.model.layout import Load
+from pipeline.read.inventory.ledger import copies, read_ledger, recordings
+from pipeline.read.inventory.named import read_table, table_folders
+from pipeline.read.inventory.record import record_changes, tidy_recordings
 from pipeline.storage.interface import Storage
 from tests.e2e.archive import night
 from tests.fsck.conftest import Story
@@ -171,7 +171,7 @@ def test_goes_on_where_it_was_killed(intact: Story, monkeypatch: pytest.MonkeyPa
             raise Killed
         return real(storage, inventory, files, landed)
 
-    monkeypatch.setattr("pipeline.fsck.state.WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr("pipeline.maintain.fsck.state.WRITE_EVERY_S", 0.0)
     flip(intact.files("tables/code/trees/data/*/bucket=0/*.parquet")[0], 99)
     monkeypatch.setattr(module, "check_files", counting)
     with pytest.raises(Killed):
@@ -197,7 +197,7 @@ def test_recordings_are_made_one(intact: Story, monkeypatch: pytest.MonkeyPatch)
     storage = intact.archive.storage
     before = read_ledger(storage)
     kept = copies(storage, before.entries)
-    monkeypatch.setattr("pipeline.inventory.record.MOST_RECORDINGS", 1)
+    monkeypatch.setattr("pipeline.read.inventory.record.MOST_RECORDINGS", 1)
     assert tidy_recordings(storage) == 4
     after = read_ledger(storage)
     assert (len(before.names), len(after.names)) == (4, 1)

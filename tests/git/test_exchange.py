@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ScratchFailed
 from pipeline.git.conditions import Conditions
 from pipeline.git.errors import (
     LimitExceeded,
@@ -23,6 +22,7 @@ from pipeline.git.errors import (
 from pipeline.git.exchange import Received, advertised_ids, exchange
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import AddressPolicy, Deadline
+from pipeline.model.errors import ScratchFailed
 from pipeline.rules.negotiation import FetchPlan, Ref
 from tests.fetch.handmade import handmade
 from tests.git.packs import BLOB, full, pack_of

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ScratchFailed
 from pipeline.git.host_file import UNUSED_S, HostFile, delete_unused
+from pipeline.model.errors import ScratchFailed
 from pipeline.rules.host_state import HostState
 
 NAME = "h.example"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import BadConfiguration, Config, load_config
+from pipeline.context.config import BadConfiguration, Config, load_config
 from pipeline.git.hosts import Hosts
 
 

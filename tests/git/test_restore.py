@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import CheckFailed, ExitCode, UsageError
 from pipeline.fetch.scratch import locked_folder
 from pipeline.git.pack_writer import PackWriter
 from pipeline.git.restore import DirectoryFailed, Restored, write_repository
 from pipeline.model.commit import build_commit, parse_commit
+from pipeline.model.errors import CheckFailed, ExitCode, UsageError
 from pipeline.model.objects import BY_WORD, GitObject, ObjectType, object_id
 from pipeline.model.tag import build_tag, parse_tag
 from pipeline.rules.negotiation import Ref

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.fsck.put_back import put_back
-from pipeline.inventory.finding import Finding, Kind
-from pipeline.inventory.ledger import add_recording, copies, copies_where, forget, mend_recordings, read_ledger
-from pipeline.inventory.record import Wanted, recorded
+from pipeline.maintain.fsck.put_back import put_back
+from pipeline.read.inventory.finding import Finding, Kind
+from pipeline.read.inventory.ledger import add_recording, copies, copies_where, forget, mend_recordings, read_ledger
+from pipeline.read.inventory.record import Wanted, recorded
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 
@@ -43,7 +43,7 @@ def damage_copy(storage: Storage, recording: str, path: str) -> None:
 
 
 def test_what_can_be_read_is_recorded_anew(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.inventory.ledger.PART_BYTES", 1)  # one row per group
+    monkeypatch.setattr("pipeline.read.inventory.ledger.PART_BYTES", 1)  # one row per group
     damaged = record(storage, *PATHS)
     storage.replace(PATHS[3], b"newer")
     record(storage, PATHS[3])

@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.language_census import census, main
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.read.archive import Archive
 
 BLOBS = "bucket int, network bigint, oid binary, size bigint, language string"

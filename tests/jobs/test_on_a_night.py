@@ -11,9 +11,9 @@ from pipeline.night.derive import derive
 from pipeline.night.publish import publish
 from pipeline.read.archive import Archive
 from pipeline.read.names import with_parts
+from pipeline.read.submit.find_job import find_job
+from pipeline.read.submit.run_job import tables_in
 from pipeline.storage.interface import Storage
-from pipeline.submit.find_job import find_job
-from pipeline.submit.run_job import tables_in
 from pipeline.tables.writer import unleased
 from tests.jobs.test_near_duplicates import texts
 from tests.jobs.test_secrets import MADE_UP

@@ -13,14 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import Row, SparkSession
 
-from pipeline.config import Config, FetchSection, MaintainSection
-from pipeline.errors import ArchiveHeld
-from pipeline.inventory.ledger import read_ledger
+from pipeline.context.config import Config, FetchSection, MaintainSection
+from pipeline.context.workplace import Workplace
 from pipeline.maintain.compact import Compacted, Manner, Writing, bucket_stats, compact, layout_of
 from pipeline.maintain.rewrite_piece import PREFIX, Files, Layout
 from pipeline.maintain.run_compact import run_compact
+from pipeline.model.errors import ArchiveHeld
 from pipeline.model.origin import Origin
 from pipeline.model.tables import CONTENTS, HEAD_BLOBS
+from pipeline.read.inventory.ledger import read_ledger
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import PieceJobs
 from pipeline.rules.compaction import Bounds, by_gain
@@ -31,7 +32,6 @@ from pipeline.tables.iceberg import full_name
 from pipeline.tables.maintained import BucketFiles, MaintainedTable
 from pipeline.tables.settings import SparkSettings
 from pipeline.tables.writer import Writer
-from pipeline.workplace import Workplace
 from tests.maintain.conftest import BUCKET, ORIGIN, add_nights, land, publish_unchecked
 from tests.support.spark import QUICK_SPARK
 from tests.tables.landing import BUCKETS

@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner
 from pyspark.sql import SparkSession
 
-from pipeline.archive import ArchiveInfo
 from pipeline.cli.maintain import maintain as command
-from pipeline.config import Config, MaintainSection
+from pipeline.context.archive import ArchiveInfo
+from pipeline.context.config import Config, MaintainSection
+from pipeline.context.workplace import Workplace
 from pipeline.maintain.retention import apply_nights, plan_nights
 from pipeline.maintain.rewrite import (
     SmallFiles,
@@ -35,7 +36,6 @@ from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.refs import last_changes
 from pipeline.tables.settings import SparkSettings
 from pipeline.tables.writer import Writer, unleased
-from pipeline.workplace import Workplace
 from tests.maintain.conftest import BUCKET, ORIGIN, add_nights, files_in, land, night
 from tests.support.crash import Crash, crash_after
 from tests.support.spark import QUICK_SPARK

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import ScratchFailed
 from pipeline.maintain.cut import _Within, cut
 from pipeline.maintain.rewrite_piece import HEAD_FILE_BYTES, Files, Layout, Rewritten, rewrite
 from pipeline.maintain.sorted_rows import spool
 from pipeline.maintain.sources import Piece, Source, sources
+from pipeline.model.errors import ScratchFailed
 from pipeline.model.tables import CONTENTS, HEAD_BLOBS, TREES, Table
 from pipeline.rules.compaction import Bounds, exceeds
 from pipeline.storage.errors import StoredFileDamaged

@@ -9,17 +9,18 @@ from typing import Any, cast
 
 import pytest
 
-from pipeline.config import Config, FetchSection
-from pipeline.errors import ArchiveHeld
+from pipeline.context.config import Config, FetchSection
+from pipeline.context.run import hold
+from pipeline.context.workplace import Workplace
 from pipeline.maintain.compact import Compacted, Manner, _Bucket, _Run
 from pipeline.maintain.rewrite_piece import Layout
 from pipeline.maintain.run_compact import PURPOSE, Renewal, compact_chosen
+from pipeline.model.errors import ArchiveHeld
 from pipeline.model.layout import Load
 from pipeline.model.tables import CONTENTS
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import PieceJobs
 from pipeline.rules.compaction import BucketStats
-from pipeline.run import hold
 from pipeline.storage.errors import StorageUnavailable, StoredFileDamaged
 from pipeline.storage.interface import Uploaded
 from pipeline.storage.lease import Lease, Owner
@@ -27,7 +28,6 @@ from pipeline.storage.lease_record import LeaseRecord, read_record
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.maintained import BucketFiles, FilesChanged
 from pipeline.tables.writer import Writer
-from pipeline.workplace import Workplace
 
 
 def test_a_night_waits_for_a_commit_of_a_compaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +41,7 @@ def test_a_night_waits_for_a_commit_of_a_compaction(tmp_path: Path, monkeypatch:
         committing.release()
         return looked[-1]
 
-    monkeypatch.setattr("pipeline.run.read_record", look_and_commit)
+    monkeypatch.setattr("pipeline.context.run.read_record", look_and_commit)
     with hold(place, "night 2026-11-02"):
         assert len(looked) == 1
         with pytest.raises(ArchiveHeld), hold(place, "maintain"):

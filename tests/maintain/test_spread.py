@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.errors import PipelineError
 from pipeline.maintain.spread import ATTEMPTS, _Answering
+from pipeline.model.errors import PipelineError
 from pipeline.storage.errors import StorageUnavailable, StoredFileDamaged
 
 LATER, DAMAGED = StorageUnavailable("x", "no DataNode answers"), StoredFileDamaged("x", "is torn")

@@ -15,10 +15,10 @@ from pathlib import Path
 import pyarrow
 
 import pipeline
-from pipeline.config import load_config
+from pipeline.context.config import load_config
+from pipeline.context.workplace import Workplace
+from pipeline.read.submit.run_job import run_job
 from pipeline.storage.factory import open_storage
-from pipeline.submit.run_job import run_job
-from pipeline.workplace import Workplace
 
 
 def found_at(batches: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:

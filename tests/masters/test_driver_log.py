@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from pipeline.masters.driver_log import DriverLog
-from pipeline.masters.yarn import Container
+from pipeline.tables.masters.driver_log import DriverLog
+from pipeline.tables.masters.yarn import Container
 from tests.support.sockets import Line, listening
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from py4j.protocol import Py4JNetworkError  # type: ignore[import-untyped]  # py4j has no types
 
-from pipeline.masters import executors
-from pipeline.masters.errors import NoResources
-from pipeline.masters.executors import _watch, why_ended
-from pipeline.masters.master import Master
 from pipeline.tables.failures import plain_failures
+from pipeline.tables.masters import executors
+from pipeline.tables.masters.errors import NoResources
+from pipeline.tables.masters.executors import _watch, why_ended
+from pipeline.tables.masters.master import Master
 
 
 class Scala:

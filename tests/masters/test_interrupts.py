@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from pipeline.masters.interrupts import looked_for, outranking_errors
+from pipeline.tables.masters.interrupts import looked_for, outranking_errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -65,7 +65,7 @@ def test_an_interrupt_from_before_replaces_no_error() -> None:
 
 FINALIZER = """
 import os, signal, threading
-from pipeline.masters.interrupts import Interrupted, outranking_errors, raise_interrupts
+from pipeline.tables.masters.interrupts import Interrupted, outranking_errors, raise_interrupts
 
 class Dropped:
     def __del__(self):

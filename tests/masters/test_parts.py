@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ExitCode
-from pipeline.masters import project
-from pipeline.masters.application import failure
-from pipeline.masters.errors import ApplicationFailed
-from pipeline.masters.known import asked_for, bytes_of, driver_asked_for
-from pipeline.masters.project import project_archive
-from pipeline.masters.standalone import _last_words
-from pipeline.masters.yarn import Report
+from pipeline.model.errors import ExitCode
 from pipeline.rules.cluster import GIB, MIB
+from pipeline.tables.masters import project
+from pipeline.tables.masters.application import failure
+from pipeline.tables.masters.errors import ApplicationFailed
+from pipeline.tables.masters.known import asked_for, bytes_of, driver_asked_for
+from pipeline.tables.masters.project import project_archive
+from pipeline.tables.masters.standalone import _last_words
+from pipeline.tables.masters.yarn import Report
 
 
 @pytest.mark.parametrize(("text", "size"), [("2g", 2 * GIB), ("768m", 768 * MIB), ("384", 384 * MIB), ("1024k", MIB)])

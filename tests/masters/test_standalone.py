@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.masters import standalone
-from pipeline.masters.standalone import MOST_SILENT, Standalone
+from pipeline.tables.masters import standalone
+from pipeline.tables.masters.standalone import MOST_SILENT, Standalone
 
 
 class Workers(Standalone):

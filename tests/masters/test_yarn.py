@@ -7,12 +7,12 @@ import threading
 import pytest
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
 
-from pipeline.masters import application
-from pipeline.masters.application import follow
-from pipeline.masters.errors import NoResources
-from pipeline.masters.interrupts import Interrupts
-from pipeline.masters.master import Master
-from pipeline.masters.yarn import Container, Report, Yarn
+from pipeline.tables.masters import application
+from pipeline.tables.masters.application import follow
+from pipeline.tables.masters.errors import NoResources
+from pipeline.tables.masters.interrupts import Interrupts
+from pipeline.tables.masters.master import Master
+from pipeline.tables.masters.yarn import Container, Report, Yarn
 
 APPLICATION = "application_1_0001"
 LIMIT_S = 20

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.errors import CheckFailed
 from pipeline.model.commit import Commit, build_commit, parse_commit
+from pipeline.model.errors import CheckFailed
 from tests.model.strategies import EMAILS, EXTRA, HOSTILE, MESSAGES, NAMES, OFFSETS, OIDS, SIGNATURES, TIMES
 from tests.support.git import git, run_git
 

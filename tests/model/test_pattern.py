@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.model.pattern import BadPatternList, OptOuts, Pattern, parse_pattern, parse_patterns, place_of
 
 

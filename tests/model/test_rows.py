@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import CheckFailed
 from pipeline.model.commit import Commit
+from pipeline.model.errors import CheckFailed
 from pipeline.model.rows import CODECS, BlobRow, ContentRow, Row, TreeRow, blob_names, commit_row, is_binary, tag_row
 from pipeline.model.tables import BLOBS, COMMITS, CONTENTS, OID, OIDS, TAGS, TIME, TREES, Table
 from pipeline.model.tag import Tag

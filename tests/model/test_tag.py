@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.errors import CheckFailed
+from pipeline.model.errors import CheckFailed
 from pipeline.model.tag import Tag, build_tag, parse_tag
 from tests.model.strategies import EMAILS, EXTRA, HOSTILE, MESSAGES, NAMES, OFFSETS, OIDS, SIGNATURES, TIMES
 

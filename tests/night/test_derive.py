@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.fsck.repair_derived import rebuild
+from pipeline.maintain.fsck.repair_derived import rebuild
 from pipeline.model.layout import WAREHOUSE, Load
 from pipeline.model.origin import Origin, bucket_of, network_id
 from pipeline.model.visit import VisitStatus

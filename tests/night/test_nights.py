@@ -9,30 +9,30 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.errors import UsageError
+from pipeline.maintain.takedown.victims import victims
+from pipeline.model.errors import UsageError
 from pipeline.model.layout import WAREHOUSE, Load, result_path
 from pipeline.model.objects import ObjectType
 from pipeline.model.origin import Origin
 from pipeline.model.pattern import Pattern
 from pipeline.model.visit import VisitStatus
 from pipeline.night.derive import derive
+from pipeline.night.origin_states import pause
 from pipeline.night.plan import PlanSummary, read_plan, write_plan
 from pipeline.night.publish import publish
 from pipeline.night.seal import seal
-from pipeline.origins.states import pause
 from pipeline.read.archive import Archive
 from pipeline.read.nights import NightNotFound, NotAnArchive
 from pipeline.read.one_origin import OriginNotFound
 from pipeline.read.restore import restore_repository
 from pipeline.read.status import archive_status, origin_status
 from pipeline.read.stored_archive import NoSuchTable
+from pipeline.read.submit.results import BadResult, Lineage, write_result
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
-from pipeline.submit.results import BadResult, Lineage, write_result
 from pipeline.tables.create import create_tables
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.writer import Writer, unleased
-from pipeline.takedown.victims import victims
 from tests.support.crash import Crash, crash_after
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, MadeLoad, oid_of

@@ -11,10 +11,10 @@ from pyspark.sql import Row, SparkSession
 from pipeline.model.layout import Load
 from pipeline.model.origin import Origin
 from pipeline.model.pattern import parse_pattern
+from pipeline.night import origin_states
+from pipeline.night.opt_outs import Refused, add_opt_outs, admitted, opt_outs
+from pipeline.night.origin_states import StateChange, StillOptedOut, keep_out, opt_out, pause, resume
 from pipeline.night.plan import write_plan
-from pipeline.origins import states as origin_states
-from pipeline.origins.opt_outs import Refused, add_opt_outs, admitted, opt_outs
-from pipeline.origins.states import StateChange, StillOptedOut, keep_out, opt_out, pause, resume
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import IcebergTable, full_name, in_buckets
 from pipeline.tables.writer import unleased

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pytest
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.model.tables import BY_NAME
 from pipeline.read.duckdb_query import columns_read, query
 from pipeline.storage.errors import StoredFileDamaged

@@ -11,17 +11,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.errors import ScratchFailed
 from pipeline.fetch.parquet import PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.git.pack_writer import PackWriter
+from pipeline.model.errors import ScratchFailed
 from pipeline.model.objects import BLOB, object_id
 from pipeline.model.rows import ContentRow
 from pipeline.model.tables import CONTENTS
 from pipeline.read import packing
-from pipeline.snapshot.live_files import DataFile
-from pipeline.snapshot.rows import ROW_ID, Group, groups, rows
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.local import LocalStorage
+from pipeline.tables.snapshot.live_files import DataFile
+from pipeline.tables.snapshot.rows import ROW_ID, Group, groups, rows
 from tests.support.git import git
 from tests.support.repos import init
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UsageError
 from pipeline.git.program import GitFailed, GitMissing
+from pipeline.model.errors import UsageError
 from pipeline.model.text import text_and_raw
 from pipeline.read.blame import Line, NoSuchFile, blame
 from pipeline.read.patch import patch, stats

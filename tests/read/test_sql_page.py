@@ -12,9 +12,9 @@ from pyspark.sql import SparkSession
 from pipeline.night.derive import derive
 from pipeline.night.publish import publish
 from pipeline.read.archive import Archive
+from pipeline.read.submit.qualified import tables_read
+from pipeline.read.submit.read_only import check_read_only
 from pipeline.storage.interface import Storage
-from pipeline.submit.qualified import tables_read
-from pipeline.submit.read_only import check_read_only
 from pipeline.tables.writer import unleased
 from tests.tables.conftest import add, night
 from tests.tables.landing import MadeLoad

@@ -15,13 +15,13 @@ from pipeline.model.tombstone import ANYWHERE, OBJECT, ORIGIN, Tombstone
 from pipeline.read import stored
 from pipeline.read.nights import NightNotFound, NotAnArchive
 from pipeline.read.stored import StoredTables
-from pipeline.snapshot import live_files
-from pipeline.snapshot.metadata import TableMetadata, read_metadata
-from pipeline.snapshot.rows import ROW_ID
 from pipeline.storage.errors import StorageError, StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.iceberg import full_name
+from pipeline.tables.snapshot import live_files
+from pipeline.tables.snapshot.metadata import TableMetadata, read_metadata
+from pipeline.tables.snapshot.rows import ROW_ID
 from pipeline.tables.tombstones import add_tombstones, hidden_now, set_removed
 from tests.night.test_nights import URL, two_nights
 from tests.tables.conftest import ADDED, add, night

@@ -13,8 +13,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 import pipeline
-from pipeline.archive import FORMAT
-from pipeline.errors import UsageError
+from pipeline.context.archive import FORMAT
+from pipeline.model.errors import UsageError
 from pipeline.model.layout import ARCHIVE
 from pipeline.model.tables import ALL, shown_columns
 from pipeline.read.archive import Archive
@@ -181,7 +181,7 @@ def test_a_copied_archive_is_read_here_and_never_written(
     """Its tables name the files of the original, which Spark would read, and a writer would mix with its own."""
     import shutil
 
-    from pipeline.snapshot.moved import ArchiveMoved
+    from pipeline.tables.snapshot.moved import ArchiveMoved
 
     grow(spark, storage)
     describe(storage)

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
-from pipeline.snapshot.deletion_vectors import parse_vector
+from pipeline.tables.snapshot.deletion_vectors import parse_vector
 
 
 def container(low: list[int]) -> tuple[bytes, bool]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.snapshot import live_files
 from pipeline.storage.errors import StorageError
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
+from pipeline.tables.snapshot import live_files
 
 
 def bound(bucket: int) -> bytes:

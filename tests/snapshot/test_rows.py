@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.snapshot.live_files import DataFile
-from pipeline.snapshot.rows import CONTENT_BATCH_ROWS, Group, rows, rows_of
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.parquet import ArchiveFile
 from pipeline.storage.paths import side_path
+from pipeline.tables.snapshot.live_files import DataFile
+from pipeline.tables.snapshot.rows import CONTENT_BATCH_ROWS, Group, rows, rows_of
 
 PATH = "data/a.parquet"
 ROWS = 2_000

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.storage.errors import AlreadyThere, FileMissing, StorageError, UploadMismatch
 from pipeline.storage.interface import Storage
 from pipeline.storage.paths import is_temporary

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pipeline.errors import ExitCode, UsageError
+from pipeline.model.errors import ExitCode, UsageError
 from pipeline.storage.errors import (
     AlreadyThere,
     FileMissing,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ArchiveHeld, UsageError
+from pipeline.model.errors import ArchiveHeld, UsageError
 from pipeline.storage.errors import LeaseLost, StorageError, StorageUnavailable
 from pipeline.storage.factory import open_storage
 from pipeline.storage.interface import Storage

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.fetch import id_index
+from pipeline.maintain.takedown.doomed import Doomed
+from pipeline.maintain.takedown.rewrite_file import doomed_rows
 from pipeline.model.tables import BLOBS, REFS, Table
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.parquet import SealedWriter, check_bounds, open_parquet_file
-from pipeline.takedown.doomed import Doomed
-from pipeline.takedown.rewrite_file import doomed_rows
 from tests.fetch.archive import known_ids
 
 NETWORK, URL, OID = 0x1122334455, "https://host/a", b"o" * 20

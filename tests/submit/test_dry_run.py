@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipeline.model.tables import ALL
-from pipeline.submit.dry_run import tables_named
-from pipeline.submit.find_job import job_source
+from pipeline.read.submit.dry_run import tables_named
+from pipeline.read.submit.find_job import job_source
 
 EVERY = {table.name for table in ALL}
 

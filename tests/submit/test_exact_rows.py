@@ -19,7 +19,7 @@ from pyspark.sql import types as T
 from pipeline.cli.output import jsonable
 from pipeline.cli.rows import utc_clock
 from pipeline.model.headers import LAST_SECOND
-from pipeline.submit.exact_rows import (
+from pipeline.read.submit.exact_rows import (
     BATCH_ROWS,
     CannotWriteRows,
     check_names,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import jobs
-from pipeline.masters.project import project_archive
-from pipeline.submit.find_job import JobFailed, NoSuchJob, find_job, job_names, job_source, list_jobs
+from pipeline.read.submit.find_job import JobFailed, NoSuchJob, find_job, job_names, job_source, list_jobs
+from pipeline.tables.masters.project import project_archive
 
 SHIPPED = ("commit_activity", "dependencies", "language_census", "near_duplicates", "secrets")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.submit.parameters import BadArguments, Parameters
+from pipeline.read.submit.parameters import BadArguments, Parameters
 
 SOURCE = """
 from __future__ import annotations

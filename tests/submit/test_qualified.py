@@ -6,9 +6,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.model.tombstone import Hidden
-from pipeline.submit import qualified
-from pipeline.submit.parsed import parts
-from pipeline.submit.qualified import LinesByTheirFullName, PastTheViews, check_names, tables_read
+from pipeline.read.submit import qualified
+from pipeline.read.submit.parsed import parts
+from pipeline.read.submit.qualified import LinesByTheirFullName, PastTheViews, check_names, tables_read
 
 PAST = """
 SELECT * FROM archive.code.origins

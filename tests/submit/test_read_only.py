@@ -8,9 +8,9 @@ import pytest
 from pyspark.errors import ParseException
 from pyspark.sql import SparkSession
 
-from pipeline.submit.functions import ALLOWED, WITHOUT_OPTIONS
-from pipeline.submit.parsed import NotUnderstood, parts_of
-from pipeline.submit.read_only import NotReadOnly, check_read_only
+from pipeline.read.submit.functions import ALLOWED, WITHOUT_OPTIONS
+from pipeline.read.submit.parsed import NotUnderstood, parts_of
+from pipeline.read.submit.read_only import NotReadOnly, check_read_only
 
 READS = """
 SELECT 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.submit.statements import split_statements
+from pipeline.read.submit.statements import split_statements
 
 
 @pytest.mark.parametrize(

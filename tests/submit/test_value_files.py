@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 
-from pipeline.submit.value_files import write_csv_values, write_json_values
+from pipeline.read.submit.value_files import write_csv_values, write_json_values
 
 
 def test_csv_tells_null_from_empty_text() -> None:

@@ -11,7 +11,7 @@ from py4j.protocol import Py4JNetworkError  # type: ignore[import-untyped]  # py
 from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
-from pipeline.errors import ExitCode, UsageError
+from pipeline.model.errors import ExitCode, UsageError
 from pipeline.storage.errors import StorageUnavailable, StoredFileDamaged
 from pipeline.tables.failures import SparkFailed, named_file, plain_failures
 from tests.support.nobody import nobody

@@ -15,6 +15,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.maintain.rewrite import rewrite_statement
+from pipeline.maintain.takedown.doomed import Doomed
+from pipeline.maintain.takedown.file_lines import needed_rows
 from pipeline.model.origin import Origin
 from pipeline.model.tables import ALL, FILES, REPOSITORIES
 from pipeline.night.derive import derive
@@ -28,8 +30,6 @@ from pipeline.tables.file_rows import file_rows
 from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.rewrite import is_conflict
 from pipeline.tables.writer import unleased
-from pipeline.takedown.doomed import Doomed
-from pipeline.takedown.file_lines import needed_rows
 from tests.tables.conftest import add, night
 from tests.tables.landing import MadeLoad, Tree
 

@@ -25,12 +25,12 @@ from pipeline.model.origin import Origin, OriginState
 from pipeline.model.pattern import Pattern
 from pipeline.model.visit import VisitStatus
 from pipeline.night.derive import derive
+from pipeline.night.opt_outs import opt_outs
+from pipeline.night.origin_states import opt_out, pause, resume
 from pipeline.night.origins import add_origins
 from pipeline.night.publish import publish
-from pipeline.origins.opt_outs import opt_outs
-from pipeline.origins.states import opt_out, pause, resume
+from pipeline.read.submit.results import Lineage, write_result
 from pipeline.storage.interface import Storage
-from pipeline.submit.results import Lineage, write_result
 from pipeline.tables.doubles import find_doubles
 from pipeline.tables.file_rows import file_rows
 from pipeline.tables.iceberg import IcebergTable

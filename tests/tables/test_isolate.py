@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import PipelineError
+from pipeline.model.errors import PipelineError
 from pipeline.storage.errors import StorageUnavailable, StoredFileDamaged
 from pipeline.storage.local import LocalStorage
 from pipeline.tables import isolate as module

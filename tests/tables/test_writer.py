@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.fsck.branches import BranchedTable
+from pipeline.maintain.fsck.branches import BranchedTable
 from pipeline.model.layout import LEASE
 from pipeline.storage.errors import LeaseLost
 from pipeline.storage.interface import Storage

@@ -16,14 +16,14 @@ from pipeline.model.origin import Origin, OriginState
 from pipeline.model.pattern import Pattern
 from pipeline.model.tables import ORIGINS
 from pipeline.night.derive import derive
+from pipeline.night.origin_states import pause
 from pipeline.night.origins import add_origins
 from pipeline.night.plan import last_visits, write_plan
 from pipeline.night.publish import publish
 from pipeline.night.seal import seal
-from pipeline.origins.states import pause
 from pipeline.read.archive import Archive
+from pipeline.read.submit.results import Lineage, write_result
 from pipeline.storage.interface import Storage
-from pipeline.submit.results import Lineage, write_result
 from pipeline.tables.doubles import find_doubles, mend_doubles
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable, full_name

@@ -14,17 +14,17 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.inventory.ledger import add_recording, copies
-from pipeline.inventory.record import Wanted, record_takedown, recorded
+from pipeline.maintain.takedown.doomed import Doomed
+from pipeline.maintain.takedown.runs import scrub_runs
+from pipeline.maintain.takedown.verify import Wanted as Looked
+from pipeline.maintain.takedown.verify import verify
 from pipeline.model.layout import Load
 from pipeline.model.tables import REFS
 from pipeline.model.tombstone import ORIGIN, Tombstone
+from pipeline.read.inventory.ledger import add_recording, copies
+from pipeline.read.inventory.record import Wanted, record_takedown, recorded
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
-from pipeline.takedown.doomed import Doomed
-from pipeline.takedown.runs import scrub_runs
-from pipeline.takedown.verify import Wanted as Looked
-from pipeline.takedown.verify import verify
 
 URL, OTHER = "https://host/a", "https://host/b"
 LOAD = Load.of_night(date(2026, 11, 2))
@@ -117,7 +117,7 @@ def test_a_kill_before_the_copies_go_leaves_none(storage: Storage) -> None:
 
 
 def test_a_search_opens_copies_and_names_what_it_cannot_read(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.takedown.verify._referred", lambda spark, storage: {})
+    monkeypatch.setattr("pipeline.maintain.takedown.verify._referred", lambda spark, storage: {})
     visits, manifest = "tables/code/refs/data/bucket=1/x.parquet", "tables/code/refs/metadata/m.avro"
     whole = {visits: refs(1, URL), LOAD.manifest(1): visits_of(URL), manifest: avro(URL)}
     clean = {LOAD.manifest(2): visits_of(OTHER), "tables/code/refs/metadata/o.avro": avro(OTHER)}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from pipeline.errors import UsageError
-from pipeline.takedown.doomed import Doomed
-from pipeline.takedown.runs import without
-from pipeline.takedown.targets import BadTargets, Target, parse_target, parse_targets
+from pipeline.maintain.takedown.doomed import Doomed
+from pipeline.maintain.takedown.runs import without
+from pipeline.maintain.takedown.targets import BadTargets, Target, parse_target, parse_targets
+from pipeline.model.errors import UsageError
 
 A, B, C = (bytes([n]) * 20 for n in (1, 2, 3))
 URL, OTHER = "https://host/a", "https://host/a/b"

@@ -236,8 +236,8 @@ def test_the_rows_leave_all_files_and_nights(story: Story, tmp_path: Path) -> No
     for what, nth in (
         ("pipeline.tables.maintained:MaintainedTable.rewrite_snapshots", 3),
         ("pipeline.storage.local:LocalStorage.upload", 2),
-        ("pipeline.takedown.run_takedown:scrub_runs", 1),
-        ("pipeline.takedown.run_takedown:set_removed", 1),
+        ("pipeline.maintain.takedown.run_takedown:scrub_runs", 1),
+        ("pipeline.maintain.takedown.run_takedown:set_removed", 1),
     ):
         killed(archive, urls["going"], what, nth)
         assert hidden_now(archive.spark)

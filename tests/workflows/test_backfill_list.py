@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.archive import begun_loads
+from pipeline.context.archive import begun_loads
 from pipeline.maintain.loads import load_states
 from pipeline.model.layout import Load
 from pipeline.model.origin import Origin

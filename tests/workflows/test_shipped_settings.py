@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import load_config
+from pipeline.context.config import load_config
 from pipeline.tables.session import session_conf
 
 CONF = Path(__file__).parents[2] / "conf"

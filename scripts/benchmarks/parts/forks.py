@@ -16,7 +16,7 @@ from benchmarks.bench import Bench, say
 from benchmarks.measure import measured
 from benchmarks.results import Figure, Found, Table
 from benchmarks.slow_server import HEAD, MAIN, late_server
-from pipeline.config import Config, FetchSection
+from pipeline.context.config import Config, FetchSection
 from pipeline.fetch.bucket import fetch_bucket
 from pipeline.fetch.process import prepare_process
 from pipeline.model.layout import Load

@@ -19,7 +19,7 @@ from benchmarks.bench import Bench, say
 from benchmarks.measure import Cost, command, cost_of, in_child, measured, repeated, total
 from benchmarks.results import Found, Table
 from pipeline.cli.main import MODULES
-from pipeline.errors import UsageError
+from pipeline.model.errors import UsageError
 from pipeline.read.archive import Archive
 
 _REAL = (

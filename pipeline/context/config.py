@@ -1,0 +1,212 @@
+"""The configuration: one typed object, read once by the command line and passed on."""
+
+from __future__ import annotations
+
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.git.conditions import DEFAULT_USER_AGENT, Conditions
+from pipeline.git.host_settings import HostsSection
+from pipeline.git.limits import Limits
+from pipeline.git.network import AddressPolicy
+from pipeline.model.errors import UsageError
+from pipeline.rules.budget import Budget
+from pipeline.storage.settings import HdfsSettings
+from pipeline.tables.settings import SparkSettings
+
+SEARCHED = (Path("conf/local.toml"),)
+"""Where to look for a configuration if none is named; without one the defaults apply."""
+
+
+class BadConfiguration(UsageError):
+    """The configuration is unusable."""
+
+    def __init__(self, path: str, problems: Sequence[str]) -> None:
+        super().__init__(path, tuple(problems))
+        self.path, self.problems = path, tuple(problems)
+
+    def __str__(self) -> str:
+        return f"{self.path}: " + "; ".join(self.problems)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ArchiveSection(_Section):
+    """Where the archive is."""
+
+    location: str = Field("archive", description="folder, or hdfs://host:port/folder; relative to the current folder")
+    buckets: int = Field(8, ge=1, le=65_536, description="used once, by init; 8 on a laptop, 1024 on 1,000 threads")
+    lease_s: float = Field(300, gt=0, description="seconds after which a silent run loses the archive")
+
+
+class FetchSection(_Section):
+    """How origins are visited."""
+
+    refs: tuple[str, ...] = Field(
+        ("HEAD", "refs/heads/", "refs/tags/"), min_length=1, description="refs to archive: HEAD and prefixes"
+    )
+    workers: int = Field(1, ge=1, description="buckets fetched at once, each in its own process")
+    concurrency: int = Field(4, ge=1, description="origins of one bucket visited at once; decoding takes turns")
+    run_bytes: int = Field(
+        256 << 20, ge=1 << 20, le=1 << 30, description="raw bytes sorted together; memory is about three times this"
+    )
+    scratch: Path | None = Field(None, description="local folder for packs and files in transit; default: the system's")
+    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (), description="networks allowed in addition to public addresses, such as 10.0.0.0/8"
+    )
+    crawl_hosts: int = Field(
+        1, ge=1, description="machines that fetch at once; each takes an equal share of all limits"
+    )
+    user_agent: str = Field(
+        DEFAULT_USER_AGENT, min_length=1, description="sent to HTTP servers; public forges want a name and a contact"
+    )
+    limits: Limits = Field(default_factory=Limits, description="of one visit")
+
+    @property
+    def scratch_folder(self) -> Path:
+        """The scratch folder, which need not exist yet."""
+        return self.scratch or Path(tempfile.gettempdir()) / "git-lakehouse"
+
+    @property
+    def hosts_folder(self) -> Path:
+        """Where the states of hosts are kept, for all runs on this machine; it need not exist yet."""
+        return self.scratch_folder / "hosts"
+
+
+class NightlySection(_Section):
+    """What a night does after its tables are complete."""
+
+    jobs: tuple[str, ...] = Field(("language_census",), description="jobs run on every night")
+
+
+def _budget(text: str) -> str:
+    Budget.parse(text)
+    return text
+
+
+class MaintainSection(_Section):
+    """What housekeeping keeps, and for how long."""
+
+    dailies: int = Field(30, ge=1, description="number of newest nights to keep")
+    monthlies: int = Field(12, ge=0, description="of older nights, keep the first of this many months")
+    snapshot_age_s: float = Field(
+        3 * 86_400, ge=0, description="seconds that jobs may still read replaced data or retired nights"
+    )
+    sweep_after_s: float = Field(
+        86_400, ge=0, description="seconds after which unreferenced files no longer count as a running task's"
+    )
+    small_files: int = Field(16, ge=1, description="small files per table and bucket that are left alone")
+    small_file_bytes: int = Field(128 << 20, ge=1 << 10, description="a data file below this is small")
+    small_manifests: int = Field(50, ge=1, description="small manifests per table that are left alone")
+    compact_budget: Annotated[str, AfterValidator(_budget)] = Field(
+        "1h", description="start no further compaction after this time, 30m, or bytes rewritten, 10GB; 0s: none"
+    )
+    compact_level: int = Field(20, ge=1, le=22, description="zstd level of compacted contents and trees")
+    compact_bytes: int = Field(
+        192 << 20, ge=1 << 20, le=256 << 20, description="raw bytes of a compacted row group; memory: 1.6 GB"
+    )
+
+
+class LuigiSection(_Section):
+    """How tasks are scheduled."""
+
+    scheduler: str | None = Field(
+        None, pattern=r"^[^@/?#\s]+:[0-9]{1,5}$", description="host:port of a luigid; default: within the process"
+    )
+    attempts: int = Field(3, ge=1, description="attempts of a task whose error says that a retry may help")
+    first_pause_s: float = Field(2, ge=0, description="seconds before the second attempt; doubles each time")
+
+
+class LogSection(_Section):
+    """What is logged, to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level shown")
+
+
+class Config(_Section):
+    """Everything that can be configured."""
+
+    archive: ArchiveSection = Field(default_factory=ArchiveSection)
+    fetch: FetchSection = Field(default_factory=FetchSection)
+    hosts: HostsSection = Field(default_factory=HostsSection)
+    nightly: NightlySection = Field(default_factory=NightlySection)
+    maintain: MaintainSection = Field(default_factory=MaintainSection)
+    spark: SparkSettings = Field(default_factory=SparkSettings)
+    hdfs: HdfsSettings | None = None
+    luigi: LuigiSection = Field(default_factory=LuigiSection)
+    log: LogSection = Field(default_factory=LogSection)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Secrets of HDFS, Spark and hosts."""
+        token = self.hdfs.token if self.hdfs is not None else None
+        return (*self.spark.secrets, *self.hosts.secrets, *((token.get_secret_value(),) if token is not None else ()))
+
+    @property
+    def conditions(self) -> Conditions:
+        """The conditions of every visit.
+
+        Raises:
+            BadConfiguration: a token is not there, or a limit is too low to be shared.
+        """
+        fetch = self.fetch
+        problems = self.hosts.problems(fetch.crawl_hosts)
+        if problems:
+            raise BadConfiguration("configuration", problems)
+        return Conditions(
+            AddressPolicy(fetch.allowed_networks),
+            fetch.limits,
+            tuple(prefix.encode() for prefix in fetch.refs),
+            fetch.user_agent,
+            self.hosts.hosts(fetch.hosts_folder, fetch.crawl_hosts),
+        )
+
+    def with_tokens(self, environment: Mapping[str, str]) -> Config:
+        """This configuration with the tokens of hosts, as far as they are there."""
+        return self.model_copy(update={"hosts": self.hosts.with_tokens(environment)})
+
+    def at(self, location: str | None) -> Config:
+        """This configuration with another archive location, if given."""
+        if location is None:
+            return self
+        return self.model_copy(update={"archive": self.archive.model_copy(update={"location": location})})
+
+
+def find_config(path: Path | None) -> Path | None:
+    """The given path; without one, the first of ``SEARCHED`` that exists; None if there is none."""
+    return path or next((candidate for candidate in SEARCHED if candidate.is_file()), None)
+
+
+def load_config(path: Path | None) -> Config:
+    """Read a TOML file, the one of ``find_config``; without any, the defaults.
+
+    Raises:
+        BadConfiguration: no such file, not TOML, an unknown key or a bad value, each named.
+    """
+    path = find_config(path)
+    if path is None:
+        return Config()
+    try:
+        document = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise BadConfiguration(str(path), [error.strerror or str(error)]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfiguration(str(path), [f"not TOML: {error}"]) from None
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc']))}: {_sentence(e)}" for e in error.errors(include_input=False)]
+        raise BadConfiguration(str(path), problems) from None
+
+
+def _sentence(error: ErrorDetails) -> str:
+    return "no such key" if error["type"] == "extra_forbidden" else error["msg"]

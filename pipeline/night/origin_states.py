@@ -1,0 +1,218 @@
+"""Origin states set by people: paused, opted out, resumed. Needs no lease and may run during a night."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.model.errors import UsageError
+from pipeline.model.origin import OriginState
+from pipeline.model.pattern import OptOuts, Pattern
+from pipeline.model.tables import ORIGINS
+from pipeline.night.opt_outs import Refused, add_opt_outs, opt_outs, place_column, remove_opt_outs
+from pipeline.tables.change import RowChange, change_rows
+from pipeline.tables.frames import local_frame
+from pipeline.tables.iceberg import in_buckets
+from pipeline.tables.rewrite import ATTEMPTS, Seen, TableBusy, until_committed
+from pipeline.tables.tombstones import taken_down
+from pipeline.tables.writer import unleased
+
+_GIVEN = pa.schema([("given", pa.string()), ("key", pa.string()), ("below", pa.bool_())])
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """The effect on the named origins.
+
+    Attributes:
+        changed: number of origins whose state changed, or that a resume made due.
+        already: number of named origins that needed no change.
+        unknown: patterns that match no origin of the archive.
+        rules: number of opt-outs added, or removed by a resume, which also cover origins added later.
+    """
+
+    state: OriginState
+    changed: int
+    already: int
+    unknown: tuple[str, ...]
+    rules: int = 0
+
+
+class StillOptedOut(UsageError):
+    """An origin cannot be resumed while a wider opt-out covers it."""
+
+    def __init__(self, pattern: str, rule: str) -> None:
+        super().__init__(pattern, rule)
+        self.pattern, self.rule = pattern, rule
+
+    def __str__(self) -> str:
+        return f"{self.pattern} falls under the opt-out {self.rule}; nothing was changed. Resume {self.rule} first"
+
+
+def pause(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
+    """Stop visiting origins until they are resumed. Opted-out ones stay opted out."""
+    may = F.col("state") != str(OriginState.OPTED_OUT)
+    return _change(spark, patterns, OriginState.PAUSED, may & (F.col("state") != str(OriginState.PAUSED)), _as_given)
+
+
+def opt_out(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
+    """Never visit origins again, whatever the scheme of their URLs, including those added later.
+
+    Already archived data stays; a takedown removes it.
+    """
+    others = F.col("state") != str(OriginState.OPTED_OUT)
+
+    def turn() -> tuple[StateChange, bool]:
+        # The rule first: adding an origin reads the rules again afterwards, so one of us sees the other.
+        rules = add_opt_outs(spark, patterns)
+        found = replace(_change(spark, patterns, OriginState.OPTED_OUT, others, _by_place), rules=rules)
+        return found, bool(found.changed or rules)
+
+    return _until_it_holds(turn)
+
+
+def keep_out(spark: SparkSession, refused: Iterable[Refused]) -> None:
+    """Opt out what is refused, if it was added nevertheless, while its opt-out was being written."""
+    patterns = [Pattern(each.url) for each in refused if each.in_any_network]
+    if patterns:
+        _change(spark, patterns, OriginState.OPTED_OUT, F.col("state") != str(OriginState.OPTED_OUT), _as_given)
+
+
+def resume(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
+    """Visit origins again, at once, and remove opt-outs with exactly these patterns.
+
+    Origins under another opt-out stay opted out: a narrower one, or one that is added meanwhile.
+
+    Raises:
+        StillOptedOut: a wider opt-out covers a pattern.
+        UsageError: an origin was taken down.
+    """
+    _check_free(spark, patterns)
+    out, waiting = F.col("state") == str(OriginState.OPTED_OUT), F.col("next_due").isNotNull()
+    waiting = waiting | (F.col("state") != str(OriginState.ACTIVE))
+
+    def turn() -> tuple[StateChange, bool]:
+        removed = remove_opt_outs(spark, patterns)
+        rules = list(opt_outs(spark))
+
+        def select(origins: DataFrame, given: Sequence[Pattern]) -> DataFrame:
+            return _as_given_or_opted_out(_with_ruled(origins, rules), given)
+
+        found = _change(spark, patterns, OriginState.ACTIVE, waiting & ~F.col("ruled"), select)
+        ruled = _change(spark, patterns, OriginState.OPTED_OUT, ~out & F.col("ruled"), select) if rules else found
+        return replace(found, rules=removed), bool(removed or found.changed or ruled.changed)
+
+    return _until_it_holds(turn)
+
+
+def _check_free(spark: SparkSession, patterns: Sequence[Pattern]) -> None:
+    """Check that all patterns may be resumed.
+
+    Raises:
+        StillOptedOut, UsageError: as in ``resume``.
+    """
+    rules = opt_outs(spark)
+    gone = OptOuts(map(Pattern, taken_down(spark)[0]))
+    for pattern in patterns:
+        if gone.rule_for(pattern.url) is not None:
+            raise UsageError(f"{pattern} was taken down permanently; nothing was changed")
+        rule = rules.rule_for(pattern.url)
+        if rule is not None and not any(rule.place == other.place for other in patterns):
+            raise StillOptedOut(str(pattern), str(rule))
+
+
+def _until_it_holds(turn: Callable[[], tuple[StateChange, bool]]) -> StateChange:
+    """Take turns until one finds nothing to do; return what all of them did.
+
+    Rules and states are in two tables: a command with the opposite aim may change one while we change the other. Both
+    repeat, and the last to change anything has verified afterwards that everything is as it wants.
+
+    Args:
+        turn: makes the necessary changes; returns what it found, and whether it changed anything.
+
+    Raises:
+        TableBusy: others undid the changes every time.
+    """
+    first, busy = turn()
+    changed, rules = first.changed, first.rules
+    for _ in range(ATTEMPTS):
+        if not busy:
+            return replace(first, changed=changed, rules=rules)
+        found, busy = turn()
+        changed, rules = changed + found.changed, rules + found.rules
+    raise TableBusy(ORIGINS.name, ATTEMPTS, "another command opts out what this one resumes, or the reverse")
+
+
+def _with_ruled(origins: DataFrame, rules: Sequence[Pattern]) -> DataFrame:
+    """The rows with another column, ``ruled``: whether one of some opt-outs covers them."""
+    ruled = _by_place(origins, rules).select("bucket", "url").distinct().withColumn("ruled", F.lit(True))
+    return origins.join(F.broadcast(ruled), ["bucket", "url"], "left").withColumn(
+        "ruled", F.coalesce("ruled", F.lit(False))
+    )
+
+
+def _as_given(origins: DataFrame, patterns: Sequence[Pattern]) -> DataFrame:
+    return _named(origins, [(str(pattern), pattern.url, pattern.below) for pattern in patterns], F.col("url"))
+
+
+def _by_place(origins: DataFrame, patterns: Sequence[Pattern]) -> DataFrame:
+    return _named(origins, [(str(pattern), pattern.place, pattern.below) for pattern in patterns], place_column())
+
+
+def _as_given_or_opted_out(origins: DataFrame, patterns: Sequence[Pattern]) -> DataFrame:
+    gone = F.col("state") == str(OriginState.OPTED_OUT)
+    return _as_given(origins.where(~gone), patterns).unionByName(_by_place(origins.where(gone), patterns))
+
+
+def _named(origins: DataFrame, given: Sequence[tuple[str, str, bool]], key: Column) -> DataFrame:
+    """The named origins, once per pattern that names them, with the columns of ``origins`` and ``given``."""
+    rows = origins.withColumn("named", key)
+    names = local_frame(origins.sparkSession, given, _GIVEN)
+    exact, prefixes = F.broadcast(names.where("NOT below")), F.broadcast(names.where("below"))
+    found = rows.join(exact, rows["named"] == exact["key"])
+    if any(below for _, _, below in given):
+        found = found.unionByName(rows.join(prefixes, F.startswith(rows["named"], prefixes["key"])))
+    return found.drop("named", "key", "below")
+
+
+def _change(
+    spark: SparkSession,
+    patterns: Sequence[Pattern],
+    state: OriginState,
+    wanted: Column,
+    select: Callable[[DataFrame, Sequence[Pattern]], DataFrame],
+) -> StateChange:
+    """Give the selected origins a state, due at once, in one commit.
+
+    Args:
+        wanted: which of the selected origins to change; null counts as no.
+    """
+
+    def change() -> StateChange:
+        seen = unleased(spark).see(ORIGINS.name)
+        chosen = select(seen.rows(), patterns).withColumn("wanted", F.coalesce(wanted, F.lit(False))).persist()
+        try:
+            known = {row["given"] for row in chosen.select("given").distinct().collect()}
+            each = chosen.select("bucket", "url", "wanted").distinct()
+            counts = each.groupBy("bucket").agg(F.count("*").alias("all"), F.count_if("wanted").alias("new")).collect()
+            touched = [row["bucket"] for row in counts if row["new"]]
+            new = sum(row["new"] for row in counts)
+            if touched:
+                _write(seen, each.where("wanted").select("bucket", "url"), new, touched, state)
+        finally:
+            chosen.unpersist()
+        unknown = tuple(str(pattern) for pattern in patterns if str(pattern) not in known)
+        return StateChange(state, new, sum(row["all"] for row in counts) - new, unknown)
+
+    return until_committed(ORIGINS.name, change)
+
+
+def _write(seen: Seen, chosen: DataFrame, count: int, buckets: Sequence[int], state: OriginState) -> None:
+    rows = seen.rows().where(in_buckets(buckets)).join(F.broadcast(chosen), ["bucket", "url"], "left_semi")
+    changed = {"state": F.lit(str(state)), "next_due": F.lit(None).cast("date")}
+    after = rows.withColumns(changed).select(*ORIGINS.column_names)
+    change_rows(seen, RowChange(after, count, chosen, count, buckets))

@@ -1,0 +1,55 @@
+"""What Python programs and notebooks begin with; ``pipeline.open`` is its short name. docs/python.md explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from pipeline.context.config import load_config
+from pipeline.context.workplace import Workplace
+from pipeline.model.errors import UsageError
+from pipeline.model.layout import parse_night
+from pipeline.model.redact import never_show
+from pipeline.read.archive import Archive
+from pipeline.storage.factory import open_storage
+from pipeline.tables.session import adopt_session
+from pipeline.tables.snapshot.moved import check_place
+
+
+def open_archive(
+    location: str | Path | None = None,
+    night: date | str | None = None,
+    *,
+    config: str | Path | None = None,
+    spark: SparkSession | None = None,
+) -> Archive:
+    """See ``pipeline.open``."""
+    settings = load_config(None if config is None else Path(config))
+    settings = settings.at(None if location is None else str(location))
+    for secret in settings.secrets:
+        never_show(secret)
+    place = Workplace(settings, open_storage(settings.archive.location, settings.hdfs))
+    place.archive(to_read=True)
+    archive = Archive(_opener(place, spark), _date(night), place.storage)
+    archive.night()
+    return archive
+
+
+def _opener(place: Workplace, spark: SparkSession | None) -> Callable[[], SparkSession]:
+    def opened() -> SparkSession:
+        check_place(place.storage)
+        return place.spark() if spark is None else adopt_session(spark, place.config.spark, place.storage.root_uri)
+
+    return opened
+
+
+def _date(night: date | str | None) -> date | None:
+    if not isinstance(night, str):
+        return night
+    found = parse_night(night)
+    if found is None:
+        raise UsageError(f"{night!r} is not a date like 2026-11-24")
+    return found

@@ -1,0 +1,89 @@
+"""Choose the files of an export: by the small columns alone, each content once, with its place in the data files."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from pipeline.night.opt_outs import opt_outs
+from pipeline.read.archive import Archive
+from pipeline.read.export.columns import CHOSEN
+from pipeline.read.export.selection import ROW_BYTES, Selection
+from pipeline.read.export.vendored import vendored_paths
+
+READ = ("commits", "contents", "files", "head_blobs", "repositories")
+"""Tables that decide what is exported."""
+
+_OBJECT = ["bucket", "network", "oid"]
+
+
+def choose_files(archive: Archive, selection: Selection) -> DataFrame:
+    """The files of a night that are wanted, one row per distinct content.
+
+    Of several paths with the same content it takes one that is not vendored, then one of a fork root, then the first
+    by origin and path. What was taken down or opted out by now is left out, whatever the night.
+
+    Returns:
+        bucket, the place (uri and position) in ``contents``, the columns of ``CHOSEN``, and ``before``: the weight of
+        all rows of the bucket with an earlier place.
+    """
+    files = archive.table("files").where("kind = 'file'").withColumn("is_vendor", F.col("path").rlike(vendored_paths()))
+    if not selection.vendored:
+        files = files.where("NOT is_vendor")
+    origins = _origins(archive)
+    sources = files.select(*_OBJECT, "origin", "path", "ext", "is_vendor")
+    sources = sources.join(_blobs(archive, selection), _OBJECT)
+    sources = sources.join(origins.select("bucket", "origin", "is_fork"), ["bucket", "origin"])
+    order = ["is_vendor", "is_fork", "origin", "path", "ext", "bucket", "network", "language", "size"]
+    chosen = sources.groupBy("oid").agg(F.min(F.struct(*order)).alias("best")).select("oid", "best.*")
+    places = archive.content_places().groupBy(*_OBJECT).agg(F.min(F.struct("uri", "position")).alias("place"))
+    rows = chosen.join(places, _OBJECT).join(_heads(archive, origins), ["bucket", "origin"])
+    earlier = Window.partitionBy("bucket").orderBy("uri", "position").rowsBetween(Window.unboundedPreceding, -1)
+    weight = F.col("length_bytes") + ROW_BYTES
+    values = (f"{_VALUES.get(name, name)} AS {name}" for name in CHOSEN.names)
+    rows = rows.selectExpr("bucket", "place.*", *values)
+    return rows.withColumn("before", F.coalesce(F.sum(weight).over(earlier), F.lit(0)))
+
+
+def _blobs(archive: Archive, selection: Selection) -> DataFrame:
+    blobs = archive.table("head_blobs").where("NOT is_binary AND language IS NOT NULL")
+    blobs = blobs.where(F.col("size").between(selection.min_bytes, selection.max_bytes))
+    if selection.languages:
+        blobs = blobs.where(F.lower("language").isin(list(selection.languages)))
+    return blobs.select(*_OBJECT, "size", "language")
+
+
+def _origins(archive: Archive) -> DataFrame:
+    """Origins that may be exported."""
+    origins = archive.table("repositories").withColumn("is_fork", F.col("fork_of").isNotNull())
+    rules = opt_outs(archive.spark)
+    if rules:
+        opted_out = F.udf(lambda origin: rules.rule_for(origin) is not None, "boolean", useArrow=False)
+        origins = origins.where(~opted_out("origin"))
+    return origins.select("bucket", "network", "origin", "is_fork", "head_commit", "head_ref", "night")
+
+
+def _heads(archive: Archive, origins: DataFrame) -> DataFrame:
+    """What the rows of an origin have in common."""
+    commits = archive.table("commits").select(
+        "bucket", "network", F.col("oid").alias("head_commit"), "tree", "author_time", "committer_time"
+    )
+    heads = origins.join(commits, ["bucket", "network", "head_commit"])
+    own = ("origin", "head_commit", "head_ref", "night", "tree", "author_time", "committer_time")
+    return heads.dropDuplicates(["bucket", "origin"]).select("bucket", *own)
+
+
+_VALUES = {
+    "directory_id": "lower(hex(tree))",
+    "path": "'/' || path",
+    "content_id": "lower(hex(oid))",
+    "repo_name": r"regexp_replace(origin, '^[a-z]+://[^/]*/|(\\.git)?/*$', '')",
+    "revision_id": "lower(hex(head_commit))",
+    "branch_name": "head_ref",
+    "visit_date": "CAST(night AS timestamp)",
+    "revision_date": "author_time",
+    "committer_date": "committer_time",
+    "length_bytes": "size",
+    "extension": "ext",
+}
+"""Columns of ``CHOSEN`` whose value is not a column of the same name."""

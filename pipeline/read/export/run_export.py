@@ -1,0 +1,156 @@
+"""Export a training set: choose its files, write its shards on all executors, then the card, the manifest last."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow as pa
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipeline.model.errors import UsageError
+from pipeline.model.redact import without_secrets
+from pipeline.model.version import __version__
+from pipeline.read.archive import Archive
+from pipeline.read.export.card import card
+from pipeline.read.export.choose import READ, choose_files
+from pipeline.read.export.manifest import CARD, DATA, MANIFEST, PLAN, WORK, Manifest, Plan, Shard
+from pipeline.read.export.selection import ROW_BYTES, Selection
+from pipeline.read.export.shard_file import writing_programs
+from pipeline.read.export.write import ShardWriter
+from pipeline.storage.documents import read_document
+from pipeline.storage.interface import Storage
+from pipeline.tables.frames import local_frame
+
+
+class NothingChosen(UsageError):
+    """No file of the night is wanted."""
+
+    def __str__(self) -> str:
+        return "no file at HEAD is in one of these languages and of such a size; `head_blobs` has what there is"
+
+
+class OtherExport(UsageError):
+    """The folder holds something else, or an export of something else."""
+
+    def __init__(self, location: str, *, ours: bool) -> None:
+        super().__init__(location, ours)
+        self.location, self.ours = location, ours
+
+    def __str__(self) -> str:
+        if not self.ours:
+            return f"{self.location} is not empty, and holds no export: name another folder"
+        return (
+            f"{self.location} holds an export of another night, with other options or by another version, or what may "
+            "be exported has changed since (takedowns, opt-outs): name another folder, or delete it with --replace"
+        )
+
+
+def run_export(archive: Archive, source: Storage, to: Storage, selection: Selection, *, replace: bool) -> Manifest:
+    """Export the files of the archive's night; continue where an equal export stopped, and leave a complete one alone.
+
+    Args:
+        archive: of a sealed night.
+        source: the archive's storage.
+        to: where the export goes; Spark's workers write there.
+        replace: delete another export that is there.
+
+    Raises:
+        NothingChosen: there is nothing to export.
+        OtherExport: something else is there.
+        StoredFileDamaged: a data file is damaged or gone.
+    """
+    night = archive.register_views(read=READ)
+    if night is None:
+        raise UsageError("no night has been completed yet; run `pipeline nightly` first")
+    rows = choose_files(archive, selection).persist(StorageLevel.DISK_ONLY)
+    try:
+        sharded = _sharded(rows, selection)
+        plan = _plan(archive, night, source, sharded, selection)
+        found = _begin(to, plan, replace=replace)
+        if found is None:
+            found = _finish(to, plan, _write(sharded, source, to, plan))
+    finally:
+        rows.unpersist()
+    to.delete(WORK, recursive=True)
+    return found
+
+
+def _sharded(rows: DataFrame, selection: Selection) -> DataFrame:
+    """The rows with the number of their shard: places in order, cut wherever the weight so far passes a multiple of a
+    shard's. As no row weighs more than a shard, none is empty.
+    """
+    end = F.max(F.col("before") + F.col("length_bytes") + ROW_BYTES)
+    weights = sorted(
+        (row["bucket"], row["weight"]) for row in rows.groupBy("bucket").agg(end.alias("weight")).collect()
+    )
+    begins, begin = [], 0
+    for bucket, weight in weights:
+        begins.append((bucket, begin))
+        begin += weight
+    frame = local_frame(rows.sparkSession, begins, pa.schema([("bucket", pa.int32()), ("begin", pa.int64())]))
+    shard = F.expr(f"CAST((begin + before) DIV {selection.shard_bytes} AS int)")
+    return rows.join(F.broadcast(frame), "bucket").withColumn("shard", shard).drop("begin", "before")
+
+
+def _plan(archive: Archive, night: date, source: Storage, rows: DataFrame, selection: Selection) -> Plan:
+    checksum = F.sum(F.xxhash64(*rows.columns).cast("decimal(38)"))
+    totals = rows.agg(F.count("*").alias("rows"), F.max("shard").alias("last"), checksum.alias("checksum")).collect()[0]
+    if not totals["rows"]:
+        raise NothingChosen
+    return Plan(
+        archive=without_secrets(source.root_uri),
+        night=night,
+        snapshots=archive.snapshots(),
+        selection=selection,
+        program={"git-lakehouse": __version__, **writing_programs()},
+        rows=totals["rows"],
+        shards=totals["last"] + 1,
+        checksum=str(totals["checksum"]),
+    )
+
+
+def _begin(to: Storage, plan: Plan, *, replace: bool) -> Manifest | None:
+    """Make the folder ready; the manifest if the export is complete already."""
+    if to.stat(MANIFEST) is not None:
+        found = read_document(to, MANIFEST, Manifest.model_validate_json)
+        if found.plan == plan:
+            return found
+        _clear(to, replace=replace)
+    elif to.stat(PLAN) is not None:
+        if read_document(to, PLAN, Plan.model_validate_json) == plan:
+            return None
+        _clear(to, replace=replace)
+    elif to.list():
+        raise OtherExport(to.root_uri, ours=False)
+    to.create(PLAN, plan.model_dump_json(indent=1).encode())
+    return None
+
+
+def _clear(to: Storage, *, replace: bool) -> None:
+    if not replace:
+        raise OtherExport(to.root_uri, ours=True)
+    for path in (MANIFEST, CARD, DATA, WORK):
+        to.delete(path, recursive=True)
+
+
+def _write(rows: DataFrame, source: Storage, to: Storage, plan: Plan) -> list[Shard]:
+    """Write the shards that have no record yet, each by one task."""
+    done = [
+        read_document(to, entry.path, Shard.model_validate_json)
+        for entry in to.list(WORK)
+        if entry.path.endswith(".json") and entry.path != PLAN
+    ]
+    missing = rows.where(~F.col("shard").isin([shard.number for shard in done])) if done else rows
+    tasks = missing.repartitionById(plan.shards, "shard").sortWithinPartitions("bucket", "uri", "position")
+    written = tasks.mapInArrow(ShardWriter(source, to, plan).__call__, "record string").collect()
+    new = [Shard.model_validate_json(row["record"]) for row in written]
+    return sorted([*done, *new], key=lambda shard: shard.number)
+
+
+def _finish(to: Storage, plan: Plan, shards: list[Shard]) -> Manifest:
+    manifest = Manifest(plan=plan, shards=tuple(shards))
+    to.replace(CARD, card(manifest).encode())
+    to.create(MANIFEST, manifest.model_dump_json(indent=1).encode())
+    return manifest

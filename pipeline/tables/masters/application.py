@@ -1,0 +1,164 @@
+"""An application whose driver runs on a node of YARN: submitted, followed to its end, ended with its submitter."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
+
+from pipeline.model.errors import ExitCode
+from pipeline.model.redact import one_line
+from pipeline.tables.masters.driver_log import DriverLog
+from pipeline.tables.masters.errors import ApplicationFailed, NoResources
+from pipeline.tables.masters.interrupts import Interrupts
+from pipeline.tables.masters.jvm import JavaObject, java_array, java_class
+from pipeline.tables.masters.yarn import Report, Yarn
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 1.0
+SUBMIT_WITHIN_S = 600.0
+"""Jars of hundreds of megabytes may have to be uploaded first."""
+
+SILENT_WITHIN_S = 300.0
+"""How long YARN may fail to answer before its application is given up: a ResourceManager restarts within minutes."""
+
+_EXITED = re.compile(r"exited with (?:status )?(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a driver runs.
+
+    Attributes:
+        file: the Python file.
+        packages: archives that it and all executors import from.
+        files: names in the driver's and executors' current folder, with the local files that are shipped there.
+    """
+
+    file: Path
+    arguments: Sequence[str]
+    packages: Sequence[Path]
+    files: Mapping[str, Path]
+
+
+def submit(
+    jvm: JavaObject, yarn: Yarn, name: str, program: Program, conf: Mapping[str, str], interrupts: Interrupts
+) -> str:
+    """Submit an application and return its id.
+
+    Args:
+        yarn: has the tag that ``conf`` gives the application.
+        name: shown in YARN.
+        interrupts: one ends the application.
+
+    Raises:
+        ApplicationFailed: it could not be submitted.
+    """
+    launcher = java_class(jvm, "org.apache.spark.launcher.InProcessLauncher")()
+    launcher.setMaster("yarn").setDeployMode("cluster").setAppName(name)
+    for key, value in conf.items():
+        launcher.setConf(key, value)
+    for package in program.packages:
+        launcher.addPyFile(str(package))
+    for alias, file in program.files.items():
+        launcher.addFile(f"{file.absolute().as_uri()}#{alias}")
+    launcher.setAppResource(str(program.file))
+    launcher.addAppArgs(java_array(jvm, "java.lang.String", *program.arguments))
+    try:
+        handle = launcher.startApplication(java_array(jvm, "org.apache.spark.launcher.SparkAppHandle$Listener"))
+        return _id_of(handle, interrupts)
+    except BaseException:
+        yarn.kill_tagged()
+        raise
+
+
+def _id_of(handle: JavaObject, interrupts: Interrupts) -> str:
+    until = time.monotonic() + SUBMIT_WITHIN_S
+    while True:
+        interrupts.check()
+        application = handle.getAppId()
+        if application is not None:
+            return str(application)
+        if handle.getState().isFinal() or time.monotonic() > until:
+            error = handle.getError()
+            reason = str(error.get()) if error.isPresent() else f"not submitted after {SUBMIT_WITHIN_S:g} s"
+            raise ApplicationFailed("(none)", one_line(reason), int(ExitCode.RUN_FAILED))
+        time.sleep(0.1)
+
+
+def follow(yarn: Yarn, application: str, show: Callable[[str], None], interrupts: Interrupts) -> None:
+    """Show what the driver says until the application ends.
+
+    Args:
+        show: is called with each line of the driver's log.
+        interrupts: one ends the application, as does any error here.
+
+    Raises:
+        NoResources: YARN did not start the driver in time.
+        ApplicationFailed: it ended with a failure, or was killed.
+    """
+    try:
+        report = _until_end(yarn, application, show, interrupts)
+    except BaseException:
+        yarn.kill(application)
+        raise
+    if report.final != "SUCCEEDED":
+        raise failure(application, report)
+
+
+def failure(application: str, report: Report) -> ApplicationFailed:
+    """Why an application did not succeed, with the driver's exit code if it had one."""
+    code = _EXITED.search(report.diagnostics)
+    told = report.diagnostics.strip() or f"YARN says {report.state}, {report.final}"
+    return ApplicationFailed(application, one_line(told), int(code[1]) if code else int(ExitCode.RUN_FAILED))
+
+
+def _until_end(yarn: Yarn, application: str, show: Callable[[str], None], interrupts: Interrupts) -> Report:
+    began = time.monotonic()
+    log: DriverLog | None = None
+    told_wait = told_page = False
+    while True:
+        report = _report(yarn, application, interrupts)
+        waited = time.monotonic() - began
+        if report.waiting:
+            if waited > yarn.wait_s:
+                raise NoResources(yarn.url, yarn.asked, yarn.offered(), yarn.wait_s)
+            if not told_wait and waited > yarn.say_after_s:
+                told_wait = True
+                yarn.tell_wait()
+        elif log is None and (container := yarn.driver_container(application)) is not None:
+            log = DriverLog(container)
+        if report.state == "RUNNING" and not told_page:
+            told_page = True
+            logger.info("application %s runs, its page: %s", application, report.tracking_url)
+        if log is not None:
+            for line in log.lines(last=report.ended):
+                show(line)
+        if report.ended:
+            return report
+        time.sleep(POLL_S)
+
+
+def _report(yarn: Yarn, application: str, interrupts: Interrupts) -> Report:
+    """The state of an application, asked for again while YARN fails to answer: the application may run on.
+
+    Raises:
+        Py4JJavaError: it failed for ``SILENT_WITHIN_S``.
+    """
+    began = time.monotonic()
+    while True:
+        interrupts.check()
+        try:
+            return yarn.report(application)
+        except Py4JJavaError as error:
+            if time.monotonic() - began > SILENT_WITHIN_S:
+                raise
+            logger.warning("YARN does not say how application %s is; it is asked again", application)
+            logger.debug("details", exc_info=error)
+            time.sleep(POLL_S)

@@ -1,0 +1,126 @@
+"""This process's JVM, before there is a session in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pyspark import SparkConf, SparkContext, java_gateway
+
+from pipeline.tables.masters.interrupts import before_end, looked_for
+
+END_WITHIN_S = 30.0
+"""How long a JVM may take to end its application."""
+
+JavaObject = Any
+"""Proxy that py4j makes for any object of the JVM; it has no static type."""
+
+
+def started_jvm(conf: Mapping[str, str]) -> JavaObject:
+    """The JVM, started with these settings unless it runs; they stand on its command line.
+
+    A session that is opened later runs in it.
+    """
+    if SparkContext._jvm is None:
+        wanted = SparkConf(loadDefaults=False)
+        wanted.setAll(list(conf.items()))
+        before_end(end_jvm)
+        with _launching():
+            SparkContext._ensure_initialized(conf=wanted)
+    return SparkContext._jvm
+
+
+@contextmanager
+def _launching() -> Iterator[None]:
+    """End what the block has launched if it does not end well. A JVM that nobody talks to would wait for ever."""
+    popen = vars(java_gateway)["Popen"]
+    launched: list[subprocess.Popen[bytes]] = []
+
+    def launch(*words: Any, **options: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - as they come
+        with looked_for():
+            launched.append(popen(*words, **options))
+        return launched[-1]
+
+    vars(java_gateway)["Popen"] = launch  # PySpark keeps the process to itself until it answers
+    try:
+        yield
+    except BaseException:
+        for process in launched:
+            _kill_tree(process.pid)
+            process.wait()
+        raise
+    finally:
+        vars(java_gateway)["Popen"] = popen
+
+
+def end_jvm() -> None:
+    """End this process's JVM, and with it its application and all Python workers; an interrupt ends the patience."""
+    process: subprocess.Popen[bytes] | None = getattr(SparkContext._gateway, "proc", None)
+    if process is None or process.poll() is not None:
+        return
+    assert process.stdin is not None  # PySpark makes a pipe of it
+    family = [os.pidfd_open(pid) for pid in _family(process.pid)]
+    with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.stdin.close()  # whereupon it ends
+        process.wait(END_WITHIN_S)
+    for member in family:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(member, signal.SIGKILL)
+        os.close(member)
+    process.wait()
+
+
+def _kill_tree(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)  # otherwise it could start another meanwhile
+        for child in _children(pid):
+            _kill_tree(child)
+        os.kill(pid, signal.SIGKILL)
+
+
+def _family(pid: int) -> Iterator[int]:
+    """A process and all that descend from it."""
+    yield pid
+    for child in _children(pid):
+        yield from _family(child)
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(OSError):
+            found += map(int, (thread / "children").read_text().split())
+    return found
+
+
+def java_class(jvm: JavaObject, name: str) -> JavaObject:
+    """A class by its full name, with ``$`` before names of inner ones."""
+    return getattr(jvm, name)
+
+
+def scala_object(jvm: JavaObject, name: str) -> JavaObject:
+    """A Scala object by its full name without the last ``$``."""
+    return getattr(java_class(jvm, f"{name}$"), "MODULE$")
+
+
+def java_array(jvm: JavaObject, class_name: str, *members: JavaObject) -> JavaObject:
+    """An array, as methods with a variable number of arguments take it."""
+    gateway = SparkContext._gateway
+    assert gateway is not None  # the JVM runs
+    array = gateway.new_array(java_class(jvm, class_name), len(members))
+    for index, member in enumerate(members):
+        array[index] = member
+    return array
+
+
+def java_set(jvm: JavaObject, *members: str) -> JavaObject:
+    """A set of strings."""
+    made = java_class(jvm, "java.util.HashSet")()
+    for member in members:
+        made.add(member)
+    return made
