@@ -6,6 +6,7 @@ import ast
 import importlib
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import MappingProxyType
@@ -95,57 +96,29 @@ EVERYWHERE = ("pydantic", "pydantic_core", "_typeshed")
 
 BELOW = MappingProxyType(
     {
-        "errors": (),
-        "redact": (),
-        "model": ("errors", "redact"),
+        "model": (),
         "rules": ("model",),
-        "storage": ("errors", "redact"),
-        "snapshot": ("errors", "model", "storage"),
-        "git": ("errors", "model", "redact", "rules"),
-        "fetch": ("errors", "git", "model", "rules", "storage"),
-        "masters": ("errors", "redact", "rules"),
-        "tables": ("errors", "masters", "model", "redact", "rules", "storage"),
-        "origins": ("errors", "model", "tables"),
-        "night": ("errors", "fetch", "model", "rules", "storage", "tables"),
-        "read": ("errors", "fetch", "git", "model", "night", "rules", "snapshot", "storage", "tables"),
-        "config": ("errors", "git", "rules", "storage", "tables"),
-        "archive": ("errors", "model", "storage"),
-        "workplace": ("errors", "archive", "config", "snapshot", "storage", "tables"),
-        "api": ("config", "errors", "model", "read", "redact", "snapshot", "storage", "tables", "workplace"),
-        "__init__": ("api", "read"),
-        "run": ("config", "errors", "fetch", "git", "model", "storage", "tables", "workplace"),
-        "inventory": ("archive", "errors", "model", "night", "snapshot", "storage"),
-        "submit": (
-            "errors", "inventory", "masters", "model", "read", "redact", "rules", "snapshot", "storage", "tables",
-        ),
-        "export": (
-            "errors", "model", "origins", "read", "redact", "rules", "snapshot", "storage", "tables",
-        ),
-        "doctor": ("archive", "config", "errors", "git", "model", "night", "redact", "storage", "submit", "tables"),
-        "fsck": (
-            "archive", "config", "errors", "fetch", "inventory", "model", "night", "read", "rules",
-            "run", "snapshot", "storage", "tables", "workplace",
-        ),
-        "takedown": (
-            "archive", "errors", "fetch", "inventory", "model", "origins", "read", "run",
-            "snapshot", "storage", "tables", "workplace",
-        ),
-        "maintain": (
-            "archive", "config", "errors", "fetch", "inventory", "model", "night", "rules", "run", "snapshot",
-            "storage", "tables", "takedown", "workplace",
-        ),
-        "workflows": (
-            "archive", "errors", "fetch", "inventory", "model", "night", "origins", "read", "redact",
-            "rules", "run", "storage", "submit", "tables", "workplace",
-        ),
-        "cli": (
-            "archive", "config", "doctor", "errors", "export", "fsck", "inventory", "maintain", "masters", "model",
-            "night", "origins", "read", "redact", "rules", "run", "storage", "submit", "tables", "takedown",
-            "workflows", "workplace",
-        ),
+        "storage": ("model",),
+        "git": ("model", "rules"),
+        "fetch": ("git", "model", "rules", "storage"),
+        "tables": ("model", "rules", "storage"),
+        "night": ("fetch", "model", "rules", "storage", "tables"),
+        "context": ("fetch", "git", "model", "rules", "storage", "tables"),
+        "read": ("context", "fetch", "git", "model", "night", "rules", "storage", "tables"),
+        "__init__": ("model", "read"),
+        "maintain": ("context", "fetch", "git", "model", "night", "read", "rules", "storage", "tables"),
+        "workflows": ("context", "fetch", "model", "night", "read", "rules", "storage", "tables"),
+        "cli": ("context", "maintain", "model", "night", "read", "rules", "storage", "tables", "workflows"),
     }
-)  # fmt: skip
-"""What a room or module of ``pipeline`` may import besides itself; each stands below all that it imports."""
+)
+"""What a room or a module of ``pipeline`` may import besides itself; each stands below all that it imports."""
+
+INSIDE = (
+    ("tables/masters", "tables/snapshot", "tables"),
+    ("read/inventory", "read", "read/export", "read/submit"),
+    ("maintain/doctor", "maintain/fsck", "maintain/takedown", "maintain"),
+)
+"""Rooms with rooms inside: each of these may import those before it."""
 
 READS_ENVIRONMENT = (
     "pipeline/cli/",
@@ -249,6 +222,36 @@ def test_the_session_writes_one_variable_and_reads_none() -> None:
 def test_rooms_stand_in_one_order() -> None:
     for number, (name, below) in enumerate(BELOW.items()):
         assert set(below) <= set(list(BELOW)[:number]), f"{name} imports what stands above it"
+
+
+def inner_room(path: str) -> str:
+    """The folder of a module below ``pipeline``."""
+    return path.removeprefix("pipeline/").rpartition("/")[0]
+
+
+@pytest.mark.parametrize("order", INSIDE, ids=lambda order: order[-1].partition("/")[0])
+def test_rooms_inside_a_room_stand_in_one_order(order: tuple[str, ...]) -> None:
+    strays = []
+    for found in imports():
+        mine = inner_room(found.path)
+        theirs = inner_room(found.module.replace(".", "/"))
+        if mine in order and theirs in order and order.index(theirs) > order.index(mine):
+            strays.append(f"{found.path}:{found.line} imports {found.module}")
+    assert strays == []
+
+
+def test_every_room_inside_a_room_has_its_place() -> None:
+    inner = {inner_room(path) for path, _ in sources() if path.startswith("pipeline/") and path.count("/") > 2}
+    assert inner == {name for order in INSIDE for name in order if "/" in name}
+
+
+def test_modules_do_not_import_each_other_in_circles() -> None:
+    modules = {path.removesuffix(".py").replace("/", ".") for path, _ in sources()}
+    graph: dict[str, set[str]] = {name: set() for name in modules}
+    for found in imports():
+        if found.module in modules:
+            graph[found.path.removesuffix(".py").replace("/", ".")].add(found.module)
+    TopologicalSorter(graph).prepare()
 
 
 def test_every_module_is_seen() -> None:
