@@ -18,6 +18,8 @@ from tests.support.sample import of_the_day
 from tests.support.servers import Peer
 
 ENDLESS = "SELECT explode(sequence(1, 100000)) AS n FROM range(100000)"
+STARTED = "SELECT 1 AS n UNION ALL SELECT id FROM range(1000000000000) WHERE id < 0"
+"""Gives its first row at once, and then works for hours."""
 SAYS = "interrupted; run the same command again to continue where it stopped\n"
 SLOW_JOB = """
 import sys
@@ -85,7 +87,7 @@ def test_while_spark_starts(archive: Archive, moment: str) -> None:
 
 @pytest.mark.parametrize("name", of_the_day(["SIGINT", "SIGTERM"]))
 def test_while_a_query_runs(archive: Archive, name: str) -> None:
-    with archive.start("sql", ENDLESS, "--output", "csv") as process:
+    with archive.start("sql", STARTED, "--output", "csv") as process:
         assert process.stdout is not None
         assert [process.stdout.readline() for _ in range(2)] == ["n\n", "1\n"]
         assert stop(process, signal.Signals[name], terminal=name == "SIGINT") == SAYS
@@ -122,7 +124,7 @@ def test_a_shell(archive: Archive, name: str) -> None:
 
 
 def test_a_compaction_and_a_backfill_stay_resumable(archive: Archive) -> None:
-    with archive.start("backfill", "job", "language_census", "--from", str(night(1)), "--to", str(night(1))) as process:
+    with archive.start("backfill", "job", "commit_activity", "--from", str(night(1)), "--to", str(night(1))) as process:
         await_process(process, lambda pid, name: name == "java")
         assert SAYS in stop(process, signal.SIGTERM)
     assert archive.ask("compact") == []
