@@ -196,7 +196,8 @@ class _HttpClient(Urllib3HttpGitClient):
         response, read = super()._http_request(url, headers, data, raise_for_status=False)
         self._responses.append(response)
         kind = content_type(response.headers.get("Content-Type") or "")
-        _check_wall(self._meter.origin, response, kind)
+        if data is None:
+            _check_wall(self._meter.origin, response, kind)
         _check_status(self._meter.origin, response.status, response.headers)
         if data is None:
             self.moved_to = _moved_to(self._meter.origin, url, response)
