@@ -349,7 +349,8 @@ def join(people: Population, files: int, rates: Rates, threads: int, seed: int, 
     split = split_of(stats.name, TYPICAL_RATIO["contents"], stats.stored_bytes).target_bytes
     most = join_split(split, stats.stored_bytes, threads)
     raw, others_s = people.bucket("raw"), people.bucket("objects") * BLOB_SHARE / JVM_ROWS_S
-    parts = np.ceil(raw / TYPICAL_RATIO["contents"] / most).astype(int) if cut else np.ones(people.buckets, int)
+    pieces = np.ceil(raw / TYPICAL_RATIO["contents"] / most).astype(int)
+    parts = np.maximum(pieces, 1) if cut else np.ones(people.buckets, int)
     durations = np.repeat(raw / parts / rates.jvm_bytes + others_s, parts)
     return run(
         _spread(durations, np.random.default_rng(seed)),
