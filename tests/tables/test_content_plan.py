@@ -175,7 +175,7 @@ def test_contents_are_never_the_side_that_is_read_several_times(
 ) -> None:
     monkeypatch.setattr(content_plan, "join_split", lambda *_: PIECE_BYTES)
     with configured(landed.spark, {"spark.sql.autoBroadcastJoinThreshold": "-1"}):
-        joined = landed.table("blobs").select(*KEY).join(landed.table("contents"), KEY, "left")
+        joined = landed.table("blobs").join(landed.table("contents").select(*KEY, "content"), KEY, "left")
         parts = {PARTS_OF_BUCKETS: "true", "spark.sql.iceberg.read.split-size": str(PIECE_BYTES)}
         with configured(landed.spark, parts):
             assert exchanges_of_content(joined) == ["BatchScan archive.code.contents"]
