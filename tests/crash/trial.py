@@ -204,12 +204,16 @@ class Trial:
         return found
 
     def left_behind(self) -> list[str]:
-        """Files of landings and unfinished uploads, after a sweep of unreferenced files."""
+        """Files of landings and unfinished uploads, after a sweep of unreferenced files.
+
+        Without those beside the lease: whoever takes it next deletes them when they are a week old.
+        """
         storage = self.archive.storage
         later = time.time() + 60
         for rubbish in find_rubbish(storage, load_states(storage), untouched_since=later, plans_before=None):
             remove(storage, rubbish)
-        return [e.path for e in storage.walk() if "/landing/" in e.path or is_temporary(e.path)]
+        left = [entry.path for entry in storage.walk() if not entry.path.startswith("lease.d/")]
+        return [path for path in left if "/landing/" in path or is_temporary(path)]
 
     def data_files(self) -> Counter[str]:
         """How many files each table's data folder holds, whether a snapshot refers to them or not."""
