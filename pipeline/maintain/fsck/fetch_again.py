@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, date, datetime
+from operator import itemgetter
 from pathlib import Path
 from uuid import uuid4
 
@@ -81,14 +82,13 @@ def fetch_again(
     """
     chosen = (F.col("bucket") == bucket) & F.col("network").isin(sorted(networks))
     may = F.col("state").isin([str(state) for state in LOOKED_AT])
-    rows = (
-        spark.table(full_name("origins")).where(chosen & may).select("url", "fork_of", "network").distinct().collect()
-    )
-    if not rows:
+    found = spark.table(full_name("origins")).where(chosen & may).select("network", "url", "fork_of").distinct()
+    asked = sorted((tuple(row) for row in found.collect()), key=itemgetter(0, 1))  # the order of PlannedRefs
+    if not asked:
         return None
-    origins: list[tuple[object, ...]] = [(row["url"], row["fork_of"], row["network"], True, True) for row in rows]
+    origins = [(url, fork_of, network, True, True) for network, url, fork_of in asked]
     _write(storage, f"{load.plan_origins}/bucket={bucket}/origins.parquet", origins, _ORIGINS)
-    no_refs = [(row["network"], row["url"], None, None, None, None) for row in rows]
+    no_refs = [(network, url, None, None, None, None) for network, url, _ in asked]
     _write(storage, f"{load.plan_refs}/bucket={bucket}/refs.parquet", no_refs, _REFS)
     files = []
     for table, ids in known.items():

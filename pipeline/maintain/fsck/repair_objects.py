@@ -187,7 +187,8 @@ class BucketRepair:
                 )
                 return
             for visit in visits_in(self.run.storage, landed):
-                how = f"{visit.status}, {visit.objects} objects" + (f" ({visit.error})" if visit.error else "")
+                why = f" ({visit.error}: {visit.detail})" if visit.error else ""
+                how = f"{visit.status}, {visit.objects} objects{why}"
                 self.done.append(f"bucket {self.bucket}: asked {visit.origin} again: {how}")
             self._take(landed)
         finally:
