@@ -63,7 +63,8 @@ def _reset(left: str | None, reset: str | None, now: float) -> float | None:
 
 
 def _structured(text: str | None) -> float | None:
-    if text is None or len(text) > 1000 or not _NONE_LEFT.search(text):
+    if text is None or len(text) > 1000:
         return None
-    reset = _RESET.search(text)
-    return None if reset is None else float(reset[1])
+    policies = [text] if "remaining" in text else text.split(",")  # earlier drafts had commas inside a policy
+    resets = (_RESET.search(policy) for policy in policies if _NONE_LEFT.search(policy))
+    return max((float(reset[1]) for reset in resets if reset is not None), default=None)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.model.tree import entries_before_damage, kind_of
-from pipeline.rules.walk import KINDS, LONGEST_PATH_BYTES, UNCOUNTABLE, Entry
+from pipeline.rules.walk import KINDS, LONGEST_PATH_BYTES, MOST_PATH_BYTES, UNCOUNTABLE, Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +91,20 @@ class TooMany(Exception):
 
 @dataclass(slots=True)
 class Steps:
-    """Remaining entries that a comparison may look at, and their bytes."""
+    """Remaining entries that a comparison may look at, and bytes of their paths."""
 
     left: int
+    size_bytes: int = MOST_PATH_BYTES
 
-    def take(self, count: int) -> None:
+    def take(self, count: int, size_bytes: int = 0) -> None:
         """Subtract some.
 
         Raises:
             TooMany: fewer are left.
         """
         self.left -= count
-        if self.left < 0:
+        self.size_bytes -= size_bytes
+        if self.left < 0 or self.size_bytes < 0:
             raise TooMany
 
 
@@ -128,7 +130,7 @@ def compare(old: bytes, new: bytes, trees: Mapping[bytes, bytes], steps: Steps) 
             if was == now:
                 continue
             path = folder + name
-            steps.take(1)
+            steps.take(1, len(path))
             if len(path) > LONGEST_PATH_BYTES:
                 continue
             old_leaves, new_leaves = _leaves(path, was), _leaves(path, now)

@@ -28,6 +28,8 @@ WAITS: dict[str, tuple[dict[str, str], float | None]] = {
     "an early draft, in seconds": ({"ratelimit-remaining": "0", "ratelimit-reset": "50"}, 50),
     "a draft with names": ({"ratelimit": "limit=100, remaining=0, reset=50"}, 50),
     "a draft with letters": ({"ratelimit": '"default";r=0;t=40'}, 40),
+    "the policy that is spent": ({"ratelimit": '"daily";r=500;t=50000, "burst";r=0;t=1'}, 1),
+    "both policies are spent": ({"ratelimit": '"burst";r=0;t=1, "daily";r=0;t=50'}, 50),
     "a draft with some left": ({"ratelimit": '"default";r=10;t=40'}, None),
     "the longest counts": ({"retry-after": "5", "ratelimit-remaining": "0", "ratelimit-reset": "50"}, 50),
     "no reset": ({"x-ratelimit-remaining": "0"}, None),

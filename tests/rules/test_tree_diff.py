@@ -1,5 +1,7 @@
 """Comparing trees without reading what they share."""
 
+from itertools import pairwise
+
 import pytest
 
 from pipeline.rules.tree_diff import Measures, Steps, TooMany, compare
@@ -23,6 +25,17 @@ def test_shared_subtrees_are_not_read() -> None:
     assert differences(A, B, trees) == {b"gone": (1, 0), b"new": (0, 1), b"dir/f": (1, 1)}
     with pytest.raises(TooMany):
         differences(A, B, trees, steps=5)
+
+
+def test_long_paths_of_few_small_trees_are_limited() -> None:
+    """Each level names the one below twice: a thousand paths of ten thousand bytes, in 22,000 bytes of trees."""
+    ids = [bytes([level]) * 20 for level in range(1, 12)]
+    names = (b"a" * 1000, b"b" * 1000)
+    trees = {oid: b"".join(entry(b"40000", name, below) for name in names) for oid, below in pairwise(ids)}
+    trees |= {ids[-1]: entry(b"100644", b"f", C), E: b""}
+    with pytest.raises(TooMany):
+        list(compare(E, ids[0], trees, Steps(10**6, 10**6)))
+    assert len(list(compare(E, ids[0], trees, Steps(10**6, 10**8)))) == 1024
 
 
 def test_a_file_that_becomes_a_folder_and_a_name_that_occurs_twice() -> None:
