@@ -26,8 +26,8 @@ T = TypeVar("T")
 UNUSED_S = 3 * 86_400
 """Seconds after which a host's file is deleted: longer than any state matters."""
 
-_RECORD = struct.Struct("<4s4d5qI")
-_MAGIC = b"hst1"
+_RECORD = struct.Struct("<4s6d5qI")
+_MAGIC = b"hst2"
 _AS_IT_IS = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}(?::[0-9]{1,5})?")
 _STATE_BYTE, _FIRST_PLACE = 0, 4096
 """Bytes of the file that are locked, there or not."""

@@ -105,7 +105,7 @@ class HostTurn:
         try:
             yield
         except UNANSWERED:
-            if self._unheard:
+            if self._unheard and not self._has_strayed:  # who sent us elsewhere must not close that host for others
                 self._change(unanswered)
             raise
         except RateLimited:
@@ -205,7 +205,7 @@ class HostTurn:
             raise RequestsSpent(self.origin, f"the {found.requests:,} requests of this night to {name} are spent")
         if isinstance(found, Closed):
             left = found.until - time.time()
-            if found.silent or left > PATIENCE_S:
+            if found.silent or found.tiring or left > PATIENCE_S:
                 why = "does not answer" if found.silent else "asked for a pause"
                 raise HostClosed(self.origin, f"{name} {why}, it is left alone for {max(left, 0):,.0f} more seconds")
 

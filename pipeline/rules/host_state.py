@@ -16,6 +16,12 @@ FIRST_PAUSE_S = 60.0
 MOST_UNANSWERED = 5
 """Requests in a row without an answer, after which a host is closed."""
 
+STRIKE_EVERY_S = 2.0
+"""Requests without an answer within so many seconds count as one: a blip of our own network is no silence of a host."""
+
+MOST_PAUSED_S = 3600.0
+"""Seconds of a night that a host may spend closed at its own wish and be waited for."""
+
 PROBE_S = 120.0
 """Seconds after which a probe without an answer counts as lost, with its process."""
 
@@ -48,13 +54,16 @@ class HostState(NamedTuple):
     ``turn_at``: the next request is not sent before; ``closed_until``, ``probe_until``: see above, 0 for never;
     ``closings``: in a row, 0 for a host that is open; ``unanswered``: requests in a row; ``night``: the newest one, as
     an ordinal; ``requests``: of that night; ``silent``: 1 if it was closed because it did not answer, else 0;
-    ``seen_at``: the last change.
+    ``seen_at``: the last change; ``struck_at``: the last request without an answer that counted; ``paused_s``: how long
+    it was closed in that night.
     """
 
     turn_at: float = 0.0
     closed_until: float = 0.0
     probe_until: float = 0.0
     seen_at: float = 0.0
+    struck_at: float = 0.0
+    paused_s: float = 0.0
     closings: int = 0
     unanswered: int = 0
     night: int = 0
@@ -69,10 +78,14 @@ class Admitted(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """No request may be sent before this time; ``silent`` says whether that is because the host did not answer."""
+    """No request may be sent before this time.
+
+    ``silent``: because the host did not answer; ``tiring``: it was closed for very long in this night.
+    """
 
     until: float
     silent: bool = False
+    tiring: bool = False
 
 
 class Probed(NamedTuple):
@@ -123,7 +136,7 @@ def refuses(state: HostState, limits: HostLimits, now: float) -> Closed | Probed
 def closed_now(state: HostState, limits: HostLimits, now: float) -> Closed | None:
     """Until when the host is closed; None if it is not."""
     until = min(state.closed_until, now + limits.closed_s)
-    return Closed(until, bool(state.silent)) if now < until else None
+    return Closed(until, bool(state.silent), state.paused_s > MOST_PAUSED_S) if now < until else None
 
 
 def answered(state: HostState, now: float) -> HostState:
@@ -144,9 +157,11 @@ def close(state: HostState, limits: HostLimits, wait_s: float | None, now: float
     closings = state.closings if now < state.closed_until else state.closings + 1  # answers to earlier requests
     doubled = FIRST_PAUSE_S * 2 ** min(max(closings - 1, 0), _MOST_DOUBLINGS)
     until = now + min(max(doubled if wait_s is None else wait_s, 0.0), limits.closed_s)
+    longer = max(until - max(now, state.closed_until), 0.0)
     return state._replace(
-        closed_until=max(state.closed_until, until), closings=max(closings, 1), probe_until=0.0, unanswered=0, silent=0
-    )
+        closed_until=max(state.closed_until, until), closings=max(closings, 1), probe_until=0.0, unanswered=0, silent=0,
+        paused_s=state.paused_s + longer,
+    )  # fmt: skip
 
 
 def unanswered(state: HostState, limits: HostLimits, now: float) -> HostState:
@@ -154,9 +169,12 @@ def unanswered(state: HostState, limits: HostLimits, now: float) -> HostState:
     state = _on_this_clock(state, now)
     if now < state.closed_until:
         return state
-    count = state.unanswered + 1
-    if not state.closings and count < MOST_UNANSWERED:
-        return state._replace(unanswered=count)
+    if not state.closings:
+        if now < state.struck_at + STRIKE_EVERY_S:
+            return state
+        state = state._replace(unanswered=state.unanswered + 1, struck_at=now)
+        if state.unanswered < MOST_UNANSWERED:
+            return state
     return close(state, limits, None, now)._replace(silent=1)
 
 
@@ -164,10 +182,11 @@ def _on_this_clock(state: HostState, now: float) -> HostState:
     back = state.seen_at - now
     if back > 0:
         state = state._replace(
-            turn_at=state.turn_at - back, closed_until=state.closed_until - back, probe_until=state.probe_until - back
-        )
+            turn_at=state.turn_at - back, closed_until=state.closed_until - back,
+            probe_until=state.probe_until - back, struck_at=state.struck_at - back,
+        )  # fmt: skip
     return state._replace(seen_at=now)
 
 
 def _tonight(state: HostState, night: int) -> HostState:
-    return state._replace(night=night, requests=0) if night > state.night else state
+    return state._replace(night=night, requests=0, paused_s=0.0) if night > state.night else state

@@ -20,6 +20,7 @@ from pipeline.fetch.bucket import read_manifest
 from pipeline.git import host_turn
 from pipeline.git.conditions import NamelessCrawl
 from pipeline.git.host_turn import PATIENCE_S
+from pipeline.rules import host_state
 from pipeline.rules.host_state import MOST_UNANSWERED
 from tests.fetch.archive import BUCKET, LIMITS, Archive, Night
 from tests.fetch.test_questions import ask, fetch_asked
@@ -172,7 +173,8 @@ def test_503_closes_a_host_and_one_request_probes_it(tmp_path: Path) -> None:
     assert endings(night)[WELL] == 4
 
 
-def test_a_host_that_nobody_reaches_is_left_alone(tmp_path: Path) -> None:
+def test_a_host_that_nobody_reaches_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_state, "STRIKE_EVERY_S", 0)
     archive = Archive(tmp_path, concurrency=1)
     port = free_port()
     urls = [f"git://127.0.0.1:{port}/{number}.git" for number in range(9)]

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from pipeline.rules.host_state import (
     FIRST_PAUSE_S,
+    MOST_PAUSED_S,
     MOST_UNANSWERED,
     PROBE_S,
+    STRIKE_EVERY_S,
     Admitted,
     Closed,
     HostLimits,
@@ -140,18 +142,33 @@ def test_pauses_without_a_length_double_once_for_all_answers_of_a_time() -> None
 
 
 def test_a_host_that_does_not_answer_is_probed_and_opens() -> None:
-    state = HostState()
+    state, now = HostState(), NOW
     for _ in range(MOST_UNANSWERED):
-        assert look(state, LIMITS, NIGHT, NOW) is None
-        state = unanswered(state, LIMITS, NOW)
-    assert look(state, LIMITS, NIGHT, NOW) == Closed(NOW + FIRST_PAUSE_S, silent=True)
-    now = NOW + FIRST_PAUSE_S
+        now += STRIKE_EVERY_S
+        assert look(state, LIMITS, NIGHT, now) is None
+        for _ in range(3):  # a blip
+            state = unanswered(state, LIMITS, now)
+    assert look(state, LIMITS, NIGHT, now) == Closed(now + FIRST_PAUSE_S, silent=True)
+    now += FIRST_PAUSE_S
     state, probe = admit(state, LIMITS, NIGHT, now)
     assert isinstance(probe, Admitted)
     assert isinstance(admit(state, LIMITS, NIGHT, now)[1], Probed)
     worse = unanswered(state, LIMITS, now)
     assert look(worse, LIMITS, NIGHT, now) == Closed(now + 2 * FIRST_PAUSE_S, silent=True)
     assert look(answered(state, now), LIMITS, NIGHT, now) is None
+
+
+def test_a_host_that_answers_each_request_with_a_pause_tires() -> None:
+    state, now = HostState(), NOW
+    for _ in range(20):
+        state, answer = admit(state, LIMITS, NIGHT, now)
+        assert isinstance(answer, Admitted)
+        state = close(answered(state, now), LIMITS, 299, now)
+        assert look(state, LIMITS, NIGHT, now) == Closed(now + 299, tiring=now + 299 - NOW > MOST_PAUSED_S)
+        now = state.closed_until
+    state, answer = admit(state, LIMITS, NIGHT + 1, now)
+    assert isinstance(answer, Admitted)
+    assert state.paused_s == 0, "the next night begins anew"
 
 
 def test_one_answer_in_between_and_nothing_is_closed() -> None:
