@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
+import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from pipeline.model.errors import PipelineError, UsageError
 from pipeline.model.redact import one_line
+
+MOST_S = 600.0
+MOST_OUTPUT_BYTES, MOST_MEMORY_BYTES = 1 << 30, 4 << 30
+"""What one command may take: contents and histories are strangers', and some are made to be slow or large."""
 
 
 class GitMissing(UsageError):
@@ -34,7 +42,7 @@ def run_git(repository: Path, *words: str | bytes) -> bytes:
 
     Raises:
         GitMissing: it is not installed.
-        GitFailed: it ended with an error.
+        GitFailed: it ended with an error, or took more than the limits above.
     """
     program = shutil.which("git")
     if program is None:
@@ -46,10 +54,26 @@ def run_git(repository: Path, *words: str | bytes) -> bytes:
         "HOME": str(repository),
         "LC_ALL": "C",
     }
-    done = subprocess.run(
-        [program, f"--git-dir={repository}", *words],
-        cwd=repository, env=alone, stdin=subprocess.DEVNULL, capture_output=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise GitFailed(os.fsdecode(words[0]), one_line(done.stderr.decode(errors="replace")))
-    return done.stdout
+    command = os.fsdecode(words[0])
+    with TemporaryFile(dir=repository) as out, TemporaryFile(dir=repository) as said:
+        git = subprocess.Popen(
+            [program, f"--git-dir={repository}", *words],
+            cwd=repository, env=alone, stdin=subprocess.DEVNULL, stdout=out, stderr=said,
+        )  # fmt: skip
+        try:
+            with suppress(ProcessLookupError):
+                resource.prlimit(git.pid, resource.RLIMIT_FSIZE, (MOST_OUTPUT_BYTES,) * 2)
+                resource.prlimit(git.pid, resource.RLIMIT_AS, (MOST_MEMORY_BYTES,) * 2)
+            git.wait(MOST_S)
+        except subprocess.TimeoutExpired:
+            raise GitFailed(command, f"it took more than {MOST_S:g} s") from None
+        finally:
+            git.kill()
+            git.wait()
+        if git.returncode == -signal.SIGXFSZ:
+            raise GitFailed(command, f"it wrote more than {MOST_OUTPUT_BYTES:,} bytes")
+        said.seek(0)
+        out.seek(0)
+        if git.returncode:
+            raise GitFailed(command, one_line(said.read().decode(errors="replace")))
+        return out.read()

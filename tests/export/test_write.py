@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import pytest
 import yaml
 
 from pipeline.model.tables import CONTENTS
+from pipeline.read.export import run_export
 from pipeline.read.export.card import card
 from pipeline.read.export.columns import CHOSEN, MEANING, MISSING, ROWS
-from pipeline.read.export.manifest import Manifest, Plan, Shard
+from pipeline.read.export.manifest import MANIFEST, PLAN, WORK, Manifest, Plan, Shard
+from pipeline.read.export.run_export import OtherExport
 from pipeline.read.export.selection import Selection
 from pipeline.read.export.shard_file import writing_programs
 from pipeline.read.export.write import ShardWriter
@@ -149,3 +152,33 @@ def test_selections_that_cannot_be() -> None:
     for options in ({"min_bytes": 9, "max_bytes": 8}, {"shard_bytes": "1MB"}, {"format": "csv"}):
         with pytest.raises(ValueError, match="validation error"):
             Selection.model_validate(options)
+
+
+def test_an_export_that_is_killed_while_it_replaces_another_is_one_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to, mine, other = LocalStorage(tmp_path / "out"), plan(), plan(languages=("c",))
+    to.create(PLAN, mine.model_dump_json().encode())
+    run_export._finish(to, mine, [])
+    to.delete(WORK, recursive=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "delete", killed_after(1, LocalStorage.delete))
+        with pytest.raises(KeyboardInterrupt):
+            run_export._begin(to, other, replace=True)
+    assert to.stat(MANIFEST) is None
+    with pytest.raises(OtherExport, match="other options"):
+        run_export._begin(to, other, replace=False)
+    assert run_export._begin(to, other, replace=True) is None
+    assert to.stat(PLAN) is not None
+
+
+def killed_after(times: int, delete: Callable[..., bool]) -> Callable[..., bool]:
+    left = [times]
+
+    def once(*arguments: object, **options: object) -> bool:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return delete(*arguments, **options)
+
+    return once

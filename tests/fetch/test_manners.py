@@ -239,6 +239,18 @@ def test_redirects_count_where_they_lead(tmp_path: Path) -> None:
     assert server.most_at_once == 1
 
 
+def test_redirects_to_a_host_that_does_not_answer_do_not_close_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_state, "STRIKE_EVERY_S", 0)
+    archive = Archive(tmp_path, concurrency=1)
+    dead = f"127.0.0.1:{free_port()}"
+    with redirect_to(f"http://{dead}/a.git") as elsewhere:
+        urls = [elsewhere.url(f"{number}.git") for number in range(MOST_UNANSWERED + 2)]
+        night = fetch(archive, table(dead, requests_per_second=1000), urls)
+    assert endings(night) == {("failed", "connection_failed"): MOST_UNANSWERED + 2}
+
+
 # Tokens.
 
 

@@ -117,20 +117,22 @@ def _begin(to: Storage, plan: Plan, *, replace: bool) -> Manifest | None:
         found = read_document(to, MANIFEST, Manifest.model_validate_json)
         if found.plan == plan:
             return found
-        _clear(to, replace=replace)
+        _clear(to, found.plan, replace=replace)
     elif to.stat(PLAN) is not None:
-        if read_document(to, PLAN, Plan.model_validate_json) == plan:
+        begun = read_document(to, PLAN, Plan.model_validate_json)
+        if begun == plan:
             return None
-        _clear(to, replace=replace)
+        _clear(to, begun, replace=replace)
     elif to.list():
         raise OtherExport(to.root_uri, ours=False)
     to.create(PLAN, plan.model_dump_json(indent=1).encode())
     return None
 
 
-def _clear(to: Storage, *, replace: bool) -> None:
+def _clear(to: Storage, was: Plan, *, replace: bool) -> None:
     if not replace:
         raise OtherExport(to.root_uri, ours=True)
+    to.replace(PLAN, was.model_dump_json(indent=1).encode())  # whenever we are killed, the folder is still an export's
     for path in (MANIFEST, CARD, DATA, WORK):
         to.delete(path, recursive=True)
 

@@ -63,7 +63,7 @@ class Manner:
     @property
     def words(self) -> tuple[str, ...]:
         """What of it changes the result, as on the command line."""
-        sample = () if self.sample is None else (f"--sample={float(self.sample):g}",)
+        sample = () if self.sample is None else (f"--sample={float(self.sample)!r}",)
         return (*sample, *(("--skip-bad",) if self.skip_bad else ()))
 
     def table(self, job: str) -> str:
@@ -93,6 +93,8 @@ def prepared(job: str, argv: Sequence[str] | None, manner: Manner = ALL_OF_IT) -
             raise UsageError(f"there is no file {file}")
         _add_to_path(file)
     found = find_job(job)
+    if found.name.endswith(SAMPLE):
+        raise JobFailed(found.name, "its name", f"results of samples have names that end in {SAMPLE}; rename the job")
     if argv is not None:
         found.parameters.arguments(argv)
     return found
