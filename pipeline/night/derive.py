@@ -17,7 +17,7 @@ from pipeline.night.blobs import replace_head_blobs
 from pipeline.night.files import replace_files
 from pipeline.night.heads import moved_counts, moved_heads
 from pipeline.night.publish import read_published
-from pipeline.night.repositories import replace_repositories
+from pipeline.night.repositories import point_to_trees, replace_repositories
 from pipeline.rules.slices import bucket_slices
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
@@ -26,7 +26,7 @@ from pipeline.tables.damage import check_footers, damaged_file
 from pipeline.tables.failures import SparkFailed, plain_failures
 from pipeline.tables.iceberg import see_newest
 from pipeline.tables.isolate import isolate_buckets, isolate_networks
-from pipeline.tables.rewrite import until_committed
+from pipeline.tables.rewrite import is_conflict, until_committed
 from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -184,7 +184,12 @@ def derive_buckets(
         elsewhere = heads.filter(heads["head_moved"])
         if elsewhere.num_rows:
             replace_files(writer, load, elsewhere, files)
-            replace_head_blobs(writer, load, elsewhere, blobs)
+            try:
+                replace_head_blobs(writer, load, elsewhere, blobs)
+            except Exception as error:
+                if not is_conflict(error):
+                    point_to_trees(writer, load, elsewhere, repositories)
+                raise
         if heads.num_rows:
             replace_repositories(writer, load, heads, repositories)
         return DeriveSummary(moved=heads.num_rows, heads_moved=elsewhere.num_rows)

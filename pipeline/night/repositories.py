@@ -40,3 +40,23 @@ def replace_repositories(writer: Writer, load: Load, heads: pa.Table, seen: Seen
     known = heads.filter(heads["known"]).select(["bucket", "origin"])
     gone = local_frame_of(spark, known)
     change_rows(seen, RowChange(new, heads.num_rows, gone, known.num_rows, buckets), {LOAD_PROPERTY: load.name})
+
+
+def point_to_trees(writer: Writer, load: Load, heads: pa.Table, seen: Seen) -> None:
+    """Let known origins name the trees whose lines ``files`` has by now, where they cannot be derived any further.
+
+    All else of their rows stays, so a later load finds them moved, as before.
+
+    Args:
+        heads, seen: as in ``replace_repositories``.
+    """
+    known = heads.filter(heads["known"])
+    if not known.num_rows:
+        return
+    spark, buckets = writer.spark, set(known["bucket"].to_pylist())
+    trees = local_frame_of(spark, known.select(["bucket", "origin", "tree"])).withColumnRenamed("tree", "now")
+    rows = seen.rows().where(in_places(buckets, set(known["network"].to_pylist())))
+    new = rows.join(F.broadcast(trees), ["bucket", "origin"]).withColumn("tree", F.col("now"))
+    gone = local_frame_of(spark, known.select(["bucket", "origin"]))
+    change = RowChange(new.select(*REPOSITORIES.column_names), known.num_rows, gone, known.num_rows, buckets)
+    change_rows(seen, change, {LOAD_PROPERTY: load.name})

@@ -372,3 +372,26 @@ def test_a_repair_leaves_out_a_network_that_spark_cannot_derive(
     later.visit(well)
     assert finish(spark, storage, later).left_out == {}
     assert state(spark) == before
+
+
+def test_files_follow_heads_whose_blobs_cannot_be_described(
+    spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (origin,) = add(spark, URL)
+    first, second = night_of(storage, 2), night_of(storage, 3)
+    push_tree(first, origin, {b"old": b"1"})
+    finish(spark, storage, first)
+
+    def fail(*_: object) -> None:
+        raise SparkFailed("RuntimeException", "odd data")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(derive_module, "replace_head_blobs", fail)
+        push_tree(second, origin, {b"new": b"2"})
+        assert len(finish(spark, storage, second).left_out) == 1
+    assert paths(spark) == {"new": "file"}
+    later = night_of(storage, 4)
+    later.visit(origin)
+    assert finish(spark, storage, later).left_out == {}
+    assert paths(spark) == {"new": "file"}
+    assert head_names(spark).keys() == {"new"}
