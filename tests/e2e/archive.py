@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -56,6 +58,16 @@ class Said:
     def json(self) -> Any:
         """Standard output, which must be exactly one JSON document."""
         return json.loads(self.stdout)
+
+
+class Started(subprocess.Popen[str]):
+    """A program in a session of its own; a test that fails does not wait for it."""
+
+    def __exit__(self, kind: type[BaseException] | None, *others: Any) -> None:
+        if kind is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        super().__exit__(kind, *others)
 
 
 @dataclass(frozen=True)
@@ -133,7 +145,7 @@ class Archive:
     def start(self, *arguments: str | Path, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """Start a command as a separate program in its own session."""
         words = [str(PROGRAM), *_placed(arguments, "--config", str(self.config_path))]
-        return subprocess.Popen(
+        return Started(
             words, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True,
         )  # fmt: skip

@@ -18,8 +18,8 @@ from tests.support.sample import of_the_day
 from tests.support.servers import Peer
 
 ENDLESS = "SELECT explode(sequence(1, 100000)) AS n FROM range(100000)"
-STARTED = "SELECT 1 AS n UNION ALL SELECT id FROM range(1000000000000) WHERE id < 0"
-"""Gives its first row at once, and then works for hours."""
+STARTED = "SELECT explode(sequence(1, 100000)) AS n UNION ALL SELECT id FROM range(1000000000000) WHERE id < 0"
+"""Gives its first rows at once, more than any buffer holds, and then works for hours."""
 SAYS = "interrupted; run the same command again to continue where it stopped\n"
 SLOW_JOB = """
 import sys
