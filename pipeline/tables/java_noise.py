@@ -1,4 +1,4 @@
-"""Java's standard error, without lines that nobody can act on."""
+"""Java's standard error, without lines that nobody can act on: some of its start, and all after an interrupt."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+
+from pipeline.tables.masters.interrupts import interrupted
 
 NOISE = (b"WARNING: Using incubator modules",)
 """Starts of lines that are left out. Spark always starts Java with a module that Java calls incubating."""
@@ -32,5 +34,5 @@ def without_noise() -> Iterator[None]:
 def _pass_on(reading: int, ours: int) -> None:
     with os.fdopen(reading, "rb") as lines, os.fdopen(ours, "wb", buffering=0) as out, suppress(OSError):
         for line in lines:
-            if not line.startswith(NOISE):
+            if not line.startswith(NOISE) and not interrupted():
                 out.write(line)

@@ -67,6 +67,11 @@ class _Process:
 _process = _Process()
 
 
+def interrupted() -> bool:
+    """Whether an interrupt of this process came."""
+    return _process.came > 0
+
+
 def raise_interrupts() -> None:
     """Let SIGINT and SIGTERM raise ``Interrupted`` in the main thread from here on, even if one comes in a finalizer,
     where Python ignores exceptions.
