@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import logging
+from functools import partial
 from types import MappingProxyType
 from typing import cast
 
@@ -11,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from pipeline.model.redact import without_secrets
 from pipeline.model.version import __version__
-from pipeline.tables.masters.interrupts import Interrupted, clean_up, raise_interrupts
+from pipeline.tables.masters.interrupts import Interrupted, before_end, clean_up, raise_interrupts
 
 MODULES = MappingProxyType(
     {
@@ -94,4 +96,5 @@ def cli() -> None:
 def main() -> None:
     """Entry point. An interrupt and SIGTERM end a run alike: cleanly, releasing the lease and ending Spark."""
     raise_interrupts()
+    before_end(partial(logging.disable, logging.INFO))  # py4j logs what it cannot send to a JVM that has ended
     cli()

@@ -108,7 +108,7 @@ def test_while_a_job_runs(archive: Archive, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", of_the_day(["SIGINT", "SIGTERM"]))
 def test_a_shell(archive: Archive, name: str) -> None:
     number = signal.Signals[name]
-    words = f"spark.sql('{ENDLESS}').limit(3).count(); print('ready', flush=True)\nspark.sql('{ENDLESS}').count()\n"
+    words = f"spark.range(3).count()\nprint('ready', flush=True); spark.sql('{ENDLESS}').count()\n"
     with archive.start("shell", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None

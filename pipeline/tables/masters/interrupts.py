@@ -141,9 +141,9 @@ def before_end(action: Callable[[], None]) -> None:
 
 
 def clean_up() -> None:
-    """Do what ``before_end`` was given."""
+    """Do what ``before_end`` was given, in that order."""
     while _process.at_end:
-        _process.at_end.pop()()
+        _process.at_end.pop(0)()
 
 
 @contextmanager
