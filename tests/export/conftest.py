@@ -1,4 +1,4 @@
-"""A night of two networks that share a file, with what an export must leave out."""
+"""A night of two networks in two buckets that share a file, with what an export must leave out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.spark import QUICK_SPARK
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, MadeLoad, Tree
 
-FIRST, FORK, SECOND = "https://example.org/alice/first.git", "https://example.org/eve/fork", "https://example.org/b"
+FIRST, FORK, SECOND = "https://example.org/alice/first.git", "https://example.org/eve/fork", "https://example.org/b2"
 SHARED = b"int shared;\n" * 3
 PYTHON = b"import os\nprint(os.name)\n"
 
