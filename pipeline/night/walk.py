@@ -121,17 +121,22 @@ def plan_lines(
         most_bytes: limit for the bytes of these paths.
     """
     plan = Network(heads.lines, heads.kept, trees, Budget(most_paths, most_bytes))
-    rows: list[tuple[object, ...]] = []
+    cells = map(_cells, _each_lost_once(plan.changes(heads.new)))
+    yield from in_batches((((bucket, network, None, *row), len(str(row[0]))) for row in cells), CHANGES)
+
+
+def in_batches(rows: Iterable[tuple[Sequence[object], int]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Rows, each with the size of its text, as batches of ``CHUNK_ROWS`` or about ``CHUNK_BYTES``."""
+    held: list[Sequence[object]] = []
     size_bytes = 0
-    for change in _each_lost_once(plan.changes(heads.new)):
-        row = _cells(change)
-        rows.append((bucket, network, None, *row))
-        size_bytes += len(str(row[0]))
-        if len(rows) >= CHUNK_ROWS or size_bytes >= CHUNK_BYTES:
-            yield _batch(rows)
-            rows, size_bytes = [], 0
-    if rows:
-        yield _batch(rows)
+    for row, row_bytes in rows:
+        held.append(row)
+        size_bytes += row_bytes
+        if len(held) >= CHUNK_ROWS or size_bytes >= CHUNK_BYTES:
+            yield _batch(held, schema)
+            held, size_bytes = [], 0
+    if held:
+        yield _batch(held, schema)
 
 
 def _each_lost_once(changes: Iterable[Change]) -> Iterator[Change]:
@@ -163,7 +168,7 @@ def _cells(change: Change) -> tuple[object, ...]:
             return None, None, None, None, None, None, None, None, None, CUT if cut else DONE, root
 
 
-def _batch(rows: Sequence[tuple[object, ...]]) -> pa.RecordBatch:
+def _batch(rows: Sequence[Sequence[object]], schema: pa.Schema) -> pa.RecordBatch:
     columns = zip(*rows, strict=True)
-    arrays = [pa.array(values, field.type) for values, field in zip(columns, CHANGES, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=CHANGES)
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from pipeline.model.tables import OID, spark_type
 from pipeline.model.text import text_and_raw
-from pipeline.night.walk import CHUNK_BYTES, CHUNK_ROWS, Bodies
+from pipeline.night.walk import Bodies, in_batches
 from pipeline.rules.commit_diff import EMPTY_TREE, UNKNOWN, FileChange, file_changes
 from pipeline.rules.tree_diff import Steps
 from pipeline.rules.walk import MOST_PATHS
@@ -96,7 +96,9 @@ def _compare_network(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBat
             for oid, content, carried in zip(batch["carrier"], batch["content"], batch["pairs"], strict=True):
                 trees.add(oid.as_py(), content.as_py())
                 pairs.update((pair["oid"], (pair["old"], pair["new"])) for pair in carried.as_py() or ())
-        yield from _chunks(bucket, network, _changes(pairs, trees))
+        changes = _changes(pairs, trees)
+        rows = (((bucket, network, commit, *_cells(change)), _text_bytes(change)) for commit, change in changes)
+        yield from in_batches(rows, SCHEMA)
 
 
 def _changes(pairs: dict[bytes, tuple[bytes | None, bytes]], trees: Bodies) -> Iterator[tuple[bytes, FileChange]]:
@@ -108,17 +110,8 @@ def _changes(pairs: dict[bytes, tuple[bytes | None, bytes]], trees: Bodies) -> I
         left -= before - max(steps.left, 0)
 
 
-def _chunks(bucket: int, network: int, changes: Iterable[tuple[bytes, FileChange]]) -> Iterator[pa.RecordBatch]:
-    rows: list[tuple[object, ...]] = []
-    size_bytes = 0
-    for commit, change in changes:
-        rows.append((bucket, network, commit, *_cells(change)))
-        size_bytes += len(change.path) + len(change.old_path or b"")
-        if len(rows) >= CHUNK_ROWS or size_bytes >= CHUNK_BYTES:
-            yield _batch(rows)
-            rows, size_bytes = [], 0
-    if rows:
-        yield _batch(rows)
+def _text_bytes(change: FileChange) -> int:
+    return len(change.path) + len(change.old_path or b"")
 
 
 def _cells(change: FileChange) -> tuple[object, ...]:
@@ -126,9 +119,3 @@ def _cells(change: FileChange) -> tuple[object, ...]:
     old_path, old_path_raw = (None, None) if change.old_path is None else text_and_raw(change.old_path)
     sides = (change.old_mode, change.old_oid, change.new_mode, change.new_oid)
     return (change.status, path or None, path_raw, old_path, old_path_raw, *sides)
-
-
-def _batch(rows: list[tuple[object, ...]]) -> pa.RecordBatch:
-    columns = zip(*rows, strict=True)
-    arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)

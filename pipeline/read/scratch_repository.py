@@ -12,16 +12,15 @@ from pipeline.git.pack_writer import PackWriter
 from pipeline.git.program import GitFailed, run_git
 from pipeline.git.restore import write_repository
 from pipeline.model.errors import UsageError
-from pipeline.model.objects import TREE, GitObject, object_id
+from pipeline.model.objects import TREE, GitObject
 from pipeline.model.tree import entries_before_damage, kind_of
 from pipeline.read.network_objects import NetworkObjects
 from pipeline.read.packing import pack_contents
 from pipeline.read.tree_rows import Entry, entries_of
+from pipeline.rules.commit_diff import EMPTY_TREE
 from pipeline.rules.restore import Head
 from pipeline.rules.tree_diff import Changed, Steps, TooMany, compare
 from pipeline.rules.walk import MOST_PATHS
-
-EMPTY_TREE = object_id(TREE, b"")
 
 _UNBORN = Head(b"refs/heads/main")
 

@@ -22,8 +22,9 @@ from pipeline.read.patch import patch, stats
 from pipeline.read.path_history import SCHEMA as HISTORY_SCHEMA
 from pipeline.read.path_history import change_rows, exact_path, read_graph, said
 from pipeline.read.revision import FoundCommit, find_commit, read_commit
-from pipeline.read.scratch_repository import EMPTY_TREE, NetworkLender, NotKept, ScratchRepository
+from pipeline.read.scratch_repository import NetworkLender, NotKept, ScratchRepository
 from pipeline.read.stored import StoredTables
+from pipeline.rules.commit_diff import EMPTY_TREE
 from pipeline.storage.interface import Storage
 from pipeline.tables.snapshot.rows import Value
 

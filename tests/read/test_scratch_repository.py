@@ -14,7 +14,8 @@ from pipeline.model.errors import UsageError
 from pipeline.model.text import text_and_raw
 from pipeline.read.blame import Line, NoSuchFile, blame
 from pipeline.read.patch import patch, stats
-from pipeline.read.scratch_repository import EMPTY_TREE, NotKept, ScratchRepository
+from pipeline.read.scratch_repository import NotKept, ScratchRepository
+from pipeline.rules.commit_diff import EMPTY_TREE
 from tests.read.histories import GitLender, random_history
 from tests.support.repos import add_commits, git, init, put, put_commit, put_tree, resolve, set_refs
 
