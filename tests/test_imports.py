@@ -50,6 +50,7 @@ LIBRARY_OF = MappingProxyType(
             "jobs/",
         ),
         "py4j": ("pipeline/maintain/fsck/", "pipeline/tables/masters/", "pipeline/tables/"),
+        "askalono": ("pipeline/night/licence.py",),
         "pygments": ("pipeline/night/language.py", "pipeline/night/language_guess.py"),
         "pyarrow": (
             "jobs/",

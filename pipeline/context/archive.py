@@ -16,8 +16,11 @@ from pipeline.storage.interface import Storage
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
-"""Since 2, `files` has lines, and `repositories` root trees (decision 32)."""
+FORMAT = 3
+"""Since 2, `files` has lines, and `repositories` root trees (decision 32).
+
+Since 3, `head_blobs` says which files were generated, and licences (decision 45).
+"""
 
 
 class NoArchive(UsageError):

@@ -230,12 +230,19 @@ HEAD_BLOBS = Table(
     (
         *_PLACE,
         Column("oid", OID, "object id"),
-        Column("name", pa.string(), "a file name it has at HEAD"),
+        Column("name", pa.string(), "a file name it has at HEAD, that of a licence file if it has one"),
         Column("ext", pa.string(), "as in blobs"),
         Column("size", pa.int64(), "bytes"),
         Column("is_binary", pa.bool_(), "as in blobs"),
-        Column("language", pa.string(), "programming or markup language, null if none was recognised"),
+        Column("language", pa.string(), "language of any type, null if none was recognised"),
         Column("lines", pa.int64(), "lines of text, null for binary or not stored"),
+        Column(
+            "is_generated",
+            pa.bool_(),
+            "a program wrote it, by name and content; null only if an earlier version wrote the row",
+        ),
+        Column("spdx_id", pa.string(), "the licence of which it is the text, null if of none or not named like one"),
+        Column("spdx_confidence", pa.float64(), "how similar it is to that text, from 0.8 to 1"),
     ),
 )
 REPOSITORIES = Table(
@@ -253,7 +260,7 @@ REPOSITORIES = Table(
         Column("tags", pa.int64(), "refs under refs/tags"),
         Column("files", pa.int64(), "paths at HEAD"),
         Column("bytes", pa.int64(), "bytes of all files at HEAD"),
-        Column("language", pa.string(), "the language with most bytes at HEAD"),
+        Column("language", pa.string(), "the programming language with most bytes at HEAD, null if there is none"),
         Column("tree", OID, "the root tree at HEAD; null if there is none, or if an earlier version wrote the row"),
     ),
 )

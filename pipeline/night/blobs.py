@@ -1,4 +1,4 @@
-"""``head_blobs``: one row per distinct blob at HEAD of a network, with its language and lines."""
+"""``head_blobs``: one row per distinct blob at HEAD of a network, with its language, lines and licence."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.model.layout import Load
-from pipeline.model.tables import HEAD_BLOBS, OID
+from pipeline.model.rows import BINARY_PROBE_BYTES
+from pipeline.model.tables import HEAD_BLOBS, OID, spark_type
 from pipeline.night.files import local_frame_of, mark_at_head
 from pipeline.night.language import count_lines, language_of
+from pipeline.night.licence import NAMES, licence_of
+from pipeline.rules.generated import is_generated
 from pipeline.tables.change import RowChange, change_rows, in_places
 from pipeline.tables.file_rows import Pointers, rows_at_head
 from pipeline.tables.frames import join_ids
@@ -27,13 +30,23 @@ log = logging.getLogger(__name__)
 KEY = ["bucket", "network", "oid"]
 
 _LOOKED = pa.schema(
-    [("bucket", pa.int32()), ("network", pa.int64()), ("oid", OID), ("language", pa.string()), ("lines", pa.int64())]
+    [
+        ("bucket", pa.int32()),
+        ("network", pa.int64()),
+        ("oid", OID),
+        ("language", pa.string()),
+        ("lines", pa.int64()),
+        ("is_generated", pa.bool_()),
+        ("spdx_id", pa.string()),
+        ("spdx_confidence", pa.float64()),
+    ]
 )
-_LOOKED_TYPES = "bucket int, network bigint, oid binary, language string, lines bigint"
+_LOOKED_TYPES = ", ".join(f"{field.name} {spark_type(field.type)}" for field in _LOOKED)
 
 
 def replace_head_blobs(writer: Writer, load: Load, heads: pa.Table, seen: Seen) -> None:
-    """Update the networks of moved origins after ``files``; only blobs with a new id or name are read.
+    """Update the networks of moved origins after ``files``; only blobs with a new id or name are read, and those whose
+    rows an earlier version wrote, which lack columns.
 
     Blobs that are new at HEAD are first marked ``at_head`` in ``contents``. One commit removes what is no longer at
     HEAD and adds what is new.
@@ -67,10 +80,14 @@ def replace_head_blobs(writer: Writer, load: Load, heads: pa.Table, seen: Seen) 
 
 
 def _differing(now: DataFrame, old: DataFrame) -> DataFrame:
-    """Rows that only one of two frames has, by key and name: the columns of ``now``, and ``now`` and ``was``."""
+    """Rows that only one of two frames has, by key and name: the columns of ``now``, and ``now`` and ``was``.
+
+    A row of both is there as well if the old one has not all columns.
+    """
     mine = now.withColumn("now", F.lit(True))
-    theirs = old.select(*KEY, "name").withColumn("was", F.lit(True))
-    return mine.join(theirs, [*KEY, "name"], "full_outer").where("now IS NULL OR was IS NULL")
+    theirs = old.select(*KEY, "name", F.col("is_generated").isNotNull().alias("whole")).withColumn("was", F.lit(True))
+    both = mine.join(theirs, [*KEY, "name"], "full_outer")
+    return both.where("now IS NULL OR was IS NULL OR NOT whole").drop("whole")
 
 
 def _rows_at_head(spark: SparkSession, heads: pa.Table, networks: DataFrame, buckets: Collection[int]) -> DataFrame:
@@ -85,13 +102,16 @@ def _rows_at_head(spark: SparkSession, heads: pa.Table, networks: DataFrame, buc
 
 
 def blobs_at_head(paths: DataFrame) -> DataFrame:
-    """Distinct blobs with the first of their names; ``is_link`` if only symlinks have them."""
+    """Distinct blobs with the first of their names, those of licence files before others; ``is_link`` if only symlinks
+    have them.
+    """
     regular = F.col("kind") == "file"
+    named = F.struct((~F.col("name").rlike(NAMES)).alias("other"), "name", "ext")
     return (
         paths.where(F.col("kind").isin("file", "symlink"))
         .groupBy(*KEY)
         .agg(
-            F.coalesce(F.min(F.when(regular, F.struct("name", "ext"))), F.min(F.struct("name", "ext"))).alias("first"),
+            F.coalesce(F.min(F.when(regular, named)), F.min(named)).alias("first"),
             (~F.max(regular)).alias("is_link"),
         )
         .select(*KEY, "first.name", "first.ext", "is_link")
@@ -120,21 +140,26 @@ def _described(spark: SparkSession, fresh: DataFrame, counts: Mapping[int, int])
     blobs = spark.table(full_name("blobs")).select(*KEY, "size", "is_binary")
     facts = join_ids(blobs, fresh.select(*KEY), KEY, "left_semi", counts).dropDuplicates(KEY)
     read = contents_to_read(spark, fresh, counts).mapInArrow(look_at, _LOOKED_TYPES).dropDuplicates(KEY)
-    return fresh.join(facts, KEY, "left").join(read, KEY, "left").select(*HEAD_BLOBS.column_names)
+    described = fresh.join(facts, KEY, "left").join(read, KEY, "left")
+    return described.fillna(False, "is_generated").select(*HEAD_BLOBS.column_names)
 
 
 def look_at(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Language and lines of each row of ``contents_to_read``; null for binaries."""
+    """What the content of each row of ``contents_to_read`` tells; no language and lines of binaries."""
     for batch in batches:
-        language: list[str | None] = []
-        lines: list[int | None] = []
-        for name, cell in zip(batch["name"].to_pylist(), batch["content"], strict=True):
-            content = cell.as_py()
-            binary = b"\0" in content[:8000]
-            language.append(None if binary else _language(name, content))
-            lines.append(None if binary else count_lines(content))
-        columns = [*(batch[key] for key in KEY), pa.array(language, pa.string()), pa.array(lines, pa.int64())]
+        contents = (cell.as_py() for cell in batch["content"])
+        found = [_facts(name, content) for name, content in zip(batch["name"].to_pylist(), contents, strict=True)]
+        facts = [[row[at] for row in found] for at in range(len(_LOOKED) - len(KEY))]
+        types = list(_LOOKED.types)[len(KEY) :]
+        columns = [*(batch[key] for key in KEY), *(pa.array(*each) for each in zip(facts, types, strict=True))]
         yield pa.RecordBatch.from_arrays(columns, schema=_LOOKED)
+
+
+def _facts(name: str, content: bytes) -> tuple[str | None, int | None, bool, str | None, float | None]:
+    binary = b"\0" in content[:BINARY_PROBE_BYTES]
+    language, lines = (None, None) if binary else (_language(name, content), count_lines(content))
+    licence = licence_of(name, content)
+    return language, lines, is_generated(name, content), *(licence or (None, None))
 
 
 def _language(name: str, content: bytes) -> str | None:

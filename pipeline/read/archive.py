@@ -16,9 +16,11 @@ from pipeline.model.rows import CODECS, Codec
 from pipeline.model.tables import ALL, BY_NAME, FILES, REPOSITORIES, Table, spark_type
 from pipeline.model.tombstone import Hidden
 from pipeline.night.seal import nights
+from pipeline.read.authors import authors
 from pipeline.read.commit_files import commit_files
 from pipeline.read.functions import register_functions
-from pipeline.read.names import COMMIT_FILES, COMPUTED, NAMES, ORIGIN_COMMITS, with_parts
+from pipeline.read.licences import licences
+from pipeline.read.names import AUTHORS, COMMIT_FILES, COMPUTED, LICENCES, NAMES, ORIGIN_COMMITS, with_parts
 from pipeline.read.nights import NotAnArchive, choose_night
 from pipeline.read.origin_commits import origin_commits
 from pipeline.read.stored_archive import NoSuchTable, StoredArchive
@@ -38,7 +40,12 @@ from pipeline.tables.tombstones import hidden_now, visible
 MOST_ROWS = ("blobs", "trees")
 """Tables of which one has more rows than any other table that is aggregated by id."""
 
-_COMPUTED = {COMMIT_FILES: commit_files, ORIGIN_COMMITS: origin_commits}
+_COMPUTED: dict[str, Callable[..., DataFrame]] = {
+    AUTHORS: authors,
+    COMMIT_FILES: commit_files,
+    LICENCES: licences,
+    ORIGIN_COMMITS: origin_commits,
+}
 _WORD = re.compile(r"\w+")
 
 _SPLIT_BYTES = 2 << 20
@@ -203,6 +210,14 @@ class Archive(StoredArchive):
             networks: ids of networks; None for all.
         """
         return self._computed(ORIGIN_COMMITS, self.night(night), networks=networks)
+
+    def authors(self, night: date | None = None, networks: Collection[int] | None = None) -> DataFrame:
+        """Who wrote the commits of each origin: the columns of ``read/authors.py``; computed as ``commit_files``.
+
+        Args:
+            networks: ids of networks; None for all.
+        """
+        return self._computed(AUTHORS, self.night(night), networks=networks)
 
     def _computed(
         self, name: str, night: date | None, gone: Hidden | None = None, networks: Collection[int] | None = None

@@ -18,6 +18,9 @@ from pipeline.model.tables import OID, spark_type
 from pipeline.model.text import text_of
 from pipeline.model.tree import entries_before_damage
 from pipeline.night.language import count_lines, language_of
+from pipeline.rules.generated import is_generated
+from pipeline.rules.language_types import language_type
+from pipeline.rules.vendored import is_vendored
 
 _SWHID: Final = MappingProxyType(
     {
@@ -61,7 +64,10 @@ _ENTRIES: Final = pa.list_(pa.struct([("mode", pa.int32()), ("name", pa.binary()
 _FUNCTIONS: Final[MappingProxyType[str, tuple[Callable[..., object], pa.DataType]]] = MappingProxyType(
     {
         "git_text": (text_of, pa.string()),
+        "is_generated": (is_generated, pa.bool_()),
+        "is_vendored": (is_vendored, pa.bool_()),
         "language": (language, pa.string()),
+        "language_type": (language_type, pa.string()),
         "line_count": (count_lines, pa.int64()),
         "swhid": (swhid, pa.string()),
         "tree_entries": (tree_entries, _ENTRIES),

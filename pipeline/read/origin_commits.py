@@ -28,10 +28,14 @@ def origin_commits(refs: DataFrame, commits: DataFrame) -> DataFrame:
     Args:
         refs, commits: the tables of these names, or the same networks of both.
     """
+    return commits_with_tips(refs, commits).groupBy(*_KEY).applyInArrow(_walk_network, _TYPES)
+
+
+def commits_with_tips(refs: DataFrame, commits: DataFrame, *columns: str) -> DataFrame:
+    """Bucket, network, oid, parents and more columns of commits; ``origins`` are those of which a ref leads there."""
     tips = current_refs(refs).select(*_KEY, F.coalesce("peeled", "target").alias("oid"), "origin")
     carried = tips.groupBy(*_KEY, "oid").agg(F.collect_set("origin").alias("origins"))
-    rows = commits.select(*_KEY, "oid", "parents").join(carried, [*_KEY, "oid"], "left")
-    return rows.groupBy(*_KEY).applyInArrow(_walk_network, _TYPES)
+    return commits.select(*_KEY, "oid", "parents", *columns).join(carried, [*_KEY, "oid"], "left")
 
 
 def _walk_network(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.model.tables import FILE_COLUMNS, GONE, TREE
+from pipeline.rules.language_types import other_types
 
 _NETWORK = ["bucket", "network"]
 _LINE = [*_NETWORK, "line"]
@@ -151,6 +152,8 @@ def rows_at_head(stored: DataFrame, pointers: Pointers) -> DataFrame:
 def sums_by_origin(stored: DataFrame, blobs: DataFrame, heads: DataFrame, pointers: Pointers) -> DataFrame:
     """Files, bytes and main language of each origin whose tree has a line: bucket, origin, files, bytes, language.
 
+    Only programming languages count for the main one.
+
     Costs what the lines have, not what the origins have: a based line is its base, less what it changed, and its own.
 
     Args:
@@ -177,7 +180,8 @@ def sums_by_origin(stored: DataFrame, blobs: DataFrame, heads: DataFrame, pointe
         per_language = per_language.groupBy(*_LANGUAGE).agg(
             F.sum("files").alias("files"), F.sum("bytes").alias("bytes")
         )
-    main = F.max_by("language", F.when(F.col("language").isNotNull(), F.struct("bytes", "language")))
+    programming = F.col("language").isNotNull() & ~F.col("language").isin(sorted(other_types()))
+    main = F.max_by("language", F.when(programming, F.struct("bytes", "language")))
     sums = (
         per_language.where("files > 0")
         .groupBy(*_LINE)

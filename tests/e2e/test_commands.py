@@ -147,7 +147,8 @@ def test_an_archive_of_an_earlier_version_is_upgraded_by_one_command(place: Plac
     archive.run("init")
     info = json.loads(archive.storage.read("archive.json"))
     archive.storage.replace("archive.json", json.dumps(info | {"format": 1}).encode())
-    for table, columns in (("files", "line, base"), ("repositories", "tree")):
+    licence = "is_generated, spdx_id, spdx_confidence"
+    for table, columns in (("files", "line, base"), ("head_blobs", licence), ("repositories", "tree")):
         archive.spark.sql(f"ALTER TABLE archive.code.{table} WRITE UNORDERED")
         archive.spark.sql(f"ALTER TABLE archive.code.{table} DROP COLUMNS ({columns})")
         unleased(archive.spark).table(table).commit_nothing()
@@ -155,10 +156,10 @@ def test_an_archive_of_an_earlier_version_is_upgraded_by_one_command(place: Plac
     assert "run `pipeline upgrade`" in said.stderr
     assert archive.run("upgrade", "--output", "json").json["before"] == 1
     assert json.loads(archive.storage.read("archive.json")) == info
-    for table, column in (("files", "line"), ("repositories", "tree")):
+    for table, column in (("files", "line"), ("head_blobs", "spdx_id"), ("repositories", "tree")):
         archive.spark.catalog.refreshTable(f"archive.code.{table}")
         assert column in archive.spark.table(f"archive.code.{table}").columns
-    assert archive.run("upgrade", "--output", "json").json["before"] == 2
+    assert archive.run("upgrade", "--output", "json").json["before"] == 3
     archive.run("fsck")
 
 

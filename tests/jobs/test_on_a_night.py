@@ -17,6 +17,7 @@ from pipeline.storage.interface import Storage
 from pipeline.tables.writer import unleased
 from tests.jobs.test_near_duplicates import texts
 from tests.jobs.test_secrets import MADE_UP
+from tests.night.test_licence import APACHE
 from tests.tables.conftest import add, night
 from tests.tables.landing import MadeLoad, Tree
 
@@ -32,7 +33,10 @@ def test_each_job_on_a_night(spark: SparkSession, storage: Storage) -> None:
         tree: Tree = {
             b"package.json": b'{"dependencies": {"a": "1"}}',
             b"a.txt": text,
-            b"sub": {b"b.txt": text + b" more"},
+            b"sub": {b"b.txt": text + b" more", b"COPYING": APACHE},
+            b"LICENSE": APACHE,
+            b"main.py": b"print()\n",
+            b".mailmap": b"Jo <jo@example.org> <a@b>\n",
         }
         load.push(origin, load.commit(origin.network, load.tree(origin.network, tree), first, message=origin.url))
     publish(unleased(spark), storage, load.load, load.write(), load.run_id)
@@ -48,6 +52,9 @@ def test_each_job_on_a_night(spark: SparkSession, storage: Storage) -> None:
         assert tables_in(frame) <= with_parts(found.reads)
         return [tuple(row) for row in frame.collect()]
 
+    assert run("licences") == [("Apache-2.0", 2, 2, 4), (None, 0, None, None)]
+    assert run("truck_factor") == [(url, 1, 1, 1, ["jo@example.org"]) for url in (ONE, OTHER)]
+    assert run("truck_factor", "--origin", ONE) == [(ONE, 1, 1, 1, ["jo@example.org"])]
     assert run("commit_activity") == [(date(2023, 11, 13), 120, 3, 1)]
     assert run("dependencies") == [(url, "package.json", "npm", "a", "1", "runtime", None) for url in (ONE, OTHER)]
     (pair,) = run("near_duplicates")

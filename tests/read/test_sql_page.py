@@ -16,8 +16,9 @@ from pipeline.read.submit.qualified import tables_read
 from pipeline.read.submit.read_only import check_read_only
 from pipeline.storage.interface import Storage
 from pipeline.tables.writer import unleased
+from tests.night.test_licence import APACHE
 from tests.tables.conftest import add, night
-from tests.tables.landing import MadeLoad
+from tests.tables.landing import MadeLoad, Tree
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text()
 BLOCKS = re.findall(r"(?ms)^```(\w+)\n(.+?)^```$", PAGE)
@@ -29,7 +30,13 @@ def archive(spark: SparkSession, storage: Storage) -> Archive:
     (origin,) = add(spark, "https://example.org/a")
     load = MadeLoad(storage, night(2))
     first = load.commit(origin.network, load.tree(origin.network, {b"src": {b"a.py": PYTHON}}, at_head=False))
-    tree = load.tree(origin.network, {b"README.md": README, b"src": {b"b.py": PYTHON}})
+    head: Tree = {
+        b"README.md": README,
+        b"src": {b"b.py": PYTHON},
+        b"LICENSE": APACHE,
+        b".mailmap": b"Jo <jo@x> <a@b>\n",
+    }
+    tree = load.tree(origin.network, head)
     load.push(origin, load.commit(origin.network, tree, first))
     publish(unleased(spark), storage, load.load, load.write(), load.run_id)
     derive(unleased(spark), storage, load.load)
@@ -44,17 +51,22 @@ def test_every_block_runs(archive: Archive, capsys: pytest.CaptureFixture[str]) 
             continue
         archive.register_views(read=tables_read(check_read_only(archive.spark, block)))
         answers.append([tuple(row) for row in archive.spark.sql(block).collect()])
-    python, addresses, entries, languages, history, most, people = answers
+    python, addresses, entries, own, languages, history, most, people, authors, licences = answers
     assert [row[:2] for row in python] == [("src/b.py", 2)]
     assert re.fullmatch("swh:1:cnt:[0-9a-f]{40}", python[0][2])
-    assert addresses == [("https://example.org/a", "README.md", "https://example.org/docs")]
+    assert ("https://example.org/a", "README.md", "https://example.org/docs") in addresses
     assert sorted((mode, name) for _, mode, name, _ in entries) == [
         (0o40000, "src"),
         (0o40000, "src"),
+        (0o100644, ".mailmap"),
+        (0o100644, "LICENSE"),
         (0o100644, "README.md"),
     ]
-    assert languages == [("Markdown", 1), ("Python", 1)]
+    assert own == [("https://example.org/a", "Python", 1, 2)]
+    assert authors == [("https://example.org/a", "Jo", "jo@x", 2)]
+    assert licences == [("Apache-2.0", 1)]
+    assert languages == [("Markdown", 1), ("Python", 1), (None, 2)]
     assert [row[2:4] for row in history] == [("A", "README.md")]
-    assert most == [("README.md", 1, 1), ("src/a.py", 1, 1), ("src/b.py", 1, 1)]
+    assert most == [(path, 1, 1) for path in (".mailmap", "LICENSE", "README.md", "src/a.py", "src/b.py")]
     assert people == [("https://example.org/a", 2023, 1, 2)]
     assert "|     R|    1|" in capsys.readouterr().out

@@ -9,7 +9,7 @@ from pipeline.night.opt_outs import opt_outs
 from pipeline.read.archive import Archive
 from pipeline.read.export.columns import CHOSEN
 from pipeline.read.export.selection import ROW_BYTES, Selection
-from pipeline.read.export.vendored import vendored_paths
+from pipeline.rules.vendored import vendored_paths
 
 READ = ("commits", "contents", "files", "head_blobs", "repositories")
 """Tables that decide what is exported."""
