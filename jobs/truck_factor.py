@@ -91,12 +91,12 @@ def _factor(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         for row in batch.to_pylist():
             origin, head = row["origin"], row["head_commit"]
-            if row["parents"] is not None:
-                commits[row["oid"]] = Commit(row["parents"], row["time"] or 0, row["developer"])
-            elif row["oid"] is not None:
+            if row["status"] is not None:
                 changes[row["oid"]].append(Change(row["status"], row["path"], row["old_path"]))
-            else:
+            elif row["oid"] is None:
                 code.append(row["path"])
+            else:
+                commits[row["oid"]] = Commit(row["parents"] or (), row["time"] or 0, row["developer"])
     ordered = ((oid, commits[oid]) for oid in oldest_first(commits, head))
     found = histories((by.developer, changes[oid]) for oid, by in ordered if len(by.parents) < 2)
     authors = [found[path].authors() for path in code if path in found]
