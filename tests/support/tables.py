@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
 
 import pytest
 from pyspark.sql import SparkSession
@@ -18,6 +21,31 @@ from pipeline.tables.session import open_session
 from pipeline.tables.settings import SparkSettings
 from tests.support.spark import QUICK_SPARK, forget_catalog
 from tests.tables.landing import BUCKETS
+
+Made = TypeVar("Made")
+
+
+def made_once(make: Callable[[SparkSession, Storage], Made]) -> Callable[[SparkSession, Storage], Made]:
+    """Let what fills the fresh tables of a test do so once per process and folder; later tests get copies of its files.
+
+    The files are true at their place alone, which all tests of a process share.
+    """
+    kept: dict[Path, Made] = {}
+
+    @wraps(make)
+    def made(spark: SparkSession, storage: Storage) -> Made:
+        root = Path(urlsplit(storage.root_uri).path)
+        files = root.with_name(f"{root.name}-{make.__name__}")
+        if root in kept:
+            shutil.rmtree(root)
+            shutil.copytree(files, root)
+            forget_catalog(spark)
+        else:
+            kept[root] = make(spark, storage)
+            shutil.copytree(root, files)
+        return kept[root]
+
+    return made
 
 
 @pytest.fixture(scope="session")
