@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from functools import wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -23,27 +22,28 @@ from tests.support.spark import QUICK_SPARK, forget_catalog
 from tests.tables.landing import BUCKETS
 
 Made = TypeVar("Made")
+P = ParamSpec("P")
+Fill = Callable[Concatenate[SparkSession, Storage, P], Made]
 
 
-def made_once(make: Callable[[SparkSession, Storage], Made]) -> Callable[[SparkSession, Storage], Made]:
-    """Let what fills the fresh tables of a test do so once per process and folder; later tests get copies of its files.
+def made_once(make: Fill[P, Made]) -> Fill[P, Made]:
+    """Let what fills a test's fresh tables do so once per process and arguments; later tests get copies of its files.
 
     The files are true at their place alone, which all tests of a process share.
     """
-    kept: dict[Path, Made] = {}
+    kept: dict[str, Made] = {}
 
-    @wraps(make)
-    def made(spark: SparkSession, storage: Storage) -> Made:
+    def made(spark: SparkSession, storage: Storage, /, *args: P.args, **kwargs: P.kwargs) -> Made:
         root = Path(urlsplit(storage.root_uri).path)
-        files = root.with_name(f"{root.name}-{make.__name__}")
-        if root in kept:
+        name = "-".join(map(str, (root.name, make.__name__, *args, *kwargs.values())))
+        if name in kept:
             shutil.rmtree(root)
-            shutil.copytree(files, root)
+            shutil.copytree(root.with_name(name), root)
             forget_catalog(spark)
         else:
-            kept[root] = make(spark, storage)
-            shutil.copytree(root, files)
-        return kept[root]
+            kept[name] = make(spark, storage, *args, **kwargs)
+            shutil.copytree(root, root.with_name(name))
+        return kept[name]
 
     return made
 
