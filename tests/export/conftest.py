@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -62,6 +64,24 @@ def sealed(one_spark: None, storage: Storage) -> SparkSession:
     derive(unleased(spark), storage, load.load)
     seal(unleased(spark), load.load)
     return spark
+
+
+SMALL: dict[str, Any] = {"max_bytes": 10_000, "shard_bytes": 11_100}
+"""Several shards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An export of the night with ``SMALL``; nobody changes it."""
+
+    folder: Path
+    manifest: Manifest
+
+
+@pytest.fixture(scope="session")
+def whole(sealed: SparkSession, storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder = tmp_path_factory.mktemp("whole") / "out"
+    return Whole(folder, exported(sealed, storage, folder, **SMALL))
 
 
 def exported(spark: SparkSession, storage: Storage, to: Path, *, replace: bool = False, **options: object) -> Manifest:

@@ -17,7 +17,7 @@ from pipeline.model.tables import CONTENTS
 from pipeline.read.export import run_export
 from pipeline.read.export.card import card
 from pipeline.read.export.columns import CHOSEN, MEANING, MISSING, ROWS
-from pipeline.read.export.manifest import MANIFEST, PLAN, WORK, Manifest, Plan, Shard
+from pipeline.read.export.manifest import MANIFEST, PLAN, WORK, Manifest, Plan, Recipe, Shard
 from pipeline.read.export.run_export import OtherExport
 from pipeline.read.export.selection import Selection
 from pipeline.read.export.shard_file import writing_programs
@@ -61,17 +61,18 @@ def chosen(source: LocalStorage, every: int = 1) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([{n: row.get(n) for n in schema.names} for row in rows[::every]], schema)
 
 
-def plan(**options: object) -> Plan:
-    return Plan(
+def recipe(**options: object) -> Recipe:
+    return Recipe(
         archive="file:///archive",
         night=date(2026, 11, 2),
         snapshots={"contents": 7},
         selection=Selection.model_validate(options),
         program=writing_programs(),
-        rows=32,
-        shards=2,
-        checksum="1",
     )
+
+
+def plan(*, checksum: str = "1", **options: object) -> Plan:
+    return Plan(**dict(recipe(**options)), rows=32, shards=2, checksum=checksum)
 
 
 def written(source: LocalStorage, to: Path, rows: pa.RecordBatch, **options: object) -> Shard:
@@ -154,6 +155,26 @@ def test_selections_that_cannot_be() -> None:
             Selection.model_validate(options)
 
 
+def test_what_is_in_the_folder_is_looked_at_before_files_are_chosen(tmp_path: Path) -> None:
+    to = LocalStorage(tmp_path / "out")
+    run_export.check_destination(to, recipe(), replace=False)
+    to.create(PLAN, plan().model_dump_json().encode())
+    run_export.check_destination(to, recipe(), replace=False)
+    run_export.check_destination(to, recipe(languages=("c",)), replace=True)
+    for other in (recipe(languages=("c",)), recipe().model_copy(update={"snapshots": {"contents": 8}})):
+        with pytest.raises(OtherExport, match="other options"):
+            run_export.check_destination(to, other, replace=False)
+    with pytest.raises(OtherExport, match="takedowns"):
+        run_export._begin(to, plan(checksum="2"), replace=False)
+    assert run_export._begin(to, plan(), replace=False) is None
+    manifest = run_export._finish(to, plan(), [])
+    assert run_export._begin(to, plan(), replace=False) == manifest
+    to.delete(PLAN)
+    to.delete(MANIFEST)
+    with pytest.raises(OtherExport, match="no export"):
+        run_export.check_destination(to, recipe(), replace=True)
+
+
 def test_an_export_that_is_killed_while_it_replaces_another_is_one_still(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +189,8 @@ def test_an_export_that_is_killed_while_it_replaces_another_is_one_still(
     assert to.stat(MANIFEST) is None
     with pytest.raises(OtherExport, match="other options"):
         run_export._begin(to, other, replace=False)
+    with pytest.raises(OtherExport, match="other options"):
+        run_export.check_destination(to, recipe(languages=("c",)), replace=False)
     assert run_export._begin(to, other, replace=True) is None
     assert to.stat(PLAN) is not None
 
