@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,10 +18,12 @@ from pipeline.model.tombstone import OBJECT, Tombstone
 from pipeline.night.opt_outs import add_opt_outs, remove_opt_outs
 from pipeline.read.export.columns import ROWS
 from pipeline.read.export.run_export import NothingChosen, OtherExport
+from pipeline.read.minhash import SIMILAR
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.tombstones import add_tombstones, set_removed
-from tests.export.conftest import FIRST, FORK, PYTHON, SECOND, SHARED, SMALL, Whole, exported, files_below
+from tests.export.conftest import FIRST, FORK, NEAR, PYTHON, SECOND, SHARED, SMALL, Whole, exported, files_below
+from tests.support.near_texts import jaccard
 from tests.tables.conftest import ADDED
 from tests.tables.landing import BUCKETS, oid_of
 
@@ -39,6 +42,7 @@ def test_each_wanted_content_is_exported_once(sealed: SparkSession, whole: Whole
         (FIRST, "/z.c"),
         (FORK, "/b.py"),
         *((SECOND, f"/{at}.py") for at in range(20)),
+        *((origin, f"/{path}") for origin, texts in NEAR.items() for path in texts),
     }
     assert found.total.rows == len(rows)
     assert found.left_out == {"not UTF-8": 1}
@@ -67,6 +71,22 @@ def test_filters(sealed: SparkSession, storage: Storage, tmp_path: Path) -> None
     with pytest.raises(NothingChosen):
         exported(sealed, storage, tmp_path / "none", languages=("cobol",))
     assert not (tmp_path / "none").exists()
+
+
+def test_of_near_duplicates_in_all_networks_the_preferred_one_stays(
+    sealed: SparkSession, storage: Storage, tmp_path: Path
+) -> None:
+    texts = {
+        (origin == FORK, oid_of(b"blob", text)): text for origin, folder in NEAR.items() for text in folder.values()
+    }
+    exact = {(one, other): jaccard(texts[one], texts[other]) for one, other in combinations(sorted(texts), 2)}
+    assert not [similarity for similarity in exact.values() if 0.5 < similarity < 0.9]  # where an estimate could err
+    alike = {other for (_, other), similarity in exact.items() if similarity >= SIMILAR}
+    assert len(alike) == 3
+    found = exported(sealed, storage, tmp_path / "near", languages=("ruby",), near_dedup=True)
+    kept = {row["content"].encode() for row in rows_of(tmp_path / "near")}
+    assert kept == {text for key, text in texts.items() if key not in alike}
+    assert (found.total.rows, found.plan.near_duplicates) == (len(texts) - 3, 3)
 
 
 def test_the_same_bytes_from_a_killed_export_and_from_other_tasks(
@@ -135,4 +155,8 @@ def test_what_was_opted_out_or_taken_down_is_not_exported(
     finally:
         set_removed(sealed, ["t1"])
         remove_opt_outs(sealed, [Pattern(SECOND)])
-    assert {(row["origin"], row["path"]) for row in rows_of(tmp_path / "after")} == {(FIRST, "/z.c"), (FORK, "/b.py")}
+    assert {(row["origin"], row["path"]) for row in rows_of(tmp_path / "after")} == {
+        (FIRST, "/z.c"),
+        (FORK, "/b.py"),
+        *((origin, f"/{path}") for origin in (FIRST, FORK) for path in NEAR[origin]),
+    }

@@ -76,7 +76,7 @@ def test_the_page_s_example_runs(sealed: SparkSession, root: Path, capsys: pytes
     page = (Path(__file__).parents[2] / "docs/training_data.md").read_text()
     (block,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "NightRows" in block)
     exec(block.replace('"archive"', repr(str(root))), {})
-    assert capsys.readouterr().out.strip().endswith((".py", ".c", ".png"))
+    assert capsys.readouterr().out.strip().endswith((".py", ".c", ".png", ".rb"))
 
 
 def current_snapshot(spark: SparkSession) -> int:

@@ -16,8 +16,10 @@ import yaml
 from pipeline.model.tables import CONTENTS
 from pipeline.read.export import run_export
 from pipeline.read.export.card import card
+from pipeline.read.export.choose import PREFERENCE
 from pipeline.read.export.columns import CHOSEN, MEANING, MISSING, ROWS
 from pipeline.read.export.manifest import MANIFEST, PLAN, WORK, Manifest, Plan, Recipe, Shard
+from pipeline.read.export.near import Signer
 from pipeline.read.export.run_export import OtherExport
 from pipeline.read.export.selection import Selection
 from pipeline.read.export.shard_file import writing_programs
@@ -28,8 +30,12 @@ from pipeline.storage.parquet import SealedWriter
 from tests.tables.landing import oid_of
 
 TEXTS = [b"x = %d\n" % at * (at + 1) for at in range(30)]
-LATIN, NUL = b"caf\xe9\n", b"a\0b\n"
-CONTENTS_OF = {"one.parquet": [*TEXTS[:15], LATIN], "two.parquet": [NUL, *TEXTS[15:]]}
+LONG = b" ".join(b"%d" % at for at in range(99))
+"""The only text of which a signature is made: the others have few different shingles."""
+
+TEXTS.insert(7, LONG)
+LATIN, NUL = LONG + b"caf\xe9\n", LONG + b"a\0b\n"
+CONTENTS_OF = {"one.parquet": [*TEXTS[:16], LATIN], "two.parquet": [NUL, *TEXTS[16:]]}
 
 
 @pytest.fixture
@@ -72,7 +78,7 @@ def recipe(**options: object) -> Recipe:
 
 
 def plan(*, checksum: str = "1", **options: object) -> Plan:
-    return Plan(**dict(recipe(**options)), rows=32, shards=2, checksum=checksum)
+    return Plan(**dict(recipe(**options)), rows=33, shards=2, checksum=checksum)
 
 
 def written(source: LocalStorage, to: Path, rows: pa.RecordBatch, **options: object) -> Shard:
@@ -140,12 +146,29 @@ def test_the_card_can_be_parsed_and_names_what_is_missing(source: LocalStorage, 
     text = card(manifest)
     head = yaml.safe_load(text.split("---\n")[1])
     size = sum(map(len, TEXTS))
-    assert head["dataset_info"]["splits"] == [{"name": "train", "num_bytes": size, "num_examples": 30}]
+    assert head["dataset_info"]["splits"] == [{"name": "train", "num_bytes": size, "num_examples": 31}]
     assert head["dataset_info"]["dataset_size"] == size
     assert head["configs"][0]["data_files"] == [{"split": "train", "path": "data/train-*.parquet"}]
     assert [feature["name"] for feature in head["dataset_info"]["features"]] == ROWS.names == list(MEANING)
-    for part in ("`file:///archive`", "| snapshot of `contents` | 7 |", "| Python | 30 |", "1 files", *MISSING):
+    for part in ("`file:///archive`", "| snapshot of `contents` | 7 |", "| Python | 31 |", "1 files", *MISSING):
         assert part in text
+
+
+def test_the_card_says_what_became_of_near_duplicates() -> None:
+    assert "- Near-duplicates: included." in card(Manifest(plan=plan(), shards=()))
+    without = plan(near_dedup=True).model_copy(update={"near_duplicates": 1234})
+    assert "- Near-duplicates: 1,234 left out, whose Jaccard" in card(Manifest(plan=without, shards=()))
+
+
+def test_texts_of_a_task_are_signed_where_they_lie(source: LocalStorage) -> None:
+    rows = chosen(source)
+    keys = pa.array([b"%d" % at for at in range(len(rows))], pa.binary())
+    batches = Signer(source)(
+        [rows.append_column(PREFERENCE, keys), rows.slice(0, 0).append_column(PREFERENCE, keys[:0])]
+    )
+    signed = [row for batch in batches for row in batch.to_pylist()]
+    everything = [text for texts in CONTENTS_OF.values() for text in texts]
+    assert [everything[int(row[PREFERENCE])] for row in signed] == [LONG]
 
 
 def test_selections_that_cannot_be() -> None:

@@ -42,10 +42,12 @@ class Plan(Recipe):
 
     Attributes:
         rows: files that were chosen; those whose content is no text are left out when they are read.
+        near_duplicates: files that are not among them, as they are nearly the same as others.
         checksum: of all chosen rows, in whatever order; takedowns and opt-outs change it.
     """
 
     rows: int
+    near_duplicates: int = 0
     shards: int
     checksum: str
 

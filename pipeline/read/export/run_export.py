@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
@@ -12,8 +14,9 @@ from pipeline.model.redact import without_secrets
 from pipeline.model.version import __version__
 from pipeline.read.archive import Archive
 from pipeline.read.export.card import card
-from pipeline.read.export.choose import READ, choose_files
+from pipeline.read.export.choose import PREFERENCE, READ, choose_files, in_order
 from pipeline.read.export.manifest import CARD, DATA, MANIFEST, PLAN, WORK, Manifest, Plan, Recipe, Shard
+from pipeline.read.export.near import near_duplicates, signatures
 from pipeline.read.export.selection import ROW_BYTES, Selection
 from pipeline.read.export.shard_file import writing_programs
 from pipeline.read.export.write import ShardWriter
@@ -71,17 +74,29 @@ def run_export(archive: Archive, source: Storage, to: Storage, selection: Select
     )
     check_destination(to, recipe, replace=replace)
     archive.register_views(read=READ)
-    rows = choose_files(archive, selection).persist(StorageLevel.DISK_ONLY)
-    try:
-        sharded = _sharded(rows, selection)
-        plan = _plan(recipe, sharded)
+    with _Kept() as kept:
+        rows, near = choose_files(archive, selection), 0
+        if selection.near_dedup:
+            rows = kept.frame(rows)
+            signed = kept.frame(signatures(rows, source))
+            alike = kept.frame(near_duplicates(signed))
+            rows, near = rows.join(alike, PREFERENCE, "left_anti"), alike.count()
+        sharded = _sharded(kept.frame(in_order(rows.drop(PREFERENCE))), selection)
+        plan = _plan(recipe, sharded, near)
         found = _begin(to, plan, replace=replace)
         if found is None:
             found = _finish(to, plan, _write(sharded, source, to, plan))
-    finally:
-        rows.unpersist()
     to.delete(WORK, recursive=True)
     return found
+
+
+class _Kept(ExitStack):
+    """Frames that are computed once and kept on the executors' disks until the block ends."""
+
+    def frame(self, rows: DataFrame) -> DataFrame:
+        rows.persist(StorageLevel.DISK_ONLY)
+        self.callback(rows.unpersist)
+        return rows
 
 
 def _sharded(rows: DataFrame, selection: Selection) -> DataFrame:
@@ -101,13 +116,18 @@ def _sharded(rows: DataFrame, selection: Selection) -> DataFrame:
     return rows.join(F.broadcast(frame), "bucket").withColumn("shard", shard).drop("begin", "before")
 
 
-def _plan(recipe: Recipe, rows: DataFrame) -> Plan:
+def _plan(recipe: Recipe, rows: DataFrame, near: int) -> Plan:
     checksum = F.sum(F.xxhash64(*rows.columns).cast("decimal(38)"))
     totals = rows.agg(F.count("*").alias("rows"), F.max("shard").alias("last"), checksum.alias("checksum")).collect()[0]
     if not totals["rows"]:
         raise NothingChosen
-    found = {"rows": totals["rows"], "shards": totals["last"] + 1, "checksum": str(totals["checksum"])}
-    return Plan(**dict(recipe), **found)
+    return Plan(
+        **dict(recipe),
+        rows=totals["rows"],
+        near_duplicates=near,
+        shards=totals["last"] + 1,
+        checksum=str(totals["checksum"]),
+    )
 
 
 def check_destination(to: Storage, recipe: Recipe, *, replace: bool) -> None:
