@@ -76,7 +76,9 @@ def signature(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
 
 def signature_of(text: bytes) -> npt.NDArray[np.int32] | None:
     """The signature of a text; None if it is too long, or too short to be compared."""
-    found = shingles(text) if len(text) <= MOST_BYTES else ()
+    if len(text) > MOST_BYTES:
+        return None
+    found = shingles(text)
     return None if len(found) < FEWEST else signature(found)
 
 

@@ -66,9 +66,7 @@ def storage(root: Path) -> Storage:
 def sealed(one_spark: None, storage: Storage) -> SparkSession:
     """One sealed night. Whoever changes it puts it back."""
     spark = open_session(SparkSettings(**QUICK_SPARK), storage.root_uri, "tests")
-    spark.conf.set(
-        "spark.sql.adaptive.enabled", "false"
-    )  # halves what an export of a few rows costs: no plan per stage
+    spark.conf.set("spark.sql.adaptive.enabled", "false")  # to plan each stage anew costs more than such few rows
     create_tables(spark, BUCKETS)
     first, fork, second = add(spark, FIRST, (FORK, FIRST), SECOND)
     load = MadeLoad(storage, night(2), "run2")
@@ -84,8 +82,8 @@ def sealed(one_spark: None, storage: Storage) -> SparkSession:
     load.push(first, root)
     forked: Tree = {**tree, b"b.py": b"fork = 1\n", **named(NEAR[FORK])}
     load.push(fork, load.commit(first.network, load.tree(first.network, forked), root))
-    more: Tree = {b"lib.c": SHARED, **named(NEAR[SECOND])}
-    more |= {b"%d.py" % at: b"x = %d\n" % at * 50 for at in range(20)}
+    texts = {b"%d.py" % at: b"x = %d\n" % at * 50 for at in range(20)}
+    more: Tree = {b"lib.c": SHARED, **texts, **named(NEAR[SECOND])}
     load.push(
         second,
         load.commit(second.network, load.tree(second.network, more)),

@@ -84,7 +84,7 @@ def current_snapshot(spark: SparkSession) -> int:
 
 
 def test_workers_of_a_loader(sealed: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what torch tells a worker; torch itself is too large for these tests."""
+    """With what torch tells a worker; test_loaders.py has torch itself."""
     told = SimpleNamespace(info=None)
     data: Any = ModuleType("torch.utils.data")
     data.IterableDataset, data.get_worker_info = type("IterableDataset", (), {}), lambda: told.info

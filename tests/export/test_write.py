@@ -77,8 +77,8 @@ def recipe(**options: object) -> Recipe:
     )
 
 
-def plan(*, checksum: str = "1", **options: object) -> Plan:
-    return Plan(**dict(recipe(**options)), rows=33, shards=2, checksum=checksum)
+def plan(**options: object) -> Plan:
+    return Plan(**dict(recipe(**options)), rows=33, shards=2, checksum="1")
 
 
 def written(source: LocalStorage, to: Path, rows: pa.RecordBatch, **options: object) -> Shard:
@@ -188,7 +188,7 @@ def test_what_is_in_the_folder_is_looked_at_before_files_are_chosen(tmp_path: Pa
         with pytest.raises(OtherExport, match="other options"):
             run_export.check_destination(to, other, replace=False)
     with pytest.raises(OtherExport, match="takedowns"):
-        run_export._begin(to, plan(checksum="2"), replace=False)
+        run_export._begin(to, plan().model_copy(update={"checksum": "2"}), replace=False)
     assert run_export._begin(to, plan(), replace=False) is None
     manifest = run_export._finish(to, plan(), [])
     assert run_export._begin(to, plan(), replace=False) == manifest
