@@ -30,6 +30,7 @@ _DEFAULT = Selection()
     "--max-bytes", metavar="SIZE", help=f"Greatest size of a file; default: {_DEFAULT.max_bytes.human_readable()}."
 )
 @click.option("--vendored", is_flag=True, help="Keep vendored files too.")
+@click.option("--near-dedup", is_flag=True, help="Of files that are nearly the same keep one.")
 @click.option("--format", type=click.Choice(list(SUFFIXES)), default=_DEFAULT.format, show_default=True)
 @click.option(
     "--shard-bytes", metavar="SIZE", help=f"Raw size of a shard; default: {_DEFAULT.shard_bytes.human_readable()}."
@@ -88,6 +89,7 @@ def _summary(to: Storage, found: Manifest) -> dict[str, object]:
         "stored_bytes": found.size_bytes,
         "shards": len(found.shards),
         "left_out": found.left_out,
+        "near_duplicates": found.plan.near_duplicates,
         "languages": {name: counts.model_dump() for name, counts in found.languages.items()},
     }
 
@@ -106,6 +108,7 @@ def _show(output: Output, to: Storage, found: Manifest) -> None:
             "raw": size(found.total.content_bytes),
             "stored": size(found.size_bytes),
             "shards": len(found.shards),
+            "near-duplicates left out": found.plan.near_duplicates,
             "left out": ", ".join(f"{count:,} {why}" for why, count in found.left_out.items()) or "none",
         },
     )

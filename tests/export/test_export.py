@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -18,29 +18,31 @@ from pipeline.model.tombstone import OBJECT, Tombstone
 from pipeline.night.opt_outs import add_opt_outs, remove_opt_outs
 from pipeline.read.export.columns import ROWS
 from pipeline.read.export.run_export import NothingChosen, OtherExport
+from pipeline.read.minhash import SIMILAR
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.tombstones import add_tombstones, set_removed
-from tests.export.conftest import FIRST, FORK, PYTHON, SECOND, SHARED, exported, files_below
+from tests.export.conftest import FIRST, FORK, NEAR, PYTHON, SECOND, SHARED, SMALL, Whole, exported, files_below
+from tests.support.near_texts import jaccard
 from tests.tables.conftest import ADDED
 from tests.tables.landing import BUCKETS, oid_of
-
-SMALL: dict[str, Any] = {"max_bytes": 10_000, "shard_bytes": 11_100}
-"""Several shards."""
 
 
 def rows_of(folder: Path) -> list[dict]:
     return [row for path in sorted((folder / "data").iterdir()) for row in pq.read_table(path).to_pylist()]
 
 
-def test_each_wanted_content_is_exported_once(sealed: SparkSession, storage: Storage, tmp_path: Path) -> None:
-    found = exported(sealed, storage, tmp_path / "out")
-    rows = {(row["origin"], row["path"]): row for row in rows_of(tmp_path / "out")}
+def test_each_wanted_content_is_exported_once(sealed: SparkSession, whole: Whole) -> None:
+    found = whole.manifest
+    files = rows_of(whole.folder)
+    rows = {(row["origin"], row["path"]): row for row in files}
+    assert len(rows) == len(files)
     assert set(rows) == {
         (FIRST, "/a.py"),
         (FIRST, "/z.c"),
         (FORK, "/b.py"),
         *((SECOND, f"/{at}.py") for at in range(20)),
+        *((origin, f"/{path}") for origin, texts in NEAR.items() for path in texts),
     }
     assert found.total.rows == len(rows)
     assert found.left_out == {"not UTF-8": 1}
@@ -61,8 +63,6 @@ def test_each_wanted_content_is_exported_once(sealed: SparkSession, storage: Sto
 
 
 def test_filters(sealed: SparkSession, storage: Storage, tmp_path: Path) -> None:
-    exported(sealed, storage, tmp_path / "c", languages=("c",))
-    assert [row["content"].encode() for row in rows_of(tmp_path / "c")] == [SHARED]
     exported(sealed, storage, tmp_path / "small", max_bytes=20, vendored=True)
     assert {row["path"]: row["is_vendor"] for row in rows_of(tmp_path / "small")} == {
         "/b.py": False,
@@ -73,13 +73,28 @@ def test_filters(sealed: SparkSession, storage: Storage, tmp_path: Path) -> None
     assert not (tmp_path / "none").exists()
 
 
-def test_the_same_bytes_from_a_killed_export_and_from_other_tasks(
+def test_of_near_duplicates_in_all_networks_the_preferred_one_stays(
     sealed: SparkSession, storage: Storage, tmp_path: Path
 ) -> None:
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    found = exported(sealed, storage, whole, **SMALL)
+    texts = {
+        (origin == FORK, oid_of(b"blob", text)): text for origin, folder in NEAR.items() for text in folder.values()
+    }
+    exact = {(one, other): jaccard(texts[one], texts[other]) for one, other in combinations(sorted(texts), 2)}
+    assert not [similarity for similarity in exact.values() if 0.5 < similarity < 0.9]  # where an estimate could err
+    alike = {other for (_, other), similarity in exact.items() if similarity >= SIMILAR}
+    assert len(alike) == 3
+    found = exported(sealed, storage, tmp_path / "near", languages=("ruby",), near_dedup=True)
+    kept = {row["content"].encode() for row in rows_of(tmp_path / "near")}
+    assert kept == {text for key, text in texts.items() if key not in alike}
+    assert (found.total.rows, found.plan.near_duplicates) == (len(texts) - 3, 3)
+
+
+def test_the_same_bytes_from_a_killed_export_and_from_other_tasks(
+    sealed: SparkSession, storage: Storage, whole: Whole, tmp_path: Path
+) -> None:
+    cut, found = tmp_path / "cut", whole.manifest
     assert len(found.shards) > 2
-    files = files_below(whole)
+    files = files_below(whole.folder)
     assert {shard.path: shard.sha256 for shard in found.shards} == {
         path: hashlib.sha256(data).hexdigest() for path, data in files.items() if path.startswith("data/")
     }
@@ -106,37 +121,42 @@ def test_the_same_bytes_from_a_killed_export_and_from_other_tasks(
 
 
 def test_a_complete_export_is_left_alone_and_another_refused(
-    sealed: SparkSession, storage: Storage, tmp_path: Path
+    sealed: SparkSession, storage: Storage, whole: Whole, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    found = exported(sealed, storage, out)
+    shutil.copytree(whole.folder, out)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    assert exported(sealed, storage, out) == found
+    assert exported(sealed, storage, out, **SMALL) == whole.manifest
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
     with pytest.raises(OtherExport, match="other options"):
         exported(sealed, storage, out, languages=("c",))
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
     exported(sealed, storage, out, languages=("c",), replace=True)
-    assert len(rows_of(out)) == 1
+    assert [row["content"].encode() for row in rows_of(out)] == [SHARED]
     shutil.rmtree(out)
     out.mkdir()
     (out / "mine.txt").write_text("dear")
     with pytest.raises(OtherExport, match="no export"):
         exported(sealed, storage, out, replace=True)
+    assert files_below(out) == {"mine.txt": b"dear"}
 
 
 def test_what_was_opted_out_or_taken_down_is_not_exported(
-    sealed: SparkSession, storage: Storage, tmp_path: Path
+    sealed: SparkSession, storage: Storage, whole: Whole, tmp_path: Path
 ) -> None:
-    exported(sealed, storage, tmp_path / "before")
     network = network_id(FIRST)
     gone = Tombstone("t1", OBJECT, ADDED, bucket_of(network, BUCKETS), network, oid_of(b"blob", PYTHON))
     try:
         add_tombstones(sealed, [gone])
         add_opt_outs(sealed, [Pattern(SECOND)])
         with pytest.raises(OtherExport, match="opt-outs"):
-            exported(sealed, storage, tmp_path / "before")
+            exported(sealed, storage, whole.folder, **SMALL)
         exported(sealed, storage, tmp_path / "after")
     finally:
         set_removed(sealed, ["t1"])
         remove_opt_outs(sealed, [Pattern(SECOND)])
-    assert {(row["origin"], row["path"]) for row in rows_of(tmp_path / "after")} == {(FIRST, "/z.c"), (FORK, "/b.py")}
+    assert {(row["origin"], row["path"]) for row in rows_of(tmp_path / "after")} == {
+        (FIRST, "/z.c"),
+        (FORK, "/b.py"),
+        *((origin, f"/{path}") for origin in (FIRST, FORK) for path in NEAR[origin]),
+    }

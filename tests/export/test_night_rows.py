@@ -76,7 +76,7 @@ def test_the_page_s_example_runs(sealed: SparkSession, root: Path, capsys: pytes
     page = (Path(__file__).parents[2] / "docs/training_data.md").read_text()
     (block,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "NightRows" in block)
     exec(block.replace('"archive"', repr(str(root))), {})
-    assert capsys.readouterr().out.strip().endswith((".py", ".c", ".png"))
+    assert capsys.readouterr().out.strip().endswith((".py", ".c", ".png", ".rb"))
 
 
 def current_snapshot(spark: SparkSession) -> int:
@@ -84,7 +84,7 @@ def current_snapshot(spark: SparkSession) -> int:
 
 
 def test_workers_of_a_loader(sealed: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what torch tells a worker; torch itself is too large for these tests."""
+    """With what torch tells a worker; test_loaders.py has torch itself."""
     told = SimpleNamespace(info=None)
     data: Any = ModuleType("torch.utils.data")
     data.IterableDataset, data.get_worker_info = type("IterableDataset", (), {}), lambda: told.info

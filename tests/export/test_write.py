@@ -16,8 +16,10 @@ import yaml
 from pipeline.model.tables import CONTENTS
 from pipeline.read.export import run_export
 from pipeline.read.export.card import card
+from pipeline.read.export.choose import PREFERENCE
 from pipeline.read.export.columns import CHOSEN, MEANING, MISSING, ROWS
-from pipeline.read.export.manifest import MANIFEST, PLAN, WORK, Manifest, Plan, Shard
+from pipeline.read.export.manifest import MANIFEST, PLAN, WORK, Manifest, Plan, Recipe, Shard
+from pipeline.read.export.near import Signer
 from pipeline.read.export.run_export import OtherExport
 from pipeline.read.export.selection import Selection
 from pipeline.read.export.shard_file import writing_programs
@@ -28,8 +30,12 @@ from pipeline.storage.parquet import SealedWriter
 from tests.tables.landing import oid_of
 
 TEXTS = [b"x = %d\n" % at * (at + 1) for at in range(30)]
-LATIN, NUL = b"caf\xe9\n", b"a\0b\n"
-CONTENTS_OF = {"one.parquet": [*TEXTS[:15], LATIN], "two.parquet": [NUL, *TEXTS[15:]]}
+LONG = b" ".join(b"%d" % at for at in range(99))
+"""The only text of which a signature is made: the others have few different shingles."""
+
+TEXTS.insert(7, LONG)
+LATIN, NUL = LONG + b"caf\xe9\n", LONG + b"a\0b\n"
+CONTENTS_OF = {"one.parquet": [*TEXTS[:16], LATIN], "two.parquet": [NUL, *TEXTS[16:]]}
 
 
 @pytest.fixture
@@ -61,17 +67,18 @@ def chosen(source: LocalStorage, every: int = 1) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([{n: row.get(n) for n in schema.names} for row in rows[::every]], schema)
 
 
-def plan(**options: object) -> Plan:
-    return Plan(
+def recipe(**options: object) -> Recipe:
+    return Recipe(
         archive="file:///archive",
         night=date(2026, 11, 2),
         snapshots={"contents": 7},
         selection=Selection.model_validate(options),
         program=writing_programs(),
-        rows=32,
-        shards=2,
-        checksum="1",
     )
+
+
+def plan(**options: object) -> Plan:
+    return Plan(**dict(recipe(**options)), rows=33, shards=2, checksum="1")
 
 
 def written(source: LocalStorage, to: Path, rows: pa.RecordBatch, **options: object) -> Shard:
@@ -139,12 +146,29 @@ def test_the_card_can_be_parsed_and_names_what_is_missing(source: LocalStorage, 
     text = card(manifest)
     head = yaml.safe_load(text.split("---\n")[1])
     size = sum(map(len, TEXTS))
-    assert head["dataset_info"]["splits"] == [{"name": "train", "num_bytes": size, "num_examples": 30}]
+    assert head["dataset_info"]["splits"] == [{"name": "train", "num_bytes": size, "num_examples": 31}]
     assert head["dataset_info"]["dataset_size"] == size
     assert head["configs"][0]["data_files"] == [{"split": "train", "path": "data/train-*.parquet"}]
     assert [feature["name"] for feature in head["dataset_info"]["features"]] == ROWS.names == list(MEANING)
-    for part in ("`file:///archive`", "| snapshot of `contents` | 7 |", "| Python | 30 |", "1 files", *MISSING):
+    for part in ("`file:///archive`", "| snapshot of `contents` | 7 |", "| Python | 31 |", "1 files", *MISSING):
         assert part in text
+
+
+def test_the_card_says_what_became_of_near_duplicates() -> None:
+    assert "- Near-duplicates: included." in card(Manifest(plan=plan(), shards=()))
+    without = plan(near_dedup=True).model_copy(update={"near_duplicates": 1234})
+    assert "- Near-duplicates: 1,234 left out, whose Jaccard" in card(Manifest(plan=without, shards=()))
+
+
+def test_texts_of_a_task_are_signed_where_they_lie(source: LocalStorage) -> None:
+    rows = chosen(source)
+    keys = pa.array([b"%d" % at for at in range(len(rows))], pa.binary())
+    batches = Signer(source)(
+        [rows.append_column(PREFERENCE, keys), rows.slice(0, 0).append_column(PREFERENCE, keys[:0])]
+    )
+    signed = [row for batch in batches for row in batch.to_pylist()]
+    everything = [text for texts in CONTENTS_OF.values() for text in texts]
+    assert [everything[int(row[PREFERENCE])] for row in signed] == [LONG]
 
 
 def test_selections_that_cannot_be() -> None:
@@ -152,6 +176,26 @@ def test_selections_that_cannot_be() -> None:
     for options in ({"min_bytes": 9, "max_bytes": 8}, {"shard_bytes": "1MB"}, {"format": "csv"}):
         with pytest.raises(ValueError, match="validation error"):
             Selection.model_validate(options)
+
+
+def test_what_is_in_the_folder_is_looked_at_before_files_are_chosen(tmp_path: Path) -> None:
+    to = LocalStorage(tmp_path / "out")
+    run_export.check_destination(to, recipe(), replace=False)
+    to.create(PLAN, plan().model_dump_json().encode())
+    run_export.check_destination(to, recipe(), replace=False)
+    run_export.check_destination(to, recipe(languages=("c",)), replace=True)
+    for other in (recipe(languages=("c",)), recipe().model_copy(update={"snapshots": {"contents": 8}})):
+        with pytest.raises(OtherExport, match="other options"):
+            run_export.check_destination(to, other, replace=False)
+    with pytest.raises(OtherExport, match="takedowns"):
+        run_export._begin(to, plan().model_copy(update={"checksum": "2"}), replace=False)
+    assert run_export._begin(to, plan(), replace=False) is None
+    manifest = run_export._finish(to, plan(), [])
+    assert run_export._begin(to, plan(), replace=False) == manifest
+    to.delete(PLAN)
+    to.delete(MANIFEST)
+    with pytest.raises(OtherExport, match="no export"):
+        run_export.check_destination(to, recipe(), replace=True)
 
 
 def test_an_export_that_is_killed_while_it_replaces_another_is_one_still(
@@ -168,6 +212,8 @@ def test_an_export_that_is_killed_while_it_replaces_another_is_one_still(
     assert to.stat(MANIFEST) is None
     with pytest.raises(OtherExport, match="other options"):
         run_export._begin(to, other, replace=False)
+    with pytest.raises(OtherExport, match="other options"):
+        run_export.check_destination(to, recipe(languages=("c",)), replace=False)
     assert run_export._begin(to, other, replace=True) is None
     assert to.stat(PLAN) is not None
 

@@ -15,9 +15,9 @@ from pipeline.read.submit.find_job import find_job
 from pipeline.read.submit.run_job import tables_in
 from pipeline.storage.interface import Storage
 from pipeline.tables.writer import unleased
-from tests.jobs.test_near_duplicates import texts
 from tests.jobs.test_secrets import MADE_UP
 from tests.night.test_licence import APACHE
+from tests.support.near_texts import families
 from tests.tables.conftest import add, night
 from tests.tables.landing import MadeLoad, Tree
 
@@ -26,7 +26,7 @@ ONE, OTHER = "https://example.org/a", "https://example.org/b"
 
 def test_each_job_on_a_night(spark: SparkSession, storage: Storage) -> None:
     load = MadeLoad(storage, night(2))
-    text = texts()[b"0-00"]
+    text = families()[b"0-00"]
     for origin in add(spark, ONE, OTHER):
         before = load.tree(origin.network, {b"key.txt": MADE_UP["npm token"]}, at_head=False)
         first = load.commit(origin.network, before)

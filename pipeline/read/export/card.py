@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from pipeline.model.tables import TIME
 from pipeline.read.export.columns import MEANING, MISSING, ROWS
-from pipeline.read.export.manifest import DATA, MANIFEST, Manifest
-from pipeline.read.export.selection import SUFFIXES, Selection
+from pipeline.read.export.manifest import DATA, MANIFEST, Manifest, Plan
+from pipeline.read.export.selection import SUFFIXES
+from pipeline.read.minhash import FEWEST, MOST_BYTES, SHINGLE, SIMILAR
 
 _DTYPES = {pa.string(): "string", pa.bool_(): "bool", pa.int64(): "int64", TIME: "timestamp[us, tz=UTC]"}
 """What ``datasets`` calls our types."""
@@ -38,12 +39,12 @@ def card(manifest: Manifest) -> str:
             "",
             "## How files were chosen",
             "",
-            *_rules(plan.selection),
+            *_rules(plan),
             "- Of several paths with the same content, one that is not vendored, then one of a fork root, then the "
             "first by origin and path.",
             "- Not in it: origins that opted out, and what was taken down, by the time of the export.",
             f"- Left out when they were read: {_left_out(manifest.left_out)}.",
-            "- Not done: near-duplicates and generated files are not removed, and nothing is known about licences. "
+            "- Not done: generated files are not removed, and nothing is known about licences. "
             "Check those of the repositories before you use their files.",
             "",
             "## Columns",
@@ -101,14 +102,24 @@ def _front_matter(manifest: Manifest) -> list[str]:
     ]
 
 
-def _rules(selection: Selection) -> list[str]:
+def _rules(plan: Plan) -> list[str]:
+    selection = plan.selection
     languages = ", ".join(selection.languages) or "all that are known"
     vendored = "included" if selection.vendored else "left out"
+    near = f"{plan.near_duplicates:,} left out, {_NEAR}" if selection.near_dedup else "included"
     return [
         f"- Languages: {languages}.",
         f"- Sizes: {selection.min_bytes:,} to {selection.max_bytes:,} bytes.",
         f"- Vendored files, by the paths of GitHub Linguist: {vendored}.",
+        f"- Near-duplicates: {near}.",
     ]
+
+
+_NEAR = (
+    f"whose Jaccard similarity to a file that is preferred to them is at least {SIMILAR}, as MinHash estimates it from "
+    f"runs of {SHINGLE} words and signs; files with fewer than {FEWEST} of these or over {MOST_BYTES:,} bytes are not "
+    "compared"
+)
 
 
 def _left_out(reasons: dict[str, int]) -> str:

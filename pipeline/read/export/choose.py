@@ -14,6 +14,9 @@ from pipeline.rules.vendored import vendored_paths
 READ = ("commits", "contents", "files", "head_blobs", "repositories")
 """Tables that decide what is exported."""
 
+PREFERENCE = "preference"
+"""Orders the chosen files: bytes, different for each; what is vendored last, of forks before that, then by id."""
+
 _OBJECT = ["bucket", "network", "oid"]
 
 
@@ -24,8 +27,7 @@ def choose_files(archive: Archive, selection: Selection) -> DataFrame:
     by origin and path. What was taken down or opted out by now is left out, whatever the night.
 
     Returns:
-        bucket, the place (uri and position) in ``contents``, the columns of ``CHOSEN``, and ``before``: the weight of
-        all rows of the bucket with an earlier place.
+        bucket, the place (uri and position) in ``contents``, the columns of ``CHOSEN``, and ``PREFERENCE``.
     """
     files = archive.table("files").where("kind = 'file'").withColumn("is_vendor", F.col("path").rlike(vendored_paths()))
     if not selection.vendored:
@@ -38,10 +40,14 @@ def choose_files(archive: Archive, selection: Selection) -> DataFrame:
     chosen = sources.groupBy("oid").agg(F.min(F.struct(*order)).alias("best")).select("oid", "best.*")
     places = archive.content_places().groupBy(*_OBJECT).agg(F.min(F.struct("uri", "position")).alias("place"))
     rows = chosen.join(places, _OBJECT).join(_heads(archive, origins), ["bucket", "origin"])
+    values = (f"{_VALUES.get(name, name)} AS {name}" for name in (*CHOSEN.names, PREFERENCE))
+    return rows.selectExpr("bucket", "place.*", *values)
+
+
+def in_order(rows: DataFrame) -> DataFrame:
+    """The rows with ``before``: the weight of all rows of the bucket with an earlier place."""
     earlier = Window.partitionBy("bucket").orderBy("uri", "position").rowsBetween(Window.unboundedPreceding, -1)
     weight = F.col("length_bytes") + ROW_BYTES
-    values = (f"{_VALUES.get(name, name)} AS {name}" for name in CHOSEN.names)
-    rows = rows.selectExpr("bucket", "place.*", *values)
     return rows.withColumn("before", F.coalesce(F.sum(weight).over(earlier), F.lit(0)))
 
 
@@ -85,5 +91,6 @@ _VALUES = {
     "committer_date": "committer_time",
     "length_bytes": "size",
     "extension": "ext",
+    PREFERENCE: "unhex(concat('0', 2 * CAST(is_vendor AS int) + CAST(is_fork AS int), hex(oid)))",
 }
-"""Columns of ``CHOSEN`` whose value is not a column of the same name."""
+"""Columns whose value is not a column of the same name."""

@@ -21,15 +21,13 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Plan(_Record):
-    """Everything that decides the bytes of an export: equal plans lead to equal bytes.
+class Recipe(_Record):
+    """What an export is made from, and how: known before anything is read.
 
     Attributes:
         archive: its location, without secrets.
         snapshots: the Iceberg snapshot of each table.
         program: versions of what writes the shards.
-        rows: files that were chosen; those whose content is no text are left out when they are read.
-        checksum: of all chosen rows, in whatever order.
     """
 
     archive: str
@@ -37,9 +35,25 @@ class Plan(_Record):
     snapshots: dict[str, int]
     selection: Selection
     program: dict[str, str]
+
+
+class Plan(Recipe):
+    """Everything that decides the bytes of an export: equal plans lead to equal bytes.
+
+    Attributes:
+        rows: files that were chosen; those whose content is no text are left out when they are read.
+        near_duplicates: files that are not among them, as they are nearly the same as others.
+        checksum: of all chosen rows, in whatever order; takedowns and opt-outs change it.
+    """
+
     rows: int
+    near_duplicates: int = 0
     shards: int
     checksum: str
+
+    def follows(self, recipe: Recipe) -> bool:
+        """Whether it was made by this recipe."""
+        return all(getattr(self, name) == getattr(recipe, name) for name in Recipe.model_fields)
 
     def path(self, shard: int) -> str:
         """Where a shard's rows are."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.model.tombstone import Hidden
+from pipeline.read.export.shared_rows import SharedRows
 from pipeline.read.stored import StoredTables
-from pipeline.rules.epochs import Share, share_of
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
 from pipeline.tables.snapshot.live_files import DataFile
-from pipeline.tables.snapshot.rows import Group, rows_of
+from pipeline.tables.snapshot.rows import Group
 
 _KEY = ("network", "oid", "at_head")
 
@@ -30,11 +30,10 @@ class Part:
     number: int
 
 
-class NightRows:
-    """Rows of ``contents``, as dictionaries. Iterating reads one share of an epoch; then the next epoch begins.
+class NightRows(SharedRows[Part]):
+    """Rows of ``contents``, as dictionaries, shared as ``SharedRows`` says.
 
-    A base table holds an object once per network. What was taken down is left out. Pickles, so that it travels to the
-    workers of a loader; each opens its own files.
+    A base table holds an object once per network. What was taken down is left out.
 
     Args:
         storage: the archive's.
@@ -57,47 +56,17 @@ class NightRows:
         head_only: bool = True,
         seed: int | None = None,
     ) -> None:
+        super().__init__(storage, columns, seed)
         tables = StoredTables(storage, night)
-        self.night, self.epoch = tables.night, 0
-        self._storage, self._columns, self._head_only, self._seed = storage, tuple(columns), head_only, seed
+        self.night = tables.night
+        self._head_only = head_only
         self._files, self._hidden = tables.files("contents"), tables.hidden
-        self._begin = 0
-
-    @property
-    def share(self) -> Share:
-        """Which of the workers this process is."""
-        return Share()
 
     @cached_property
     def parts(self) -> list[Part]:
         """All row groups of the night, in an order that depends on nothing else."""
         files = sorted(self._files, key=lambda file: file.path)
         return [Part(file, number) for file in files for number in range(self._row_groups(file))]
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        share = self.share
-        for row in self.rows(share, self._begin):
-            self._begin += 1
-            yield row
-        self._begin, self.epoch = 0, self.epoch + 1
-
-    def rows(self, share: Share, begin: int = 0) -> Iterator[dict[str, Any]]:
-        """The rows of a share of this epoch, from a number on. Rows before it cost their small columns only."""
-        for part in share_of(self.parts, share, self._seed, self.epoch):
-            group = self._wanted(part)
-            count = len(group.positions)
-            if count > begin:
-                for batch in rows_of(self._storage, group.part(slice(begin, None)), self._columns):
-                    yield from batch.to_pylist()
-            begin = max(begin - count, 0)
-
-    def state_dict(self) -> dict[str, int]:
-        """Where this worker is: the epoch, and how many rows of its share it has given."""
-        return {"epoch": self.epoch, "rows": self._begin}
-
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Continue there, in a process with the same share and the same arguments."""
-        self.epoch, self._begin = state["epoch"], state["rows"]
 
     def _row_groups(self, file: DataFile) -> int:
         if file.row_groups is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from contextlib import ExitStack
 
 import pyarrow as pa
 from pyspark import StorageLevel
@@ -14,8 +14,9 @@ from pipeline.model.redact import without_secrets
 from pipeline.model.version import __version__
 from pipeline.read.archive import Archive
 from pipeline.read.export.card import card
-from pipeline.read.export.choose import READ, choose_files
-from pipeline.read.export.manifest import CARD, DATA, MANIFEST, PLAN, WORK, Manifest, Plan, Shard
+from pipeline.read.export.choose import PREFERENCE, READ, choose_files, in_order
+from pipeline.read.export.manifest import CARD, DATA, MANIFEST, PLAN, WORK, Manifest, Plan, Recipe, Shard
+from pipeline.read.export.near import near_duplicates, signatures
 from pipeline.read.export.selection import ROW_BYTES, Selection
 from pipeline.read.export.shard_file import writing_programs
 from pipeline.read.export.write import ShardWriter
@@ -61,20 +62,41 @@ def run_export(archive: Archive, source: Storage, to: Storage, selection: Select
         OtherExport: something else is there.
         StoredFileDamaged: a data file is damaged or gone.
     """
-    night = archive.register_views(read=READ)
+    night = archive.night()
     if night is None:
         raise UsageError("no night has been completed yet; run `pipeline nightly` first")
-    rows = choose_files(archive, selection).persist(StorageLevel.DISK_ONLY)
-    try:
-        sharded = _sharded(rows, selection)
-        plan = _plan(archive, night, source, sharded, selection)
+    recipe = Recipe(
+        archive=without_secrets(source.root_uri),
+        night=night,
+        snapshots=archive.snapshots(),
+        selection=selection,
+        program={"git-lakehouse": __version__, **writing_programs()},
+    )
+    check_destination(to, recipe, replace=replace)
+    archive.register_views(read=READ)
+    with _Kept() as kept:
+        rows, near = choose_files(archive, selection), 0
+        if selection.near_dedup:
+            rows = kept.frame(rows)
+            signed = kept.frame(signatures(rows, source))
+            alike = kept.frame(near_duplicates(signed))
+            rows, near = rows.join(alike, PREFERENCE, "left_anti"), alike.count()
+        sharded = _sharded(kept.frame(in_order(rows.drop(PREFERENCE))), selection)
+        plan = _plan(recipe, sharded, near)
         found = _begin(to, plan, replace=replace)
         if found is None:
             found = _finish(to, plan, _write(sharded, source, to, plan))
-    finally:
-        rows.unpersist()
     to.delete(WORK, recursive=True)
     return found
+
+
+class _Kept(ExitStack):
+    """Frames that are computed once and kept on the executors' disks until the block ends."""
+
+    def frame(self, rows: DataFrame) -> DataFrame:
+        rows.persist(StorageLevel.DISK_ONLY)
+        self.callback(rows.unpersist)
+        return rows
 
 
 def _sharded(rows: DataFrame, selection: Selection) -> DataFrame:
@@ -94,37 +116,49 @@ def _sharded(rows: DataFrame, selection: Selection) -> DataFrame:
     return rows.join(F.broadcast(frame), "bucket").withColumn("shard", shard).drop("begin", "before")
 
 
-def _plan(archive: Archive, night: date, source: Storage, rows: DataFrame, selection: Selection) -> Plan:
+def _plan(recipe: Recipe, rows: DataFrame, near: int) -> Plan:
     checksum = F.sum(F.xxhash64(*rows.columns).cast("decimal(38)"))
     totals = rows.agg(F.count("*").alias("rows"), F.max("shard").alias("last"), checksum.alias("checksum")).collect()[0]
     if not totals["rows"]:
         raise NothingChosen
     return Plan(
-        archive=without_secrets(source.root_uri),
-        night=night,
-        snapshots=archive.snapshots(),
-        selection=selection,
-        program={"git-lakehouse": __version__, **writing_programs()},
+        **dict(recipe),
         rows=totals["rows"],
+        near_duplicates=near,
         shards=totals["last"] + 1,
         checksum=str(totals["checksum"]),
     )
 
 
+def check_destination(to: Storage, recipe: Recipe, *, replace: bool) -> None:
+    """Look at what is in the folder, before files are chosen.
+
+    Raises:
+        OtherExport: it is no export, or one by another recipe, which may not be replaced.
+    """
+    was = _there(to)
+    if was is None:
+        if to.list():
+            raise OtherExport(to.root_uri, ours=False)
+    elif not was[0].follows(recipe) and not replace:
+        raise OtherExport(to.root_uri, ours=True)
+
+
+def _there(to: Storage) -> tuple[Plan, Manifest | None] | None:
+    """The plan of the export that is in the folder, and its manifest if it is complete."""
+    if to.stat(MANIFEST) is not None:
+        manifest = read_document(to, MANIFEST, Manifest.model_validate_json)
+        return manifest.plan, manifest
+    return None if to.stat(PLAN) is None else (read_document(to, PLAN, Plan.model_validate_json), None)
+
+
 def _begin(to: Storage, plan: Plan, *, replace: bool) -> Manifest | None:
     """Make the folder ready; the manifest if the export is complete already."""
-    if to.stat(MANIFEST) is not None:
-        found = read_document(to, MANIFEST, Manifest.model_validate_json)
-        if found.plan == plan:
-            return found
-        _clear(to, found.plan, replace=replace)
-    elif to.stat(PLAN) is not None:
-        begun = read_document(to, PLAN, Plan.model_validate_json)
-        if begun == plan:
-            return None
-        _clear(to, begun, replace=replace)
-    elif to.list():
-        raise OtherExport(to.root_uri, ours=False)
+    was = _there(to)
+    if was is not None:
+        if was[0] == plan:
+            return was[1]
+        _clear(to, was[0], replace=replace)
     to.create(PLAN, plan.model_dump_json(indent=1).encode())
     return None
 

@@ -6,28 +6,20 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.read.export.columns import CHOSEN, ROWS
+from pipeline.read.export.contents import ENCODING, fault, read_contents
 from pipeline.read.export.manifest import Counts, Plan, Shard
 from pipeline.read.export.shard_file import shard_file
 from pipeline.rules.cluster import MIB
-from pipeline.storage.errors import AlreadyThere, StoredFileDamaged
+from pipeline.storage.errors import AlreadyThere
 from pipeline.storage.interface import Storage, Uploaded
-from pipeline.storage.parquet import open_data_file
-from pipeline.storage.uris import path_below_root
-from pipeline.tables.snapshot.rows import Group, rows_of
-
-ENCODING = "UTF-8"
-BINARY, OTHER_ENCODING = "binary", "not UTF-8"
-"""Why a chosen file is left out when it is read: a NUL byte anywhere, or no valid UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,61 +101,15 @@ def _sha256(stream: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def read_contents(storage: Storage, rows: pa.Table) -> Iterator[tuple[pa.Table, pa.Array]]:
-    """Read the contents at some places, in small batches: rows, and the bytes of each.
-
-    Args:
-        rows: sorted by uri and position.
-
-    Raises:
-        StoredFileDamaged: a file is damaged or gone, or another content is at the place.
-    """
-    uris = rows["uri"].combine_chunks().dictionary_encode()
-    begins = np.flatnonzero(np.diff(uris.indices.to_numpy(), prepend=-1))
-    for begin, end in zip(begins, [*begins[1:], len(rows)], strict=True):
-        yield from _in_file(storage, rows["uri"][begin].as_py(), rows.slice(begin, end - begin))
-
-
-def _in_file(storage: Storage, uri: str, rows: pa.Table) -> Iterator[tuple[pa.Table, pa.Array]]:
-    with open_data_file(storage, uri) as file:
-        counts = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
-    starts = np.cumsum([0, *counts])
-    positions = rows["position"].to_numpy()
-    bounds = np.searchsorted(positions, starts)
-    path, done = path_below_root(storage, uri), 0
-    for number, (low, high) in enumerate(pairwise(bounds)):
-        if low == high:
-            continue
-        wanted = positions[low:high] - starts[number]
-        for batch in rows_of(storage, Group(path, number, wanted, np.zeros_like(wanted)), ["oid", "content"]):
-            part = rows.slice(done, len(batch))
-            if [oid.hex() for oid in batch["oid"].to_pylist()] != part["content_id"].to_pylist():
-                raise StoredFileDamaged(uri, "other contents are in it than the table's metadata say")
-            yield part, batch["content"]
-            done += len(batch)
-    if done != len(rows):
-        raise StoredFileDamaged(uri, "it has fewer rows than the table's metadata say")
-
-
 def _with_text(rows: pa.Table, contents: pa.Array) -> tuple[pa.Table, list[str]]:
     """The rows of a shard, without those that are no text, and why these are left out."""
     values = contents.to_pylist()
-    faults = [_fault(value) for value in values]
-    good = pa.array([fault is None for fault in faults])
+    faults = [fault(value) for value in values]
+    good = pa.array([why is None for why in faults])
     ids = [hashlib.sha1(value, usedforsecurity=False).hexdigest() for value in values]
     columns = {name: rows[name].cast(CHOSEN.field(name).type) for name in CHOSEN.names}
     columns["blob_id"] = pa.array(ids)
     columns["src_encoding"] = pa.array([ENCODING] * len(rows))
     columns = {name: column.filter(good) for name, column in columns.items()}
     columns["content"] = pc.cast(contents.filter(good), pa.string())
-    return pa.table([columns[name] for name in ROWS.names], schema=ROWS), [fault for fault in faults if fault]
-
-
-def _fault(value: bytes) -> str | None:
-    if b"\0" in value:
-        return BINARY
-    try:
-        value.decode()
-    except UnicodeDecodeError:
-        return OTHER_ENCODING
-    return None
+    return pa.table([columns[name] for name in ROWS.names], schema=ROWS), [why for why in faults if why]
