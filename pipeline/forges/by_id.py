@@ -30,8 +30,8 @@ from pipeline.forges.items import (
 from pipeline.git.page import Page
 from pipeline.model.listing import Listing
 
-MOST_JUMPED = 1024
-"""Ids that are jumped over at most, to get past items with which a forge can show no page."""
+MOST_JUMPS = 12
+"""Times in a row that ids are jumped over, to get past items with which a forge can show no page: 2,048 ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class _ById:
 
     def where(self, cursor: Cursor) -> str:
         """As people say it."""
-        return f"the {cursor.size} repositories after id {cursor.seen}"
+        return f"the {cursor.size} after id {cursor.seen}"
 
     def read(self, cursor: Cursor, page: Page) -> Batch:
         """What a page says, and what comes after it."""
@@ -63,7 +63,7 @@ class _ById:
         if highest <= cursor.seen:
             raise BadPage(f"none of its {len(items):,} items has an id after {cursor.seen}")
         listings, bad = read_items(items, self.listing)
-        after = cursor.model_copy(update={"seen": highest, "size": self.sizes[0], "jump": 0})
+        after = cursor.model_copy(update={"seen": highest, "size": self.sizes[0], "jumps": 0})
         return Batch(listings, bad, after, highest=highest)
 
     def listing(self, item: Item) -> Listing:
@@ -71,14 +71,15 @@ class _ById:
         raise NotImplementedError("abstract")
 
     def around(self, cursor: Cursor) -> tuple[Cursor, bool] | None:
-        """Fewer items, then without those that come next: one, two more, four more and so on."""
+        """Fewer items, then without those that come next: one, one more, and two, four, eight more and so on."""
         smaller = next((size for size in self.sizes if size < cursor.size), None)
         if smaller is not None:
             return cursor.model_copy(update={"size": smaller}), False
-        jump = max(2 * cursor.jump, 1)
-        if jump > MOST_JUMPED:
+        jumps = cursor.jumps + 1
+        if jumps > MOST_JUMPS:
             return None
-        return cursor.model_copy(update={"seen": cursor.seen + jump, "jump": jump}), True
+        past = cursor.seen + 2 ** max(jumps - 2, 0)
+        return cursor.model_copy(update={"seen": past, "jumps": jumps}), True
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.forges.cursor import BadPage, Batch, Cursor, Pager
-from pipeline.forges.errors import ListingDeferred, ListingStopped
+from pipeline.forges.errors import ListedTwice, ListingDeferred, ListingStopped
 from pipeline.forges.pages import Progress, last_progress, write_page
 from pipeline.forges.passes import SliceManifest, read_manifest, read_pass
 from pipeline.forges.settings import ForgeSettings
@@ -25,6 +25,7 @@ from pipeline.git.errors import (
 from pipeline.git.page import Page, get_page
 from pipeline.model.layout import ForgePass
 from pipeline.model.visit import VisitStatus
+from pipeline.storage.errors import AlreadyThere
 from pipeline.storage.interface import Storage
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 SLICE_PAGES = 500
 """Pages of a slice: what is merged at once, and how many small files there are until then."""
 
-MOST_FAILED = 20
+MOST_FAILED = 50
 """Answers in a row that are no page, after which the forge is at fault, and not something on a page."""
 
 MOST_LIMITED = 5
@@ -83,7 +84,10 @@ class Lister:
             progress = progress.past(skipped, batch)
             write_page(self.storage, self.scratch, place, slice_, batch.listings, progress)
         manifest = SliceManifest(first=before.pages + 1, progress=progress, ended_at=datetime.now(UTC))
-        self.storage.create(place.manifest(slice_), manifest.model_dump_json().encode())
+        try:
+            self.storage.create(place.manifest(slice_), manifest.model_dump_json().encode())
+        except AlreadyThere:
+            raise ListedTwice(place.forge) from None
         return manifest
 
     def _batch(self, forge: str, pager: Pager, progress: Progress, cursor: Cursor) -> tuple[Batch, int]:
@@ -107,7 +111,7 @@ class Lister:
                 kind = ListingDeferred if error.status is VisitStatus.DEFERRED else ListingStopped
                 raise kind(forge, page, error.code, error.why) from None
             failed += 1
-            logger.warning("%s: %s could not be listed (%s): %s", forge, page, code, why)
+            logger.info("%s: %s could not be listed (%s): %s", forge, page, code, why)
             onward = pager.around(cursor) if failed > 1 else (cursor, False)
             if onward is None or failed == MOST_FAILED or progress.skipped + skipped >= MOST_SKIPPED:
                 raise ListingStopped(forge, page, code, why)

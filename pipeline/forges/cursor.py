@@ -17,7 +17,7 @@ class Cursor(BaseModel):
     """The next page of a listing. Which fields count depends on the kind of forge.
 
     ``seen``: the id after which, or the number of items after which, the page begins; ``size``: items to ask for;
-    ``jump``: ids that were jumped over last, because no page with them could be read; ``since``: only what changed
+    ``jumps``: how often ids were jumped over, because no page with them could be read; ``since``: only what changed
     after this time; ``start``: index of the page's first item; ``most``: items that the forge gives at most; ``last``:
     the sort key of the last item seen; ``floor``: no item below this index is looked at again; ``overlaps``: the page
     should begin with something seen before; ``back``: how many pages the listing went back last.
@@ -27,7 +27,7 @@ class Cursor(BaseModel):
 
     seen: int = 0
     size: int = 0
-    jump: int = 0
+    jumps: int = 0
     since: datetime | None = None
     start: int = 0
     most: int = 0

@@ -13,6 +13,7 @@ from pipeline.forges.by_id import GitHub, GitLab
 from pipeline.forges.by_offset import Gitea
 from pipeline.forges.cursor import Pager
 from pipeline.forges.whole import Gitweb, Grokmirror, Lines
+from pipeline.model.errors import UsageError
 from pipeline.model.host import host_of
 from pipeline.model.pattern import parse_pattern
 
@@ -32,7 +33,10 @@ def _address(text: str) -> str:
 
 
 def _pattern(text: str) -> str:
-    return str(parse_pattern(text))
+    try:
+        return str(parse_pattern(text))
+    except UsageError as error:
+        raise ValueError(str(error)) from None
 
 
 _Pattern = Annotated[str, AfterValidator(_pattern)]

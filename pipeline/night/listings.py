@@ -229,10 +229,10 @@ def _rooted(new: DataFrame, listed: DataFrame, known: DataFrame) -> DataFrame:
 def _placed(rooted: DataFrame, origins: DataFrame, buckets: int, closed: Collection[int], now: datetime) -> DataFrame:
     """Rows of ``origins``: as ``rules.networks.placed`` places forks, without those of networks taken down."""
     forks = origins.where("fork_of IS NOT NULL").groupBy("fork_of").agg(F.count("*").alias("there"))
-    order = Window.partitionBy("fork_of").orderBy("url")
+    root = F.coalesce("fork_of", "url")
+    order = Window.partitionBy(root).orderBy("url")
     number = F.coalesce("there", F.lit(0)) + F.row_number().over(order)
     part = F.when(F.col("fork_of").isNotNull(), F.floor(number / NETWORK_ORIGINS)).otherwise(F.lit(0))
-    root = F.coalesce("fork_of", "url")
     found = rooted.join(forks, "fork_of", "left").withColumn("part", part.cast("bigint"))
     if closed:
         refused = F.array(*(F.lit(network).cast("bigint") for network in sorted(closed)))
