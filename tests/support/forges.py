@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -187,7 +186,7 @@ def serving(forge: Forge, trouble: Trouble = lambda number, path: None) -> Itera
 
     def handle(line: Line) -> None:
         while request := line.read_head():
-            path = re.match(rb"GET (\S+) ", request)[1].decode()
+            path = request.split()[1].decode()
             found.requests.append(path)
             found.heads.append(request)
             told = found.trouble(len(found.requests) - 1, path)
