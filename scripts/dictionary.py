@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.model.listing import LISTINGS
 from pipeline.model.tables import ALL, BY_NAME, LANDED, ORIGINS, Table, shown_columns, spark_type
 
 PAGE = Path(__file__).parents[1] / "docs" / "tables.md"
@@ -13,6 +14,7 @@ BEGIN, END = "<!-- scripts/dictionary.py writes from here -->", "<!-- to here --
 
 REFERENCES = (
     ("visits", "origins", "origin = url"),
+    ("listings", "origins", "url"),
     ("refs", "origins", "origin = url"),
     ("repositories", "origins", "origin = url"),
     ("repositories", "commits", "head_commit = oid"),
@@ -36,6 +38,7 @@ KEYS = {
     "refs": ("origin", "night", "name"),
     "files": ("origin", "path"),
     "repositories": ("origin",),
+    "listings": ("forge", "forge_id"),
 }
 """Columns that tell rows of a table apart; those of the others are ``network`` and ``oid``."""
 
@@ -46,19 +49,25 @@ def page_lines() -> Iterator[str]:
     for source, target, columns in REFERENCES:
         yield f'    {source} }}o--o| {target} : "{columns}"'
     yield from ("```", "")
-    for table in sorted(ALL, key=lambda table: table.name):
+    for table in sorted((*ALL, LISTINGS), key=lambda table: table.name):
         yield from _table_lines(table)
 
 
 def _table_lines(table: Table) -> Iterator[str]:
     keys = KEYS.get(table.name, ("network", "oid"))
-    made = "fetch tasks" if table in LANDED else "each load" if table is ORIGINS else "each load, from the other tables"
+    made = "`pipeline forges crawl`; it has no nights" if table is LISTINGS else _maker(table)
     yield from (f"## {table.name}", "", f"A row is {table.doc}. Written by {made}. Unique: {', '.join(keys)}.", "")
     yield from ("| column | type | meaning |", "| --- | --- | --- |")
     for column in table.columns:
         if column.name in shown_columns(table):
             yield f"| `{column.name}` | {spark_type(column.type)} | {column.doc} |"
     yield ""
+
+
+def _maker(table: Table) -> str:
+    if table in LANDED:
+        return "fetch tasks"
+    return "each load" if table is ORIGINS else "each load, from the other tables"
 
 
 def with_tables(text: str) -> str:
@@ -71,7 +80,7 @@ def with_tables(text: str) -> str:
 def main() -> None:
     """Write the page."""
     PAGE.write_text(with_tables(PAGE.read_text()))
-    sys.stdout.write(f"{PAGE}: {len(BY_NAME)} tables\n")
+    sys.stdout.write(f"{PAGE}: {len(BY_NAME) + 1} tables\n")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ MODULES = MappingProxyType(
         "compact": "maintain",
         "doctor": "doctor",
         "export": "export",
+        "forges": "forges",
         "fsck": "fsck",
         "init": "init",
         "jobs": "jobs",

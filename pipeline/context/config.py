@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from pipeline.forges.settings import ForgesSection
 from pipeline.git.conditions import DEFAULT_USER_AGENT, Conditions
 from pipeline.git.host_settings import HostsSection
 from pipeline.git.limits import Limits
@@ -138,6 +139,7 @@ class Config(_Section):
     archive: ArchiveSection = Field(default_factory=ArchiveSection)
     fetch: FetchSection = Field(default_factory=FetchSection)
     hosts: HostsSection = Field(default_factory=HostsSection)
+    forges: ForgesSection = Field(default_factory=ForgesSection)
     nightly: NightlySection = Field(default_factory=NightlySection)
     maintain: MaintainSection = Field(default_factory=MaintainSection)
     spark: SparkSettings = Field(default_factory=SparkSettings)

@@ -15,7 +15,8 @@ DEFAULT_USER_AGENT = "git/git-lakehouse"
 
 PUBLIC_FORGES = frozenset(
     (
-        "android.googlesource.com", "bitbucket.org", "chromium.googlesource.com", "code.launchpad.net", "codeberg.org",
+        "android.googlesource.com", "api.bitbucket.org", "api.github.com", "bitbucket.org",
+        "chromium.googlesource.com", "code.launchpad.net", "codeberg.org",
         "framagit.org", "git.code.sf.net", "git.kernel.org", "git.launchpad.net", "git.savannah.gnu.org",
         "git.savannah.nongnu.org", "git.sr.ht", "gitea.com", "gitee.com", "github.com", "gitlab.com",
         "gitlab.freedesktop.org", "gitlab.gnome.org", "gitlab.inria.fr", "go.googlesource.com", "invent.kde.org",

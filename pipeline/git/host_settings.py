@@ -64,7 +64,7 @@ class HostSettings(Manners):
 
     @property
     def login(self) -> str | None:
-        """What is sent as ``Authorization``."""
+        """What is sent as ``Authorization`` to a git server."""
         if self._token is None:
             return None
         return "Basic " + b64encode(f"{self.username}:{self._token.get_secret_value()}".encode()).decode()
@@ -126,6 +126,7 @@ class HostsSection(BaseModel):
             self.default.limits(machines),
             {name: host.limits(machines) for name, host in named.items()},
             {name: host.login for name, host in named.items() if host.login is not None},
+            {name: f"Bearer {host.token.get_secret_value()}" for name, host in named.items() if host.token is not None},
         )
 
 

@@ -63,6 +63,7 @@ class HostTurn:
         deadline: of the visit; it stands still during waits.
         night: ordinal of the logical date, for the requests of a night.
         waits: called at least every ``SIGN_OF_LIFE_S`` during waits.
+        logins: what to send as ``Authorization``, by host; default: what git's servers expect.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class HostTurn:
         deadline: Deadline,
         night: int = 0,
         waits: Callable[[], None] = lambda: None,
+        logins: Mapping[str, str] | None = None,
     ) -> None:
         self.origin = origin
+        self._logins = hosts.logins if logins is None else logins
         self._hosts, self._deadline = hosts, deadline
         self._night, self._waits = night, waits
         self._name = ""
@@ -149,7 +152,7 @@ class HostTurn:
         name = host_name(host, port)
         self._has_strayed |= name != host_of(self.origin)
         safe = scheme == "https" or is_loopback(name)
-        return self._hosts.logins.get(name) if safe and not self._has_strayed else None
+        return self._logins.get(name) if safe and not self._has_strayed else None
 
     def heard_with(self, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
         """A read function whose first bytes are the host's answer."""

@@ -18,13 +18,15 @@ class Hosts:
         folder: where the states of hosts are kept, for all processes of this machine.
         others: limits of each host that is not named; None for none. This machine has none unless it is named.
         named: limits of the hosts that have their own.
-        logins: what to send as ``Authorization``.
+        logins: what to send as ``Authorization`` to git's servers.
+        api_logins: what to send as ``Authorization`` to the interfaces of forges.
     """
 
     folder: Path
     others: HostLimits | None = None
     named: Mapping[str, HostLimits] = field(default_factory=dict)
     logins: Mapping[str, str] = field(default_factory=dict, repr=False)
+    api_logins: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def limits_of(self, name: str) -> HostLimits | None:
         """What may be asked of a host; None for anything."""

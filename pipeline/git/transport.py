@@ -197,8 +197,8 @@ class _HttpClient(Urllib3HttpGitClient):
         self._responses.append(response)
         kind = content_type(response.headers.get("Content-Type") or "")
         if data is None:
-            _check_wall(self._meter.origin, response, kind)
-        _check_status(self._meter.origin, response.status, response.headers)
+            check_wall(self._meter.origin, response, kind)
+        check_status(self._meter.origin, response.status, response.headers)
         if data is None:
             self.moved_to = _moved_to(self._meter.origin, url, response)
             _check_advertised(self._meter.origin, kind)
@@ -213,8 +213,12 @@ def content_type(header: str) -> str:
     return "".join(header.partition(";")[0].split()).lower()
 
 
-def _check_wall(origin: str, response: HTTPResponse, kind: str) -> None:
-    """Look for a page that tells people from programs."""
+def check_wall(origin: str, response: HTTPResponse, kind: str) -> None:
+    """Look for a page that tells people from programs.
+
+    Raises:
+        Challenged: this is one.
+    """
     headers, status = response.headers, response.status
     found = any(headers.get(name, "").lower() == value for name, value in _WALL_HEADERS)
     if not found and kind == _PAGE and status in (200, 202, 403, 429, 503):
@@ -236,13 +240,21 @@ def _moved_to(origin: str, url: str, response: HTTPResponse) -> str | None:
     return None if place_of(found) == place_of(origin) else found
 
 
-def _check_status(origin: str, status: int, headers: Mapping[str, str]) -> None:
+def check_status(origin: str, status: int, headers: Mapping[str, str], what: str = "repository") -> None:
+    """Judge an HTTP status.
+
+    Args:
+        what: what was asked for, for the message.
+
+    Raises:
+        RateLimited, BlockedLegal, RepositoryNotFound, LoginRequired, ServerError, ProtocolError: as they say.
+    """
     if is_limit(status, asked_wait(headers, time.time())):
         raise RateLimited(origin, f"the server says {status}, we ask too much")
     if status == 451:
-        raise BlockedLegal(origin, "the server says 451, the repository is withheld for legal reasons")
+        raise BlockedLegal(origin, f"the server says 451, the {what} is withheld for legal reasons")
     if status in (404, 410):
-        raise RepositoryNotFound(origin, f"the server says {status}, there is no such repository")
+        raise RepositoryNotFound(origin, f"the server says {status}, there is no such {what}")
     if status in (401, 403, 407):
         raise LoginRequired(origin, f"the server says {status}, it wants a login")
     if status >= 500:

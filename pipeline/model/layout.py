@@ -19,6 +19,10 @@
 ``runs/LOAD/night.json``                the night is complete and tagged; its summary
 ``runs/underived.json``                 buckets whose derived tables lag behind, until a later load derives them
 ``results/JOB/NIGHT.json``              lineage of a finished job
+``forges/FORGE/N/begun.json``           what a pass over a forge's listing is, written first
+``forges/FORGE/N/slice-K/``             pages of a slice of the pass, each with how to go on; deleted when merged
+``forges/FORGE/N/slice-K.json``         written last by the task that lists a slice
+``forges/FORGE/N/merged-K.json``        the slice is in ``listings`` and ``origins``
 ``checksums/``                          a checksum of every file, and copies of small files
 ``fsck/``                               reports of checks, and the progress of a check that was killed
 
@@ -40,6 +44,7 @@ RUNS = "runs"
 RESULTS = "results"
 CHECKSUMS = "checksums"
 FSCK = "fsck"
+FORGES = "forges"
 UNDERIVED = f"{RUNS}/underived.json"
 _BATCH = "-backfill-"
 NIGHT_TAG = "night-"
@@ -267,3 +272,37 @@ class Load:
     def night_summary(self) -> str:
         """Marker and summary of a complete night."""
         return f"{self.root}/night.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ForgePass:
+    """One pass over the listing of a forge. Passes of a forge, slices of a pass and pages of a pass count from 1."""
+
+    forge: str
+    number: int
+
+    @property
+    def root(self) -> str:
+        """Folder of everything about this pass."""
+        return f"{FORGES}/{self.forge}/{self.number:05d}"
+
+    @property
+    def begun(self) -> str:
+        """What the pass is."""
+        return f"{self.root}/begun.json"
+
+    def pages(self, slice_: int) -> str:
+        """Folder of the pages of a slice."""
+        return f"{self.root}/slice-{slice_:05d}"
+
+    def page(self, slice_: int, number: int) -> str:
+        """A page."""
+        return f"{self.pages(slice_)}/page-{number:08d}.parquet"
+
+    def manifest(self, slice_: int) -> str:
+        """Marker of a slice that is listed."""
+        return f"{self.pages(slice_)}.json"
+
+    def merged(self, slice_: int) -> str:
+        """Marker of a slice that is merged."""
+        return f"{self.root}/merged-{slice_:05d}.json"

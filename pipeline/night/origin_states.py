@@ -75,6 +75,11 @@ def opt_out(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
     return _until_it_holds(turn)
 
 
+def apply_opt_outs(spark: SparkSession, patterns: Sequence[Pattern]) -> None:
+    """Opt out the origins that some opt-outs cover and that were added while these were being written."""
+    _change(spark, patterns, OriginState.OPTED_OUT, F.col("state") != str(OriginState.OPTED_OUT), _by_place)
+
+
 def keep_out(spark: SparkSession, refused: Iterable[Refused]) -> None:
     """Opt out what is refused, if it was added nevertheless, while its opt-out was being written."""
     patterns = [Pattern(each.url) for each in refused if each.in_any_network]

@@ -87,7 +87,7 @@ def upgrade_table(writer: Writer, table: Table, buckets: int) -> None:
     name = full_name(table.name)
     lacking = [column for column in wanted if column.name not in writer.spark.table(name).columns]
     if lacking:
-        listed = ", ".join(f"{c.name} {spark_type(c.type)} COMMENT {_quoted(c.doc)}" for c in lacking)
+        listed = ", ".join(f"{c.name} {spark_type(c.type)} COMMENT {quoted(c.doc)}" for c in lacking)
         with writer.table(table.name).committing():
             writer.spark.sql(f"ALTER TABLE {name} ADD COLUMNS ({listed})")
     iceberg = writer.table(table.name)
@@ -110,11 +110,11 @@ def table_properties(table: Table, buckets: int) -> dict[str, str]:
 
 
 def _create_statement(table: Table, buckets: int) -> str:
-    columns = ",\n  ".join(f"{c.name} {spark_type(c.type)} COMMENT {_quoted(c.doc)}" for c in table.columns)
+    columns = ",\n  ".join(f"{c.name} {spark_type(c.type)} COMMENT {quoted(c.doc)}" for c in table.columns)
     properties = ", ".join(f"'{k}' = '{v}'" for k, v in table_properties(table, buckets).items())
     return (
         f"CREATE TABLE IF NOT EXISTS {full_name(table.name)} (\n  {columns}\n) USING iceberg "
-        f"PARTITIONED BY (bucket) COMMENT {_quoted(table.doc)} TBLPROPERTIES ({properties})"
+        f"PARTITIONED BY (bucket) COMMENT {quoted(table.doc)} TBLPROPERTIES ({properties})"
     )
 
 
@@ -136,5 +136,6 @@ def _set_order(writer: Writer, table: Table) -> None:
             writer.spark.sql(statement)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as SQL writes it."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import ClassVar
 
 import luigi
 from pydantic import BaseModel
 
 from pipeline.model.layout import Load
-from pipeline.model.redact import without_secrets
 from pipeline.workflows.target import RecordTarget, StorageTarget
-from pipeline.workflows.task_run import RunParameter, TaskRun
+from pipeline.workflows.task_run import RunTask, TaskRun
 
 
-class LoadTask(luigi.Task):
+class LoadTask(RunTask):
     """One step of a load. A step defines the step before it, its marker, and its work.
 
     Attributes:
@@ -24,22 +21,17 @@ class LoadTask(luigi.Task):
         after: the step before.
         marker: name of the attribute of ``Load`` that is the marker's path; ``do`` writes the file last.
         record: the type of the marker if later steps read it: a damaged one is written again.
-        own_process: the step runs in a process of its own, commits nothing, and any host may run it; others need the
-            lease.
+        own_process: any host may run the step, which commits nothing; others need the lease.
     """
 
     archive = luigi.Parameter(description="the archive's root, so that one luigid serves several")
     night = luigi.DateParameter(description="logical date")
     name = luigi.Parameter(description="the load: the night's date, or a batch of a backfill")
-    run_object = RunParameter()
 
     stage: ClassVar[str]
     after: ClassVar[type[LoadTask] | None] = None
     marker: ClassVar[str]
     record: ClassVar[type[BaseModel] | None] = None
-    own_process: ClassVar[bool] = False
-    retry_count = 3
-    """Times that a luigid hands out a task: more than one, because a host may die with the task."""
 
     @property
     def load(self) -> Load:
@@ -82,18 +74,3 @@ class LoadTask(luigi.Task):
     def do(self, run: TaskRun, load: Load) -> None:
         """Do the work, and write the marker last."""
         raise NotImplementedError("abstract")
-
-    def on_failure(self, exception: BaseException) -> str:
-        """Keep the error for the caller of the run; Luigi only keeps its text."""
-        self.run_object.events.error(str(self.task_id), exception)
-        return without_secrets(str(super().on_failure(exception)))
-
-    def entered_own_process(self) -> None:
-        """Called first in a process of its own: it must not share connections with its parent process."""
-        run = self.run_object
-        self.run_object = replace(run, storage=copy.copy(run.storage))
-
-
-@LoadTask.event_handler(luigi.Event.PROCESS_FAILURE)  # type: ignore[untyped-decorator] # Luigi has no types here
-def _note_killed(task: LoadTask, message: str) -> None:
-    task.run_object.events.error(str(task.task_id), RuntimeError(f"{message}, killed (out of memory, or manually)"))

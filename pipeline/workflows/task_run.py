@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeVar
 from weakref import WeakValueDictionary
 
 import luigi
@@ -14,6 +15,7 @@ from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_
 
 from pipeline.context.run import Run
 from pipeline.model.errors import PipelineError
+from pipeline.model.redact import without_secrets
 from pipeline.tables.failures import plain_failures
 from pipeline.workflows.events import EventLog
 
@@ -73,3 +75,32 @@ class RunParameter(luigi.Parameter):
     def _warn_on_wrong_param_type(self, param_name: str, param_value: object) -> None:
         if not isinstance(param_value, TaskRun):
             raise TypeError(f"{param_name} must be a TaskRun")
+
+
+class RunTask(luigi.Task):
+    """A task of a run.
+
+    Attributes:
+        own_process: it runs in a process of its own.
+    """
+
+    run_object = RunParameter()
+
+    own_process: ClassVar[bool] = False
+    retry_count = 3
+    """Times that a luigid hands out a task: more than one, because a host may die with the task."""
+
+    def on_failure(self, exception: BaseException) -> str:
+        """Keep the error for the caller of the run; Luigi only keeps its text."""
+        self.run_object.events.error(str(self.task_id), exception)
+        return without_secrets(str(super().on_failure(exception)))
+
+    def entered_own_process(self) -> None:
+        """Called first in a process of its own: it must not share connections with its parent process."""
+        run = self.run_object
+        self.run_object = replace(run, storage=copy.copy(run.storage))
+
+
+@RunTask.event_handler(luigi.Event.PROCESS_FAILURE)  # type: ignore[untyped-decorator] # Luigi has no types here
+def _note_killed(task: RunTask, message: str) -> None:
+    task.run_object.events.error(str(task.task_id), RuntimeError(f"{message}, killed (out of memory, or manually)"))

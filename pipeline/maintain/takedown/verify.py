@@ -17,7 +17,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.maintain.takedown.rewrite_file import UNREADABLE
 from pipeline.maintain.takedown.runs import names_any, needles_of
-from pipeline.model.layout import CHECKSUMS, NIGHT_TAG, WAREHOUSE
+from pipeline.model.layout import CHECKSUMS, FORGES, NIGHT_TAG, WAREHOUSE
+from pipeline.model.listing import LISTINGS
 from pipeline.model.tables import ALL, BY_NAME, BY_OBJECT, NAMESPACE, TREE
 from pipeline.model.tombstone import ANYWHERE, NETWORK, OBJECT, ORIGIN, TAKEDOWNS, Tombstone
 from pipeline.model.visit import TAKEN_DOWN
@@ -33,7 +34,9 @@ _THREADS = 8
 _KEY_ROWS, _CONTENT_ROWS = 65_536, 256
 _IN_TABLE = re.compile(rf"{WAREHOUSE}/{NAMESPACE}/(\w+)/data/")
 _LANDED = re.compile(r"runs/[^/]+/(?:landing|quarantine)/.*/(\w+)(?:-\d+)?\.parquet")
-_REFUSING = re.compile(rf"{WAREHOUSE}/{NAMESPACE}/(?:{TAKEDOWNS}|{OPT_OUTS})/|runs/[^/]+/plan/tombstones/")
+_REFUSING = re.compile(
+    rf"{WAREHOUSE}/{NAMESPACE}/(?:{TAKEDOWNS}|{OPT_OUTS}|{LISTINGS.name})/|{FORGES}/|runs/[^/]+/plan/tombstones/"
+)
 _EVIDENCE = re.compile(r"runs/[^/]+/quarantine/")
 
 
@@ -110,7 +113,7 @@ def verify(spark: SparkSession, storage: Storage, wanted: Wanted) -> Verified:
     text is compared with the URLs, and every binary with the ids, directly and by its SHA-1. All other files (Avro
     inflated) are searched for the URLs, and so is each copy in a recording of checksums. An unreadable file counts as
     holding something. The tables of takedowns and opt-outs and the tombstones in plans are left out: they must name
-    what they refuse.
+    what they refuse. So are listings of forges: they name what a forge shows, archived or not.
     """
     referred = _referred(spark, storage)
     found = [entry for entry in storage.walk() if not _REFUSING.match(entry.path)]

@@ -24,7 +24,7 @@ COPIED_TABLES = frozenset(
 )
 """Tables whose rows exist nowhere else, and that no origin can provide again."""
 
-USER_TABLES = frozenset({"code.origins", "code.takedowns", "code.opt_outs"})
+USER_TABLES = frozenset({"code.origins", "code.takedowns", "code.opt_outs", "code.listings"})
 """Tables that people change, outside nights."""
 
 MOST_COPIED_BYTES = 8 << 20

@@ -1,0 +1,78 @@
+"""``pipeline forges``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import click
+
+from pipeline.cli.common import Context, command_options
+from pipeline.cli.output import Output
+from pipeline.forges.passes import passes
+from pipeline.model.errors import ExitCode
+from pipeline.workflows.run_forges import ForgeResult, NoSuchForge, crawl_forges, result_of
+
+
+@click.group()
+def forges() -> None:
+    """List the repositories of forges, tables [forges.NAME] of the configuration, and add them as origins."""
+
+
+@forges.command("list")
+@command_options
+def list_(context: Context) -> None:
+    """Show the configured forges."""
+    named = context.config.forges.named
+    shown = [{"forge": name, "kind": forge.kind, "url": forge.url} for name, forge in named.items()]
+    if not context.output.result(shown):
+        context.output.table(None, ("forge", "kind", "url"), [tuple(each.values()) for each in shown])
+
+
+@forges.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--full", is_flag=True, help="List everything, not only what is new or has changed.")
+@command_options
+def crawl(context: Context, names: Sequence[str], full: bool) -> int:
+    """List forges, all by default, and add what may be archived as origins; goes on where it was stopped."""
+    results = crawl_forges(context, names, full=full)
+    if not context.output.result(results):
+        _show(context.output, results)
+        for each in results:
+            if each.stopped is not None:
+                context.output.say(each.stopped)
+    return ExitCode.SOME_ORIGINS_FAILED if any(each.failed for each in results) else ExitCode.DONE
+
+
+@forges.command()
+@click.argument("name", required=False)
+@command_options
+def status(context: Context, name: str | None) -> None:
+    """Show the newest pass over each forge, or all passes over one."""
+    context.archive(to_read=True)
+    known = list(context.config.forges.named)
+    if name is not None and name not in known:
+        raise NoSuchForge(name, known)
+    found = [
+        result_of(context, each)
+        for forge in ([name] if name is not None else known)
+        for number, each in enumerate(passes(context.storage, forge))
+        if name is not None or number == 0
+    ]
+    if not context.output.result(found):
+        _show(context.output, found)
+
+
+def _show(output: Output, results: Sequence[ForgeResult]) -> None:
+    columns = ("forge", "pass", "of", "state", "pages", "listed", "unusable", "skipped", "became")
+    rows = [
+        (
+            each.forge, each.number, "all" if each.full else "what is new", "over" if each.over else "under way",
+            each.pages, each.listed, _counts(each.bad), each.skipped, _counts(each.merged),
+        )
+        for each in results
+    ]  # fmt: skip
+    output.table(None, columns, rows)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {word}" for word, count in counts.items())

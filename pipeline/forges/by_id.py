@@ -1,0 +1,150 @@
+"""Listings in the order of ids: each page has what comes after an id. Deletions and creations move nothing.
+
+GitHub's ``/repositories`` and GitLab's projects with keyset pagination. Links are neither needed nor followed: the next
+page comes after the largest id of this one, and only an empty page ends the listing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from pipeline.forges.cursor import BadPage, Batch, Cursor
+from pipeline.forges.items import (
+    Item,
+    clone_url,
+    id_of,
+    items_of,
+    number,
+    number_of,
+    parent_of,
+    read_items,
+    scaled,
+    text,
+    truth,
+    when,
+)
+from pipeline.git.page import Page
+from pipeline.model.listing import Listing
+
+MOST_JUMPS = 12
+"""Times in a row that ids are jumped over, to get past items with which a forge can show no page: 2,048 ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class _ById:
+    """``base``: URL of the interface; ``hosts``: names of the hosts that clone URLs may lead to."""
+
+    incremental: ClassVar[bool] = True
+
+    base: str
+    hosts: Collection[str]
+
+    sizes: Sequence[int] = (100,)
+    """Items of a page, and those of smaller ones in turn."""
+
+    def first(self, *, since: datetime | None = None, highest: int = 0) -> Cursor:
+        """After all ids that are known, if only new ones are wanted."""
+        return Cursor(seen=0 if since is None else highest, size=self.sizes[0])
+
+    def where(self, cursor: Cursor) -> str:
+        """As people say it."""
+        return f"the {cursor.size} after id {cursor.seen}"
+
+    def read(self, cursor: Cursor, page: Page) -> Batch:
+        """What a page says, and what comes after it."""
+        items = items_of(page, self.sizes[0])
+        if not items:
+            return Batch()
+        highest = max((found for item in items if (found := number_of(item)) is not None), default=0)
+        if highest <= cursor.seen:
+            raise BadPage(f"none of its {len(items):,} items has an id after {cursor.seen}")
+        listings, bad = read_items(items, self.listing)
+        after = cursor.model_copy(update={"seen": highest, "size": self.sizes[0], "jumps": 0})
+        return Batch(listings, bad, after, highest=highest)
+
+    def listing(self, item: Item) -> Listing:
+        """One item."""
+        raise NotImplementedError("abstract")
+
+    def around(self, cursor: Cursor) -> tuple[Cursor, bool] | None:
+        """Fewer items, then without those that come next: one, one more, and two, four, eight more and so on."""
+        smaller = next((size for size in self.sizes if size < cursor.size), None)
+        if smaller is not None:
+            return cursor.model_copy(update={"size": smaller}), False
+        jumps = cursor.jumps + 1
+        if jumps > MOST_JUMPS:
+            return None
+        past = cursor.seen + 2 ** max(jumps - 2, 0)
+        return cursor.model_copy(update={"seen": past, "jumps": jumps}), True
+
+
+@dataclass(frozen=True, slots=True)
+class GitHub(_ById):
+    """``GET /repositories?since=ID``. Its items are short; passes after the first find what is new, and no changes."""
+
+    def address(self, cursor: Cursor) -> str:
+        """GitHub decides how many items a page has."""
+        return f"{self.base}/repositories?{urlencode({'since': cursor.seen})}"
+
+    def listing(self, item: Item) -> Listing:
+        """One item; sizes are in KiB, and 0 until they are known."""
+        full = isinstance(item.get("clone_url"), str)
+        return Listing(
+            forge_id=id_of(item),
+            url=clone_url(item, "clone_url" if full else "html_url", self.hosts),
+            fork=truth(item, "fork"),
+            archived=truth(item, "archived"),
+            private=truth(item, "private"),
+            size_bytes=scaled(item, "size", 1024) or None,
+            default_branch=text(item, "default_branch"),
+            license=_license(item.get("license")),
+            stars=number(item, "stargazers_count"),
+            changed_at=when(item, "pushed_at"),
+        )
+
+
+def _license(found: Any) -> str | None:  # noqa: ANN401 - JSON
+    return text(found, "spdx_id") if isinstance(found, dict) else None
+
+
+@dataclass(frozen=True, slots=True)
+class GitLab(_ById):
+    """``GET /api/v4/projects`` by id. Without a token it says neither who is a fork nor what is archived or empty."""
+
+    sizes: Sequence[int] = (100, 20, 4, 1)
+
+    def first(self, *, since: datetime | None = None, highest: int = 0) -> Cursor:
+        """What changed after a time is listed by id, too, new projects among it."""
+        return Cursor(size=self.sizes[0], since=since)
+
+    def address(self, cursor: Cursor) -> str:
+        """Keyset pagination is asked for in so many words: offsets end at 50,000."""
+        asked: dict[str, object] = {
+            "pagination": "keyset", "order_by": "id", "sort": "asc", "per_page": cursor.size, "id_after": cursor.seen,
+        }  # fmt: skip
+        if cursor.since is not None:
+            asked["last_activity_after"] = cursor.since.isoformat()
+        return f"{self.base}/api/v4/projects?{urlencode(asked)}"
+
+    def listing(self, item: Item) -> Listing:
+        """One item. What has no default branch cannot be read."""
+        parent_id, parent_url = parent_of(item, "forked_from_project", "http_url_to_repo", self.hosts)
+        seen_as = text(item, "visibility")
+        return Listing(
+            forge_id=id_of(item),
+            url=clone_url(item, "http_url_to_repo", self.hosts),
+            fork=True if parent_id is not None else None,
+            parent_id=parent_id,
+            parent_url=parent_url,
+            archived=truth(item, "archived"),
+            private=None if seen_as is None else seen_as != "public",
+            empty=truth(item, "empty_repo"),
+            mirror=truth(item, "mirror"),
+            default_branch=text(item, "default_branch"),
+            stars=number(item, "star_count"),
+            changed_at=when(item, "last_activity_at"),
+        )

@@ -1,0 +1,142 @@
+"""Lists a slice of a forge: page after page, each written before the next one is asked for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.forges.cursor import BadPage, Batch, Cursor, Pager
+from pipeline.forges.errors import ListedTwice, ListingDeferred, ListingStopped
+from pipeline.forges.pages import Progress, last_progress, write_page
+from pipeline.forges.passes import SliceManifest, read_manifest, read_pass
+from pipeline.forges.settings import ForgeSettings
+from pipeline.git.conditions import Conditions
+from pipeline.git.errors import (
+    ConnectionLost,
+    LimitExceeded,
+    OriginError,
+    OriginTimeout,
+    RateLimited,
+    ServerError,
+)
+from pipeline.git.page import Page, get_page
+from pipeline.model.layout import ForgePass
+from pipeline.model.visit import VisitStatus
+from pipeline.storage.errors import AlreadyThere
+from pipeline.storage.interface import Storage
+
+logger = logging.getLogger(__name__)
+
+SLICE_PAGES = 500
+"""Pages of a slice: what is merged at once, and how many small files there are until then."""
+
+MOST_FAILED = 50
+"""Answers in a row that are no page, after which the forge is at fault, and not something on a page."""
+
+MOST_LIMITED = 5
+"""Times that a page is asked for again after the forge said that we ask too much."""
+
+MOST_SKIPPED = 100
+"""How often a pass may pass over something that no page shows."""
+
+MOST_IDLE = 1_000
+"""Pages in a row without a repository: such a listing does not go on."""
+
+_OF_A_PAGE = (ServerError, ConnectionLost, OriginTimeout, LimitExceeded)
+"""Errors that a smaller page may avoid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lister:
+    """What listing needs besides the pass.
+
+    Attributes:
+        pause: waits before a page is asked for again.
+        slice_pages: pages of a slice.
+    """
+
+    storage: Storage
+    scratch: Path
+    settings: ForgeSettings
+    conditions: Conditions
+    pause: Callable[[], None]
+    slice_pages: int = SLICE_PAGES
+
+    def list_slice(self, place: ForgePass, slice_: int) -> SliceManifest:
+        """List a slice, from the page after the last one that is written; its manifest comes last.
+
+        Raises:
+            ListingStopped, ListingDeferred: it cannot go on now; what is written stays.
+            ListedTwice: another process is listing this forge.
+        """
+        found = read_pass(self.storage, place)
+        assert found is not None
+        before = (
+            read_manifest(self.storage, place, slice_ - 1).progress if slice_ > 1 else Progress(next=found.begun.first)
+        )
+        progress = last_progress(self.storage, place, slice_) or before
+        pager = self.settings.pager()
+        while progress.next is not None and progress.pages - before.pages < self.slice_pages:
+            batch, skipped = self._batch(place.forge, pager, progress, progress.next)
+            progress = progress.past(skipped, batch)
+            write_page(self.storage, self.scratch, place, slice_, batch.listings, progress)
+        manifest = SliceManifest(first=before.pages + 1, progress=progress, ended_at=datetime.now(UTC))
+        try:
+            self.storage.create(place.manifest(slice_), manifest.model_dump_json().encode())
+        except AlreadyThere:
+            raise ListedTwice(place.forge) from None
+        return manifest
+
+    def _batch(self, forge: str, pager: Pager, progress: Progress, cursor: Cursor) -> tuple[Batch, int]:
+        """The next page that can be read, and how often something was skipped for it."""
+        self._check(forge, pager, progress, cursor)
+        skipped = failed = limited = 0
+        while True:
+            page = pager.where(cursor)
+            try:
+                return pager.read(cursor, self._ask(forge, page, pager.address(cursor))), skipped
+            except BadPage as error:
+                code, why = "bad_page", str(error)
+            except _OF_A_PAGE as error:
+                code, why = error.code, error.why
+            except RateLimited as error:
+                limited += 1
+                if limited > MOST_LIMITED:
+                    raise ListingDeferred(forge, page, error.code, error.why) from None
+                continue
+            except OriginError as error:
+                kind = ListingDeferred if error.status is VisitStatus.DEFERRED else ListingStopped
+                raise kind(forge, page, error.code, error.why) from None
+            failed += 1
+            logger.info("%s: %s could not be listed (%s): %s", forge, page, code, why)
+            onward = pager.around(cursor) if failed > 1 else (cursor, False)
+            if onward is None or failed == MOST_FAILED or progress.skipped + skipped >= MOST_SKIPPED:
+                raise ListingStopped(forge, page, code, why)
+            cursor, has_skipped = onward
+            skipped += has_skipped
+            self.pause()
+
+    def _check(self, forge: str, pager: Pager, progress: Progress, cursor: Cursor) -> None:
+        if progress.listed > self.settings.most:
+            why = f"it lists more than {self.settings.most:,} repositories"
+        elif progress.idle > MOST_IDLE:
+            why = f"{MOST_IDLE:,} pages in a row showed nothing new"
+        else:
+            return
+        raise ListingStopped(forge, pager.where(cursor), "endless", why)
+
+    def _ask(self, forge: str, page: str, address: str) -> Page:
+        if not self.settings.is_file:
+            tonight = datetime.now(UTC).date().toordinal()
+            return get_page(address, self.conditions, largest=self.settings.page_bytes, night=tonight)
+        try:
+            with self.settings.file.open("rb") as file:
+                body = file.read(self.settings.page_bytes + 1)
+        except OSError as error:
+            raise ListingStopped(forge, page, "no_file", error.strerror or str(error)) from None
+        if len(body) > self.settings.page_bytes:
+            raise ListingStopped(forge, page, LimitExceeded.code, f"it exceeds {self.settings.page_bytes:,} bytes")
+        return Page({}, body)

@@ -1,0 +1,93 @@
+"""How far a listing has come, and what one page of it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.git.page import Page
+from pipeline.model.listing import Listing
+
+
+class Cursor(BaseModel):
+    """The next page of a listing. Which fields count depends on the kind of forge.
+
+    ``seen``: the id after which, or the number of items after which, the page begins; ``size``: items to ask for;
+    ``jumps``: how often ids were jumped over, because no page with them could be read; ``since``: only what changed
+    after this time; ``start``: index of the page's first item; ``most``: items that the forge gives at most; ``last``:
+    the sort key of the last item seen; ``floor``: no item below this index is looked at again; ``overlaps``: the page
+    should begin with something seen before; ``back``: how many pages the listing went back last.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seen: int = 0
+    size: int = 0
+    jumps: int = 0
+    since: datetime | None = None
+    start: int = 0
+    most: int = 0
+    last: float | None = None
+    floor: int = 0
+    overlaps: bool = False
+    back: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a page says.
+
+    Attributes:
+        listings: each repository once.
+        bad: items that cannot be used, counted by what is wrong with them.
+        next: the page after this one; None after the last one.
+        whole: False if the forge says that it has more than it gave.
+        highest: the largest id seen, 0 for none; new repositories have larger ones.
+    """
+
+    listings: tuple[Listing, ...] = ()
+    bad: Mapping[str, int] = field(default_factory=dict)
+    next: Cursor | None = None
+    whole: bool = True
+    highest: int = 0
+
+
+class BadPage(Exception):
+    """A page that came is not a page of such a listing. Its text says what is wrong, and quotes nothing."""
+
+
+class Pager(Protocol):
+    """The rules of a kind of forge: pure, without a connection. Only some can look for what is new or changed."""
+
+    incremental: ClassVar[bool]
+
+    def first(self, *, since: datetime | None = None, highest: int = 0) -> Cursor:
+        """Where a pass begins.
+
+        Args:
+            since: list what changed after this time, and what is new; None for everything.
+            highest: the largest id that earlier passes saw.
+        """
+
+    def address(self, cursor: Cursor) -> str:
+        """The URL of a page."""
+
+    def where(self, cursor: Cursor) -> str:
+        """The same, for people."""
+
+    def read(self, cursor: Cursor, page: Page) -> Batch:
+        """What a page says.
+
+        Raises:
+            BadPage: it is not one.
+        """
+
+    def around(self, cursor: Cursor) -> tuple[Cursor, bool] | None:
+        """How to go on when a page cannot be read: with a smaller one or, second, past something that stays unseen.
+
+        None if there is no way around.
+        """

@@ -1,0 +1,127 @@
+"""Configuration of a forge: what kind it is, where it is, and which of its repositories become origins."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from pipeline.forges.by_id import GitHub, GitLab
+from pipeline.forges.by_offset import Gitea
+from pipeline.forges.cursor import Pager
+from pipeline.forges.whole import Gitweb, Grokmirror, Lines
+from pipeline.model.errors import UsageError
+from pipeline.model.host import host_of
+from pipeline.model.pattern import parse_pattern
+
+FILE = "file"
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def _address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme == FILE:
+        if not parts.path.startswith("/") or parts.netloc:
+            raise ValueError("a file is named as file:///folder/name")
+    elif parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise ValueError("give an address that begins with https:// or http://, without a login")
+    return text.rstrip("/")
+
+
+def _pattern(text: str) -> str:
+    try:
+        return str(parse_pattern(text))
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+_Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
+class ForgeSettings(BaseModel):
+    """A forge whose repositories are listed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["list", "gitea", "github", "gitlab", "gitweb", "grokmirror"] = Field(
+        description="gitea is Forgejo, too; list: a text with a clone URL on each line"
+    )
+    url: Annotated[str, AfterValidator(_address)] = Field(
+        description="https://codeberg.org, https://api.github.com, https://gitlab.com; of the other kinds, of the page"
+    )
+    clones: Annotated[str, AfterValidator(_address)] | None = Field(
+        None, description="what gitweb's and grokmirror's paths are appended to; for the others, another host of clones"
+    )
+    forks: bool = Field(True, description="whether forks become origins")
+    archived: bool = Field(True, description="whether read-only repositories become origins")
+    largest_bytes: int | None = Field(None, ge=0, description="larger ones, as the forge says, do not; default: any do")
+    only: tuple[_Pattern, ...] = Field((), description="URLs and prefixes such as https://host/owner/*; default: all")
+    without: tuple[_Pattern, ...] = Field((), description="URLs and prefixes that do not become origins")
+    full_days: int = Field(30, ge=0, description="days from one full pass to the next; others look for what is new")
+    page_bytes: int = Field(16 << 20, gt=0, description="bytes of a page")
+    most: int = Field(10_000_000, gt=0, description="repositories of a pass; a forge that lists more is not believed")
+
+    @model_validator(mode="after")
+    def _fits(self) -> ForgeSettings:
+        if self.is_file and self.kind != "list":
+            raise ValueError("only a list can be a file")
+        if self.kind in ("gitweb", "grokmirror") and self.clones is None:
+            raise ValueError(f"say in clones what the paths of {self.kind} are appended to")
+        return self
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the listing is a file of this machine."""
+        return urlsplit(self.url).scheme == FILE
+
+    @property
+    def file(self) -> Path:
+        """The path of that file."""
+        return Path(urlsplit(self.url).path)
+
+    @property
+    def clone_hosts(self) -> frozenset[str]:
+        """Names of the hosts that clone URLs may lead to."""
+        own = host_of(self.url) or ""
+        named = host_of(self.clones) if self.clones is not None else None
+        found = {own, own.removeprefix("api.") if self.kind == "github" else own, named}
+        return frozenset(name for name in found if name)
+
+    def pager(self) -> Pager:
+        """The rules by which the forge is listed."""
+        match self.kind:
+            case "gitea":
+                return Gitea(self.url, self.clone_hosts)
+            case "github":
+                return GitHub(self.url, self.clone_hosts)
+            case "gitlab":
+                return GitLab(self.url, self.clone_hosts)
+            case "gitweb":
+                return Gitweb(self.url, self.clones or "", self.clone_hosts, self.page_bytes)
+            case "grokmirror":
+                return Grokmirror(self.url, self.clones or "", self.clone_hosts, self.page_bytes)
+            case _:
+                return Lines(self.url)
+
+
+class ForgesSection(BaseModel):
+    """Forges by the names that commands and tables have for them: a table for each."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, ForgeSettings] = Field(init=False)
+
+    @model_validator(mode="after")
+    def _named_well(self) -> ForgesSection:
+        bad = [name for name in self.named if not _NAME.fullmatch(name)]
+        if bad:
+            raise ValueError(f"{', '.join(bad)}: a name has small letters, digits, dots, hyphens and underscores")
+        return self
+
+    @property
+    def named(self) -> dict[str, ForgeSettings]:
+        """The forges, in the order of the file."""
+        return dict(self.__pydantic_extra__ or {})

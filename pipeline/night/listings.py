@@ -1,0 +1,265 @@
+"""Merges what forges list into ``listings``, and what may be archived of it into ``origins``. Rows stay in Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from pipeline.model.layout import ForgePass
+from pipeline.model.listing import LISTINGS, PAGE
+from pipeline.model.origin import OriginState
+from pipeline.model.pattern import OptOuts, Pattern
+from pipeline.model.tables import NAMESPACE, ORIGINS, spark_type
+from pipeline.night.opt_outs import opt_outs
+from pipeline.night.origin_states import apply_opt_outs
+from pipeline.rules.listings import Wanted, refusal
+from pipeline.rules.networks import NETWORK_ORIGINS
+from pipeline.tables.change import CHANGED_BY_ROW
+from pipeline.tables.create import quoted
+from pipeline.tables.frames import read_parquet
+from pipeline.tables.iceberg import full_name, table_exists
+from pipeline.tables.rewrite import Seen, creating, nothing, overwrite, until_committed
+from pipeline.tables.tombstones import taken_down
+from pipeline.tables.writer import Writer
+
+DEEPEST = 4
+"""Forks of forks are followed so far up; what lies deeper gets the network of the repository reached by then."""
+
+_VIEW = "listed_repositories"
+_SUFFIX = ".git"
+
+
+@dataclass(frozen=True, slots=True)
+class MergedRows:
+    """What a merge did: ``listed`` repositories, of which so many are ``new``, ``moved``, ``refused`` by reason.
+
+    ``origins``: how many became origins; ``gone``: how many are taken for gone.
+    """
+
+    listed: int
+    new: int
+    moved: int
+    refused: dict[str, int]
+    origins: int
+    gone: int = 0
+
+
+def merge_pages(
+    writer: Writer,
+    place: ForgePass,
+    pages: Sequence[str],
+    wanted: Wanted,
+    buckets: int,
+    now: datetime,
+    *,
+    missing_since: int | None = None,
+) -> MergedRows:
+    """Merge pages of a pass. May be called again after a kill at any point; then less is new.
+
+    A known id at another URL is a move: the new URL becomes an origin in the network of the old one. A known URL with
+    another id changes nothing in ``origins``. Forks go to the network of the root that listings and origins know.
+
+    Args:
+        pages: URIs of page files.
+        wanted: opt-outs and takedowns are added to it here.
+        buckets: number of buckets of the archive.
+        now: with time zone.
+        missing_since: after the last page of a complete full pass, the number of the one before: what neither of them
+            nor a pass between them showed is gone. None to conclude nothing.
+    """
+    spark = writer.spark
+    _create(spark)
+    rules, (gone_urls, closed) = opt_outs(spark), taken_down(spark)
+    wanted = replace(wanted, opted_out=rules, taken_down=OptOuts(map(Pattern, gone_urls)))
+    seen = writer.see(LISTINGS.name)
+    shown = _newest(read_parquet(spark, PAGE, pages))
+    rows = _merged(seen, place, shown, wanted, now).persist()
+    try:
+        counts = rows.groupBy("refused").agg(
+            F.count("*").alias("listed"), F.count_if("is_new").alias("new"), F.count_if("has_moved").alias("moved")
+        )
+        counted = counts.collect()
+        if counted:
+            _write(seen, place, rows.select(*LISTINGS.column_names))
+        may = rows.where("refused IS NULL").select("forge_id", "url", "parent_id", "parent_url", "moved_from")
+        listed = writer.see(LISTINGS.name).rows().where(F.col("forge") == place.forge)
+        added = until_committed(ORIGINS.name, lambda: _add(writer, may, listed, buckets, closed, now))
+    finally:
+        spark.catalog.clearCache()  # unpersist() finds nothing after a commit to the table that it reads
+    _keep_out(spark, rules)
+    return MergedRows(
+        listed=sum(row["listed"] for row in counted),
+        new=sum(row["new"] for row in counted),
+        moved=sum(row["moved"] for row in counted),
+        refused={row["refused"]: row["listed"] for row in counted if row["refused"] is not None},
+        origins=added,
+        gone=0 if missing_since is None else _mark_gone(writer, place, missing_since, now),
+    )
+
+
+def _create(spark: SparkSession) -> None:
+    if table_exists(spark, LISTINGS.name):
+        return
+    columns = ", ".join(f"{c.name} {spark_type(c.type)} COMMENT {quoted(c.doc)}" for c in LISTINGS.columns)
+    by_row = {name: value for name, value in CHANGED_BY_ROW.items() if name.startswith("write.") and "wap" not in name}
+    properties = ", ".join(f"'{name}' = '{value}'" for name, value in {"format-version": "3", **by_row}.items())
+    with creating(spark, NAMESPACE):
+        spark.sql(
+            f"CREATE TABLE IF NOT EXISTS {full_name(LISTINGS.name)} ({columns}) USING iceberg PARTITIONED BY (forge) "
+            f"COMMENT {quoted(LISTINGS.doc)} TBLPROPERTIES ({properties})"
+        )
+
+
+def _newest(pages: DataFrame) -> DataFrame:
+    """Each repository once, as the last page that has it shows it."""
+    columns = [name for name in PAGE.column_names if name != "page"]
+    newest = pages.groupBy("forge_id").agg(F.max_by(F.struct(*columns), "page").alias("last"))
+    return newest.select("last.*")
+
+
+def _merged(seen: Seen, place: ForgePass, shown: DataFrame, wanted: Wanted, now: datetime) -> DataFrame:
+    """The rows of ``listings`` for what is shown, and whether each is new or has moved."""
+    before = seen.rows().where(F.col("forge") == place.forge)
+    before = before.select(
+        "forge_id", F.col("url").alias("url_before"), F.col("moved_from").alias("moved_before"), "first_seen"
+    )
+
+    def judge(
+        url: str, fork: bool | None, archived: bool | None, private: bool | None, empty: bool | None, size: int | None
+    ) -> str | None:
+        return refusal(wanted, url, fork=fork, archived=archived, private=private, empty=empty, size_bytes=size)
+
+    judged = F.udf(judge, "string", useArrow=False)
+    has_moved = F.coalesce(F.col("url_before") != F.col("url"), F.lit(False))
+    joined = shown.join(before, "forge_id", "left")
+    return joined.select(
+        F.lit(place.forge).alias("forge"),
+        *(name for name in PAGE.column_names if name != "page"),
+        F.when(has_moved, F.col("url_before")).otherwise(F.col("moved_before")).alias("moved_from"),
+        judged("url", "fork", "archived", "private", "empty", "size_bytes").alias("refused"),
+        F.coalesce("first_seen", F.lit(now)).alias("first_seen"),
+        F.lit(now).alias("last_seen"),
+        F.lit(place.number).cast("bigint").alias("last_pass"),
+        F.lit(None).cast("timestamp").alias("gone_at"),
+        F.col("url_before").isNull().alias("is_new"),
+        has_moved.alias("has_moved"),
+    )
+
+
+def _write(seen: Seen, place: ForgePass, rows: DataFrame) -> None:
+    rows.createOrReplaceTempView(_VIEW)
+    try:
+        with seen.iceberg.committing():
+            seen.spark.sql(
+                f"MERGE INTO {seen.name} t USING {_VIEW} s ON t.forge = '{place.forge}' AND t.forge_id = s.forge_id "
+                "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+            )
+    finally:
+        seen.spark.catalog.dropTempView(_VIEW)
+
+
+def _mark_gone(writer: Writer, place: ForgePass, missing_since: int, now: datetime) -> int:
+    seen = writer.see(LISTINGS.name)
+    condition = f"forge = '{place.forge}' AND gone_at IS NULL AND last_pass < {missing_since}"
+    count = seen.rows().where(condition).count()
+    if count:
+        with seen.iceberg.committing():
+            moment = f"timestamp_micros({int(now.timestamp() * 1e6)})"
+            writer.spark.sql(f"UPDATE {seen.name} SET gone_at = {moment} WHERE {condition}")  # noqa: S608 - our own names
+    return count
+
+
+def _keep_out(spark: SparkSession, before: OptOuts) -> None:
+    """Apply opt-outs that were written while origins were added: each side looks after it has written."""
+    late = [rule for rule in opt_outs(spark) if before.rule_for(rule.url) is None]
+    if late:
+        apply_opt_outs(spark, late)
+
+
+# Origins
+
+
+def _add(
+    writer: Writer, may: DataFrame, listed: DataFrame, buckets: int, closed: Collection[int], now: datetime
+) -> int:
+    seen = writer.see(ORIGINS.name)
+    known = seen.rows().select("url", F.coalesce("fork_of", "url").alias("root"))
+    new = may.join(_known(may, known), "forge_id", "left_anti").dropDuplicates(["url"])
+    rooted = _rooted(new, listed, known)
+    rows = _placed(rooted, seen.rows(), buckets, closed, now).persist()
+    count = rows.count()
+    if count:
+        overwrite(rows, seen, nothing())
+    return count
+
+
+def _known(may: DataFrame, known: DataFrame) -> DataFrame:
+    """Those whose URL is an origin's, with or without ``.git``."""
+    bare = F.regexp_replace("url", r"\.git$", "")
+    spelled = may.select("forge_id", F.explode(F.array(bare, F.concat(bare, F.lit(_SUFFIX)))).alias("url"))
+    return spelled.join(known, "url").select("forge_id").distinct()
+
+
+def _rooted(new: DataFrame, listed: DataFrame, known: DataFrame) -> DataFrame:
+    """New origins, url and fork_of: the root of the network that each belongs to, null for its own."""
+    up = listed.select(
+        F.col("forge_id").alias("up_id"), F.col("url").alias("up_url"), F.col("moved_from").alias("up_was"),
+        F.col("parent_id").alias("next_id"), F.col("parent_url").alias("next_url"),
+    )  # fmt: skip
+    found = new.withColumns({"root": F.col("parent_url"), "was": F.lit(None).cast("string")})
+    for _ in range(DEEPEST):
+        step = found.join(up, F.col("parent_id") == F.col("up_id"), "left")
+        on = F.col("next_id").isNotNull()
+        found = step.select(
+            "forge_id", "url", "moved_from", F.col("next_id").alias("parent_id"),
+            F.when(on, F.col("next_url")).otherwise(F.coalesce("up_url", "root")).alias("root"),
+            F.when(on, F.lit(None)).otherwise(F.coalesce("up_was", "was")).alias("was"),
+        )  # fmt: skip
+    for name in ("moved_from", "was", "root"):
+        there = known.select(F.col("url").alias(name), F.col("root").alias(f"{name}_root"))
+        found = found.join(there, name, "left")
+    root = F.coalesce("moved_from_root", "root_root", "was_root", "root")
+    return found.select("url", F.when(root != F.col("url"), root).alias("fork_of"))
+
+
+def _placed(rooted: DataFrame, origins: DataFrame, buckets: int, closed: Collection[int], now: datetime) -> DataFrame:
+    """Rows of ``origins``: as ``rules.networks.placed`` places forks, without those of networks taken down."""
+    forks = origins.where("fork_of IS NOT NULL").groupBy("fork_of").agg(F.count("*").alias("there"))
+    root = F.coalesce("fork_of", "url")
+    order = Window.partitionBy(root).orderBy("url")
+    number = F.coalesce("there", F.lit(0)) + F.row_number().over(order)
+    part = F.when(F.col("fork_of").isNotNull(), F.floor(number / NETWORK_ORIGINS)).otherwise(F.lit(0))
+    found = rooted.join(forks, "fork_of", "left").withColumn("part", part.cast("bigint"))
+    if closed:
+        refused = F.array(*(F.lit(network).cast("bigint") for network in sorted(closed)))
+        found = found.where(~F.array_contains(refused, network_column(root, F.lit(0))))
+        later = F.sequence(F.col("part"), F.col("part") + len(closed))
+        is_open = F.filter(later, lambda each: ~F.array_contains(refused, network_column(root, each)))
+        found = found.withColumn("part", F.when(F.col("part") > 0, is_open[0]).otherwise(F.col("part")))
+    network = network_column(root, F.col("part"))
+    values: dict[str, Column] = {
+        "bucket": F.pmod(F.col("network"), F.lit(buckets)).cast("int"),
+        "state": F.lit(str(OriginState.ACTIVE)),
+        "added_at": F.lit(now),
+        "failures": F.lit(0),
+    }
+    kept = found.select("url", "fork_of", network.alias("network"))
+    return kept.select(
+        *(
+            values.get(column.name, F.lit(None).cast(spark_type(column.type))).alias(column.name)
+            if column.name not in kept.columns
+            else F.col(column.name)
+            for column in ORIGINS.columns
+        )
+    )
+
+
+def network_column(root: Column, part: Column) -> Column:
+    """``network_id`` as a column: the top 63 bits of the SHA-256 of the root's URL, and of a part unless it is 0."""
+    name = F.when(part == 0, root).otherwise(F.concat(root, F.lit(" "), part.cast("string")))
+    top = F.conv(F.substring(F.sha2(name, 256), 1, 16), 16, 10).cast("decimal(20,0)")
+    return F.floor(top / 2).cast("bigint")

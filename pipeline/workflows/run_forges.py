@@ -1,0 +1,168 @@
+"""Lists forges: slice by slice, all forges at once, without the lease; after each round it takes it, to merge."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from pipeline.context.run import helping, hold
+from pipeline.context.workplace import Workplace
+from pipeline.forges.passes import Merged, Pass, begin_pass, passes, read_pass
+from pipeline.forges.settings import ForgeSettings
+from pipeline.model.errors import ExitCode, UsageError
+from pipeline.model.layout import ForgePass
+from pipeline.storage.documents import read_document
+from pipeline.tables.iceberg import see_newest
+from pipeline.workflows.backfill_turns import waits_for_anybody
+from pipeline.workflows.engine import run_tasks
+from pipeline.workflows.forge_tasks import ListSlice, MergeSlice
+from pipeline.workflows.loads import RunFailed
+from pipeline.workflows.task_run import TaskRun
+
+MERGE = "merge of listings"
+
+
+@dataclass(frozen=True, slots=True)
+class ForgeResult:
+    """What a crawl did with a forge.
+
+    Attributes:
+        number: the pass; ``full``: whether it is over everything; ``over``: whether it came to its end.
+        pages: of the pass so far; ``listed``: repositories; ``bad``: items that could not be used, by reason;
+            ``skipped``: how often something was passed over that no page could show.
+        merged: repositories by what became of them: new, moved, gone, refused by reason, and new ``origins``.
+        stopped: why the crawl did not go on; None if it did. ``failed``: whether that is a failure.
+    """
+
+    forge: str
+    number: int
+    full: bool
+    over: bool
+    pages: int
+    listed: int
+    bad: dict[str, int]
+    skipped: int
+    merged: dict[str, int]
+    stopped: str | None = None
+    failed: bool = False
+
+
+class NoSuchForge(UsageError):
+    """The configuration has no forge of this name."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(name, tuple(known))
+        self.name, self.known = name, tuple(known)
+
+    def __str__(self) -> str:
+        there = f"there are {', '.join(self.known)}" if self.known else "it has none"
+        return f"the configuration has no table [forges.{self.name}]; {there}"
+
+
+def crawl_forges(place: Workplace, names: Sequence[str], *, full: bool = False) -> list[ForgeResult]:
+    """Complete a pass over each forge: the one under way, or a new one. What is listed is merged after each round.
+
+    A forge that fails, or whose host wants a pause, holds up no other one, and goes on where it stopped the next time.
+
+    Args:
+        names: of forges in the configuration; none for all.
+        full: begin with a full pass; one that is under way is completed as it is.
+
+    Raises:
+        NoSuchForge: a name is unknown.
+        NamelessCrawl: a public forge would be asked by the default user agent.
+        RunFailed: a merge failed.
+    """
+    known = place.config.forges.named
+    for name in names:
+        if name not in known:
+            raise NoSuchForge(name, list(known))
+    wanted = {name: known[name] for name in names or known}
+    place.archive()
+    place.config.conditions.check_name(settings.url for settings in wanted.values())
+    stopped: dict[str, tuple[int, str]] = {}
+    _merge(place, wanted)
+    under_way = {name: _pass(place, name, settings, full=full) for name, settings in wanted.items()}
+    left = dict(under_way)
+    while left:
+        stopped |= _list(place, left)
+        _merge(place, left)
+        left = {name: at for name, at in left.items() if name not in stopped and not _read(place, at).over}
+    return [_result(place, at, stopped.get(name)) for name, at in under_way.items()]
+
+
+def _pass(place: Workplace, name: str, settings: ForgeSettings, *, full: bool) -> ForgePass:
+    newest = next(passes(place.storage, name), None)
+    if newest is not None and newest.is_of(settings) and not newest.over:
+        return newest.place
+    return begin_pass(place.storage, name, settings, datetime.now(UTC), full=full)
+
+
+def _read(place: Workplace, at: ForgePass) -> Pass:
+    found = read_pass(place.storage, at)
+    assert found is not None
+    return found
+
+
+def _list(place: Workplace, left: dict[str, ForgePass]) -> dict[str, tuple[int, str]]:
+    """List the next slice of each pass; returns exit code and message of those that stopped."""
+    with helping(place) as helper:
+        runs = {name: TaskRun.of(helper, f"forge-{name}") for name in left}
+        tasks = [
+            ListSlice(
+                archive=place.storage.root_uri, forge=name, number=at.number, part=_read(place, at).slices + 1,
+                run_object=runs[name],
+            )
+            for name, at in left.items()
+        ]  # fmt: skip
+        run_tasks(tasks, workers=len(tasks), scheduler=None)
+        stopped = {}
+        for task in tasks:
+            errors = runs[task.forge].events.failures()
+            if errors:
+                stopped[task.forge] = errors[0]
+            elif not task.complete():
+                stopped[task.forge] = (int(ExitCode.RUN_FAILED), "see the log above")
+    return stopped
+
+
+def _merge(place: Workplace, forges: dict[str, ForgePass] | dict[str, ForgeSettings]) -> None:
+    """Merge every slice of these forges that is listed, each pass in order."""
+    todo = {name: [each for each in passes(place.storage, name) if each.merged < each.slices] for name in forges}
+    if not any(todo.values()):
+        return
+    with hold(place, MERGE, wait_for=waits_for_anybody) as held:
+        see_newest(held.spark())
+        for name, found in todo.items():
+            run = TaskRun.of(held, f"merge-{name}")
+            for each in reversed(found):
+                for part in range(each.merged + 1, each.slices + 1):
+                    task = MergeSlice(
+                        archive=place.storage.root_uri, forge=name, number=each.place.number, part=part, run_object=run
+                    )
+                    if not run_tasks([task], workers=1, scheduler=None):
+                        raise RunFailed(f"the merge of {name}", run.events.failures())
+
+
+def _result(place: Workplace, at: ForgePass, stopped: tuple[int, str] | None) -> ForgeResult:
+    result = result_of(place, _read(place, at))
+    if stopped is None:
+        return result
+    code, why = stopped
+    return replace(result, stopped=why, failed=code != ExitCode.DONE)
+
+
+def result_of(place: Workplace, found: Pass) -> ForgeResult:
+    """What is known of a pass from its files."""
+    counts: Counter[str] = Counter()
+    for part in range(1, found.merged + 1):
+        merged = read_document(place.storage, found.place.merged(part), Merged.model_validate_json)
+        shown = {"new": merged.new, "moved": merged.moved, "gone": merged.gone, "origins": merged.origins}
+        counts.update({**shown, **merged.refused})
+    progress = found.progress
+    return ForgeResult(
+        found.place.forge, found.place.number, found.full, found.over, progress.pages, progress.listed, progress.bad,
+        progress.skipped, {word: count for word, count in sorted(counts.items()) if count},
+    )  # fmt: skip

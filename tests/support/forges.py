@@ -1,0 +1,201 @@
+"""Forges in this process that page as the real ones do: their repositories change between pages, and they misbehave."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from pipeline.forges.cursor import Pager
+from pipeline.git.page import Page
+from tests.support.sockets import Line, Listener, listening
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Repo:
+    """A repository; ``parent`` is the id of the one it was forked from."""
+
+    id: int
+    name: str
+    parent: int | None = None
+    archived: bool = False
+    private: bool = False
+    empty: bool = False
+    changed: datetime = EPOCH
+
+
+@dataclass
+class Forge:
+    """The model: repositories by id, in the order of their creation.
+
+    Attributes:
+        base: of clone URLs.
+        sized: items that it gives at most on a page.
+    """
+
+    base: str = "https://forge.example"
+    repos: dict[int, Repo] = field(default_factory=dict)
+    sized: int = 100
+    _next: int = 1
+    _clock: datetime = EPOCH
+
+    def create(self, name: str | None = None, **values: Any) -> Repo:
+        number, self._next = self._next, self._next + 1
+        self.repos[number] = Repo(number, name or f"o/r{number}", changed=self._tick(), **values)
+        return self.repos[number]
+
+    def change(self, number: int, **values: Any) -> None:
+        self.repos[number] = replace(self.repos[number], changed=self._tick(), **values)
+
+    def delete(self, number: int) -> None:
+        del self.repos[number]
+
+    def _tick(self) -> datetime:
+        self._clock += timedelta(minutes=1)
+        return self._clock
+
+    @property
+    def clock(self) -> datetime:
+        """When it last changed."""
+        return self._clock
+
+    def url(self, repo: Repo) -> str:
+        """The clone URL."""
+        return f"{self.base}/{repo.name}.git"
+
+    def shown(self) -> list[Repo]:
+        """What everybody may see, by id."""
+        return [repo for repo in self.repos.values() if not repo.private]
+
+    # Its interfaces
+
+    def answer(self, address: str) -> tuple[Any, dict[str, str]]:
+        """What it says to a request, by the path: a document, and headers."""
+        parts = urlsplit(address)
+        asked = dict(parse_qsl(parts.query))
+        if parts.path.endswith("/api/v1/repos/search"):
+            return self._gitea(asked)
+        if parts.path.endswith("/api/v4/projects"):
+            return self._gitlab(asked)
+        assert parts.path.endswith("/repositories"), address
+        return self._github(asked)
+
+    def _gitea(self, asked: dict[str, str]) -> tuple[Any, dict[str, str]]:
+        shown = self.shown()
+        if asked["sort"] == "updated":
+            assert asked["order"] == "desc"
+            shown.sort(key=lambda repo: (-repo.changed.timestamp(), repo.id))
+        size = min(int(asked["limit"]), self.sized)
+        start = (int(asked["page"]) - 1) * size
+        items = [self._gitea_item(repo) for repo in shown[start : start + size]]
+        return {"ok": True, "data": items}, {"X-Total-Count": str(len(shown))}
+
+    def _gitea_item(self, repo: Repo) -> dict[str, Any]:
+        parent = self.repos.get(repo.parent or 0)
+        return {
+            "id": repo.id, "full_name": repo.name, "clone_url": self.url(repo), "fork": repo.parent is not None,
+            "parent": None if parent is None else {"id": parent.id, "clone_url": self.url(parent)},
+            "archived": repo.archived, "private": repo.private, "internal": False, "empty": repo.empty,
+            "mirror": False, "size": 12, "default_branch": "main", "licenses": ["MIT"], "stars_count": 3,
+            "updated_at": repo.changed.isoformat().replace("+00:00", "Z"),
+        }  # fmt: skip
+
+    def _gitlab(self, asked: dict[str, str]) -> tuple[Any, dict[str, str]]:
+        assert (asked["pagination"], asked["order_by"], asked["sort"]) == ("keyset", "id", "asc")
+        shown = [repo for repo in self.shown() if repo.id > int(asked["id_after"])]
+        if "last_activity_after" in asked:
+            since = datetime.fromisoformat(asked["last_activity_after"])
+            shown = [repo for repo in shown if repo.changed > since]
+        items = []
+        for repo in shown[: min(int(asked["per_page"]), self.sized)]:
+            parent = self.repos.get(repo.parent or 0)
+            items.append(
+                {
+                    "id": repo.id, "path_with_namespace": repo.name, "http_url_to_repo": self.url(repo),
+                    "visibility": "public", "archived": repo.archived, "empty_repo": repo.empty, "star_count": 3,
+                    "default_branch": "main", "last_activity_at": repo.changed.isoformat(),
+                    **({} if parent is None else {
+                        "forked_from_project": {"id": parent.id, "http_url_to_repo": self.url(parent)}
+                    }),
+                }
+            )  # fmt: skip
+        return items, {"Link": f'<{self.base}/api/v4/projects?id_after=1>; rel="next"'}
+
+    def _github(self, asked: dict[str, str]) -> tuple[Any, dict[str, str]]:
+        shown = [repo for repo in self.shown() if repo.id > int(asked["since"])][: min(100, self.sized)]
+        items = [
+            {
+                "id": repo.id, "full_name": repo.name, "private": False, "fork": repo.parent is not None,
+                "html_url": f"{self.base}/{repo.name}",
+            }
+            for repo in shown
+        ]  # fmt: skip
+        return items, {}
+
+    def page(self, pager: Pager, cursor: Any) -> Page:
+        """The page that a cursor asks for, without a connection."""
+        document, headers = self.answer(pager.address(cursor))
+        return Page({name.lower(): value for name, value in headers.items()}, json.dumps(document).encode())
+
+
+Trouble = Callable[[int, str], bytes | None]
+"""Given the number of a request, from 0, and its path: what to send instead of the answer; None for the answer."""
+
+
+@dataclass
+class Served:
+    """A forge behind a server."""
+
+    forge: Forge
+    server: Listener
+    trouble: Trouble = lambda number, path: None
+    requests: list[str] = field(default_factory=list)
+    heads: list[bytes] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}"
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.server.port}"
+
+
+def response(body: bytes, status: str = "200 OK", kind: str = "application/json", **headers: str) -> bytes:
+    """An answer."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in named.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def said(document: Any, **headers: str) -> bytes:
+    """An answer of JSON."""
+    return response(json.dumps(document).encode(), **headers)
+
+
+@contextlib.contextmanager
+def serving(forge: Forge, trouble: Trouble = lambda number, path: None) -> Iterator[Served]:
+    """Serve a forge's interfaces; its clone URLs lead to the same host."""
+
+    def handle(line: Line) -> None:
+        while request := line.read_head():
+            path = request.split()[1].decode()
+            found.requests.append(path)
+            found.heads.append(request)
+            told = found.trouble(len(found.requests) - 1, path)
+            if told is None:
+                document, headers = forge.answer(path)
+                told = said(document, **{name.replace("-", "_"): value for name, value in headers.items()})
+            line.send(told)
+
+    with listening(handle, "http") as server:
+        found = Served(forge, server, trouble)
+        forge.base = found.url
+        yield found
