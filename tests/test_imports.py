@@ -89,6 +89,7 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/tables/snapshot/",
             "pipeline/maintain/takedown/",
         ),
+        "jinja2": ("pipeline/workflows/report.py",),
         "tenacity": ("pipeline/storage/", "pipeline/workflows/"),
     }
 )

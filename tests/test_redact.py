@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from pipeline.git.errors import OriginError, ServerError
 from pipeline.model import redact
 from pipeline.model.redact import (
-    DiscreetFormatter,
     arguments_without_secrets,
     is_secret_name,
     never_show,
@@ -142,15 +140,3 @@ def test_a_secret_of_the_configuration_is_hidden_by_its_value() -> None:
     for plain in ("true", "kerberos", "1"):
         never_show(plain)
     assert without_secrets(f"true kerberos 1 {S}") == "true kerberos 1 ..."
-
-
-def test_a_traceback_is_logged_without() -> None:
-    try:
-        raise ValueError(f"https://u:{S}@h/x")
-    except ValueError as error:
-        record = logging.LogRecord(
-            "x", logging.ERROR, __file__, 1, "failed %s", (f"token={S}",), (type(error), error, None)
-        )
-    line = DiscreetFormatter("%(message)s").format(record)
-    assert S not in line.replace(f"{{{S}}}", "")
-    assert "ValueError: https://..." in line

@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import click
 
-from pipeline.cli.output import Format, Output, set_up_logging
+from pipeline.cli.output import Format, LogFormat, Output, set_up_logging
 from pipeline.context.config import Config, find_config, load_config
 from pipeline.context.workplace import Workplace
 from pipeline.model.errors import ExitCode, PipelineError
@@ -65,24 +65,36 @@ def _wrapped(function: Callable[Concatenate[Context, P], int | None], formats: S
         show_default=True,
         help="JSON goes to standard output alone." if not formats else "All but text holds every row, times in UTC.",
     )
+    @click.option(
+        "--log",
+        type=click.Choice(["text", "json"]),
+        default=None,
+        help="Form of the log on standard error, JSON with one event a line; default: the configured one, text.",
+    )
     @functools.wraps(function)
     def wrapped(
-        config_path: Path | None, location: str | None, format_: Format, *args: P.args, **kwargs: P.kwargs
+        config_path: Path | None,
+        location: str | None,
+        format_: Format,
+        log: LogFormat | None,
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> None:
-        output = Output(format_)
-        set_up_logging("INFO", output.messages)
+        output = Output(format_, log or "text")
+        set_up_logging("INFO", output)
         try:
             config_path = find_config(config_path)
             config = load_config(config_path).at(location).with_tokens(os.environ)
             for secret in config.secrets:
                 never_show(secret)
-            set_up_logging(config.log.level, output.messages)
+            output = Output(format_, log or config.log.format)
+            set_up_logging(config.log.level, output)
             config = _with_hadoop(config)
             context = Context(config, open_storage(config.archive.location, config.hdfs), output, config_path)
             with outranking_errors(), _plainly(context.storage.root_uri):
                 code = function(context, *args, **kwargs)
         except PipelineError as error:
-            output.complain(f"error: {error}")
+            output.complain(error)
             logger.debug("details", exc_info=error)
             raise SystemExit(int(error.exit_code)) from None
         except BrokenPipeError:  # whoever reads the output has seen enough; click ends the command quietly

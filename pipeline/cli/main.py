@@ -11,9 +11,12 @@ from typing import cast
 import click
 from click.shell_completion import CompletionItem
 
+from pipeline.model.log import logs_json
 from pipeline.model.redact import without_secrets
 from pipeline.model.version import __version__
 from pipeline.tables.masters.interrupts import Interrupted, before_end, clean_up, raise_interrupts
+
+logger = logging.getLogger(__name__)
 
 MODULES = MappingProxyType(
     {
@@ -68,7 +71,11 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except Interrupted as interrupt:
             clean_up()
-            click.echo("interrupted; run the same command again to continue where it stopped", err=True)
+            said = "interrupted; run the same command again to continue where it stopped"
+            if logs_json():
+                logger.error("%s", said, extra={"event": "interrupted"})
+            else:
+                click.echo(said, err=True)
             raise SystemExit(interrupt.exit_code) from None
         except click.ClickException as error:
             text = without_secrets(_unrepeated(error.format_message()))

@@ -11,6 +11,7 @@ from pipeline.cli.common import Context, Night, command_options, today
 from pipeline.cli.output import Output, report_damage, size
 from pipeline.cli.progress import show_progress
 from pipeline.model.errors import ExitCode
+from pipeline.read.status import report_of
 from pipeline.workflows.loads import Workers
 from pipeline.workflows.run_night import run_night
 from pipeline.workflows.summary import NightSummary
@@ -24,10 +25,13 @@ def nightly(context: Context, night: date | None, workers: int | None) -> int:
     """Visit every origin that is due and publish one consistent night."""
     watch = partial(show_progress, context.output.messages)
     result = run_night(context, Workers(workers or context.config.fetch.workers, watch), night or today())
-    if not context.output.result({**result.summary.model_dump(), "already": result.already}):
+    report = report_of(context.storage, result.summary.night)
+    if not context.output.result({**result.summary.model_dump(), "already": result.already, "report": report}):
         if result.already:
             context.output.say(f"The night {result.summary.night} is already complete; nothing was done.")
         show_summary(context.output, result.summary)
+        if report is not None:
+            context.output.say(f"Report: {report}")
     if result.already:
         return ExitCode.DONE
     report_damage(context.output, result.summary.damaged)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -16,27 +15,28 @@ from rich.filesize import decimal
 from rich.logging import RichHandler
 from rich.table import Table
 
-from pipeline.model.redact import DiscreetFormatter, without_secrets
+from pipeline.model.errors import PipelineError
+from pipeline.model.log import TEXT, JsonFormatter, TextFormatter
+from pipeline.model.redact import harmless, without_secrets
 
 Format = Literal["text", "json", "csv", "parquet"]
 
 PLAIN_WIDTH = 160
 """Width of text without a terminal, in columns."""
+LogFormat = Literal["text", "json"]
 
-
-_UNSEEN = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that control a terminal, or change the order in which others are shown."""
+logger = logging.getLogger(__name__)
 
 
 class Output:
-    """Where a command reports its results."""
+    """Where a command reports its results; with ``log`` "json", standard error has nothing but events."""
 
-    def __init__(self, format_: Format) -> None:
-        self.format = format_
+    def __init__(self, format_: Format, log: LogFormat = "text") -> None:
+        self.format, self.log = format_, log
         self.console = Console(highlight=False)
         if not self.console.is_terminal:
             self.console = Console(highlight=False, width=PLAIN_WIDTH)
-        self.messages = Console(stderr=True)
+        self.messages = Console(stderr=True, force_terminal=False if log == "json" else None)
 
     def result(self, value: object) -> bool:
         """Print the value if JSON was requested; True if it was, and there is nothing more to print."""
@@ -47,7 +47,7 @@ class Output:
 
     def as_format(self, format_: Format) -> Output:
         """The same place for results, in another format."""
-        return Output(format_)
+        return Output(format_, self.log)
 
     def say(self, sentence: str) -> None:
         """Print one line of text."""
@@ -55,12 +55,18 @@ class Output:
 
     def note(self, sentence: str) -> None:
         """Print one line beside the result, also one of a program elsewhere, to standard error."""
-        self.messages.print(harmless(without_secrets(sentence)), markup=False, highlight=False, soft_wrap=True)
+        if self.log == "json":
+            logger.info("%s", sentence, extra={"event": "note"})
+        else:
+            self.messages.print(harmless(without_secrets(sentence)), markup=False, highlight=False, soft_wrap=True)
 
-    def complain(self, sentence: str) -> None:
+    def complain(self, why: str | PipelineError) -> None:
         """Print why the command ends, to standard error."""
+        if self.log == "json":
+            logger.error("%s", why, extra={"event": "error"})
+            return
         self.messages.print(
-            harmless(without_secrets(sentence)), style="red", markup=False, highlight=False, soft_wrap=True
+            harmless(without_secrets(f"error: {why}")), style="red", markup=False, highlight=False, soft_wrap=True
         )
 
     def table(self, title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -96,18 +102,9 @@ def report_damage(output: Output, damaged: Sequence[str]) -> None:
     """Name the archive's unreadable files, if any."""
     if damaged:
         output.complain(
-            f"error: damaged: {', '.join(damaged)}. What depends on them was left out, all else is complete; restore "
+            f"damaged: {', '.join(damaged)}. What depends on them was left out, all else is complete; restore "
             "them from a copy"
         )
-
-
-def harmless(text: str) -> str:
-    """Text that is safe for a terminal, whoever wrote it; control characters are spelled out."""
-    return _UNSEEN.sub(lambda found: _spelled(ord(found[0])), text)
-
-
-def _spelled(code: int) -> str:
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def jsonable(value: object) -> object:
@@ -136,16 +133,18 @@ _SHOWN: tuple[tuple[type, Callable[[Any], str]], ...] = (
 )
 
 
-def set_up_logging(level: str, console: Console) -> None:
-    """Log to standard error, through the console that also draws progress."""
-    handler: logging.Handler
-    if console.is_terminal:
-        handler = RichHandler(console=console, show_path=False, markup=False)
-        handler.setFormatter(DiscreetFormatter("%(message)s"))
+def set_up_logging(level: str, output: Output) -> None:
+    """Log to standard error: text through the console that also draws progress, or one JSON object per line."""
+    handler: logging.Handler = logging.StreamHandler()
+    if output.log == "json":
+        handler.setFormatter(JsonFormatter())
+    elif output.messages.is_terminal:
+        handler = RichHandler(console=output.messages, show_path=False, markup=False)
+        handler.setFormatter(TextFormatter("%(message)s"))
     else:
-        handler = logging.StreamHandler()
-        handler.setFormatter(DiscreetFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(TextFormatter(TEXT))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(output.log == "json")
     logging.getLogger().addFilter(_is_no_interrupt)
     for chatty in ("py4j", "luigi", "luigi-interface", "urllib3", "dulwich", "hdfs"):
         logging.getLogger(chatty).setLevel(max(logging.getLevelName(level), logging.WARNING))

@@ -198,7 +198,7 @@ def _say_lines(console: Console, look: Callable[[], View], stop: threading.Event
         if news != said:
             done = f"{now.stage}, {now.done:,} of {now.due:,} {now.unit}"
             parts = (done, _left(now), now.summary) if now.due else (now.stage,)
-            logger.info("%s", "; ".join(part for part in parts if part))
+            logger.info("%s", "; ".join(part for part in parts if part), extra={"event": "progress"})
             said = news
 
 

@@ -38,6 +38,7 @@ def _show_archive(output: Output, overview: ArchiveStatus) -> None:
             "objects": _counts(overview.objects),
             "raw": size(overview.raw_bytes),
             "stored": size(overview.stored_bytes),
+            "newest report": overview.report or "none",
         },
     )
     if set(overview.last_visits) == {VisitStatus.FAILED} and not any(overview.objects.values()):

@@ -131,6 +131,7 @@ class LogSection(_Section):
     """What is logged, to standard error."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level shown")
+    format: Literal["text", "json"] = Field("text", description="lines for people, or one JSON object per event")
 
 
 class Config(_Section):

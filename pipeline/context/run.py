@@ -19,6 +19,7 @@ from pipeline.fetch.scratch import locked_folder
 from pipeline.git.host_file import delete_unused
 from pipeline.model.errors import ArchiveHeld
 from pipeline.model.layout import LEASE
+from pipeline.model.log import all_about
 from pipeline.storage.errors import LeaseLost
 from pipeline.storage.lease import Lease, Owner
 from pipeline.storage.lease_record import read_record
@@ -81,6 +82,7 @@ def hold(place: Workplace, purpose: str, wait_for: Callable[[str], bool] = nobod
     with (
         _lease(place, Owner.here(run_id, purpose), wait_for) as lease,
         _own_scratch(place.config, run_id) as scratch,
+        all_about(run=run_id),
     ):
         yield Run(place.config, place.storage, run_id, lease.ticket.check, scratch)
 
@@ -107,7 +109,7 @@ def _lease(place: Workplace, owner: Owner, wait_for: Callable[[str], bool]) -> L
 def helping(place: Workplace) -> Iterator[Run]:
     """A run that only fetches, rewrites what is committed later, or writes results; its lease check always fails."""
     run_id = new_run_id()
-    with _own_scratch(place.config, run_id) as scratch:
+    with _own_scratch(place.config, run_id) as scratch, all_about(run=run_id):
         yield Run(place.config, place.storage, run_id, _never_ours, scratch)
 
 

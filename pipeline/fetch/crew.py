@@ -40,6 +40,7 @@ from pipeline.git.errors import LimitExceeded, OriginTimeout
 from pipeline.git.limits import Limits
 from pipeline.model.tables import BY_NAME, CONTENTS, OBJECT_TABLES
 from pipeline.model.visit import Visit, VisitStatus
+from pipeline.model.visit_counts import WELL
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,9 @@ class Crew:
         """
         while self._assign():
             for key, _ in self._selector.select(_LOOK_EVERY_S):
-                yield from self._hear(key.data)
+                for outcome in self._hear(key.data):
+                    _tell(outcome.visit)
+                    yield outcome
             for worker in list(self._workers):
                 if self._is_silent(worker):
                     worker.is_stuck = True
@@ -263,7 +266,6 @@ class Crew:
         error, detail = cause_of_death(status, self._task.conditions.limits)
         if worker.is_stuck:
             error, detail = OriginTimeout.code, f"the visit gave no sign of life for {self._longest_s:g} s"
-        log.warning("%s: %s", errand.url, detail)
         took = (datetime.now(UTC) - worker.started_at).total_seconds()
         return Visit(
             self._task.plan.bucket, errand.network.network, errand.url, self._task.night, self._task.run_id,
@@ -295,6 +297,15 @@ class Crew:
     @property
     def _longest_s(self) -> float:
         return self._task.conditions.limits.total_s + SILENCE_GRACE_S
+
+
+def _tell(visit: Visit) -> None:
+    """Log a visit; what needs nobody's attention only for those who want to see everything."""
+    level = logging.DEBUG if visit.status in WELL else logging.WARNING if visit.error == CRASHED else logging.INFO
+    about = {"network": visit.network, "origin": visit.origin, "code": visit.error}
+    log.log(
+        level, "%s: the visit ended as %s: %s", visit.origin, visit.status, visit.detail or "all is well", extra=about
+    )
 
 
 def cause_of_death(status: int, limits: Limits) -> tuple[str, str]:

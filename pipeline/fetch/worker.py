@@ -22,6 +22,7 @@ from pipeline.fetch.visit import Visitor
 from pipeline.git.conditions import Conditions
 from pipeline.model.errors import PipelineError
 from pipeline.model.links import OID_BYTES
+from pipeline.model.log import about
 from pipeline.storage.interface import Storage
 
 
@@ -60,11 +61,13 @@ def work(task: Work, channel: Channel, scratch: Path) -> None:
         while True:
             errand, _ = channel.receive()
             if isinstance(errand, Question):
-                channel.send(visitor.ask(errand, Confinement(task.conditions.limits)))
+                with about(network=errand.network, origin=errand.url):
+                    channel.send(visitor.ask(errand, Confinement(task.conditions.limits)))
                 continue
-            if errand.place != held:
-                state, held = _network_state(task, errand, known, planned), errand.place
-            channel.send(visitor.visit(state, errand.url, Confinement(task.conditions.limits)))
+            with about(network=task.networks[errand.place][0], origin=errand.url):
+                if errand.place != held:
+                    state, held = _network_state(task, errand, known, planned), errand.place
+                channel.send(visitor.visit(state, errand.url, Confinement(task.conditions.limits)))
     except EOFError:
         return
     except (PipelineError, OSError) as error:

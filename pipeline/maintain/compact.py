@@ -269,7 +269,9 @@ class _Run:
             self._leave(bucket.stats, error)
 
     def _leave(self, stats: BucketStats, error: PipelineError) -> None:
-        log.error("%s, bucket %d is left unchanged: %s", stats.table, stats.bucket, error)
+        log.error(
+            "%s, bucket %d is left unchanged: %s", stats.table, stats.bucket, error, extra={"bucket": stats.bucket}
+        )
         if isinstance(error, StoredFileDamaged):
             self.manner.on_damage(damaged_file(self.storage, stats.bucket, error))
 
@@ -289,7 +291,7 @@ class _Run:
                     raise
                 return
             except FilesChanged as error:
-                log.warning("bucket %d: %s", bucket.stats.bucket, error)
+                log.warning("bucket %d: %s", bucket.stats.bucket, error, extra={"bucket": bucket.stats.bucket})
                 self.held_up.remove(bucket)
                 self.taken_bytes -= bucket.stats.size_bytes
                 continue
@@ -320,7 +322,14 @@ class _Run:
         rows = sum(piece.rows for piece in bucket.done)
         before, after = len(bucket.old.data), sum(file.size_bytes for file in new)
         seconds = round(time.monotonic() - bucket.began, 3)
-        log.info("%s, bucket %d: %d bytes became %d", stats.table, stats.bucket, stats.size_bytes, after)
+        log.info(
+            "%s, bucket %d: %d bytes became %d",
+            stats.table,
+            stats.bucket,
+            stats.size_bytes,
+            after,
+            extra={"bucket": stats.bucket},
+        )
         return Compacted(stats.table, stats.bucket, rows, before, stats.size_bytes, len(new), after, seconds)
 
 

@@ -99,7 +99,7 @@ def apply_small_files(
         for at in range(0, len(buckets), BUCKETS_AT_ONCE):
             rewritten = isolate_buckets(writer.spark, storage, buckets[at : at + BUCKETS_AT_ONCE], work)
             for bucket, error in rewritten.failed.items():
-                log.error("%s, bucket %d is left unchanged: %s", table, bucket, error)
+                log.error("%s, bucket %d is left unchanged: %s", table, bucket, error, extra={"bucket": bucket})
                 on_damage(damaged_file(storage, bucket, error))
 
 

@@ -17,6 +17,7 @@
 ``runs/LOAD/derived.json``              the derived tables include it
 ``runs/LOAD/sealed.json``               every table has the night's tag
 ``runs/LOAD/night.json``                the night is complete and tagged; its summary
+``runs/LOAD/report.html``               the night's report, for people; written just before its summary
 ``runs/underived.json``                 buckets whose derived tables lag behind, until a later load derives them
 ``results/JOB/NIGHT.json``              lineage of a finished job
 ``forges/FORGE/N/begun.json``           what a pass over a forge's listing is, written first
@@ -272,6 +273,11 @@ class Load:
     def night_summary(self) -> str:
         """Marker and summary of a complete night."""
         return f"{self.root}/night.json"
+
+    @property
+    def report(self) -> str:
+        """The report of a night, a page for people."""
+        return f"{self.root}/report.html"
 
 
 @dataclass(frozen=True, slots=True)

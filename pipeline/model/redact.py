@@ -6,7 +6,6 @@ person typed.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable
 
@@ -35,6 +34,9 @@ _OPTION = re.compile(r"(?<!\S)(--?[A-Za-z][\w-]{0,80})(\s{1,2})([^\s-]\S*)")
 _PROSE = re.compile(r"[A-Z]?[a-z]+")
 _ANY_SPACE, _SPACES = re.compile(r"(\s+)"), re.compile(r"( +)")
 _AT = ("@", "\uff20", "\ufe6b")
+
+_UNSEEN = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that control a terminal, or change the order in which others are shown."""
 
 _known: set[str] = set()
 
@@ -94,12 +96,13 @@ def arguments_without_secrets(arguments: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(shown)
 
 
-class DiscreetFormatter(logging.Formatter):
-    """Log lines, tracebacks included, without secrets."""
+def harmless(text: str) -> str:
+    """Text that is safe for a terminal, whoever wrote it; control characters are spelled out."""
+    return _UNSEEN.sub(lambda found: _spelled(ord(found[0])), text)
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The line without secrets."""
-        return without_secrets(super().format(record))
+
+def _spelled(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def _hide(text: str, gap: re.Pattern[str], named: Callable[[re.Match[str]], str]) -> str:

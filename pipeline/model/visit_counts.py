@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from heapq import heappush, heappushpop, nlargest
 from itertools import chain, islice
+from operator import attrgetter
 
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.model.visit import Visit, VisitStatus
 
 FAILURES_SHOWN = 100
+SLOWEST_SHOWN = 20
 
 DAMAGED = "damaged"
 """Error code of visits that could not be made, or whose objects could not be published, because the archive is damaged;
 the detail begins with the file."""
 
 
-_WELL = (VisitStatus.FULL, VisitStatus.UNCHANGED, VisitStatus.DEFERRED)
+WELL = (VisitStatus.FULL, VisitStatus.UNCHANGED, VisitStatus.DEFERRED)
 """Statuses that need nobody's attention."""
 
 
@@ -32,11 +35,24 @@ class FailedVisit(BaseModel):
     detail: str | None
 
 
+class SlowVisit(BaseModel):
+    """A visit that took long; ``duration_s`` in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    origin: str
+    status: VisitStatus
+    duration_s: float
+    objects: int
+    wire_bytes: int
+
+
 class VisitCounts(BaseModel):
     """How many visits ended how, and what they fetched.
 
-    ``objects``: objects new to their networks; ``wire_bytes``: bytes of received packs; ``failed``: the first
-    ``FAILURES_SHOWN`` visits whose origins are not archived, or not completely; ``damaged``: files of the archive that
+    ``errors``: visits by error code; ``objects``: objects new to their networks; ``wire_bytes``: bytes of received
+    packs; ``failed``: the first ``FAILURES_SHOWN`` visits whose origins are not archived, or not completely;
+    ``slowest``: the ``SLOWEST_SHOWN`` that took longest, the longest first; ``damaged``: files of the archive that
     could not be read.
     """
 
@@ -47,6 +63,8 @@ class VisitCounts(BaseModel):
     wire_bytes: int = 0
     failed: tuple[FailedVisit, ...] = ()
     damaged: tuple[str, ...] = ()
+    errors: dict[str, int] = {}
+    slowest: tuple[SlowVisit, ...] = ()
 
 
 class ListedVisit(BaseModel):
@@ -58,21 +76,26 @@ class ListedVisit(BaseModel):
     detail: str | None
     pack_bytes: int
     objects: int
+    duration_s: float
 
 
 def count_visits(visits: Iterable[Visit | ListedVisit]) -> VisitCounts:
     """Count visits, one at a time."""
     origins: Counter[VisitStatus] = Counter()
+    errors: Counter[str] = Counter()
     objects = wire_bytes = 0
     failed: list[FailedVisit] = []
+    slowest: list[tuple[float, int, Visit | ListedVisit]] = []
     damaged: set[str] = set()
-    for visit in visits:
+    for number, visit in enumerate(visits):
         origins[visit.status] += 1
+        errors.update([visit.error] if visit.error is not None else ())
+        (heappush if number < SLOWEST_SHOWN else heappushpop)(slowest, (visit.duration_s, -number, visit))
         objects += visit.objects
         wire_bytes += visit.pack_bytes
         if visit.error == DAMAGED and visit.detail is not None:
             damaged.add(visit.detail.partition(" cannot be read: ")[0])
-        if visit.status not in _WELL and len(failed) < FAILURES_SHOWN:
+        if visit.status not in WELL and len(failed) < FAILURES_SHOWN:
             failed.append(FailedVisit(origin=visit.origin, status=visit.status, error=visit.error, detail=visit.detail))
     return VisitCounts(
         origins=dict(sorted(origins.items())),
@@ -80,18 +103,35 @@ def count_visits(visits: Iterable[Visit | ListedVisit]) -> VisitCounts:
         wire_bytes=wire_bytes,
         failed=tuple(failed),
         damaged=tuple(sorted(damaged)),
+        errors=dict(sorted(errors.items())),
+        slowest=tuple(_slow(visit) for _, _, visit in sorted(slowest, reverse=True)),
+    )
+
+
+def _slow(visit: Visit | ListedVisit) -> SlowVisit:
+    return SlowVisit(
+        origin=visit.origin,
+        status=visit.status,
+        duration_s=round(visit.duration_s, 3),
+        objects=visit.objects,
+        wire_bytes=visit.pack_bytes,
     )
 
 
 def sum_counts(parts: Sequence[VisitCounts]) -> VisitCounts:
     """The counts of all parts together; of the failed visits, those of the first parts."""
     origins: Counter[VisitStatus] = Counter()
+    errors: Counter[str] = Counter()
     for part in parts:
         origins.update(part.origins)
+        errors.update(part.errors)
+    slow = chain.from_iterable(part.slowest for part in parts)
     return VisitCounts(
         origins=dict(sorted(origins.items())),
         objects=sum(part.objects for part in parts),
         wire_bytes=sum(part.wire_bytes for part in parts),
         failed=tuple(islice(chain.from_iterable(part.failed for part in parts), FAILURES_SHOWN)),
         damaged=tuple(sorted({path for part in parts for path in part.damaged})),
+        errors=dict(sorted(errors.items())),
+        slowest=tuple(nlargest(SLOWEST_SHOWN, slow, key=attrgetter("duration_s"))),
     )

@@ -113,7 +113,13 @@ def derive_all_fit(
     for _, networks in derived.done:
         failed |= networks
     for bucket, error in sorted(failed.items()):
-        log.error("load %s, bucket %d is not derived, a later load tries again: %s", load.name, bucket, error)
+        log.error(
+            "load %s, bucket %d is not derived, a later load tries again: %s",
+            load.name,
+            bucket,
+            error,
+            extra={"bucket": bucket},
+        )
     damaged = {damaged_file(storage, b, error) for b, error in failed.items() if isinstance(error, StoredFileDamaged)}
     left_out = {bucket: str(error) for bucket, error in sorted(failed.items())}
     summary = _sum(part for part, _ in derived.done).model_copy(

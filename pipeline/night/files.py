@@ -218,9 +218,11 @@ def _warn(rows: DataFrame, heads: pa.Table) -> None:
         mine = pc.and_(pc.equal(heads["network"], row["network"]), pc.equal(heads["tree"], bytes(row["root"])))
         for origin in heads.filter(mine)["origin"].to_pylist()[:_SAID]:
             if row["op"] == LOST:
-                log.warning("%s: tree %s at HEAD is missing", origin, bytes(row["oid"]).hex())
+                log.warning("%s: tree %s at HEAD is missing", origin, bytes(row["oid"]).hex(), extra={"origin": origin})
             else:
-                log.warning("%s: HEAD has too many paths; files has only the first of them", origin)
+                log.warning(
+                    "%s: HEAD has too many paths; files has only the first of them", origin, extra={"origin": origin}
+                )
 
 
 def _hidden(spark: SparkSession, missing: set[Place], buckets: Collection[int]) -> set[Place]:

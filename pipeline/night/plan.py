@@ -140,7 +140,13 @@ def write_plan(
 
     planned = isolate_buckets(spark, storage, range(buckets), work)
     for bucket, error in planned.failed.items():
-        log.error("load %s: bucket %d is skipped, none of its origins is visited: %s", load.name, bucket, error)
+        log.error(
+            "load %s: bucket %d is skipped, none of its origins is visited: %s",
+            load.name,
+            bucket,
+            error,
+            extra={"bucket": bucket},
+        )
     counts = {bucket: count for part in planned.done for bucket, count in part.items()}
     if counts:
         writer.check_lease()

@@ -113,7 +113,13 @@ def _apply_visits(writer: Writer, storage: Storage, load: Load, files: Sequence[
 
     applied = isolate_buckets(writer.spark, storage, {file.bucket for file in visits}, work)
     for bucket, error in applied.failed.items():
-        log.error("load %s: the origins of bucket %d stay due as before: %s", load.name, bucket, error)
+        log.error(
+            "load %s: the origins of bucket %d stay due as before: %s",
+            load.name,
+            bucket,
+            error,
+            extra={"bucket": bucket},
+        )
     return [damaged_file(storage, bucket, error) for bucket, error in applied.failed.items()]
 
 

@@ -119,7 +119,7 @@ class AuditedManifests:
             manifest=manifest,
         )
         for sentence in map(_said, findings):
-            log.error("load %s, bucket %d: left out: %s", self._load.name, bucket, sentence)
+            log.error("load %s, bucket %d: left out: %s", self._load.name, bucket, sentence, extra={"bucket": bucket})
         self._write(bucket, verdict)
         self._keep_evidence(bucket)
 
@@ -167,7 +167,9 @@ class AuditedManifests:
             rows = [row for file in files for part in self._row_groups(bucket, file) for row in part.to_pylist()]
             return [pa.Table.from_pylist([asdict(Visit.of_row(row)) for row in rows], VISITS.arrow_schema)]
         except _UNREADABLE as error:
-            log.error("bucket %d: %s; all its origins that were due count as failed", bucket, error)
+            log.error(
+                "bucket %d: %s; all its origins that were due count as failed", bucket, error, extra={"bucket": bucket}
+            )
         return [pa.Table.from_pylist(self._all_failed(bucket, whole), VISITS.arrow_schema)]
 
     def _all_failed(self, bucket: int, whole: Finding) -> list[Mapping[str, object]]:
@@ -175,7 +177,7 @@ class AuditedManifests:
         try:
             origins = read_bucket_plan(self._storage, self._load, bucket).origins
         except StoredFileDamaged as error:
-            log.error("bucket %d: %s; its origins stay due as before", bucket, error)
+            log.error("bucket %d: %s; its origins stay due as before", bucket, error, extra={"bucket": bucket})
             return []
         manifest = self.manifest(bucket)
         return [

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.model.layout import Load
 from pipeline.model.tables import ALL, OBJECT_TABLES, ORIGINS, REFS, VISITS
 from pipeline.read.one_origin import RANKED, OriginNotFound, last_changes, rank
 from pipeline.read.stored import StoredTables
@@ -32,6 +33,7 @@ class ArchiveStatus:
             removed from the tables.
         raw_bytes: size of all blobs, stored or not.
         stored_bytes: size of the live Parquet files of all tables, in the current snapshots only.
+        report: where the newest night's report is; None if it has none, such as one of an earlier version.
     """
 
     nights: tuple[date, ...]
@@ -40,6 +42,7 @@ class ArchiveStatus:
     objects: dict[str, int]
     raw_bytes: int
     stored_bytes: int
+    report: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,14 @@ def archive_status(storage: Storage) -> ArchiveStatus:
         objects={table.name: _live_rows(books[table.name]) for table in OBJECT_TABLES},
         raw_bytes=sum(sizes),
         stored_bytes=sum(book.get("total-files-size", 0) for book in books.values()),
+        report=report_of(storage, tables.nights[-1]) if tables.nights else None,
     )
+
+
+def report_of(storage: Storage, night: date) -> str | None:
+    """The URI of a night's report; None if it has none."""
+    path = Load.of_night(night).report
+    return None if storage.stat(path) is None else storage.uri(path)
 
 
 def origins_list(storage: Storage) -> list[dict[str, Any]]:

@@ -190,7 +190,7 @@ class Lease:
             try:
                 self.renew()
             except LeaseLost as error:
-                logger.error("%s", error)
+                logger.error("the lease is lost: %s", error)
             except StorageError as error:
                 logger.warning("lease not renewed, %.0f s left: %s", self._expires_at - self._clock(), error)
 

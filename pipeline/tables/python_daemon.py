@@ -1,4 +1,4 @@
-"""The process on an executor from which Spark forks its Python workers: Spark's own, except for three things.
+"""The process on an executor from which Spark forks its Python workers: Spark's own, except for four things.
 
 A worker of PySpark 4.1 drops all import caches before each task. Python before 3.13 then reads the whole directory of
 each jar and zip on its path again, and of a zip once more for every package that came from it. These files do not
@@ -9,16 +9,22 @@ each; nobody can act on it, so these workers exit silently.
 
 Temporary files of a worker lie where its executor spills: on a cluster that is on the disks that were given to the
 application, and the cluster deletes them with it, even after a kill. Several disks are shared among the workers.
+
+Warnings go to the executor's standard error in the form of the driver's log, with its night and run.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import tempfile
 from socket import socket
 from zipimport import zipimporter
 
-from pyspark import daemon
+from pyspark import TaskContext, daemon
+
+from pipeline.model.log import SPARK_PROPERTY, TEXT, JsonFormatter, TextFormatter, fields_here
 
 
 def _keep(importer: zipimporter) -> None:
@@ -38,7 +44,26 @@ def _work_quietly(sock: socket, authenticated: bool) -> int:
         return 1
 
 
+class _TaskFormatter(logging.Formatter):
+    """The form of the driver's log, which a worker learns with each task."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = TextFormatter(TEXT)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The event as a line."""
+        task = TaskContext.get()
+        said = task.getLocalProperty(SPARK_PROPERTY) if task is not None else None
+        if said is None:
+            return self._text.format(record)
+        return JsonFormatter(lambda: {**json.loads(said), **fields_here()}).format(record)
+
+
 if __name__ == "__main__":
     zipimporter.invalidate_caches = _keep  # type: ignore[method-assign, assignment]  # to replace it is the purpose
     daemon.worker = _work_quietly
+    handler = logging.StreamHandler()
+    handler.setFormatter(_TaskFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     daemon.manager()  # type: ignore[no-untyped-call]

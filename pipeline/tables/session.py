@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 import re
@@ -18,6 +19,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.model.errors import UsageError
 from pipeline.model.layout import WAREHOUSE
+from pipeline.model.log import SPARK_PROPERTY, fields_here, logs_json
 from pipeline.model.redact import carries_secret
 from pipeline.model.tables import NAMESPACE
 from pipeline.rules.cluster import session_settings
@@ -133,8 +135,15 @@ def open_session(settings: SparkSettings, root_uri: str, app: str) -> SparkSessi
     """
     conf = session_conf(settings, root_uri)
     running = _running()
-    if running is not None:
-        return _session_for(running, conf[WAREHOUSE_SETTING])
+    session = (
+        _opened(settings, root_uri, app, conf) if running is None else _session_for(running, conf[WAREHOUSE_SETTING])
+    )
+    if logs_json():
+        session.sparkContext.setLocalProperty(SPARK_PROPERTY, json.dumps(fields_here(), default=str))
+    return session
+
+
+def _opened(settings: SparkSettings, root_uri: str, app: str, conf: Mapping[str, str]) -> SparkSession:
     if not settings.local:
         return _start_on_cluster(settings, root_uri, app)
     if _PACKAGES not in conf:

@@ -19,7 +19,7 @@ from luigi.worker import TaskProcess, Worker
 
 from pipeline.fetch.process import prepare_process
 from pipeline.model.errors import PipelineError
-from pipeline.model.redact import DiscreetFormatter
+from pipeline.model.log import TEXT, TextFormatter
 
 PING_S = 2.0
 WAIT_S = 1.0
@@ -120,7 +120,7 @@ def _log_plainly() -> None:
     root = logging.getLogger()
     if any(type(handler) is not logging.StreamHandler for handler in root.handlers):
         plain = logging.StreamHandler()
-        plain.setFormatter(DiscreetFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        plain.setFormatter(TextFormatter(TEXT))
         root.handlers[:] = [plain]
 
 

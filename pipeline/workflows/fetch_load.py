@@ -12,6 +12,7 @@ from pipeline.fetch.asked import read_asked
 from pipeline.fetch.bucket import fetch_bucket, read_manifests
 from pipeline.fetch.questions import ask_part
 from pipeline.model.layout import Load
+from pipeline.model.log import about
 from pipeline.model.manifest import Manifest
 from pipeline.model.visit import Visit
 from pipeline.night.plan import read_plan
@@ -30,18 +31,19 @@ _MANIFESTS_READ: WeakKeyDictionary[Run, set[str]] = WeakKeyDictionary()
 def ask_one_part(run: TaskRun, load: Load, bucket: int, part: int, parts: int) -> None:
     """Ask the due origins of a part of a bucket, by the configured limits."""
     settings = run.config.fetch
-    ask_part(
-        run.storage,
-        load,
-        bucket,
-        part,
-        parts,
-        run_id=run.run_id,
-        conditions=run.config.conditions,
-        concurrency=settings.concurrency,
-        scratch=run.scratch,
-        on_visit=run.events.visit,
-    )
+    with about(bucket=bucket):
+        ask_part(
+            run.storage,
+            load,
+            bucket,
+            part,
+            parts,
+            run_id=run.run_id,
+            conditions=run.config.conditions,
+            concurrency=settings.concurrency,
+            scratch=run.scratch,
+            on_visit=run.events.visit,
+        )
 
 
 def fetch_one_bucket(
@@ -68,18 +70,19 @@ def fetch_one_bucket(
         run.events.visit(visit)
         status.visited(visit)
 
-    fetch_bucket(
-        run.storage,
-        load,
-        bucket,
-        run_id=run.run_id,
-        conditions=run.config.conditions,
-        concurrency=settings.concurrency,
-        scratch=run.scratch,
-        run_bytes=settings.run_bytes,
-        asked=asked,
-        on_visit=on_visit,
-    )
+    with about(bucket=bucket):
+        fetch_bucket(
+            run.storage,
+            load,
+            bucket,
+            run_id=run.run_id,
+            conditions=run.config.conditions,
+            concurrency=settings.concurrency,
+            scratch=run.scratch,
+            run_bytes=settings.run_bytes,
+            asked=asked,
+            on_visit=on_visit,
+        )
 
 
 def manifests_are_whole(run: Run, load: Load) -> bool:

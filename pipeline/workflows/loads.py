@@ -11,6 +11,7 @@ from pipeline.context.archive import begun_loads
 from pipeline.context.run import Run
 from pipeline.model.errors import ExitCode, PipelineError
 from pipeline.model.layout import Load
+from pipeline.model.log import all_about
 from pipeline.workflows.engine import run_tasks
 from pipeline.workflows.events import EventLog
 from pipeline.workflows.night import Derive, Nightly
@@ -62,7 +63,7 @@ class Loads:
         run = TaskRun.of(self.held, load.name)
         task = last(archive=run.storage.root_uri, night=load.night, name=load.name, run_object=run)
         settings = run.config.luigi
-        with self.workers.watch(run.events):
+        with all_about(night=load.night), self.workers.watch(run.events):
             for _ in range(settings.attempts):
                 done = run_tasks([task], workers=self.workers.count, scheduler=settings.scheduler)
                 if done or run.events.failures():

@@ -21,6 +21,7 @@ from pipeline.rules.fetch_order import fetch_order
 from pipeline.workflows.fetch_load import ask_one_part, fetch_one_bucket, manifests_are_whole, read_all_manifests
 from pipeline.workflows.load_task import LoadTask
 from pipeline.workflows.plan_load import plan_is_whole, plan_load
+from pipeline.workflows.report import report_page
 from pipeline.workflows.summary import NightSummary, summarize
 from pipeline.workflows.target import StorageTarget
 from pipeline.workflows.task_run import TaskRun
@@ -159,6 +160,8 @@ class Nightly(LoadTask):
         return [*map(self.step, (Publish, Derive, Seal)), *(self.step(RunJob, job=job) for job in jobs)]
 
     def do(self, run: TaskRun, load: Load) -> None:
-        """Write the summary."""
-        run.storage.replace(self.path(), summarize(run, load).model_dump_json(indent=1).encode())
+        """Write the report, then the summary."""
+        summary = summarize(run, load)
+        run.storage.replace(load.report, report_page(run.storage, load, summary).encode())
+        run.storage.replace(self.path(), summary.model_dump_json(indent=1).encode())
         keep_record(run.storage)

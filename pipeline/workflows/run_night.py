@@ -13,6 +13,7 @@ from pipeline.context.run import LOOK_EVERY_S, helping, hold
 from pipeline.context.workplace import Workplace
 from pipeline.model.errors import ArchiveHeld, UsageError
 from pipeline.model.layout import LEASE, Load, newest_possible
+from pipeline.model.log import all_about
 from pipeline.night.plan import read_plan
 from pipeline.rules.fetch_order import fetch_order
 from pipeline.storage.documents import read_document
@@ -145,7 +146,7 @@ def _help(place: Workplace, workers: Workers, load: Load) -> None:
         if not tasks:
             return
         logger.info("another host leads %s; helping to fetch %d buckets", load.name, len(tasks))
-        with workers.watch(run.events):
+        with all_about(night=load.night), workers.watch(run.events):
             run_tasks(tasks, workers=workers.count, scheduler=place.config.luigi.scheduler, stay=False, again=False)
         if run.events.failures():
             raise RunFailed(load.name, run.events.failures())

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from pipeline.model.errors import ExitCode
 from pipeline.model.layout import Load
 from pipeline.model.visit import VisitStatus
-from pipeline.model.visit_counts import FailedVisit
+from pipeline.model.visit_counts import FailedVisit, SlowVisit
 from pipeline.night.derive import read_derived
 from pipeline.night.plan import read_plan
 from pipeline.night.publish import read_published
@@ -22,6 +22,7 @@ class NightSummary(BaseModel):
 
     ``raw_bytes``: of new blobs and trees; ``wire_bytes``: of received packs; ``stored_bytes``: of landed files;
     ``seconds``: wall-clock time by stage, on the machine that finished the night; ``failed``: the first 100;
+    ``errors``: visits by error code; ``slowest``: the 20 visits that took longest;
     ``damaged``: unreadable files of the archive, because of which something was left out; ``left_out``: by bucket, why
     the derived tables do not follow it.
     """
@@ -40,6 +41,8 @@ class NightSummary(BaseModel):
     failed: tuple[FailedVisit, ...]
     damaged: tuple[str, ...] = ()
     left_out: dict[int, str] = {}
+    errors: dict[str, int] = {}
+    slowest: tuple[SlowVisit, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -67,6 +70,8 @@ def summarize(run: TaskRun, load: Load) -> NightSummary:
         failed=visits.failed,
         damaged=tuple(sorted({*_damage_of_plan(run, load), *visits.damaged, *derived.damaged})),
         left_out=derived.left_out,
+        errors=visits.errors,
+        slowest=visits.slowest,
     )
 
 

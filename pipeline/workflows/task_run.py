@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 import luigi
 from luigi.parameter import ParameterVisibility
-from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_attempt, wait_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from pipeline.context.run import Run
 from pipeline.model.errors import PipelineError
@@ -48,10 +48,17 @@ class TaskRun(Run):
             retry=retry_if_exception(lambda e: isinstance(e, PipelineError) and e.retryable),
             stop=stop_after_attempt(settings.attempts),
             wait=wait_exponential(multiplier=settings.first_pause_s),
-            before_sleep=before_sleep_log(logger, logging.WARNING),
+            before_sleep=_say_again,
             reraise=True,
         )
         return attempts(once)
+
+
+def _say_again(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome is not None else None
+    logger.warning(
+        "attempt %d failed, the next one begins in %.1f s: %s", state.attempt_number, state.upcoming_sleep, error
+    )
 
 
 _RUNS: WeakValueDictionary[str, TaskRun] = WeakValueDictionary()

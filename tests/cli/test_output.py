@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -13,7 +16,8 @@ from typing import NamedTuple
 import pytest
 from pydantic import BaseModel
 
-from pipeline.cli.output import Output, jsonable
+from pipeline.cli.output import Output, jsonable, set_up_logging
+from pipeline.model.errors import ScratchFailed
 
 
 class Colour(StrEnum):
@@ -119,3 +123,30 @@ def test_a_title_stays_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     url = f"https://example.org/{'a' * 200}"
     Output("text").fields(url, {"state": "active"})
     assert capsys.readouterr().out.splitlines() == [url, "state  active"]
+
+
+@pytest.fixture
+def root_log() -> Iterator[None]:
+    """Gives pytest its handlers back."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = before
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+
+
+@pytest.mark.usefixtures("root_log")
+def test_with_a_log_of_events_standard_error_has_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output("text", "json")
+    set_up_logging("INFO", output)
+    output.note("took\na while")
+    output.complain(ScratchFailed("/s", HOSTILE))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("old", UserWarning, stacklevel=1)
+    note, error, warning = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (note["event"], note["message"]) == ("note", "took\\na while")
+    assert (error["event"], error["level"], error["code"]) == ("error", "ERROR", "scratch_failed")
+    assert error["message"].isprintable()
+    assert warning["logger"] == "py.warnings"

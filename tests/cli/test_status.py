@@ -25,5 +25,5 @@ NOTHING, SOME = {"commits": 0, "blobs": 0}, {"commits": 1, "blobs": 0}
 def test_it_names_the_way_without_a_network(
     last_visits: dict[str, int], objects: dict[str, int], says: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _show_archive(Output("text"), ArchiveStatus((), {"active": 3}, last_visits, objects, 0, 0))
+    _show_archive(Output("text"), ArchiveStatus((), {"active": 3}, last_visits, objects, 0, 0, None))
     assert (OFFLINE in capsys.readouterr().out) is says

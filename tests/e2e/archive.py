@@ -154,7 +154,7 @@ class Archive:
             finally:
                 process.kill()
         assert process.returncode == code, f"{arguments} ended with {process.returncode}\n{stdout}\n{stderr}"
-        noise = [line for line in stderr.splitlines() if line.startswith(("Traceback", "WARNING: Using"))]
+        noise = [line for line in stderr.splitlines() if line.lstrip().startswith(("Traceback", "WARNING: Using"))]
         assert noise == [], stderr
         return Said(process.returncode, stdout, stderr)
 

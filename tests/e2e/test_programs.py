@@ -96,7 +96,19 @@ def test_a_terminated_night_gives_up_the_archive_and_goes_on_later(
         assert list(archive.config.fetch.scratch_folder.iterdir()) == []
         assert archive.status()["nights"] == []
         hasty = archive.with_settings(fetch__limits={"silence_s": 1})
-        assert hasty.nightly(1, code=1)["origins"] == {"failed": 1, "full": 1}
+        words = ("nightly", "--night", str(night(1)), "--output", "json", "--log", "json")
+        said = hasty.program(*words, code=1)
+    summary, events = json.loads(said.stdout), list(map(json.loads, said.stderr.splitlines()))
+    assert summary["origins"] == {"failed": 1, "full": 1}
+    assert {(event["run"], event["night"]) for event in events if event["event"].startswith("%s: the visit")} == {
+        (summary["run_id"], str(night(1)))
+    }
+    (failed,) = (event for event in events if event.get("code") == "timeout")
+    assert (failed["logger"], failed["origin"]) == ("pipeline.fetch.crew", mute.url())
+    assert isinstance(failed["bucket"], int)
+    assert summary["errors"] == {"timeout": 1}
+    assert mute.url() in archive.storage.read(Load.of_night(night(1)).report).decode()
+    assert archive.status()["report"] == summary["report"]
     assert archive.visit(mute.url(), 1)["error"] == "timeout"
 
 

@@ -33,7 +33,9 @@ def repair_tables(run: Run, findings: Collection[Finding]) -> tuple[list[str], l
     bad: dict[str, set[str]] = {}
     with plain_failures(run.storage.root_uri):
         for bucket, files in sorted(at_fault(findings).items()):
-            logger.info("bucket %d: repairing %s", bucket, ", ".join(files) or "what is missing")
+            logger.info(
+                "bucket %d: repairing %s", bucket, ", ".join(files) or "what is missing", extra={"bucket": bucket}
+            )
             repair = BucketRepair(run, bucket, files, _wrong_blobs(findings, bucket))
             repair.repair()
             done += repair.done

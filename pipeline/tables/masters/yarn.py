@@ -115,8 +115,11 @@ class Yarn(Master):
     def kill(self, application: str) -> None:
         """End an application, whatever its state, and delete what was uploaded for it; after an interrupt too."""
         if not _apart(lambda: self._client.killApplication(self._id(application))):
-            told = "YARN did not end application %s, which may still run: yarn application -kill %s"
-            logger.warning(told, application, application)
+            logger.warning(
+                "YARN did not end application %s, which may still run: yarn application -kill %s",
+                application,
+                application,
+            )
         elif not _apart(lambda: self._delete_staged(application)):
             logger.warning("files of application %s are left in .sparkStaging", application)
 
