@@ -83,6 +83,8 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/git/",
             "pipeline/maintain/",
             "pipeline/read/",
+            "pipeline/rules/",
+            "pipeline/simulate/",
             "pipeline/tables/snapshot/",
             "pipeline/maintain/takedown/",
         ),
@@ -98,6 +100,7 @@ BELOW = MappingProxyType(
     {
         "model": (),
         "rules": ("model",),
+        "simulate": ("model", "rules"),
         "storage": ("model",),
         "git": ("model", "rules"),
         "fetch": ("git", "model", "rules", "storage"),
@@ -108,7 +111,7 @@ BELOW = MappingProxyType(
         "__init__": ("model", "read"),
         "maintain": ("context", "fetch", "git", "model", "night", "read", "rules", "storage", "tables"),
         "workflows": ("context", "fetch", "model", "night", "read", "rules", "storage", "tables"),
-        "cli": ("context", "maintain", "model", "night", "read", "rules", "storage", "tables", "workflows"),
+        "cli": ("context", "maintain", "model", "night", "read", "rules", "simulate", "storage", "tables", "workflows"),
     }
 )
 """What a room or a module of ``pipeline`` may import besides itself; each stands below all that it imports."""

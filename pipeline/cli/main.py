@@ -29,6 +29,7 @@ MODULES = MappingProxyType(
         "origins": "origins",
         "restore": "restore",
         "results": "results",
+        "schedule": "schedule",
         "shell": "shell",
         "sql": "sql",
         "status": "status",

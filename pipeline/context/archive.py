@@ -16,8 +16,8 @@ from pipeline.storage.interface import Storage
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
-"""Since 2, `files` has lines, and `repositories` root trees (decision 32)."""
+FORMAT = 3
+"""Since 2, `files` has lines, and `repositories` root trees (decision 32); since 3, `origins` counts changes (44)."""
 
 
 class NoArchive(UsageError):

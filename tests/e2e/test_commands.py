@@ -147,7 +147,8 @@ def test_an_archive_of_an_earlier_version_is_upgraded_by_one_command(place: Plac
     archive.run("init")
     info = json.loads(archive.storage.read("archive.json"))
     archive.storage.replace("archive.json", json.dumps(info | {"format": 1}).encode())
-    for table, columns in (("files", "line, base"), ("repositories", "tree")):
+    scheduled = "asked_at, signalled_at, changes, silent, watched, objects"
+    for table, columns in (("files", "line, base"), ("repositories", "tree"), ("origins", scheduled)):
         archive.spark.sql(f"ALTER TABLE archive.code.{table} WRITE UNORDERED")
         archive.spark.sql(f"ALTER TABLE archive.code.{table} DROP COLUMNS ({columns})")
         unleased(archive.spark).table(table).commit_nothing()
@@ -155,10 +156,10 @@ def test_an_archive_of_an_earlier_version_is_upgraded_by_one_command(place: Plac
     assert "run `pipeline upgrade`" in said.stderr
     assert archive.run("upgrade", "--output", "json").json["before"] == 1
     assert json.loads(archive.storage.read("archive.json")) == info
-    for table, column in (("files", "line"), ("repositories", "tree")):
+    for table, column in (("files", "line"), ("repositories", "tree"), ("origins", "watched")):
         archive.spark.catalog.refreshTable(f"archive.code.{table}")
         assert column in archive.spark.table(f"archive.code.{table}").columns
-    assert archive.run("upgrade", "--output", "json").json["before"] == 2
+    assert archive.run("upgrade", "--output", "json").json["before"] == 3
     archive.run("fsck")
 
 
