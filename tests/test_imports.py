@@ -86,6 +86,8 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/git/",
             "pipeline/maintain/",
             "pipeline/read/",
+            "pipeline/rules/",
+            "pipeline/simulate/",
             "pipeline/tables/snapshot/",
             "pipeline/maintain/takedown/",
         ),
@@ -102,6 +104,7 @@ BELOW = MappingProxyType(
     {
         "model": (),
         "rules": ("model",),
+        "simulate": ("model", "rules"),
         "storage": ("model",),
         "git": ("model", "rules"),
         "fetch": ("git", "model", "rules", "storage"),
@@ -113,7 +116,19 @@ BELOW = MappingProxyType(
         "__init__": ("model", "read"),
         "maintain": ("context", "fetch", "git", "model", "night", "read", "rules", "storage", "tables"),
         "workflows": ("context", "fetch", "forges", "git", "model", "night", "read", "rules", "storage", "tables"),
-        "cli": ("context", "forges", "maintain", "model", "night", "read", "rules", "storage", "tables", "workflows"),
+        "cli": (
+            "context",
+            "forges",
+            "maintain",
+            "model",
+            "night",
+            "read",
+            "rules",
+            "simulate",
+            "storage",
+            "tables",
+            "workflows",
+        ),
     }
 )
 """What a room or a module of ``pipeline`` may import besides itself; each stands below all that it imports."""

@@ -33,6 +33,7 @@ MODULES = MappingProxyType(
         "origins": "origins",
         "restore": "restore",
         "results": "results",
+        "schedule": "schedule",
         "shell": "shell",
         "sql": "sql",
         "status": "status",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from functools import partial
 
@@ -20,9 +21,15 @@ from pipeline.workflows.summary import NightSummary
 @click.command()
 @click.option("--night", type=Night(), default=None, help="Logical date of the run; default: today, UTC.")
 @click.option("--workers", type=click.IntRange(min=1), default=None, help="Buckets fetched at once.")
+@click.option(
+    "--budget",
+    metavar="origins=N,cpu=4h,requests=N",
+    help="Visit only so many of the due origins, those whose visits save most waiting; requests to each host.",
+)
 @command_options
-def nightly(context: Context, night: date | None, workers: int | None) -> int:
-    """Visit every origin that is due and publish one consistent night."""
+def nightly(context: Context, night: date | None, workers: int | None, budget: str | None) -> int:
+    """Visit every origin that is due, or those that a budget allows, and publish one consistent night."""
+    context = replace(context, config=context.config.with_budget(budget))
     watch = partial(show_progress, context.output.messages)
     result = run_night(context, Workers(workers or context.config.fetch.workers, watch), night or today())
     report = report_of(context.storage, result.summary.night)

@@ -10,17 +10,18 @@ from pathlib import Path
 import click
 from pyspark.sql import SparkSession
 
-from pipeline.cli.common import Context, command_options
+from pipeline.cli.common import Context, command_options, today
 from pipeline.cli.output import Output
 from pipeline.model.errors import ExitCode, UsageError
 from pipeline.model.origin import FETCHED_SCHEMES, Origin, check_url, is_fetched
 from pipeline.model.origin_list import parse_origin_list
 from pipeline.model.pattern import Pattern, parse_pattern, parse_patterns
 from pipeline.night.opt_outs import admitted
-from pipeline.night.origin_states import StateChange, keep_out, opt_out, pause, resume
+from pipeline.night.origin_states import StateChange, keep_out, opt_out, pause, resume, save, signal
 from pipeline.night.origins import add_origins
 from pipeline.read.inventory.record import keep_record, record_user_tables
-from pipeline.read.status import origins_list
+from pipeline.read.status import origin_row, origins_list
+from pipeline.rules.turn import turn_of
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ FETCHED_NAMES = ", ".join(FETCHED_SCHEMES)
 
 @click.group()
 def origins() -> None:
-    """Add, list, pause, resume and opt out the origins of an archive."""
+    """Add, list, save, pause, resume and opt out the origins of an archive."""
 
 
 @origins.command()
@@ -78,7 +79,9 @@ def add(context: Context, url: str | None, fork_of: str | None, source: Path | N
 Change = Callable[[SparkSession, Sequence[Pattern]], StateChange]
 
 
-def _state_command(change: Change, name: str, help_: str, done: str, *, unknown_fails: bool) -> None:
+def _state_command(
+    change: Change, name: str, help_: str, done: str, *, unknown_fails: bool, others: str = "already were"
+) -> None:
     """A command that takes one pattern, or a file of them, and reports how many origins it changed."""
 
     @origins.command(name, help=help_)
@@ -102,15 +105,15 @@ def _state_command(change: Change, name: str, help_: str, done: str, *, unknown_
         found = change(context.spark(), patterns)
         keep_record(context.storage, record_user_tables)
         if not context.output.result(found):
-            _show_change(context.output, found, done, unknown_fails=unknown_fails)
+            _show_change(context.output, found, done, others, unknown_fails=unknown_fails)
         return ExitCode.SOME_ORIGINS_FAILED if unknown_fails and found.unknown else ExitCode.DONE
 
 
-def _show_change(output: Output, found: StateChange, done: str, *, unknown_fails: bool) -> None:
+def _show_change(output: Output, found: StateChange, done: str, others: str, *, unknown_fails: bool) -> None:
     for pattern in found.unknown:
         kept = "no origin of this archive" + ("" if unknown_fails else " yet; it holds for origins added later")
         output.say(f"{pattern}: {kept}")
-    output.say(f"{found.changed:,} origins {done}" + (f", {found.already:,} already were" if found.already else ""))
+    output.say(f"{found.changed:,} origins {done}" + (f", {found.already:,} {others}" if found.already else ""))
 
 
 _state_command(
@@ -128,12 +131,41 @@ _state_command(
     unknown_fails=True,
 )
 _state_command(
+    save,
+    "save",
+    "Visit origins in the next night, before all others.",
+    "are visited in the next night",
+    unknown_fails=True,
+    others="are paused or opted out",
+)
+_state_command(
+    signal,
+    "pushed",
+    "Tell that origins changed, as an event of their forge says: a night with a budget visits them sooner.",
+    "are known to have changed",
+    unknown_fails=True,
+    others="were known to, or are not visited",
+)
+_state_command(
     opt_out,
     "opt-out",
     "Never visit origins again, by any scheme, nor those that match the pattern and are added later.",
     "opted out",
     unknown_fails=False,
 )
+
+
+@origins.command()
+@click.argument("url")
+@command_options
+def why(context: Context, url: str) -> None:
+    """Say when an origin is visited, and why then."""
+    context.archive(to_read=True)
+    schedule = context.config.schedule
+    row = origin_row(context.storage, check_url(url))
+    turn = turn_of(row, today(), schedule.budget, schedule.greatest_age_nights)
+    if not context.output.result(turn):
+        context.output.say(turn.why)
 
 
 @origins.command("list")

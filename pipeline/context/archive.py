@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 FORMAT = 3
 """Since 2, `files` has lines, and `repositories` root trees (decision 32).
 
-Since 3, `head_blobs` says which files were generated, and licences (decision 45).
+Since 3, `head_blobs` says which files were generated, and licences (decision 45), and `origins` counts changes (44).
 """
 
 

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from pipeline.forges.settings import ForgesSection
@@ -18,7 +18,9 @@ from pipeline.git.host_settings import HostsSection
 from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy
 from pipeline.model.errors import UsageError
+from pipeline.model.pattern import parse_pattern
 from pipeline.rules.budget import Budget
+from pipeline.rules.night_budget import NightBudget, Shares
 from pipeline.storage.settings import HdfsSettings
 from pipeline.tables.settings import SparkSettings
 
@@ -89,6 +91,54 @@ class NightlySection(_Section):
     jobs: tuple[str, ...] = Field(("language_census",), description="jobs run on every night")
 
 
+def _night_budget(text: str) -> str:
+    NightBudget.parse(text)
+    return text
+
+
+def _patterns(importance: Mapping[str, float]) -> Mapping[str, float]:
+    for pattern in importance:
+        try:
+            parse_pattern(pattern)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+    return importance
+
+
+class SharesSection(_Section):
+    """Parts of the budget that are kept for some."""
+
+    oldest: float = Field(0.1, gt=0, le=0.5, description="for those that wait longest")
+    first: float = Field(0.3, gt=0, description="for first visits")
+    failed: float = Field(0.05, gt=0, description="for origins whose last visit failed")
+
+    @model_validator(mode="after")
+    def _leave_something(self) -> SharesSection:
+        if self.oldest + self.first + self.failed >= 1:
+            raise ValueError("together they are the whole budget, so nothing is left for the other origins")
+        return self
+
+    @property
+    def shares(self) -> Shares:
+        """For the rules."""
+        return Shares(self.oldest, self.first, self.failed)
+
+
+class ScheduleSection(_Section):
+    """Which of the due origins a night visits."""
+
+    budget: Annotated[str, AfterValidator(_night_budget)] | None = Field(
+        None, description="origins, CPU time and requests to each host of a night; default: all that are due"
+    )
+    greatest_age_nights: int = Field(
+        90, ge=1, description="nights after which a due origin is visited at the latest, or the night refuses to begin"
+    )
+    importance: Annotated[dict[str, PositiveFloat], AfterValidator(_patterns)] = Field(
+        default_factory=dict, description="what a night of waiting counts, by URL or https://host/owner/*; others 1"
+    )
+    shares: SharesSection = Field(default_factory=SharesSection, description="kept for some")
+
+
 def _budget(text: str) -> str:
     Budget.parse(text)
     return text
@@ -142,6 +192,7 @@ class Config(_Section):
     hosts: HostsSection = Field(default_factory=HostsSection)
     forges: ForgesSection = Field(default_factory=ForgesSection)
     nightly: NightlySection = Field(default_factory=NightlySection)
+    schedule: ScheduleSection = Field(default_factory=ScheduleSection)
     maintain: MaintainSection = Field(default_factory=MaintainSection)
     spark: SparkSettings = Field(default_factory=SparkSettings)
     hdfs: HdfsSettings | None = None
@@ -176,6 +227,20 @@ class Config(_Section):
     def with_tokens(self, environment: Mapping[str, str]) -> Config:
         """This configuration with the tokens of hosts, as far as they are there."""
         return self.model_copy(update={"hosts": self.hosts.with_tokens(environment)})
+
+    def with_budget(self, budget: str | None) -> Config:
+        """This configuration with another budget of a night, if given.
+
+        Raises:
+            UsageError: it is none.
+        """
+        if budget is None:
+            return self
+        try:
+            _night_budget(budget)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        return self.model_copy(update={"schedule": self.schedule.model_copy(update={"budget": budget})})
 
     def at(self, location: str | None) -> Config:
         """This configuration with another archive location, if given."""

@@ -80,6 +80,12 @@ ORIGINS = Table(
         Column("last_status", pa.string(), "status of the last visit"),
         Column("last_error", pa.string(), "error code of the last visit"),
         Column("failures", pa.int32(), "visits in a row that did not end well"),
+        Column("asked_at", TIME, "when people asked for a visit; null after one"),
+        Column("signalled_at", TIME, "since when a signal tells of a change; null after a good visit"),
+        Column("changes", pa.float64(), "nights with a change, by what visits found; older ones count less"),
+        Column("silent", pa.float64(), "those of them of which no signal told"),
+        Column("watched", pa.float64(), "nights among which they were counted; older ones count less"),
+        Column("objects", pa.float64(), "new objects of a visit, on average; recent visits count more"),
     ),
 )
 VISITS = Table(

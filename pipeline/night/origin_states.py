@@ -1,9 +1,10 @@
-"""Origin states set by people: paused, opted out, resumed. Needs no lease and may run during a night."""
+"""What people set of origins: paused, opted out, resumed, asked for, changed. Needs no lease."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -14,6 +15,7 @@ from pipeline.model.origin import OriginState
 from pipeline.model.pattern import OptOuts, Pattern
 from pipeline.model.tables import ORIGINS
 from pipeline.night.opt_outs import Refused, add_opt_outs, opt_outs, place_column, remove_opt_outs
+from pipeline.rules.origins import LOOKED_AT
 from pipeline.tables.change import RowChange, change_rows
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import in_buckets
@@ -29,13 +31,14 @@ class StateChange:
     """The effect on the named origins.
 
     Attributes:
+        state: that they have now; None if only their turn changed.
         changed: number of origins whose state changed, or that a resume made due.
         already: number of named origins that needed no change.
         unknown: patterns that match no origin of the archive.
         rules: number of opt-outs added, or removed by a resume, which also cover origins added later.
     """
 
-    state: OriginState
+    state: OriginState | None
     changed: int
     already: int
     unknown: tuple[str, ...]
@@ -78,6 +81,22 @@ def opt_out(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
 def apply_opt_outs(spark: SparkSession, patterns: Sequence[Pattern]) -> None:
     """Opt out the origins that some opt-outs cover and that were added while these were being written."""
     _change(spark, patterns, OriginState.OPTED_OUT, F.col("state") != str(OriginState.OPTED_OUT), _by_place)
+
+
+def save(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
+    """Ask for a visit: the origins are due at once, and come first if a night may not visit all. Others keep theirs."""
+    turn = {"asked_at": F.lit(datetime.now(UTC)), "next_due": F.lit(None).cast("date")}
+    return _change(spark, patterns, None, _visited(), _as_given, turn)
+
+
+def signal(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
+    """Tell that origins changed, as an event of their forge does. An earlier signal stays until a visit."""
+    new = _visited() & F.col("signalled_at").isNull()
+    return _change(spark, patterns, None, new, _as_given, {"signalled_at": F.lit(datetime.now(UTC))})
+
+
+def _visited() -> Column:
+    return F.col("state").isin([str(state) for state in LOOKED_AT])
 
 
 def keep_out(spark: SparkSession, refused: Iterable[Refused]) -> None:
@@ -187,15 +206,18 @@ def _named(origins: DataFrame, given: Sequence[tuple[str, str, bool]], key: Colu
 def _change(
     spark: SparkSession,
     patterns: Sequence[Pattern],
-    state: OriginState,
+    state: OriginState | None,
     wanted: Column,
     select: Callable[[DataFrame, Sequence[Pattern]], DataFrame],
+    changes: Mapping[str, Column] | None = None,
 ) -> StateChange:
-    """Give the selected origins a state, due at once, in one commit.
+    """Change the selected origins in one commit.
 
     Args:
         wanted: which of the selected origins to change; null counts as no.
+        changes: new values by column; None gives them the state and makes them due at once.
     """
+    values = {"state": F.lit(str(state)), "next_due": F.lit(None).cast("date")} if changes is None else changes
 
     def change() -> StateChange:
         seen = unleased(spark).see(ORIGINS.name)
@@ -207,7 +229,7 @@ def _change(
             touched = [row["bucket"] for row in counts if row["new"]]
             new = sum(row["new"] for row in counts)
             if touched:
-                _write(seen, each.where("wanted").select("bucket", "url"), new, touched, state)
+                _write(seen, each.where("wanted").select("bucket", "url"), new, touched, values)
         finally:
             chosen.unpersist()
         unknown = tuple(str(pattern) for pattern in patterns if str(pattern) not in known)
@@ -216,8 +238,7 @@ def _change(
     return until_committed(ORIGINS.name, change)
 
 
-def _write(seen: Seen, chosen: DataFrame, count: int, buckets: Sequence[int], state: OriginState) -> None:
+def _write(seen: Seen, chosen: DataFrame, count: int, buckets: Sequence[int], values: Mapping[str, Column]) -> None:
     rows = seen.rows().where(in_buckets(buckets)).join(F.broadcast(chosen), ["bucket", "url"], "left_semi")
-    changed = {"state": F.lit(str(state)), "next_due": F.lit(None).cast("date")}
-    after = rows.withColumns(changed).select(*ORIGINS.column_names)
+    after = rows.withColumns(dict(values)).select(*ORIGINS.column_names)
     change_rows(seen, RowChange(after, count, chosen, count, buckets))

@@ -15,6 +15,7 @@ from pipeline.model.layout import Load
 from pipeline.model.origin import Origin, OriginState, bucket_of
 from pipeline.model.tables import ORIGINS, VISITS
 from pipeline.model.visit import VisitStatus
+from pipeline.night.counts import counted
 from pipeline.rules.networks import placed
 from pipeline.rules.origins import FAILURES_THAT_MATTER, rules
 from pipeline.tables.change import RowChange, change_rows
@@ -94,7 +95,7 @@ def origins_after(spark: SparkSession, origins: DataFrame, visits: DataFrame) ->
     """
     rule = F.broadcast(local_frame(spark, [astuple(rule) for rule in rules()], _RULE_SCHEMA))
     last = visits.groupBy(F.col("bucket"), F.col("origin").alias("url")).agg(
-        F.max_by(F.struct("started_at", "night", "status", "error"), "started_at").alias("visit")
+        F.max_by(F.struct("started_at", "night", "status", "error", "objects"), "started_at").alias("visit")
     )
     failures = F.coalesce("failures", F.lit(0))
     joined = (
@@ -106,6 +107,7 @@ def origins_after(spark: SparkSession, origins: DataFrame, visits: DataFrame) ->
     )
     visited = F.col("visit").isNotNull() & ~F.col("last_visit").eqNullSafe(F.col("visit.started_at"))
     changes = {
+        **counted(failures),
         "state": F.col("new_state"),
         "next_due": F.date_add(F.col("visit.night"), F.col("wait_days")),
         "last_visit": F.col("visit.started_at"),
@@ -144,7 +146,7 @@ def add_origins(spark: SparkSession, origins: Iterable[Origin], buckets: int, ad
 
 def _add_some(spark: SparkSession, origins: Mapping[str, Origin], buckets: int, added_at: datetime) -> int:
     wanted = local_frame(spark, [(url,) for url in origins], _URLS)
-    empty = (None,) * 4  # next_due and the last visit
+    empty, uncounted = (None,) * 4, (None,) * 6  # next_due and the last visit; what visits counted
     _, closed = taken_down(spark)
 
     def attempt() -> int:
@@ -153,7 +155,17 @@ def _add_some(spark: SparkSession, origins: Mapping[str, Origin], buckets: int, 
         known = {row["url"] for row in found}
         new = [origin for url, origin in origins.items() if url not in known]
         rows = [
-            (bucket_of(network, buckets), network, o.url, o.fork_of, str(OriginState.ACTIVE), added_at, *empty, 0)
+            (
+                bucket_of(network, buckets),
+                network,
+                o.url,
+                o.fork_of,
+                str(OriginState.ACTIVE),
+                added_at,
+                *empty,
+                0,
+                *uncounted,
+            )
             for o, network in placed(new, _forks(seen, new), closed)
         ]
         if rows:

@@ -18,6 +18,7 @@ from pipeline.model.layout import Load
 from pipeline.model.origin import OriginState
 from pipeline.model.tables import OBJECT_TABLES
 from pipeline.model.visit import VisitStatus
+from pipeline.night.schedule import Limits, choose_due
 from pipeline.rules.origins import FARTHEST_DUE_DAYS, LOOKED_AT
 from pipeline.rules.questions import question_parts
 from pipeline.storage.documents import read_document
@@ -97,6 +98,7 @@ def write_plan(
     buckets: int,
     *,
     only: Collection[str] | None = None,
+    limits: Limits | None = None,
 ) -> PlanSummary:
     """Write the plan of a load; a later attempt overwrites what an earlier one left.
 
@@ -116,6 +118,10 @@ def write_plan(
         buckets: number of buckets of the archive.
         only: look at these URLs only, due or not; URLs that the table does not have, or people paused, are skipped.
             None for all that are due.
+        limits: of all that are due, look at those that it allows only; what is left stays due.
+
+    Raises:
+        PromiseBroken: the limits are too narrow for the greatest age that they promise.
     """
     spark = writer.spark
     frame = None if only is None else _frame(spark, only)
@@ -124,8 +130,11 @@ def write_plan(
         storage.delete(folder, recursive=True)
     _forget_asked(storage, load)
 
+    all_due = _with_due(spark, load, frame)
+    chosen = all_due if limits is None else _choose(spark, storage, all_due, load, limits, buckets)
+
     def work(some: list[int]) -> dict[int, _Counts]:
-        origins = _with_due(spark, load, frame)
+        origins = chosen
         if len(some) < buckets:
             origins = origins.where(in_buckets(some))
         counts = _count(origins)
@@ -221,13 +230,26 @@ def _frame(spark: SparkSession, urls: Collection[str]) -> DataFrame:
 def _with_due(spark: SparkSession, load: Load, only: DataFrame | None) -> DataFrame:
     """All origins, and whether the load looks at them."""
     table = one_row_a_url(current(spark, "origins"))
-    looked_at = F.col("state").isin([str(state) for state in LOOKED_AT])
+    table = table.withColumn("looked_at", F.col("state").isin([str(state) for state in LOOKED_AT]))
     if only is None:
         soonest, farthest = (F.lit(load.night + timedelta(days=days)) for days in (1, FARTHEST_DUE_DAYS))
         waited = F.coalesce(~F.col("next_due").between(soonest, farthest), F.lit(True))
-        return table.withColumn("due", looked_at & waited)
+        return table.withColumn("due", F.col("looked_at") & waited)
     listed = F.broadcast(only.withColumn("listed", F.lit(True)))
-    return table.join(listed, "url", "left").withColumn("due", looked_at & F.coalesce("listed", F.lit(False)))
+    return table.join(listed, "url", "left").withColumn("due", F.col("looked_at") & F.coalesce("listed", F.lit(False)))
+
+
+def _choose(
+    spark: SparkSession, storage: Storage, origins: DataFrame, load: Load, limits: Limits, buckets: int
+) -> DataFrame:
+    """The rows with those due that the limits allow, as far as buckets can be read."""
+
+    def touch(some: list[int]) -> list[int]:
+        _count(origins.where(in_buckets(some)))
+        return some
+
+    readable = [bucket for some in isolate_buckets(spark, storage, range(buckets), touch).done for bucket in some]
+    return choose_due(origins.where(in_buckets(readable)), load.night, limits)
 
 
 def _count(origins: DataFrame) -> dict[int, _Counts]:

@@ -123,6 +123,20 @@ def origins_list(storage: Storage) -> list[dict[str, Any]]:
     return found
 
 
+def origin_row(storage: Storage, url: str) -> dict[str, Any]:
+    """The current row of one origin.
+
+    Raises:
+        OriginNotFound: there is none with this URL.
+        NotAnArchive: there are no tables.
+        StoredFileDamaged: a file cannot be read.
+    """
+    found: list[dict[str, Any]] = one_row_a_url(StoredTables.newest(storage, ()), ORIGINS.column_names, url).to_pylist()
+    if not found:
+        raise OriginNotFound(url)
+    return found[0]
+
+
 def origin_status(storage: Storage, url: str) -> OriginStatus:
     """Read one origin: its current row, last visits and refs.
 

@@ -43,7 +43,7 @@ def test_commands_without_spark_import_none_of_it(module: str) -> None:
 
 
 def test_the_shell_completes_commands_and_options() -> None:
-    assert completed("pipeline s", 1) == ["shell", "sql", "status", "submit"]
+    assert completed("pipeline s", 1) == ["schedule", "shell", "sql", "status", "submit"]
     assert completed("pipeline status --ar", 2) == ["--archive"]
     assert completed("pipeline origins op", 2) == ["opt-out"]
     assert completed("pipeline --v", 1) == ["--version"]

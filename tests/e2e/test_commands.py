@@ -148,7 +148,9 @@ def test_an_archive_of_an_earlier_version_is_upgraded_by_one_command(place: Plac
     info = json.loads(archive.storage.read("archive.json"))
     archive.storage.replace("archive.json", json.dumps(info | {"format": 1}).encode())
     licence = "is_generated, spdx_id, spdx_confidence"
-    for table, columns in (("files", "line, base"), ("head_blobs", licence), ("repositories", "tree")):
+    scheduled = "asked_at, signalled_at, changes, silent, watched, objects"
+    dropped = {"files": "line, base", "head_blobs": licence, "repositories": "tree", "origins": scheduled}
+    for table, columns in dropped.items():
         archive.spark.sql(f"ALTER TABLE archive.code.{table} WRITE UNORDERED")
         archive.spark.sql(f"ALTER TABLE archive.code.{table} DROP COLUMNS ({columns})")
         unleased(archive.spark).table(table).commit_nothing()
@@ -156,7 +158,12 @@ def test_an_archive_of_an_earlier_version_is_upgraded_by_one_command(place: Plac
     assert "run `pipeline upgrade`" in said.stderr
     assert archive.run("upgrade", "--output", "json").json["before"] == 1
     assert json.loads(archive.storage.read("archive.json")) == info
-    for table, column in (("files", "line"), ("head_blobs", "spdx_id"), ("repositories", "tree")):
+    for table, column in (
+        ("files", "line"),
+        ("head_blobs", "spdx_id"),
+        ("repositories", "tree"),
+        ("origins", "watched"),
+    ):
         archive.spark.catalog.refreshTable(f"archive.code.{table}")
         assert column in archive.spark.table(f"archive.code.{table}").columns
     assert archive.run("upgrade", "--output", "json").json["before"] == 3

@@ -1,0 +1,281 @@
+"""Which origins a night visits if it may not visit all that are due. Decides for millions of origins at once.
+
+Each origin is in one lane; each lane has an order. A share of the budget goes to those that wait longest, whatever
+their lane: that is what makes the greatest age a promise. The lanes of first visits and of failures have shares, too.
+What is left goes to origins that people asked for, then to those whose visit saves most age for what it costs, then to
+further first visits and failures. The same happens first within each host that has a limit of its own, so that no host
+is planned beyond it; what is not chosen stays due.
+
+The order of equal origins is that of a number of each (``tie``), so the answer is the same on a rerun.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.model.errors import UsageError
+from pipeline.rules.arithmetic import NUMPY, Arithmetic, Values
+from pipeline.rules.change_rate import Counts, Usual, rate, silent_index, waiting_index
+from pipeline.rules.night_budget import NightBudget, Shares
+
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+VISIT_S = 0.002
+"""CPU seconds of a visit that brings nothing."""
+
+OBJECTS_PER_CPU_S = 15_000.0
+"""Objects that a fetch task receives, checks and lands in a CPU second; docs/BENCHMARKS.md measures it."""
+
+REQUESTS, MORE_REQUESTS = 2, 1
+"""Requests of a visit without news, and further ones of a visit that is expected to bring some."""
+
+STEPS, OCTAVES = 1024, 32
+"""A rank is a logarithm to base 2, in such steps, between -32 and 32: 0 to 65535."""
+
+MOST_RANK = 2 * OCTAVES * STEPS - 1
+
+MICRO = 1_000_000
+"""CPU time is planned in whole microseconds, so that sums do not depend on their order."""
+
+
+class Lane(IntEnum):
+    """Why an origin is visited; the first that is true of it."""
+
+    ASKED = 0
+    FIRST = 1
+    FAILED = 2
+    KNOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A step of the choice: the origins of ``lane``, None for all by their waiting time, up to a share of the budget.
+
+    ``whole``: the last one may exceed the share, so that the share is always used up.
+    """
+
+    lane: Lane | None
+    share: float
+    whole: bool = False
+
+
+def stages(shares: Shares) -> Iterator[Stage]:
+    """The steps, in order."""
+    yield Stage(None, shares.oldest, whole=True)
+    yield Stage(Lane.FIRST, shares.first)
+    yield Stage(Lane.FAILED, shares.failed)
+    for lane in (Lane.ASKED, Lane.KNOWN, Lane.FIRST, Lane.FAILED):
+        yield Stage(lane, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The due origins, a column each, in any order.
+
+    Attributes:
+        lane: ``Lane``.
+        waited: whole nights since the last visit, or since it was added; at least 1.
+        signalled: whole nights since a signal told of a change, this one included; 0 if none did.
+        counts: what visits saw.
+        cpu_us: predicted CPU time of a visit, at least 1.
+        requests: predicted requests, at least 1.
+        importance: greater than 0; what a night of its age counts.
+        host: a number of its host, from 0.
+        tie: decides between equals; each has another.
+    """
+
+    lane: Ints
+    waited: Ints
+    signalled: Ints
+    counts: Counts
+    cpu_us: Ints
+    requests: Ints
+    importance: Floats
+    host: Ints
+    tie: Ints
+
+    def __len__(self) -> int:
+        return len(self.lane)
+
+
+def rank(value: Values, of: Arithmetic = NUMPY) -> Values:
+    """Where a value stands, on a scale of logarithms. Powers of two are not on the edge of a step."""
+    steps = of.whole(of.log(of.greatest(value, 1e-300)) * (STEPS / math.log(2)) + (OCTAVES * STEPS + 1e-4))
+    return of.least(of.greatest(steps, 0), MOST_RANK)
+
+
+def price(cpu_us: Values, budget: NightBudget) -> Values:
+    """The part of the budget that a visit takes, in units that all visits of a night share."""
+    if budget.cpu_s is None:
+        return 1.0
+    if budget.origins is None:
+        return cpu_us / (VISIT_S * MICRO)
+    return cpu_us * (budget.origins / (budget.cpu_s * MICRO)) + 1.0
+
+
+def worth(state: Values, budget: NightBudget, usual: Usual, of: Arithmetic = NUMPY) -> Values:
+    """The place of an origin in the order of its lane, by ``rank``; the greatest come first.
+
+    Args:
+        state: has the attributes of ``Due``; all numbers.
+    """
+    counts = state.counts
+    silent = rate(counts.silent, counts.nights, usual.silent, of)
+    any_change = of.greatest(rate(counts.changes, counts.nights, usual.hazard, of), silent)
+    waits = waiting_index(any_change, state.signalled * 1.0)
+    saved = of.where(state.signalled > 0, waits, silent_index(silent, state.waited * 1.0))
+    value = of.where(state.lane == int(Lane.KNOWN), saved, state.waited * 1.0)
+    return rank(state.importance * value / price(state.cpu_us, budget), of)
+
+
+def averaged(before: Values, objects: Values) -> Values:
+    """The average of objects after a visit that brought some."""
+    return before + (objects - before) * NEWEST
+
+
+NEWEST = 0.3
+"""What the newest visit counts in an average."""
+
+FIRST_OBJECTS = 5_000.0
+"""Objects that a first visit is expected to bring."""
+
+
+def cpu_us(objects: Values, of: Arithmetic = NUMPY) -> Values:
+    """CPU time of a visit that is expected to bring so many objects."""
+    return of.whole((objects * (1 / OBJECTS_PER_CPU_S) + VISIT_S) * MICRO)
+
+
+def part_of(capacity: Values, share: float) -> Values:
+    """A share of each limit, at least 1."""
+    return capacity if share >= 1 else np.maximum(np.floor(capacity * share).astype(np.int64), 1)
+
+
+def most_of_one(capacity: Values, share: float) -> Values:
+    """As what a single origin counts at most, so that the share of the oldest never stops at one that is too large."""
+    return part_of(capacity, 1 - share)
+
+
+def choose(due: Due, budget: NightBudget, host_requests: Ints, shares: Shares, usual: Usual) -> Bools:
+    """Which of the due origins are visited.
+
+    Args:
+        host_requests: by host, the requests that it gets this night; ``NO_LIMIT`` for any number.
+        usual: average rates of the archive.
+    """
+    keys = worth(due, budget, usual)
+    chosen: Bools = host_requests[due.host] == NO_LIMIT
+    if not chosen.all():
+        limited = _within(due, ~chosen, keys, due.host, due.requests[:, None], host_requests[:, None], shares)
+        chosen |= limited
+    whole = capacity(budget)
+    if whole is None:
+        return chosen
+    amounts = np.stack([np.ones(len(due), dtype=np.int64), due.cpu_us], axis=1)
+    return _within(due, chosen, keys, np.zeros(len(due), dtype=np.int64), amounts, whole[None, :], shares)
+
+
+NO_LIMIT = np.iinfo(np.int64).max >> 1
+
+
+def capacity(budget: NightBudget) -> Ints | None:
+    """Visits and microseconds of a night; None without limits of them."""
+    if budget.origins is None and budget.cpu_s is None:
+        return None
+    micros = NO_LIMIT if budget.cpu_s is None else max(int(budget.cpu_s * MICRO), 1)
+    return np.array([NO_LIMIT if budget.origins is None else budget.origins, micros], dtype=np.int64)
+
+
+def _within(due: Due, among: Bools, keys: Ints, group: Ints, amounts: Ints, capacity: Ints, shares: Shares) -> Bools:
+    """Those chosen in each group, given the capacity of each.
+
+    Args:
+        among: which ones may be chosen.
+        amounts: one row per origin, one column per kind of limit.
+        capacity: one row per group.
+    """
+    amounts = np.minimum(amounts, most_of_one(capacity, shares.oldest)[group])
+    left, chosen = capacity.copy(), np.zeros(len(due), dtype=np.bool_)
+    for stage in stages(shares):
+        may = among & ~chosen
+        if stage.lane is not None:
+            may &= due.lane == stage.lane
+        rows = np.flatnonzero(may)
+        if not len(rows):
+            continue
+        first = np.minimum(due.waited, MOST_RANK) if stage.lane is None else keys
+        quota = np.minimum(part_of(capacity, stage.share), left)
+        rows = rows[_prefix(group[rows], first[rows], due.tie[rows], amounts[rows], quota, left, stage.whole)]
+        chosen[rows] = True
+        for kind in range(amounts.shape[1]):
+            spent = np.bincount(group[rows], weights=amounts[rows, kind], minlength=len(left))
+            left[:, kind] -= spent.astype(np.int64)
+    return chosen
+
+
+def _prefix(
+    group: Ints, first: Ints, tie: Ints, amounts: Ints, quota: Ints, left: Ints, whole: bool
+) -> npt.NDArray[np.intp]:
+    """Positions of the greatest of each group that stay within its quota, or that reach it if ``whole``."""
+    order = np.lexsort((-tie, -first, group))
+    group, amounts = group[order], amounts[order]
+    begins = np.flatnonzero(np.diff(group, prepend=-1))
+    sums = np.cumsum(amounts, axis=0)
+    before_group = (sums - amounts)[begins]
+    sums = sums - np.repeat(before_group, np.diff(begins, append=len(group)), axis=0)
+    taken = (sums <= left[group]).all(axis=1)
+    within = (sums - amounts < quota[group]) if whole else (sums <= quota[group])
+    return order[taken & within.all(axis=1)]
+
+
+class PromiseBroken(UsageError):
+    """The share of the oldest is too small for the promised greatest age."""
+
+    def __init__(self, terms: tuple[str, ...], nights: float, greatest: int) -> None:
+        super().__init__(terms, nights, greatest)
+        self.terms, self.nights, self.greatest = terms, nights, greatest
+
+    def __str__(self) -> str:
+        return (
+            f"an origin may wait {self.nights:,.0f} nights for its visit, and schedule.greatest_age_nights promises "
+            f"{self.greatest:,}: " + "; ".join(self.terms) + ". Give the night more, raise schedule.shares.oldest, or "
+            "promise less"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one visit to every origin takes, and what a night has for it: ``of`` names it."""
+
+    of: str
+    all: int
+    a_night: int
+
+
+def promised_age(demands: list[Demand], host_demands: list[Demand], shares: Shares, greatest: int) -> float:
+    """Nights after which an origin is visited at the latest.
+
+    In each night those that wait longest use up their share of one of the limits: of the archive, or of their host. So
+    no origin waits longer than all these take together, one after another; of the hosts, only its own counts.
+
+    Raises:
+        PromiseBroken: it is more than ``greatest``.
+    """
+    nights = {
+        demand: demand.all / part_of(np.int64(demand.a_night), shares.oldest) for demand in (*demands, *host_demands)
+    }
+    slowest = max(host_demands, key=nights.__getitem__, default=None)
+    counted = [*demands, *([slowest] if slowest is not None else [])]
+    most = 1 + sum(nights[demand] for demand in counted)
+    if most > greatest:
+        percent = f"{100 * shares.oldest:g} %"
+        terms = (f"{d.all:,} {d.of}, {percent} of {d.a_night:,} a night for the oldest" for d in counted)
+        raise PromiseBroken(tuple(terms), most, greatest)
+    return float(most)

@@ -1,0 +1,79 @@
+"""When an origin is visited, and why then: a sentence for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from pipeline.model.origin import OriginState
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The next visit to an origin. ``night``: the first one that may make it, None if none does; ``why`` a sentence."""
+
+    url: str
+    night: date | None
+    why: str
+
+
+def turn_of(row: Mapping[str, Any], tonight: date, budget: str | None, greatest_age: int) -> Turn:
+    """When an origin is visited, and why.
+
+    Args:
+        row: of ``origins``.
+        tonight: the next night.
+        budget: of a night, None if it visits all that are due.
+        greatest_age: nights after which a due origin is visited at the latest.
+    """
+    state, due = OriginState(row["state"]), row["next_due"]
+    if state is OriginState.PAUSED:
+        return _turn(row, None, "is not visited, because people paused it; `pipeline origins resume` ends that")
+    if state is OriginState.OPTED_OUT:
+        return _turn(row, None, "is not visited, because it is opted out; `pipeline origins resume` ends that")
+    history = _history(row, state)
+    if due is not None and due > tonight:
+        return _turn(row, due, f"is due on {due}, because {history}")
+    if budget is None:
+        return _turn(row, tonight, f"is visited in the next night, {tonight}, as all that are due: {history}")
+    if row["asked_at"] is not None:
+        return _turn(row, tonight, f"comes first in the next night, {tonight}, because {history}")
+    latest = max(_day(row["last_visit"] or row["added_at"]) + timedelta(days=greatest_age), tonight)
+    return _turn(
+        row, tonight, f"is due since {due or tonight} and visited by {latest}, as the budget {budget} allows: {history}"
+    )
+
+
+def _turn(row: Mapping[str, Any], night: date | None, predicate: str) -> Turn:
+    return Turn(row["url"], night, f"{row['url']} {predicate}.")
+
+
+def _history(row: Mapping[str, Any], state: OriginState) -> str:
+    if row["asked_at"] is not None:
+        return f"people asked for it on {_day(row['asked_at'])}"
+    if row["last_visit"] is None:
+        return f"it was added on {_day(row['added_at'])} and never visited"
+    return _last_visit(row, state, _day(row["last_visit"]))
+
+
+def _last_visit(row: Mapping[str, Any], state: OriginState, last: date) -> str:
+    if state is OriginState.GONE:
+        return f"its server said several times that it is gone, last on {last}"
+    if row["failures"]:
+        times = "its last visit" if row["failures"] == 1 else f"its last {row['failures']:,} visits"
+        return f"{times} did not end well ({row['last_error'] or row['last_status']} on {last})"
+    if row["signalled_at"] is not None:
+        return f"a signal told on {_day(row['signalled_at'])} that it changed; the last visit was on {last}"
+    return f"the last visit was on {last}, and {_rate(row['changes'], row['watched'])}"
+
+
+def _rate(changes: float | None, nights: float | None) -> str:
+    if not nights:
+        return "how often it changes is not known yet"
+    return f"it changes once in some {nights / changes:,.0f} nights" if changes else "no visit found a change lately"
+
+
+def _day(time: datetime) -> date:
+    return time.date()

@@ -1,0 +1,52 @@
+"""Made-up due origins."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+from hypothesis import strategies as st
+
+from pipeline.rules.change_rate import Counts
+from pipeline.rules.night_budget import NightBudget, Shares
+from pipeline.rules.schedule import NO_LIMIT, Bools, Due, Ints, Lane
+
+HOSTS = 3
+
+
+def made(seed: int, count: int) -> Due:
+    """Origins of all lanes, many of them equal but for their tie."""
+    rng = np.random.default_rng(seed)
+    nights = rng.integers(0, 200, count) * 1.0
+    changes = np.minimum(rng.gamma(0.3, 10, count).round(1), nights)
+    return Due(
+        lane=rng.integers(0, len(Lane), count),
+        waited=rng.integers(1, 6, count) ** rng.integers(1, 4, count),
+        signalled=rng.integers(0, 4, count) * rng.integers(0, 2, count),
+        counts=Counts(changes, changes * rng.choice([0.2, 1.0], count), nights),
+        cpu_us=2_000 + (rng.pareto(1.2, count) * 1_000).astype(np.int64),
+        requests=rng.integers(2, 4, count),
+        importance=rng.choice([0.5, 1.0, 8.0], count),
+        host=rng.integers(0, HOSTS, count),
+        tie=rng.permutation(count).astype(np.int64) << 40,
+    )
+
+
+def some(due: Due, rows: Bools | Ints) -> Due:
+    """Some of the origins, or all of them in another order."""
+    found = {field.name: getattr(due, field.name) for field in fields(due) if field.name != "counts"}
+    counts = Counts(*(column[rows] for column in due.counts))
+    return Due(**{name: column[rows] for name, column in found.items()}, counts=counts)
+
+
+dues = st.builds(made, st.integers(0, 10_000), st.integers(1, 60))
+
+budgets = st.builds(
+    NightBudget,
+    origins=st.none() | st.integers(1, 40),
+    cpu_s=st.none() | st.floats(0.001, 0.5),
+)
+
+host_requests = st.lists(st.sampled_from([0, 1, 5, 20, 60, NO_LIMIT]), min_size=HOSTS, max_size=HOSTS).map(np.array)
+
+shares = st.sampled_from([Shares(), Shares(0.01, 0.01, 0.01), Shares(0.4, 0.4, 0.1)])

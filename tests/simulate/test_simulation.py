@@ -1,0 +1,88 @@
+"""The simulation on pushes that are made here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline.model.errors import UsageError
+from pipeline.rules.schedule import Bools
+from pipeline.simulate import simulation
+from pipeline.simulate.histories import DAY_S, BadHistories, Histories, read_histories
+from pipeline.simulate.policies import POLICIES, Oracle, Policy, World
+from pipeline.simulate.simulation import AFTERWARDS, WARM_UP, Dials, run, simulate
+
+
+def made_histories(seed: int, names: int = 60) -> Histories:
+    """Histories of 1,400 days: most have a push now and then, a few have one every other day."""
+    rng = np.random.default_rng(seed)
+    rates = np.minimum(rng.gamma(0.2, 0.1, names), 0.6)
+    lines = [
+        f"{day * DAY_S + 40_000} {name}"
+        for name, rate in enumerate(rates)
+        for day in np.flatnonzero(rng.random(1_400) < rate)
+    ]
+    return read_histories("made", [f"{0} 0", f"{1_400 * DAY_S} 0", *lines])
+
+
+def test_a_line_is_a_time_and_a_name() -> None:
+    found = read_histories("list", ["86399 a b", "86400 a b", "90000 a b", "", "5000000 c"])
+    assert [days.tolist() for days in found.days] == [[0, 1], [57]]
+    assert (found.first, found.end) == (0, 58)
+    later = found.later_half()
+    assert (later.first, [days.tolist() for days in later.days], later.before.tolist()) == (29, [[], [57]], [2, 0])
+
+
+@pytest.mark.parametrize(("lines", "why"), [(["1 a", "x b"], "line 2"), ([], "no pushes")])
+def test_what_has_no_times_is_refused(lines: list[str], why: str) -> None:
+    with pytest.raises(BadHistories, match=why):
+        read_histories("list", lines)
+    with pytest.raises(UsageError, match="10,000 are needed"):
+        made_histories(1).later_half().sample(np.random.default_rng(1), 3, 10_000)
+
+
+class _Peeking(Oracle):
+    """Visits one origin every tenth night, and nothing else."""
+
+    def choose(self, world: World, budget: int) -> Bools:
+        return np.arange(len(world.visited)) == (0 if world.night % 10 == 0 else -1)
+
+
+def test_waits_and_ages_are_counted_by_hand() -> None:
+    nights = 20
+    pushed = np.zeros((WARM_UP + nights + AFTERWARDS, 2), dtype=np.bool_)
+    pushed[WARM_UP + 4, 0] = pushed[WARM_UP + 6, 0] = True  # nights 185 and 187; night 190 visits
+    pushed[WARM_UP + 19, 1] = True  # night 200, never visited
+    found = run(_Peeking(), pushed, np.zeros_like(pushed), 1, nights)
+    assert found.mean_wait == pytest.approx((5 + 3 + AFTERWARDS + 1) / 3)
+    assert [found.p999_wait, found.within_week, found.visits] == pytest.approx([AFTERWARDS + 1, 2 / 3, 0.1])
+    assert found.fresh == pytest.approx(1 - 6 / 40)
+    assert found.mean_age == pytest.approx((1 + 2 + 3 + 4 + 5 + 1) / 40)
+
+
+def test_signals_are_as_good_as_they_are_said_to_be() -> None:
+    rng = np.random.default_rng(1)
+    pushed = rng.random((300, 1000)) < 0.02
+    signals = simulation._signals(rng, pushed, replace(Dials(), recall=0.7, precision=0.5))
+    assert (signals & pushed).sum() / pushed.sum() == pytest.approx(0.7, abs=0.02)
+    assert (signals & pushed).sum() / signals.sum() == pytest.approx(0.5, abs=0.02)
+
+
+def test_no_policy_exceeds_its_budget_and_ours_is_better_than_those_without_knowledge() -> None:
+    histories, dials = made_histories(3), Dials(origins=120, nights=60)
+    found = simulate(histories, dials, 2)
+    assert found.keys() == POLICIES.keys()
+    assert found == simulate(histories, dials, 2), "the same answer again"
+    allowed = found["oldest first"]["visits"].greatest
+    assert all(spreads["visits"].greatest <= allowed for name, spreads in found.items() if name != "every night")
+    assert found["every night"]["mean_wait"].greatest == 0
+    assert found["oracle"]["mean_wait"].mean <= found["ours"]["mean_wait"].mean
+    for name in ("oldest first", "half age", "SWH offsets"):
+        assert found["ours"]["mean_wait"].mean < found[name]["mean_wait"].mean, name
+
+
+def test_every_policy_is_made_anew() -> None:
+    policies: list[Policy] = [make(1) for make in POLICIES.values()]
+    assert len({type(policy) for policy in policies}) == len(policies)
