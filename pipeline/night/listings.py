@@ -90,7 +90,7 @@ def merge_pages(
         added = until_committed(ORIGINS.name, lambda: _add(writer, may, listed, buckets, closed, now))
     finally:
         spark.catalog.clearCache()  # unpersist() finds nothing after a commit to the table that it reads
-    _keep_out(spark, rules)
+    _keep_out(spark, rules, gone_urls)
     return MergedRows(
         listed=sum(row["listed"] for row in counted),
         new=sum(row["new"] for row in counted),
@@ -173,9 +173,10 @@ def _mark_gone(writer: Writer, place: ForgePass, missing_since: int, now: dateti
     return count
 
 
-def _keep_out(spark: SparkSession, before: OptOuts) -> None:
-    """Apply opt-outs that were written while origins were added: each side looks after it has written."""
-    late = [rule for rule in opt_outs(spark) if before.rule_for(rule.url) is None]
+def _keep_out(spark: SparkSession, rules: OptOuts, gone: Collection[str]) -> None:
+    """Keep out what was opted out or taken down while origins were added: each side looks after it has written."""
+    late = [rule for rule in opt_outs(spark) if rules.rule_for(rule.url) is None]
+    late += [Pattern(url) for url in taken_down(spark)[0].difference(gone)]
     if late:
         apply_opt_outs(spark, late)
 
@@ -188,7 +189,7 @@ def _add(
 ) -> int:
     seen = writer.see(ORIGINS.name)
     known = seen.rows().select("url", F.coalesce("fork_of", "url").alias("root"))
-    new = may.join(_known(may, known), "forge_id", "left_anti").dropDuplicates(["url"])
+    new = may.join(_known(may, known), "forge_id", "left_anti")
     rooted = _rooted(new, listed, known)
     rows = _placed(rooted, seen.rows(), buckets, closed, now).persist()
     count = rows.count()
@@ -223,7 +224,7 @@ def _rooted(new: DataFrame, listed: DataFrame, known: DataFrame) -> DataFrame:
         there = known.select(F.col("url").alias(name), F.col("root").alias(f"{name}_root"))
         found = found.join(there, name, "left")
     root = F.coalesce("moved_from_root", "root_root", "was_root", "root")
-    return found.select("url", F.when(root != F.col("url"), root).alias("fork_of"))
+    return found.select("url", F.when(root != F.col("url"), root).alias("fork_of")).dropDuplicates(["url"])
 
 
 def _placed(rooted: DataFrame, origins: DataFrame, buckets: int, closed: Collection[int], now: datetime) -> DataFrame:
