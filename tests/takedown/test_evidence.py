@@ -116,6 +116,21 @@ def test_a_kill_before_the_copies_go_leaves_none(storage: Storage) -> None:
     assert json.loads(found[manifest]) == {"visits": []}
 
 
+@pytest.mark.parametrize("shown", [f"<td>{URL}</td>", "<td>https://ho&#115;t/a</td>"])
+def test_a_report_that_shows_it_goes_and_so_does_its_copy(storage: Storage, shown: str) -> None:
+    other = Load.of_night(date(2026, 11, 1))
+    for load, url, page in ((LOAD, URL, shown), (other, OTHER, f"<td>{OTHER}</td>")):
+        storage.replace(load.night_summary, json.dumps({"slowest": [{"origin": url}]}).encode())
+        storage.create(load.report, page.encode())
+        paths = (load.report, load.night_summary)
+        add_recording(storage, recorded(storage, [Wanted(path, keep_copy=True) for path in paths]))
+    assert scrub(storage) == {"report.html", "night.json"}  # then killed, and run again
+    record_takedown(storage, scrub_runs(storage, DOOMED, lambda: None), DOOMED.buckets)
+    assert [load.name for load in (LOAD, other) if storage.stat(load.report) is not None] == [other.name]
+    assert not any(URL.encode() in copy for copy in copies(storage, [LOAD.report, LOAD.night_summary]).values())
+    assert json.loads(storage.read(LOAD.night_summary)) == {"slowest": []}
+
+
 def test_a_search_opens_copies_and_names_what_it_cannot_read(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.maintain.takedown.verify._referred", lambda spark, storage: {})
     visits, manifest = "tables/code/refs/data/bucket=1/x.parquet", "tables/code/refs/metadata/m.avro"

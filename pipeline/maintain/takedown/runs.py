@@ -21,6 +21,7 @@ _NAMING = ("origin", "url")
 """Keys of JSON records that name the record's origin."""
 
 _TEXTS = (".json", ".txt")
+_PAGE = ".html"
 
 
 def scrub_runs(storage: Storage, doomed: Doomed, check_lease: Callable[[], None]) -> list[str]:
@@ -28,8 +29,9 @@ def scrub_runs(storage: Storage, doomed: Doomed, check_lease: Callable[[], None]
 
     For the affected buckets it deletes the rest of landings, plans of origins, and quarantined files that hold doomed
     rows or cannot be read. Records of visits are removed from manifests, verdicts and summaries; a damaged or lost one
-    is first restored from its copy, and deleted if there is no copy and it names an origin. Reports of checks that name
-    an origin are deleted. An unfinished load needs its files; the run that finishes it leaves out what was taken down.
+    is first restored from its copy, and deleted if there is no copy and it names an origin. Reports of checks and of
+    nights that name an origin are deleted. An unfinished load needs its files; the run that finishes it leaves out what
+    was taken down.
 
     Args:
         check_lease: called before each load.
@@ -43,6 +45,7 @@ def scrub_runs(storage: Storage, doomed: Doomed, check_lease: Callable[[], None]
     for load in finished:
         check_lease()
         changed.extend(_delete(storage, load, doomed))
+        changed.extend(_delete_page(storage, load, needles))
         changed.extend(_scrub(storage, load, urls, needles))
     changed.extend(_delete_reports(storage, needles))
     return changed
@@ -65,7 +68,7 @@ def _put_back(storage: Storage, loads: Collection[Load], needles: Collection[byt
     folders = tuple(f"{load.root}/" for load in loads)
 
     def wanted(path: str, copy: bytes) -> bool:
-        return path.startswith(folders) and path.endswith(_TEXTS) and names_any(copy, needles)
+        return path.startswith(folders) and path.endswith((*_TEXTS, _PAGE)) and names_any(copy, needles)
 
     for path, copy in copies_where(storage, wanted).items() if needles else ():
         if storage.stat(path) is None or storage.read(path) != copy:
@@ -91,6 +94,16 @@ def _delete(storage: Storage, load: Load, doomed: Doomed) -> Iterator[str]:
                 # All of it: it may hold objects of the origin that no table ever had, so no tombstone names them.
                 storage.delete(attempt.path, recursive=True)
                 yield attempt.path
+
+
+def _delete_page(storage: Storage, load: Load, needles: Collection[bytes]) -> Iterator[str]:
+    """Delete a night's report if it, or the summary that it shows, names an origin: a page may spell it otherwise."""
+    if storage.stat(load.report) is None:
+        return
+    shown = (path for path in (load.report, load.night_summary) if storage.stat(path) is not None)
+    if any(names_any(storage.read(path), needles) for path in shown):
+        storage.delete(load.report)
+        yield load.report
 
 
 def _is_doomed(storage: Storage, path: str, doomed: Doomed) -> bool:
