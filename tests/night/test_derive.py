@@ -16,7 +16,7 @@ from pipeline.model.origin import Origin, bucket_of, network_id
 from pipeline.model.visit import VisitStatus
 from pipeline.night import derive as derive_module
 from pipeline.night import files as head_files
-from pipeline.night.blobs import contents_to_read
+from pipeline.night.blobs import _differing, contents_to_read
 from pipeline.night.derive import derive, read_derived
 from pipeline.night.files import mark_statement, replace_files
 from pipeline.night.publish import publish
@@ -395,3 +395,12 @@ def test_files_follow_heads_whose_blobs_cannot_be_described(
     assert finish(spark, storage, later).left_out == {}
     assert paths(spark) == {"new": "file"}
     assert head_names(spark).keys() == {"new"}
+
+
+def test_rows_of_an_earlier_version_are_looked_at_again(session: SparkSession) -> None:
+    columns = "bucket int, network bigint, oid binary, name string"
+    now = session.createDataFrame([(1, 1, oid, "n") for oid in (b"same", b"earlier", b"new")], columns)
+    was = [(b"same", False), (b"earlier", None), (b"gone", True)]
+    old = session.createDataFrame([(1, 1, oid, "n", known) for oid, known in was], f"{columns}, is_generated boolean")
+    found = {(bytes(row.oid), row.now, row.was) for row in _differing(now, old).collect()}
+    assert found == {(b"earlier", True, True), (b"new", True, None), (b"gone", None, True)}

@@ -65,7 +65,7 @@ def test_every_block_runs(archive: Archive, capsys: pytest.CaptureFixture[str]) 
     assert own == [("https://example.org/a", "Python", 1, 2)]
     assert authors == [("https://example.org/a", "Jo", "jo@x", 2)]
     assert licences == [("Apache-2.0", 1)]
-    assert languages == [("Markdown", 1), ("Python", 1), (None, 2)]
+    assert languages == [(None, 2), ("Markdown", 1), ("Python", 1)]
     assert [row[2:4] for row in history] == [("A", "README.md")]
     assert most == [(path, 1, 1) for path in (".mailmap", "LICENSE", "README.md", "src/a.py", "src/b.py")]
     assert people == [("https://example.org/a", 2023, 1, 2)]
