@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dictionary
-from pipeline.model.tables import BY_NAME
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -12,13 +11,17 @@ def test_the_page_is_up_to_date() -> None:
 
 
 def test_references_and_keys_name_tables_and_columns() -> None:
-    assert {name for source, target, _ in dictionary.REFERENCES for name in (source, target)} == BY_NAME.keys()
+    assert {
+        name for source, target, _ in dictionary.REFERENCES for name in (source, target)
+    } == dictionary.TABLES.keys()
     lost = [
         (table, column)
         for table, columns in dictionary.KEYS.items()
         for column in columns
-        if column not in BY_NAME[table].column_names
+        if column not in dictionary.TABLES[table].column_names
     ]
     assert lost == []
-    without = [t.name for t in BY_NAME.values() if t.name not in dictionary.KEYS and "oid" not in t.column_names]
+    without = [
+        t.name for t in dictionary.TABLES.values() if t.name not in dictionary.KEYS and "oid" not in t.column_names
+    ]
     assert without == []

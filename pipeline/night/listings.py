@@ -189,7 +189,9 @@ def _add(
 ) -> int:
     seen = writer.see(ORIGINS.name)
     known = seen.rows().select("url", F.coalesce("fork_of", "url").alias("root"))
-    new = may.join(_known(may, known), "forge_id", "left_anti")
+    new = may.join(_known(may, known), "forge_id", "left_anti").persist()
+    if new.isEmpty():
+        return 0
     rooted = _rooted(new, listed, known)
     rows = _placed(rooted, seen.rows(), buckets, closed, now).persist()
     count = rows.count()

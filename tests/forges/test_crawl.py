@@ -6,7 +6,7 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pipeline.forges.crawl import Lister
 from pipeline.forges.errors import ListedTwice, ListingDeferred, ListingStopped
 from pipeline.forges.passes import begin_pass, complete_before, passes, read_pass
 from pipeline.forges.settings import ForgeSettings
+from pipeline.git.page import get_page
 from pipeline.model.layout import ForgePass
 from pipeline.storage.local import LocalStorage
 from tests.support.forges import Forge, Served, response, said, serving
@@ -40,10 +41,6 @@ class Place:
     root: Path
     tables: str = ""
     pauses: int = 0
-    kill_every: int = 0
-    asked: int = 0
-    _alive: bool = True
-    bad: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         (self.root / "scratch").mkdir()
@@ -97,10 +94,10 @@ def filled(count: int, sized: int = 100) -> Forge:
 
 def kill_after(monkeypatch: pytest.MonkeyPatch, every: int) -> None:
     """Every so many answers, the process ends before it has kept the answer."""
-    ask, asked = crawl.get_page, Counter[str]()
+    asked = Counter[str]()
 
     def killed(*arguments: Any, **options: Any) -> Any:
-        page = ask(*arguments, **options)
+        page = get_page(*arguments, **options)
         asked["pages"] += 1
         if asked["pages"] % every == 0:
             raise Killed
@@ -358,12 +355,11 @@ def test_two_crawls_of_a_forge_do_not_mix(place: Place, monkeypatch: pytest.Monk
     with serving(filled(60, sized=10)) as served:
         settings = place.settings("gitlab", served.url)
         at = place.begin(settings)
-        ask = crawl.get_page
 
         def meanwhile(*arguments: Any, **options: Any) -> Any:
-            monkeypatch.setattr(crawl, "get_page", ask)
+            monkeypatch.setattr(crawl, "get_page", get_page)
             place.list_all(settings, at)
-            return ask(*arguments, **options)
+            return get_page(*arguments, **options)
 
         monkeypatch.setattr(crawl, "get_page", meanwhile)
         with pytest.raises(ListedTwice):

@@ -203,7 +203,8 @@ class Changing(RuleBasedStateMachine):
 
 
 def machine(kind: str) -> Any:
-    found = type(f"{kind}Changing", (Changing,), {"kind": kind}).TestCase
+    changing: Any = type(f"{kind}Changing", (Changing,), {"kind": kind})
+    found = changing.TestCase
     found.settings = settings(max_examples=12, stateful_step_count=20, deadline=None)
     return found
 
