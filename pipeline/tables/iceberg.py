@@ -121,7 +121,10 @@ class IcebergTable:
             self._java = self._load()
 
     def _load(self) -> JavaObject:
-        return self._class("spark.Spark3Util").loadIcebergTable(self._spark._jsparkSession, self.name)
+        session = self._spark._jsparkSession
+        # A session that uses its catalog for the first time would take the warehouse of the active one.
+        self._class("SparkSession", "org.apache.spark.sql").setActiveSession(session)
+        return self._class("spark.Spark3Util").loadIcebergTable(session, self.name)
 
     @contextmanager
     def committing(self) -> Iterator[None]:

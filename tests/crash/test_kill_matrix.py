@@ -1,7 +1,7 @@
 """Kills runs, with their process groups, at one point after another, on HDFS.
 
 However a night dies, one more run of it makes the archive equal, row for row, to one whose night was never killed.
-Each day has its points: one of the first half of a night and one of its second, two of everything else. All of them:
+Each day has its points: one of the first half of a night and one of its second, one of everything else. All of them:
 ``.venv/bin/pytest tests/crash``.
 """
 
@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.hdfs, pytest.mark.spark]
 
 
 def besides(points: Iterable[str]) -> list[Any]:
-    """Two a day of everything but nights."""
-    return of_the_day(points, 2, BESIDES)
+    """One a day of everything but nights."""
+    return of_the_day(points, 1, BESIDES)
 
 
 @pytest.mark.parametrize("point", of_each_part(NIGHTLY, 2))

@@ -13,6 +13,7 @@ from pipeline.night.seal import seal
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import LOAD_PROPERTY, NewFile
 from pipeline.tables.writer import unleased
+from tests.support.tables import made_once
 from tests.tables.landing import BUCKETS, MadeLoad, Tree
 
 
@@ -55,7 +56,9 @@ def publish_unchecked(spark: SparkSession, storage: Storage, landing: MadeLoad) 
     seal(unleased(spark), load)
 
 
+@made_once
 def add_nights(spark: SparkSession, storage: Storage, *days: int) -> None:
+    """Nights of fresh tables."""
     for day in days:
         publish_unchecked(spark, storage, land(storage, day))
 

@@ -36,7 +36,7 @@ from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.refs import last_changes
 from pipeline.tables.settings import SparkSettings
 from pipeline.tables.writer import Writer, unleased
-from tests.maintain.conftest import BUCKET, ORIGIN, add_nights, files_in, land, night
+from tests.maintain.conftest import BUCKET, ORIGIN, add_nights, files_in, land, night, publish_unchecked
 from tests.support.crash import Crash, crash_after
 from tests.support.spark import QUICK_SPARK
 
@@ -159,7 +159,7 @@ def test_files_of_a_load_go_when_no_live_snapshot_needs_them_and_not_before(
     assert list(storage.walk(folder))
     assert [rows_of_night(spark, day) for day in (2, 3)] == [expected_rows(1), expected_rows(2)]
 
-    add_nights(spark, storage, 4)
+    publish_unchecked(spark, storage, land(storage, 4))
     plan = let_go(spark, storage, dailies=1)
     assert {"refs", "visits", "blobs", "commits"} <= {table.table for table in plan.tables if table.snapshots}
     assert nights(spark) == [night(4)]
@@ -315,8 +315,8 @@ def test_the_command_takes_the_lease_but_a_dry_run_does_not(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.tables.session.open_session", lambda *args: spark)
-    storage.create("archive.json", ArchiveInfo.new(4).model_dump_json().encode())
     add_nights(spark, storage, 2)
+    storage.create("archive.json", ArchiveInfo.new(4).model_dump_json().encode())
     where = ["--archive", storage.root_uri]
     with Lease.acquire(storage, Owner.here("other"), heartbeat=False):
         refused = CliRunner().invoke(command, where)

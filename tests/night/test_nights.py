@@ -34,6 +34,7 @@ from pipeline.tables.create import create_tables
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.writer import Writer, unleased
 from tests.support.crash import Crash, crash_after
+from tests.support.tables import made_once
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, MadeLoad, oid_of
 
@@ -48,6 +49,7 @@ def finish(spark: SparkSession, storage: Storage, landing: MadeLoad) -> None:
     seal(unleased(spark), landing.load)
 
 
+@made_once
 def two_nights(spark: SparkSession, storage: Storage) -> tuple[Origin, bytes, bytes]:
     (origin,) = add(spark, URL)
     first = MadeLoad(storage, night(2), "run2")

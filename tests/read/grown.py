@@ -18,6 +18,7 @@ from pipeline.tables.iceberg import full_name
 from pipeline.tables.tombstones import add_tombstones
 from pipeline.tables.writer import unleased
 from tests.night.test_nights import FORK, OTHER, URL, two_nights
+from tests.support.tables import made_once
 from tests.tables.conftest import ADDED, add, night
 from tests.tables.landing import MadeLoad
 
@@ -44,6 +45,7 @@ def delete_rows(spark: SparkSession, table: str, condition: str) -> None:
     assert spark.sql(f"SELECT content FROM {full_name(table)}.delete_files").collect(), "Spark wrote no deletion vector"
 
 
+@made_once
 def grow(spark: SparkSession, storage: Storage) -> Grown:
     origin, one, two = two_nights(spark, storage)
     fork, _, gone = add(spark, (FORK, URL), OTHER, GONE)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 import pytest
 from pyspark.sql import SparkSession
@@ -18,6 +20,32 @@ from pipeline.tables.session import open_session
 from pipeline.tables.settings import SparkSettings
 from tests.support.spark import QUICK_SPARK, forget_catalog
 from tests.tables.landing import BUCKETS
+
+Made = TypeVar("Made")
+P = ParamSpec("P")
+Fill = Callable[Concatenate[SparkSession, Storage, P], Made]
+
+
+def made_once(make: Fill[P, Made]) -> Fill[P, Made]:
+    """Let what fills a test's fresh tables do so once per process and arguments; later tests get copies of its files.
+
+    The files are true at their place alone, which all tests of a process share.
+    """
+    kept: dict[str, Made] = {}
+
+    def made(spark: SparkSession, storage: Storage, /, *args: P.args, **kwargs: P.kwargs) -> Made:
+        root = Path(urlsplit(storage.root_uri).path)
+        name = "-".join(map(str, (root.name, make.__name__, *args, *kwargs.values())))
+        if name in kept:
+            shutil.rmtree(root)
+            shutil.copytree(root.with_name(name), root)
+            forget_catalog(spark)
+        else:
+            kept[name] = make(spark, storage, *args, **kwargs)
+            shutil.copytree(root, root.with_name(name))
+        return kept[name]
+
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -26,7 +27,7 @@ from pipeline.read.submit.results import Lineage, write_result
 from pipeline.storage.interface import Storage
 from pipeline.tables.doubles import find_doubles, mend_doubles
 from pipeline.tables.frames import local_frame
-from pipeline.tables.iceberg import IcebergTable, full_name
+from pipeline.tables.iceberg import IcebergTable, full_name, jvm_of
 from pipeline.tables.refs import current_refs
 from pipeline.tables.rewrite import TableBusy, is_conflict, nothing, overwrite, see, until_committed
 from pipeline.tables.writer import Writer, unleased
@@ -77,6 +78,15 @@ def test_what_was_added_while_visits_are_applied_stays(spark: SparkSession, stor
     rows = {row.url: row.last_status for row in see(spark, "origins").rows().collect()}
     assert rows.pop(A) == "full"
     assert set(rows.values()) == {None}
+
+
+def test_a_table_is_that_of_its_session_whichever_is_active(spark: SparkSession, tmp_path: Path) -> None:
+    here, there = session_beside(spark), session_beside(spark)
+    there.conf.set("spark.sql.catalog.archive.warehouse", tmp_path.as_uri())
+    there.sql("SELECT 1").collect()
+    add(spark, A)
+    jvm_of(spark).org.apache.spark.sql.SparkSession.setActiveSession(there._jsparkSession)
+    assert IcebergTable(here, "origins").current() is not None
 
 
 @pytest.mark.parametrize("forks", [False, True])

@@ -77,7 +77,7 @@ def _with(command: tuple[str, ...], job: str) -> tuple[str, ...]:
 
 @pytest.mark.spark
 @pytest.mark.slow
-@pytest.mark.parametrize("nights", [12, pytest.param(30, marks=pytest.mark.long)])
+@pytest.mark.parametrize("nights", [6, pytest.param(30, marks=pytest.mark.long)])
 def test_many_nights_killed_once(make_archive: MakeArchive, served: Path, daemon: Peer, nights: int) -> None:
     archive = make_archive("archive", archive={"buckets": 1})
     days = sealed(archive, served, daemon, nights)
