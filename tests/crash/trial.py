@@ -26,7 +26,7 @@ from tests.support.repos import add_commits, build_graph, compare, force_push, f
 from tests.support.servers import Peer
 from tests.support.spark import forget_tables
 
-WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_bytes")
+WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_bytes", "changes", "silent", "watched")
 """Columns that differ between any two runs; git may also pack the same objects one byte larger or smaller."""
 
 BUCKETS = 2

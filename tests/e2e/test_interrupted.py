@@ -26,7 +26,7 @@ from tests.support.servers import Peer
 
 pytestmark = pytest.mark.slow
 
-WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_bytes")
+WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_bytes", "changes", "silent", "watched")
 """Columns that differ between any two runs; git may also pack the same objects one byte larger or smaller."""
 
 

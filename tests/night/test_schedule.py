@@ -12,17 +12,15 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.model.host import host_of
-from pipeline.model.layout import Load
 from pipeline.model.origin import bucket_of, network_id
 from pipeline.model.pattern import parse_pattern
 from pipeline.model.tables import ORIGINS
 from pipeline.night.counts import counted
-from pipeline.night.plan import write_plan
-from pipeline.night.schedule import Limits, host_column
+from pipeline.night.origin_states import save, signal
+from pipeline.night.schedule import Limits, choose_due, host_column
 from pipeline.rules.change_rate import Counts, Usual, counts_after
 from pipeline.rules.night_budget import HostRequests, NightBudget, Shares
 from pipeline.rules.schedule import Due, Lane, PromiseBroken, averaged, choose, cpu_us
-from pipeline.storage.interface import Storage
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.rewrite import nothing, overwrite
@@ -79,29 +77,26 @@ def fill(spark: SparkSession, rows: list[dict[str, Any]]) -> None:
     overwrite(frame, unleased(spark).see(ORIGINS.name), nothing())
 
 
-def test_a_night_visits_what_the_arrays_say(spark: SparkSession, storage: Storage) -> None:
+def test_a_night_visits_what_the_arrays_say(spark: SparkSession) -> None:
     states = made(5, 80)
     states.lane[::2] = Lane.KNOWN
     rows, due = rows_of(states)
-    fill(spark, rows)
-    keys = spark.table(full_name("origins")).select(
-        "url", F.shiftrightunsigned(F.xxhash64("url"), 1).alias("tie"), host_column().alias("host")
-    )
+    table = local_frame(spark, [tuple(row.values()) for row in rows], ORIGINS.arrow_schema).coalesce(1)
+    origins = table.withColumns({"due": F.lit(True), "looked_at": F.lit(True)})
+    keys = origins.select("url", F.shiftrightunsigned(F.xxhash64("url"), 1).alias("tie"), host_column().alias("host"))
     ties = {row["url"]: row for row in keys.collect()}
     assert all(row["host"] == host_of(url) for url, row in ties.items())
     due.tie[:] = [ties[row["url"]]["tie"] for row in rows]
     usual = Usual.of(Counts(*(column.sum() for column in due.counts)))
-    important = [(parse_pattern(IMPORTANT), 8.0)]
-    load = Load.of_night(NIGHT)
     budget = NightBudget(origins=30, cpu_s=6.0, requests=60)
-    limits = Limits(budget, HostRequests.of(budget, 50, {HOSTS[1]: 25}), Shares(), important, 10_000)
     expected = choose(due, budget, np.array([50, 25, 60]), Shares(), usual)
-    planned = write_plan(unleased(spark), storage, load, BUCKETS, limits=limits)
-    written = spark.read.parquet(storage.uri(load.plan_origins)).where("due").collect()
-    assert {row["url"] for row in written} == {row["url"] for row, yes in zip(rows, expected, strict=True) if yes}
-    assert planned.origins_due == expected.sum() < 30
+    hosts = HostRequests.of(budget, 50, {HOSTS[1]: 25})
+    limits = Limits(budget, hosts, Shares(), [(parse_pattern(IMPORTANT), 8.0)], 10_000)
+    found = choose_due(origins, NIGHT, limits).where("due").select("url").collect()
+    assert {row["url"] for row in found} == {row["url"] for row, yes in zip(rows, expected, strict=True) if yes}
+    assert len(found) == expected.sum() < 30
     with pytest.raises(PromiseBroken, match=r"may wait 21 nights .*80 origins, 10 % of 40 a night"):
-        write_plan(unleased(spark), storage, load, BUCKETS, limits=Limits(NightBudget(origins=40), greatest_age=9))
+        choose_due(origins, NIGHT, Limits(NightBudget(origins=40), greatest_age=9))
 
 
 def test_counts_of_the_table_are_those_of_the_arrays(spark: SparkSession) -> None:
@@ -139,3 +134,24 @@ def test_counts_of_the_table_are_those_of_the_arrays(spark: SparkSession) -> Non
         kept = row["signalled_at"] is not None and not (status != "failed" and told)
         assert (found[url]["signalled_at"] is not None) == kept
         assert found[url]["asked_at"] is None
+
+
+def test_people_ask_for_visits_and_tell_of_changes(spark: SparkSession) -> None:
+    rows, _ = rows_of(made(7, 6))
+    for number, row in enumerate(rows):
+        row |= {
+            "state": "paused" if number == 5 else "active",
+            "next_due": NIGHT,
+            "asked_at": None,
+            "signalled_at": None,
+        }
+    fill(spark, rows)
+    asked, told = ([parse_pattern(row["url"]) for row in some] for some in (rows[3:], rows[:2]))
+    assert (save(spark, asked).changed, save(spark, asked).already) == (2, 1), "people may ask again"
+    assert [(found.changed, found.already) for found in (signal(spark, told), signal(spark, told))] == [(2, 0), (0, 2)]
+    after = {row["url"]: row for row in spark.table(full_name("origins")).collect()}
+    found = [after[row["url"]] for row in rows]
+    assert [row["signalled_at"] is not None for row in found] == [True, True, False, False, False, False]
+    assert [row["asked_at"] is not None for row in found] == [False, False, False, True, True, False]
+    assert [row["next_due"] for row in found] == [NIGHT, NIGHT, NIGHT, None, None, NIGHT]
+    assert {row["state"] for row in found} == {"active", "paused"}

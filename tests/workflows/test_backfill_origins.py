@@ -25,7 +25,7 @@ from tests.workflows.hosts import Host, Running
 
 pytestmark = pytest.mark.spark
 
-WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_bytes")
+WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_bytes", "changes", "silent", "watched")
 LIMIT_S = 120
 
 

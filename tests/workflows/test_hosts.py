@@ -23,7 +23,7 @@ from tests.workflows.luigid import luigid
 
 pytestmark = [pytest.mark.slow, pytest.mark.spark]
 
-WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_bytes")
+WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_bytes", "changes", "silent", "watched")
 """Columns that differ between any two runs; git may also pack the same objects one byte larger or smaller."""
 
 GRACE_S = 10.0
