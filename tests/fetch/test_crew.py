@@ -81,9 +81,10 @@ def dies(patch: pytest.MonkeyPatch, holder: Any, name: str, die: Callable[[], No
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("death", DEATHS)
 def test_a_dead_process_fails_its_visit_alone(
-    moment: str, death: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    moment: str, death: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The rest of its network continues in a new process, and no row is lost or doubled."""
+    caplog.set_level("INFO", crew.__name__)
     served = tmp_path / "served"
     neighbours = many_small(served, 3)
     root = served / "root.git"
@@ -103,6 +104,7 @@ def test_a_dead_process_fails_its_visit_alone(
         second = archive.fetch(urls[root], *family)
     assert (night.line(victim).status, night.line(victim).error) == ("failed", code)
     assert all(line.status == "full" for line in night.visits if line.origin != victim)
+    assert [(record.__dict__["origin"], record.__dict__["code"]) for record in caplog.records] == [(victim, code)]
     alive = [repo for repo in urls if urls[repo] != victim]
     archived = night.new_ids()
     assert len(archived) == len(set(archived))
