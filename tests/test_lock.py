@@ -14,8 +14,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-ELSEWHERE = {"atheris"}
-"""What the tests do without; scripts/fuzz installs it."""
+ELSEWHERE = {"atheris", "datasets", "torch", "torchdata"}
+"""What the tests do without: scripts/fuzz installs the first, the extra ``training`` the others, three gigabytes."""
 
 
 def lines_of_lock() -> list[Requirement]:

@@ -27,8 +27,8 @@ from pipeline.forges.items import (
     truth,
     when,
 )
-from pipeline.git.page import Page
 from pipeline.model.listing import Listing
+from pipeline.model.page import Page
 
 MOST_JUMPS = 12
 """Times in a row that ids are jumped over, to get past items with which a forge can show no page: 2,048 ids."""

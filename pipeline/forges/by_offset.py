@@ -28,8 +28,8 @@ from pipeline.forges.items import (
     truth,
     when,
 )
-from pipeline.git.page import Page
 from pipeline.model.listing import Listing
+from pipeline.model.page import Page
 
 ITEMS = 50
 """Gitea gives no more on a page, unless it is configured to."""

@@ -22,8 +22,9 @@ from pipeline.git.errors import (
     RateLimited,
     ServerError,
 )
-from pipeline.git.page import Page, get_page
+from pipeline.git.page import get_page
 from pipeline.model.layout import ForgePass
+from pipeline.model.page import Page
 from pipeline.model.visit import VisitStatus
 from pipeline.storage.errors import AlreadyThere
 from pipeline.storage.interface import Storage

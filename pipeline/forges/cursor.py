@@ -9,8 +9,8 @@ from typing import ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.git.page import Page
 from pipeline.model.listing import Listing
+from pipeline.model.page import Page
 
 
 class Cursor(BaseModel):

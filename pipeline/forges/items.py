@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.forges.cursor import BadPage
-from pipeline.git.page import Page
 from pipeline.model.host import host_of
 from pipeline.model.listing import LONGEST_TEXT, Listing
 from pipeline.model.origin import BadOriginUrl, check_url, is_fetched
+from pipeline.model.page import Page
 
 Item = Mapping[str, Any]
 

@@ -14,10 +14,10 @@ from urllib.parse import quote, unquote_plus
 
 from pipeline.forges.cursor import BadPage, Batch, Cursor
 from pipeline.forges.items import BadItem, Item, clone_url, document_of, number
-from pipeline.git.page import Page
 from pipeline.model.listing import LONGEST_TEXT, Listing
 from pipeline.model.origin import Origin
 from pipeline.model.origin_list import BadOriginList, parse_origin_list
+from pipeline.model.page import Page
 
 _GZIP = b"\x1f\x8b"
 

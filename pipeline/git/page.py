@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -17,6 +16,7 @@ from pipeline.git.http_pool import REDIRECTS, open_pool
 from pipeline.git.network import Deadline, Dialer
 from pipeline.git.transport import Meter, check_status, check_wall, content_type, origin_errors
 from pipeline.model.host import host_of
+from pipeline.model.page import Page
 
 if TYPE_CHECKING:
     from dulwich.client import HTTPResponse
@@ -26,14 +26,6 @@ PAGE_S = 300.0
 
 _PIECE = 65_536
 _SCHEMES = ("http", "https")
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page that was sent with the status 200. ``headers`` has names in lower case."""
-
-    headers: Mapping[str, str]
-    body: bytes
 
 
 def get_page(

@@ -13,7 +13,9 @@ import jobs
 from pipeline.read.submit.find_job import JobFailed, NoSuchJob, find_job, job_names, job_source, list_jobs
 from pipeline.tables.masters.project import project_archive
 
-SHIPPED = ("commit_activity", "dependencies", "language_census", "near_duplicates", "secrets")
+SHIPPED = (
+    "commit_activity", "dependencies", "language_census", "licences", "near_duplicates", "secrets", "truck_factor",
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from pipeline.forges.cursor import Pager
-from pipeline.git.page import Page
+from pipeline.model.page import Page
 from tests.support.sockets import Line, Listener, listening
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
