@@ -110,11 +110,12 @@ def test_the_same_bytes_from_a_killed_export_and_from_other_tasks(
     (cut / first.record).write_text(first.model_dump_json())
     kept = (cut / first.path).stat().st_ino
     (cut / second.path).write_bytes(b"of another attempt")
+    partitions = str(sealed.conf.get("spark.sql.shuffle.partitions"))
     sealed.conf.set("spark.sql.shuffle.partitions", "7")
     try:
         again = exported(sealed, storage, cut, **SMALL)
     finally:
-        sealed.conf.unset("spark.sql.shuffle.partitions")
+        sealed.conf.set("spark.sql.shuffle.partitions", partitions)  # unset would make it Spark's own 200
     assert again == found
     assert files_below(cut) == files
     assert (cut / first.path).stat().st_ino == kept
