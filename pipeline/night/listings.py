@@ -233,8 +233,8 @@ def _placed(rooted: DataFrame, origins: DataFrame, buckets: int, closed: Collect
     """Rows of ``origins``: as ``rules.networks.placed`` places forks, without those of networks taken down."""
     forks = origins.where("fork_of IS NOT NULL").groupBy("fork_of").agg(F.count("*").alias("there"))
     root = F.coalesce("fork_of", "url")
-    order = Window.partitionBy(root).orderBy("url")
-    number = F.coalesce("there", F.lit(0)) + F.row_number().over(order)
+    so_far = Window.partitionBy(root).orderBy("url").rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    number = F.coalesce("there", F.lit(0)) + F.count("fork_of").over(so_far)
     part = F.when(F.col("fork_of").isNotNull(), F.floor(number / NETWORK_ORIGINS)).otherwise(F.lit(0))
     found = rooted.join(forks, "fork_of", "left").withColumn("part", part.cast("bigint"))
     if closed:

@@ -124,7 +124,7 @@ def test_kills_lose_nothing_double_nothing_and_cost_a_request_each(
     assert found.progress.complete
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_hundred_thousand_repositories(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(filled(100_000)) as served:
         kill_after(monkeypatch, 500)
