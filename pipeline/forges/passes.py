@@ -57,18 +57,20 @@ class Merged(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """A pass. ``slices``: those that are listed; ``merged``: how many of them are merged."""
+    """A pass.
+
+    Attributes:
+        slices: those that are listed; ``merged``: how many of them are merged.
+        progress: after the last page that is written.
+        over: whether it is listed to its end, and the manifest of its last slice says so.
+    """
 
     place: ForgePass
     begun: Begun
     slices: int
     merged: int
     progress: Progress
-
-    @property
-    def over(self) -> bool:
-        """Whether it is listed to its end."""
-        return self.progress.next is None
+    over: bool
 
     @property
     def full(self) -> bool:
@@ -108,9 +110,10 @@ def read_pass(storage: Storage, place: ForgePass) -> Pass | None:
     while _name(place.merged(merged + 1)) in names:
         merged += 1
     progress = read_manifest(storage, place, slices).progress if slices else Progress(next=begun.first)
-    if progress.next is not None:
+    over = progress.next is None
+    if not over:
         progress = last_progress(storage, place, slices + 1) or progress
-    return Pass(place, begun, slices, merged, progress)
+    return Pass(place, begun, slices, merged, progress, over)
 
 
 def read_manifest(storage: Storage, place: ForgePass, slice_: int) -> SliceManifest:
@@ -156,9 +159,13 @@ def complete_before(storage: Storage, place: ForgePass, settings: ForgeSettings)
     for each in passes(storage, place.forge):
         if not each.is_of(settings):
             return None
-        if each.place.number < place.number and each.full and each.progress.complete and each.merged == each.slices:
+        if each.place.number < place.number and each.full and _is_complete(each):
             return each.place.number
     return None
+
+
+def _is_complete(found: Pass) -> bool:
+    return found.over and found.progress.complete and found.merged == found.slices
 
 
 def _name(path: str) -> str:

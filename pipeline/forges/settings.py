@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -16,6 +16,7 @@ from pipeline.forges.whole import Gitweb, Grokmirror, Lines
 from pipeline.model.errors import UsageError
 from pipeline.model.host import host_of
 from pipeline.model.pattern import parse_pattern
+from pipeline.model.redact import is_secret_name
 
 FILE = "file"
 
@@ -29,6 +30,8 @@ def _address(text: str) -> str:
             raise ValueError("a file is named as file:///folder/name")
     elif parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise ValueError("give an address that begins with https:// or http://, without a login")
+    if any(is_secret_name(name) for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
+        raise ValueError("an address is kept and shown: give a token in [hosts], not in a parameter")
     return text.rstrip("/")
 
 

@@ -16,7 +16,7 @@ from pipeline.model.pattern import OptOuts, Pattern
 from pipeline.model.tables import NAMESPACE, ORIGINS, spark_type
 from pipeline.night.opt_outs import opt_outs
 from pipeline.night.origin_states import apply_opt_outs
-from pipeline.rules.listings import Wanted, refusal
+from pipeline.rules.listings import OPTED_OUT, TAKEN_DOWN, Wanted, kept_out, refusal
 from pipeline.rules.networks import NETWORK_ORIGINS
 from pipeline.tables.change import CHANGED_BY_ROW
 from pipeline.tables.create import quoted
@@ -88,9 +88,9 @@ def merge_pages(
         may = rows.where("refused IS NULL").select("forge_id", "url", "parent_id", "parent_url", "moved_from")
         listed = writer.see(LISTINGS.name).rows().where(F.col("forge") == place.forge)
         added = until_committed(ORIGINS.name, lambda: _add(writer, may, listed, buckets, closed, now))
+        _keep_out(spark, rules, gone_urls, rows)
     finally:
         spark.catalog.clearCache()  # unpersist() finds nothing after a commit to the table that it reads
-    _keep_out(spark, rules, gone_urls)
     return MergedRows(
         listed=sum(row["listed"] for row in counted),
         new=sum(row["new"] for row in counted),
@@ -125,22 +125,34 @@ def _merged(seen: Seen, place: ForgePass, shown: DataFrame, wanted: Wanted, now:
     """The rows of ``listings`` for what is shown, and whether each is new or has moved."""
     before = seen.rows().where(F.col("forge") == place.forge)
     before = before.select(
-        "forge_id", F.col("url").alias("url_before"), F.col("moved_from").alias("moved_before"), "first_seen"
-    )
+        "forge_id", F.col("url").alias("url_before"), F.col("moved_from").alias("moved_before"),
+        F.col("refused").alias("refused_before"), "first_seen",
+    )  # fmt: skip
 
     def judge(
         url: str, fork: bool | None, archived: bool | None, private: bool | None, empty: bool | None, size: int | None
     ) -> str | None:
         return refusal(wanted, url, fork=fork, archived=archived, private=private, empty=empty, size_bytes=size)
 
-    judged = F.udf(judge, "string", useArrow=False)
+    def keep_out(url: str | None) -> str | None:
+        return None if url is None else kept_out(wanted, url)
+
+    judged, kept = F.udf(judge, "string", useArrow=False), F.udf(keep_out, "string", useArrow=False)
     has_moved = F.coalesce(F.col("url_before") != F.col("url"), F.lit(False))
+    # Whoever is kept out stays out under another name.
+    stays_out = (F.col("refused_before") == TAKEN_DOWN) | (has_moved & (F.col("refused_before") == OPTED_OUT))
+    refused = F.coalesce(
+        F.when(stays_out, F.col("refused_before")),
+        kept("url_before"),
+        kept("moved_before"),
+        judged("url", "fork", "archived", "private", "empty", "size_bytes"),
+    )
     joined = shown.join(before, "forge_id", "left")
     return joined.select(
         F.lit(place.forge).alias("forge"),
         *(name for name in PAGE.column_names if name != "page"),
         F.when(has_moved, F.col("url_before")).otherwise(F.col("moved_before")).alias("moved_from"),
-        judged("url", "fork", "archived", "private", "empty", "size_bytes").alias("refused"),
+        refused.alias("refused"),
         F.coalesce("first_seen", F.lit(now)).alias("first_seen"),
         F.lit(now).alias("last_seen"),
         F.lit(place.number).cast("bigint").alias("last_pass"),
@@ -173,10 +185,16 @@ def _mark_gone(writer: Writer, place: ForgePass, missing_since: int, now: dateti
     return count
 
 
-def _keep_out(spark: SparkSession, rules: OptOuts, gone: Collection[str]) -> None:
-    """Keep out what was opted out or taken down while origins were added: each side looks after it has written."""
+def _keep_out(spark: SparkSession, rules: OptOuts, gone: Collection[str], rows: DataFrame) -> None:
+    """Keep out what was opted out or taken down while origins were added: each side looks after it has written.
+
+    If the merge before was killed at this point, these are origins that the merge now refuses.
+    """
     late = [rule for rule in opt_outs(spark) if rules.rule_for(rule.url) is None]
     late += [Pattern(url) for url in taken_down(spark)[0].difference(gone)]
+    refused = rows.where(F.col("refused").isin(OPTED_OUT, TAKEN_DOWN) & F.col("moved_from").isNull()).select("url")
+    active = spark.table(full_name(ORIGINS.name)).where(F.col("state") == str(OriginState.ACTIVE)).select("url")
+    late += [Pattern(row["url"]) for row in refused.join(active, "url").distinct().collect()]
     if late:
         apply_opt_outs(spark, late)
 
@@ -202,9 +220,14 @@ def _add(
 
 def _known(may: DataFrame, known: DataFrame) -> DataFrame:
     """Those whose URL is an origin's, with or without ``.git``."""
-    bare = F.regexp_replace("url", r"\.git$", "")
+    bare = _bare("url")
     spelled = may.select("forge_id", F.explode(F.array(bare, F.concat(bare, F.lit(_SUFFIX)))).alias("url"))
     return spelled.join(known, "url").select("forge_id").distinct()
+
+
+def _bare(url: str) -> Column:
+    """A URL without ``.git``, with which it names the same repository."""
+    return F.regexp_replace(url, r"\.git$", "")
 
 
 def _rooted(new: DataFrame, listed: DataFrame, known: DataFrame) -> DataFrame:
@@ -222,9 +245,10 @@ def _rooted(new: DataFrame, listed: DataFrame, known: DataFrame) -> DataFrame:
             F.when(on, F.col("next_url")).otherwise(F.coalesce("up_url", "root")).alias("root"),
             F.when(on, F.lit(None)).otherwise(F.coalesce("up_was", "was")).alias("was"),
         )  # fmt: skip
+    by_name = known.groupBy(_bare("url").alias("name")).agg(F.min("root").alias("its_root"))
     for name in ("moved_from", "was", "root"):
-        there = known.select(F.col("url").alias(name), F.col("root").alias(f"{name}_root"))
-        found = found.join(there, name, "left")
+        there = by_name.select(F.col("name").alias(f"{name}_name"), F.col("its_root").alias(f"{name}_root"))
+        found = found.join(there, _bare(name) == F.col(f"{name}_name"), "left")
     root = F.coalesce("moved_from_root", "root_root", "was_root", "root")
     return found.select("url", F.when(root != F.col("url"), root).alias("fork_of")).dropDuplicates(["url"])
 
@@ -239,7 +263,9 @@ def _placed(rooted: DataFrame, origins: DataFrame, buckets: int, closed: Collect
     found = rooted.join(forks, "fork_of", "left").withColumn("part", part.cast("bigint"))
     if closed:
         refused = F.array(*(F.lit(network).cast("bigint") for network in sorted(closed)))
-        found = found.where(~F.array_contains(refused, network_column(root, F.lit(0))))
+        bare = F.regexp_replace(root, r"\.git$", "")
+        for spelled in (bare, F.concat(bare, F.lit(_SUFFIX))):
+            found = found.where(~F.array_contains(refused, network_column(spelled, F.lit(0))))
         later = F.sequence(F.col("part"), F.col("part") + len(closed))
         is_open = F.filter(later, lambda each: ~F.array_contains(refused, network_column(root, each)))
         found = found.withColumn("part", F.when(F.col("part") > 0, is_open[0]).otherwise(F.col("part")))

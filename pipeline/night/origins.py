@@ -106,10 +106,11 @@ def origins_after(spark: SparkSession, origins: DataFrame, visits: DataFrame) ->
         .join(rule, ["state", "counted", "was_not_found", "status"], "left")
     )
     visited = F.col("visit").isNotNull() & ~F.col("last_visit").eqNullSafe(F.col("visit.started_at"))
+    asked_since = F.coalesce(F.col("asked_at") > F.col("visit.started_at"), F.lit(False))
     changes = {
         **counted(failures),
         "state": F.col("new_state"),
-        "next_due": F.date_add(F.col("visit.night"), F.col("wait_days")),
+        "next_due": F.when(asked_since, F.lit(None)).otherwise(F.date_add(F.col("visit.night"), F.col("wait_days"))),
         "last_visit": F.col("visit.started_at"),
         "last_status": F.col("visit.status"),
         "last_error": F.col("visit.error"),

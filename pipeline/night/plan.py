@@ -14,6 +14,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
+from pipeline.model.errors import PipelineError
 from pipeline.model.layout import Load
 from pipeline.model.origin import OriginState
 from pipeline.model.tables import OBJECT_TABLES
@@ -131,7 +132,7 @@ def write_plan(
     _forget_asked(storage, load)
 
     all_due = _with_due(spark, load, frame)
-    chosen = all_due if limits is None else _choose(spark, storage, all_due, load, limits, buckets)
+    chosen, unread = (all_due, {}) if limits is None else _choose(spark, storage, all_due, load, limits, buckets)
 
     def work(some: list[int]) -> dict[int, _Counts]:
         origins = chosen
@@ -148,7 +149,8 @@ def write_plan(
         return counts
 
     planned = isolate_buckets(spark, storage, range(buckets), work)
-    for bucket, error in planned.failed.items():
+    failed = unread | planned.failed
+    for bucket, error in failed.items():
         log.error(
             "load %s: bucket %d is skipped, none of its origins is visited: %s",
             load.name,
@@ -162,7 +164,7 @@ def write_plan(
         _write(_plan_files(spark, counts), storage.uri(load.plan_files))
         writer.check_lease()
         plan_tombstones(spark, storage, load, counts)
-    damaged = {damaged_file(storage, bucket, error) for bucket, error in planned.failed.items()}
+    damaged = {damaged_file(storage, bucket, error) for bucket, error in failed.items()}
     writer.check_lease()
     return _write_summary(storage, load, PlanSummary.of(counts, damaged))
 
@@ -241,15 +243,16 @@ def _with_due(spark: SparkSession, load: Load, only: DataFrame | None) -> DataFr
 
 def _choose(
     spark: SparkSession, storage: Storage, origins: DataFrame, load: Load, limits: Limits, buckets: int
-) -> DataFrame:
-    """The rows with those due that the limits allow, as far as buckets can be read."""
+) -> tuple[DataFrame, dict[int, PipelineError]]:
+    """The rows with those due that the limits allow, as far as buckets can be read, and why others cannot."""
 
     def touch(some: list[int]) -> list[int]:
         _count(origins.where(in_buckets(some)))
         return some
 
-    readable = [bucket for some in isolate_buckets(spark, storage, range(buckets), touch).done for bucket in some]
-    return choose_due(origins.where(in_buckets(readable)), load.night, limits)
+    read = isolate_buckets(spark, storage, range(buckets), touch)
+    readable = [bucket for some in read.done for bucket in some]
+    return choose_due(origins.where(in_buckets(readable)), load.night, limits), read.failed
 
 
 def _count(origins: DataFrame) -> dict[int, _Counts]:

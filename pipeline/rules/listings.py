@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from pipeline.model.pattern import OptOuts
 
+TAKEN_DOWN = "taken_down"
+OPTED_OUT = "opted_out"
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -27,6 +30,13 @@ class Wanted:
     taken_down: OptOuts
 
 
+def kept_out(wanted: Wanted, url: str) -> str | None:
+    """Whether people keep a repository out for good: the word for it, or None."""
+    if wanted.taken_down.rule_for(url) is not None:
+        return TAKEN_DOWN
+    return OPTED_OUT if wanted.opted_out.rule_for(url) is not None else None
+
+
 def refusal(
     wanted: Wanted,
     url: str,
@@ -43,8 +53,6 @@ def refusal(
     listing shows that it is empty no longer.
     """
     reasons = {
-        "taken_down": wanted.taken_down.rule_for(url) is not None,
-        "opted_out": wanted.opted_out.rule_for(url) is not None,
         "private": private,
         "empty": empty,
         "fork": fork and not wanted.forks,
@@ -53,4 +61,4 @@ def refusal(
         "filtered": bool(wanted.only) and wanted.only.rule_for(url) is None,
         "without": wanted.without.rule_for(url) is not None,
     }
-    return next((word for word, holds in reasons.items() if holds), None)
+    return kept_out(wanted, url) or next((word for word, holds in reasons.items() if holds), None)

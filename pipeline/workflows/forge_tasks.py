@@ -88,6 +88,9 @@ def merge_slice(run: Run, place: ForgePass, part: int, settings: ForgeSettings) 
         CheckFailed: a page that the manifest counts is gone.
     """
     storage = run.storage
+    if storage.stat(place.merged(part)) is not None:  # the attempt before ended while it deleted
+        storage.delete(place.pages(part), recursive=True)
+        return
     manifest = read_manifest(storage, place, part)
     pages = [place.page(part, number) for number in range(manifest.first, manifest.progress.pages + 1)]
     there = {entry.path for entry in storage.list(place.pages(part))}

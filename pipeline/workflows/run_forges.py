@@ -15,13 +15,10 @@ from pipeline.model.errors import ExitCode, UsageError
 from pipeline.model.layout import ForgePass
 from pipeline.storage.documents import read_document
 from pipeline.tables.iceberg import see_newest
-from pipeline.workflows.backfill_turns import waits_for_anybody
+from pipeline.workflows.backfill_turns import MERGE, waits_for_anybody
 from pipeline.workflows.engine import run_tasks
 from pipeline.workflows.forge_tasks import ListSlice, MergeSlice
-from pipeline.workflows.loads import RunFailed
 from pipeline.workflows.task_run import TaskRun
-
-MERGE = "merge of listings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,7 @@ def crawl_forges(place: Workplace, names: Sequence[str], *, full: bool = False) 
     Raises:
         NoSuchForge: a name is unknown.
         NamelessCrawl: a public forge would be asked by the default user agent.
-        RunFailed: a merge failed.
+        UsageError: a name belonged to another forge.
     """
     known = place.config.forges.named
     for name in names:
@@ -82,20 +79,21 @@ def crawl_forges(place: Workplace, names: Sequence[str], *, full: bool = False) 
     wanted = {name: known[name] for name in names or known}
     place.archive()
     place.config.conditions.check_name(settings.url for settings in wanted.values())
-    stopped: dict[str, tuple[int, str]] = {}
-    _merge(place, wanted)
+    stopped = _merge(place, wanted)
     under_way = {name: _pass(place, name, settings, full=full) for name, settings in wanted.items()}
-    left = dict(under_way)
+    left = {name: at for name, at in under_way.items() if name not in stopped}
     while left:
         stopped |= _list(place, left)
-        _merge(place, left)
+        stopped |= _merge(place, left)
         left = {name: at for name, at in left.items() if name not in stopped and not _read(place, at).over}
     return [_result(place, at, stopped.get(name)) for name, at in under_way.items()]
 
 
 def _pass(place: Workplace, name: str, settings: ForgeSettings, *, full: bool) -> ForgePass:
     newest = next(passes(place.storage, name), None)
-    if newest is not None and newest.is_of(settings) and not newest.over:
+    if newest is not None and not newest.is_of(settings):
+        raise UsageError(f"[forges.{name}] was {newest.begun.url} before; give another forge another name")
+    if newest is not None and not newest.over:
         return newest.place
     return begin_pass(place.storage, name, settings, datetime.now(UTC), full=full)
 
@@ -128,22 +126,29 @@ def _list(place: Workplace, left: dict[str, ForgePass]) -> dict[str, tuple[int, 
     return stopped
 
 
-def _merge(place: Workplace, forges: dict[str, ForgePass] | dict[str, ForgeSettings]) -> None:
-    """Merge every slice of these forges that is listed, each pass in order."""
+def _merge(place: Workplace, forges: dict[str, ForgePass] | dict[str, ForgeSettings]) -> dict[str, tuple[int, str]]:
+    """Merge every slice of these forges that is listed, each pass in order.
+
+    Returns exit code and message of those whose merge failed; later slices of these wait.
+    """
     todo = {name: [each for each in passes(place.storage, name) if each.merged < each.slices] for name in forges}
+    failed: dict[str, tuple[int, str]] = {}
     if not any(todo.values()):
-        return
+        return failed
     with hold(place, MERGE, wait_for=waits_for_anybody) as held:
         see_newest(held.spark())
         for name, found in todo.items():
             run = TaskRun.of(held, f"merge-{name}")
-            for each in reversed(found):
-                for part in range(each.merged + 1, each.slices + 1):
-                    task = MergeSlice(
-                        archive=place.storage.root_uri, forge=name, number=each.place.number, part=part, run_object=run
-                    )
-                    if not run_tasks([task], workers=1, scheduler=None):
-                        raise RunFailed(f"the merge of {name}", run.events.failures())
+            parts = [(each, part) for each in reversed(found) for part in range(each.merged + 1, each.slices + 1)]
+            for each, part in parts:
+                task = MergeSlice(
+                    archive=place.storage.root_uri, forge=name, number=each.place.number, part=part, run_object=run
+                )
+                if not run_tasks([task], workers=1, scheduler=None):
+                    errors = run.events.failures()
+                    failed[name] = errors[0] if errors else (int(ExitCode.RUN_FAILED), "see the log above")
+                    break
+    return failed
 
 
 def _result(place: Workplace, at: ForgePass, stopped: tuple[int, str] | None) -> ForgeResult:

@@ -20,7 +20,7 @@ from pipeline.storage.documents import read_document
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import read_record
-from pipeline.workflows.backfill_turns import waits_for_backfill
+from pipeline.workflows.backfill_turns import waits_for_turn
 from pipeline.workflows.engine import run_tasks
 from pipeline.workflows.loads import Loads, RunFailed, Workers
 from pipeline.workflows.night import Fetch
@@ -96,7 +96,7 @@ def _is_held_for(storage: Storage, purpose: str) -> bool:
 
 
 def _lead(place: Workplace, workers: Workers, load: Load, purpose: str) -> NightSummary:
-    with hold(place, purpose, wait_for=waits_for_backfill) as run:
+    with hold(place, purpose, wait_for=waits_for_turn) as run:
         done = _finished(place.storage, load)
         if done is not None:
             return done

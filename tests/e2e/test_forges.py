@@ -38,7 +38,7 @@ def test_listings_become_origins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         forge.create(f"c/deep{number}", parent=fork.id)
     forge.create("d/empty", empty=True)
     forge.create("e/old", archived=True)
-    forge.create("out/one")
+    out = forge.create("out/one")
     forge.create("known/one")
     with serving(forge) as served:
         table = {"kind": "gitea", "url": served.url, "archived": False}
@@ -59,10 +59,12 @@ def test_listings_become_origins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert len(found) == 6, "known/one is known without .git"
 
         forge.change(root.id, name="moved/root")
+        forge.change(out.id, name="free/one")
         forge.change(next(repo.id for repo in forge.shown() if repo.empty), empty=False)
         forge.delete(fork.id)
-        assert crawled(archive, "--full")["merged"] == {"archived": 1, "moved": 1, "opted_out": 1, "origins": 2}
+        assert crawled(archive, "--full")["merged"] == {"archived": 1, "moved": 2, "opted_out": 1, "origins": 2}
         found = origins(archive)
+        assert forge.url(forge.repos[out.id]) not in found, "an opt-out holds under another name"
         assert found[forge.url(forge.repos[root.id])][0] == roots, "the new URL is in the network of the old one"
         assert url["d/empty"] in found
 

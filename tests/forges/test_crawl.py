@@ -367,6 +367,28 @@ def test_two_crawls_of_a_forge_do_not_mix(place: Place, monkeypatch: pytest.Monk
     assert listed(place, at) == sorted(served.forge.repos)
 
 
+def test_a_stop_before_the_last_manifest_loses_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(filled(150)) as served:
+        settings = place.settings("github", served.url)
+        at = place.begin(settings)
+        lister = place.lister(settings)
+        monkeypatch.setattr(LocalStorage, "create", killed)
+        with pytest.raises(Killed):
+            lister.list_slice(at, 1)
+        monkeypatch.undo()
+        stopped = read_pass(place.storage, at)
+        assert (stopped.over, stopped.slices, stopped.progress.next) == (False, 0, None)
+        asked = len(served.requests)
+        place.list_all(settings, at)
+        assert len(served.requests) == asked
+    assert listed(place, at) == sorted(served.forge.repos)
+    assert read_pass(place.storage, at).over
+
+
+def killed(*arguments: object) -> None:
+    raise Killed
+
+
 # Passes
 
 
@@ -437,6 +459,7 @@ def test_grokmirror_and_gitweb(place: Place) -> None:
     [
         {"kind": "gitea", "url": "forge.example"},
         {"kind": "gitea", "url": "https://me:secret@forge.example"},
+        {"kind": "list", "url": "https://forge.example/raw?private_token=abc"},
         {"kind": "gitea", "url": "file:///etc"},
         {"kind": "list", "url": "file://host/list"},
         {"kind": "gitweb", "url": "https://forge.example/?a=project_index"},

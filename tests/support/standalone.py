@@ -45,6 +45,14 @@ class SparkCluster:
             SPARK_LOCAL_DIRS=str(self.scratch(number)),
         )  # fmt: skip
 
+    def wait_for_workers(self, count: int) -> None:
+        """Wait until the master knows so many workers: without any, commands are refused."""
+        until = time.monotonic() + START_LIMIT_S
+        while (self.folder / "master.log").read_text().count("Registering worker ") < count:
+            if time.monotonic() > until:
+                raise TimeoutError(f"fewer than {count} workers after {START_LIMIT_S:g} s")
+            time.sleep(0.05)
+
     def scratch(self, number: int) -> Path:
         """Where executors of a worker put what they spill."""
         return self.folder / f"local-{number}"
@@ -116,6 +124,7 @@ def spark_cluster(folder: Path, *workers: tuple[int, str]) -> Iterator[SparkClus
             if cluster.start_master():
                 for cores, memory in workers:
                     cluster.add_worker(cores, memory)
+                cluster.wait_for_workers(len(workers))
                 yield cluster
                 return
         finally:
