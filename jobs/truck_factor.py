@@ -2,8 +2,9 @@
 
 Authors are those of ``jobs/authorship.py``, from the history of HEAD; neither merges nor programs count. People are
 told apart by their address after the mailmap. Code are the files at HEAD in programming languages that are neither
-vendored nor generated; renames are followed where the content stayed the same. Repositories without such files are left
-out. Result, one row per repository that is no fork:
+vendored nor generated; one without a history has no author. Renames are followed where the content stayed the same.
+Repositories without such files are left out, and those with more than four million rows (commits, files and changes).
+Result, one row per repository that is no fork:
 
 ============  =============  ================================================================================
 origin        string         the repository
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Final
 
 import pyarrow as pa
 from pydantic import Field
@@ -27,14 +28,17 @@ from pyspark.sql import functions as F
 
 from jobs.authorship import Change, Commit, histories, oldest_first, truck_factor
 from pipeline.read.archive import Archive
+from pipeline.read.vendored import vendored
 from pipeline.rules.language_types import other_types
-from pipeline.rules.vendored import vendored_paths
 
 READS = ["authors", "commit_files", "commits", "files", "head_blobs", "repositories"]
 
 _NETWORK = ["bucket", "network"]
 _ORIGIN = [*_NETWORK, "origin", "head_commit"]
 _OBJECT = [*_NETWORK, "oid"]
+MOST_ROWS: Final = 4_000_000
+"""Commits, changes and files of a repository whose factor is computed: they take about 1 GB."""
+
 _FOUND = pa.schema(
     [
         ("origin", pa.string()),
@@ -55,7 +59,7 @@ def truck_factors(
     files: DataFrame,
     head_blobs: DataFrame,
 ) -> DataFrame:
-    """The truck factor of some repositories; a Python worker holds the history of one at a time.
+    """The truck factor of some repositories; a Python worker holds the history of one at a time, up to ``MOST_ROWS``.
 
     Args:
         repositories: the rows of the table of this name that are asked for.
@@ -72,7 +76,7 @@ def truck_factors(
     changes = commit_files.where("status <> 'X'").join(wanted, _NETWORK)
     changes = changes.select(*_ORIGIN, F.col("commit").alias("oid"), "status", "path", "old_path")
     blobs = head_blobs.where(_is_code()).select(*_OBJECT)
-    code = files.where((F.col("kind") == "file") & ~F.col("path").rlike(vendored_paths())).join(blobs, _OBJECT)
+    code = files.where((F.col("kind") == "file") & ~vendored("path")).join(blobs, _OBJECT)
     code = code.join(wanted, [*_NETWORK, "origin"]).select(*_ORIGIN, "path")
     rows = written.unionByName(changes, allowMissingColumns=True).unionByName(code, allowMissingColumns=True)
     return rows.groupBy(*_ORIGIN).applyInArrow(_factor, _TYPES).orderBy("origin")
@@ -88,7 +92,12 @@ def _factor(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     commits: dict[bytes, Commit] = {}
     changes: dict[bytes, list[Change]] = defaultdict(list)
     code: list[str] = []
+    rows = 0
     for batch in batches:
+        rows += len(batch)
+        if rows > MOST_ROWS:
+            commits, changes, code = {}, defaultdict(list), []
+            continue
         for row in batch.to_pylist():
             origin, head = row["origin"], row["head_commit"]
             if row["status"] is not None:
@@ -99,7 +108,7 @@ def _factor(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
                 commits[row["oid"]] = Commit(row["parents"] or (), row["time"] or 0, row["developer"])
     ordered = ((oid, commits[oid]) for oid in oldest_first(commits, head))
     found = histories((by.developer, changes[oid]) for oid, by in ordered if len(by.parents) < 2)
-    authors = [found[path].authors() for path in code if path in found]
+    authors = [found[path].authors() if path in found else set[str]() for path in code]
     if authors:
         lost = truck_factor(authors)
         row = {"origin": origin, "files": len(authors), "authors": len(set().union(*authors))}
@@ -114,11 +123,16 @@ def main(
     repositories = archive.table("repositories")
     repositories = repositories.where(F.col("origin").isin(*origin) if origin else F.col("fork_of").isNull())
     networks = [row.network for row in repositories.select("network").distinct().collect()] if origin else None
+
+    def table(name: str) -> DataFrame:
+        rows = archive.table(name)
+        return rows if networks is None else rows.where(F.col("network").isin(networks))
+
     return truck_factors(
         repositories,
-        archive.table("commits"),
+        table("commits"),
         archive.commit_files(networks=networks),
         archive.authors(networks=networks),
-        archive.table("files"),
-        archive.table("head_blobs"),
+        table("files"),
+        table("head_blobs"),
     )

@@ -14,7 +14,7 @@ from pipeline.model.rows import BINARY_PROBE_BYTES
 from pipeline.model.tables import HEAD_BLOBS, OID, spark_type
 from pipeline.night.files import local_frame_of, mark_at_head
 from pipeline.night.language import count_lines, language_of
-from pipeline.night.licence import NAMES, licence_of
+from pipeline.night.licence import NAMES, Licences
 from pipeline.rules.generated import is_generated
 from pipeline.tables.change import RowChange, change_rows, in_places
 from pipeline.tables.file_rows import Pointers, rows_at_head
@@ -146,20 +146,24 @@ def _described(spark: SparkSession, fresh: DataFrame, counts: Mapping[int, int])
 
 def look_at(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """What the content of each row of ``contents_to_read`` tells; no language and lines of binaries."""
+    licences = Licences()
     for batch in batches:
         contents = (cell.as_py() for cell in batch["content"])
-        found = [_facts(name, content) for name, content in zip(batch["name"].to_pylist(), contents, strict=True)]
+        rows = zip(batch["network"].to_pylist(), batch["name"].to_pylist(), contents, strict=True)
+        found = [
+            (*_facts(name, content), *(licences.of(network, name, content) or (None, None)))
+            for network, name, content in rows
+        ]
         facts = [[row[at] for row in found] for at in range(len(_LOOKED) - len(KEY))]
         types = list(_LOOKED.types)[len(KEY) :]
         columns = [*(batch[key] for key in KEY), *(pa.array(*each) for each in zip(facts, types, strict=True))]
         yield pa.RecordBatch.from_arrays(columns, schema=_LOOKED)
 
 
-def _facts(name: str, content: bytes) -> tuple[str | None, int | None, bool, str | None, float | None]:
+def _facts(name: str, content: bytes) -> tuple[str | None, int | None, bool]:
     binary = b"\0" in content[:BINARY_PROBE_BYTES]
     language, lines = (None, None) if binary else (_language(name, content), count_lines(content))
-    licence = licence_of(name, content)
-    return language, lines, is_generated(name, content), *(licence or (None, None))
+    return language, lines, is_generated(name, content)
 
 
 def _language(name: str, content: bytes) -> str | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from functools import lru_cache
+from collections import defaultdict
+from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from askalono import identify
@@ -19,7 +20,13 @@ MOST_BYTES: Final = 128 << 10
 SURE: Final = 0.8
 """Similarity below which a text is no licence, as for askalono's own command."""
 
-CACHED: Final = 256
+SHORTEST: Final = 80
+"""Characters that a text has at least if it is compared; the shortest licence of the SPDX list has 87."""
+
+MOST_TEXTS: Final = 1000
+"""Different texts of a network that a task compares."""
+
+CACHED: Final = 1 << 16
 """Texts whose licences a process remembers: a comparison takes 0.2 s, and most differ in the copyright only."""
 
 NAMES: Final = (
@@ -48,18 +55,51 @@ class Licence(NamedTuple):
     confidence: float
 
 
-def licence_of(name: str, content: bytes) -> Licence | None:
-    """The licence that a file is the text of; None if it is not named like one, or is like none of the list.
+class Licences:
+    """The licences of the files of a task; of a network, texts beyond ``MOST_TEXTS`` have none, with a warning."""
 
-    Texts of the GPL do not say whether later versions are allowed: they are called ``-only``. Never raises, whatever
-    the bytes.
-    """
-    if len(content) > MOST_BYTES or b"\0" in content or not re.search(NAMES, name):
-        return None
-    return _matched(_COPYRIGHT.sub("", text_of(content)).strip())
+    def __init__(self) -> None:
+        self._texts: dict[int, set[bytes]] = defaultdict(set)
+        self._cut = set[int]()
+
+    def of(self, network: int, name: str, content: bytes) -> Licence | None:
+        """The licence that a file is the text of; None if it is not named like one, or is like none of the list.
+
+        Texts of the GPL do not say whether later versions are allowed: they are called ``-only``. Never raises,
+        whatever the bytes.
+        """
+        if len(content) > MOST_BYTES or b"\0" in content or not re.search(NAMES, name):
+            return None
+        text = _COPYRIGHT.sub("", text_of(content)).strip()
+        if len(text) < SHORTEST:
+            return None
+        digest, texts = blake2b(text.encode(errors="replace"), digest_size=16).digest(), self._texts[network]
+        if digest not in texts:
+            if len(texts) >= MOST_TEXTS:
+                self._warn(network)
+                return None
+            texts.add(digest)
+        return _known(digest, text)
+
+    def _warn(self, network: int) -> None:
+        if network not in self._cut:
+            self._cut.add(network)
+            log.warning(
+                "network %d: too many different licence texts; some get no licence", network, extra={"network": network}
+            )
 
 
-@lru_cache(maxsize=CACHED)
+_LICENCES: dict[bytes, Licence | None] = {}
+
+
+def _known(digest: bytes, text: str) -> Licence | None:
+    if digest not in _LICENCES:
+        if len(_LICENCES) >= CACHED:
+            _LICENCES.clear()
+        _LICENCES[digest] = _matched(text)
+    return _LICENCES[digest]
+
+
 def _matched(text: str) -> Licence | None:
     try:
         found = identify(text)

@@ -28,6 +28,14 @@ SCHEMA = pa.schema(
     ]
 )
 _WRITTEN = pa.schema(SCHEMA.field(name) for name in (*SCHEMA.names[:5], "commits"))
+_PERSON = ["author_name", "author_email"]
+_PEOPLE = pa.schema(
+    [
+        *(SCHEMA.field(name) for name in ("bucket", "network")),
+        ("mailmap", pa.binary()),
+        *(SCHEMA.field(name) for name in (*_PERSON, "name", "email", "is_bot")),
+    ]
+)
 _KEY = ["bucket", "network"]
 _MAILMAP = [*_KEY, "mailmap"]
 _Written = tuple[str | None, str | None]
@@ -38,20 +46,32 @@ def authors(refs: DataFrame, commits: DataFrame, files: DataFrame, contents: Dat
 
     ``name`` and ``email`` are those of the mailmap, ``.mailmap`` at HEAD of the origin, if it has one of up to
     ``MOST_BYTES``; ``commits`` counts those that a ref of the origin leads to. A Python worker holds the ids of the
-    commits of one network at a time, another one a mailmap with the authors of its network.
+    commits of one network at a time, another one a mailmap with the authors of its network, each once.
 
     Args:
         refs, commits, files, contents: the tables of these names, or the same networks of all.
     """
-    rows = commits_with_tips(refs, commits, "author_name", "author_email")
+    rows = commits_with_tips(refs, commits, *_PERSON)
     written = rows.groupBy(*_KEY).applyInArrow(_count_network, _types(_WRITTEN))
     named = files.where((F.col("path") == ".mailmap") & (F.col("kind") == "file"))
-    named = named.select(*_KEY, "origin", F.col("oid").alias("mailmap"))
+    named = named.groupBy(*_KEY, "origin").agg(F.min("oid").alias("mailmap"))  # a tree may name an entry twice
+    mailmaps = named.select(*_MAILMAP).distinct()
     small = contents.where(F.col("at_head") & (F.col("size") <= MOST_BYTES))
     bodies = small.select(*_KEY, F.col("oid").alias("mailmap"), "content")
-    bodies = bodies.join(named.select(*_MAILMAP).distinct(), _MAILMAP).dropDuplicates(_MAILMAP)
-    mapped = written.join(named, [*_KEY, "origin"], "left").groupBy(*_MAILMAP)
-    return mapped.cogroup(bodies.groupBy(*_MAILMAP)).applyInArrow(_named, _types(SCHEMA))
+    bodies = bodies.join(F.broadcast(mailmaps), _MAILMAP).dropDuplicates(_MAILMAP)
+    people = commits.select(*_KEY, *_PERSON).distinct()
+    people = people.join(mailmaps, _KEY).unionByName(people.withColumn("mailmap", F.lit(None).cast("binary")))
+    shown = (
+        people.select(*_MAILMAP, *_PERSON)
+        .groupBy(*_MAILMAP)
+        .cogroup(bodies.groupBy(*_MAILMAP))
+        .applyInArrow(_named, _types(_PEOPLE))
+    )
+    mapped = written.join(named, [*_KEY, "origin"], "left").alias("written")
+    same = [F.col(f"written.{name}").eqNullSafe(F.col(f"shown.{name}")) for name in ("mailmap", *_PERSON)]
+    same += [F.col(f"written.{name}") == F.col(f"shown.{name}") for name in _KEY]
+    columns = (f"{'shown' if name in ('name', 'email', 'is_bot') else 'written'}.{name}" for name in SCHEMA.names)
+    return mapped.join(shown.alias("shown"), same).select(*columns)
 
 
 def _types(schema: pa.Schema) -> str:
@@ -82,15 +102,15 @@ def _count_network(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch
             yield pa.RecordBatch.from_pylist([dict(zip(_WRITTEN.names, row, strict=True)) for row in rows], _WRITTEN)
 
 
-def _named(written: pa.Table, mailmaps: pa.Table) -> pa.Table:
-    """The rows with the names of the mailmap of their origins, if there is one."""
+def _named(people: pa.Table, mailmaps: pa.Table) -> pa.Table:
+    """The rows with the names of their mailmap, if there is one."""
     mailmap = Mailmap(mailmaps["content"][0].as_py() if mailmaps.num_rows else b"")
-    people = [
+    shown = [
         (name, email, False) if name is None or email is None else _person(mailmap, name, email)
-        for name, email in zip(written["author_name"].to_pylist(), written["author_email"].to_pylist(), strict=True)
+        for name, email in zip(*(people[part].to_pylist() for part in _PERSON), strict=True)
     ]
-    shown = ([person[at] for person in people] for at in range(3))
-    return pa.table([*written.select(_WRITTEN.names[:5]).columns, *shown, written["commits"]], schema=SCHEMA)
+    columns = ([person[at] for person in shown] for at in range(3))
+    return pa.table([*people.select(_PEOPLE.names[:5]).columns, *columns], schema=_PEOPLE)
 
 
 def _person(mailmap: Mailmap, name: str, email: str) -> tuple[str, str, bool]:

@@ -34,15 +34,18 @@ _MULTIPLIERS, _ADDENDS = np.random.Generator(np.random.PCG64(1)).integers(0, 1 <
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 _AT_ONCE: Final = 4096
 _MOST_KNOWN: Final = 1 << 17
+_LONGEST_KNOWN: Final = 64
 
 
 class _Hashes(dict[bytes, int]):
-    """Hashes of words and signs, the same in every process. Few are different, so each is hashed once."""
+    """Hashes of words and signs, the same in every process. Few are different, so each short one is hashed once."""
 
     def __missing__(self, token: bytes) -> int:
-        if len(self) >= _MOST_KNOWN:
-            self.clear()
-        found = self[token] = int.from_bytes(blake2b(token, digest_size=8).digest(), "little")
+        found = int.from_bytes(blake2b(token, digest_size=8).digest(), "little")
+        if len(token) <= _LONGEST_KNOWN:
+            if len(self) >= _MOST_KNOWN:
+                self.clear()
+            self[token] = found
         return found
 
 

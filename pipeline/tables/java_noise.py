@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
 
-from pipeline.model.log import JsonFormatter, logs_json
+from pipeline.model.log import FIELDS, JsonFormatter, logs_json
+from pipeline.model.redact import harmless, without_secrets
 from pipeline.tables.masters.interrupts import interrupted
 
 NOISE = (b"WARNING: Using incubator modules",)
 """Starts of lines that are left out. Spark always starts Java with a module that Java calls incubating."""
 
 EVENT_BEGINS = b'{"time": '
+
+MOST_CHARACTERS = 8 << 10
+"""Length of a line of Java's, or of a field of an event, from which the rest is cut off."""
+
+_LONGEST_LINE = 1 << 20
+_ALWAYS = frozenset(("time", "level", "logger", "event", "message"))
+_MAY_HAVE = frozenset((*_ALWAYS, *FIELDS, "traceback"))
 
 
 @contextmanager
@@ -37,16 +48,42 @@ def without_noise() -> Iterator[None]:
 
 def _pass_on(reading: int, ours: int) -> None:
     with os.fdopen(reading, "rb") as lines, os.fdopen(ours, "wb", buffering=0) as out, suppress(OSError):
-        for line in lines:
+        for line in iter(partial(lines.readline, _LONGEST_LINE), b""):
             if not line.startswith(NOISE) and not interrupted():
                 out.write(_as_event(line) if logs_json() else line)
 
 
 def _as_event(line: bytes) -> bytes:
-    """A line of Java's as an event of the logger ``java``; events of Python processes come this way, too, and stay."""
-    if line.startswith(EVENT_BEGINS):
-        return line
-    said = line.decode(errors="replace").rstrip("\n")
+    """A line of Java's as an event of the logger ``java``; events of Python processes come this way, too, and stay.
+
+    As anybody may write a line like an event, its fields are made safe as for any other.
+    """
+    fields = _fields_of(line) if line.startswith(EVENT_BEGINS) else None
+    if fields is not None:
+        return json.dumps({name: _safe(value) for name, value in fields.items()}).encode() + b"\n"
+    said = _cut(line.decode(errors="replace").rstrip("\n"))
     record = logging.LogRecord("java", logging.ERROR, "", 0, "%s", (said,), None)
     record.event = "java"
     return JsonFormatter().format(record).encode() + b"\n"
+
+
+def _fields_of(line: bytes) -> dict[str, Any] | None:
+    """The fields of a line in the form of ``JsonFormatter``; None if it has another one."""
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not _ALWAYS <= fields.keys() <= _MAY_HAVE:
+        return None
+    strings = all(isinstance(value, str) for name, value in fields.items() if name != "bucket")
+    return fields if strings and type(fields.get("bucket", 0)) is int else None
+
+
+def _safe(value: str | int) -> str | int:
+    return value if isinstance(value, int) else harmless(without_secrets(_cut(value)))
+
+
+def _cut(text: str) -> str:
+    """The text up to ``MOST_CHARACTERS``, without half a word at its end, which may be half a secret."""
+    kept = text[:MOST_CHARACTERS]
+    return text if kept == text else kept.rpartition(" ")[0]

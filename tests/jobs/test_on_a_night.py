@@ -6,13 +6,18 @@ from datetime import date
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
+from jobs.licences import count
 from pipeline.night.derive import derive
 from pipeline.night.publish import publish
 from pipeline.read.archive import Archive
+from pipeline.read.authors import authors
 from pipeline.read.names import with_parts
 from pipeline.read.submit.find_job import find_job
 from pipeline.read.submit.run_job import tables_in
+from pipeline.read.vendored import vendored
+from pipeline.rules.vendored import LONGEST_PATH, is_vendored
 from pipeline.storage.interface import Storage
 from pipeline.tables.writer import unleased
 from tests.jobs.test_secrets import MADE_UP
@@ -44,6 +49,19 @@ def test_each_job_on_a_night(spark: SparkSession, storage: Storage) -> None:
     archive = Archive(spark, None, storage)
     archive.register_views()
 
+    files = archive.table("files")
+    again = files.where("path = '.mailmap'").withColumn("oid", F.lit(b"\xff" * 20))
+    refs, commits, contents = (archive.table(name) for name in ("refs", "commits", "contents"))
+    twice = authors(refs, commits, files.unionByName(again), contents).collect()
+    assert sorted(twice) == sorted(archive.table("authors").collect()), "a tree may name an entry twice"
+    assert {(row.origin, row.name, row.commits) for row in twice} == {(ONE, "Jo", 2), (OTHER, "Jo", 2)}
+
+    repositories, blobs = archive.table("repositories"), archive.table("head_blobs")
+    none = archive.table("licences").where("false")
+    assert [row.repositories for row in count(none, repositories, blobs).collect()] == [2]
+    unknown = blobs.withColumn("is_generated", F.lit(None).cast("boolean"))
+    assert [row.repositories for row in count(none, repositories, unknown).collect()] == [0]
+
     def run(job: str, *words: str) -> list[tuple[Any, ...]]:
         found = find_job(job)
         frame = found.main(archive, words)
@@ -64,3 +82,10 @@ def test_each_job_on_a_night(spark: SparkSession, storage: Storage) -> None:
     assert (
         sorted(row[2:] for row in run("secrets")) == [("key.txt", False, 1, "npm token", "npm_… (40 characters)")] * 2
     )
+
+
+def test_a_path_is_vendored_as_in_sql(spark: SparkSession) -> None:
+    paths = ["vendor/a.c", "a.c", "", "vendor/" + "a" * LONGEST_PATH, "a" * LONGEST_PATH + "/vendor/a.c"]
+    rows = spark.createDataFrame([(path,) for path in paths], "path string")
+    found = {row.path: row.found for row in rows.select("path", vendored("path").alias("found")).collect()}
+    assert found == {path: is_vendored(path) for path in paths}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.night import licence
-from pipeline.night.licence import MOST_BYTES, NAMES, Licence, licence_of
+from pipeline.night.licence import MOST_BYTES, MOST_TEXTS, NAMES, Licence, Licences
 
 APACHE = Path(__file__).parents[2].joinpath("LICENSE").read_bytes()
 ISC = b"""\
@@ -21,6 +21,10 @@ INDIRECT, OR CONSEQUENTIAL DAMAGES OR ANY DAMAGES WHATSOEVER RESULTING FROM LOSS
 AN ACTION OF CONTRACT, NEGLIGENCE OR OTHER TORTIOUS ACTION, ARISING OUT OF OR IN CONNECTION WITH THE USE OR
 PERFORMANCE OF THIS SOFTWARE.
 """
+
+
+def licence_of(name: str, content: bytes) -> Licence | None:
+    return Licences().of(5, name, content)
 
 
 def test_a_text_is_found_and_its_copyright_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +63,35 @@ def test_a_comparison_that_fails_costs_no_night(monkeypatch: pytest.MonkeyPatch)
         raise PanicException
 
     monkeypatch.setattr(licence, "identify", fail)
-    assert licence_of("LICENSE", b"some text that no other test compares") is None
+    assert licence_of("LICENSE", b"some text that no other test compares " * 9) is None
+
+
+def test_only_so_many_texts_of_a_network_are_compared(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    compared = list[str]()
+
+    def match(text: str) -> Licence:
+        compared.append(text)
+        return Licence("MIT", 1.0)
+
+    monkeypatch.setattr(licence, "_matched", match)
+    task = Licences()
+    texts = [b"made text %6d " % at * 9 for at in range(MOST_TEXTS + 2)]
+    found = [task.of(5, "LICENSE", text) for text in texts]
+    assert (len(compared), found[-3:]) == (MOST_TEXTS, [Licence("MIT", 1.0), None, None])
+    assert task.of(5, "LICENSE", texts[0]) == Licence("MIT", 1.0)
+    assert task.of(6, "LICENSE", texts[-1]) == Licence("MIT", 1.0)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["network 5"]
+
+
+def test_short_texts_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    diffmark = b"1. you can do what you want with it\n2. I refuse any responsibility for the consequences"
+    found = licence_of("COPYING", diffmark)
+    assert found is not None
+    assert found.spdx_id == "diffmark"
+    monkeypatch.setattr(licence, "identify", None)
+    assert licence_of("COPYING", b"Copyright 2020 x\n" * 20 + b"See the README.") is None
 
 
 @pytest.mark.parametrize(

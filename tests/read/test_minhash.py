@@ -7,6 +7,7 @@ import subprocess
 import sys
 from itertools import combinations
 
+from pipeline.read import minhash
 from pipeline.read.minhash import FEWEST, MOST_BYTES, PLACES, bands, shingles, signature, signature_of
 from tests.support.near_texts import families, jaccard
 
@@ -37,6 +38,13 @@ def test_some_texts_are_not_compared() -> None:
     assert signature_of(b" ".join(words)) is not None
     assert signature_of(b" ".join(words[1:])) is None
     assert signature_of(b" ".join(words).ljust(MOST_BYTES + 1)) is None
+
+
+def test_long_words_are_not_remembered() -> None:
+    short, long = b"rare" * 16, b"long" * 17
+    assert len(shingles(b" ".join([short, long, b"c d e"]))) == 1
+    assert short in minhash._HASHES
+    assert long not in minhash._HASHES
 
 
 def test_every_process_signs_alike() -> None:

@@ -14,7 +14,7 @@ from pyspark import TaskContext
 
 from pipeline.model.log import SPARK_PROPERTY, JsonFormatter
 from pipeline.tables import python_daemon
-from pipeline.tables.java_noise import _as_event, without_noise
+from pipeline.tables.java_noise import MOST_CHARACTERS, _as_event, without_noise
 
 SPEAKS = """
 import os, sys
@@ -55,8 +55,40 @@ def test_a_line_of_java_becomes_an_event_and_one_of_ours_stays_one() -> None:
         "java",
         "12:00:00 ERROR Boom: \\x1b[2J\ufffd",
     )
-    ours = JsonFormatter().format(logging.makeLogRecord({"msg": "x"})).encode() + b"\n"
+    ours = JsonFormatter().format(logging.makeLogRecord({"name": "x", "msg": "x", "bucket": 1})).encode() + b"\n"
     assert _as_event(ours) == ours
+
+
+EVENT = {"time": "t", "level": "ERROR", "logger": "x", "event": "x", "message": "token=abcdefgh12 \x1b[2J"}
+
+
+def test_an_event_that_anybody_wrote_is_made_safe() -> None:
+    event = json.loads(_as_event(json.dumps(EVENT | {"bucket": 3, "origin": "https://u:pw@h/"}).encode()))
+    assert (event["logger"], event["message"], event["bucket"]) == ("x", "token=... \\x1b[2J", 3)
+    assert "pw" not in event["origin"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        json.dumps(EVENT | {"admin": "yes"}),
+        json.dumps(EVENT | {"message": ["a"]}),
+        json.dumps(EVENT | {"bucket": "3"}),
+        '{"time": "t"}',
+        '{"time": ' + "[" * 100_000,
+        '{"time": 1}{"time": 2}',
+    ],
+)
+def test_what_only_begins_like_an_event_is_javas(line: str) -> None:
+    assert json.loads(_as_event(line.encode()))["logger"] == "java"
+
+
+def test_long_lines_are_cut_between_words() -> None:
+    words = "word " * MOST_CHARACTERS
+    for line in (words, json.dumps(EVENT | {"message": words})):
+        message = json.loads(_as_event(line.encode()))["message"]
+        assert MOST_CHARACTERS - 6 < len(message) < MOST_CHARACTERS
+        assert message.endswith("word")
 
 
 class Task:

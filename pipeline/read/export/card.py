@@ -44,8 +44,8 @@ def card(manifest: Manifest) -> str:
             "first by origin and path.",
             "- Not in it: origins that opted out, and what was taken down, by the time of the export.",
             f"- Left out when they were read: {_left_out(manifest.left_out)}.",
-            "- Not done: generated files are not removed, and nothing is known about licences. "
-            "Check those of the repositories before you use their files.",
+            "- Not done: generated files are not removed, and licences are not chosen by. The export does not carry "
+            "them; see `licences` and `head_blobs` in the archive, and check licences before you use files.",
             "",
             "## Columns",
             "",

@@ -9,7 +9,7 @@ from pipeline.night.opt_outs import opt_outs
 from pipeline.read.archive import Archive
 from pipeline.read.export.columns import CHOSEN
 from pipeline.read.export.selection import ROW_BYTES, Selection
-from pipeline.rules.vendored import vendored_paths
+from pipeline.read.vendored import vendored
 
 READ = ("commits", "contents", "files", "head_blobs", "repositories")
 """Tables that decide what is exported."""
@@ -29,7 +29,7 @@ def choose_files(archive: Archive, selection: Selection) -> DataFrame:
     Returns:
         bucket, the place (uri and position) in ``contents``, the columns of ``CHOSEN``, and ``PREFERENCE``.
     """
-    files = archive.table("files").where("kind = 'file'").withColumn("is_vendor", F.col("path").rlike(vendored_paths()))
+    files = archive.table("files").where("kind = 'file'").withColumn("is_vendor", vendored("path"))
     if not selection.vendored:
         files = files.where("NOT is_vendor")
     origins = _origins(archive)

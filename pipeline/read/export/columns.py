@@ -57,8 +57,8 @@ MEANING = {
 }
 
 MISSING = {
-    "detected_licenses": "the archive has no licence data",
-    "license_type": "the archive has no licence data",
+    "detected_licenses": "the export does not carry them; see `licences` in the archive",
+    "license_type": "the export does not carry it; see `licences` in the archive",
     "snapshot_id": "the archive does not compute Software Heritage's snapshot ids",
     "github_id": "only GitHub's API knows it",
     "star_events_count": "only GH Archive knows it",
@@ -67,6 +67,6 @@ MISSING = {
     "gha_event_created_at": "only GH Archive knows it",
     "gha_created_at": "only GH Archive knows it",
     "gha_language": "only GH Archive knows it",
-    "is_generated": "the archive does not detect generated files; they are included",
+    "is_generated": "the export does not carry it; see `head_blobs` in the archive; generated files are included",
 }
 """Columns of The Stack v2 that a training set of ours lacks, and why."""
