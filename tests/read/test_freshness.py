@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Any, cast
 
 import pyarrow as pa
-import pytest
 
 from pipeline.model.tables import ORIGINS
-from pipeline.read.freshness import AGES, Freshness, freshness, freshness_of
-from pipeline.read.stored import StoredTables
-from pipeline.storage.interface import Storage
+from pipeline.read.freshness import AGES, Freshness, freshness_of
 
 NIGHT = date(2026, 11, 20)
 COLUMNS = ("last_status", "last_visit", "next_due")
@@ -46,26 +42,3 @@ def test_origins_by_age_and_what_is_due() -> None:
     )
     assert found.ages == {"up to 1 day": 2, "2 to 7 days": 1, "8 to 30 days": 2, "longer": 0}
     assert (found.failing, found.never, found.due, found.longest_nights) == (2, 2, 3, 10)
-
-
-def test_each_url_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    def row(url: str, network: int, state: str, status: str | None, visited: int) -> dict[str, Any]:
-        at = datetime(2026, 11, visited, tzinfo=UTC)
-        return {"url": url, "network": network, "state": state, "last_status": status, "last_visit": at, "added_at": at}
-
-    rows = [
-        row("twice", 1, "active", "failed", 1),
-        row("twice", 2, "active", "full", 20),
-        row("paused", 3, "active", "full", 20),
-        row("paused", 4, "paused", "full", 1),
-    ]
-
-    class Tables:
-        def visible(self, table: str, columns: list[str], equal: dict[str, str]) -> list[pa.RecordBatch]:
-            schema = pa.schema([ORIGINS.arrow_schema.field(name) for name in columns])
-            found = [row for row in rows if equal.items() <= row.items()]
-            return [pa.RecordBatch.from_pylist([dict.fromkeys(columns) | row for row in found], schema)]
-
-    monkeypatch.setattr(StoredTables, "newest", lambda storage, nights: Tables())
-    found = freshness(cast(Storage, None), NIGHT)
-    assert (found.ages["up to 1 day"], sum(found.ages.values()), found.failing) == (1, 1, 0)
