@@ -42,19 +42,6 @@ class SliceManifest(BaseModel):
     ended_at: datetime
 
 
-class Merged(BaseModel):
-    """What a merge did: repositories by what became of them, and how many are taken for gone."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    listed: int
-    new: int
-    moved: int
-    refused: dict[str, int]
-    origins: int
-    gone: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Pass:
     """A pass.

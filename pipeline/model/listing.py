@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
 
 from pipeline.model.tables import TIME, Column, Table
 
@@ -71,3 +72,19 @@ PAGE = Table(
     (*_SHOWN, Column("page", pa.int64(), "number of the page in its pass, from 1")),
 )
 """What a page file has."""
+
+
+class Merged(BaseModel):
+    """What a merge of ``listed`` repositories did: of them so many are ``new``, ``moved``, ``refused`` by reason.
+
+    ``origins``: how many became origins; ``gone``: how many are taken for gone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    listed: int
+    new: int
+    moved: int
+    refused: dict[str, int]
+    origins: int
+    gone: int = 0

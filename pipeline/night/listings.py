@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from pipeline.model.layout import ForgePass
-from pipeline.model.listing import LISTINGS, PAGE
+from pipeline.model.listing import LISTINGS, PAGE, Merged
 from pipeline.model.origin import OriginState
 from pipeline.model.pattern import OptOuts, Pattern
 from pipeline.model.tables import NAMESPACE, ORIGINS, spark_type
@@ -30,22 +30,6 @@ DEEPEST = 4
 """Forks of forks are followed so far up; what lies deeper gets the network of the repository reached by then."""
 
 _VIEW = "listed_repositories"
-_SUFFIX = ".git"
-
-
-@dataclass(frozen=True, slots=True)
-class MergedRows:
-    """What a merge did: ``listed`` repositories, of which so many are ``new``, ``moved``, ``refused`` by reason.
-
-    ``origins``: how many became origins; ``gone``: how many are taken for gone.
-    """
-
-    listed: int
-    new: int
-    moved: int
-    refused: dict[str, int]
-    origins: int
-    gone: int = 0
 
 
 def merge_pages(
@@ -57,7 +41,7 @@ def merge_pages(
     now: datetime,
     *,
     missing_since: int | None = None,
-) -> MergedRows:
+) -> Merged:
     """Merge pages of a pass. May be called again after a kill at any point; then less is new.
 
     A known id at another URL is a move: the new URL becomes an origin in the network of the old one. A known URL with
@@ -91,7 +75,7 @@ def merge_pages(
         _keep_out(spark, rules, gone_urls, rows)
     finally:
         spark.catalog.clearCache()  # unpersist() finds nothing after a commit to the table that it reads
-    return MergedRows(
+    return Merged(
         listed=sum(row["listed"] for row in counted),
         new=sum(row["new"] for row in counted),
         moved=sum(row["moved"] for row in counted),
@@ -220,14 +204,18 @@ def _add(
 
 def _known(may: DataFrame, known: DataFrame) -> DataFrame:
     """Those whose URL is an origin's, with or without ``.git``."""
-    bare = _bare("url")
-    spelled = may.select("forge_id", F.explode(F.array(bare, F.concat(bare, F.lit(_SUFFIX)))).alias("url"))
+    spelled = may.select("forge_id", F.explode(F.array(*_spelled("url"))).alias("url"))
     return spelled.join(known, "url").select("forge_id").distinct()
 
 
-def _bare(url: str) -> Column:
+def _bare(url: str | Column) -> Column:
     """A URL without ``.git``, with which it names the same repository."""
     return F.regexp_replace(url, r"\.git$", "")
+
+
+def _spelled(url: str | Column) -> tuple[Column, Column]:
+    """Both names of a repository."""
+    return _bare(url), F.concat(_bare(url), F.lit(".git"))
 
 
 def _rooted(new: DataFrame, listed: DataFrame, known: DataFrame) -> DataFrame:
@@ -263,8 +251,7 @@ def _placed(rooted: DataFrame, origins: DataFrame, buckets: int, closed: Collect
     found = rooted.join(forks, "fork_of", "left").withColumn("part", part.cast("bigint"))
     if closed:
         refused = F.array(*(F.lit(network).cast("bigint") for network in sorted(closed)))
-        bare = F.regexp_replace(root, r"\.git$", "")
-        for spelled in (bare, F.concat(bare, F.lit(_SUFFIX))):
+        for spelled in _spelled(root):
             found = found.where(~F.array_contains(refused, network_column(spelled, F.lit(0))))
         later = F.sequence(F.col("part"), F.col("part") + len(closed))
         is_open = F.filter(later, lambda each: ~F.array_contains(refused, network_column(root, each)))

@@ -9,10 +9,11 @@ import luigi
 
 from pipeline.context.run import Run
 from pipeline.forges.crawl import Lister
-from pipeline.forges.passes import Merged, complete_before, read_manifest, read_pass
+from pipeline.forges.passes import complete_before, read_manifest, read_pass
 from pipeline.forges.settings import ForgeSettings
 from pipeline.model.errors import CheckFailed
 from pipeline.model.layout import ForgePass
+from pipeline.model.listing import Merged
 from pipeline.model.pattern import OptOuts, parse_pattern
 from pipeline.night.listings import merge_pages
 from pipeline.read.inventory.record import keep_record, record_user_tables
@@ -88,9 +89,15 @@ def merge_slice(run: Run, place: ForgePass, part: int, settings: ForgeSettings) 
         CheckFailed: a page that the manifest counts is gone.
     """
     storage = run.storage
-    if storage.stat(place.merged(part)) is not None:  # the attempt before ended while it deleted
-        storage.delete(place.pages(part), recursive=True)
-        return
+    if storage.stat(place.merged(part)) is None:
+        merged = _merged(run, place, part, settings)
+        storage.replace(place.merged(part), merged.model_dump_json().encode())
+    storage.delete(place.pages(part), recursive=True)
+    keep_record(storage, record_user_tables)
+
+
+def _merged(run: Run, place: ForgePass, part: int, settings: ForgeSettings) -> Merged:
+    storage = run.storage
     manifest = read_manifest(storage, place, part)
     pages = [place.page(part, number) for number in range(manifest.first, manifest.progress.pages + 1)]
     there = {entry.path for entry in storage.list(place.pages(part))}
@@ -99,16 +106,10 @@ def merge_slice(run: Run, place: ForgePass, part: int, settings: ForgeSettings) 
         raise CheckFailed(f"{lost[0]}: the page is gone, and {len(lost):,} of {len(pages):,} are; list the forge again")
     found = read_pass(storage, place)
     is_whole = found is not None and found.full and manifest.progress.complete
-    rows = merge_pages(
+    return merge_pages(
         run.writer(), place, [storage.uri(path) for path in pages], _wanted(settings), run.archive().buckets,
         datetime.now(UTC), missing_since=complete_before(storage, place, settings) if is_whole else None,
     )  # fmt: skip
-    merged = Merged(
-        listed=rows.listed, new=rows.new, moved=rows.moved, refused=rows.refused, origins=rows.origins, gone=rows.gone
-    )
-    storage.replace(place.merged(part), merged.model_dump_json().encode())
-    storage.delete(place.pages(part), recursive=True)
-    keep_record(storage, record_user_tables)
 
 
 def _wanted(settings: ForgeSettings) -> Wanted:

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 
 from pipeline.context.run import helping, hold
 from pipeline.context.workplace import Workplace
-from pipeline.forges.passes import Merged, Pass, begin_pass, passes, read_pass
+from pipeline.forges.passes import Pass, begin_pass, passes, read_pass
 from pipeline.forges.settings import ForgeSettings
 from pipeline.model.errors import ExitCode, UsageError
 from pipeline.model.layout import ForgePass
+from pipeline.model.listing import Merged
 from pipeline.storage.documents import read_document
 from pipeline.tables.iceberg import see_newest
 from pipeline.workflows.backfill_turns import MERGE, waits_for_anybody
@@ -116,14 +117,13 @@ def _list(place: Workplace, left: dict[str, ForgePass]) -> dict[str, tuple[int, 
             for name, at in left.items()
         ]  # fmt: skip
         run_tasks(tasks, workers=len(tasks), scheduler=None)
-        stopped = {}
-        for task in tasks:
-            errors = runs[task.forge].events.failures()
-            if errors:
-                stopped[task.forge] = errors[0]
-            elif not task.complete():
-                stopped[task.forge] = (int(ExitCode.RUN_FAILED), "see the log above")
-    return stopped
+        done = {task.forge for task in tasks if task.complete()}
+        return {name: _failure(run) for name, run in runs.items() if name not in done or run.events.failures()}
+
+
+def _failure(run: TaskRun) -> tuple[int, str]:
+    """Exit code and message of what failed first."""
+    return next(iter(run.events.failures()), (int(ExitCode.RUN_FAILED), "see the log above"))
 
 
 def _merge(place: Workplace, forges: dict[str, ForgePass] | dict[str, ForgeSettings]) -> dict[str, tuple[int, str]]:
@@ -145,8 +145,7 @@ def _merge(place: Workplace, forges: dict[str, ForgePass] | dict[str, ForgeSetti
                     archive=place.storage.root_uri, forge=name, number=each.place.number, part=part, run_object=run
                 )
                 if not run_tasks([task], workers=1, scheduler=None):
-                    errors = run.events.failures()
-                    failed[name] = errors[0] if errors else (int(ExitCode.RUN_FAILED), "see the log above")
+                    failed[name] = _failure(run)
                     break
     return failed
 
