@@ -10,10 +10,9 @@ import requests
 from pipeline.storage.hdfs_failures import translated
 from pipeline.storage.settings import HdfsSettings
 
-QUERIES = {
-    "system": "Hadoop:service=NameNode,name=FSNamesystem",
-    "info": "Hadoop:service=NameNode,name=NameNodeInfo",
-}
+STATE = "Hadoop:service=NameNode,name=FSNamesystemState"
+INFO = "Hadoop:service=NameNode,name=NameNodeInfo"
+"""Beans whose values are those of the moment; those of ``name=FSNamesystem`` are metrics, up to ten seconds old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +49,17 @@ def _status(url: str, settings: HdfsSettings) -> HdfsStatus | None:
     with requests.Session() as session:
         session.trust_env = False
         session.verify = str(settings.ca_file) if settings.ca_file else True
-        system, info = (_bean(session, url, query, settings) for query in (QUERIES["system"], QUERIES["info"]))
-    if system is None or info is None:
+        state, info = (_bean(session, url, query, settings) for query in (STATE, INFO))
+    if state is None or info is None:
         return None
     return HdfsStatus(
         namenode=url,
         safe_mode=str(info["Safemode"]).partition(".")[0][:200],
-        live_datanodes=int(system["NumLiveDataNodes"]),
-        dead_datanodes=int(system["NumDeadDataNodes"]),
-        free_bytes=int(system["CapacityRemaining"]),
-        total_bytes=int(system["CapacityTotal"]),
-        missing_blocks=int(system["MissingBlocks"]),
+        live_datanodes=int(state["NumLiveDataNodes"]),
+        dead_datanodes=int(state["NumDeadDataNodes"]),
+        free_bytes=int(state["CapacityRemaining"]),
+        total_bytes=int(state["CapacityTotal"]),
+        missing_blocks=int(info["NumberOfMissingBlocks"]),
     )
 
 

@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pipeline.storage.errors import AlreadyThere, FileMissing, StorageError, Sto
 from pipeline.storage.factory import open_storage
 from pipeline.storage.hdfs import HdfsStorage
 from pipeline.storage.hdfs_client import make_client
+from pipeline.storage.hdfs_status import hdfs_status
 from pipeline.storage.interface import Storage
 from tests.storage.conftest import hdfs_settings
 from tests.support.hdfs import MiniHdfs
@@ -236,6 +237,22 @@ def test_a_namenode_restart_is_waited_for(hdfs: MiniHdfs, on_hdfs: Storage) -> N
         writing.result(timeout=300)
     assert patient.read("before") == b"1"
     assert patient.read("during") == b"2"
+
+
+@pytest.mark.hdfs
+def test_the_state_is_that_of_the_moment(hdfs: MiniHdfs) -> None:
+    """Metrics of a NameNode are up to ten seconds old: after a restart they would know of no DataNode."""
+    settings = hdfs_settings(hdfs.webhdfs_url)
+    hdfs.kill("namenode")
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(hdfs.start, "namenode")
+        while not starting.done():
+            with suppress(StorageUnavailable):
+                hdfs_status(settings)
+        starting.result()
+    status = hdfs_status(settings)
+    assert status is not None
+    assert (status.live_datanodes, status.dead_datanodes, status.missing_blocks) == (1, 0, 0)
 
 
 @pytest.mark.hdfs
