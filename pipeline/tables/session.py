@@ -226,7 +226,7 @@ def _start_on_cluster(settings: SparkSettings, root_uri: str, app: str) -> Spark
     tag = f"git-lakehouse-{uuid4().hex}"
     conf = _with_project(session_conf(settings, root_uri)) | {"spark.yarn.tags": tag}
     jvm = open_jvm(settings, root_uri, {"spark.master": settings.master, **conf})
-    conf |= fitted(jvm, settings.master, settings.shape, conf, settings.conf)
+    conf |= fitted(jvm, settings.master, settings.shape, conf, settings.conf, settings.wait_s)
     master = known_master(jvm, settings.master, asked_for(conf), settings.wait_s, tag)
     with master.accepting():
         session = _start(settings.master, conf, app)

@@ -10,10 +10,12 @@ import pytest
 
 from pipeline.model.errors import ExitCode
 from pipeline.rules.cluster import GIB, MIB
-from pipeline.tables.masters import project
+from pipeline.rules.offer import Node, Offer
+from pipeline.tables.masters import master, project
 from pipeline.tables.masters.application import failure
-from pipeline.tables.masters.errors import ApplicationFailed
+from pipeline.tables.masters.errors import ApplicationFailed, NoResources
 from pipeline.tables.masters.known import asked_for, bytes_of, driver_asked_for
+from pipeline.tables.masters.master import Master
 from pipeline.tables.masters.project import project_archive
 from pipeline.tables.masters.standalone import _last_words
 from pipeline.tables.masters.yarn import Report
@@ -33,6 +35,27 @@ def test_what_is_asked_for_is_told() -> None:
     executors = "2 executors with 1 core, 1280m of heap, 640m beside it, 128m off the heap each"
     assert asked_for(conf) == executors
     assert driver_asked_for(conf) == f"a driver with 1 core and 1.4 GiB, and then {executors}"
+
+
+class Starting(Master):
+    """A cluster whose first node registers when the master is asked for the third time; or never."""
+
+    def __init__(self, nodes: int, wait_s: float) -> None:
+        super().__init__("spark://here", "a core", wait_s)
+        self.offers = [Offer(())] * 2 + [Offer((Node(1, GIB, 1, GIB),) * nodes)]
+
+    def offer(self) -> Offer:
+        return self.offers.pop(0) if len(self.offers) > 1 else self.offers[0]
+
+
+def test_a_first_node_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(master, "POLL_S", 0)
+    offer = Starting(1, wait_s=60).first_offer()
+    assert offer is not None
+    assert len(offer.nodes) == 1
+    with pytest.raises(NoResources, match=r"Asked for: a core\. It has: there are no nodes"):
+        Starting(0, wait_s=0).first_offer()
+    assert Master("k8s://here", "a core", 0).first_offer() is None, "it does not say"
 
 
 @pytest.mark.parametrize(

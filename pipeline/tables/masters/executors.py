@@ -11,11 +11,10 @@ from pyspark import SparkContext
 
 from pipeline.tables.masters.errors import ExecutorsDied, NoResources
 from pipeline.tables.masters.jvm import JavaObject
-from pipeline.tables.masters.master import Master
+from pipeline.tables.masters.master import POLL_S, Master
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.2
 LOOK_EACH_S = 2.0
 
 MOST_ENDED = 5

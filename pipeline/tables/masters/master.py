@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # py4j has no types
 
 from pipeline.rules.offer import Offer
+from pipeline.tables.masters.errors import NoResources
 
 logger = logging.getLogger(__name__)
 
 SAY_AFTER_S = 10.0
 """How long a wait goes without a word."""
+
+POLL_S = 0.2
 
 
 class Master:
@@ -36,6 +40,23 @@ class Master:
     def offer(self) -> Offer | None:
         """What the nodes offer now; None if the master does not say."""
         return None
+
+    def first_offer(self) -> Offer | None:
+        """The same, as soon as there is a node: those of a cluster that starts register one after the other.
+
+        Raises:
+            NoResources: none did within ``wait_s``.
+        """
+        began, told = time.monotonic(), False
+        while (offer := self.offer()) is not None and not offer.nodes:
+            waited = time.monotonic() - began
+            if waited > self.wait_s:
+                raise NoResources(self.url, self.asked, str(offer), self.wait_s)
+            if not told and waited > self.say_after_s:
+                told = True
+                self.tell_wait()
+            time.sleep(POLL_S)
+        return offer
 
     def offered(self) -> str:
         """The same in words, for messages: a master that does not answer now is no other error."""
