@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
-from pipeline.model.errors import PipelineError
+from pipeline.model.errors import PipelineError, UsageError
+from pipeline.read.submit.environment import unpacked
 from pipeline.read.submit.parameters import Parameter
+from pipeline.read.submit.requirements import installed
 from pipeline.read.submit.run_job import Manner, prepared
+from pipeline.tables.libraries import Libraries
+
+T = TypeVar("T")
 
 sample_option = click.option(
     "--sample",
@@ -21,6 +26,35 @@ sample_option = click.option(
 skip_option = click.option(
     "--skip-bad", is_flag=True, help="Skip and count contents on which the job's function over contents fails."
 )
+_requirements_option = click.option(
+    "--requirements",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A requirements file; pip installs what this installation lacks, for the driver and executors.",
+)
+_environment_option = click.option(
+    "--environment",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A .tar.gz of venv-pack or conda-pack, whose Python executors run; with all that this package needs.",
+)
+
+
+def libraries_options(function: Callable[..., T]) -> Callable[..., T]:
+    """Add ``--requirements`` and ``--environment``."""
+    return _requirements_option(_environment_option(function))
+
+
+def libraries_of(requirements: Path | None, environment: Path | None) -> Libraries | None:
+    """The packages that a job brings, installed or unpacked once a process; None if it brings none.
+
+    Raises:
+        BadRequirements, BadEnvironment: they are not to be had.
+        UsageError: both were given.
+    """
+    if requirements is not None and environment is not None:
+        raise UsageError("give --requirements or --environment: an environment has all packages of its job")
+    if requirements is not None:
+        return installed(requirements)
+    return None if environment is None else unpacked(environment)
 
 
 def sampled(share: float | None) -> Fraction | None:
@@ -63,8 +97,14 @@ class JobCommand(click.Command):
         job = said.get("job")
         if not isinstance(job, str) or job.startswith("-"):
             return []
+        given = (Path(said.get(name) or "") for name in ("requirements", "environment"))
         try:
-            found = prepared(job, None, Manner(py_files=tuple(map(Path, said.get("py_files", ())))))
+            libraries = libraries_of(*(file if file.is_file() else None for file in given))
+        except PipelineError as error:
+            raise click.UsageError(str(error), blank) from None
+        try:
+            manner = Manner(py_files=tuple(map(Path, said.get("py_files", ()))), libraries=libraries)
+            found = prepared(job, None, manner)
         except PipelineError as error:
             if {"-h", "--help"} & set(args):
                 raise click.UsageError(str(error)) from None

@@ -11,7 +11,15 @@ from pyspark.sql import DataFrame
 
 from pipeline.cli import driver
 from pipeline.cli.common import Context, command_options, night_option
-from pipeline.cli.job_options import JobCommand, sample_option, sampled, skip_option, words_of
+from pipeline.cli.job_options import (
+    JobCommand,
+    libraries_of,
+    libraries_options,
+    sample_option,
+    sampled,
+    skip_option,
+    words_of,
+)
 from pipeline.cli.output import size
 from pipeline.cli.rows import show_rows
 from pipeline.context.config import Config
@@ -50,6 +58,7 @@ TEXT_ROWS = 40
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A .py, .zip or .egg that the job imports from, here and on executors; may be repeated.",
 )
+@libraries_options
 @command_options
 def submit(
     context: Context,
@@ -63,6 +72,8 @@ def submit(
     sample: float | None,
     skip_bad: bool,
     py_files: tuple[Path, ...],
+    requirements: Path | None,
+    environment: Path | None,
     **options: object,
 ) -> None:
     """Run jobs/JOB.py, or a file elsewhere, on a night.
@@ -71,12 +82,16 @@ def submit(
     go to jobs that read them themselves.
     """
     context.archive()
-    manner = Manner(sampled(sample), skip_bad, py_files)
+    libraries = libraries_of(requirements, environment)
+    manner = Manner(sampled(sample), skip_bad, py_files, libraries)
     words = words_of(options, settings, argv)
     name = prepared(job, words, manner).name
     if rehearse:
         _show_dry_run(context, job, night)
         return
+    if libraries is not None:
+        context = context.with_spark(libraries.applied(context.config.spark))
+    context = context.failing_fast()
     run = _submitted if context.config.spark.deploy_mode == "cluster" else _run_here
     show_rows(context.output, run(context, Order(job, name, words, night, manner)), limit, text_limit=TEXT_ROWS)
 

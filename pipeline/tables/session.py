@@ -48,8 +48,11 @@ BY_BUCKET = "spark.sql.iceberg.planning.preserve-data-grouping"
 PARTS_OF_BUCKETS = "spark.sql.sources.v2.bucketing.partiallyClusteredDistribution.enabled"
 """The setting with which the tasks of a join each read a part of a bucket, and the other table's whole bucket."""
 
+EXECUTOR_PATH = "spark.executorEnv.PYTHONPATH"
+"""The setting that says what Python workers import from, besides Spark; relative to an executor's current folder."""
+
 _LOCAL = {
-    "spark.executorEnv.PYTHONPATH": str(Path(__file__).parents[2]),  # Python workers import this package
+    EXECUTOR_PATH: str(Path(__file__).parents[2]),  # Python workers import this package
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
 }
@@ -96,7 +99,7 @@ _REMOTE = {
     "spark.ui.port": "0",  # several drivers may run on one machine
     "spark.python.unix.domain.socket.enabled": "false",  # paths in containers are longer than those of sockets may be
 }
-_FILES, _EXECUTOR_PATH = "spark.files", "spark.executorEnv.PYTHONPATH"
+_FILES = "spark.files"
 _JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 _OF_THE_JVM = ("spark.driver.memory", _JAVA_OPTIONS)
 _PACKAGES = "spark.jars.packages"
@@ -253,7 +256,12 @@ def _with_project(conf: Mapping[str, str]) -> dict[str, str]:
     Files lie in the executor's current folder, so the name alone is its path there.
     """
     files = [*filter(None, [conf.get(_FILES)]), str(project_archive())]
-    return {_EXECUTOR_PATH: NAME, **conf, _FILES: ",".join(files)}
+    return {EXECUTOR_PATH: NAME, **conf, _FILES: ",".join(files)}
+
+
+def executor_path(settings: SparkSettings) -> str:
+    """The value of ``EXECUTOR_PATH`` in a session with these settings."""
+    return settings.conf.get(EXECUTOR_PATH) or (_LOCAL[EXECUTOR_PATH] if settings.local else NAME)
 
 
 def _public(conf: Mapping[str, str]) -> dict[str, str]:

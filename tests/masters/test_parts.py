@@ -75,6 +75,16 @@ def test_the_drivers_exit_code_is_the_submitters(told: str, code: ExitCode) -> N
     assert "yarn logs -applicationId application_1_0001" in str(error)
 
 
+@pytest.mark.parametrize("code", [3, -104])
+def test_a_driver_in_yarn_without_memory_is_told_so(code: int) -> None:
+    """A full heap is no damaged file, whose exit code is 3 too."""
+    told = f"Application a failed 1 times due to AM Container for appattempt_1 exited with  exitCode: {code}\nFailing"
+    error = failure("application_1_0001", Report("FAILED", "FAILED", told, ""))
+    assert error.exit_code is ExitCode.RUN_FAILED
+    assert "the driver ran out of memory: let fewer rows come to it, or raise spark.driver_memory" in str(error)
+    assert told.partition("\n")[0] in str(error)
+
+
 @pytest.mark.parametrize("code", [0, 1])
 def test_a_driver_that_did_not_choose_its_code_is_a_failed_run(code: int) -> None:
     assert ApplicationFailed("a", "r", code).exit_code is ExitCode.RUN_FAILED
@@ -93,7 +103,7 @@ def test_files_from_before_zips_first_year_are_shipped_too(tmp_path: Path, monke
     os.utime(tmp_path / "old/__init__.py", (1, 1))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(project, "PACKAGES", ("old",))
-    monkeypatch.setattr(project, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(project, "kept_folder", lambda: tmp_path)
     with zipfile.ZipFile(project_archive.__wrapped__()) as archive:
         assert archive.namelist() == ["old/__init__.py"]
 
