@@ -18,6 +18,7 @@ from pipeline.context.workplace import Workplace
 from pipeline.maintain.compact import Compacted, Manner, Writing, bucket_stats, compact, layout_of
 from pipeline.maintain.rewrite_piece import PREFIX, Files, Layout
 from pipeline.maintain.run_compact import run_compact
+from pipeline.maintain.stored_stats import stored_stats
 from pipeline.model.errors import ArchiveHeld
 from pipeline.model.origin import Origin
 from pipeline.model.tables import CONTENTS, HEAD_BLOBS
@@ -58,7 +59,10 @@ def run(
 ) -> list[Compacted]:
     on_damage = pytest.fail if damaged is None else damaged.append
     manner = Manner(layout, PieceJobs(2, 1), scratch, lambda: renew, bounds, on_damage)
-    chosen = by_gain(bucket_stats(spark))
+    known = bucket_stats(spark)
+    chosen = by_gain(known)
+    stored = [stats for table in ("contents", "trees") for stats in stored_stats(storage, table)]
+    assert stored == sorted(known, key=lambda stats: (stats.table, stats.bucket)), "without Spark as with it"
     return list(
         compact(spark, storage, chosen, Budget(), manner, writing or (lambda _: nullcontext(Writer(spark, check))))
     )
