@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pipeline.maintain.rewrite_piece import PREFIX
-from pipeline.rules.compaction import BucketStats
+from pipeline.rules.compaction import COMPACTED, BucketStats
 from pipeline.storage.interface import Storage
 from pipeline.tables.snapshot.live_files import ListedFile, listed_files
 from pipeline.tables.snapshot.metadata import read_metadata
@@ -35,7 +34,7 @@ def stored_stats(storage: Storage, table: str) -> list[BucketStats]:
 
 def _stats(table: str, bucket: int, files: Sequence[ListedFile]) -> BucketStats:
     data = [file for file in files if not file.deletes]
-    landed = [file for file in data if f"/{PREFIX}" not in file.path]
+    landed = [file for file in data if f"/{COMPACTED}" not in file.path]
     nights = [found[1] if (found := _NIGHT.search(file.path)) else "" for file in files]
     return BucketStats(
         table=table,

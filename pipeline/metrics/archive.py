@@ -12,8 +12,7 @@ from pipeline.maintain.loads import LoadState, landing_left, load_states
 from pipeline.maintain.stored_stats import stored_stats
 from pipeline.metrics import known
 from pipeline.metrics.known import Labels, Values
-from pipeline.metrics.live import scratch_values
-from pipeline.metrics.visits import by_code, by_host, by_status
+from pipeline.metrics.shared import by_code, by_host, by_status, scratch_values
 from pipeline.model.layout import LEASE
 from pipeline.model.night_summary import NightSummary
 from pipeline.model.tables import ALL, CONTENTS, TREES

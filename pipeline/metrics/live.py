@@ -11,10 +11,9 @@ from pathlib import Path
 
 from pipeline.metrics import known
 from pipeline.metrics.known import Labels, Values
-from pipeline.metrics.visits import by_code, by_host, by_status
+from pipeline.metrics.shared import by_code, by_host, by_status, scratch_values
 from pipeline.model.host_counts import HostCounts
 from pipeline.model.visit import VisitStatus
-from pipeline.storage.space import disk_space
 from pipeline.workflows.events import Event, EventLog, EventReader
 
 
@@ -97,9 +96,3 @@ class _Load:
         self.reader: EventReader | None = reader
         self.due = 0
         self.stages: dict[str, tuple[float, float]] = {}
-
-
-def scratch_values(folder: Path) -> Values:
-    """The disk of scratch."""
-    space = disk_space(folder)
-    return {known.SCRATCH_FREE: {(): space.free_bytes}, known.SCRATCH_SIZE: {(): space.total_bytes}}

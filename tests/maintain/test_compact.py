@@ -16,7 +16,7 @@ from pyspark.sql import Row, SparkSession
 from pipeline.context.config import Config, FetchSection, MaintainSection
 from pipeline.context.workplace import Workplace
 from pipeline.maintain.compact import Compacted, Manner, Writing, bucket_stats, compact, layout_of
-from pipeline.maintain.rewrite_piece import PREFIX, Files, Layout
+from pipeline.maintain.rewrite_piece import Files, Layout
 from pipeline.maintain.run_compact import run_compact
 from pipeline.maintain.stored_stats import stored_stats
 from pipeline.model.errors import ArchiveHeld
@@ -25,7 +25,7 @@ from pipeline.model.tables import CONTENTS, HEAD_BLOBS
 from pipeline.read.inventory.ledger import read_ledger
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import PieceJobs
-from pipeline.rules.compaction import Bounds, by_gain
+from pipeline.rules.compaction import COMPACTED, Bounds, by_gain
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.frames import local_frame
@@ -252,7 +252,7 @@ def test_files_that_were_swept_before_their_commit_are_not_committed(
 
     def swept(patiently: bool) -> AbstractContextManager[Writer]:
         for entry in list(storage.walk("tables/code/contents/data")):
-            if PREFIX in entry.path:
+            if COMPACTED in entry.path:
                 storage.delete(entry.path)
         return nullcontext(Writer(spark, held))
 
@@ -275,7 +275,7 @@ def test_a_run_holds_the_lease_only_to_commit(spark: SparkSession, storage: Stor
         patch.setattr(MaintainedTable, "scan_bucket", begun)
         done = run_compact(place, Budget(), on_damage=pytest.fail)
     assert {c.table for c in done} == {"contents", "trees"}
-    new = [e.path for e in storage.walk("tables/code") if PREFIX in e.path and e.path.endswith(".parquet")]
+    new = [e.path for e in storage.walk("tables/code") if COMPACTED in e.path and e.path.endswith(".parquet")]
     assert new
     assert set(new) <= set(read_ledger(storage).entries)
     assert storage.stat("lease.json") is None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -107,6 +109,13 @@ def test_debt_is_what_maintain_would_do() -> None:
     assert values[known.COMPACTION_GAIN] == {("trees",): 250, ("contents",): 0}
     assert values[known.COMPACTION_OVERDUE] == {("trees",): 1, ("contents",): 0}
     assert values[known.COMPACTION_OVERDUE_BYTES] == {("trees",): 1000, ("contents",): 0}
+
+
+def test_it_needs_neither_spark_nor_luigi() -> None:
+    """Not even to be imported: cron runs it each few minutes."""
+    code = "import sys, pipeline.cli.metrics; print({'pyspark', 'luigi'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 class Silent(LocalStorage):

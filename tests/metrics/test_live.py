@@ -22,7 +22,7 @@ from pipeline.metrics import endpoint, known
 from pipeline.metrics.exposed import text_of
 from pipeline.metrics.live import LiveRun
 from pipeline.metrics.run import served
-from pipeline.metrics.visits import MOST_CODES, by_code
+from pipeline.metrics.shared import MOST_CODES, by_code
 from pipeline.model.host_counts import HOSTS_SHOWN, OTHER
 from pipeline.model.visit import Visit, VisitStatus
 from pipeline.storage.local import LocalStorage

@@ -1,13 +1,16 @@
-"""Counts of visits as values of metrics: the same for a run that goes on and for a night that is complete."""
+"""What a run that goes on and an archive have alike: counts of visits, and the disk of scratch."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
-from pipeline.metrics.known import Labels
+from pipeline.metrics import known
+from pipeline.metrics.known import Labels, Values
 from pipeline.model.host_counts import OTHER, ByHost
 from pipeline.model.visit import VisitStatus
+from pipeline.storage.space import disk_space
 
 MOST_CODES = 64
 """Error codes that are told apart: more than there are."""
@@ -29,3 +32,9 @@ def by_code(counts: Mapping[str, int]) -> dict[Labels, float]:
 def by_host(counts: ByHost) -> dict[Labels, float]:
     """Hosts that are bounded in number already."""
     return {(host, str(status)): count for host, found in counts.items() for status, count in found.items()}
+
+
+def scratch_values(folder: Path) -> Values:
+    """The disk of scratch."""
+    space = disk_space(folder)
+    return {known.SCRATCH_FREE: {(): space.free_bytes}, known.SCRATCH_SIZE: {(): space.total_bytes}}
