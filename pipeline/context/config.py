@@ -223,8 +223,8 @@ class MetricsSection(_Section):
     pushgateway: Annotated[SecretStr, AfterValidator(_gateway)] | None = Field(
         None, description="URL of a Pushgateway that gets them at the end, with a login if it wants one; default: none"
     )
-    textfile: Path | None = Field(
-        None, description="file for the node exporter, NAME.prom, written at the end; default: none"
+    textfiles: Path | None = Field(
+        None, description="folder that the node exporter reads, which gets them as files at the end; default: none"
     )
     job: str = Field("git-lakehouse", min_length=1, description="label of what is pushed")
     instance: str = Field("", description="label of what is pushed; default: none, since it is about the archive")

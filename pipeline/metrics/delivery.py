@@ -17,26 +17,32 @@ from pipeline.metrics.known import Values
 logger = logging.getLogger(__name__)
 
 PUSH_WITHIN_S = 10.0
+ARCHIVE_FILE, ENDING_FILE = "git-lakehouse.prom", "git-lakehouse-nightly.prom"
 
 
-def deliver(settings: MetricsSection, values: Values) -> None:
+def deliver(settings: MetricsSection, archive: Values, ending: Values | None = None) -> None:
     """Push and write the metrics, as configured. What fails is a warning: the run they are about is over.
 
     A push replaces metrics of the same names in its group and leaves the others, so what could not be found this time
-    keeps its last value.
+    keeps its last value, and so does a nightly's ending, which has a file of its own.
+
+    Args:
+        archive: the state of the archive.
+        ending: how a nightly ended, if one did.
     """
-    registry = registry_of(lambda: values)
-    gateway = settings.gateway
+    gateway, folder = settings.gateway, settings.textfiles
     if gateway is not None:
         try:
-            _push(gateway, settings, registry)
+            _push(gateway, settings, registry_of(lambda: archive | (ending or {})))
         except (OSError, HTTPException, ValueError) as error:
             logger.warning("metrics were not pushed to %s: %s", gateway.address, error)
-    if settings.textfile is not None:
+    if folder is not None:
         try:
-            write_to_textfile(str(settings.textfile), registry)
+            write_to_textfile(str(folder / ARCHIVE_FILE), registry_of(lambda: archive))
+            if ending is not None:
+                write_to_textfile(str(folder / ENDING_FILE), registry_of(lambda: ending))
         except OSError as error:
-            logger.warning("metrics were not written to %s: %s", settings.textfile, error.strerror or error)
+            logger.warning("metrics were not written to %s: %s", folder, error.strerror or error)
 
 
 def _push(gateway: Gateway, settings: MetricsSection, registry: CollectorRegistry) -> None:

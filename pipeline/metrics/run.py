@@ -13,6 +13,7 @@ from pipeline.metrics import known
 from pipeline.metrics.archive import archive_values
 from pipeline.metrics.delivery import deliver
 from pipeline.metrics.endpoint import serving
+from pipeline.metrics.known import Values
 from pipeline.metrics.live import LiveRun
 from pipeline.model.errors import ExitCode, PipelineError
 from pipeline.workflows.events import EventLog
@@ -65,13 +66,12 @@ def delivering(place: Workplace) -> Iterator[Ending]:
     finally:
         code = ending.exit_code
         if code is not None and code is not ExitCode.ARCHIVE_HELD:
-            deliver_now(place, {known.NIGHTLY_ENDED: {(): time.time()}, known.NIGHTLY_EXIT_CODE: {(): code}})
+            _deliver(place, {known.NIGHTLY_ENDED: {(): time.time()}, known.NIGHTLY_EXIT_CODE: {(): code}})
 
 
-def deliver_now(place: Workplace, more: known.Values) -> None:
-    """Deliver the metrics of the archive as it is now, and more, if it is configured where."""
+def _deliver(place: Workplace, ending: Values) -> None:
     settings = place.config.metrics
-    if settings.pushgateway is None and settings.textfile is None:
+    if settings.pushgateway is None and settings.textfiles is None:
         return
     values, _ = archive_values(place, datetime.now(UTC).date())
-    deliver(settings, values | more)
+    deliver(settings, values, ending)

@@ -12,7 +12,7 @@ from pydantic import SecretStr, ValidationError
 from pipeline.context.config import BadConfiguration, Config, MetricsSection, load_config
 from pipeline.context.workplace import Workplace
 from pipeline.metrics import known
-from pipeline.metrics.delivery import deliver
+from pipeline.metrics.delivery import ARCHIVE_FILE, ENDING_FILE, deliver
 from pipeline.metrics.run import delivering
 from pipeline.model.errors import ArchiveHeld, ExitCode, ScratchFailed
 from pipeline.model.layout import ARCHIVE
@@ -69,21 +69,21 @@ def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_fails_is_a_warning_and_the_other_is_delivered(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file = tmp_path / "x.prom"
+    file = tmp_path / ARCHIVE_FILE
     with nobody("http") as refuses:
-        deliver(settings(pushgateway=refuses.url(""), textfile=file), VALUES)
+        deliver(settings(pushgateway=refuses.url(""), textfiles=tmp_path), VALUES)
     assert "metrics were not pushed to http://127.0.0.1:" in caplog.text
     assert read(file.read_text()) == SERIES
     with gateway() as server:
-        deliver(settings(pushgateway=server.url(), textfile=tmp_path / "gone" / "x.prom"), VALUES)
+        deliver(settings(pushgateway=server.url(), textfiles=tmp_path / "gone"), VALUES)
     assert len(server.pushed) == 1
-    assert f"metrics were not written to {tmp_path}/gone/x.prom: No such file or directory" in caplog.text
+    assert f"metrics were not written to {tmp_path}/gone: No such file or directory" in caplog.text
 
 
 def test_a_file_is_replaced_at_once_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    file = tmp_path / "x.prom"
+    file = tmp_path / ARCHIVE_FILE
     file.write_text("old")
     seen: list[str] = []
     rename = os.rename
@@ -93,7 +93,7 @@ def test_a_file_is_replaced_at_once_or_not_at_all(
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", looking)
-    deliver(settings(textfile=file), VALUES)
+    deliver(settings(textfiles=tmp_path), VALUES)
     assert seen == [tmp_path.name, "old"]
     assert read(file.read_text()) == SERIES
 
@@ -101,7 +101,7 @@ def test_a_file_is_replaced_at_once_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "rename", full)
-    deliver(settings(textfile=file), {})
+    deliver(settings(textfiles=tmp_path), {})
     assert "No space left on device" in caplog.text
     assert read(file.read_text()) == SERIES
     assert list(tmp_path.iterdir()) == [file]
@@ -135,7 +135,7 @@ def test_addresses_of_endpoints(listen: str, good: bool) -> None:
 def place(tmp_path: Path) -> Workplace:
     storage = LocalStorage(tmp_path / "archive")
     storage.create(ARCHIVE, b'{"format": 3, "buckets": 4, "created_at": "2026-11-01T00:00:00Z"}')
-    return Workplace(Config(metrics=settings(textfile=tmp_path / "x.prom")), storage)
+    return Workplace(Config(metrics=settings(textfiles=tmp_path)), storage)
 
 
 @pytest.mark.parametrize(
@@ -147,22 +147,30 @@ def test_a_failure_is_delivered_unless_another_run_holds_the_archive(
 ) -> None:
     with pytest.raises(type(error)), delivering(place):
         raise error
-    file = tmp_path / "x.prom"
+    file = tmp_path / ENDING_FILE
     found = {name: value for name, _, value in read(file.read_text())} if file.exists() else {}
     assert found.get("git_lakehouse_nightly_exit_code") == code
     assert ("git_lakehouse_nightly_ended_timestamp_seconds" in found) == (code is not None)
 
 
+def test_an_ending_stays_when_the_archive_is_looked_at_again(tmp_path: Path) -> None:
+    section = settings(textfiles=tmp_path)
+    deliver(section, VALUES, {known.NIGHTLY_EXIT_CODE: {(): 5}})
+    deliver(section, {known.NIGHTS: {(): 4}})
+    assert read((tmp_path / ENDING_FILE).read_text()) == [("git_lakehouse_nightly_exit_code", (), 5.0)]
+    assert read((tmp_path / ARCHIVE_FILE).read_text()) == [("git_lakehouse_nights", (), 4.0)]
+
+
 def test_an_interrupt_delivers_nothing(place: Workplace, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), delivering(place):
         raise KeyboardInterrupt
-    assert not (tmp_path / "x.prom").exists()
+    assert not (tmp_path / ENDING_FILE).exists()
 
 
 def test_an_ending_that_is_not_ours_delivers_nothing(place: Workplace, tmp_path: Path) -> None:
     with delivering(place):
         pass
-    assert not (tmp_path / "x.prom").exists()
+    assert not (tmp_path / ENDING_FILE).exists()
     with delivering(place) as ending:
         ending.exit_code = ExitCode.SOME_ORIGINS_FAILED
-    assert "git_lakehouse_nightly_exit_code 1.0\n" in (tmp_path / "x.prom").read_text()
+    assert "git_lakehouse_nightly_exit_code 1.0\n" in (tmp_path / ENDING_FILE).read_text()
