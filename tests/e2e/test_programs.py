@@ -63,6 +63,7 @@ def held_by_another_process(archive: Archive) -> Iterator[int]:
             process.kill()
 
 
+@pytest.mark.slow
 def test_a_night_by_cron(place: Place, tmp_path: Path, served: Path, daemon: Peer) -> None:
     """Created, filled and run only by the program, with several workers, a job and a failing origin."""
     build_graph(served / "good.git", [[1], [2, 1]])
@@ -115,6 +116,7 @@ def metrics_are_those_of(summary: Any, archive: Archive, written: str, pushed: l
     assert later["git_lakehouse_lease_held"] == 0
 
 
+@pytest.mark.slow
 def test_a_terminated_night_gives_up_the_archive_and_goes_on_later(
     make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path
 ) -> None:
@@ -167,6 +169,7 @@ def test_a_terminated_night_gives_up_the_archive_and_goes_on_later(
     assert archive.visit(mute.url(), 1)["error"] == "timeout"
 
 
+@pytest.mark.slow
 def test_a_second_nightly_names_who_holds_the_archive(make_archive: MakeArchive) -> None:
     archive = make_archive("held")
     with held_by_another_process(archive) as pid:
@@ -178,6 +181,7 @@ def test_a_second_nightly_names_who_holds_the_archive(make_archive: MakeArchive)
     assert archive.nightly(1)["already"] is False
 
 
+@pytest.mark.slow
 def test_a_damaged_landing_costs_its_bucket_one_night_and_damage_is_told(
     make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path
 ) -> None:

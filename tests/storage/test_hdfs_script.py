@@ -36,6 +36,7 @@ def test_starting_twice_changes_nothing(hdfs: MiniHdfs) -> None:
     assert json.loads(again.stdout) == before
 
 
+@pytest.mark.slow
 @pytest.mark.hdfs
 @pytest.mark.parametrize("of", ["namenode", "datanode"])
 def test_daemons_tell_prometheus_how_they_are(hdfs: MiniHdfs, of: Literal["namenode", "datanode"]) -> None:
