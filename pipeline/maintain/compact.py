@@ -18,14 +18,14 @@ from pyspark.sql import SparkSession
 
 from pipeline.context.config import MaintainSection
 from pipeline.maintain.cut import cut
-from pipeline.maintain.rewrite_piece import PREFIX, Layout, Rewritten, rewrite
+from pipeline.maintain.rewrite_piece import Layout, Rewritten, rewrite
 from pipeline.maintain.sources import Piece, Source, sources
 from pipeline.maintain.spread import Spread
 from pipeline.model.errors import ArchiveHeld, PipelineError
 from pipeline.model.tables import CONTENTS, HEAD_BLOBS, TREES, Table
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import PieceJobs
-from pipeline.rules.compaction import Bounds, BucketStats
+from pipeline.rules.compaction import COMPACTED, Bounds, BucketStats
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage, Uploaded
 from pipeline.tables.damage import damaged_file
@@ -90,7 +90,7 @@ def layout_of(settings: MaintainSection) -> Layout:
 
 def bucket_stats(spark: SparkSession) -> list[BucketStats]:
     """Statistics of each bucket, from the metadata of ``contents`` and ``trees``."""
-    landed = f"content = 0 AND NOT contains(file_path, '/{PREFIX}')"
+    landed = f"content = 0 AND NOT contains(file_path, '/{COMPACTED}')"
     statement = " UNION ALL ".join(
         (
             f"SELECT '{name}' AS table, partition.bucket AS bucket, count_if(content = 0) AS files, "  # noqa: S608 - names of ours

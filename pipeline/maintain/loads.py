@@ -90,8 +90,9 @@ def find_rubbish(
     """
     found: list[Rubbish] = []
     for state in states:
-        if state.published and state.landing in state.folders:
-            found.append(_folder(storage, state.landing, Why.LANDING))
+        left = landing_left(storage, state)
+        if left is not None:
+            found.append(left)
         elif state.landing in state.folders:
             found.extend(_attempts(storage, state, untouched_since))
         if state.complete and plans_before and state.load.night < plans_before:
@@ -102,6 +103,13 @@ def find_rubbish(
         if is_temporary(entry.path) and entry.modified_at < untouched_since and not entry.path.startswith(tuple(gone)):
             found.append(Rubbish(entry.path, Why.UPLOAD, 1, entry.size_bytes))
     return sorted(found, key=lambda rubbish: rubbish.path)
+
+
+def landing_left(storage: Storage, state: LoadState) -> Rubbish | None:
+    """The landing of a published load, which nobody needs; None if there is none."""
+    if not state.published or state.landing not in state.folders:
+        return None
+    return _folder(storage, state.landing, Why.LANDING)
 
 
 def remove(storage: Storage, rubbish: Rubbish) -> None:

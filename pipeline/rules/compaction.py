@@ -14,6 +14,9 @@ LANDED_GAIN = 0.25
 OVERDUE_GAIN = 0.05
 """Share of a bucket's bytes: with less to gain, rewriting it every night costs more than it frees."""
 
+COMPACTED = "compacted-"
+"""Prefix of the names of compacted files, by which a later compaction recognises newer files."""
+
 ROW_BYTES = 96
 """Memory of a compaction per row, without the row's names: id, place, size, order."""
 

@@ -59,6 +59,11 @@ _LOCAL = {
 _ALWAYS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
+    # Where there is a page of the application, it has Spark's own metrics, under names that do not change with it.
+    "spark.ui.prometheus.enabled": "true",
+    "spark.metrics.conf.driver.sink.prometheusServlet.class": "org.apache.spark.metrics.sink.PrometheusServlet",
+    "spark.metrics.conf.driver.sink.prometheusServlet.path": "/metrics/prometheus",
+    "spark.metrics.namespace": "pipeline",
     "spark.pyspark.python": sys.executable,
     "spark.pyspark.driver.python": sys.executable,
     "spark.python.daemon.module": "pipeline.tables.python_daemon",
