@@ -14,6 +14,7 @@ from pipeline.tables.session import EXECUTOR_PATH, executor_path
 from pipeline.tables.settings import SparkSettings
 
 _ARCHIVES = "spark.archives"
+_DRIVER_PATH = "spark.yarn.appMasterEnv.PYTHONPATH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Libraries:
             mine = f"{(self.file or packed(self.folder)).absolute().as_uri()}#{self.option}"
             conf[_ARCHIVES] = ",".join([*filter(None, [conf.get(_ARCHIVES)]), mine])
         if settings.deploy_mode == "cluster" and not self.has_python:
-            conf["spark.yarn.appMasterEnv.PYTHONPATH"] = str(base / self.packages)
+            conf[_DRIVER_PATH] = os.pathsep.join([*filter(None, [conf.get(_DRIVER_PATH)]), str(base / self.packages)])
         return settings.model_copy(update={"conf": conf})
 
 

@@ -98,6 +98,8 @@ def test_spark_ships_them_where_it_runs(tmp_path: Path, option: str) -> None:
         assert conf["spark.pyspark.driver.python"] == conf["spark.yarn.appMasterEnv.PYSPARK_PYTHON"] == relative
     else:
         assert (conf[key], conf["spark.yarn.appMasterEnv.PYTHONPATH"]) == (relative, "requirements")
+        mine = yarn.model_copy(update={"conf": {"spark.yarn.appMasterEnv.PYTHONPATH": "/mine"}})
+        assert found.applied(mine).conf["spark.yarn.appMasterEnv.PYTHONPATH"] == "/mine:requirements"
 
 
 def test_folders_of_packages_are_packed_to_be_shipped(tmp_path: Path) -> None:
