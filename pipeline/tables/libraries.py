@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from pipeline.model.errors import ScratchFailed
 from pipeline.tables.masters.project import kept_folder
 from pipeline.tables.session import EXECUTOR_PATH, executor_path
 from pipeline.tables.settings import SparkSettings
@@ -71,8 +72,15 @@ PYTHON = "bin/python"
 
 @cache
 def packed(folder: Path) -> Path:
-    """A folder as ``.tar.gz``, which is deleted when the process ends."""
+    """A folder as ``.tar.gz``, which is deleted when the process ends.
+
+    Raises:
+        ScratchFailed: the temporary folder is full.
+    """
     made = kept_folder() / f"{folder.name}.tar.gz"
-    with tarfile.open(made, "w:gz", compresslevel=1) as archive:
-        archive.add(folder, ".")
+    try:
+        with tarfile.open(made, "w:gz", compresslevel=1) as archive:
+            archive.add(folder, ".")
+    except OSError as error:
+        raise ScratchFailed(str(made), error.strerror or str(error)) from error
     return made

@@ -77,7 +77,7 @@ def why_died(*, wait: bool) -> DriverDied | None:
         wait: it has just failed to answer, and may be about to end.
     """
     process: subprocess.Popen[bytes] | None = getattr(SparkContext._gateway, "proc", None)
-    if process is None or _OWNER != [os.getpid()]:
+    if process is None or os.getpid() not in _OWNER:
         return None
     if wait:
         with suppress(subprocess.TimeoutExpired):
