@@ -26,7 +26,7 @@ from pipeline.context.config import Config
 from pipeline.model.errors import UsageError
 from pipeline.read.archive import Archive
 from pipeline.read.submit.dry_run import dry_run
-from pipeline.read.submit.find_job import SUFFIX
+from pipeline.read.submit.find_job import SUFFIX, job_source
 from pipeline.read.submit.on_yarn import run_on_yarn
 from pipeline.read.submit.run_job import Manner, NoNightYet, prepared, run_job, stored_result
 from pipeline.rules.cluster import running_threads
@@ -81,6 +81,7 @@ def submit(
     JOB is a name of `pipeline jobs`, or a path that ends in .py; --help after it shows its parameters. Words after --
     go to jobs that read them themselves.
     """
+    job_source(job)  # or pip would run for one that is not there
     context.archive()
     libraries = libraries_of(requirements, environment)
     manner = Manner(sampled(sample), skip_bad, py_files, libraries)

@@ -9,11 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from pipeline.model.errors import ScratchFailed
 from pipeline.tables.masters.project import kept_folder
 from pipeline.tables.session import EXECUTOR_PATH, executor_path
 from pipeline.tables.settings import SparkSettings
 
 _ARCHIVES = "spark.archives"
+_DRIVER_PATH = "spark.yarn.appMasterEnv.PYTHONPATH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Libraries:
             mine = f"{(self.file or packed(self.folder)).absolute().as_uri()}#{self.option}"
             conf[_ARCHIVES] = ",".join([*filter(None, [conf.get(_ARCHIVES)]), mine])
         if settings.deploy_mode == "cluster" and not self.has_python:
-            conf["spark.yarn.appMasterEnv.PYTHONPATH"] = str(base / self.packages)
+            conf[_DRIVER_PATH] = os.pathsep.join([*filter(None, [conf.get(_DRIVER_PATH)]), str(base / self.packages)])
         return settings.model_copy(update={"conf": conf})
 
 
@@ -70,8 +72,15 @@ PYTHON = "bin/python"
 
 @cache
 def packed(folder: Path) -> Path:
-    """A folder as ``.tar.gz``, which is deleted when the process ends."""
+    """A folder as ``.tar.gz``, which is deleted when the process ends.
+
+    Raises:
+        ScratchFailed: the temporary folder is full.
+    """
     made = kept_folder() / f"{folder.name}.tar.gz"
-    with tarfile.open(made, "w:gz", compresslevel=1) as archive:
-        archive.add(folder, ".")
+    try:
+        with tarfile.open(made, "w:gz", compresslevel=1) as archive:
+            archive.add(folder, ".")
+    except OSError as error:
+        raise ScratchFailed(str(made), error.strerror or str(error)) from error
     return made

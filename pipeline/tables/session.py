@@ -30,7 +30,7 @@ from pipeline.tables.masters.jvm import JavaObject, started_jvm
 from pipeline.tables.masters.known import asked_for, fitted, known_master
 from pipeline.tables.masters.project import NAME, project_archive
 from pipeline.tables.masters.yarn import CONNECT_WITHIN_MS
-from pipeline.tables.settings import SparkSettings
+from pipeline.tables.settings import JAVA_OPTIONS, SparkSettings
 
 logger = logging.getLogger(__name__)
 
@@ -105,8 +105,7 @@ _REMOTE = {
     "spark.python.unix.domain.socket.enabled": "false",  # paths in containers are longer than those of sockets may be
 }
 _FILES = "spark.files"
-_JAVA_OPTIONS = "spark.driver.extraJavaOptions"
-_OF_THE_JVM = ("spark.driver.memory", _JAVA_OPTIONS)
+_OF_THE_JVM = ("spark.driver.memory", JAVA_OPTIONS)
 _PACKAGES = "spark.jars.packages"
 _HADOOP = "spark.hadoop."
 _REDACTED, _REDACTED_BY_SPARK = "spark.redaction.regex", "(?i)secret|password|token|access[.]?key"
@@ -348,7 +347,7 @@ def session_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
         **(_LOCAL if settings.local else _REMOTE),
         **(_yarn_jars(settings.conf) if settings.master == "yarn" else {}),
         **({"spark.driver.memory": settings.driver_memory} if settings.driver_memory else {}),
-        _JAVA_OPTIONS: f"{_QUIET} {settings.java_options}".rstrip(),
+        JAVA_OPTIONS: f"{_QUIET} {settings.java_options}".rstrip(),
         WAREHOUSE_SETTING: f"{root_uri.rstrip('/')}/{WAREHOUSE}",
         **settings.conf,
     }
@@ -368,7 +367,7 @@ def submitted_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
     """
     conf = session_conf(settings, root_uri)
     conf.pop("spark.submit.deployMode", None)
-    java_options = settings.conf.get(_JAVA_OPTIONS, settings.java_options)
+    java_options = settings.conf.get(JAVA_OPTIONS, settings.java_options)
     python = settings.conf.get("spark.pyspark.driver.python", conf["spark.pyspark.python"])
     return {
         "spark.yarn.appMasterEnv.PYSPARK_PYTHON": conf["spark.pyspark.python"],
@@ -376,7 +375,7 @@ def submitted_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
         "spark.hadoop.yarn.resourcemanager.connect.max-wait.ms": CONNECT_WITHIN_MS,
         **conf,
         "spark.pyspark.driver.python": python,  # wins over the other, and the driver runs where executors do
-        _JAVA_OPTIONS: f"-Dlog4j2.configurationFile={DRIVER_LOG4J} {java_options}".rstrip(),
+        JAVA_OPTIONS: f"-Dlog4j2.configurationFile={DRIVER_LOG4J} {java_options}".rstrip(),
     }
 
 

@@ -14,6 +14,9 @@ from pipeline.rules.cluster import Cluster
 
 ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0"
 
+JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+"""Spark's setting of options for the driver's JVM."""
+
 _FAILING_FAST = "-XX:+ExitOnOutOfMemoryError -XX:+DisplayVMOutputToStderr"
 """Java's word about it goes to standard error: results alone go to standard output."""
 
@@ -96,7 +99,10 @@ class SparkSettings(BaseModel):
         """The same with a JVM of the driver that ends when its heap is full. Otherwise the thread that met it dies, and
         whoever waits for it waits for ever.
         """
-        return self.model_copy(update={"java_options": f"{_FAILING_FAST} {self.java_options}".rstrip()})
+        conf = dict(self.conf)
+        if JAVA_OPTIONS in conf:  # it overrides java_options
+            conf[JAVA_OPTIONS] = f"{_FAILING_FAST} {conf[JAVA_OPTIONS]}"
+        return self.model_copy(update={"java_options": f"{_FAILING_FAST} {self.java_options}".rstrip(), "conf": conf})
 
     def here(self) -> SparkSettings:
         """The same with Spark inside this process: enough to read metadata, without executors."""

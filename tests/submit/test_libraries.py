@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import subprocess
 import sys
 import tarfile
@@ -9,8 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from pipeline.model.errors import ExitCode
+from pipeline.cli.main import cli
+from pipeline.model.errors import ExitCode, ScratchFailed
 from pipeline.read.submit.environment import BadEnvironment, unpacked
 from pipeline.read.submit.requirements import BadRequirements, installed, refusal
 from pipeline.read.submit.run_job import Manner
@@ -22,7 +26,13 @@ from tests.support.libraries import environment, requirements, wheel
 SHAPE = ClusterSettings(threads=8, memory_bytes=1 << 36)
 
 
-def test_pip_installs_what_is_missing_and_the_digest_tells_what_it_was(tmp_path: Path) -> None:
+def test_pip_installs_what_is_missing_and_the_digest_tells_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONPATH"):
+        monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("PIP_USER", "1")
     wheel(tmp_path / "wheels", "of_one", "1.0", "ONE = 1", "of_two>=2", "numpy")
     wheel(tmp_path / "wheels", "of_two", "2.1", "TWO = 2")
     first = installed(requirements(tmp_path / "first.txt", tmp_path / "wheels", "of_one"))
@@ -32,6 +42,8 @@ def test_pip_installs_what_is_missing_and_the_digest_tells_what_it_was(tmp_path:
     )
     assert done.stdout == b"3\n"
     assert not (first.imports / "numpy").exists()
+    assert not (tmp_path / "elsewhere").exists()
+    assert f"pip installed of_one==1.0, of_two==2.1 for {tmp_path}/first.txt, as {first.word}" in caplog.text
 
     again = installed(requirements(tmp_path / "second.txt", tmp_path / "wheels", "# the same", "of_one==1.0"))
     assert (again.digest, again.folder) == (first.digest, again.imports) != (again.digest, first.folder)
@@ -72,9 +84,37 @@ def test_pip_does_not_replace_what_is_here(tmp_path: Path) -> None:
 )
 def test_a_refusal_names_the_line(tmp_path: Path, said: str, line: int, problem: str) -> None:
     file = requirements(tmp_path / "r.txt", tmp_path, "tiny", "", "nosuch>=2", "no such", "./gone.whl", "--wrong")
-    error = refusal(file, said)
+    error = refusal(file, tmp_path, said)
+    assert isinstance(error, BadRequirements)
     assert error.line == line
     assert error.problem.startswith(problem)
+
+
+def test_a_full_folder_is_not_the_fault_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = requirements(tmp_path / "r.txt", tmp_path)
+    said = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n"
+    error = refusal(file, tmp_path, said)
+    assert (type(error), error.exit_code) == (ScratchFailed, ExitCode.RUN_FAILED)
+
+    def create(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("venv.EnvBuilder.create", create)
+    with pytest.raises(ScratchFailed, match="No space left on device"):
+        installed(file)
+
+
+def test_pip_runs_for_no_help_and_no_unknown_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[Path] = []
+    monkeypatch.setattr("pipeline.cli.job_options.installed", ran.append)
+    file = str(requirements(tmp_path / "r.txt", tmp_path))
+    (tmp_path / "own_help.py").write_text("def main(archive, least: int = 7): ...")
+    helped = CliRunner().invoke(cli, ["submit", str(tmp_path / "own_help.py"), "--requirements", file, "--help"])
+    assert (helped.exit_code, "--least" in helped.stdout) == (0, True)
+    words = ["--requirements", file, "--least", "1", "--archive", str(tmp_path / "a"), "--output", "json"]
+    unknown = CliRunner().invoke(cli, ["submit", "no_such", *words])
+    assert (unknown.exit_code, "there is no job no_such" in unknown.stderr) == (2, True)
+    assert not ran
 
 
 @pytest.mark.parametrize("option", ["requirements", "environment"])
@@ -98,6 +138,8 @@ def test_spark_ships_them_where_it_runs(tmp_path: Path, option: str) -> None:
         assert conf["spark.pyspark.driver.python"] == conf["spark.yarn.appMasterEnv.PYSPARK_PYTHON"] == relative
     else:
         assert (conf[key], conf["spark.yarn.appMasterEnv.PYTHONPATH"]) == (relative, "requirements")
+        mine = yarn.model_copy(update={"conf": {"spark.yarn.appMasterEnv.PYTHONPATH": "/mine"}})
+        assert found.applied(mine).conf["spark.yarn.appMasterEnv.PYTHONPATH"] == "/mine:requirements"
 
 
 def test_folders_of_packages_are_packed_to_be_shipped(tmp_path: Path) -> None:

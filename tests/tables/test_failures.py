@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import subprocess
@@ -113,7 +114,7 @@ def test_java_that_ended_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        ("exit 3", "the driver ran out of memory: its heap of 7g was full. Let fewer rows come to the driver"),
+        ("exit 3", "the driver ran out of memory: its heap of 7g was full. Raise spark.driver_memory, or let fewer"),
         (
             "kill -9 $$",
             "the driver's Java process was killed, as by a machine that has no memory left for its heap of",
@@ -131,6 +132,20 @@ def test_how_java_ended_is_told(command: str, says: str, error: Exception, monke
     assert caught.value.exit_code is ExitCode.RUN_FAILED
     told = caught.value.at("jobs/a.py, line 3, in main")
     assert str(pickle.loads(pickle.dumps(told))) == f"{caught.value}. It was at jobs/a.py, line 3, in main"
+
+
+def test_a_forked_child_does_not_judge_its_parents_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system tells a child nothing about it, whereupon ``subprocess`` says that it ended well."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        monkeypatch.setattr(SparkContext, "_gateway", SimpleNamespace(proc=process))
+        child = os.fork()
+        if child == 0:
+            try:
+                with plain_failures(ROOT):
+                    raise KeyError("mine")
+            except BaseException as error:
+                os._exit(0 if isinstance(error, KeyError) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_full_heap_ends_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import sys
 import tarfile
 from functools import cache
 from pathlib import Path
 
-from pipeline.model.errors import UsageError
+from pipeline.model.errors import ScratchFailed, UsageError
 from pipeline.tables.libraries import PYTHON, Libraries
 from pipeline.tables.masters.project import kept_folder
 
@@ -30,6 +32,7 @@ def unpacked(file: Path) -> Libraries:
 
     Raises:
         BadEnvironment: it is no ``.tar.gz``, has no ``bin/python``, or another version of Python than this process.
+        ScratchFailed: the temporary folder is full.
     """
     if not file.name.endswith((".tar.gz", ".tgz")):
         raise BadEnvironment(str(file), "is no .tar.gz")
@@ -41,6 +44,8 @@ def unpacked(file: Path) -> Libraries:
             archive.extraction_filter = getattr(tarfile, "tar_filter", lambda member, path: member)  # Pythons without
             archive.extractall(folder)  # noqa: S202 - what is run anyway, and inside the folder
     except (tarfile.TarError, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ScratchFailed(str(folder), os.strerror(error.errno)) from error
         raise BadEnvironment(str(file), f"cannot be unpacked: {error}") from None
     if not (folder / PYTHON).exists():
         raise BadEnvironment(str(file), f"has no {PYTHON}")

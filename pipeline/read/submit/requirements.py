@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import logging
+import os
 import re
 import site
 import subprocess
@@ -14,12 +17,18 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from pipeline.model.errors import UsageError
+from pipeline.model.errors import ScratchFailed, UsageError
 from pipeline.model.redact import one_line
 from pipeline.tables.libraries import Libraries
 from pipeline.tables.masters.project import kept_folder
 
+logger = logging.getLogger(__name__)
+
 _QUIET = ("--no-input", "--disable-pip-version-check", "--no-color", "--no-compile")
+_ELSEWHERE = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PYTHONPATH")
+"""Variables with which pip would install, or see packages, somewhere else."""
+
+_FULL = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT})\]")
 _SAID = re.compile(
     r"^(?:ERROR|error): (?!ResolutionImpossible)(.+)$|^ {4}(The user requested .+|\S+ .* depends on .+)$"
 )
@@ -50,8 +59,16 @@ def installed(file: Path) -> Libraries:
 
     Raises:
         BadRequirements: pip refuses it, or it names a folder, whose content nothing records.
+        ScratchFailed: the temporary folder is full, or cannot be written.
     """
     base = kept_folder() / f"requirements-{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]}"
+    try:
+        return _installed(file, base)
+    except OSError as error:
+        raise ScratchFailed(str(base), error.strerror or str(error)) from error
+
+
+def _installed(file: Path, base: Path) -> Libraries:
     venv.EnvBuilder(clear=True, symlinks=True).create(base)
     (packages,) = base.glob("lib/python*/site-packages")
     seen = packages / "installation.pth"
@@ -59,6 +76,7 @@ def installed(file: Path) -> Libraries:
     keep, report = base / "keep.txt", base / "report.json"
     keep.write_text("".join(f"{each.name}=={each.version}\n" for each in distributions() if each.name))
     command = [
+        "env", *(f"--unset={name}" for name in _ELSEWHERE),
         sys.executable, "-m", "pip", "--python", str(base / "bin" / "python"), "install", *_QUIET,
         "--report", str(report), "--constraint", str(keep), "--requirement", str(file),
     ]  # fmt: skip
@@ -66,17 +84,24 @@ def installed(file: Path) -> Libraries:
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode != 0:
-        raise refusal(file, done.stdout)
+        raise refusal(file, base, done.stdout)
     seen.unlink()
-    return Libraries("requirements", _digest(file, json.loads(report.read_bytes())["install"]), packages)
+    brought = json.loads(report.read_bytes())["install"]
+    digest = _digest(file, brought)
+    names = sorted(f"{each['metadata']['name']}=={each['metadata']['version']}" for each in brought)
+    logger.info("pip installed %s for %s, as --requirements=%s", ", ".join(names) or "nothing", file, digest)
+    return Libraries("requirements", digest, packages)
 
 
-def refusal(file: Path, said: str) -> BadRequirements:
-    """What pip said, as an error that names the line of the file.
+def refusal(file: Path, base: Path, said: str) -> BadRequirements | ScratchFailed:
+    """What pip said, as an error that names the line of the file, unless its folder ``base`` is full.
 
     Args:
         said: all output of pip.
     """
+    full = _FULL.search(said)
+    if full is not None:
+        return ScratchFailed(str(base), os.strerror(int(full[1])))
     told = [found[1] or found[2] for line in said.splitlines() if (found := _SAID.match(line))]
     problem = one_line("; ".join(told) or said.strip().rpartition("\n")[2] or "pip says nothing")
     words = _PLACE.sub("", problem).replace(_CONSTRAINT, "this installation has ")

@@ -80,8 +80,8 @@ OUT_OF_MEMORY = 3
 """Status of a JVM that ends because its heap is full, as ``SparkSettings.failing_fast`` has it."""
 
 LESS_OR_MORE = (
-    "Let fewer rows come to the driver (write, aggregate or limit them instead of collecting them), or raise "
-    "spark.driver_memory"
+    "Raise spark.driver_memory, or let fewer rows come to the driver (write, aggregate or limit them instead of "
+    "collecting them); on a local master, whose tasks share this heap, let them hold fewer rows at once, too"
 )
 
 

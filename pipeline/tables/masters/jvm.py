@@ -24,6 +24,9 @@ ENDING_WITHIN_S = 5.0
 _HEAP: list[str] = []
 """The heap of this process's JVM, as its setting has it."""
 
+_OWNER: list[int] = [os.getpid()]
+"""The process that started the JVM. A child that is forked from it sees the same object, but not how the JVM is."""
+
 JavaObject = Any
 """Proxy that py4j makes for any object of the JVM; it has no static type."""
 
@@ -36,6 +39,7 @@ def started_jvm(conf: Mapping[str, str]) -> JavaObject:
     if SparkContext._jvm is None:
         wanted = SparkConf(loadDefaults=False)
         wanted.setAll(list(conf.items()))
+        _OWNER[:] = [os.getpid()]
         _HEAP[:] = [conf.get("spark.driver.memory", "1g")]
         before_end(end_jvm)
         with _launching():
@@ -73,7 +77,7 @@ def why_died(*, wait: bool) -> DriverDied | None:
         wait: it has just failed to answer, and may be about to end.
     """
     process: subprocess.Popen[bytes] | None = getattr(SparkContext._gateway, "proc", None)
-    if process is None:
+    if process is None or os.getpid() not in _OWNER:
         return None
     if wait:
         with suppress(subprocess.TimeoutExpired):
