@@ -47,7 +47,7 @@ def origins(context: Context, source: Path, batch: int | None, retry: str | None
     May be stopped at any time and run again: it continues where it stopped. Between two batches a waiting nightly
     gets its turn. Fetched objects are readable from the next night on.
     """
-    with show_backfill(context.output.messages) as progress, served(context, progress.watch) as watch:
+    with show_backfill(context.output.messages) as progress, served(context, "backfill", progress.watch) as watch:
         summary = backfill_origins(
             context,
             Workers(workers or context.config.fetch.workers, watch),

@@ -212,10 +212,19 @@ def _gateway(url: SecretStr) -> SecretStr:
     return url
 
 
+MOST_PORT = 65_535
+
+
+def _endpoint(address: str) -> str:
+    if address and int(address.rpartition(":")[2]) > MOST_PORT:
+        raise ValueError(f"its port must be at most {MOST_PORT}")
+    return address
+
+
 class MetricsSection(_Section):
     """Where numbers about runs and the archive go, for Prometheus."""
 
-    listen: str = Field(
+    listen: Annotated[str, AfterValidator(_endpoint)] = Field(
         "",
         pattern=r"^$|^(\[[0-9a-f:.]+\]|[^\s/@:\[\]]+):[0-9]{1,5}$",
         description="host:port of an endpoint that is there during a run; default: none",
@@ -227,7 +236,7 @@ class MetricsSection(_Section):
         None, description="folder that the node exporter reads, which gets them as files at the end; default: none"
     )
     job: str = Field("git-lakehouse", min_length=1, description="label of what is pushed")
-    instance: str = Field("", description="label of what is pushed; default: none, since it is about the archive")
+    instance: str = Field("", description="label of what is pushed about this machine, its scratch; default: none")
 
     @property
     def gateway(self) -> Gateway | None:

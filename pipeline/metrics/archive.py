@@ -13,7 +13,7 @@ from pipeline.maintain.stored_stats import stored_stats
 from pipeline.metrics import known
 from pipeline.metrics.known import Labels, Values
 from pipeline.metrics.shared import by_code, by_host, by_status, scratch_values
-from pipeline.model.layout import LEASE
+from pipeline.model.layout import LEASE, newest_possible
 from pipeline.model.night_summary import NightSummary
 from pipeline.model.tables import ALL, CONTENTS, TREES
 from pipeline.read.freshness import AGES, Freshness, freshness
@@ -23,6 +23,7 @@ from pipeline.rules.compaction import BucketStats, gain_bytes, overdue
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing, StorageUnavailable
 from pipeline.storage.interface import Storage
+from pipeline.storage.lease import GRACE_S, last_renewal
 from pipeline.storage.lease_record import LeaseRecord, read_record
 from pipeline.storage.space import archive_space
 
@@ -38,13 +39,13 @@ def archive_values(place: Workplace, today: date) -> tuple[Values, list[Exceptio
     A storage that does not answer is asked only once: each further call would take as long to fail.
 
     Args:
-        today: from which ages of origins count.
+        today: UTC; ages of origins count from it, and nights after tomorrow do not count.
     """
     storage, config = place.storage, place.config
     parts: Mapping[str, Callable[[], Values]] = {
         "scratch": lambda: scratch_values(config.fetch.scratch_folder),
-        "loads": lambda: _of_loads(storage),
-        "lease": lambda: lease_values(read_record(storage, LEASE), time.time()),
+        "loads": lambda: _of_loads(storage, today),
+        "lease": lambda: _of_lease(storage),
         "tables": lambda: _of_tables(storage),
         "compaction": lambda: _of_compaction(storage, config.maintain.small_files),
         "origins": lambda: freshness_values(freshness(storage, today)),
@@ -60,6 +61,8 @@ def archive_values(place: Workplace, today: date) -> tuple[Values, list[Exceptio
             errors.append(error)
             if isinstance(error, StorageUnavailable):
                 break
+    if not errors:
+        values[known.COLLECTED] = {(): time.time()}
     return values, errors
 
 
@@ -88,9 +91,14 @@ def night_values(summary: NightSummary, completed_at: float) -> Values:
 
 
 def lease_values(record: LeaseRecord | None, now: float) -> Values:
-    """Whether the archive is held, and for how long."""
-    age = 0.0 if record is None else max(now - record.acquired_at, 0.0)
-    return {known.LEASE_HELD: {(): record is not None}, known.LEASE_AGE: {(): age}}
+    """Whether the archive is held, and for how long. A lease that the next run would take over holds nothing.
+
+    Args:
+        record: with its last renewal.
+    """
+    held = record is not None and not record.is_over(now, GRACE_S)
+    age = max(now - record.acquired_at, 0.0) if record is not None and held else 0.0
+    return {known.LEASE_HELD: {(): held}, known.LEASE_AGE: {(): age}}
 
 
 def freshness_values(fresh: Freshness) -> Values:
@@ -123,19 +131,25 @@ def compaction_values(stats: Mapping[str, Iterable[BucketStats]], small_files: i
     return {known.COMPACTION_GAIN: gain, known.COMPACTION_OVERDUE: buckets, known.COMPACTION_OVERDUE_BYTES: size}
 
 
-def _of_loads(storage: Storage) -> Values:
+def _of_lease(storage: Storage) -> Values:
+    record = read_record(storage, LEASE)
+    return lease_values(None if record is None else last_renewal(storage, LEASE, record), time.time())
+
+
+def _of_loads(storage: Storage, today: date) -> Values:
     states = load_states(storage)
     left = [found for state in states if (found := landing_left(storage, state)) is not None]
     return {
         known.LOADS_UNFINISHED: {(): sum(not state.complete for state in states)},
         known.LANDING_FILES: {(): sum(rubbish.files for rubbish in left)},
         known.LANDING_BYTES: {(): sum(rubbish.size_bytes for rubbish in left)},
-        **_of_newest_night(storage, states),
+        **_of_newest_night(storage, states, newest_possible(today)),
     }
 
 
-def _of_newest_night(storage: Storage, states: Iterable[LoadState]) -> Values:
-    complete = [state.load for state in states if state.complete and state.load.is_night]
+def _of_newest_night(storage: Storage, states: Iterable[LoadState], newest: date) -> Values:
+    """Of nights up to the newest that a run may have: later ones, which an earlier version allowed, stay newest."""
+    complete = [s.load for s in states if s.complete and s.load.is_night and s.load.night <= newest]
     if not complete:
         return {}
     path = max(complete, key=lambda load: load.night).night_summary

@@ -25,8 +25,10 @@ def serving(listen: str, find: Callable[[], Values]) -> Iterator[None]:
     host, _, port = listen.rpartition(":")
     try:
         server, thread = start_http_server(int(port), host.strip("[]"), registry_of(find))
-    except OSError as error:
-        logger.warning("metrics are not served at %s: %s", listen, error.strerror or error)
+    except (OSError, ValueError, OverflowError) as error:  # also of a name that is none, or a port too large
+        logger.warning("metrics are not served at %s: %s", listen, getattr(error, "strerror", None) or error)
+        server = None
+    if server is None:
         yield
         return
     logger.info("metrics are served at http://%s:%d/metrics", host, server.server_port)

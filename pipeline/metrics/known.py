@@ -37,7 +37,7 @@ def _counter(name: str, doc: str, labels: tuple[str, ...] = ()) -> Metric:
 
 _OF_HOSTS = ("host", "status")
 
-RUN_STARTED = Metric("run_started_timestamp_seconds", "When this run began.")
+RUN_STARTED = Metric("run_started_timestamp_seconds", "When this run, nightly or backfill, began.", ("run",))
 RUN_DUE = Metric("run_origins_due", "Origins that the plans of this run visit, on all crawl hosts together.")
 RUN_VISITS = _counter("run_visits_total", "Visits of this run on this machine.", ("status",))
 RUN_ERRORS = _counter("run_visit_errors_total", "Visits of this run with an error code.", ("code",))
@@ -66,11 +66,12 @@ NIGHT_STAGES = Metric("night_stage_seconds", "Time of a stage, on the machine th
 NIGHT_DAMAGED = Metric("night_damaged_files", "Files of the archive that this night could not read.")
 NIGHT_LEFT_OUT = Metric("night_left_out_buckets", "Buckets that the derived tables of that night do not follow.")
 
+COLLECTED = Metric("metrics_collected_timestamp_seconds", "When these were last collected with nothing left out.")
 NIGHTS = Metric("nights", "Nights that can be read.")
 LOADS_UNFINISHED = Metric("loads_unfinished", "Nights and batches that were begun and are not finished.")
 LANDING_FILES = Metric("landing_left_files", "Files in the landings of published loads, which nobody needs.")
 LANDING_BYTES = Metric("landing_left_bytes", "Bytes in the landings of published loads, which nobody needs.")
-LEASE_HELD = Metric("lease_held", "1 if a run holds the archive, else 0.")
+LEASE_HELD = Metric("lease_held", "1 if a run holds the archive, else 0, also if that run is dead.")
 LEASE_AGE = Metric("lease_age_seconds", "How long that run has held the archive; 0 if none does.")
 ORIGINS_FRESH = Metric(
     "origins_fresh",
@@ -100,10 +101,13 @@ OF_THE_END = (NIGHTLY_ENDED, NIGHTLY_EXIT_CODE)
 """Delivered when a nightly ends, with those of the archive."""
 
 OF_THE_ARCHIVE = (
-    NIGHT_DATE, NIGHT_COMPLETED, NIGHT_VISITS, NIGHT_ERRORS, NIGHT_HOSTS, NIGHT_OBJECTS, NIGHT_RECEIVED, NIGHT_RAW,
-    NIGHT_STORED, NIGHT_FILES, NIGHT_STAGES, NIGHT_DAMAGED, NIGHT_LEFT_OUT, NIGHTS, LOADS_UNFINISHED, LANDING_FILES,
-    LANDING_BYTES, LEASE_HELD, LEASE_AGE, ORIGINS_FRESH, ORIGINS_FAILING, ORIGINS_NEVER, ORIGINS_DUE, ORIGINS_LONGEST,
-    TABLE_FILES, TABLE_BYTES, TABLE_ROWS, COMPACTION_GAIN, COMPACTION_OVERDUE, COMPACTION_OVERDUE_BYTES, SCRATCH_FREE,
-    SCRATCH_SIZE, STORAGE_FREE, STORAGE_SIZE,
+    COLLECTED, NIGHT_DATE, NIGHT_COMPLETED, NIGHT_VISITS, NIGHT_ERRORS, NIGHT_HOSTS, NIGHT_OBJECTS, NIGHT_RECEIVED,
+    NIGHT_RAW, NIGHT_STORED, NIGHT_FILES, NIGHT_STAGES, NIGHT_DAMAGED, NIGHT_LEFT_OUT, NIGHTS, LOADS_UNFINISHED,
+    LANDING_FILES, LANDING_BYTES, LEASE_HELD, LEASE_AGE, ORIGINS_FRESH, ORIGINS_FAILING, ORIGINS_NEVER, ORIGINS_DUE,
+    ORIGINS_LONGEST, TABLE_FILES, TABLE_BYTES, TABLE_ROWS, COMPACTION_GAIN, COMPACTION_OVERDUE,
+    COMPACTION_OVERDUE_BYTES, SCRATCH_FREE, SCRATCH_SIZE, STORAGE_FREE, STORAGE_SIZE,
 )  # fmt: skip
 """Known at any time, without a run: ``pipeline metrics`` prints them."""
+
+OF_A_MACHINE = (SCRATCH_FREE, SCRATCH_SIZE)
+"""Of those, what is about the machine that looks; all others are the same wherever they are found."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from pipeline.metrics import known
 from pipeline.metrics.known import Labels, Values
@@ -16,6 +18,10 @@ from pipeline.model.host_counts import HostCounts
 from pipeline.model.visit import VisitStatus
 from pipeline.workflows.events import Event, EventLog, EventReader
 
+Run = Literal["nightly", "backfill"]
+
+logger = logging.getLogger(__name__)
+
 
 class LiveRun:
     """What a run has done so far on this machine, over all of its loads. Its methods may be called by several threads.
@@ -23,8 +29,8 @@ class LiveRun:
     An event is read once, when somebody asks; what is kept does not grow with the number of visits.
     """
 
-    def __init__(self, scratch: Path) -> None:
-        self._scratch, self._started = scratch, time.time()
+    def __init__(self, run: Run, scratch: Path) -> None:
+        self._run, self._scratch, self._started = run, scratch, time.time()
         self._lock = threading.Lock()
         self._loads: list[_Load] = []
         self._statuses: Counter[VisitStatus] = Counter()
@@ -34,7 +40,7 @@ class LiveRun:
 
     @contextmanager
     def watch(self, events: EventLog) -> Iterator[None]:
-        """Follow a load while the block runs."""
+        """Follow a load while the block runs. Events that cannot be read at its end are a warning, not an error."""
         load = _Load(EventReader(events))
         with self._lock:
             self._loads.append(load)
@@ -42,7 +48,10 @@ class LiveRun:
             yield
         finally:
             with self._lock:
-                self._read()
+                try:
+                    self._read()
+                except Exception as error:
+                    logger.warning("the last events of %s are not in the metrics: %s", events.path, error)
                 load.reader = None
 
     def values(self) -> Values:
@@ -54,7 +63,7 @@ class LiveRun:
                 for stage, (first, last) in load.stages.items():
                     stages[stage,] = stages.get((stage,), 0.0) + last - first
             return {
-                known.RUN_STARTED: {(): self._started},
+                known.RUN_STARTED: {(self._run,): self._started},
                 known.RUN_DUE: {(): sum(load.due for load in self._loads)},
                 known.RUN_VISITS: by_status(self._statuses),
                 known.RUN_ERRORS: by_code(self._codes),

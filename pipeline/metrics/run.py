@@ -14,14 +14,14 @@ from pipeline.metrics.archive import archive_values
 from pipeline.metrics.delivery import deliver
 from pipeline.metrics.endpoint import serving
 from pipeline.metrics.known import Values
-from pipeline.metrics.live import LiveRun
-from pipeline.model.errors import ExitCode, PipelineError
+from pipeline.metrics.live import LiveRun, Run
+from pipeline.model.errors import ExitCode, PipelineError, UsageError
 from pipeline.workflows.events import EventLog
 from pipeline.workflows.loads import Watch
 
 
 @contextmanager
-def served(place: Workplace, watch: Watch) -> Iterator[Watch]:
+def served(place: Workplace, run: Run, watch: Watch) -> Iterator[Watch]:
     """Serve the metrics of a run while the block runs, if an endpoint is configured.
 
     Args:
@@ -33,7 +33,7 @@ def served(place: Workplace, watch: Watch) -> Iterator[Watch]:
     if not place.config.metrics.listen:
         yield watch
         return
-    live = LiveRun(place.config.fetch.scratch_folder)
+    live = LiveRun(run, place.config.fetch.scratch_folder)
 
     @contextmanager
     def both(events: EventLog) -> Iterator[None]:
@@ -55,11 +55,14 @@ class Ending:
 def delivering(place: Workplace) -> Iterator[Ending]:
     """Deliver the metrics of the archive and of this ending, also of a failure, when the block has ended.
 
-    Not if another run holds the archive, nor after an interrupt: neither is an end of the night.
+    Not if another run holds the archive, nor if this one was asked for something impossible, nor after an interrupt:
+    none is an end of the night, and no later night would take it back.
     """
     ending = Ending()
     try:
         yield ending
+    except UsageError:
+        raise
     except Exception as error:
         ending.exit_code = error.exit_code if isinstance(error, PipelineError) else ExitCode.RUN_FAILED
         raise

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+import time
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ from pipeline.model.visit import VisitStatus
 from pipeline.read.freshness import Freshness
 from pipeline.rules.compaction import BucketStats
 from pipeline.storage.errors import StorageUnavailable
-from pipeline.storage.lease_record import LeaseRecord, Owner
+from pipeline.storage.lease import Lease
+from pipeline.storage.lease_record import LeaseRecord, Owner, read_record
 from pipeline.storage.local import LocalStorage
 from tests.metrics.reading import read
 
@@ -66,13 +68,33 @@ def test_loads_the_newest_complete_night_and_what_is_left(storage: LocalStorage,
     assert (values["landing_left_files"], values["landing_left_bytes"]) == (1, 5)
     assert values["loads_unfinished"] == 1
     assert {type(error).__name__ for error in errors} == {"NotAnArchive"}
+    assert "metrics_collected_timestamp_seconds" not in values
     assert 0 < values["storage_free_bytes"] <= values["storage_size_bytes"]
+
+
+def test_when_they_were_collected_is_said_if_nothing_is_left_out(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("_of_tables", "_of_compaction", "freshness", "freshness_values"):
+        monkeypatch.setattr(f"pipeline.metrics.archive.{part}", lambda *_: {})
+    before = time.time()
+    values, errors = found(Workplace(Config(), storage))
+    assert not errors
+    assert before <= values["metrics_collected_timestamp_seconds"] <= time.time()
 
 
 def test_an_archive_without_a_night_has_none_of_it(storage: LocalStorage) -> None:
     values, _ = found(Workplace(Config(), storage))
     assert (values["loads_unfinished"], values["lease_held"]) == (0, 0)
     assert not [name for name in values if name.startswith("night_")]
+
+
+def test_a_night_of_the_future_is_not_the_newest(storage: LocalStorage) -> None:
+    tomorrow, later = (Load.of_night(TODAY + timedelta(days=days)) for days in (1, 2))
+    for load in (tomorrow, later):
+        finish(storage, load, SUMMARY.model_copy(update={"night": load.night}))
+    values, _ = found(Workplace(Config(), storage))
+    assert values["night_date_timestamp_seconds"] == datetime(2026, 11, 4, tzinfo=UTC).timestamp()
 
 
 def test_the_numbers_of_a_night_are_those_of_its_summary() -> None:
@@ -88,10 +110,23 @@ def test_the_numbers_of_a_night_are_those_of_its_summary() -> None:
 
 def test_the_lease(storage: LocalStorage) -> None:
     record = LeaseRecord.starting(Owner("r", "h", 1), "a" * 32, now=100.0, ttl_s=10)
-    assert lease_values(record, 160.0) == {known.LEASE_HELD: {(): 1}, known.LEASE_AGE: {(): 60}}
+    assert lease_values(record.renewed(155.0), 160.0) == {known.LEASE_HELD: {(): 1}, known.LEASE_AGE: {(): 60}}
     assert lease_values(record, 90.0)[known.LEASE_AGE] == {(): 0}, "another host's clock"
-    storage.create(LEASE, record.to_bytes())
-    assert found(Workplace(Config(), storage))[0]["lease_held"] == 1
+    assert lease_values(record, 160.0) == {known.LEASE_HELD: {(): 0}, known.LEASE_AGE: {(): 0}}, "its run is dead"
+
+
+def test_a_lease_is_held_as_long_as_it_is_renewed(storage: LocalStorage) -> None:
+    place = Workplace(Config(), storage)
+    long_ago = time.time() - 1000
+    with Lease.acquire(storage, Owner("r", "h", 1), ttl_s=10, clock=lambda: long_ago, heartbeat=False) as lease:
+        record = read_record(storage, LEASE)
+        assert record is not None
+        assert found(place)[0]["lease_held"] == 0
+        storage.replace(f"lease.d/{record.token}.beat.json", record.renewed(time.time() + 1000).to_bytes())
+        values, _ = found(place)
+        assert values["lease_held"] == 1
+        assert values["lease_age_seconds"] >= 1000
+        assert not lease.lost
 
 
 def test_origins_by_age() -> None:

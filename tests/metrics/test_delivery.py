@@ -14,9 +14,10 @@ from pipeline.context.workplace import Workplace
 from pipeline.metrics import known
 from pipeline.metrics.delivery import ARCHIVE_FILE, ENDING_FILE, deliver
 from pipeline.metrics.run import delivering
-from pipeline.model.errors import ArchiveHeld, ExitCode, ScratchFailed
+from pipeline.model.errors import ArchiveHeld, ExitCode, ScratchFailed, UsageError
 from pipeline.model.layout import ARCHIVE
 from pipeline.storage.local import LocalStorage
+from pipeline.workflows.loads import RunFailed
 from tests.metrics.gateway import gateway
 from tests.metrics.reading import read
 from tests.support.nobody import nobody
@@ -31,12 +32,21 @@ def settings(**keys: object) -> MetricsSection:
 
 def test_a_push_goes_to_its_group_and_leaves_other_metrics() -> None:
     with gateway() as server:
-        deliver(settings(pushgateway=server.url(), job="the night/a", instance="crawl-1"), VALUES)
+        deliver(settings(pushgateway=server.url(), job="the night/a"), VALUES)
         deliver(settings(pushgateway=f"{server.url()}/below/"), VALUES)
     first, second = server.pushed
     assert (first.method, first.login, read(first.text)) == ("POST", None, SERIES)
-    assert first.path == "/metrics/job@base64/dGhlIG5pZ2h0L2E=/instance/crawl-1"
+    assert first.path == "/metrics/job@base64/dGhlIG5pZ2h0L2E="
     assert second.path == "/below/metrics/job/git-lakehouse"
+
+
+def test_only_what_is_about_the_machine_has_an_instance() -> None:
+    with gateway() as server:
+        deliver(settings(pushgateway=server.url(), instance="crawl-1"), VALUES | {known.SCRATCH_FREE: {(): 7}})
+    archive, machine = server.pushed
+    assert (archive.path, read(archive.text)) == ("/metrics/job/git-lakehouse", SERIES)
+    assert machine.path == "/metrics/job/git-lakehouse/instance/crawl-1"
+    assert read(machine.text) == [("git_lakehouse_scratch_free_bytes", (), 7.0)]
 
 
 def test_a_login_is_sent_and_never_shown(caplog: pytest.LogCaptureFixture) -> None:
@@ -107,6 +117,17 @@ def test_a_file_is_replaced_at_once_or_not_at_all(
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_file_may_be_read_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        deliver(settings(textfiles=tmp_path), VALUES, {known.NIGHTLY_EXIT_CODE: {(): 0}})
+    finally:
+        os.umask(before)
+    assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {
+        ARCHIVE_FILE: 0o644, ENDING_FILE: 0o644,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "url", ["ftp://h", "http://", "h:9091", "http://h:port", "http://h:0", "http://u:S3CRETx1@h/?a", "http://[::1"]
 )
@@ -121,7 +142,7 @@ def test_an_address_that_is_none_is_refused_and_not_repeated(url: str, tmp_path:
 @pytest.mark.parametrize(
     ("listen", "good"),
     [("", True), ("127.0.0.1:0", True), ("[::1]:9470", True), ("host.example:9470", True), (":9470", False),
-     ("9470", False), ("http://h:1", False), ("::1:9470", False)],
+     ("9470", False), ("http://h:1", False), ("::1:9470", False), ("h:65535", True), ("h:65536", False)],
 )  # fmt: skip
 def test_addresses_of_endpoints(listen: str, good: bool) -> None:
     if good:
@@ -140,9 +161,12 @@ def place(tmp_path: Path) -> Workplace:
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(ScratchFailed("/x", "full"), 5), (ZeroDivisionError(), 5), (ArchiveHeld("a run", 9.0), None)],
-)
-def test_a_failure_is_delivered_unless_another_run_holds_the_archive(
+    [
+        (ScratchFailed("/x", "full"), 5), (ZeroDivisionError(), 5), (RunFailed("n", [(2, "a token")]), 2),
+        (ArchiveHeld("a run", 9.0), None), (UsageError("in the future"), None),
+    ],
+)  # fmt: skip
+def test_a_failure_is_delivered_unless_it_is_of_another_run_or_of_the_caller(
     place: Workplace, tmp_path: Path, error: Exception, code: int | None
 ) -> None:
     with pytest.raises(type(error)), delivering(place):

@@ -48,18 +48,19 @@ def quiet(events: EventLog) -> Iterator[None]:
 
 
 def test_a_run_without_events_has_zeros(tmp_path: Path) -> None:
-    found = read(text_of(LiveRun(tmp_path).values()))
+    found = read(text_of(LiveRun("nightly", tmp_path).values()))
     assert {value for name, _, value in found if name == "git_lakehouse_run_visits_total"} == {0}
     assert {dict(labels)["status"] for name, labels, _ in found if name == "git_lakehouse_run_visits_total"} == {
         str(status) for status in VisitStatus
     }
-    assert {name for name, _, _ in found} - {"git_lakehouse_run_visits_total"} == {
+    assert [labels for name, labels, _ in found if "started" in name] == [(("run", "nightly"),)]
+    assert {name for name, _, _ in found if "run_visits" not in name and "started" not in name} == {
         metric.full_name for metric in known.OF_A_RUN if not metric.labels
     }
 
 
 def test_events_of_all_loads_are_counted_once_whoever_asks_and_when(tmp_path: Path) -> None:
-    live = LiveRun(tmp_path)
+    live = LiveRun("nightly", tmp_path)
     first, second = (EventLog(tmp_path / f"{name}.jsonl") for name in ("first", "second"))
     with live.watch(first):
         first.planned(2, 1)
@@ -92,7 +93,7 @@ def test_events_of_all_loads_are_counted_once_whoever_asks_and_when(tmp_path: Pa
 
 
 def test_ten_thousand_hosts_are_fifty_and_the_rest(tmp_path: Path) -> None:
-    live, events = LiveRun(tmp_path), EventLog(tmp_path / "e.jsonl")
+    live, events = LiveRun("nightly", tmp_path), EventLog(tmp_path / "e.jsonl")
     with live.watch(events):
         for number in range(10_000):
             events.visit(visit(f"https://h{number}.org/x"))
@@ -125,7 +126,7 @@ def test_the_endpoint_is_there_during_the_run_and_no_longer(
 ) -> None:
     events = EventLog(tmp_path / "e.jsonl")
     with caplog.at_level(logging.INFO, logger=endpoint.__name__):
-        with served(place, quiet) as watch, watch(events):
+        with served(place, "nightly", quiet) as watch, watch(events):
             url = address_in(caplog.text)
             before = read(urlopen(url).read().decode())
             events.visit(visit())
@@ -140,7 +141,7 @@ def test_the_endpoint_is_there_during_the_run_and_no_longer(
 
 def test_it_ends_with_a_run_that_fails(place: Workplace, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    with pytest.raises(ZeroDivisionError), served(place, quiet):
+    with pytest.raises(ZeroDivisionError), served(place, "nightly", quiet):
         raise ZeroDivisionError
     with pytest.raises(URLError):
         urlopen(address_in(caplog.text))
@@ -149,16 +150,36 @@ def test_it_ends_with_a_run_that_fails(place: Workplace, caplog: pytest.LogCaptu
 
 def test_an_address_in_use_is_a_warning(place: Workplace, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    with served(place, quiet):
+    with served(place, "nightly", quiet):
         port = urlsplit(address_in(caplog.text)).port
         same = Workplace(Config(metrics=MetricsSection(listen=f"127.0.0.1:{port}")), place.storage)
-        with served(same, quiet) as watch:
+        with served(same, "nightly", quiet) as watch:
             assert watch is not quiet
     assert f"metrics are not served at 127.0.0.1:{port}: Address already in use" in caplog.text
 
 
+@pytest.mark.parametrize("listen", ["127.0.0.1:70000", "a..b:0", f"{'a' * 64}.example:0", "no.such.invalid:0"])
+def test_an_address_that_is_none_is_a_warning_too(listen: str, caplog: pytest.LogCaptureFixture) -> None:
+    with endpoint.serving(listen, dict):
+        pass
+    assert f"metrics are not served at {listen}: " in caplog.text
+    with pytest.raises(ZeroDivisionError), endpoint.serving(listen, dict):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("line", [b'{"kind": "vis', b'{"kind": "visit"}'])
+def test_a_torn_line_of_events_is_a_warning(line: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    live, events = LiveRun("nightly", tmp_path), EventLog(tmp_path / "e.jsonl")
+    with live.watch(events):
+        events.visit(visit())
+        with events.path.open("ab") as file:
+            file.write(line + b"\n")
+    assert f"the last events of {events.path} are not in the metrics" in caplog.text
+    assert live.values()[known.RUN_OBJECTS] == {(): 3}
+
+
 def test_without_an_address_nothing_listens(tmp_path: Path) -> None:
-    with served(Workplace(Config(), LocalStorage(tmp_path)), quiet) as watch:
+    with served(Workplace(Config(), LocalStorage(tmp_path)), "nightly", quiet) as watch:
         assert watch is quiet
 
 
