@@ -15,22 +15,21 @@ from pipeline.metrics.known import Labels, Values
 from pipeline.metrics.shared import by_code, by_host, by_status, scratch_values
 from pipeline.model.layout import LEASE, newest_possible
 from pipeline.model.night_summary import NightSummary
-from pipeline.model.tables import ALL, CONTENTS, TREES
+from pipeline.model.tables import ALL
 from pipeline.read.freshness import AGES, Freshness, freshness
 from pipeline.read.status import live_rows
 from pipeline.read.stored import StoredTables
-from pipeline.rules.compaction import BucketStats, gain_bytes, overdue
+from pipeline.rules.compaction import COMPACTED_TABLES, BucketStats, gain_bytes, overdue
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing, StorageUnavailable
 from pipeline.storage.interface import Storage
-from pipeline.storage.lease import GRACE_S, last_renewal
-from pipeline.storage.lease_record import LeaseRecord, read_record
+from pipeline.storage.lease import GRACE_S, read_lease
+from pipeline.storage.lease_record import LeaseRecord
 from pipeline.storage.space import archive_space
 
 logger = logging.getLogger(__name__)
 
 DAY_S = 86_400
-COMPACTED = (CONTENTS.name, TREES.name)
 
 
 def archive_values(place: Workplace, today: date) -> tuple[Values, list[Exception]]:
@@ -45,7 +44,7 @@ def archive_values(place: Workplace, today: date) -> tuple[Values, list[Exceptio
     parts: Mapping[str, Callable[[], Values]] = {
         "scratch": lambda: scratch_values(config.fetch.scratch_folder),
         "loads": lambda: _of_loads(storage, today),
-        "lease": lambda: _of_lease(storage),
+        "lease": lambda: lease_values(read_lease(storage, LEASE), time.time()),
         "tables": lambda: _of_tables(storage),
         "compaction": lambda: _of_compaction(storage, config.maintain.small_files),
         "origins": lambda: freshness_values(freshness(storage, today)),
@@ -131,11 +130,6 @@ def compaction_values(stats: Mapping[str, Iterable[BucketStats]], small_files: i
     return {known.COMPACTION_GAIN: gain, known.COMPACTION_OVERDUE: buckets, known.COMPACTION_OVERDUE_BYTES: size}
 
 
-def _of_lease(storage: Storage) -> Values:
-    record = read_record(storage, LEASE)
-    return lease_values(None if record is None else last_renewal(storage, LEASE, record), time.time())
-
-
 def _of_loads(storage: Storage, today: date) -> Values:
     states = load_states(storage)
     left = [found for state in states if (found := landing_left(storage, state)) is not None]
@@ -173,7 +167,7 @@ def _of_tables(storage: Storage) -> Values:
 
 def _of_compaction(storage: Storage, small_files: int) -> Values:
     there = StoredTables.newest(storage, ()).storage
-    return compaction_values({table: stored_stats(there, table) for table in COMPACTED}, small_files)
+    return compaction_values({table: stored_stats(there, table) for table in COMPACTED_TABLES}, small_files)
 
 
 def _of_space(place: Workplace) -> Values:

@@ -27,7 +27,7 @@ from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import LeaseRecord, Owner, read_record
 from pipeline.storage.lease_ticket import LeaseTicket
 
-__all__ = ["Lease", "Owner", "last_renewal"]
+__all__ = ["Lease", "Owner", "read_lease"]
 
 logger = logging.getLogger(__name__)
 
@@ -195,9 +195,18 @@ class Lease:
                 logger.warning("lease not renewed, %.0f s left: %s", self._expires_at - self._clock(), error)
 
 
-def last_renewal(storage: Storage, path: str, record: LeaseRecord) -> LeaseRecord:
-    """The same lease with the end that its last renewal gave it."""
-    return read_record(storage, _beat(path, record.token)) or record
+def read_lease(storage: Storage, path: str) -> LeaseRecord | None:
+    """The lease at a path, with the end that its last renewal gave it; None if nobody has it.
+
+    Raises:
+        StorageError: the file is not one of ours.
+    """
+    holder = read_record(storage, path)
+    return None if holder is None else _renewed(storage, path, holder)
+
+
+def _renewed(storage: Storage, path: str, holder: LeaseRecord) -> LeaseRecord:
+    return read_record(storage, _beat(path, holder.token)) or holder
 
 
 def _end_expired(storage: Storage, path: str, holder: LeaseRecord, grace_s: float, clock: Callable[[], float]) -> None:
@@ -206,7 +215,7 @@ def _end_expired(storage: Storage, path: str, holder: LeaseRecord, grace_s: floa
     Raises:
         ArchiveHeld: it has not expired, and its process may run.
     """
-    beat, now = last_renewal(storage, path, holder), clock()
+    beat, now = _renewed(storage, path, holder), clock()
     if not beat.is_over(now, grace_s):
         raise ArchiveHeld(str(holder.owner), beat.expires_at + grace_s - now)
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tarfile
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -70,7 +69,6 @@ class Libraries:
 PYTHON = "bin/python"
 
 
-@cache
 def packed(folder: Path) -> Path:
     """A folder as ``.tar.gz``, which is deleted when the process ends.
 

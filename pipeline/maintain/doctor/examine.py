@@ -32,8 +32,7 @@ from pipeline.read.submit.find_job import job_names
 from pipeline.storage.errors import StorageError
 from pipeline.storage.hdfs_status import hdfs_status
 from pipeline.storage.interface import Storage
-from pipeline.storage.lease import last_renewal
-from pipeline.storage.lease_record import read_record
+from pipeline.storage.lease import read_lease
 from pipeline.tables.doubles import Doubles
 from pipeline.tables.session import session_conf
 
@@ -121,15 +120,9 @@ def _of_the_archive(patient: Patient) -> list[tuple[str, Callable[[], Iterable[F
         ("storage", lambda: check_probe(storage)),
         ("archive", lambda: [check_archive(storage)]),
         ("loads", lambda: check_loads(storage, patient.today)),
-        ("lease", lambda: [_holder(patient)]),
+        ("lease", lambda: [judge_lease(read_lease(storage, patient.lease), time.time())]),
         ("configuration", lambda: check_settings(config, _buckets(storage), job_names())),
     ]
-
-
-def _holder(patient: Patient) -> Finding:
-    record = read_record(patient.storage, patient.lease)
-    beat = None if record is None else last_renewal(patient.storage, patient.lease, record)
-    return judge_lease(beat, time.time())
 
 
 def _space(patient: Patient) -> Iterable[Finding]:

@@ -7,7 +7,6 @@ import hashlib
 import os
 import sys
 import tarfile
-from functools import cache
 from pathlib import Path
 
 from pipeline.model.errors import ScratchFailed, UsageError
@@ -26,7 +25,6 @@ class BadEnvironment(UsageError):
         return f"{self.file} {self.problem}; pack one with venv-pack or conda-pack"
 
 
-@cache
 def unpacked(file: Path) -> Libraries:
     """An environment on this machine, deleted when the process ends. The digest is that of the file.
 

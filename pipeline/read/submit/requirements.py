@@ -12,7 +12,6 @@ import site
 import subprocess
 import sys
 import venv
-from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,6 @@ class BadRequirements(UsageError):
         return f"{where}: {self.problem}"
 
 
-@cache
 def installed(file: Path) -> Libraries:
     """Install what a requirements file asks for beside this installation, whose packages keep their versions.
 

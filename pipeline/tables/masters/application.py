@@ -14,9 +14,10 @@ from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j 
 from pipeline.model.errors import ExitCode
 from pipeline.model.redact import one_line
 from pipeline.tables.masters.driver_log import DriverLog
-from pipeline.tables.masters.errors import OUT_OF_MEMORY, ApplicationFailed, NoResources
+from pipeline.tables.masters.errors import OUT_OF_MEMORY, ApplicationFailed
 from pipeline.tables.masters.interrupts import Interrupts
 from pipeline.tables.masters.jvm import JavaObject, java_array, java_class
+from pipeline.tables.masters.master import Wait
 from pipeline.tables.masters.yarn import Report, Yarn
 
 logger = logging.getLogger(__name__)
@@ -129,18 +130,13 @@ def failure(application: str, report: Report) -> ApplicationFailed:
 
 
 def _until_end(yarn: Yarn, application: str, show: Callable[[str], None], interrupts: Interrupts) -> Report:
-    began = time.monotonic()
+    wait = Wait(yarn)
     log: DriverLog | None = None
-    told_wait = told_page = False
+    told_page = False
     while True:
         report = _report(yarn, application, interrupts)
-        waited = time.monotonic() - began
         if report.waiting:
-            if waited > yarn.wait_s:
-                raise NoResources(yarn.url, yarn.asked, yarn.offered(), yarn.wait_s)
-            if not told_wait and waited > yarn.say_after_s:
-                told_wait = True
-                yarn.tell_wait()
+            wait.check()
         elif log is None and (container := yarn.driver_container(application)) is not None:
             log = DriverLog(container)
         if report.state == "RUNNING" and not told_page:

@@ -47,14 +47,9 @@ class Master:
         Raises:
             NoResources: none did within ``wait_s``.
         """
-        began, told = time.monotonic(), False
+        wait = Wait(self)
         while (offer := self.offer()) is not None and not offer.nodes:
-            waited = time.monotonic() - began
-            if waited > self.wait_s:
-                raise NoResources(self.url, self.asked, str(offer), self.wait_s)
-            if not told and waited > self.say_after_s:
-                told = True
-                self.tell_wait()
+            wait.check()
             time.sleep(POLL_S)
         return offer
 
@@ -93,3 +88,23 @@ class Master:
             self.offered(),
             self.wait_s,
         )
+
+
+class Wait:
+    """A wait for a master's resources, which begins now."""
+
+    def __init__(self, master: Master) -> None:
+        self._master, self._began, self._told = master, time.monotonic(), False
+
+    def check(self) -> None:
+        """Say once that resources are awaited, if that takes long.
+
+        Raises:
+            NoResources: there were none in time.
+        """
+        master, waited = self._master, time.monotonic() - self._began
+        if waited > master.wait_s:
+            raise NoResources(master.url, master.asked, master.offered(), master.wait_s)
+        if not self._told and waited > master.say_after_s:
+            self._told = True
+            master.tell_wait()
