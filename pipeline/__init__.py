@@ -26,7 +26,7 @@ def open(
     night: date | str | None = None,
     *,
     config: str | Path | None = None,
-    spark: SparkSession | None = None,
+    spark: SparkSession | str | None = None,
 ) -> Archive:
     """Open an archive to read it as of a night. Starts no Spark; ``table`` and ``sql`` of the result do.
 
@@ -35,7 +35,8 @@ def open(
         night: a date, or a text such as 2026-11-24; None for the newest night at the time of each read.
         config: a TOML file; None for conf/local.toml in the current folder, or else the defaults.
         spark: a session to use instead of one of our own, such as that of ``spark-submit``, with Iceberg on its class
-            path. It keeps its settings; what the archive needs is set in a new session beside it.
+            path. It keeps its settings; what the archive needs is set in a new session beside it. Or a session of a
+            ``pipeline connect``, or its address.
 
     Raises:
         NoArchive, NightNotFound, BadConfiguration: there is no such archive, night or configuration.

@@ -22,6 +22,7 @@ MODULES = MappingProxyType(
     {
         "backfill": "backfill",
         "compact": "maintain",
+        "connect": "connect",
         "doctor": "doctor",
         "export": "export",
         "forges": "forges",

@@ -15,6 +15,8 @@ from pipeline.model.layout import parse_night
 from pipeline.model.redact import never_show
 from pipeline.read.archive import Archive
 from pipeline.storage.factory import open_storage
+from pipeline.tables.connect import check_served, connected
+from pipeline.tables.iceberg import has_jvm
 from pipeline.tables.session import adopt_session
 from pipeline.tables.snapshot.moved import check_place
 
@@ -24,7 +26,7 @@ def open_archive(
     night: date | str | None = None,
     *,
     config: str | Path | None = None,
-    spark: SparkSession | None = None,
+    spark: SparkSession | str | None = None,
 ) -> Archive:
     """See ``pipeline.open``."""
     settings = load_config(None if config is None else Path(config))
@@ -38,10 +40,16 @@ def open_archive(
     return archive
 
 
-def _opener(place: Workplace, spark: SparkSession | None) -> Callable[[], SparkSession]:
+def _opener(place: Workplace, spark: SparkSession | str | None) -> Callable[[], SparkSession]:
+    root = place.storage.root_uri
+
     def opened() -> SparkSession:
         check_place(place.storage)
-        return place.spark() if spark is None else adopt_session(spark, place.config.spark, place.storage.root_uri)
+        if spark is None:
+            return place.spark()
+        if isinstance(spark, str):
+            return connected(spark, root)
+        return adopt_session(spark, place.config.spark, root) if has_jvm(spark) else check_served(spark, root)
 
     return opened
 

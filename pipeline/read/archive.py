@@ -30,7 +30,7 @@ from pipeline.storage.interface import Storage
 from pipeline.tables.content_guard import Guard, OnBatches, Skipped
 from pipeline.tables.damage import check_footers
 from pipeline.tables.file_rows import file_rows
-from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
+from pipeline.tables.iceberg import IcebergTable, full_name, has_jvm, see_current, table_exists
 from pipeline.tables.map_contents import Reader, row_groups
 from pipeline.tables.refs import current_refs
 from pipeline.tables.session import split_freely
@@ -142,6 +142,8 @@ class Archive(StoredArchive):
         return shown if self.below is None else shown.where(F.col("network") < self.below)
 
     def _stored(self, name: str, night: date | None, part: str = "") -> DataFrame:
+        if not has_jvm(self.spark):  # a server runs for days; it may know an older state of the table
+            see_current(self.spark, name)
         reader = self.spark.read
         if night is not None:
             reader = reader.option("versionAsOf", tag_of(night))
@@ -158,8 +160,8 @@ class Archive(StoredArchive):
     ) -> DataFrame:
         """Pass contents to a Python function, like ``mapInArrow`` on ``contents``, for less CPU (decision 11).
 
-        Workers open the data files themselves. Spark reads instead without a storage, or if files hold deleted or
-        taken-down rows.
+        Workers open the data files themselves. Spark reads instead without a storage, over Spark Connect, or if files
+        hold deleted or taken-down rows.
 
         Args:
             function: from an iterator of record batches with ``columns`` to an iterable; called once per task.
@@ -171,18 +173,22 @@ class Archive(StoredArchive):
             BadContent: on actions, if the function fails on a content; named by its network and id.
         """
         shown = self.night(night)
-        snapshot = self._snapshot("contents", shown)
         guard = Guard(function, tuple(columns), self.skipped)
-        hides = hidden_now(self.spark).touches("contents")
-        if self._storage is None or hides or has_deleted_rows(self.spark, "contents", snapshot):
+        storage = self._storage if has_jvm(self.spark) else None
+        if storage is None or self._has_hidden("contents", shown):
             table = self._at("contents", shown)
             rows = table.where("at_head") if head_only else table
             return rows.select(*guard.read).mapInArrow(guard.__call__, schema)
-        stats = table_stats(self.spark, "contents", snapshot)
+        (stats,) = self.stats(["contents"], shown)
         tasks = direct_tasks(stats.raw_bytes, self.spark.sparkContext.defaultParallelism)
         places = row_groups(self._stored("contents", shown, part=".files")).repartition(tasks)
-        reader = Reader(self._storage, head_only, guard, self.below)
+        reader = Reader(storage, head_only, guard, self.below)
         return places.mapInArrow(reader.__call__, schema)
+
+    def _has_hidden(self, name: str, night: date | None) -> bool:
+        """Whether files hold rows that are not to be shown."""
+        deleted = has_deleted_rows(self.spark, name, self._snapshot(name, night))
+        return deleted or hidden_now(self.spark).touches(name)
 
     def content_places(self, night: date | None = None) -> DataFrame:
         """Where the contents at HEAD are: bucket, network and oid, the URI of a data file, and the position in it.
@@ -246,7 +252,12 @@ class Archive(StoredArchive):
         return shown
 
     def _fit_shuffles(self, night: date | None) -> None:
-        """Give aggregations of the whole archive as many reduce tasks as its rows need, never fewer than now."""
+        """Give aggregations of the whole archive as many reduce tasks as its rows need, never fewer than now.
+
+        A Spark Connect server has done so.
+        """
+        if not has_jvm(self.spark):
+            return
         rows = max(table.rows for table in self.stats(MOST_ROWS, night))
         partitions = int(self.spark.conf.get(SHUFFLE_PARTITIONS) or 0)
         self.spark.conf.set(SHUFFLE_PARTITIONS, str(fitted_partitions(partitions, rows)))

@@ -17,7 +17,7 @@ from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j 
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.model.errors import CheckFailed, PipelineError
+from pipeline.model.errors import CheckFailed, PipelineError, UsageError
 from pipeline.model.tables import ALL, NAMESPACE
 from pipeline.rules.partitioning import raw_ratio, split_of
 from pipeline.rules.retention import published
@@ -86,6 +86,16 @@ class StagedOnAnother(PipelineError):
         return f"{self.table} was at snapshot {self.found} when it was to be changed as of snapshot {self.seen}"
 
 
+class NeedsJvm(UsageError):
+    """A session of Spark Connect, where one of this process's Spark is needed."""
+
+    def __str__(self) -> str:
+        return (
+            "this needs a Spark of its own, and a session of Spark Connect is all there is: open the archive without "
+            "spark=, or make it a job for `pipeline submit`"
+        )
+
+
 class NotWritable(RuntimeError):
     """A commit to a table that no ``Writer`` opened: a mistake in this program."""
 
@@ -121,6 +131,7 @@ class IcebergTable:
             self._java = self._load()
 
     def _load(self) -> JavaObject:
+        jvm_of(self._spark)
         session = self._spark._jsparkSession
         # A session that uses its catalog for the first time would take the warehouse of the active one.
         self._class("SparkSession", "org.apache.spark.sql").setActiveSession(session)
@@ -323,10 +334,18 @@ def table_exists(spark: SparkSession, table: str, namespace: str = NAMESPACE) ->
     return spark.catalog.tableExists(full_name(table, namespace))
 
 
+def see_current(spark: SparkSession, table: str) -> None:
+    """Drop the session's cached state of a table that exists."""
+    if has_jvm(spark):
+        IcebergTable(spark, table)
+    else:
+        spark.catalog.refreshTable(full_name(table))
+
+
 def see_newest(spark: SparkSession) -> None:
     """Drop the session's cached state of the archive's tables; others may have written since."""
     for table in ALL:
-        IcebergTable(spark, table.name)
+        see_current(spark, table.name)
 
 
 def in_buckets(buckets: Iterable[int]) -> Column:
@@ -341,7 +360,11 @@ def is_java(thing: object) -> bool:
 
 def jvm_of(spark: SparkSession) -> JavaObject:
     """The JVM behind a session; get a class by its full name with ``getattr``."""
-    jvm = spark._jvm
-    if jvm is None:
-        raise CheckFailed("the Spark session has no JVM behind it; Spark Connect is not supported here")
-    return jvm
+    if not has_jvm(spark):
+        raise NeedsJvm
+    return spark._jvm
+
+
+def has_jvm(spark: SparkSession) -> bool:
+    """Whether a session is one of this process's Spark, not of a Spark Connect server."""
+    return isinstance(spark, SparkSession)

@@ -35,6 +35,7 @@ from pipeline.tables.settings import JAVA_OPTIONS, SparkSettings
 logger = logging.getLogger(__name__)
 
 CATALOG = "archive"
+DEFAULT_CATALOG = "spark.sql.defaultCatalog"
 
 _CHATTY = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 """Loggers to which PySpark writes, with the JVM's stack trace, what it raises anyway."""
@@ -95,7 +96,7 @@ _ALWAYS = {
     f"spark.sql.catalog.{CATALOG}": "org.apache.iceberg.spark.SparkCatalog",
     f"spark.sql.catalog.{CATALOG}.type": "hadoop",
     f"spark.sql.catalog.{CATALOG}.default-namespace": NAMESPACE,
-    "spark.sql.defaultCatalog": CATALOG,
+    DEFAULT_CATALOG: CATALOG,
 }
 
 
@@ -192,7 +193,7 @@ def open_submitted(settings: SparkSettings, root_uri: str) -> SparkSession:
     with warnings.catch_warnings():  # of archives, which PySpark looks for where they were on the submitter's disk
         warnings.filterwarnings("ignore", message="Failed to add file", category=RuntimeWarning)
         session = SparkSession.builder.getOrCreate()
-    _SESSIONS[f"{root_uri.rstrip('/')}/{WAREHOUSE}"] = session
+    _SESSIONS[warehouse_of(root_uri)] = session
     _await(session, settings, dict(session.sparkContext.getConf().getAll()), "")
     return session
 
@@ -348,10 +349,15 @@ def session_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
         **(_yarn_jars(settings.conf) if settings.master == "yarn" else {}),
         **({"spark.driver.memory": settings.driver_memory} if settings.driver_memory else {}),
         JAVA_OPTIONS: f"{_QUIET} {settings.java_options}".rstrip(),
-        WAREHOUSE_SETTING: f"{root_uri.rstrip('/')}/{WAREHOUSE}",
+        WAREHOUSE_SETTING: warehouse_of(root_uri),
         **settings.conf,
     }
     return {**_iceberg_jar(settings.iceberg, conf), **conf, _REDACTED: _redacted(conf)}
+
+
+def warehouse_of(root_uri: str) -> str:
+    """The value of ``WAREHOUSE_SETTING`` in a session for the archive at this root."""
+    return f"{root_uri.rstrip('/')}/{WAREHOUSE}"
 
 
 def _redacted(conf: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from pipeline.model.tables import BY_ORIGIN, NAMESPACE, OID, TIME
 from pipeline.model.tombstone import ANYWHERE, NETWORK, OBJECT, ORIGIN, PENDING, TAKEDOWNS, Hidden, Tombstone, hidden
 from pipeline.model.visit import TAKEN_DOWN
 from pipeline.tables.frames import local_frame
-from pipeline.tables.iceberg import IcebergTable, full_name, table_exists
+from pipeline.tables.iceberg import full_name, see_current, table_exists
 from pipeline.tables.rewrite import creating, nothing, overwrite, see, until_committed
 from pipeline.tables.writer import unleased
 
@@ -124,7 +124,7 @@ def takedowns_exist(spark: SparkSession) -> bool:
     """Whether anything was ever taken down."""
     if not table_exists(spark, TAKEDOWNS):
         return False
-    IcebergTable(spark, TAKEDOWNS)  # the session may remember an older state
+    see_current(spark, TAKEDOWNS)
     return True
 
 

@@ -19,6 +19,9 @@ from tests.read.test_stored_archive import describe
 from tests.support.spark import QUICK_SPARK
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
+CONNECT = re.compile(r"^## Spark Connect$.*?^(?=## )", re.MULTILINE | re.DOTALL)
+"""A section for other processes, see ``test_connect.py``."""
+
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 SCRIPT = """
@@ -38,7 +41,7 @@ print("counted", counted, len(archive.pandas("commits")), session.sparkContext.a
 def test_its_code_runs(spark: SparkSession, storage: Storage, spark_root: Path) -> None:
     two_nights(spark, storage)
     describe(storage)
-    blocks = BLOCK.findall(PAGE.read_text())
+    blocks = BLOCK.findall(CONNECT.sub("", PAGE.read_text()))
     assert len(blocks) > 7
     names: dict[str, object] = {}
     for number, block in enumerate(blocks):

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pyspark import SparkConf, SparkContext, java_gateway
 
@@ -84,6 +84,19 @@ def why_died(*, wait: bool) -> DriverDied | None:
             process.wait(ENDING_WITHIN_S)
     status = process.poll()
     return None if status is None else DriverDied(status, "".join(_HEAP))
+
+
+def await_death() -> NoReturn:
+    """Wait for as long as this process's JVM runs, which must be ours.
+
+    Raises:
+        DriverDied: it has ended although nobody asked it to.
+    """
+    gateway = SparkContext._gateway
+    assert gateway is not None  # the JVM runs
+    process: subprocess.Popen[bytes] = gateway.proc
+    process.wait()
+    raise DriverDied(process.returncode, "".join(_HEAP))
 
 
 def end_jvm() -> None:
