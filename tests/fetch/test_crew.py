@@ -171,6 +171,7 @@ def error_of(night: Night) -> str | None:
     return error
 
 
+@pytest.mark.slow
 def test_memory_is_limited(tmp_path: Path) -> None:
     """A tree that names two million blobs, which take a hundred times their size in the pack."""
     tree = b"".join(b"100644 %07d\0%020d" % (n, n) for n in range(1_800_000))
