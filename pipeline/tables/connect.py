@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Collection
 
 from pyspark.sql import SparkSession
@@ -97,6 +98,7 @@ def connected(address: str, root_uri: str) -> SparkSession:
         session = SparkSession.builder.remote(address).create()
     except ImportError:
         raise ConnectMissing from None
+    atexit.register(session.client.close)  # its finalizer would close it too late, and wait for ever (SPARK-55620)
     return check_served(session, root_uri)
 
 

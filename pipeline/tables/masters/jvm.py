@@ -105,6 +105,9 @@ def end_jvm() -> None:
     if process is None or process.poll() is not None:
         return
     assert process.stdin is not None  # PySpark makes a pipe of it
+    context = SparkContext._active_spark_context
+    if context is not None:  # where accumulators arrive, PySpark would print a traceback of the JVM's hanging up
+        vars(context._accumulatorServer)["handle_error"] = lambda *_: None
     family: list[int] = []
     for pid in _family(process.pid):
         with suppress(ProcessLookupError):  # a Python worker may end at any time
