@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import reduce
@@ -71,6 +71,11 @@ _URLS = pa.schema([("url", pa.string())])
 _BUCKETS = pa.schema([("bucket", pa.int32())])
 
 
+Place = Callable[[DataFrame], DataFrame]
+"""Given the rows of all origins, with ``due``, returns them with other places for some: ``bucket``, ``network``,
+``fork_of``. Other columns may be left out, except ``url``, ``last_status`` and ``due``."""
+
+
 @dataclass(frozen=True, slots=True)
 class LastVisit:
     """An origin in the table: its state, and how its last visit ended, None before the first."""
@@ -100,6 +105,7 @@ def write_plan(
     *,
     only: Collection[str] | None = None,
     limits: Limits | None = None,
+    place: Place | None = None,
 ) -> PlanSummary:
     """Write the plan of a load; a later attempt overwrites what an earlier one left.
 
@@ -120,6 +126,7 @@ def write_plan(
         only: look at these URLs only, due or not; URLs that the table does not have, or people paused, are skipped.
             None for all that are due.
         limits: of all that are due, look at those that it allows only; what is left stays due.
+        place: gives some origins another place.
 
     Raises:
         PromiseBroken: the limits are too narrow for the greatest age that they promise.
@@ -133,6 +140,9 @@ def write_plan(
 
     all_due = _with_due(spark, load, frame)
     chosen, unread = (all_due, {}) if limits is None else _choose(spark, storage, all_due, load, limits, buckets)
+    if place is not None:
+        writer.check_lease()
+        chosen = place(chosen)
 
     def work(some: list[int]) -> dict[int, _Counts]:
         origins = chosen

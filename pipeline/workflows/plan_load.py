@@ -14,6 +14,7 @@ from pipeline.rules.night_budget import HostRequests, NightBudget
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.paths import is_temporary
 from pipeline.workflows.backfill_batch import plan_batch
+from pipeline.workflows.undeclared_forks import placing
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ def plan_load(run: Run, load: Load) -> None:
     if any(not is_temporary(entry.path) for entry in run.storage.list(load.manifests)):
         restore_plan_summary(run.storage, load)
     elif load.is_night:
-        write_plan(run.writer(), run.storage, load, run.archive().buckets, limits=limits_of(run.config))
+        limits, place = limits_of(run.config), placing(run, load)
+        write_plan(run.writer(), run.storage, load, run.archive().buckets, limits=limits, place=place)
     else:
         plan_batch(run, load)
 
