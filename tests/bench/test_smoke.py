@@ -15,6 +15,7 @@ from benchmarks.targets import TARGETS
 from tests.support.git import run_git
 from tests.support.repos import add_commits, build_graph
 from tests.support.sample import of_the_day
+from tests.support.spark import JAVA_OPTIONS
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("fetch", "store", "big", "pages", "memory", "nights", "forks", "scan", "restore", "questions")
@@ -29,7 +30,7 @@ def bench(*words: str | Path, cache: Path) -> subprocess.CompletedProcess[str]:
         "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT}",
         "XDG_CACHE_HOME": str(cache),
         "PIP_NO_INDEX": "1",
-        "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1",
+        "JAVA_TOOL_OPTIONS": JAVA_OPTIONS,
     }
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *words],

@@ -31,6 +31,7 @@ def people() -> Population:
     return populate(RAW, 256, SEED)
 
 
+@pytest.mark.slow
 def test_the_pages_tables_are_the_models(rates: Rates) -> None:
     """Whoever changes a rule of partitioning sees here what becomes of the cluster."""
     full = outcome(populate(assumed.RAW_BYTES, assumed.BUCKETS, SEED), rates, SEED)

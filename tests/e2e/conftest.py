@@ -19,16 +19,15 @@ HERE = Path(__file__).parent
 
 
 ON_BOTH = ("bad_input", "commands", "doctor", "exactness", "increments", "interrupted", "programs", "writers")
-"""Files that also run on HDFS: one a day, with all slow tests."""
+"""Files that run on this machine or on HDFS: one of them a day on HDFS, the others here."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     today = {f"test_{name}.py" for name in chosen(ON_BOTH)}
     for item in items:
-        on_hdfs = "place" in getattr(item, "fixturenames", ()) and item.get_closest_marker("hdfs")
-        if on_hdfs and item.path.parent == HERE:
-            item.add_marker(pytest.mark.slow)
-            if item.path.name not in today:
+        if item.path.parent == HERE and "place" in getattr(item, "fixturenames", ()):
+            on_hdfs = item.get_closest_marker("hdfs") is not None
+            if on_hdfs != (item.path.name in today):
                 item.add_marker(pytest.mark.long)
 
 

@@ -94,6 +94,7 @@ def bad_night(make_archive: MakeArchive, served: Path, daemon: Peer, web: Peer) 
     return BadNight(archive, urls, summary)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
 def test_each_origin_is_one_visit_with_its_code(bad_night: BadNight, name: str) -> None:
     visit = bad_night.archive.visit(bad_night.urls[name], 1)

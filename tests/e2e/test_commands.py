@@ -173,6 +173,7 @@ def test_an_archive_of_an_earlier_version_is_upgraded_by_one_command(place: Plac
 # origins
 
 
+@pytest.mark.slow
 def test_origins_are_added_once(small: Small) -> None:
     assert small.archive.ask("origins", "add", small.url) == {"added": 0, "known": 1, "refused": []}
     said = small.archive.run("origins", "add", small.url)
@@ -419,6 +420,7 @@ def test_times_in_sql_do_not_follow_the_machine(small: Small, monkeypatch: pytes
         time.tzset()
 
 
+@pytest.mark.slow
 def test_whoever_stops_reading_ends_the_command(small: Small) -> None:
     many = "SELECT explode(sequence(1, 1000000)) AS n"
     with small.archive.start("sql", many, "--output", "csv") as process:
@@ -431,6 +433,7 @@ def test_whoever_stops_reading_ends_the_command(small: Small) -> None:
     assert "unexpected" not in said
 
 
+@pytest.mark.slow
 def test_a_shell_has_the_tables(small: Small) -> None:
     words = "print('rows', commits.count(), archive.night(), spark.table('tags').count(), F.lit(1) is not None)\n"
     with small.archive.start("shell", stdin=subprocess.PIPE) as process:
@@ -488,6 +491,7 @@ def test_sql_of_another_night(small: Small) -> None:
 # export
 
 
+@pytest.mark.slow
 def test_export_tells_what_it_wrote_and_where_it_may_not(small: Small) -> None:
     to = f"{small.archive.location}-set"
     found = small.archive.ask("export", to, "--language", "python", "--vendored")
@@ -522,6 +526,7 @@ def test_the_census_has_its_result_and_its_lineage(small: Small) -> None:
     assert (lineage["job"], lineage["rows"], lineage["snapshot"]) == (run["job"], len(rows), run["result_snapshot"])
 
 
+@pytest.mark.slow
 def test_submit_runs_a_job_again(small: Small) -> None:
     before = small.archive.sql("SELECT * FROM archive.results.language_census ORDER BY language")
     found = small.archive.ask("submit", "language_census", "--night", str(night(1)))
@@ -530,6 +535,7 @@ def test_submit_runs_a_job_again(small: Small) -> None:
     assert len(small.archive.sql("SELECT * FROM archive.results.runs")) == 1
 
 
+@pytest.mark.slow
 def test_a_job_s_own_error_names_its_own_line(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "__path__", [*jobs.__path__, str(tmp_path)])
     importlib.invalidate_caches()

@@ -33,6 +33,7 @@ def look(archive: Archive, *options: str, code: int = 0) -> dict[str, list[dict[
     return {check: bad for check, all_ in found.items() if (bad := [f for f in all_ if f["level"] != "ok"])}
 
 
+@pytest.mark.slow
 def test_an_archive_that_is_broken_bit_by_bit(make_archive: MakeArchive) -> None:
     archive = make_archive("doctor")
     machine = {"memory", "scratch", "space", "hdfs"}  # warnings that may be right on this machine

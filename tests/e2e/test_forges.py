@@ -26,6 +26,7 @@ def crawled(archive: Archive, *options: str, code: int = 0) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_spark")
 def test_listings_become_origins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One archive, from its first pass to the third: forks, filters, an opt-out, a move, a deletion."""

@@ -27,6 +27,8 @@ from tests.support.repos import (
 )
 from tests.support.servers import Peer
 
+pytestmark = pytest.mark.slow
+
 HEADS_AND_TAGS = ("refs/heads/", "refs/tags/")
 TIPS = MappingProxyType({"contents": "blob", "blobs": "blob", "trees": "tree", "tags": "tag", "commits": "commit"})
 

@@ -181,6 +181,7 @@ def visited(make_archive: MakeArchive, served: Path, daemon: Peer) -> Iterator[V
         yield Visited(archive, served, urls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 def test_an_odd_origin_comes_back_as_git_shows_it(name: str, visited: Visited, tmp_path: Path) -> None:
     odd, url, repo = ODD[name], visited.urls[name], visited.served / f"{name}.git"

@@ -80,6 +80,7 @@ def own(tmp_path: Path) -> Iterator[Path]:
             del sys.modules[name]
 
 
+@pytest.mark.slow
 def test_parameters_are_options_and_are_checked_before_spark(archive: Archive, own: Path) -> None:
     job = own / "own_count.py"
     told = " ".join(archive.run("submit", job, "--help").stdout.split())

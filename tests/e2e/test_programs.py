@@ -55,6 +55,7 @@ def held_by_another_process(archive: Archive) -> Iterator[int]:
             process.kill()
 
 
+@pytest.mark.slow
 def test_a_night_by_cron(place: Place, tmp_path: Path, served: Path, daemon: Peer) -> None:
     """Created, filled and run only by the program, with several workers, a job and a failing origin."""
     build_graph(served / "good.git", [[1], [2, 1]])
@@ -76,6 +77,7 @@ def test_a_night_by_cron(place: Place, tmp_path: Path, served: Path, daemon: Pee
     assert compare(served / "good.git", restored) == []
 
 
+@pytest.mark.slow
 def test_a_terminated_night_gives_up_the_archive_and_goes_on_later(
     make_archive: MakeArchive, served: Path, daemon: Peer
 ) -> None:
@@ -112,6 +114,7 @@ def test_a_terminated_night_gives_up_the_archive_and_goes_on_later(
     assert archive.visit(mute.url(), 1)["error"] == "timeout"
 
 
+@pytest.mark.slow
 def test_a_second_nightly_names_who_holds_the_archive(make_archive: MakeArchive) -> None:
     archive = make_archive("held")
     with held_by_another_process(archive) as pid:
@@ -123,6 +126,7 @@ def test_a_second_nightly_names_who_holds_the_archive(make_archive: MakeArchive)
     assert archive.nightly(1)["already"] is False
 
 
+@pytest.mark.slow
 def test_a_damaged_landing_costs_its_bucket_one_night_and_damage_is_told(
     make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path
 ) -> None:

@@ -75,6 +75,7 @@ def before(name: str, harm: Callable[[Storage, Load], object], patch: pytest.Mon
     patch.setattr(pipeline.workflows.night, name, harmed)
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_a_damaged_landing_costs_its_bucket_one_night(
     two: Two, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -14,6 +14,7 @@ from tests.e2e.archive import PROGRAM
 from tests.support.git import git, run_git
 from tests.support.repos import build_graph
 from tests.support.sockets import free_port
+from tests.support.spark import JAVA_OPTIONS
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 600
@@ -43,6 +44,7 @@ def test_the_offline_quickstart(tmp_path: Path) -> None:
     environment = os.environ | {
         "PIPELINE_VENV": str(environment_that_is_there(tmp_path / "venv")),
         "TMPDIR": str(tmp_path),
+        "JAVA_TOOL_OPTIONS": JAVA_OPTIONS,
     }
     done = subprocess.run(
         [ROOT / "scripts" / "quickstart", "--offline"],

@@ -195,6 +195,7 @@ def fresh_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redact, "_known", set())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_spark", "fresh_words")
 def test_nothing_that_is_written_has_a_secret(planted: Planted, parrot: Listener, tmp_path: Path) -> None:
     written, run_in = Written(), tmp_path / "here"

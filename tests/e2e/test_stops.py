@@ -78,6 +78,7 @@ def stop(process: subprocess.Popen[str], number: signal.Signals, *, terminal: bo
     return stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", of_the_day(["launcher", "java"]))
 def test_while_spark_starts(archive: Archive, moment: str) -> None:
     with archive.start("sql", "SELECT 1") as process:
@@ -85,6 +86,7 @@ def test_while_spark_starts(archive: Archive, moment: str) -> None:
         assert stop(process, signal.SIGINT, terminal=True) == SAYS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", of_the_day(["SIGINT", "SIGTERM"]))
 def test_while_a_query_runs(archive: Archive, name: str) -> None:
     with archive.start("sql", STARTED, "--output", "csv") as process:
@@ -93,6 +95,7 @@ def test_while_a_query_runs(archive: Archive, name: str) -> None:
         assert stop(process, signal.Signals[name], terminal=name == "SIGINT") == SAYS
 
 
+@pytest.mark.slow
 def test_while_a_job_runs(archive: Archive, tmp_path: Path) -> None:
     job = tmp_path / "slow_job.py"
     job.write_text(SLOW_JOB)
@@ -105,6 +108,7 @@ def test_while_a_job_runs(archive: Archive, tmp_path: Path) -> None:
     assert archive.storage.list("results/slow_job") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", of_the_day(["SIGINT", "SIGTERM"]))
 def test_a_shell(archive: Archive, name: str) -> None:
     number = signal.Signals[name]

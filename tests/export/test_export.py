@@ -32,6 +32,7 @@ def rows_of(folder: Path) -> list[dict]:
     return [row for path in sorted((folder / "data").iterdir()) for row in pq.read_table(path).to_pylist()]
 
 
+@pytest.mark.slow
 def test_each_wanted_content_is_exported_once(sealed: SparkSession, whole: Whole) -> None:
     found = whole.manifest
     files = rows_of(whole.folder)
@@ -142,6 +143,7 @@ def test_a_complete_export_is_left_alone_and_another_refused(
     assert files_below(out) == {"mine.txt": b"dear"}
 
 
+@pytest.mark.slow
 def test_what_was_opted_out_or_taken_down_is_not_exported(
     sealed: SparkSession, storage: Storage, whole: Whole, tmp_path: Path
 ) -> None:

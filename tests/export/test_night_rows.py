@@ -30,6 +30,7 @@ def ids(spark: SparkSession, condition: str = "true") -> list[bytes]:
     return sorted(bytes(row.oid) for row in spark.table(full_name("contents")).where(condition).collect())
 
 
+@pytest.mark.slow
 def test_each_row_is_read_once_an_epoch_and_a_stop_loses_none(sealed: SparkSession, storage: Storage) -> None:
     everything = ids(sealed)
     rows = NightRows(storage, night(2), head_only=False, seed=1)

@@ -66,6 +66,7 @@ def start(archive: Archive, path: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_two_crawl_hosts_with_four_processes_each_are_never_over_the_limits(tmp_path: Path) -> None:
     """Each is killed and started again while it crawls. The server counts by its own clock.

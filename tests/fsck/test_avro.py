@@ -10,6 +10,7 @@ from pipeline.tables.snapshot.avro import AvroDamaged, read_avro
 from tests.fsck.conftest import Story
 
 
+@pytest.mark.slow
 def test_any_flip_gives_records_or_says_that_the_file_is_damaged(story: Story) -> None:
     chance = random.Random(5)
     for path in chance.sample(story.files("tables/code/*/metadata/*.avro"), 6):

@@ -62,6 +62,7 @@ def other_sum(rows: list[dict[str, Any]]) -> None:
     next(row for row in rows if row["stored"] == "yes")["sha256"] = bytes(32)
 
 
+@pytest.mark.slow
 def test_every_kind_of_finding(intact: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     said = intact.archive.ask("fsck", "--deep")
     assert said["findings"] == []
@@ -89,6 +90,7 @@ def test_every_kind_of_finding(intact: Story, monkeypatch: pytest.MonkeyPatch) -
     assert {bucket for kind, _, bucket in found if kind == "object_missing"} == {1}
 
 
+@pytest.mark.slow
 def test_goes_on_where_it_was_killed(intact: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     forget_sizes(intact, monkeypatch)
     rewrite(intact, "contents", 0, other_bytes)
@@ -113,6 +115,7 @@ def test_goes_on_where_it_was_killed(intact: Story, monkeypatch: pytest.MonkeyPa
     assert {f["bucket"] for f in said["findings"]} == {0}
 
 
+@pytest.mark.slow
 def test_rows_that_are_deleted_do_not_count(intact: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     """Marking blobs as at HEAD deletes and adds rows: none is doubled or missing."""
     spark = intact.archive.spark

@@ -54,6 +54,7 @@ def test_whatever_has_a_copy_is_put_back_byte_for_byte(intact: Story) -> None:
     intact.archive.ask("fsck")
 
 
+@pytest.mark.slow
 def test_objects_are_fetched_again_and_every_night_is_what_it_was(
     intact: Story, before: Restored, tmp_path: Path
 ) -> None:
@@ -76,6 +77,7 @@ def test_objects_are_fetched_again_and_every_night_is_what_it_was(
             assert len(intact.archive.rows(table, day)) == len(was[table][day]), (table, day)
 
 
+@pytest.mark.slow
 def test_a_derived_table_is_made_anew(intact: Story) -> None:
     tables = ("files", "head_blobs", "repositories")
     was = {table: intact.archive.rows(table, 4) for table in tables}
@@ -87,6 +89,7 @@ def test_a_derived_table_is_made_anew(intact: Story) -> None:
     assert {table: intact.archive.rows(table, 4) for table in tables} == was
 
 
+@pytest.mark.slow
 def test_what_nobody_serves_any_more_stays_a_finding(intact: Story, before: Restored) -> None:
     """Even of a quick repair, which looks at files only. The readable part of the damaged file is kept."""
     a = intact.repositories[0]
@@ -108,6 +111,7 @@ def test_what_nobody_serves_any_more_stays_a_finding(intact: Story, before: Rest
     assert git(intact.archive.restore(intact.daemon.url(a.name), before[a.name, 2].parent / "again"), "fsck") == b""
 
 
+@pytest.mark.slow
 def test_what_writers_did_wrong_is_put_right(
     intact: Story, before: Restored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +127,7 @@ def test_what_writers_did_wrong_is_put_right(
     same_as(before, intact, tmp_path)
 
 
+@pytest.mark.slow
 def test_what_people_told_us_is_put_back(intact: Story) -> None:
     """Tombstones, opt-outs and states are recorded as soon as the command ends, whoever holds the archive."""
     archive, url = intact.archive, intact.daemon.url(intact.repositories[0].name)

@@ -18,6 +18,7 @@ def test_there_are_enough() -> None:
     assert len(REPOSITORIES) + len(SERVERS) >= 60
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", REPOSITORIES)
 def test_a_hostile_repository(name: str, tmp_path: Path) -> None:

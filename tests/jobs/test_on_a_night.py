@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -29,6 +30,7 @@ from tests.tables.landing import MadeLoad, Tree
 ONE, OTHER = "https://example.org/a", "https://example.org/b"
 
 
+@pytest.mark.slow
 def test_each_job_on_a_night(spark: SparkSession, storage: Storage) -> None:
     load = MadeLoad(storage, night(2))
     text = families()[b"0-00"]

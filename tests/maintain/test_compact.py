@@ -90,6 +90,7 @@ def groups(spark: SparkSession, storage: Storage) -> list[list[bool]]:
     return flags
 
 
+@pytest.mark.slow
 def test_sorted_without_doubles_and_deleted_rows_with_flags_as_they_are_now(
     spark: SparkSession, storage: Storage, tmp_path: Path
 ) -> None:

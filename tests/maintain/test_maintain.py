@@ -114,6 +114,7 @@ def rubbish_everywhere(storage: Storage) -> set[str]:
     return left
 
 
+@pytest.mark.slow
 def test_a_dry_run_lists_exactly_what_a_run_deletes(spark: SparkSession, storage: Storage) -> None:
     add_nights(spark, storage, 2, 3, 4, 5)
     rubbish_everywhere(storage)
@@ -146,6 +147,7 @@ def test_a_dry_run_lists_exactly_what_a_run_deletes(spark: SparkSession, storage
     assert storage.list(f"{Load.of_night(night(9)).root}/landing/bucket=1") == []
 
 
+@pytest.mark.slow
 def test_files_of_a_load_go_when_no_live_snapshot_needs_them_and_not_before(
     spark: SparkSession, storage: Storage
 ) -> None:
@@ -180,6 +182,7 @@ def _summed(path: str) -> str:
     return f"{folder}/{name.removeprefix('.').removesuffix('.crc')}"
 
 
+@pytest.mark.slow
 def test_rewriting_keeps_the_ids_and_ages_of_rows(spark: SparkSession, storage: Storage) -> None:
     add_nights(spark, storage, 2, 3, 4)
     tables = ("blobs", "commits", "refs", "visits")
@@ -198,6 +201,7 @@ def test_rewriting_keeps_the_ids_and_ages_of_rows(spark: SparkSession, storage: 
     assert lineage(spark, "contents")[-1][0] == 5
 
 
+@pytest.mark.slow
 def test_contents_and_trees_are_compacted_when_it_is_worth_it(spark: SparkSession, storage: Storage) -> None:
     def rows() -> list[str]:
         tables = [spark.table(full_name(name)).drop("at_head") for name in ("contents", "trees")]
@@ -233,6 +237,7 @@ def test_only_buckets_with_too_many_small_files_are_rewritten(spark: SparkSessio
     ]
 
 
+@pytest.mark.slow
 def test_a_job_that_found_a_night_reads_on_after_the_night_is_let_go(spark: SparkSession, storage: Storage) -> None:
     add_nights(spark, storage, 2, 3, 4)
     read = spark.read.option("versionAsOf", tag_of(night(2)))
@@ -249,6 +254,7 @@ def test_a_job_that_found_a_night_reads_on_after_the_night_is_let_go(spark: Spar
     assert [rows_of_night(spark, day) for day in (3, 4)] == [expected_rows(2), expected_rows(3)]
 
 
+@pytest.mark.slow
 def test_killed_anywhere_no_night_is_half_readable_and_the_next_run_finishes(
     spark: SparkSession, storage: Storage
 ) -> None:
@@ -277,6 +283,7 @@ def test_killed_anywhere_no_night_is_half_readable_and_the_next_run_finishes(
     assert rows_of_night(spark, 4) == expected_rows(3)
 
 
+@pytest.mark.slow
 def test_an_unfinished_load_keeps_what_it_was_planned_on(spark: SparkSession, storage: Storage) -> None:
     add_nights(spark, storage, 2, 3)
     unfinished = land(storage, 4)
@@ -311,6 +318,7 @@ def test_files_that_may_still_be_committed_stay(spark: SparkSession, storage: St
     }
 
 
+@pytest.mark.slow
 def test_the_command_takes_the_lease_but_a_dry_run_does_not(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.session import configured
 from pipeline.tables.writer import Writer, unleased
 from tests.support.crash import Crash, crash_after
+from tests.support.sample import of_the_day
 from tests.support.spark import COMPILED
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, MadeLoad, Tree
@@ -70,6 +71,7 @@ def state(spark: SparkSession) -> list[list]:
     return [sorted(Archive(spark).table(t).collect(), key=str) for t in ("files", "head_blobs", "repositories")]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("compiled")
 def test_a_first_visit_a_change_and_a_deletion(spark: SparkSession, storage: Storage) -> None:
     (origin,) = add(spark, URL)
@@ -108,6 +110,7 @@ def test_nothing_moved_touches_no_table(spark: SparkSession, storage: Storage) -
     assert storage.stat(landing.load.derived) is not None
 
 
+@pytest.mark.slow
 def test_many_moved_origins_are_derived_in_slices(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,7 +155,8 @@ def test_a_merged_branch_is_promoted(spark: SparkSession, storage: Storage) -> N
     assert spark.table("contents").where("at_head").count() == spark.table("contents").count() == 2
 
 
-@pytest.mark.parametrize("survived", [0, 2, 4])
+@pytest.mark.slow
+@pytest.mark.parametrize("survived", of_the_day((0, 2, 4)))
 def test_a_crash_before_any_commit_is_made_good(spark: SparkSession, storage: Storage, survived: int) -> None:
     (origin,) = add(spark, URL)
     first = night_of(storage, 2)
@@ -173,6 +177,7 @@ def test_a_crash_before_any_commit_is_made_good(spark: SparkSession, storage: St
     assert spark.table("repositories").first().files == 1
 
 
+@pytest.mark.slow
 def test_forks_share_blobs_and_lose_them_last(spark: SparkSession, storage: Storage) -> None:
     root, fork = add(spark, URL, (FORK, URL))
     first = night_of(storage, 2)
@@ -200,6 +205,7 @@ def test_forks_share_blobs_and_lose_them_last(spark: SparkSession, storage: Stor
     assert rows[URL].files == 2
 
 
+@pytest.mark.slow
 def test_odd_names_links_submodules_and_a_head_at_a_tag(spark: SparkSession, storage: Storage) -> None:
     (origin,) = add(spark, URL)
     landing = night_of(storage, 2)
@@ -229,6 +235,7 @@ def test_odd_names_links_submodules_and_a_head_at_a_tag(spark: SparkSession, sto
     assert spark.table("repositories").first().head_ref is None
 
 
+@pytest.mark.slow
 def test_a_tree_that_is_nowhere_leaves_the_rest(
     spark: SparkSession, storage: Storage, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -242,6 +249,7 @@ def test_a_tree_that_is_nowhere_leaves_the_rest(
     assert "0505" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, MOST_BROADCAST + 1])
 def test_content_is_never_shuffled(spark: SparkSession, storage: Storage, count: int) -> None:
     (origin,) = add(spark, URL)
@@ -276,6 +284,7 @@ def test_the_check_for_exchanges_finds_one(spark: SparkSession) -> None:
     assert exchanges_of_content(shuffled._jdf.queryExecution().executedPlan().toString())
 
 
+@pytest.mark.slow
 def test_hostile_trees_are_cut_and_the_rest_of_the_night_is_right(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -308,6 +317,7 @@ def test_hostile_trees_are_cut_and_the_rest_of_the_night_is_right(
     assert f"{deep.url}: tree" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_damaged_bucket_is_derived_once_it_is_readable(spark: SparkSession, storage: Storage) -> None:
     names = [f"{URL}-{number}" for number in range(99)]
     here, there = add(spark, *(next(n for n in names if Origin(n).network % BUCKETS == bucket) for bucket in (1, 2)))
@@ -344,6 +354,7 @@ def parquet_of(path: str, bucket: int) -> bool:
     return f"/bucket={bucket}/" in path and path.endswith(".parquet")
 
 
+@pytest.mark.slow
 def test_a_repair_leaves_out_a_network_that_spark_cannot_derive(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -374,6 +385,7 @@ def test_a_repair_leaves_out_a_network_that_spark_cannot_derive(
     assert state(spark) == before
 
 
+@pytest.mark.slow
 def test_files_follow_heads_whose_blobs_cannot_be_described(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,7 @@ def two_nights(spark: SparkSession, storage: Storage) -> tuple[Origin, bytes, by
     return origin, one, two
 
 
+@pytest.mark.slow
 def test_nights_read_back_as_they_were(spark: SparkSession, storage: Storage) -> None:
     archive = Archive(spark)
     assert archive.nights() == []
@@ -162,6 +163,7 @@ def plan_rows(storage: Storage, load: Load, bucket: int, what: str = "origins") 
         return pq.ParquetFile(stream).read().to_pylist()
 
 
+@pytest.mark.slow
 def test_a_plan_names_due_origins_their_networks_and_files(spark: SparkSession, storage: Storage) -> None:
     origin, one, two = two_nights(spark, storage)
     _fork, _other = add(spark, (FORK, URL), OTHER)
@@ -203,6 +205,7 @@ def test_nothing_due_makes_an_empty_plan(spark: SparkSession, storage: Storage) 
     assert json.loads(storage.read(load.plan))["buckets"] == {}
 
 
+@pytest.mark.slow
 def test_non_utf8_refs_are_planned_exactly(spark: SparkSession, storage: Storage) -> None:
     (origin,) = add(spark, URL)
     landing = MadeLoad(storage, night(2))

@@ -22,6 +22,7 @@ from pipeline.storage.interface import Storage
 from pipeline.tables.failures import SparkFailed, plain_failures
 from pipeline.tables.writer import Writer, unleased
 from tests.support.crash import Crash, crash_after
+from tests.support.sample import of_the_day
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, MadeLoad
 
@@ -44,6 +45,7 @@ ALL = {"contents": 2, "blobs": 2, "trees": 2, "commits": 1, "refs": 2, "visits":
 NONE = dict.fromkeys(ALL, 0)
 
 
+@pytest.mark.slow
 def test_publishing_twice_gives_the_same_rows(spark: SparkSession, storage: Storage) -> None:
     landing = small(storage, spark)
     manifests = landing.write()
@@ -58,7 +60,8 @@ def test_publishing_twice_gives_the_same_rows(spark: SparkSession, storage: Stor
     assert spark.table("origins").collect() == origins
 
 
-@pytest.mark.parametrize("survived", [0, 1, 4, 6])
+@pytest.mark.slow
+@pytest.mark.parametrize("survived", of_the_day((0, 1, 4, 6)))
 def test_a_crash_before_any_commit_is_made_good_by_the_next_run(
     spark: SparkSession, storage: Storage, survived: int
 ) -> None:
@@ -72,6 +75,7 @@ def test_a_crash_before_any_commit_is_made_good_by_the_next_run(
     assert spark.table("origins").first().last_status == "full"
 
 
+@pytest.mark.slow
 def test_a_crash_while_files_are_moved(spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     landing = small(storage, spark)
     manifests = landing.write()
@@ -88,6 +92,7 @@ def test_a_crash_while_files_are_moved(spark: SparkSession, storage: Storage, mo
     assert counts(spark) == ALL
 
 
+@pytest.mark.slow
 def test_rubbish_of_killed_attempts_is_not_registered(spark: SparkSession, storage: Storage) -> None:
     killed = small(storage, spark)
     killed.run_id = "killed"
@@ -109,6 +114,7 @@ def test_a_second_night_builds_on_the_first(spark: SparkSession, storage: Storag
     assert counts(spark) == {"contents": 3, "blobs": 3, "trees": 3, "commits": 2, "refs": 4, "visits": 2}
 
 
+@pytest.mark.slow
 def test_a_night_with_visits_only(spark: SparkSession, storage: Storage) -> None:
     (origin,) = add(spark, URL)
     for day, status in enumerate((VisitStatus.UNCHANGED, *[VisitStatus.NOT_FOUND] * 5, VisitStatus.FULL), start=2):
@@ -163,6 +169,7 @@ def beside_a_good_one(storage: Storage, spark: SparkSession) -> tuple[MadeLoad, 
     return landing, good
 
 
+@pytest.mark.slow
 def test_visits_apply_to_all_origins_when_spark_fails_on_all_at_once(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +196,7 @@ def test_visits_apply_to_all_origins_when_spark_fails_on_all_at_once(
     assert states_of(spark) == once
 
 
+@pytest.mark.slow
 def test_a_deferred_visit_is_recorded_and_leaves_its_origin_due(spark: SparkSession, storage: Storage) -> None:
     landing = small(storage, spark)
     (waiting,) = add(spark, f"{GOOD}deferred")
@@ -219,6 +227,7 @@ ALL_BAD = {
 }
 
 
+@pytest.mark.slow
 def test_networks_at_fault_are_left_out_and_the_others_are_not(spark: SparkSession, storage: Storage) -> None:
     landing, good = beside_a_good_one(storage, spark)
     break_parent(landing, Origin(URL).network)
@@ -248,6 +257,7 @@ def test_networks_at_fault_are_left_out_and_the_others_are_not(spark: SparkSessi
     assert counts(spark)["visits"] == 9
 
 
+@pytest.mark.slow
 def test_an_origin_that_was_left_out_is_archived_once_it_is_healthy(spark: SparkSession, storage: Storage) -> None:
     bad = small(storage, spark)
     bad.rows["trees"].clear()
@@ -259,6 +269,7 @@ def test_an_origin_that_was_left_out_is_archived_once_it_is_healthy(spark: Spark
     assert spark.table("origins").first().last_status == "full"
 
 
+@pytest.mark.slow
 def test_two_new_networks_that_contradict_each_other(spark: SparkSession, storage: Storage) -> None:
     landing, good = beside_a_good_one(storage, spark)
     network = landing.rows["visits"][0]["network"]
@@ -270,6 +281,7 @@ def test_two_new_networks_that_contradict_each_other(spark: SparkSession, storag
     assert visits_of(spark)[URL][2].startswith("blobs: an id has two contents")
 
 
+@pytest.mark.slow
 def test_contents_that_differ_from_the_archive(spark: SparkSession, storage: Storage) -> None:
     """The first content counts: a network that agrees with it is not at fault because another one does not."""
     first = small(storage, spark)
@@ -310,6 +322,7 @@ def no_parquet(storage: Storage, path: str) -> None:
     storage.replace(path, b"PAR1" + bytes(storage.stat(path).size_bytes - 8) + b"PAR1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damages",
     [
@@ -348,6 +361,7 @@ def test_buckets_with_a_damaged_landing_are_left_out_whole(
     assert summary.visits.damaged == ()
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_a_table_is_an_error_and_no_other_data(spark: SparkSession, storage: Storage) -> None:
     landing = small(storage, spark)
     publish(unleased(spark), storage, landing.load, landing.write(), "run1")
@@ -367,6 +381,7 @@ def archived(storage: Storage, table: str, bucket: int) -> str:
     return path
 
 
+@pytest.mark.slow
 def test_an_archived_file_that_is_damaged_holds_up_its_bucket_only(spark: SparkSession, storage: Storage) -> None:
     landing, good = beside_a_good_one(storage, spark)
     bucket = bucket_of(good.network, BUCKETS)
@@ -392,14 +407,18 @@ def test_an_archived_file_that_is_damaged_holds_up_its_bucket_only(spark: SparkS
     assert spark.table("refs").count() == before + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "point",
-    [
-        "quarantine.AuditedManifests._write",
-        "quarantine.AuditedManifests._keep_evidence",
-        "publish.move",
-        "publish.apply_visits",
-    ],
+    of_the_day(
+        (
+            "quarantine.AuditedManifests._write",
+            "quarantine.AuditedManifests._keep_evidence",
+            "publish.move",
+            "publish.apply_visits",
+        ),
+        each=2,
+    ),
 )
 def test_a_kill_around_a_verdict(
     spark: SparkSession, storage: Storage, point: str, monkeypatch: pytest.MonkeyPatch
@@ -423,6 +442,7 @@ def test_a_kill_around_a_verdict(
     assert [e.path for e in storage.walk(landing.load.audits)] == [landing.load.verdict(manifests[0].bucket, 1)]
 
 
+@pytest.mark.slow
 def test_a_manifest_that_is_written_again_changes_nothing_once_publishing_began(
     spark: SparkSession, storage: Storage
 ) -> None:
@@ -437,6 +457,7 @@ def test_a_manifest_that_is_written_again_changes_nothing_once_publishing_began(
     assert counts(spark) == ALL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["commits", "visits"])
 def test_what_is_lost_once_publishing_began_leaves_out_the_rest_of_its_bucket(
     spark: SparkSession, storage: Storage, table: str

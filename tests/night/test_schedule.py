@@ -77,6 +77,7 @@ def fill(spark: SparkSession, rows: list[dict[str, Any]]) -> None:
     overwrite(frame, unleased(spark).see(ORIGINS.name), nothing())
 
 
+@pytest.mark.slow
 def test_a_night_visits_what_the_arrays_say(spark: SparkSession) -> None:
     states = made(5, 80)
     states.lane[::2] = Lane.KNOWN
@@ -136,6 +137,7 @@ def test_counts_of_the_table_are_those_of_the_arrays(spark: SparkSession) -> Non
         assert found[url]["asked_at"] is None
 
 
+@pytest.mark.slow
 def test_people_ask_for_visits_and_tell_of_changes(spark: SparkSession) -> None:
     rows, _ = rows_of(made(7, 6))
     for number, row in enumerate(rows):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.model.origin import bucket_of
@@ -23,6 +24,7 @@ from tests.tables.landing import BUCKETS, MadeLoad, oid_of
 GONE, ALONE, FORK, OTHER = (f"https://example.org/{name}" for name in ("gone", "alone", "fork", "other"))
 
 
+@pytest.mark.slow
 def test_what_was_taken_down_after_the_plan_stays_hidden(spark: SparkSession, storage: Storage) -> None:
     """For an origin with a fork, what only it has; for a single origin, its network; even after the removal."""
     gone, alone, fork, other = add(spark, GONE, ALONE, (FORK, GONE), OTHER)
@@ -57,6 +59,7 @@ def test_what_was_taken_down_after_the_plan_stays_hidden(spark: SparkSession, st
     assert {row.name for row in current(spark, "head_blobs").collect()} == {"a", "x"}
 
 
+@pytest.mark.slow
 def test_what_was_opted_out_or_paused_after_the_plan_stays_so(spark: SparkSession, storage: Storage) -> None:
     out, still = add(spark, GONE, OTHER)
     landing = MadeLoad(storage, night(2))

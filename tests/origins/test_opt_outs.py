@@ -39,6 +39,7 @@ def run(change: object, spark: SparkSession, *patterns: str) -> StateChange:
     return found
 
 
+@pytest.mark.slow
 def test_states_are_set_for_what_is_named_and_nothing_beside_it(spark: SparkSession, storage: Storage) -> None:
     add(spark, *URLS, "git://example.org/foo.git")
     paused = run(pause, spark, f"{HOST}/foo", f"{HOST}/owner/*", f"{HOST}/unknown")
@@ -114,6 +115,7 @@ def test_a_change_is_made_again_when_another_writer_was_faster(
     assert (row["state"], row["last_visit"] is None, next(turn)) == ("opted_out", False, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("commit", [0, 1])
 @pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
 def test_of_opt_out_and_resume_at_once_the_last_one_holds(spark: SparkSession, *, known: bool, commit: int) -> None:
@@ -136,6 +138,7 @@ def set_active(spark: SparkSession) -> None:
     spark.sql(f"UPDATE {full_name('origins')} SET state = 'active'")
 
 
+@pytest.mark.slow
 def test_what_falls_under_a_narrower_opt_out_is_not_resumed(spark: SparkSession) -> None:
     add(spark, *URLS)
     run(opt_out, spark, f"{HOST}/*")

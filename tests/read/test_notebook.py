@@ -40,6 +40,7 @@ def grow(spark: SparkSession, storage: Storage) -> None:
     finish(spark, storage, load)
 
 
+@pytest.mark.slow
 def test_it_runs_and_draws(
     spark: SparkSession, storage: Storage, spark_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

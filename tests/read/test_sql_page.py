@@ -43,6 +43,7 @@ def archive(spark: SparkSession, storage: Storage) -> Archive:
     return Archive(spark, None, storage)
 
 
+@pytest.mark.slow
 def test_every_block_runs(archive: Archive, capsys: pytest.CaptureFixture[str]) -> None:
     answers: list[list[tuple[Any, ...]]] = []
     for language, block in BLOCKS:

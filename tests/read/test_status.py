@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -34,6 +35,7 @@ def double_origins(spark: SparkSession) -> None:
         spark.sql(f"INSERT INTO {name} SELECT {columns} FROM ({kept})")
 
 
+@pytest.mark.slow
 def test_status_and_origins_are_what_spark_counts(spark: SparkSession, storage: Storage) -> None:
     grow(spark, storage)
     double_origins(spark)

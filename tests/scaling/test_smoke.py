@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.sample import of_the_day
+from tests.support.spark import JAVA_OPTIONS
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 1200
@@ -26,7 +27,7 @@ PARTS = {
 def scale(*words: str | Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {
         "PYTHONPATH": f"{ROOT / 'scripts'}:{ROOT}",
-        "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1",
+        "JAVA_TOOL_OPTIONS": JAVA_OPTIONS,
     }
     return subprocess.run(
         [sys.executable, "-m", "scaling", *words],

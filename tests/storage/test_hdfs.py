@@ -220,6 +220,7 @@ def test_a_rename_is_not_sent_twice(on_hdfs: Storage, monkeypatch: pytest.Monkey
     assert on_hdfs.read("b") == b"1"
 
 
+@pytest.mark.slow
 @pytest.mark.hdfs
 def test_a_namenode_restart_is_waited_for(hdfs: MiniHdfs, on_hdfs: Storage) -> None:
     on_hdfs.create("before", b"1")
@@ -255,6 +256,7 @@ def test_the_state_is_that_of_the_moment(hdfs: MiniHdfs) -> None:
     assert (status.live_datanodes, status.dead_datanodes, status.missing_blocks) == (1, 0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.hdfs
 def test_without_datanode_writing_and_reading_may_be_asked_again(
     hdfs: MiniHdfs, on_hdfs: Storage, tmp_path: Path

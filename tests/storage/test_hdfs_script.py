@@ -33,6 +33,7 @@ def test_starting_twice_changes_nothing(hdfs: MiniHdfs) -> None:
     assert json.loads(again.stdout) == before
 
 
+@pytest.mark.slow
 @pytest.mark.hdfs
 def test_stop_leaves_a_cluster_that_starts_again(tmp_path: Path) -> None:
     folder = str(tmp_path / "cluster")

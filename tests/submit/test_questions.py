@@ -109,6 +109,7 @@ def test_there_are_twenty() -> None:
     assert [int(number) for number, _ in SQL.findall(QUESTIONS.read_text())] == list(range(1, 21))
 
 
+@pytest.mark.slow
 def test_repositories(answers: Answers) -> None:
     calc = len(FIXED + LICENCE + README) + len("README.md")
     assert answers.to(1) == [

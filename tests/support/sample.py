@@ -11,12 +11,14 @@ from collections.abc import Iterable
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+Case = TypeVar("Case", str, int)
 
-def chosen(cases: Iterable[str], each: int = 1) -> set[str]:
+
+def chosen(cases: Iterable[Case], each: int = 1) -> set[Case]:
     """The cases of the day, ``each`` of them; the last day of a round repeats some of its first."""
     cases = list(cases)
     days = -(-len(cases) // each)
@@ -25,7 +27,7 @@ def chosen(cases: Iterable[str], each: int = 1) -> set[str]:
     return {shuffled[(at * each + number) % len(cases)] for number in range(each)}
 
 
-def of_the_day(cases: Iterable[str], each: int = 1, among: Iterable[str] | None = None) -> list[Any]:
+def of_the_day(cases: Iterable[Case], each: int = 1, among: Iterable[Case] | None = None) -> list[Any]:
     """All cases as parameters, those of another day marked.
 
     Args:
@@ -55,7 +57,7 @@ def take_turns(items: Iterable[pytest.Item], place: Path, each: int) -> None:
                 item.add_marker(pytest.mark.long)
 
 
-def of_each_part(cases: Iterable[str], parts: int) -> list[Any]:
+def of_each_part(cases: Iterable[Case], parts: int) -> list[Any]:
     """The same, one of each of so many parts, which are equally long: of cases in an order, some early, some late."""
     cases = list(cases)
     length = -(-len(cases) // parts)

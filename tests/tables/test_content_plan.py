@@ -82,6 +82,7 @@ READS: Mapping[str, Read] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 @pytest.mark.parametrize("broadcast", ["10485760", "-1"])
 def test_no_exchange_is_above_content(landed: Archive, read: Read, broadcast: str) -> None:

@@ -113,6 +113,7 @@ def check_documented_join(spark: SparkSession) -> None:
     assert sorted(map(str, documented.collect())) == sorted(map(str, shown.collect()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("files", "forks"),
     [(2000, 50), pytest.param(20_000, 500, marks=[pytest.mark.long, pytest.mark.timeout(7200)])],
@@ -149,6 +150,7 @@ def test_forks_with_a_head_of_their_own_cost_their_differences(
     assert spark.table("head_blobs").where("name = 'own.py'").count() == forks - 1
 
 
+@pytest.mark.slow
 def test_a_repository_of_its_own_is_kept_in_full_and_changed_by_row(spark: SparkSession, storage: Storage) -> None:
     nights, base = Nights(spark, storage, 0), folders(300)
     nights.night({ROOT: base})
@@ -162,6 +164,7 @@ def test_a_repository_of_its_own_is_kept_in_full_and_changed_by_row(spark: Spark
     assert len(nights.seen(ROOT)) == 299
 
 
+@pytest.mark.slow
 def test_tables_of_an_earlier_version_become_lines_as_origins_move(spark: SparkSession, storage: Storage) -> None:
     nights, base = Nights(spark, storage, 2), folders(200)
     nights.night({ROOT: base, fork(0): base, fork(1): {b"a": b"1\n"}})
@@ -192,6 +195,7 @@ def test_tables_of_an_earlier_version_become_lines_as_origins_move(spark: SparkS
     assert nights.seen(fork(0)) == seen[fork(0)]
 
 
+@pytest.mark.slow
 def test_a_change_is_refused_if_others_wrote_since(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +213,7 @@ def test_a_change_is_refused_if_others_wrote_since(
     assert spark.table("repositories").where("language IS NOT NULL").isEmpty()
 
 
+@pytest.mark.slow
 def test_a_change_that_was_staged_and_not_published_never_happened(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +242,7 @@ def test_a_change_that_was_staged_and_not_published_never_happened(
     assert spark.table("origins").count() == len(before)
 
 
+@pytest.mark.slow
 def test_a_takedown_leaves_what_other_lines_need(spark: SparkSession, storage: Storage) -> None:
     """The root goes, on whose line its forks are based; on the second night its line has moved on."""
     nights, base = Nights(spark, storage, 2), folders(200)

@@ -59,6 +59,7 @@ def direct(landed: Archive, storage: Storage) -> Iterator[Archive]:
     unleased(landed.spark).table("contents").set_properties(properties)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head_only", [False, True])
 def test_workers_read_what_spark_reads(landed: Archive, direct: Archive, head_only: bool) -> None:
     ours = direct.map_contents(unchanged, SCHEMA, columns=COLUMNS, head_only=head_only)

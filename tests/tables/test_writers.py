@@ -62,6 +62,7 @@ def finish(spark: SparkSession, storage: Storage, landing: MadeLoad) -> None:
     seal(unleased(spark), landing.load)
 
 
+@pytest.mark.slow
 def test_what_was_added_while_visits_are_applied_stays(spark: SparkSession, storage: Storage) -> None:
     (origin,) = add(spark, A)
     other = session_beside(spark)
@@ -117,6 +118,7 @@ def test_without_naming_what_was_read_rows_are_lost(spark: SparkSession) -> None
     assert urls(spark) == [A]
 
 
+@pytest.mark.slow
 def test_states_that_people_set_outlive_visits_that_are_applied_meanwhile(
     spark: SparkSession, storage: Storage
 ) -> None:
@@ -134,6 +136,7 @@ def test_states_that_people_set_outlive_visits_that_are_applied_meanwhile(
     assert (row.state, row.last_status) == ("paused", "full")
 
 
+@pytest.mark.slow
 def test_a_load_is_registered_once_by_two_who_publish_it(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +167,7 @@ def test_a_load_is_registered_once_by_two_who_publish_it(
     assert origins.rows().first().failures == 0
 
 
+@pytest.mark.slow
 def test_whoever_derives_from_older_refs_is_refused(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +226,7 @@ def doubled(spark: SparkSession, table: str, change: Callable[[str], str] = lamb
     frame.select(*columns).writeTo(full_name(table)).append()
 
 
+@pytest.mark.slow
 def test_readers_of_a_doubled_key_do_not_multiply(spark: SparkSession, storage: Storage) -> None:
     origin, _ = add(spark, A, B)
     first = first_night(storage, origin)
@@ -246,6 +251,7 @@ def test_readers_of_a_doubled_key_do_not_multiply(spark: SparkSession, storage: 
     assert see(spark, "repositories").rows().first().bytes == 4
 
 
+@pytest.mark.slow
 def test_doubled_keys_are_mended(spark: SparkSession, storage: Storage) -> None:
     """Including an origin that exists as a fork and as a root, in separate networks."""
     origin, fork = add(spark, A, (B, C))
@@ -280,6 +286,7 @@ def test_doubled_keys_are_mended(spark: SparkSession, storage: Storage) -> None:
     assert (kept[B].fork_of, kept[B].last_status) == (C, "full")
 
 
+@pytest.mark.slow
 def test_a_load_dated_before_the_newest_night_counts_by_when_it_is_published(
     spark: SparkSession, storage: Storage
 ) -> None:

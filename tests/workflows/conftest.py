@@ -18,7 +18,7 @@ from tests.support.servers import Peer, git_daemon
 MakeArchive = Callable[..., Archive]
 HERE = Path(__file__).parent
 
-A_DAY = 3
+A_DAY = 4
 """Slow tests here that a day runs."""
 
 

@@ -52,6 +52,7 @@ def test_a_result_of_other_arguments_is_not_the_one(tmp_path: Path) -> None:
     assert not has_result(storage, JOB, [], FIRST)
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_nights_that_miss_their_result(make_archive: MakeArchive, served: Path, daemon: Peer) -> None:
     archive = make_archive("archive", archive={"buckets": 1})

@@ -50,6 +50,7 @@ def wait_until(true: Callable[[], bool], running: Running) -> None:
     raise AssertionError(f"never came true\n{running.log.read_text()}")
 
 
+@pytest.mark.slow
 def test_what_failed_is_listed_and_retried(make_archive: MakeArchive, served: Path, daemon: Peer) -> None:
     repos = many_small(served, 6)
     healthy = threading.Event()

@@ -65,6 +65,7 @@ def test_a_luigid_that_is_restarted_is_waited_for(
         assert scheduler.tasks("DONE")
 
 
+@pytest.mark.slow
 def test_a_luigid_that_dies_ends_the_night_and_the_next_run_completes_it(
     make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +89,7 @@ def test_a_luigid_that_dies_ends_the_night_and_the_next_run_completes_it(
             assert through.nightly(1)["origins"] == {"full": 2}
 
 
+@pytest.mark.slow
 def test_graph_messages_and_progress_are_visible(
     make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from tests.workflows.conftest import MakeArchive
 pytestmark = pytest.mark.spark
 
 
+@pytest.mark.slow
 def test_questions_are_asked_before_a_bucket_is_fetched(
     make_archive: MakeArchive, served: Path, daemon: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
