@@ -21,6 +21,8 @@ from tests.support.crash import Crash
 from tests.support.repos import add_commits, fork_of, git, init, set_refs
 from tests.support.servers import Peer
 
+pytestmark = pytest.mark.slow
+
 COPIES = ("copy", "behind", "mirror")
 STRANGERS = ("stranger", "other")
 
