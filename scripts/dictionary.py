@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
+from generated import Page
 from pipeline.model.listing import LISTINGS
 from pipeline.model.tables import BY_NAME, LANDED, ORIGINS, Table, shown_columns, spark_type
-
-PAGE = Path(__file__).parents[1] / "docs" / "tables.md"
-BEGIN, END = "<!-- scripts/dictionary.py writes from here -->", "<!-- to here -->"
 
 TABLES = {**BY_NAME, LISTINGS.name: LISTINGS}
 
@@ -72,18 +68,7 @@ def _maker(table: Table) -> str:
     return "each load" if table is ORIGINS else "each load, from the other tables"
 
 
-def with_tables(text: str) -> str:
-    """The page with its generated part made anew."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n" + "\n".join(page_lines()) + f"\n{END}{after}"
-
-
-def main() -> None:
-    """Write the page."""
-    PAGE.write_text(with_tables(PAGE.read_text()))
-    sys.stdout.write(f"{PAGE}: {len(TABLES)} tables\n")
-
+PAGE = Page("docs/tables.md", "scripts/dictionary.py", page_lines)
 
 if __name__ == "__main__":
-    main()
+    PAGE.write()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ast
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "logs.md"
-BEGIN, END = "<!-- scripts/events.py writes from here -->", "<!-- to here -->"
+from generated import ROOT, Page
+
 LEVELS = {name: name.upper() for name in ("info", "warning", "error")} | {
     "exception": "ERROR",
     "log": "by its status",
@@ -72,18 +69,7 @@ def page_lines() -> Iterator[str]:
         yield f"| `{event.logger.removeprefix('pipeline.')}` | {event.level} | {event.event} | {fields} |"
 
 
-def with_events(text: str) -> str:
-    """The page with its generated part made anew."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n" + "\n".join(page_lines()) + f"\n\n{END}{after}"
-
-
-def main() -> None:
-    """Write the page."""
-    PAGE.write_text(with_events(PAGE.read_text()))
-    sys.stdout.write(f"{PAGE}: {len(events())} events\n")
-
+PAGE = Page("docs/logs.md", "scripts/events.py", page_lines)
 
 if __name__ == "__main__":
-    main()
+    PAGE.write()

@@ -72,6 +72,7 @@ class Hdfs(Daemons):
             "fs.defaultFS": self.state["hdfs_uri"],
             "hadoop.tmp.dir": str(self.root / "tmp"),
             "ipc.client.connect.retry.interval": "200",
+            "hadoop.prometheus.endpoint.enabled": "true",
         }
         hdfs = {
             "dfs.namenode.name.dir": (self.root / "name").as_uri(),

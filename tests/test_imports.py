@@ -92,6 +92,7 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/maintain/takedown/",
         ),
         "jinja2": ("pipeline/workflows/report.py",),
+        "prometheus_client": ("pipeline/metrics/",),
         "tenacity": ("pipeline/storage/", "pipeline/workflows/"),
     }
 )
@@ -116,10 +117,12 @@ BELOW = MappingProxyType(
         "__init__": ("model", "read"),
         "maintain": ("context", "fetch", "git", "model", "night", "read", "rules", "storage", "tables"),
         "workflows": ("context", "fetch", "forges", "git", "model", "night", "read", "rules", "storage", "tables"),
+        "metrics": ("context", "maintain", "model", "read", "rules", "storage", "tables", "workflows"),
         "cli": (
             "context",
             "forges",
             "maintain",
+            "metrics",
             "model",
             "night",
             "read",

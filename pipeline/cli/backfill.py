@@ -11,9 +11,11 @@ import click
 from pipeline.cli.common import Context, Night, command_options, today
 from pipeline.cli.output import Output, report_damage, size
 from pipeline.cli.progress import show_backfill, show_progress
+from pipeline.metrics.run import served
 from pipeline.workflows.backfill_choice import BUCKET_ORIGINS, LEAST_BATCH, MOST_BATCH
 from pipeline.workflows.backfill_job import JobBackfill, backfill_job
 from pipeline.workflows.backfill_origins import BackfillSummary, backfill_origins
+from pipeline.workflows.loads import Workers
 
 
 @click.group()
@@ -45,10 +47,10 @@ def origins(context: Context, source: Path, batch: int | None, retry: str | None
     May be stopped at any time and run again: it continues where it stopped. Between two batches a waiting nightly
     gets its turn. Fetched objects are readable from the next night on.
     """
-    with show_backfill(context.output.messages) as progress:
+    with show_backfill(context.output.messages) as progress, served(context, "backfill", progress.watch) as watch:
         summary = backfill_origins(
             context,
-            workers or context.config.fetch.workers,
+            Workers(workers or context.config.fetch.workers, watch),
             source,
             today(),
             batch=batch,

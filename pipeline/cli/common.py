@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -23,6 +23,7 @@ from pipeline.model.layout import parse_night
 from pipeline.model.redact import never_show
 from pipeline.storage.factory import open_storage
 from pipeline.tables.masters.interrupts import outranking_errors
+from pipeline.tables.settings import SparkSettings
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,14 @@ class Context(Workplace):
 
     output: Output
     config_path: Path | None = None
+
+    def with_spark(self, settings: SparkSettings) -> Context:
+        """The same with other settings of Spark."""
+        return replace(self, config=self.config.model_copy(update={"spark": settings}))
+
+    def failing_fast(self) -> Context:
+        """The same for one question, which a full heap of the driver ends: nobody tries again in the same Spark."""
+        return self.with_spark(self.config.spark.failing_fast())
 
 
 def command_options(function: Callable[Concatenate[Context, P], int | None]) -> Callable[..., None]:
@@ -109,9 +118,15 @@ def _wrapped(function: Callable[Concatenate[Context, P], int | None], formats: S
 
 @contextmanager
 def _plainly(where: str) -> Iterator[None]:
-    """``plain_failures``, for commands that may never import Spark."""
+    """``plain_failures``, for commands that may never import Spark. If the JVM ended unnoticed, rows may be missing."""
     try:
         yield
+        if "pyspark" in sys.modules:
+            from pipeline.tables.masters.jvm import why_died  # noqa: PLC0415 - as it says
+
+            died = why_died(wait=False)
+            if died is not None:
+                raise died
     except Exception:
         if "pyspark" not in sys.modules:
             raise

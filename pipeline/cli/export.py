@@ -30,6 +30,7 @@ _DEFAULT = Selection()
     "--max-bytes", metavar="SIZE", help=f"Greatest size of a file; default: {_DEFAULT.max_bytes.human_readable()}."
 )
 @click.option("--vendored", is_flag=True, help="Keep vendored files too.")
+@click.option("--generated", is_flag=True, help="Keep generated files too.")
 @click.option("--near-dedup", is_flag=True, help="Of files that are nearly the same keep one.")
 @click.option("--format", type=click.Choice(list(SUFFIXES)), default=_DEFAULT.format, show_default=True)
 @click.option(

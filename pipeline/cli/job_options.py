@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
-from pipeline.model.errors import PipelineError
+from pipeline.model.errors import PipelineError, UsageError
+from pipeline.read.submit.environment import unpacked
 from pipeline.read.submit.parameters import Parameter
+from pipeline.read.submit.requirements import installed
 from pipeline.read.submit.run_job import Manner, prepared
+from pipeline.tables.libraries import Libraries
+
+T = TypeVar("T")
 
 sample_option = click.option(
     "--sample",
@@ -21,6 +26,36 @@ sample_option = click.option(
 skip_option = click.option(
     "--skip-bad", is_flag=True, help="Skip and count contents on which the job's function over contents fails."
 )
+_requirements_option = click.option(
+    "--requirements",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A requirements file; pip installs what this installation lacks, for the driver and executors.",
+)
+_environment_option = click.option(
+    "--environment",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A .tar.gz of venv-pack or conda-pack, whose Python executors run; with all that this package needs.",
+)
+
+
+def libraries_options(function: Callable[..., T]) -> Callable[..., T]:
+    """Add ``--requirements`` and ``--environment``."""
+    return _requirements_option(_environment_option(function))
+
+
+def libraries_of(requirements: Path | None, environment: Path | None) -> Libraries | None:
+    """The packages that a job brings, installed or unpacked; None if it brings none.
+
+    Raises:
+        BadRequirements, BadEnvironment: they are not to be had.
+        ScratchFailed: there is no room for them.
+        UsageError: both were given.
+    """
+    if requirements is not None and environment is not None:
+        raise UsageError("give --requirements or --environment: an environment has all packages of its job")
+    if requirements is not None:
+        return installed(requirements)
+    return None if environment is None else unpacked(environment)
 
 
 def sampled(share: float | None) -> Fraction | None:
@@ -33,7 +68,8 @@ _PREFIX = "job_parameter_"
 
 class JobCommand(click.Command):
     """A command with an argument ``job``, whose parameters become options. They stand behind its name, and only those
-    that no option of the command itself is called.
+    that no option of the command itself is called. A job that brings libraries can be imported only when the command
+    has them: it reads the options as words, and ``--help`` shows them if the job can be imported without.
     """
 
     def make_context(
@@ -43,8 +79,9 @@ class JobCommand(click.Command):
         parent: click.Context | None = None,
         **extra: Any,  # noqa: ANN401 - as they come
     ) -> click.Context:
-        """A context that knows the job's parameters."""
-        extra["obj"] = self._options_of(args, parent)
+        """A context that knows the job's parameters, or leaves them as words in their order."""
+        options = self._options_of(args, parent)
+        extra |= {"obj": options or [], "ignore_unknown_options": options is None}
         return super().make_context(info_name, args, parent, **extra)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -52,7 +89,8 @@ class JobCommand(click.Command):
         own = super().get_params(ctx)
         return [*own, *(ctx.obj if isinstance(ctx.obj, list) else [])]
 
-    def _options_of(self, args: list[str], parent: click.Context | None) -> list[click.Parameter]:
+    def _options_of(self, args: list[str], parent: click.Context | None) -> list[click.Parameter] | None:
+        """The job's parameters; None if nobody can know them before its libraries are there."""
         blank = click.Context(self, parent=parent, resilient_parsing=True)
         parser = self.make_parser(blank)
         parser.ignore_unknown_options = True
@@ -63,10 +101,13 @@ class JobCommand(click.Command):
         job = said.get("job")
         if not isinstance(job, str) or job.startswith("-"):
             return []
+        asks = bool({"-h", "--help"} & set(args))
+        if not asks and (said.get("requirements") or said.get("environment")):
+            return None
         try:
             found = prepared(job, None, Manner(py_files=tuple(map(Path, said.get("py_files", ())))))
         except PipelineError as error:
-            if {"-h", "--help"} & set(args):
+            if asks:
                 raise click.UsageError(str(error)) from None
             return []  # the command says so itself, in the form that was asked for
         taken = {name for each in self.params for name in (*each.opts, *each.secondary_opts)}

@@ -29,6 +29,7 @@ MODULES = MappingProxyType(
         "init": "init",
         "jobs": "jobs",
         "maintain": "maintain",
+        "metrics": "metrics",
         "nightly": "nightly",
         "origins": "origins",
         "restore": "restore",

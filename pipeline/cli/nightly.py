@@ -11,11 +11,12 @@ import click
 from pipeline.cli.common import Context, Night, command_options, today
 from pipeline.cli.output import Output, report_damage, size
 from pipeline.cli.progress import show_progress
+from pipeline.metrics.run import delivering, served
 from pipeline.model.errors import ExitCode
+from pipeline.model.night_summary import NightSummary
 from pipeline.read.status import report_of
 from pipeline.workflows.loads import Workers
 from pipeline.workflows.run_night import run_night
-from pipeline.workflows.summary import NightSummary
 
 
 @click.command()
@@ -30,8 +31,10 @@ from pipeline.workflows.summary import NightSummary
 def nightly(context: Context, night: date | None, workers: int | None, budget: str | None) -> int:
     """Visit every origin that is due, or those that a budget allows, and publish one consistent night."""
     context = replace(context, config=context.config.with_budget(budget))
-    watch = partial(show_progress, context.output.messages)
-    result = run_night(context, Workers(workers or context.config.fetch.workers, watch), night or today())
+    show = partial(show_progress, context.output.messages)
+    with served(context, "nightly", show) as watch, delivering(context) as ending:
+        result = run_night(context, Workers(workers or context.config.fetch.workers, watch), night or today())
+        ending.exit_code = result.summary.exit_code if result.led else None
     report = report_of(context.storage, result.summary.night)
     if not context.output.result({**result.summary.model_dump(), "already": result.already, "report": report}):
         if result.already:

@@ -30,7 +30,7 @@ def shell(context: Context, night: date | None) -> None:
         from IPython.terminal.ipapp import TerminalIPythonApp  # noqa: PLC0415 - an extra
     except ImportError:
         raise UsageError("`pipeline shell` needs IPython: install this package with its extra [shell]") from None
-    archive = Archive(context.spark, night, context.storage)
+    archive = Archive(context.failing_fast().spark, night, context.storage)
     archive.night()  # known without Spark, which takes longer to start
     shown, spark = archive.register_views(), archive.spark
     tables = {table.name: spark.table(table.name) for table in ALL}

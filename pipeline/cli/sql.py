@@ -56,7 +56,7 @@ def sql(
         raise UsageError(f"{len(statements)} statements have one result each; give one at a time, or ask for JSON")
     if to is None and output.format == "parquet":
         raise UsageError("Parquet needs a file: --out FILE.parquet")
-    archive = Archive(context.spark, night, context.storage)
+    archive = Archive(context.failing_fast().spark, night, context.storage)
     archive.night()  # known without Spark, which takes longer to start
     spark = archive.spark
     read: frozenset[str] = frozenset()

@@ -11,14 +11,22 @@ from pyspark.sql import DataFrame
 
 from pipeline.cli import driver
 from pipeline.cli.common import Context, command_options, night_option
-from pipeline.cli.job_options import JobCommand, sample_option, sampled, skip_option, words_of
+from pipeline.cli.job_options import (
+    JobCommand,
+    libraries_of,
+    libraries_options,
+    sample_option,
+    sampled,
+    skip_option,
+    words_of,
+)
 from pipeline.cli.output import size
 from pipeline.cli.rows import show_rows
 from pipeline.context.config import Config
 from pipeline.model.errors import UsageError
 from pipeline.read.archive import Archive
 from pipeline.read.submit.dry_run import dry_run
-from pipeline.read.submit.find_job import SUFFIX
+from pipeline.read.submit.find_job import SUFFIX, job_source
 from pipeline.read.submit.on_yarn import run_on_yarn
 from pipeline.read.submit.run_job import Manner, NoNightYet, prepared, run_job, stored_result
 from pipeline.rules.cluster import running_threads
@@ -50,6 +58,7 @@ TEXT_ROWS = 40
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A .py, .zip or .egg that the job imports from, here and on executors; may be repeated.",
 )
+@libraries_options
 @command_options
 def submit(
     context: Context,
@@ -63,6 +72,8 @@ def submit(
     sample: float | None,
     skip_bad: bool,
     py_files: tuple[Path, ...],
+    requirements: Path | None,
+    environment: Path | None,
     **options: object,
 ) -> None:
     """Run jobs/JOB.py, or a file elsewhere, on a night.
@@ -70,13 +81,18 @@ def submit(
     JOB is a name of `pipeline jobs`, or a path that ends in .py; --help after it shows its parameters. Words after --
     go to jobs that read them themselves.
     """
+    job_source(job)  # or pip would run for one that is not there
     context.archive()
-    manner = Manner(sampled(sample), skip_bad, py_files)
+    libraries = libraries_of(requirements, environment)
+    manner = Manner(sampled(sample), skip_bad, py_files, libraries)
     words = words_of(options, settings, argv)
     name = prepared(job, words, manner).name
     if rehearse:
         _show_dry_run(context, job, night)
         return
+    if libraries is not None:
+        context = context.with_spark(libraries.applied(context.config.spark))
+    context = context.failing_fast()
     run = _submitted if context.config.spark.deploy_mode == "cluster" else _run_here
     show_rows(context.output, run(context, Order(job, name, words, night, manner)), limit, text_limit=TEXT_ROWS)
 

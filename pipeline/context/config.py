@@ -7,9 +7,19 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
+from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from pipeline.forges.settings import ForgesSection
@@ -190,6 +200,69 @@ class LogSection(_Section):
     format: Literal["text", "json"] = Field("text", description="lines for people, or one JSON object per event")
 
 
+class Gateway(NamedTuple):
+    """A Pushgateway: where it is, and USER:PASSWORD if it wants a login."""
+
+    address: str
+    login: str | None
+
+
+def _gateway(url: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(url.get_secret_value())
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one or parts.query or parts.fragment:
+        raise ValueError("it must be http:// or https://, with a host and perhaps a port, a login and a path")
+    return url
+
+
+MOST_PORT = 65_535
+
+
+def _endpoint(address: str) -> str:
+    if address and int(address.rpartition(":")[2]) > MOST_PORT:
+        raise ValueError(f"its port must be at most {MOST_PORT}")
+    return address
+
+
+class MetricsSection(_Section):
+    """Where numbers about runs and the archive go, for Prometheus."""
+
+    listen: Annotated[str, AfterValidator(_endpoint)] = Field(
+        "",
+        pattern=r"^$|^(\[[0-9a-f:.]+\]|[^\s/@:\[\]]+):[0-9]{1,5}$",
+        description="host:port of an endpoint that is there during a run; default: none",
+    )
+    pushgateway: Annotated[SecretStr, AfterValidator(_gateway)] | None = Field(
+        None, description="URL of a Pushgateway that gets them at the end, with a login if it wants one; default: none"
+    )
+    textfiles: Path | None = Field(
+        None, description="folder that the node exporter reads, which gets them as files at the end; default: none"
+    )
+    job: str = Field("git-lakehouse", min_length=1, description="label of what is pushed")
+    instance: str = Field("", description="label of what is pushed about this machine, its scratch; default: none")
+
+    @property
+    def gateway(self) -> Gateway | None:
+        """The Pushgateway."""
+        if self.pushgateway is None:
+            return None
+        parts = urlsplit(self.pushgateway.get_secret_value())
+        login, at, place = parts.netloc.rpartition("@")
+        return Gateway(f"{parts.scheme}://{place}{parts.path}", unquote(login) if at else None)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The login and its password, as they are written in the configuration, and as they are."""
+        if self.pushgateway is None:
+            return ()
+        written, _, _ = urlsplit(self.pushgateway.get_secret_value()).netloc.rpartition("@")
+        logins = (written, unquote(written))
+        return tuple(filter(None, (*logins, *(login.partition(":")[2] for login in logins))))
+
+
 class Config(_Section):
     """Everything that can be configured."""
 
@@ -204,12 +277,14 @@ class Config(_Section):
     hdfs: HdfsSettings | None = None
     luigi: LuigiSection = Field(default_factory=LuigiSection)
     log: LogSection = Field(default_factory=LogSection)
+    metrics: MetricsSection = Field(default_factory=MetricsSection)
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Secrets of HDFS, Spark and hosts."""
+        """Secrets of HDFS, Spark, hosts and the Pushgateway."""
         token = self.hdfs.token if self.hdfs is not None else None
-        return (*self.spark.secrets, *self.hosts.secrets, *((token.get_secret_value(),) if token is not None else ()))
+        of_hdfs = (token.get_secret_value(),) if token is not None else ()
+        return (*self.spark.secrets, *self.hosts.secrets, *self.metrics.secrets, *of_hdfs)
 
     @property
     def conditions(self) -> Conditions:

@@ -147,7 +147,7 @@ class IdIndex:
 
 
 def _ids_in(file: ArchiveFile, group: int, place: int) -> pa.Table:
-    rows = file.read_row_group(group, ["network", "oid"]).select(["network", "oid"])
+    rows = file.read_row_group(group, ["network", "oid"], use_threads=False).select(["network", "oid"])
     return rows.append_column("place", pa.repeat(pa.scalar(place, pa.int32()), len(rows))).cast(_IDS)
 
 

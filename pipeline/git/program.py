@@ -70,7 +70,7 @@ def run_git(repository: Path, *words: str | bytes) -> bytes:
         finally:
             git.kill()
             git.wait()
-        if git.returncode == -signal.SIGXFSZ:
+        if git.returncode == -signal.SIGXFSZ or os.fstat(out.fileno()).st_size > MOST_OUTPUT_BYTES:
             raise GitFailed(command, f"it wrote more than {MOST_OUTPUT_BYTES:,} bytes")
         said.seek(0)
         out.seek(0)

@@ -18,14 +18,14 @@ from pyspark.sql import SparkSession
 
 from pipeline.context.config import MaintainSection
 from pipeline.maintain.cut import cut
-from pipeline.maintain.rewrite_piece import PREFIX, Layout, Rewritten, rewrite
+from pipeline.maintain.rewrite_piece import Layout, Rewritten, rewrite
 from pipeline.maintain.sources import Piece, Source, sources
 from pipeline.maintain.spread import Spread
 from pipeline.model.errors import ArchiveHeld, PipelineError
-from pipeline.model.tables import CONTENTS, HEAD_BLOBS, TREES, Table
+from pipeline.model.tables import CONTENTS, HEAD_BLOBS, Table
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import PieceJobs
-from pipeline.rules.compaction import Bounds, BucketStats
+from pipeline.rules.compaction import COMPACTED, COMPACTED_TABLES, Bounds, BucketStats
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage, Uploaded
 from pipeline.tables.damage import damaged_file
@@ -36,7 +36,6 @@ from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)
 
-TABLES = {table.name: table for table in (CONTENTS, TREES)}
 _STATS_AT_ONCE = 16
 
 Writing = Callable[[bool], AbstractContextManager[Writer]]
@@ -90,7 +89,7 @@ def layout_of(settings: MaintainSection) -> Layout:
 
 def bucket_stats(spark: SparkSession) -> list[BucketStats]:
     """Statistics of each bucket, from the metadata of ``contents`` and ``trees``."""
-    landed = f"content = 0 AND NOT contains(file_path, '/{PREFIX}')"
+    landed = f"content = 0 AND NOT contains(file_path, '/{COMPACTED}')"
     statement = " UNION ALL ".join(
         (
             f"SELECT '{name}' AS table, partition.bucket AS bucket, count_if(content = 0) AS files, "  # noqa: S608 - names of ours
@@ -100,7 +99,7 @@ def bucket_stats(spark: SparkSession) -> list[BucketStats]:
             "coalesce(min(regexp_extract(file_path, '/data/([0-9]{4}-[0-9]{2}-[0-9]{2})', 1)), '') AS oldest_night "
             f"FROM {full_name(name)}.files GROUP BY 2"
         )
-        for name in TABLES
+        for name in COMPACTED_TABLES
     )
     return [BucketStats(**row.asDict()) for row in spark.sql(statement).collect()]
 
@@ -220,7 +219,7 @@ class _Run:
 
     def _look(self, stats: BucketStats) -> _Bucket:
         """The bucket's files, and only then those of ``head_blobs``, which so know of every load that those have."""
-        old, table = _files_of(self.spark, stats.table, stats.bucket), TABLES[stats.table]
+        old, table = _files_of(self.spark, stats.table, stats.bucket), COMPACTED_TABLES[stats.table]
         renew = table is CONTENTS and self.manner.renewable()
         heads = _files_of(self.spark, HEAD_BLOBS.name, stats.bucket) if renew else None
         at_head = None if heads is None else _sources(heads)

@@ -23,10 +23,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoadState:
-    """How far a load got. ``planned_at`` is None without a finished plan; folders are given by their paths."""
+    """How far a load got; folders are given by their paths."""
 
     load: Load
-    planned_at: float | None
     published: bool
     complete: bool
     folders: frozenset[str]
@@ -52,6 +51,12 @@ def load_states(storage: Storage, but: Collection[str] = ()) -> list[LoadState]:
     return [_state(storage, load) for load in named_loads(storage) if load.name not in but]
 
 
+def plans_unpublished(storage: Storage, states: Iterable[LoadState]) -> dict[Load, float]:
+    """Loads that are planned and not published, with the seconds since 1970 UTC when their plan was finished."""
+    plans = {state.load: storage.stat(state.load.plan) for state in states if not state.published}
+    return {load: plan.modified_at for load, plan in plans.items() if plan is not None}
+
+
 def may_renew(states: Iterable[LoadState]) -> bool:
     """Whether compaction may set ``at_head`` from ``head_blobs``, which lacks those of an unfinished load."""
     unfinished = [state.load.name for state in states if not state.complete]
@@ -63,10 +68,8 @@ def may_renew(states: Iterable[LoadState]) -> bool:
 def _state(storage: Storage, load: Load) -> LoadState:
     entries = storage.list(load.root)
     there = {entry.path for entry in entries}
-    plan = storage.stat(load.plan)
     return LoadState(
         load=load,
-        planned_at=None if plan is None else plan.modified_at,
         published=load.published in there,
         complete=load.finished in there,
         folders=frozenset(entry.path for entry in entries if entry.is_dir),
@@ -90,8 +93,9 @@ def find_rubbish(
     """
     found: list[Rubbish] = []
     for state in states:
-        if state.published and state.landing in state.folders:
-            found.append(_folder(storage, state.landing, Why.LANDING))
+        left = landing_left(storage, state)
+        if left is not None:
+            found.append(left)
         elif state.landing in state.folders:
             found.extend(_attempts(storage, state, untouched_since))
         if state.complete and plans_before and state.load.night < plans_before:
@@ -102,6 +106,13 @@ def find_rubbish(
         if is_temporary(entry.path) and entry.modified_at < untouched_since and not entry.path.startswith(tuple(gone)):
             found.append(Rubbish(entry.path, Why.UPLOAD, 1, entry.size_bytes))
     return sorted(found, key=lambda rubbish: rubbish.path)
+
+
+def landing_left(storage: Storage, state: LoadState) -> Rubbish | None:
+    """The landing of a published load, which nobody needs; None if there is none."""
+    if not state.published or state.landing not in state.folders:
+        return None
+    return _folder(storage, state.landing, Why.LANDING)
 
 
 def remove(storage: Storage, rubbish: Rubbish) -> None:

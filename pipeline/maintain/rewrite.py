@@ -9,7 +9,8 @@ from functools import partial
 
 from pyspark.sql import Row, SparkSession
 
-from pipeline.model.tables import ALL, CONTENTS, TREES
+from pipeline.model.tables import ALL
+from pipeline.rules.compaction import COMPACTED_TABLES
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import damaged_file
 from pipeline.tables.iceberg import full_name
@@ -27,7 +28,7 @@ MANIFEST_BYTES = 4 << 20
 BUCKETS_AT_ONCE = 64
 """Buckets rewritten in one commit: a kill loses the work on this many."""
 
-_SMALL_TABLES = tuple(table.name for table in ALL if table not in (CONTENTS, TREES))
+_SMALL_TABLES = tuple(table.name for table in ALL if table.name not in COMPACTED_TABLES)
 _ORDER = {
     # As fetch tasks land them: a look-up skips row groups of other networks, and similar rows are adjacent.
     "blobs": "network, ext, name",

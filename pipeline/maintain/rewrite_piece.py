@@ -16,11 +16,9 @@ from pipeline.maintain.sorted_rows import fetch, in_order, parts, read_at_head, 
 from pipeline.maintain.sources import Piece, Source
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.tables import NAMESPACE, Table
+from pipeline.rules.compaction import COMPACTED
 from pipeline.storage.interface import Storage, Uploaded
 from pipeline.storage.parquet import SealedWriter
-
-PREFIX = "compacted-"
-"""Prefix of the names of compacted files, by which a later compaction recognises newer files."""
 
 FILE_BYTES = 512 * MIB
 HEAD_FILE_BYTES = 64 * MIB
@@ -81,7 +79,7 @@ def rewrite(
         made = Files(table, folder, layout)
         for part in parts(rows, layout.group_bytes):
             made.write(fetch(table, part, spooled), at_head=part.at_head)
-        name = f"{WAREHOUSE}/{NAMESPACE}/{table.name}/data/bucket={bucket}/{PREFIX}{uuid4().hex}"
+        name = f"{WAREHOUSE}/{NAMESPACE}/{table.name}/data/bucket={bucket}/{COMPACTED}{uuid4().hex}"
         sent = [storage.upload(path, f"{name}-{n}.parquet") for n, path in enumerate(made.finish())]
     return Rewritten(len(rows), tuple(sent))
 

@@ -14,7 +14,7 @@ from pipeline.context.config import MaintainSection
 from pipeline.context.run import hold
 from pipeline.context.workplace import Workplace
 from pipeline.maintain.compact import Compacted, bucket_stats
-from pipeline.maintain.loads import find_rubbish, load_states, remove
+from pipeline.maintain.loads import find_rubbish, load_states, plans_unpublished, remove
 from pipeline.maintain.retention import apply_nights, plan_nights
 from pipeline.maintain.rewrite import (
     SmallFiles,
@@ -115,9 +115,9 @@ def maintain(
         writer: None to change nothing.
     """
     states = load_states(storage)
-    unfinished = [state for state in states if state.planned_at is not None and not state.published]
-    for state in unfinished:
-        logger.warning("load %s is not published; the files of its plan are kept", state.load.name)
+    unpublished = plans_unpublished(storage, states)
+    for load in unpublished:
+        logger.warning("load %s is not published; the files of its plan are kept", load.name)
     untouched_since = now - settings.sweep_after_s
     plans_before = oldest_daily(nights(spark), settings.dailies)
 
@@ -134,7 +134,7 @@ def maintain(
         storage,
         dailies=settings.dailies,
         monthlies=settings.monthlies,
-        since=keep_since(now, settings.snapshot_age_s, [s.planned_at for s in unfinished if s.planned_at is not None]),
+        since=keep_since(now, settings.snapshot_age_s, unpublished.values()),
         retired_before=now - settings.snapshot_age_s,
         now=now,
     )
@@ -172,6 +172,6 @@ def maintain(
         to_compact=tuple(to_compact),
         compacted=(),
         takedowns=() if removal is None else removal.tables,
-        unfinished=tuple(state.load.name for state in unfinished),
+        unfinished=tuple(load.name for load in unpublished),
         damaged=tuple(sorted(set(damaged))),
     )

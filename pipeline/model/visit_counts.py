@@ -10,6 +10,7 @@ from operator import attrgetter
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.model.host_counts import ByHost, HostCounts
 from pipeline.model.visit import Visit, VisitStatus
 
 FAILURES_SHOWN = 100
@@ -53,7 +54,7 @@ class VisitCounts(BaseModel):
     ``errors``: visits by error code; ``objects``: objects new to their networks; ``wire_bytes``: bytes of received
     packs; ``failed``: the first ``FAILURES_SHOWN`` visits whose origins are not archived, or not completely;
     ``slowest``: the ``SLOWEST_SHOWN`` that took longest, the longest first; ``damaged``: files of the archive that
-    could not be read.
+    could not be read; ``hosts``: visits by host and status, of the hosts with most.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +66,7 @@ class VisitCounts(BaseModel):
     damaged: tuple[str, ...] = ()
     errors: dict[str, int] = {}
     slowest: tuple[SlowVisit, ...] = ()
+    hosts: ByHost = {}
 
 
 class ListedVisit(BaseModel):
@@ -87,8 +89,10 @@ def count_visits(visits: Iterable[Visit | ListedVisit]) -> VisitCounts:
     failed: list[FailedVisit] = []
     slowest: list[tuple[float, int, Visit | ListedVisit]] = []
     damaged: set[str] = set()
+    hosts = HostCounts()
     for number, visit in enumerate(visits):
         origins[visit.status] += 1
+        hosts.add(visit.origin, visit.status)
         errors.update([visit.error] if visit.error is not None else ())
         (heappush if number < SLOWEST_SHOWN else heappushpop)(slowest, (visit.duration_s, -number, visit))
         objects += visit.objects
@@ -105,6 +109,7 @@ def count_visits(visits: Iterable[Visit | ListedVisit]) -> VisitCounts:
         damaged=tuple(sorted(damaged)),
         errors=dict(sorted(errors.items())),
         slowest=tuple(_slow(visit) for _, _, visit in sorted(slowest, reverse=True)),
+        hosts=hosts.most(),
     )
 
 
@@ -122,9 +127,11 @@ def sum_counts(parts: Sequence[VisitCounts]) -> VisitCounts:
     """The counts of all parts together; of the failed visits, those of the first parts."""
     origins: Counter[VisitStatus] = Counter()
     errors: Counter[str] = Counter()
+    hosts = HostCounts()
     for part in parts:
         origins.update(part.origins)
         errors.update(part.errors)
+        hosts.add_all(part.hosts)
     slow = chain.from_iterable(part.slowest for part in parts)
     return VisitCounts(
         origins=dict(sorted(origins.items())),
@@ -134,4 +141,5 @@ def sum_counts(parts: Sequence[VisitCounts]) -> VisitCounts:
         damaged=tuple(sorted({path for part in parts for path in part.damaged})),
         errors=dict(sorted(errors.items())),
         slowest=tuple(nlargest(SLOWEST_SHOWN, slow, key=attrgetter("duration_s"))),
+        hosts=hosts.most(),
     )

@@ -98,7 +98,7 @@ def archive_status(storage: Storage) -> ArchiveStatus:
         nights=tuple(tables.nights),
         origins=_counts(rows.column("state").to_pylist()),
         last_visits=_counts(status or "never" for status in rows.column("last_status").to_pylist()),
-        objects={table.name: _live_rows(books[table.name]) for table in OBJECT_TABLES},
+        objects={table.name: live_rows(books[table.name]) for table in OBJECT_TABLES},
         raw_bytes=sum(sizes),
         stored_bytes=sum(book.get("total-files-size", 0) for book in books.values()),
         report=report_of(storage, tables.nights[-1]) if tables.nights else None,
@@ -191,7 +191,8 @@ def _counts(values: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items()))
 
 
-def _live_rows(book: Mapping[str, int]) -> int:
+def live_rows(book: Mapping[str, int]) -> int:
+    """Rows of a table without deleted ones, from the counts of ``StoredTables.summary``."""
     return book.get("total-records", 0) - book.get("total-position-deletes", 0)
 
 

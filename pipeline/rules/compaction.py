@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pipeline.model.tables import CONTENTS, TREES
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import GIB, MIB
 
@@ -13,6 +14,12 @@ LANDED_GAIN = 0.25
 
 OVERDUE_GAIN = 0.05
 """Share of a bucket's bytes: with less to gain, rewriting it every night costs more than it frees."""
+
+COMPACTED_TABLES = {table.name: table for table in (CONTENTS, TREES)}
+"""Tables that are compacted bucket by bucket, by name; the small others are rewritten whole."""
+
+COMPACTED = "compacted-"
+"""Prefix of the names of compacted files, by which a later compaction recognises newer files."""
 
 ROW_BYTES = 96
 """Memory of a compaction per row, without the row's names: id, place, size, order."""

@@ -26,13 +26,13 @@ from pipeline.storage.errors import AlreadyThere, FileMissing, LeaseLost, Storag
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import LeaseRecord, Owner, read_record
 from pipeline.storage.lease_ticket import LeaseTicket
-from pipeline.storage.process import is_gone
 
-__all__ = ["Lease", "Owner"]
+__all__ = ["Lease", "Owner", "read_lease"]
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 10
+GRACE_S = 10.0
 KEEP_ENDED_S = 7 * 86_400.0
 
 
@@ -57,7 +57,7 @@ class Lease:
         owner: Owner,
         *,
         ttl_s: float = 300.0,
-        grace_s: float = 10.0,
+        grace_s: float = GRACE_S,
         path: str = "lease.json",
         clock: Callable[[], float] = time.time,
         heartbeat: bool = True,
@@ -195,22 +195,35 @@ class Lease:
                 logger.warning("lease not renewed, %.0f s left: %s", self._expires_at - self._clock(), error)
 
 
+def read_lease(storage: Storage, path: str) -> LeaseRecord | None:
+    """The lease at a path, with the end that its last renewal gave it; None if nobody has it.
+
+    Raises:
+        StorageError: the file is not one of ours.
+    """
+    holder = read_record(storage, path)
+    return None if holder is None else _renewed(storage, path, holder)
+
+
+def _renewed(storage: Storage, path: str, holder: LeaseRecord) -> LeaseRecord:
+    return read_record(storage, _beat(path, holder.token)) or holder
+
+
 def _end_expired(storage: Storage, path: str, holder: LeaseRecord, grace_s: float, clock: Callable[[], float]) -> None:
     """Move away a lease that has expired or whose process is gone; return silently if somebody else was faster.
 
     Raises:
         ArchiveHeld: it has not expired, and its process may run.
     """
-    beat = read_record(storage, _beat(path, holder.token)) or holder
-    left_s = beat.expires_at + grace_s - clock()
-    gone = is_gone(holder.pid, holder.process)
-    if left_s > 0 and not gone:
-        raise ArchiveHeld(str(holder.owner), left_s)
+    beat, now = _renewed(storage, path, holder), clock()
+    if not beat.is_over(now, grace_s):
+        raise ArchiveHeld(str(holder.owner), beat.expires_at + grace_s - now)
     try:
         storage.rename(path, _over(path, holder.token))
     except (AlreadyThere, FileMissing):
         return
-    why = "whose process is gone" if gone else f"whose lease ran out {grace_s - left_s:.0f} s ago"
+    late_s = now - beat.expires_at
+    why = f"whose lease ran out {late_s:.0f} s ago" if late_s >= grace_s else "whose process is gone"
     logger.warning("took over %s from %s, %s", path, holder.owner, why)
     moved = read_record(storage, _over(path, holder.token))
     if moved is None or moved.token != holder.token:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.storage.errors import FileMissing, StorageError
 from pipeline.storage.interface import Storage
-from pipeline.storage.process import process_identity
+from pipeline.storage.process import is_gone, process_identity
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,14 @@ class LeaseRecord(BaseModel):
     def owner(self) -> Owner:
         """Who holds it."""
         return Owner(self.run_id, self.host, self.pid, self.purpose, self.process)
+
+    def is_over(self, now: float, grace_s: float) -> bool:
+        """Whether others may take it: it ran out that long ago, or its process is known to be gone.
+
+        Args:
+            now: seconds since 1970 UTC.
+        """
+        return now >= self.expires_at + grace_s or is_gone(self.pid, self.process)
 
     def renewed(self, now: float) -> Self:
         """The same lease, for its full time from now."""

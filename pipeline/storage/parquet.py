@@ -29,7 +29,7 @@ _END_BYTES = 8
 """Size of the footer's length and Parquet's magic."""
 
 _TAIL_BYTES = 64 << 10
-"""Bytes read at once from a file's end: usually the whole footer."""
+"""Bytes read at once from a file's end: usually the whole footer; a smaller file is not read again."""
 
 
 class SealedWriter(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no types
@@ -52,8 +52,8 @@ class ArchiveFile(pq.ParquetFile):  # type: ignore[misc]
     are, because of the seal or because a caller set it after it checked the whole file.
     """
 
-    def __init__(self, stream: BinaryIO, metadata: pq.FileMetaData | None, *, sealed: bool) -> None:
-        super().__init__(stream, metadata=metadata, page_checksum_verification=True)
+    def __init__(self, source: BinaryIO | pa.BufferReader, metadata: pq.FileMetaData | None, *, sealed: bool) -> None:
+        super().__init__(source, metadata=metadata, page_checksum_verification=True)
         self.sealed = self.trusted = sealed
 
     def bounds(self, group: int, column: str) -> tuple[Any, Any] | None:
@@ -97,12 +97,17 @@ def parquet_in(stream: BinaryIO, path: str) -> Iterator[ArchiveFile]:
         StoredFileDamaged, MemoryError: as above.
     """
     try:
-        end = _read_end(stream)
+        tail = _tail(stream, _TAIL_BYTES)
+        end = _end(stream, tail)
         sealed = _is_sealed(end)
         if sealed and _crc(end[_SEAL_BYTES:]) != end[len(_SEAL) : _SEAL_BYTES]:
             raise StoredFileDamaged(path, "its footer does not match its checksum")
-        metadata = pq.read_metadata(pa.BufferReader(_MAGIC + end[_SEAL_BYTES:])) if end else None
-        with ArchiveFile(stream, metadata, sealed=sealed) as file:
+        if len(tail) < _TAIL_BYTES:
+            opened = ArchiveFile(pa.BufferReader(tail), None, sealed=sealed)
+        else:
+            metadata = pq.read_metadata(pa.BufferReader(_MAGIC + end[_SEAL_BYTES:])) if end else None
+            opened = ArchiveFile(stream, metadata, sealed=sealed)
+        with opened as file:
             yield file
     except MemoryError:  # Arrow has an error that is both
         raise
@@ -180,9 +185,8 @@ def _is_sealed(end: bytes) -> bool:
     return end.startswith(_SEAL)
 
 
-def _read_end(stream: BinaryIO) -> bytes:
+def _end(stream: BinaryIO, tail: bytes) -> bytes:
     """The footer up to the file's end, and the bytes where its seal would be; empty if it is not Parquet."""
-    tail = _tail(stream, _TAIL_BYTES)
     if len(tail) < _END_BYTES or not tail.endswith(_MAGIC):
         return b""
     wanted = _footer_bytes(tail) + _SEAL_BYTES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,9 @@ from pipeline.model.errors import PipelineError
 from pipeline.storage.errors import CANNOT_BE_READ, WHAT_TO_DO, StorageUnavailable, StoredFileDamaged
 from pipeline.storage.hdfs_failures import DATA_LATER
 from pipeline.tables.iceberg import JavaObject
+from pipeline.tables.masters.errors import LESS_OR_MORE
 from pipeline.tables.masters.executors import why_ended
+from pipeline.tables.masters.jvm import why_died
 
 _REMOTE = "org.apache.hadoop.ipc.RemoteException"
 _UNNAMED = {"EOFException", "IOException"}
@@ -86,6 +89,27 @@ class SparkFailed(PipelineError):
         return f"Spark failed with {self.kind}: {self.problem}"
 
 
+class OutOfMemory(SparkFailed):
+    """The driver, which still runs, had too little memory for what it was asked for."""
+
+    def __init__(self, problem: str, place: str = "") -> None:
+        super().__init__("OutOfMemoryError", problem)
+        self.args, self.place = (problem, place), place
+
+    def at(self, place: str) -> OutOfMemory:
+        """The same error with its place, in words."""
+        return OutOfMemory(self.problem, place)
+
+    def __str__(self) -> str:
+        return f"the driver ran out of memory. {self.problem}{self.place and f'. It was at {self.place}'}"
+
+
+MEMORY_OF_PYTHON = (
+    "Let fewer rows come to the driver, free memory on its machine, or, where it runs in YARN, raise "
+    "spark.driver.memoryOverhead in [spark.conf]"
+)
+
+
 def is_of_query(error: BaseException | None) -> bool:
     """Whether Spark blames a query, such as one that divides by zero, or a function in it, not a machine or file.
 
@@ -121,6 +145,8 @@ def plain_failures(where: str) -> Iterator[None]:
         NoResources: Spark was ended because it had lost all executors.
         StorageUnavailable: HDFS did not answer Spark, or had no space or no DataNode.
         StoredFileDamaged: a file cannot be decoded, or is gone.
+        DriverDied: the driver's JVM ended, or was killed.
+        OutOfMemory: it goes on, but had no memory left for this.
         SparkFailed: anything else.
     """
     try:
@@ -134,6 +160,12 @@ def plain_failures(where: str) -> Iterator[None]:
         if ended is not None:
             raise ended from error
         java = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
+        died = why_died(wait=java is None and _is_silence(error))
+        if died is not None:
+            logging.getLogger("py4j").setLevel(logging.CRITICAL)  # it would log whatever it cannot send from here on
+            raise died from error
+        if java is None and isinstance(error, MemoryError):
+            raise OutOfMemory(f"Python has no memory left. {MEMORY_OF_PYTHON}") from error
         if java is None and type(error).__module__.startswith("py4j."):
             raise SparkFailed(
                 type(error).__name__, f"{error}; if its Java process ended, its last output is above"
@@ -148,7 +180,14 @@ def plain_failures(where: str) -> Iterator[None]:
         damaged = next((cause for cause in reversed(chain) if _is_damaged(cause, path)), None)
         if damaged is not None:
             raise StoredFileDamaged(path, _first_line(damaged)) from error
+        if any(_simple(str(cause.getClass().getName())) == "OutOfMemoryError" for cause in chain):
+            raise OutOfMemory(f"Java: {_first_line(chain[-1])}. {LESS_OR_MORE}") from error
         raise SparkFailed(chain[-1].getClass().getSimpleName(), _first_line(chain[-1])) from error
+
+
+def _is_silence(error: Exception) -> bool:
+    """Whether the JVM did not answer."""
+    return isinstance(error, ConnectionError | EOFError) or type(error).__module__.startswith("py4j.")
 
 
 def _of_worker(traceback: str, where: str) -> PipelineError:

@@ -15,8 +15,10 @@ from pipeline.model.log import FIELDS, JsonFormatter, logs_json
 from pipeline.model.redact import harmless, without_secrets
 from pipeline.tables.masters.interrupts import interrupted
 
-NOISE = (b"WARNING: Using incubator modules",)
-"""Starts of lines that are left out. Spark always starts Java with a module that Java calls incubating."""
+NOISE = (b"WARNING: Using incubator modules", b"Terminating due to java.lang.OutOfMemoryError")
+"""Starts of lines that are left out. Spark always starts Java with a module that Java calls incubating; what ends for
+lack of memory is reported as an error.
+"""
 
 EVENT_BEGINS = b'{"time": '
 

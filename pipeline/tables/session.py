@@ -30,7 +30,7 @@ from pipeline.tables.masters.jvm import JavaObject, started_jvm
 from pipeline.tables.masters.known import asked_for, fitted, known_master
 from pipeline.tables.masters.project import NAME, project_archive
 from pipeline.tables.masters.yarn import CONNECT_WITHIN_MS
-from pipeline.tables.settings import SparkSettings
+from pipeline.tables.settings import JAVA_OPTIONS, SparkSettings
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +48,22 @@ BY_BUCKET = "spark.sql.iceberg.planning.preserve-data-grouping"
 PARTS_OF_BUCKETS = "spark.sql.sources.v2.bucketing.partiallyClusteredDistribution.enabled"
 """The setting with which the tasks of a join each read a part of a bucket, and the other table's whole bucket."""
 
+EXECUTOR_PATH = "spark.executorEnv.PYTHONPATH"
+"""The setting that says what Python workers import from, besides Spark; relative to an executor's current folder."""
+
 _LOCAL = {
-    "spark.executorEnv.PYTHONPATH": str(Path(__file__).parents[2]),  # Python workers import this package
+    EXECUTOR_PATH: str(Path(__file__).parents[2]),  # Python workers import this package
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
 }
 _ALWAYS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
+    # Where there is a page of the application, it has Spark's own metrics, under names that do not change with it.
+    "spark.ui.prometheus.enabled": "true",
+    "spark.metrics.conf.driver.sink.prometheusServlet.class": "org.apache.spark.metrics.sink.PrometheusServlet",
+    "spark.metrics.conf.driver.sink.prometheusServlet.path": "/metrics/prometheus",
+    "spark.metrics.namespace": "pipeline",
     "spark.pyspark.python": sys.executable,
     "spark.pyspark.driver.python": sys.executable,
     "spark.python.daemon.module": "pipeline.tables.python_daemon",
@@ -96,9 +104,8 @@ _REMOTE = {
     "spark.ui.port": "0",  # several drivers may run on one machine
     "spark.python.unix.domain.socket.enabled": "false",  # paths in containers are longer than those of sockets may be
 }
-_FILES, _EXECUTOR_PATH = "spark.files", "spark.executorEnv.PYTHONPATH"
-_JAVA_OPTIONS = "spark.driver.extraJavaOptions"
-_OF_THE_JVM = ("spark.driver.memory", _JAVA_OPTIONS)
+_FILES = "spark.files"
+_OF_THE_JVM = ("spark.driver.memory", JAVA_OPTIONS)
 _PACKAGES = "spark.jars.packages"
 _HADOOP = "spark.hadoop."
 _REDACTED, _REDACTED_BY_SPARK = "spark.redaction.regex", "(?i)secret|password|token|access[.]?key"
@@ -226,7 +233,7 @@ def _start_on_cluster(settings: SparkSettings, root_uri: str, app: str) -> Spark
     tag = f"git-lakehouse-{uuid4().hex}"
     conf = _with_project(session_conf(settings, root_uri)) | {"spark.yarn.tags": tag}
     jvm = open_jvm(settings, root_uri, {"spark.master": settings.master, **conf})
-    conf |= fitted(jvm, settings.master, settings.shape, conf, settings.conf)
+    conf |= fitted(jvm, settings.master, settings.shape, conf, settings.conf, settings.wait_s)
     master = known_master(jvm, settings.master, asked_for(conf), settings.wait_s, tag)
     with master.accepting():
         session = _start(settings.master, conf, app)
@@ -253,7 +260,12 @@ def _with_project(conf: Mapping[str, str]) -> dict[str, str]:
     Files lie in the executor's current folder, so the name alone is its path there.
     """
     files = [*filter(None, [conf.get(_FILES)]), str(project_archive())]
-    return {_EXECUTOR_PATH: NAME, **conf, _FILES: ",".join(files)}
+    return {EXECUTOR_PATH: NAME, **conf, _FILES: ",".join(files)}
+
+
+def executor_path(settings: SparkSettings) -> str:
+    """The value of ``EXECUTOR_PATH`` in a session with these settings."""
+    return settings.conf.get(EXECUTOR_PATH) or (_LOCAL[EXECUTOR_PATH] if settings.local else NAME)
 
 
 def _public(conf: Mapping[str, str]) -> dict[str, str]:
@@ -335,7 +347,7 @@ def session_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
         **(_LOCAL if settings.local else _REMOTE),
         **(_yarn_jars(settings.conf) if settings.master == "yarn" else {}),
         **({"spark.driver.memory": settings.driver_memory} if settings.driver_memory else {}),
-        _JAVA_OPTIONS: f"{_QUIET} {settings.java_options}".rstrip(),
+        JAVA_OPTIONS: f"{_QUIET} {settings.java_options}".rstrip(),
         WAREHOUSE_SETTING: f"{root_uri.rstrip('/')}/{WAREHOUSE}",
         **settings.conf,
     }
@@ -355,7 +367,7 @@ def submitted_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
     """
     conf = session_conf(settings, root_uri)
     conf.pop("spark.submit.deployMode", None)
-    java_options = settings.conf.get(_JAVA_OPTIONS, settings.java_options)
+    java_options = settings.conf.get(JAVA_OPTIONS, settings.java_options)
     python = settings.conf.get("spark.pyspark.driver.python", conf["spark.pyspark.python"])
     return {
         "spark.yarn.appMasterEnv.PYSPARK_PYTHON": conf["spark.pyspark.python"],
@@ -363,7 +375,7 @@ def submitted_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
         "spark.hadoop.yarn.resourcemanager.connect.max-wait.ms": CONNECT_WITHIN_MS,
         **conf,
         "spark.pyspark.driver.python": python,  # wins over the other, and the driver runs where executors do
-        _JAVA_OPTIONS: f"-Dlog4j2.configurationFile={DRIVER_LOG4J} {java_options}".rstrip(),
+        JAVA_OPTIONS: f"-Dlog4j2.configurationFile={DRIVER_LOG4J} {java_options}".rstrip(),
     }
 
 

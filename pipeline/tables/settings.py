@@ -14,6 +14,12 @@ from pipeline.rules.cluster import Cluster
 
 ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0"
 
+JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+"""Spark's setting of options for the driver's JVM."""
+
+_FAILING_FAST = "-XX:+ExitOnOutOfMemoryError -XX:+DisplayVMOutputToStderr"
+"""Java's word about it goes to standard error: results alone go to standard output."""
+
 
 class ClusterSettings(BaseModel):
     """Resources that Spark may use; executors, splits and shuffles are computed from them."""
@@ -88,6 +94,15 @@ class SparkSettings(BaseModel):
     def secrets(self) -> tuple[str, ...]:
         """Values of settings that are or contain secrets."""
         return tuple(value for key, value in self.conf.items() if carries_secret(key, value))
+
+    def failing_fast(self) -> SparkSettings:
+        """The same with a JVM of the driver that ends when its heap is full. Otherwise the thread that met it dies, and
+        whoever waits for it waits for ever.
+        """
+        conf = dict(self.conf)
+        if JAVA_OPTIONS in conf:  # it overrides java_options
+            conf[JAVA_OPTIONS] = f"{_FAILING_FAST} {conf[JAVA_OPTIONS]}"
+        return self.model_copy(update={"java_options": f"{_FAILING_FAST} {self.java_options}".rstrip(), "conf": conf})
 
     def here(self) -> SparkSettings:
         """The same with Spark inside this process: enough to read metadata, without executors."""

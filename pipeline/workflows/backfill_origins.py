@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from pipeline.context.run import hold, nobody
 from pipeline.context.workplace import Workplace
 from pipeline.model.errors import ExitCode
+from pipeline.model.night_summary import NightSummary
 from pipeline.model.origin import Origin, OriginState
 from pipeline.model.visit import VisitStatus
 from pipeline.model.visit_counts import FAILURES_SHOWN, FailedVisit
@@ -31,9 +31,8 @@ from pipeline.workflows.backfill_batch import begin_batch
 from pipeline.workflows.backfill_choice import Choice, batch_origins, choose, in_batches
 from pipeline.workflows.backfill_list import OriginFile
 from pipeline.workflows.backfill_turns import BACKFILL, TURN_S, waits_for_anybody
-from pipeline.workflows.events import EventLog
 from pipeline.workflows.loads import Loads, Workers
-from pipeline.workflows.summary import NightSummary, summarize
+from pipeline.workflows.summary import summarize
 
 
 class Progress(Protocol):
@@ -47,9 +46,6 @@ class Progress(Protocol):
 
     def visited(self, count: int) -> None:
         """Report how many more were visited and published."""
-
-    def watch(self, events: EventLog) -> AbstractContextManager[None]:
-        """Watch a batch while the block runs."""
 
 
 class BackfillSummary(BaseModel):
@@ -107,11 +103,10 @@ class _Backfill:
     """One run over a list."""
 
     def __init__(
-        self, place: Workplace, workers: int, night: date, *, batch: int, retry_failed: bool, progress: Progress
+        self, place: Workplace, workers: Workers, night: date, *, batch: int, retry_failed: bool, progress: Progress
     ) -> None:
         self._place, self._night, self._batch = place, night, batch
-        self._workers = Workers(workers, progress.watch)
-        self._retry_failed, self._progress = retry_failed, progress
+        self._workers, self._retry_failed, self._progress = workers, retry_failed, progress
         self._summary = BackfillSummary(total=0)
 
     def run(self, origins: OriginFile) -> BackfillSummary:
@@ -160,7 +155,7 @@ class _Backfill:
 
 def backfill_origins(
     place: Workplace,
-    workers: int,
+    workers: Workers,
     source: Path,
     night: date,
     *,
@@ -171,7 +166,7 @@ def backfill_origins(
     """Visit every origin of a list that has no visit yet.
 
     Args:
-        workers: number of buckets fetched at once.
+        workers: how batches are fetched, and who watches them.
         source: the list, see ``origin_list``; checked as a whole before anything is done.
         night: logical date of the visits.
         batch: maximum number of origins that are visited and published at once; None for what suits the archive.

@@ -68,7 +68,7 @@ class EventLog:
 
     def read(self) -> list[Event]:
         """All events so far."""
-        return EventReader(self).new()
+        return list(EventReader(self).new())
 
     def seconds_by_stage(self) -> dict[str, float]:
         """Wall-clock seconds from a stage's first task to its last."""
@@ -106,13 +106,15 @@ class EventReader:
     def __init__(self, events: EventLog) -> None:
         self._path, self._offset = events.path, 0
 
-    def new(self) -> list[Event]:
-        """Events since the last call."""
+    def new(self) -> Iterator[Event]:
+        """Events since the last call, one at a time: there may be millions."""
         try:
             with self._path.open("rb") as stream:
                 stream.seek(self._offset)
-                whole, end, _ = stream.read().rpartition(b"\n")
+                for line in stream:
+                    if not line.endswith(b"\n"):  # is being written
+                        return
+                    self._offset += len(line)
+                    yield json.loads(line)
         except FileNotFoundError:
-            return []
-        self._offset += len(whole) + len(end)
-        return [json.loads(line) for line in whole.splitlines()]
+            return

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import luigi
 
 from pipeline.model.layout import Load, result_path
+from pipeline.model.night_summary import NightSummary
 from pipeline.night.derive import DeriveSummary, derive
 from pipeline.night.plan import read_plan
 from pipeline.night.publish import PublishSummary, publish
@@ -22,7 +23,7 @@ from pipeline.workflows.fetch_load import ask_one_part, fetch_one_bucket, manife
 from pipeline.workflows.load_task import LoadTask
 from pipeline.workflows.plan_load import plan_is_whole, plan_load
 from pipeline.workflows.report import report_page
-from pipeline.workflows.summary import NightSummary, summarize
+from pipeline.workflows.summary import summarize
 from pipeline.workflows.target import StorageTarget
 from pipeline.workflows.task_run import TaskRun
 

@@ -12,12 +12,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from pipeline.fetch.bucket import read_manifest
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
+from pipeline.model.night_summary import NightSummary
 from pipeline.model.redact import harmless, without_secrets
 from pipeline.night.plan import read_plan
 from pipeline.read.freshness import Freshness, freshness
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
-from pipeline.workflows.summary import NightSummary
 
 INTERVALS = 60
 """Intervals into which the plots of rates divide the time of the fetch."""

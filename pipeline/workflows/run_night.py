@@ -14,6 +14,7 @@ from pipeline.context.workplace import Workplace
 from pipeline.model.errors import ArchiveHeld, UsageError
 from pipeline.model.layout import LEASE, Load, newest_possible
 from pipeline.model.log import all_about
+from pipeline.model.night_summary import NightSummary
 from pipeline.night.plan import read_plan
 from pipeline.rules.fetch_order import fetch_order
 from pipeline.storage.documents import read_document
@@ -24,7 +25,6 @@ from pipeline.workflows.backfill_turns import waits_for_turn
 from pipeline.workflows.engine import run_tasks
 from pipeline.workflows.loads import Loads, RunFailed, Workers
 from pipeline.workflows.night import Fetch
-from pipeline.workflows.summary import NightSummary
 from pipeline.workflows.task_run import TaskRun
 
 logger = logging.getLogger(__name__)
@@ -32,10 +32,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class NightResult:
-    """A complete night; ``already`` if it was complete before."""
+    """A complete night; ``already`` if it was complete before, ``led`` if this run completed it, and no other host."""
 
     summary: NightSummary
     already: bool
+    led: bool
 
 
 def run_night(place: Workplace, workers: Workers, night: date) -> NightResult:
@@ -61,18 +62,20 @@ def run_night(place: Workplace, workers: Workers, night: date) -> NightResult:
     load = Load.of_night(night)
     done = _finished(place.storage, load)
     if done is not None:
-        return NightResult(done, already=True)
+        return NightResult(done, already=True, led=False)
     purpose = _purpose(place, load)
+    led = False
     while done is None:
         try:
             done = _lead(place, workers, load, purpose)
+            led = True
         except ArchiveHeld:
             if place.config.luigi.scheduler is None or not _is_held_for(place.storage, purpose):
                 raise
             _help(place, workers, load)
             threading.Event().wait(LOOK_EVERY_S)
             done = _finished(place.storage, load)
-    return NightResult(done, already=False)
+    return NightResult(done, already=False, led=led)
 
 
 def _finished(storage: Storage, load: Load) -> NightSummary | None:

@@ -31,15 +31,15 @@ def test_time_left(elapsed_s: float, done: int, due: int, left: float | None) ->
 def test_a_reader_gives_each_event_once_and_whole(tmp_path: Path) -> None:
     events = EventLog(tmp_path / "events.jsonl")
     reader = EventReader(events)
-    assert reader.new() == []
+    assert list(reader.new()) == []
     events.planned(3, 2)
     assert [event["kind"] for event in reader.new()] == ["planned"]
     with events.path.open("ab") as torn:
         torn.write(b'{"kind": "vis')
-    assert reader.new() == []
+    assert list(reader.new()) == []
     with events.path.open("ab") as torn:
         torn.write(b'it"}\n')
-    assert reader.new() == [{"kind": "visit"}]
+    assert list(reader.new()) == [{"kind": "visit"}]
     assert len(events.read()) == 2
 
 

@@ -15,6 +15,7 @@ import pytest
 from tests.e2e.archive import Archive, night
 from tests.e2e.conftest import MakeArchive
 from tests.support.git import resolve
+from tests.support.libraries import environment, requirements, wheel
 from tests.support.repos import add_commits, build_graph
 from tests.support.servers import Peer
 
@@ -40,6 +41,19 @@ def lengths(batches):
 
 def main(archive):
     return archive.map_contents(lengths, "length bigint")
+"""
+IN_ENVIRONMENT = """
+import sys
+import pyarrow as pa
+from packed_lengths import length
+
+def lengths(batches):
+    for batch in batches:
+        found = [length(content) for content in batch.column(0).to_pylist()]
+        yield pa.RecordBatch.from_pydict({"length": found, "python": [sys.prefix] * len(found)})
+
+def main(archive):
+    return archive.map_contents(lengths, "length bigint, python string")
 """
 HELPER = """
 def length(content):
@@ -148,6 +162,38 @@ def test_a_bad_content_is_named_or_skipped_and_counted(archive: Archive, own: Pa
     assert len(said.json) == found["n"] - found["bad"]
     assert "4 contents were skipped, such as git://" in said.stderr
     assert named.search(said.stderr)
+
+
+@pytest.mark.slow
+def test_packages_of_a_requirements_file_are_there_on_executors(archive: Archive, own: Path) -> None:
+    job = own / "own_wheel.py"
+    job.write_text(LENGTHS.replace("lengths_of", "wheel_lengths"))
+    wheel(own / "wheels", "wheel_lengths", "1.0", "length = len\n")
+    asked = requirements(own / "r.txt", own / "wheels", "wheel_lengths")
+    found = archive.program("submit", job, "--requirements", asked, "--output", "json").json
+    (sizes,) = archive.sql("SELECT count(*) AS n, sum(length(content)) AS bytes FROM contents")
+    assert (len(found), sum(row["length"] for row in found)) == (sizes["n"], sizes["bytes"])
+    recorded = json.loads(archive.storage.read(f"results/own_wheel/{night(2)}.json"))
+    assert re.fullmatch(r"--requirements=[0-9a-f]{64}", *recorded["arguments"])
+
+
+def test_requirements_that_cannot_be_had_name_their_line(archive: Archive, own: Path) -> None:
+    asked = requirements(own / "r.txt", own, "numpy", "no_such_package>=2")
+    said = archive.run("submit", own / "own_count.py", "--requirements", asked, "--least", "1", code=2).stderr
+    assert "r.txt, line 4: Could not find a version that satisfies the requirement no_such_package>=2" in said
+    both = ("--requirements", asked, "--environment", asked)
+    assert "give --requirements or --environment" in archive.run("submit", "language_census", *both, code=2).stderr
+
+
+@pytest.mark.slow
+def test_an_environment_runs_the_function_of_a_job(archive: Archive, own: Path) -> None:
+    job = own / "own_python.py"
+    job.write_text(IN_ENVIRONMENT)
+    packed = environment(own, "packed_lengths", "length = len\n")
+    found = archive.program("submit", job, "--environment", packed, "--output", "json").json
+    (sizes,) = archive.sql("SELECT count(*) AS n, sum(length(content)) AS bytes FROM contents")
+    assert (len(found), sum(row["length"] for row in found)) == (sizes["n"], sizes["bytes"])
+    assert {Path(row["python"]).name.partition("-")[0] for row in found} == {"environment"}
 
 
 def test_what_spark_finds_wrong_with_a_job_names_its_line(archive: Archive, own: Path) -> None:

@@ -8,15 +8,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 
 import pipeline.workflows.night
+from pipeline.metrics.delivery import ARCHIVE_FILE, ENDING_FILE
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
+from pipeline.model.visit import VisitStatus
 from tests.e2e.archive import PROGRAM, PROGRAM_LIMIT_S, Archive, Place, night
 from tests.e2e.conftest import MakeArchive
+from tests.metrics.gateway import gateway
+from tests.metrics.reading import read
 from tests.support.git import resolve
 from tests.support.nobody import nobody
 from tests.support.repos import build_graph, compare
@@ -77,17 +85,58 @@ def test_a_night_by_cron(place: Place, tmp_path: Path, served: Path, daemon: Pee
     assert compare(served / "good.git", restored) == []
 
 
+def values_of(text: str) -> dict[str, float]:
+    """Series of metrics by name, with their labels' values after a colon."""
+    return {":".join((name, *(value for _, value in labels))): value for name, labels, value in read(text)}
+
+
+def metrics_are_those_of(summary: Any, archive: Archive, written: str, pushed: list[str]) -> None:
+    """What was written and pushed once, and is printed later, are the numbers of the night and of the archive."""
+    assert pushed == [written]
+    at_its_end, later = values_of(written), values_of(archive.run("metrics").stdout)
+    assert at_its_end["git_lakehouse_nightly_exit_code"] == 1
+    for found in (at_its_end, later):
+        night_s = datetime.combine(night(1), datetime.min.time(), UTC).timestamp()
+        assert found["git_lakehouse_night_date_timestamp_seconds"] == night_s
+        visits = {status: found[f"git_lakehouse_night_visits:{status}"] for status in VisitStatus}
+        assert {status: count for status, count in visits.items() if count} == summary["origins"]
+        assert found["git_lakehouse_night_visit_errors:timeout"] == 1
+        for name, key in (("objects", "objects"), ("received_bytes", "wire_bytes"), ("stored_bytes", "stored_bytes")):
+            assert found[f"git_lakehouse_night_{name}"] == summary[key]
+        for stage, seconds in summary["seconds"].items():
+            assert found[f"git_lakehouse_night_stage_seconds:{stage}"] == seconds
+        hosts = {name: count for name, count in found.items() if name.startswith("git_lakehouse_night_host_visits:")}
+        assert (sum(hosts.values()), len({name.rpartition(":")[0] for name in hosts})) == (2, 2)
+        assert found["git_lakehouse_table_rows:visits"] == 2
+        assert found["git_lakehouse_table_files:commits"] == 1
+        assert found["git_lakehouse_compaction_gain_bytes:trees"] > 0
+        assert found["git_lakehouse_origins_failing"] == 1
+        assert 0 < found["git_lakehouse_storage_free_bytes"] < found["git_lakehouse_storage_size_bytes"]
+        assert (found["git_lakehouse_nights"], found["git_lakehouse_loads_unfinished"]) == (1, 0)
+    assert later["git_lakehouse_lease_held"] == 0
+
+
 @pytest.mark.slow
 def test_a_terminated_night_gives_up_the_archive_and_goes_on_later(
-    make_archive: MakeArchive, served: Path, daemon: Peer
+    make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path
 ) -> None:
     build_graph(served / "beside.git", [[1], [2, 1]])
-    archive = make_archive("terminated", fetch__limits={"silence_s": 3000, "total_s": 3000})
-    with silent() as mute:
+    port, files = free_port(), [tmp_path / name for name in (ARCHIVE_FILE, ENDING_FILE)]
+    with silent() as mute, gateway() as pushgateway:
+        archive = make_archive(
+            "terminated",
+            fetch__limits={"silence_s": 3000, "total_s": 3000},
+            metrics={
+                "listen": f"127.0.0.1:{port}", "pushgateway": pushgateway.url("u:S3CRETx1@"), "textfiles": str(tmp_path)
+            },
+        )  # fmt: skip
         archive.add(mute.url(), daemon.url("beside.git"))
         with archive.start("nightly", "--night", str(night(1)), "--output", "json") as process:
             assert mute.wait_connected(PROGRAM_LIMIT_S)
             assert archive.storage.stat("lease.json") is not None
+            with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+                live = values_of(answer.read().decode())
+            assert live["git_lakehouse_run_origins_due"] == 2
             process.send_signal(signal.SIGTERM)
             stdout, stderr = process.communicate(timeout=PROGRAM_LIMIT_S)  # until Spark's process has ended, too
         assert process.returncode == 143, stderr
@@ -97,6 +146,9 @@ def test_a_terminated_night_gives_up_the_archive_and_goes_on_later(
         assert archive.storage.stat("lease.json") is None
         assert list(archive.config.fetch.scratch_folder.iterdir()) == []
         assert archive.status()["nights"] == []
+        with pytest.raises(URLError):
+            urlopen(f"http://127.0.0.1:{port}/metrics")
+        assert (pushgateway.pushed, [file for file in files if file.exists()]) == ([], [])
         hasty = archive.with_settings(fetch__limits={"silence_s": 1})
         words = ("nightly", "--night", str(night(1)), "--output", "json", "--log", "json")
         said = hasty.program(*words, code=1)
@@ -109,7 +161,10 @@ def test_a_terminated_night_gives_up_the_archive_and_goes_on_later(
     assert (failed["logger"], failed["origin"]) == ("pipeline.fetch.crew", mute.url())
     assert isinstance(failed["bucket"], int)
     assert summary["errors"] == {"timeout": 1}
+    assert "S3CRET" not in said.stdout + said.stderr
     assert mute.url() in archive.storage.read(Load.of_night(night(1)).report).decode()
+    written = "".join(file.read_text() for file in files)
+    metrics_are_those_of(summary, archive, written, [pushed.text for pushed in pushgateway.pushed])
     assert archive.status()["report"] == summary["report"]
     assert archive.visit(mute.url(), 1)["error"] == "timeout"
 

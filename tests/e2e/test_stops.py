@@ -36,6 +36,22 @@ def slow(batches):
 def main(archive):
     return archive.map_contents(slow, "content binary")
 """
+COLLECTS = """
+def main(archive):
+    rows = archive.spark.range(1_000_000).selectExpr("id", "repeat('x', 1000) AS s").collect()
+    return archive.spark.createDataFrame(rows)
+"""
+KILLS = """
+import os
+import signal
+
+from pyspark import SparkContext
+
+
+def main(archive):
+    os.kill(SparkContext._gateway.proc.pid, signal.SIGKILL)
+    return archive.table("blobs")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +122,34 @@ def test_while_a_job_runs(archive: Archive, tmp_path: Path) -> None:
         assert stop(process, signal.SIGTERM).splitlines()[-1:] == [SAYS.strip()]
     assert archive.sql("SELECT * FROM archive.results.language_census") == before
     assert archive.storage.list("results/slow_job") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", of_the_day(["full", "killed"]))
+def test_a_driver_without_memory(archive: Archive, tmp_path: Path, how: str) -> None:
+    job = tmp_path / f"{how}_job.py"
+    job.write_text({"full": COLLECTS, "killed": KILLS}[how])
+    before = archive.sql("SELECT * FROM archive.results.language_census")
+    small = archive.with_settings(spark={"driver_memory": "600m"})
+    with small.start("submit", job) as process:
+        _, stderr = process.communicate(timeout=PROGRAM_LIMIT_S)
+        assert process.returncode == 5, stderr
+        assert list(of_session(process.pid)) == []
+    (said,) = (line for line in stderr.splitlines() if "INFO" not in line)
+    assert "spark.driver_memory" in said
+    assert "heap of 600m" in said
+    assert f"It was at {job}, line " in said
+    assert archive.sql("SELECT * FROM archive.results.language_census") == before
+    assert archive.storage.list(f"results/{how}_job") == []
+
+
+def test_a_job_for_which_python_has_no_memory(archive: Archive, tmp_path: Path) -> None:
+    job = tmp_path / "large_job.py"
+    job.write_text("def main(archive):\n    return bytearray(1 << 60)\n")
+    said = archive.run("submit", job, code=5).stderr
+    assert "the driver ran out of memory. Python has no memory left. Let fewer rows come to the driver" in said
+    assert "spark.driver.memoryOverhead" in said
+    assert f"It was at {job}, line 2, in main" in said
 
 
 @pytest.mark.slow

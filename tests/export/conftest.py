@@ -74,6 +74,7 @@ def sealed(one_spark: None, storage: Storage) -> SparkSession:
         b"a.py": PYTHON,
         b"latin.py": b"# caf\xe9\n",
         b"logo.png": b"\x89PNG\0\0",
+        b"package-lock.json": b"{}\n",
         b"vendor": {b"v.py": b"import vendored\n"},
         b"z.c": SHARED,
         **named(NEAR[FIRST]),

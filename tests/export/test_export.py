@@ -64,9 +64,10 @@ def test_each_wanted_content_is_exported_once(sealed: SparkSession, whole: Whole
 
 
 def test_filters(sealed: SparkSession, storage: Storage, tmp_path: Path) -> None:
-    exported(sealed, storage, tmp_path / "small", max_bytes=20, vendored=True)
+    exported(sealed, storage, tmp_path / "small", max_bytes=20, vendored=True, generated=True)
     assert {row["path"]: row["is_vendor"] for row in rows_of(tmp_path / "small")} == {
         "/b.py": False,
+        "/package-lock.json": False,
         "/vendor/v.py": True,
     }
     with pytest.raises(NothingChosen):

@@ -154,7 +154,11 @@ def test_the_card_can_be_parsed_and_names_what_is_missing(source: LocalStorage, 
         assert part in text
 
 
-def test_the_card_says_what_became_of_near_duplicates() -> None:
+def test_the_card_says_what_became_of_generated_files_and_near_duplicates() -> None:
+    assert "Linguist: left out, as far as `head_blobs.is_generated`" in card(Manifest(plan=plan(), shards=()))
+    assert "- Generated files, by the rules of GitHub Linguist: included." in card(
+        Manifest(plan=plan(generated=True), shards=())
+    )
     assert "- Near-duplicates: included." in card(Manifest(plan=plan(), shards=()))
     without = plan(near_dedup=True).model_copy(update={"near_duplicates": 1234})
     assert "- Near-duplicates: 1,234 left out, whose Jaccard" in card(Manifest(plan=without, shards=()))

@@ -16,15 +16,16 @@ from pyspark.sql import Row, SparkSession
 from pipeline.context.config import Config, FetchSection, MaintainSection
 from pipeline.context.workplace import Workplace
 from pipeline.maintain.compact import Compacted, Manner, Writing, bucket_stats, compact, layout_of
-from pipeline.maintain.rewrite_piece import PREFIX, Files, Layout
+from pipeline.maintain.rewrite_piece import Files, Layout
 from pipeline.maintain.run_compact import run_compact
+from pipeline.maintain.stored_stats import stored_stats
 from pipeline.model.errors import ArchiveHeld
 from pipeline.model.origin import Origin
 from pipeline.model.tables import CONTENTS, HEAD_BLOBS
 from pipeline.read.inventory.ledger import read_ledger
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import PieceJobs
-from pipeline.rules.compaction import Bounds, by_gain
+from pipeline.rules.compaction import COMPACTED, Bounds, by_gain
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
 from pipeline.tables.frames import local_frame
@@ -58,7 +59,10 @@ def run(
 ) -> list[Compacted]:
     on_damage = pytest.fail if damaged is None else damaged.append
     manner = Manner(layout, PieceJobs(2, 1), scratch, lambda: renew, bounds, on_damage)
-    chosen = by_gain(bucket_stats(spark))
+    known = bucket_stats(spark)
+    chosen = by_gain(known)
+    stored = [stats for table in ("contents", "trees") for stats in stored_stats(storage, table)]
+    assert stored == sorted(known, key=lambda stats: (stats.table, stats.bucket)), "without Spark as with it"
     return list(
         compact(spark, storage, chosen, Budget(), manner, writing or (lambda _: nullcontext(Writer(spark, check))))
     )
@@ -249,7 +253,7 @@ def test_files_that_were_swept_before_their_commit_are_not_committed(
 
     def swept(patiently: bool) -> AbstractContextManager[Writer]:
         for entry in list(storage.walk("tables/code/contents/data")):
-            if PREFIX in entry.path:
+            if COMPACTED in entry.path:
                 storage.delete(entry.path)
         return nullcontext(Writer(spark, held))
 
@@ -272,7 +276,7 @@ def test_a_run_holds_the_lease_only_to_commit(spark: SparkSession, storage: Stor
         patch.setattr(MaintainedTable, "scan_bucket", begun)
         done = run_compact(place, Budget(), on_damage=pytest.fail)
     assert {c.table for c in done} == {"contents", "trees"}
-    new = [e.path for e in storage.walk("tables/code") if PREFIX in e.path and e.path.endswith(".parquet")]
+    new = [e.path for e in storage.walk("tables/code") if COMPACTED in e.path and e.path.endswith(".parquet")]
     assert new
     assert set(new) <= set(read_ledger(storage).entries)
     assert storage.stat("lease.json") is None

@@ -10,10 +10,12 @@ import pytest
 
 from pipeline.model.errors import ExitCode
 from pipeline.rules.cluster import GIB, MIB
-from pipeline.tables.masters import project
+from pipeline.rules.offer import Node, Offer
+from pipeline.tables.masters import master, project
 from pipeline.tables.masters.application import failure
-from pipeline.tables.masters.errors import ApplicationFailed
+from pipeline.tables.masters.errors import ApplicationFailed, NoResources
 from pipeline.tables.masters.known import asked_for, bytes_of, driver_asked_for
+from pipeline.tables.masters.master import Master
 from pipeline.tables.masters.project import project_archive
 from pipeline.tables.masters.standalone import _last_words
 from pipeline.tables.masters.yarn import Report
@@ -35,6 +37,27 @@ def test_what_is_asked_for_is_told() -> None:
     assert driver_asked_for(conf) == f"a driver with 1 core and 1.4 GiB, and then {executors}"
 
 
+class Starting(Master):
+    """A cluster whose first node registers when the master is asked for the third time; or never."""
+
+    def __init__(self, nodes: int, wait_s: float) -> None:
+        super().__init__("spark://here", "a core", wait_s)
+        self.offers = [Offer(())] * 2 + [Offer((Node(1, GIB, 1, GIB),) * nodes)]
+
+    def offer(self) -> Offer:
+        return self.offers.pop(0) if len(self.offers) > 1 else self.offers[0]
+
+
+def test_a_first_node_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(master, "POLL_S", 0)
+    offer = Starting(1, wait_s=60).first_offer()
+    assert offer is not None
+    assert len(offer.nodes) == 1
+    with pytest.raises(NoResources, match=r"Asked for: a core\. It has: there are no nodes"):
+        Starting(0, wait_s=0).first_offer()
+    assert Master("k8s://here", "a core", 0).first_offer() is None, "it does not say"
+
+
 @pytest.mark.parametrize(
     ("told", "code"),
     [
@@ -50,6 +73,16 @@ def test_the_drivers_exit_code_is_the_submitters(told: str, code: ExitCode) -> N
     assert error.exit_code is code
     assert (told or "YARN says FINISHED, FAILED") in str(error)
     assert "yarn logs -applicationId application_1_0001" in str(error)
+
+
+@pytest.mark.parametrize("code", [3, -104])
+def test_a_driver_in_yarn_without_memory_is_told_so(code: int) -> None:
+    """A full heap is no damaged file, whose exit code is 3 too."""
+    told = f"Application a failed 1 times due to AM Container for appattempt_1 exited with  exitCode: {code}\nFailing"
+    error = failure("application_1_0001", Report("FAILED", "FAILED", told, ""))
+    assert error.exit_code is ExitCode.RUN_FAILED
+    assert "the driver ran out of memory: let fewer rows come to it, or raise spark.driver_memory" in str(error)
+    assert told.partition("\n")[0] in str(error)
 
 
 @pytest.mark.parametrize("code", [0, 1])
@@ -70,7 +103,7 @@ def test_files_from_before_zips_first_year_are_shipped_too(tmp_path: Path, monke
     os.utime(tmp_path / "old/__init__.py", (1, 1))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(project, "PACKAGES", ("old",))
-    monkeypatch.setattr(project, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(project, "kept_folder", lambda: tmp_path)
     with zipfile.ZipFile(project_archive.__wrapped__()) as archive:
         assert archive.namelist() == ["old/__init__.py"]
 

@@ -6,8 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
+from urllib.request import urlopen
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.storage.factory import open_storage
 from pipeline.storage.settings import HdfsSettings
@@ -34,6 +37,15 @@ def test_starting_twice_changes_nothing(hdfs: MiniHdfs) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.hdfs
+@pytest.mark.parametrize("of", ["namenode", "datanode"])
+def test_daemons_tell_prometheus_how_they_are(hdfs: MiniHdfs, of: Literal["namenode", "datanode"]) -> None:
+    with urlopen(f"http://127.0.0.1:{hdfs.port(of, 'http')}/prom") as answer:
+        names = {family.name for family in text_string_to_metric_families(answer.read().decode())}
+    wanted = {"namenode": "fs_namesystem_capacity_remaining", "datanode": "datanode_bytes_written"}
+    assert wanted[of] in names, sorted(names)[:20]
+
+
 @pytest.mark.hdfs
 def test_stop_leaves_a_cluster_that_starts_again(tmp_path: Path) -> None:
     folder = str(tmp_path / "cluster")

@@ -46,6 +46,14 @@ def module() -> Iterator[Any]:
     del sys.modules[made.__name__]
 
 
+def test_flags_are_put_on_and_off(module: Any) -> None:
+    parameters = Parameters("j", module.main)
+    for word, value in (("--deep-scan", True), ("--no-deep-scan", False), ("--deep-scan=true", True)):
+        assert parameters.arguments(["--language=C", word])[1]["deep_scan"] is value
+    with pytest.raises(BadArguments, match="there is no parameter --no-top; "):
+        parameters.arguments(["--language=C", "--no-top"])
+
+
 def test_values_get_the_types_that_they_are_declared_with(module: Any) -> None:
     parameters = Parameters("j", module.main)
     words = ["--language", "C", "top=3", "--kinds=a", "--kinds", "b", "--since=2026-11-01", "--deep-scan"]

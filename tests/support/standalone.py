@@ -46,7 +46,7 @@ class SparkCluster:
         )  # fmt: skip
 
     def wait_for_workers(self, count: int) -> None:
-        """Wait until the master knows so many workers: without any, commands are refused."""
+        """Wait until the master knows so many workers: a command asks for executors on those that it finds."""
         until = time.monotonic() + START_LIMIT_S
         while (self.folder / "master.log").read_text().count("Registering worker ") < count:
             if time.monotonic() > until:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
+import pyspark
 import pytest
+from py4j.java_gateway import GatewayParameters, JavaGateway, launch_gateway  # type: ignore[import-untyped]
 from py4j.protocol import Py4JNetworkError  # type: ignore[import-untyped]  # py4j has no types
+from pyspark import SparkContext
 from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
 from pipeline.model.errors import ExitCode, UsageError
 from pipeline.storage.errors import StorageUnavailable, StoredFileDamaged
-from pipeline.tables.failures import SparkFailed, named_file, plain_failures
+from pipeline.tables.failures import OutOfMemory, SparkFailed, named_file, plain_failures
+from pipeline.tables.java_noise import NOISE
+from pipeline.tables.masters import jvm
+from pipeline.tables.masters.errors import DriverDied
+from pipeline.tables.settings import SparkSettings
 from tests.support.nobody import nobody
 from tests.support.sockets import listening
 
@@ -92,12 +102,80 @@ def test_a_worker_names_files_with_blanks(path: str) -> None:
     assert (caught.value.path, caught.value.problem) == (path, "why. x")
 
 
-def test_java_that_ended_is_one_line() -> None:
+def test_java_that_ended_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SparkContext, "_gateway", None)  # whether this process's own has ended is waited for
     with (
         pytest.raises(SparkFailed, match="Answer from Java side is empty; if its Java process ended"),
         plain_failures(ROOT),
     ):
         raise Py4JNetworkError("Answer from Java side is empty")
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("exit 3", "the driver ran out of memory: its heap of 7g was full. Raise spark.driver_memory, or let fewer"),
+        (
+            "kill -9 $$",
+            "the driver's Java process was killed, as by a machine that has no memory left for its heap of",
+        ),
+        ("exit 1", "the driver's Java process ended by itself, with status 1; its last output is above"),
+    ],
+)
+@pytest.mark.parametrize("error", [Py4JNetworkError("Answer from Java side is empty"), EOFError()], ids=repr)
+def test_how_java_ended_is_told(command: str, says: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jvm, "_HEAP", ["7g"])
+    with subprocess.Popen(["sh", "-c", command]) as process:
+        monkeypatch.setattr(SparkContext, "_gateway", SimpleNamespace(proc=process))
+        with pytest.raises(DriverDied, match=re.escape(says)) as caught, plain_failures(ROOT):
+            raise error
+    assert caught.value.exit_code is ExitCode.RUN_FAILED
+    told = caught.value.at("jobs/a.py, line 3, in main")
+    assert str(pickle.loads(pickle.dumps(told))) == f"{caught.value}. It was at jobs/a.py, line 3, in main"
+
+
+def test_a_forked_child_does_not_judge_its_parents_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system tells a child nothing about it, whereupon ``subprocess`` says that it ended well."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        monkeypatch.setattr(SparkContext, "_gateway", SimpleNamespace(proc=process))
+        child = os.fork()
+        if child == 0:
+            try:
+                with plain_failures(ROOT):
+                    raise KeyError("mine")
+            except BaseException as error:
+                os._exit(0 if isinstance(error, KeyError) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_full_heap_ends_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Java's own, as ``submit`` starts it, with nothing but py4j in it."""
+    (jar,) = (Path(pyspark.__file__).parent / "jars").glob("py4j-*.jar")
+    options = SparkSettings().failing_fast().java_options.split()
+    with (tmp_path / "stdout").open("wb") as out, (tmp_path / "stderr").open("wb") as err:
+        port, process = launch_gateway(
+            jarpath=str(jar), javaopts=["-Xmx32m", *options], return_proc=True, redirect_stdout=out, redirect_stderr=err
+        )
+    monkeypatch.setattr(SparkContext, "_gateway", SimpleNamespace(proc=process))
+    gateway = JavaGateway(gateway_parameters=GatewayParameters(port=port))
+    with pytest.raises(DriverDied, match="the driver ran out of memory: its heap of "), plain_failures(ROOT):
+        gateway.new_array(gateway.jvm.long, 10_000_000)
+    process.stdin.close()
+    assert (tmp_path / "stdout").read_text() == ""
+    (said,) = (tmp_path / "stderr").read_bytes().splitlines()
+    assert said.startswith(NOISE)
+
+
+def test_a_driver_that_goes_on_without_memory_says_whose_it_lacks(session: SparkSession) -> None:
+    full = RuntimeError()
+    full.java_exception = session._jvm.java.lang.OutOfMemoryError("Java heap space")  # type: ignore[attr-defined]
+    for error, setting in ((full, "spark.driver_memory"), (MemoryError(), "spark.driver.memoryOverhead")):
+        with (
+            pytest.raises(OutOfMemory, match=f"^the driver ran out of memory.*{setting}") as caught,
+            plain_failures(ROOT),
+        ):
+            raise error
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
 @pytest.mark.parametrize("error", [UsageError("ours"), ValueError("not the JVM's")], ids=repr)

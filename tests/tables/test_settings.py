@@ -81,6 +81,15 @@ def test_options_of_ones_own_reach_a_driver_in_yarn() -> None:
     assert conf["spark.driver.extraJavaOptions"] == f"-Dlog4j2.configurationFile={DRIVER_LOG4J} -Dy=2"
 
 
+@pytest.mark.parametrize("conf", [{}, {"spark.driver.extraJavaOptions": "-Dy=2"}], ids=repr)
+def test_a_full_heap_ends_the_driver_whatever_options_it_has(conf: dict[str, str]) -> None:
+    settings = SparkSettings(master="yarn", cluster=SHAPE, java_options="-Dx=1", conf=conf).failing_fast()
+    mine = "-Dy=2" if conf else "-Dx=1"
+    for made in (session_conf(settings, "hdfs://archive"), submitted_conf(settings, "hdfs://archive")):
+        options = made["spark.driver.extraJavaOptions"].split()
+        assert {"-XX:+ExitOnOutOfMemoryError", "-XX:+DisplayVMOutputToStderr", mine} <= set(options)
+
+
 def test_an_iceberg_of_ones_own_is_not_resolved_again() -> None:
     own = {"spark.jars": "hdfs://n/other-1.jar,hdfs://n/iceberg-spark-runtime-4.1_2.13-1.12.0.jar"}
     assert "spark.jars.packages" not in session_conf(SparkSettings(conf=own), "file:///a")

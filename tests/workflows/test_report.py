@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from pipeline.model.night_summary import NightSummary
 from pipeline.model.visit import VisitStatus
 from pipeline.model.visit_counts import FailedVisit, SlowVisit
 from pipeline.read.freshness import Freshness
 from pipeline.workflows.report import INTERVALS, Fetched, bars, rates_of, render
-from pipeline.workflows.summary import NightSummary
 
 HOSTILE = "git://h/<script>alert(1)</script>\"'><img src=x onerror=y>\u202e\x1b[2J {{ 7 * 7 }}"
 QUIET = NightSummary(

@@ -32,7 +32,7 @@ from pipeline.read.submit.find_job import job_names
 from pipeline.storage.errors import StorageError
 from pipeline.storage.hdfs_status import hdfs_status
 from pipeline.storage.interface import Storage
-from pipeline.storage.lease_record import read_record
+from pipeline.storage.lease import read_lease
 from pipeline.tables.doubles import Doubles
 from pipeline.tables.session import session_conf
 
@@ -120,7 +120,7 @@ def _of_the_archive(patient: Patient) -> list[tuple[str, Callable[[], Iterable[F
         ("storage", lambda: check_probe(storage)),
         ("archive", lambda: [check_archive(storage)]),
         ("loads", lambda: check_loads(storage, patient.today)),
-        ("lease", lambda: [judge_lease(read_record(storage, patient.lease), time.time())]),
+        ("lease", lambda: [judge_lease(read_lease(storage, patient.lease), time.time())]),
         ("configuration", lambda: check_settings(config, _buckets(storage), job_names())),
     ]
 

@@ -9,6 +9,7 @@ from pipeline.context.archive import find_archive
 from pipeline.maintain.doctor.finding import Finding, ok, settings_failure, warning
 from pipeline.model.layout import RUNS, Load, newest_possible
 from pipeline.storage.interface import Storage
+from pipeline.storage.lease import GRACE_S
 from pipeline.storage.lease_record import LeaseRecord
 
 SHOWN = 5
@@ -51,7 +52,7 @@ def judge_lease(record: LeaseRecord | None, now: float) -> Finding:
     """Who holds the archive."""
     if record is None:
         return ok("lease", "nobody holds the archive")
-    if record.expires_at < now:
+    if record.is_over(now, GRACE_S):
         return ok("lease", f"{record.owner} held the archive and is most likely gone; the next run takes it over")
     return ok("lease", f"held by {record.owner}, since {(now - record.acquired_at) / 60:,.0f} min")
 

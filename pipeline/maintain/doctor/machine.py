@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.maintain.doctor.finding import Finding, machine_failure, ok, warning
+from pipeline.storage.space import disk_space, nearest
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -40,14 +40,14 @@ def check_scratch(folder: Path, scratch_bytes: int) -> Finding:
         scratch_bytes: limit of one visit.
     """
     advice = "free space there, or set fetch.scratch to a folder on another disk"
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    there = nearest(folder)
     try:
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"x")
             file.flush()
     except OSError as error:
         return machine_failure("scratch", f"{there} cannot be written: {error.strerror}", advice)
-    return judge_scratch(there, shutil.disk_usage(there).free, scratch_bytes)
+    return judge_scratch(there, disk_space(there).free_bytes, scratch_bytes)
 
 
 def judge_scratch(folder: Path, free: int, scratch_bytes: int) -> Finding:

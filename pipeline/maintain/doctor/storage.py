@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 from pipeline.maintain.doctor.finding import Finding, damage, machine_failure, ok, warning
 from pipeline.maintain.doctor.machine import gib
 from pipeline.storage.hdfs_status import HdfsStatus
 from pipeline.storage.interface import Storage
+from pipeline.storage.space import disk_space, local_folder
 
 CLOCKS_MAY_DIFFER_S = 10.0
 """Allowed difference of two hosts' clocks, as in docs/limits.md; leases tolerate it."""
@@ -57,10 +56,8 @@ def judge_clocks(modified_at: float, before: float, after: float) -> Finding:
 
 def check_local_space(root_uri: str) -> Finding:
     """Check the disk of an archive in a local folder."""
-    folder = Path(root_uri.removeprefix("file://"))
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    usage = shutil.disk_usage(there)
-    return judge_space(usage.free, usage.total)
+    space = disk_space(local_folder(root_uri))
+    return judge_space(space.free_bytes, space.total_bytes)
 
 
 def judge_space(free: int, total: int) -> Finding:

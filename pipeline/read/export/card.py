@@ -44,8 +44,8 @@ def card(manifest: Manifest) -> str:
             "first by origin and path.",
             "- Not in it: origins that opted out, and what was taken down, by the time of the export.",
             f"- Left out when they were read: {_left_out(manifest.left_out)}.",
-            "- Not done: generated files are not removed, and licences are not chosen by. The export does not carry "
-            "them; see `licences` and `head_blobs` in the archive, and check licences before you use files.",
+            "- Not done: licences are not chosen by. The export does not carry them; see `licences` in the archive, "
+            "and check them before you use files.",
             "",
             "## Columns",
             "",
@@ -106,11 +106,13 @@ def _rules(plan: Plan) -> list[str]:
     selection = plan.selection
     languages = ", ".join(selection.languages) or "all that are known"
     vendored = "included" if selection.vendored else "left out"
+    generated = "included" if selection.generated else "left out, as far as `head_blobs.is_generated` knows them"
     near = f"{plan.near_duplicates:,} left out, {_NEAR}" if selection.near_dedup else "included"
     return [
         f"- Languages: {languages}.",
         f"- Sizes: {selection.min_bytes:,} to {selection.max_bytes:,} bytes.",
         f"- Vendored files, by the paths of GitHub Linguist: {vendored}.",
+        f"- Generated files, by the rules of GitHub Linguist: {generated}.",
         f"- Near-duplicates: {near}.",
     ]
 

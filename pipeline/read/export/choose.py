@@ -54,6 +54,8 @@ def in_order(rows: DataFrame) -> DataFrame:
 def _blobs(archive: Archive, selection: Selection) -> DataFrame:
     blobs = archive.table("head_blobs").where("NOT is_binary AND language IS NOT NULL")
     blobs = blobs.where(F.col("size").between(selection.min_bytes, selection.max_bytes))
+    if not selection.generated and "is_generated" in blobs.columns:  # nights of earlier versions do not know
+        blobs = blobs.where("is_generated IS NOT TRUE")
     if selection.languages:
         blobs = blobs.where(F.lower("language").isin(list(selection.languages)))
     return blobs.select(*_OBJECT, "size", "language")

@@ -67,6 +67,6 @@ MISSING = {
     "gha_event_created_at": "only GH Archive knows it",
     "gha_created_at": "only GH Archive knows it",
     "gha_language": "only GH Archive knows it",
-    "is_generated": "the export does not carry it; see `head_blobs` in the archive; generated files are included",
+    "is_generated": "the export does not carry it; see `head_blobs` in the archive",
 }
 """Columns of The Stack v2 that a training set of ours lacks, and why."""

@@ -25,6 +25,7 @@ class Selection(BaseModel):
         min_bytes: least size of a file; all sizes may also be text, such as 10MB or 1MiB.
         max_bytes: greatest size of a file.
         vendored: keep files that are not a project's own.
+        generated: keep files that a program wrote.
         near_dedup: of files that are nearly the same keep one.
         shard_bytes: greatest weight of a shard: raw bytes of contents, and ``ROW_BYTES`` a row.
     """
@@ -35,6 +36,7 @@ class Selection(BaseModel):
     min_bytes: ByteSize = Field(default=ByteSize(1), ge=0)
     max_bytes: ByteSize = Field(default=ByteSize(10 * MIB), ge=0)
     vendored: bool = False
+    generated: bool = False
     near_dedup: bool = False
     format: Format = "parquet"
     shard_bytes: ByteSize = Field(default=ByteSize(256 * MIB), gt=0)

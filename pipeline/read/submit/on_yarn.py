@@ -34,7 +34,7 @@ def run_on_yarn(
     """
     tag = f"git-lakehouse-{uuid4().hex}"
     conf = submitted_conf(settings, root_uri) | {"spark.yarn.tags": tag}
-    conf |= fitted(jvm, settings.master, settings.shape, conf, settings.conf, driver_inside=True)
+    conf |= fitted(jvm, settings.master, settings.shape, conf, settings.conf, settings.wait_s, driver_inside=True)
     staging = conf.get("spark.yarn.stagingDir", "")
     yarn = Yarn(driver_asked_for(conf), settings.wait_s, jvm, tag, staging)
     with looked_for() as interrupts:

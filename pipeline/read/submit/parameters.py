@@ -94,7 +94,8 @@ class Parameters:
         """Positional and named arguments of ``main`` after the archive.
 
         Args:
-            words: ``--name value``, ``--name=value`` or ``name=value``, each name with dashes or underscores.
+            words: ``--name value``, ``--name=value`` or ``name=value``, each name with dashes or underscores, and
+                ``--name`` or ``--no-name`` for flags.
 
         Raises:
             BadArguments: a name is unknown, a value is wrong, or one is missing.
@@ -152,8 +153,9 @@ def _read(words: Sequence[str], known: dict[str, Parameter]) -> tuple[dict[str, 
         word = waiting.pop(0)
         given, equals, value = word.partition("=")
         name = given.removeprefix("--").replace("-", "_")
-        parameter = known.get(name)
-        if parameter is None or not (equals or word.startswith("--")):
+        off = not equals and word.startswith("--no-") and name not in known
+        parameter = known.get(name.removeprefix("no_") if off else name)
+        if parameter is None or (off and not parameter.is_flag) or not (equals or word.startswith("--")):
             problems.append(f"there is no parameter {given}")
             if not equals and word.startswith("--") and waiting and not waiting[0].startswith("--"):
                 waiting.pop(0)  # its value, which may be a secret
@@ -161,13 +163,13 @@ def _read(words: Sequence[str], known: dict[str, Parameter]) -> tuple[dict[str, 
             problems.append(f"{given} has no value")
         else:
             if not equals:
-                value = "true" if parameter.is_flag else waiting.pop(0)
-            if not parameter.many and name in values:
+                value = str(not off).lower() if parameter.is_flag else waiting.pop(0)
+            if not parameter.many and parameter.name in values:
                 problems.append(f"{given} is given twice")
             if parameter.many:
-                values.setdefault(name, []).append(value)
+                values.setdefault(parameter.name, []).append(value)
             else:
-                values[name] = value
+                values[parameter.name] = value
     return values, problems
 
 

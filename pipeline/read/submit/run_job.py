@@ -26,8 +26,10 @@ from pipeline.read.submit.results import NAMESPACE, BadResult, Lineage, recorded
 from pipeline.storage.interface import Storage
 from pipeline.tables.content_guard import BadContent, none_skipped
 from pipeline.tables.content_plan import content_stays
-from pipeline.tables.failures import SparkFailed, is_of_query, plain_failures
+from pipeline.tables.failures import OutOfMemory, SparkFailed, is_of_query, plain_failures
 from pipeline.tables.iceberg import full_name
+from pipeline.tables.libraries import Libraries
+from pipeline.tables.masters.errors import DriverDied
 
 logger = logging.getLogger(__name__)
 
@@ -54,17 +56,20 @@ class Manner:
             None for all.
         skip_bad: go on where a function over contents fails on one.
         py_files: Python files, zips and eggs that it imports from, here and on executors.
+        libraries: packages that it imports; Spark was started with ``libraries.applied``.
     """
 
     sample: Fraction | None = None
     skip_bad: bool = False
     py_files: tuple[Path, ...] = ()
+    libraries: Libraries | None = None
 
     @property
     def words(self) -> tuple[str, ...]:
         """What of it changes the result, as on the command line."""
         sample = () if self.sample is None else (f"--sample={float(self.sample)!r}",)
-        return (*sample, *(("--skip-bad",) if self.skip_bad else ()))
+        libraries = () if self.libraries is None else (self.libraries.word,)
+        return (*sample, *(("--skip-bad",) if self.skip_bad else ()), *libraries)
 
     def table(self, job: str) -> str:
         """The name of the job's result."""
@@ -92,6 +97,8 @@ def prepared(job: str, argv: Sequence[str] | None, manner: Manner = ALL_OF_IT) -
         if not file.is_file():
             raise UsageError(f"there is no file {file}")
         _add_to_path(file)
+    if manner.libraries is not None:
+        _add_to_path(manner.libraries.imports)
     found = find_job(job)
     if found.name.endswith(SAMPLE):
         raise JobFailed(found.name, "its name", f"results of samples have names that end in {SAMPLE}; rename the job")
@@ -165,6 +172,8 @@ def _result(job: FoundJob, archive: Archive, argv: Sequence[str], where: str) ->
     try:
         with plain_failures(where):
             result = job.main(archive, argv)
+    except (DriverDied, OutOfMemory) as error:
+        raise error.at(job.place(error.__cause__ or error)) from error
     except PipelineError:
         raise
     except Exception as error:

@@ -14,9 +14,10 @@ from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j 
 from pipeline.model.errors import ExitCode
 from pipeline.model.redact import one_line
 from pipeline.tables.masters.driver_log import DriverLog
-from pipeline.tables.masters.errors import ApplicationFailed, NoResources
+from pipeline.tables.masters.errors import OUT_OF_MEMORY, ApplicationFailed
 from pipeline.tables.masters.interrupts import Interrupts
 from pipeline.tables.masters.jvm import JavaObject, java_array, java_class
+from pipeline.tables.masters.master import Wait
 from pipeline.tables.masters.yarn import Report, Yarn
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,13 @@ SILENT_WITHIN_S = 300.0
 """How long YARN may fail to answer before its application is given up: a ResourceManager restarts within minutes."""
 
 _EXITED = re.compile(r"exited with (?:status )?(\d+)")
+_NO_MEMORY = re.compile(rf"AM Container for \S+ exited with\s+exitCode: (?:{OUT_OF_MEMORY}|-104|-103)\b")
+"""A full heap, and YARN's own codes of containers that take more memory than they may."""
+
+NO_MEMORY_IN_YARN = (
+    "the driver ran out of memory: let fewer rows come to it, or raise spark.driver_memory for Java, "
+    "spark.driver.memoryOverhead in [spark.conf] for Python"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +124,19 @@ def failure(application: str, report: Report) -> ApplicationFailed:
     """Why an application did not succeed, with the driver's exit code if it had one."""
     code = _EXITED.search(report.diagnostics)
     told = report.diagnostics.strip() or f"YARN says {report.state}, {report.final}"
+    if _NO_MEMORY.search(told):
+        told = f"{NO_MEMORY_IN_YARN}. YARN says: {told}"
     return ApplicationFailed(application, one_line(told), int(code[1]) if code else int(ExitCode.RUN_FAILED))
 
 
 def _until_end(yarn: Yarn, application: str, show: Callable[[str], None], interrupts: Interrupts) -> Report:
-    began = time.monotonic()
+    wait = Wait(yarn)
     log: DriverLog | None = None
-    told_wait = told_page = False
+    told_page = False
     while True:
         report = _report(yarn, application, interrupts)
-        waited = time.monotonic() - began
         if report.waiting:
-            if waited > yarn.wait_s:
-                raise NoResources(yarn.url, yarn.asked, yarn.offered(), yarn.wait_s)
-            if not told_wait and waited > yarn.say_after_s:
-                told_wait = True
-                yarn.tell_wait()
+            wait.check()
         elif log is None and (container := yarn.driver_container(application)) is not None:
             log = DriverLog(container)
         if report.state == "RUNNING" and not told_page:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from signal import SIGKILL
+
 from pipeline.model.errors import ExitCode, PipelineError, UsageError
 
 
@@ -41,6 +43,46 @@ class ExecutorsDied(PipelineError):
 
     def __str__(self) -> str:
         return f"the executors on {self.master} end as soon as they start: {self.reason}"
+
+
+class DriverDied(PipelineError):
+    """The driver's Java process ended by itself, or was killed.
+
+    Attributes:
+        status: as ``subprocess`` has it.
+        heap: its greatest size, as settings have it.
+        place: what the driver was at, in words; "" if that is not known.
+    """
+
+    def __init__(self, status: int, heap: str, place: str = "") -> None:
+        super().__init__(status, heap, place)
+        self.status, self.heap, self.place = status, heap, place
+
+    def at(self, place: str) -> DriverDied:
+        """The same error with its place."""
+        return DriverDied(self.status, self.heap, place)
+
+    def __str__(self) -> str:
+        return f"{self._why()}{self.place and f'. It was at {self.place}'}"
+
+    def _why(self) -> str:
+        if self.status == OUT_OF_MEMORY:
+            return f"the driver ran out of memory: its heap of {self.heap} was full. {LESS_OR_MORE}"
+        if self.status == -SIGKILL:
+            return (
+                f"the driver's Java process was killed, as by a machine that has no memory left for its heap of "
+                f"{self.heap}. Free some, or lower spark.driver_memory"
+            )
+        return f"the driver's Java process ended by itself, with status {self.status}; its last output is above"
+
+
+OUT_OF_MEMORY = 3
+"""Status of a JVM that ends because its heap is full, as ``SparkSettings.failing_fast`` has it."""
+
+LESS_OR_MORE = (
+    "Raise spark.driver_memory, or let fewer rows come to the driver (write, aggregate or limit them instead of "
+    "collecting them); on a local master, whose tasks share this heap, let them hold fewer rows at once, too"
+)
 
 
 class ApplicationFailed(PipelineError):

@@ -11,11 +11,10 @@ from pyspark import SparkContext
 
 from pipeline.tables.masters.errors import ExecutorsDied, NoResources
 from pipeline.tables.masters.jvm import JavaObject
-from pipeline.tables.masters.master import Master
+from pipeline.tables.masters.master import POLL_S, Master, Wait
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.2
 LOOK_EACH_S = 2.0
 
 MOST_ENDED = 5
@@ -36,9 +35,8 @@ def await_executor(context: SparkContext, master: Master) -> None:
     """
     application = str(context.applicationId)
     scala = context._jsc.sc()
-    began = time.monotonic()
-    told = False
-    look = began + LOOK_EACH_S
+    wait = Wait(master)
+    look = time.monotonic() + LOOK_EACH_S
     while not _has_executor(scala):
         if scala.isStopped():
             raise ExecutorsDied(master.url, master.why_executors_died(application))
@@ -46,12 +44,7 @@ def await_executor(context: SparkContext, master: Master) -> None:
             look = time.monotonic() + LOOK_EACH_S
             if master.ended_executors(application) >= MOST_ENDED:
                 raise ExecutorsDied(master.url, master.why_executors_died(application))
-        waited = time.monotonic() - began
-        if waited > master.wait_s:
-            raise NoResources(master.url, master.asked, master.offered(), master.wait_s)
-        if not told and waited > master.say_after_s:
-            told = True
-            master.tell_wait()
+        wait.check()
         time.sleep(POLL_S)
 
 

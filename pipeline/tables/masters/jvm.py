@@ -12,10 +12,20 @@ from typing import Any
 
 from pyspark import SparkConf, SparkContext, java_gateway
 
+from pipeline.tables.masters.errors import DriverDied
 from pipeline.tables.masters.interrupts import before_end, looked_for
 
 END_WITHIN_S = 30.0
 """How long a JVM may take to end its application."""
+
+ENDING_WITHIN_S = 5.0
+"""How long a JVM that no longer answers may take to be gone."""
+
+_HEAP: list[str] = []
+"""The heap of this process's JVM, as its setting has it."""
+
+_OWNER: list[int] = [os.getpid()]
+"""The process that started the JVM. A child that is forked from it sees the same object, but not how the JVM is."""
 
 JavaObject = Any
 """Proxy that py4j makes for any object of the JVM; it has no static type."""
@@ -29,6 +39,8 @@ def started_jvm(conf: Mapping[str, str]) -> JavaObject:
     if SparkContext._jvm is None:
         wanted = SparkConf(loadDefaults=False)
         wanted.setAll(list(conf.items()))
+        _OWNER[:] = [os.getpid()]
+        _HEAP[:] = [conf.get("spark.driver.memory", "1g")]
         before_end(end_jvm)
         with _launching():
             SparkContext._ensure_initialized(conf=wanted)
@@ -56,6 +68,22 @@ def _launching() -> Iterator[None]:
         raise
     finally:
         vars(java_gateway)["Popen"] = popen
+
+
+def why_died(*, wait: bool) -> DriverDied | None:
+    """How this process's JVM has ended although nobody asked it to; None if it runs, or is not ours.
+
+    Args:
+        wait: it has just failed to answer, and may be about to end.
+    """
+    process: subprocess.Popen[bytes] | None = getattr(SparkContext._gateway, "proc", None)
+    if process is None or os.getpid() not in _OWNER:
+        return None
+    if wait:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(ENDING_WITHIN_S)
+    status = process.poll()
+    return None if status is None else DriverDied(status, "".join(_HEAP))
 
 
 def end_jvm() -> None:

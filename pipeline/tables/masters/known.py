@@ -20,6 +20,9 @@ _LEAST_OVERHEAD_BYTES = 384 * MIB
 _OVERHEAD_SHARE = 0.4
 """What Spark adds to a driver's heap on YARN if nothing is said: the larger one, 0.1 for Java and 0.4 for Python."""
 
+_LEAST = f"a core and {in_gib(LEAST_HEAP_BYTES)} of heap, and half as much beside it"
+"""The smallest executor, in words."""
+
 _UNITS = {"k": 1 << 10, "m": MIB, "g": GIB, "t": 1 << 40}
 
 
@@ -42,6 +45,7 @@ def fitted(
     cluster: Cluster,
     conf: Mapping[str, str],
     own: Collection[str],
+    wait_s: float,
     *,
     driver_inside: bool = False,
 ) -> dict[str, str]:
@@ -50,12 +54,14 @@ def fitted(
     Args:
         conf: all settings so far.
         own: names of settings that a person chose, which stay as they are.
+        wait_s: how long to wait for a first node.
         driver_inside: the driver runs on one of the nodes.
 
     Raises:
         NothingFits: no node could ever hold an executor.
+        NoResources: the cluster has no node.
     """
-    offer = known_master(jvm, url, "", 1, "").offer()
+    offer = known_master(jvm, url, _LEAST, wait_s, "").first_offer()
     if offer is None:
         return {}
     left = offer
@@ -65,7 +71,7 @@ def fitted(
     if shape is None:
         if {"spark.executor.cores", "spark.executor.memory"} <= set(own):
             return {}
-        raise NothingFits(url, f"a core and {in_gib(LEAST_HEAP_BYTES)} of heap, and half as much beside it", str(offer))
+        raise NothingFits(url, _LEAST, str(offer))
     return {key: value for key, value in executor_settings(shape).items() if key not in own}
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # py4j has no types
 
 from pipeline.rules.offer import Offer
+from pipeline.tables.masters.errors import NoResources
 
 logger = logging.getLogger(__name__)
 
 SAY_AFTER_S = 10.0
 """How long a wait goes without a word."""
+
+POLL_S = 0.2
 
 
 class Master:
@@ -36,6 +40,18 @@ class Master:
     def offer(self) -> Offer | None:
         """What the nodes offer now; None if the master does not say."""
         return None
+
+    def first_offer(self) -> Offer | None:
+        """The same, as soon as there is a node: those of a cluster that starts register one after the other.
+
+        Raises:
+            NoResources: none did within ``wait_s``.
+        """
+        wait = Wait(self)
+        while (offer := self.offer()) is not None and not offer.nodes:
+            wait.check()
+            time.sleep(POLL_S)
+        return offer
 
     def offered(self) -> str:
         """The same in words, for messages: a master that does not answer now is no other error."""
@@ -72,3 +88,23 @@ class Master:
             self.offered(),
             self.wait_s,
         )
+
+
+class Wait:
+    """A wait for a master's resources, which begins now."""
+
+    def __init__(self, master: Master) -> None:
+        self._master, self._began, self._told = master, time.monotonic(), False
+
+    def check(self) -> None:
+        """Say once that resources are awaited, if that takes long.
+
+        Raises:
+            NoResources: there were none in time.
+        """
+        master, waited = self._master, time.monotonic() - self._began
+        if waited > master.wait_s:
+            raise NoResources(master.url, master.asked, master.offered(), master.wait_s)
+        if not self._told and waited > master.say_after_s:
+            self._told = True
+            master.tell_wait()

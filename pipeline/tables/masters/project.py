@@ -15,7 +15,7 @@ PACKAGES = ("pipeline", "jobs")
 @cache
 def project_archive() -> Path:
     """The archive, made on first use; it is deleted when the process ends."""
-    path = _folder() / NAME
+    path = kept_folder() / NAME
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1, strict_timestamps=False) as archive:
         for package in PACKAGES:
             spec = importlib.util.find_spec(package)
@@ -31,5 +31,6 @@ def _kept() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="git-lakehouse-")
 
 
-def _folder() -> Path:
+def kept_folder() -> Path:
+    """A folder that is deleted when the process ends."""
     return Path(_kept().name)

@@ -43,6 +43,20 @@ class DataFile:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedFile:
+    """A data file, or one with a deletion vector, as the manifests list it. ``rows`` of the latter are deleted ones.
+
+    ``path`` is below the archive's root; ``bucket`` is None in a table without partitions.
+    """
+
+    path: str
+    bucket: int | None
+    deletes: bool
+    rows: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Vector:
     """Where the deletion vector of a data file is."""
 
@@ -76,6 +90,25 @@ def live_files(storage: Storage, manifest_list: str, bucket: int | None = None) 
         if isinstance(entry, _Vector) and vectors.setdefault(entry.of, entry) is not entry:
             raise StorageError(entry.of, f"it has two deletion vectors, in {vectors[entry.of].path} and {entry.path}")
     return [_without(storage, file, vectors.get(file.path)) for file in files]
+
+
+def listed_files(storage: Storage, manifest_list: str) -> Iterator[ListedFile]:
+    """The files of a snapshot, one manifest at a time; none of them is opened.
+
+    Raises:
+        StoredFileDamaged: a file of the metadata is damaged or gone.
+    """
+    for manifest in _records(storage, manifest_list):
+        for row in _records(storage, manifest["manifest_path"]):
+            found = row["data_file"]
+            if row["status"] != _DELETED:
+                yield ListedFile(
+                    path_below_root(storage, found["file_path"]),
+                    found["partition"].get("bucket"),
+                    bool(found.get("content")),
+                    found["record_count"],
+                    found["file_size_in_bytes"],
+                )
 
 
 def _without(storage: Storage, file: DataFile, vector: _Vector | None) -> DataFile:

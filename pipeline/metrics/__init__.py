@@ -1,0 +1,1 @@
+"""Numbers about the archive and its runs, for Prometheus."""

@@ -1,0 +1,40 @@
+"""What a run that goes on and an archive have alike: counts of visits, and the disk of scratch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.metrics import known
+from pipeline.metrics.known import Labels, Values
+from pipeline.model.host_counts import OTHER, ByHost
+from pipeline.model.visit import VisitStatus
+from pipeline.storage.space import disk_space
+
+MOST_CODES = 64
+"""Error codes that are told apart: more than there are."""
+
+
+def by_status(counts: Mapping[VisitStatus, int]) -> dict[Labels, float]:
+    """Every status, also those without a visit: a series that is sometimes missing has no rate."""
+    return {(str(status),): counts.get(status, 0) for status in VisitStatus}
+
+
+def by_code(counts: Mapping[str, int]) -> dict[Labels, float]:
+    """The codes with most visits, and all others together."""
+    ranked = Counter(counts).most_common()
+    found: dict[Labels, float] = {(code,): count for code, count in ranked[:MOST_CODES]}
+    rest = sum(count for _, count in ranked[MOST_CODES:])
+    return found | ({(OTHER,): rest} if rest else {})
+
+
+def by_host(counts: ByHost) -> dict[Labels, float]:
+    """Hosts that are bounded in number already."""
+    return {(host, str(status)): count for host, found in counts.items() for status, count in found.items()}
+
+
+def scratch_values(folder: Path) -> Values:
+    """The disk of scratch."""
+    space = disk_space(folder)
+    return {known.SCRATCH_FREE: {(): space.free_bytes}, known.SCRATCH_SIZE: {(): space.total_bytes}}

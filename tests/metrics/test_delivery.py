@@ -1,0 +1,200 @@
+"""Metrics arrive where they are wanted, and their failure is nobody else's."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from pipeline.context.config import BadConfiguration, Config, MetricsSection, load_config
+from pipeline.context.workplace import Workplace
+from pipeline.metrics import known
+from pipeline.metrics.delivery import ARCHIVE_FILE, ENDING_FILE, deliver
+from pipeline.metrics.run import delivering
+from pipeline.model.errors import ArchiveHeld, ExitCode, ScratchFailed, UsageError
+from pipeline.model.layout import ARCHIVE
+from pipeline.storage.local import LocalStorage
+from pipeline.workflows.loads import RunFailed
+from tests.metrics.gateway import gateway
+from tests.metrics.reading import read
+from tests.support.nobody import nobody
+
+VALUES: known.Values = {known.NIGHTS: {(): 3}, known.TABLE_ROWS: {("blobs",): 5}}
+SERIES = [("git_lakehouse_nights", (), 3.0), ("git_lakehouse_table_rows", (("table", "blobs"),), 5.0)]
+
+
+def settings(**keys: object) -> MetricsSection:
+    return MetricsSection.model_validate(keys)
+
+
+def test_a_push_goes_to_its_group_and_leaves_other_metrics() -> None:
+    with gateway() as server:
+        deliver(settings(pushgateway=server.url(), job="the night/a"), VALUES)
+        deliver(settings(pushgateway=f"{server.url()}/below/"), VALUES)
+    first, second = server.pushed
+    assert (first.method, first.login, read(first.text)) == ("POST", None, SERIES)
+    assert first.path == "/metrics/job@base64/dGhlIG5pZ2h0L2E="
+    assert second.path == "/below/metrics/job/git-lakehouse"
+
+
+def test_only_what_is_about_the_machine_has_an_instance() -> None:
+    with gateway() as server:
+        deliver(settings(pushgateway=server.url(), instance="crawl-1"), VALUES | {known.SCRATCH_FREE: {(): 7}})
+    archive, machine = server.pushed
+    assert (archive.path, read(archive.text)) == ("/metrics/job/git-lakehouse", SERIES)
+    assert machine.path == "/metrics/job/git-lakehouse/instance/crawl-1"
+    assert read(machine.text) == [("git_lakehouse_scratch_free_bytes", (), 7.0)]
+
+
+def test_a_login_is_sent_and_never_shown(caplog: pytest.LogCaptureFixture) -> None:
+    section = settings(pushgateway="http://night:p%40ss-w0rd%2F1@127.0.0.1:1")
+    assert "w0rd" not in repr(Config(metrics=section)) + Config(metrics=section).model_dump_json()
+    assert {"p@ss-w0rd/1", "p%40ss-w0rd%2F1"} <= set(Config(metrics=section).secrets)
+    with gateway() as server:
+        mine = section.model_copy(update={"pushgateway": SecretStr(server.url("night:p%40ss-w0rd%2F1@"))})
+        deliver(mine, VALUES)
+        server.status = 401
+        deliver(mine, VALUES)
+    assert server.pushed[0].login == f"Basic {b64encode(b'night:p@ss-w0rd/1').decode()}"
+    assert f"metrics were not pushed to http://127.0.0.1:{server.port}: HTTP Error 401" in caplog.text
+    assert "w0rd" not in caplog.text
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_gets_neither_metrics_nor_login(status: int, caplog: pytest.LogCaptureFixture) -> None:
+    with gateway() as elsewhere, gateway(status, elsewhere.url()) as server:
+        deliver(settings(pushgateway=server.url("u:S3CRETx1@")), VALUES)
+    assert (len(server.pushed), elsewhere.pushed) == (1, [])
+    assert f"HTTP Error {status}" in caplog.text
+
+
+def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with gateway() as proxy, gateway() as server:
+        monkeypatch.setenv("http_proxy", proxy.url())
+        deliver(settings(pushgateway=server.url()), VALUES)
+    assert (len(server.pushed), proxy.pushed) == (1, [])
+
+
+def test_what_fails_is_a_warning_and_the_other_is_delivered(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / ARCHIVE_FILE
+    with nobody("http") as refuses:
+        deliver(settings(pushgateway=refuses.url(""), textfiles=tmp_path), VALUES)
+    assert "metrics were not pushed to http://127.0.0.1:" in caplog.text
+    assert read(file.read_text()) == SERIES
+    with gateway() as server:
+        deliver(settings(pushgateway=server.url(), textfiles=tmp_path / "gone"), VALUES)
+    assert len(server.pushed) == 1
+    assert f"metrics were not written to {tmp_path}/gone: No such file or directory" in caplog.text
+
+
+def test_a_file_is_replaced_at_once_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / ARCHIVE_FILE
+    file.write_text("old")
+    seen: list[str] = []
+    rename = os.rename
+
+    def looking(source: str, target: str) -> None:
+        seen.extend((Path(source).parent.name, file.read_text()))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", looking)
+    deliver(settings(textfiles=tmp_path), VALUES)
+    assert seen == [tmp_path.name, "old"]
+    assert read(file.read_text()) == SERIES
+
+    def full(source: str, target: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "rename", full)
+    deliver(settings(textfiles=tmp_path), {})
+    assert "No space left on device" in caplog.text
+    assert read(file.read_text()) == SERIES
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_may_be_read_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        deliver(settings(textfiles=tmp_path), VALUES, {known.NIGHTLY_EXIT_CODE: {(): 0}})
+    finally:
+        os.umask(before)
+    assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {
+        ARCHIVE_FILE: 0o644, ENDING_FILE: 0o644,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://h", "http://", "h:9091", "http://h:port", "http://h:0", "http://u:S3CRETx1@h/?a", "http://[::1"]
+)
+def test_an_address_that_is_none_is_refused_and_not_repeated(url: str, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(f'[metrics]\npushgateway = "{url}"\n')
+    with pytest.raises(BadConfiguration) as caught:
+        load_config(tmp_path / "c.toml")
+    assert "it must be http:// or https://" in str(caught.value)
+    assert "S3CRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("listen", "good"),
+    [("", True), ("127.0.0.1:0", True), ("[::1]:9470", True), ("host.example:9470", True), (":9470", False),
+     ("9470", False), ("http://h:1", False), ("::1:9470", False), ("h:65535", True), ("h:65536", False)],
+)  # fmt: skip
+def test_addresses_of_endpoints(listen: str, good: bool) -> None:
+    if good:
+        assert settings(listen=listen).listen == listen
+    else:
+        with pytest.raises(ValidationError):
+            settings(listen=listen)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    storage = LocalStorage(tmp_path / "archive")
+    storage.create(ARCHIVE, b'{"format": 3, "buckets": 4, "created_at": "2026-11-01T00:00:00Z"}')
+    return Workplace(Config(metrics=settings(textfiles=tmp_path)), storage)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ScratchFailed("/x", "full"), 5), (ZeroDivisionError(), 5), (RunFailed("n", [(2, "a token")]), 2),
+        (ArchiveHeld("a run", 9.0), None), (UsageError("in the future"), None),
+    ],
+)  # fmt: skip
+def test_a_failure_is_delivered_unless_it_is_of_another_run_or_of_the_caller(
+    place: Workplace, tmp_path: Path, error: Exception, code: int | None
+) -> None:
+    with pytest.raises(type(error)), delivering(place):
+        raise error
+    file = tmp_path / ENDING_FILE
+    found = {name: value for name, _, value in read(file.read_text())} if file.exists() else {}
+    assert found.get("git_lakehouse_nightly_exit_code") == code
+    assert ("git_lakehouse_nightly_ended_timestamp_seconds" in found) == (code is not None)
+
+
+def test_an_ending_stays_when_the_archive_is_looked_at_again(tmp_path: Path) -> None:
+    section = settings(textfiles=tmp_path)
+    deliver(section, VALUES, {known.NIGHTLY_EXIT_CODE: {(): 5}})
+    deliver(section, {known.NIGHTS: {(): 4}})
+    assert read((tmp_path / ENDING_FILE).read_text()) == [("git_lakehouse_nightly_exit_code", (), 5.0)]
+    assert read((tmp_path / ARCHIVE_FILE).read_text()) == [("git_lakehouse_nights", (), 4.0)]
+
+
+def test_an_interrupt_delivers_nothing(place: Workplace, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), delivering(place):
+        raise KeyboardInterrupt
+    assert not (tmp_path / ENDING_FILE).exists()
+
+
+def test_an_ending_that_is_not_ours_delivers_nothing(place: Workplace, tmp_path: Path) -> None:
+    with delivering(place):
+        pass
+    assert not (tmp_path / ENDING_FILE).exists()
+    with delivering(place) as ending:
+        ending.exit_code = ExitCode.SOME_ORIGINS_FAILED
+    assert "git_lakehouse_nightly_exit_code 1.0\n" in (tmp_path / ENDING_FILE).read_text()
