@@ -6,7 +6,7 @@
 ``runs/LOAD/plan/``                     the plan of a load
 ``runs/LOAD/plan/origins.txt``          list of the origins that a batch adds and visits; a batch begins with it
 ``runs/LOAD/plan/refs/bucket=N/``       refs of the plan's origins, one per row
-``runs/LOAD/plan/found.json``           undeclared forks that were found before the first visit, and by what
+``runs/LOAD/plan/newcomers-K.json``     what new origins showed that were asked before their first visit was planned
 ``runs/LOAD/plan/tombstones/bucket=N/`` ids of objects that must not come back
 ``runs/LOAD/landing/bucket=N/ATTEMPT/`` Parquet files of one attempt of a fetch task
 ``runs/LOAD/landing/bucket=N/visits-K.parquet`` what part K of a bucket's questions found, for its fetch task
@@ -209,10 +209,9 @@ class Load:
         """Parquet folder, ``bucket=N`` below."""
         return f"{self.root}/plan/files"
 
-    @property
-    def found(self) -> str:
-        """Undeclared forks, missing if there are none: JSON list of ``origin``, ``url`` (the root's) and ``by``."""
-        return f"{self.root}/plan/found.json"
+    def newcomers(self, number: int) -> str:
+        """What some new origins showed, as ``night/answers.py`` writes it; files of a load count from 1."""
+        return f"{self.root}/plan/newcomers-{number}.json"
 
     @property
     def plan_tombstones(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import reduce
@@ -71,11 +71,6 @@ _URLS = pa.schema([("url", pa.string())])
 _BUCKETS = pa.schema([("bucket", pa.int32())])
 
 
-Place = Callable[[DataFrame], DataFrame]
-"""Given the rows of all origins, with ``due``, returns them with other places for some: ``bucket``, ``network``,
-``fork_of``. Other columns may be left out, except ``url``, ``last_status`` and ``due``."""
-
-
 @dataclass(frozen=True, slots=True)
 class LastVisit:
     """An origin in the table: its state, and how its last visit ended, None before the first."""
@@ -105,7 +100,6 @@ def write_plan(
     *,
     only: Collection[str] | None = None,
     limits: Limits | None = None,
-    place: Place | None = None,
 ) -> PlanSummary:
     """Write the plan of a load; a later attempt overwrites what an earlier one left.
 
@@ -126,23 +120,17 @@ def write_plan(
         only: look at these URLs only, due or not; URLs that the table does not have, or people paused, are skipped.
             None for all that are due.
         limits: of all that are due, look at those that it allows only; what is left stays due.
-        place: gives some origins another place.
 
     Raises:
         PromiseBroken: the limits are too narrow for the greatest age that they promise.
     """
     spark = writer.spark
-    frame = None if only is None else _frame(spark, only)
     writer.check_lease()
     for folder in (load.plan_origins, load.plan_refs, load.plan_files):
         storage.delete(folder, recursive=True)
     _forget_asked(storage, load)
 
-    all_due = _with_due(spark, load, frame)
-    chosen, unread = (all_due, {}) if limits is None else _choose(spark, storage, all_due, load, limits, buckets)
-    if place is not None:
-        writer.check_lease()
-        chosen = place(chosen)
+    chosen, unread = due_origins(spark, storage, load, buckets, only=only, limits=limits)
 
     def work(some: list[int]) -> dict[int, _Counts]:
         origins = chosen
@@ -177,6 +165,26 @@ def write_plan(
     damaged = {damaged_file(storage, bucket, error) for bucket, error in failed.items()}
     writer.check_lease()
     return _write_summary(storage, load, PlanSummary.of(counts, damaged))
+
+
+def due_origins(
+    spark: SparkSession,
+    storage: Storage,
+    load: Load,
+    buckets: int,
+    *,
+    only: Collection[str] | None = None,
+    limits: Limits | None = None,
+) -> tuple[DataFrame, dict[int, PipelineError]]:
+    """All origins as they are now, one row per URL, with ``due``: whether the load looks at them.
+
+    Takes what ``write_plan`` takes, and raises the same.
+
+    Returns:
+        The rows, and why some buckets cannot be read, as far as that was looked at.
+    """
+    all_due = _with_due(spark, load, None if only is None else _frame(spark, only))
+    return (all_due, {}) if limits is None else _choose(spark, storage, all_due, load, limits, buckets)
 
 
 def read_plan(storage: Storage, load: Load) -> PlanSummary:

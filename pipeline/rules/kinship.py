@@ -1,46 +1,42 @@
-"""Which archived network a new origin shares its history with, though nobody declared it a fork. Touches no table."""
+"""Which archived root a new origin is a copy of, though nobody declared it a fork. Touches no table."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from enum import StrEnum
-from typing import Self
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 from pipeline.rules.negotiation import HEAD, Ref
 
-MOST_TIPS = 64
+MOST_REFS = 256
 """Refs of an origin that are looked at, those with the least ids: of two copies these are mostly the same ones."""
 
-MOST_ROOTS = 3
-"""Roots up to which an id tells something. One that more of them have comes from a template that they began with."""
+LONGEST_NAME = 200
+"""Bytes of the name of a ref that is looked at."""
 
-ENOUGH_TIPS = 3
-"""Shared refs that are enough, however many others an origin has."""
+ENOUGH = 2
+"""Commits that must be shared at least, HEAD's among them: one alone may be a template's, or a vendor's branch."""
+
+ENOUGH_WITHOUT_HEAD = 3
+"""The same if HEAD's is not among them: tags and branches of others wander more easily."""
 
 
-class Evidence(StrEnum):
-    """By what an undeclared fork was found; of several, the first one."""
+class Tip(NamedTuple):
+    """A ref: its full name, what it points at, and the commit that this finally leads to.
 
-    TAG = "annotated_tag"
-    HEAD = "head"
-    TIPS = "tips"
+    For an annotated tag of which a server does not tell where it leads, ``commit`` is the tag itself.
+    """
+
+    name: bytes
+    target: bytes
+    commit: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Tips:
-    """What an origin shows, as far as it is looked at.
+    """What an origin shows, as far as it is looked at; none if it shows nothing or did not answer."""
 
-    Attributes:
-        head: the commit at HEAD, None if there is none.
-        refs: what refs point at, each once: the id, and what an annotated tag finally points at, else the id again.
-            Some servers do not tell where tags lead.
-    """
-
-    head: bytes | None
-    refs: frozenset[tuple[bytes, bytes]]
+    refs: Collection[Tip] = ()
 
     @classmethod
     def of(cls, refs: Mapping[bytes, Ref], peeled: Mapping[bytes, bytes]) -> Self:
@@ -49,123 +45,103 @@ class Tips:
         Args:
             peeled: what annotated tags finally point at, by the name of the ref, as far as the server told.
         """
-        shown = {(ref.target, peeled.get(name, ref.target)) for name, ref in refs.items() if ref.target is not None}
-        head = refs.get(HEAD)
-        return cls(None if head is None else head.target, frozenset(sorted(shown)[:MOST_TIPS]))
+        shown = (
+            (ref.target, Tip(name, ref.target, peeled.get(name, ref.target)))
+            for name, ref in refs.items()
+            if ref.target is not None and len(name) <= LONGEST_NAME
+        )
+        return cls(tuple(tip for _, tip in sorted(shown)[:MOST_REFS]))
 
+    @property
     def ids(self) -> set[bytes]:
         """All ids."""
-        found = {oid for pair in self.refs for oid in pair}
-        return found if self.head is None else found | {self.head}
+        return {oid for tip in self.refs for oid in tip[1:]}
+
+    @property
+    def commits(self) -> int:
+        """To how many commits they lead."""
+        return len({tip.commit for tip in self.refs})
 
 
 @dataclass(frozen=True, slots=True)
-class Newcomer:
-    """An origin that was never visited and declares no parent; ``may_move``: unless others are declared its forks."""
-
-    url: str
-    tips: Tips
-    may_move: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Kin:
-    """The root of the network to which an undeclared fork belongs, and by what it was found."""
-
-    root: str
-    by: Evidence
-
-
-@dataclass(frozen=True, slots=True)
-class Archived:
-    """What the archive has of some ids.
+class Root:
+    """An archived origin that is nobody's fork.
 
     Attributes:
-        commits: by id of a commit with parents, the roots of networks that have it.
-        tags: the same for annotated tags.
-        since: when the oldest origin of a root's networks was added.
-        sizes: to how many ids the refs of a root point; none for a root without refs.
+        commits: to how many commits its refs lead.
+        refs: those of its refs that lead to what newcomers show.
     """
 
-    commits: Mapping[bytes, Collection[str]] = field(default_factory=dict)
-    tags: Mapping[bytes, Collection[str]] = field(default_factory=dict)
-    since: Mapping[str, datetime] = field(default_factory=dict)
-    sizes: Mapping[str, int] = field(default_factory=dict)
+    url: str
+    commits: int
+    refs: Collection[Tip]
 
 
-def find_kin(newcomers: Iterable[Newcomer], archived: Archived) -> dict[str, Kin]:
-    """The newcomers that are undeclared forks, by URL.
+def find_kin(newcomers: Mapping[str, Tips], roots: Iterable[Root]) -> dict[str, str]:
+    """The newcomers that are undeclared forks, with the root that each is a copy of, by URL.
 
-    One belongs to a network that has an annotated tag of it, the commit at its HEAD, or enough of what its refs point
-    at: ``ENOUGH_TIPS``, or half of what the refs of it, or of the network's root, point at. A commit without parents
-    does not count, nor does what more than ``MOST_ROOTS`` roots have: whoever begins with the same template has these.
-    Of several networks, the one with most shared tags, then refs, then the oldest. One that belongs to no archived
-    network may belong to a newcomer before it: of that no history is known, so they must share a tag, or two refs and
-    half of those of the smaller one.
+    A newcomer is a copy of a root if refs of the same names lead both to the same commits: to at least ``ENOUGH``, or
+    ``ENOUGH_WITHOUT_HEAD``, and to half of those to which the refs of the smaller of both lead. What it shows of any
+    other root, whatever the refs are called, must be a part of these and not all. Otherwise it may be a copy of either,
+    or bring several histories together, and it is taken for nobody's copy.
 
     Args:
-        newcomers: in the order in which they were added.
+        newcomers: what they show.
+        roots: all that show any of it, in any order.
     """
-    kin: dict[str, Kin] = {}
-    alone = _Alone()
-    for newcomer in newcomers:
-        tips = newcomer.tips
-        found = (_in_archive(tips, archived) or alone.kin_of(tips)) if newcomer.may_move else None
-        if found is None:
-            alone.add(newcomer.url, tips)
-        else:
-            kin[newcomer.url] = found
+    showing = _Showing.of(roots)
+    kin: dict[str, str] = {}
+    for url, tips in newcomers.items():
+        root = showing.root_of(url, tips)
+        if root is not None:
+            kin[url] = root
     return kin
 
 
-def _in_archive(tips: Tips, archived: Archived) -> Kin | None:
-    tags, shared = Counter[str](), Counter[str]()
-    for target, commit in tips.refs:
-        of_tag = _telling(archived.tags.get(target, ()))
-        tags.update(of_tag)
-        shared.update(of_tag | _telling(archived.commits.get(commit, ())))
-    at_head = frozenset[str]() if tips.head is None else _telling(archived.commits.get(tips.head, ()))
-    sizes = {root: min(len(tips.refs), archived.sizes.get(root, MOST_TIPS)) for root in shared}
-    enough = {root for root, count in shared.items() if count >= ENOUGH_TIPS or 2 * count >= sizes[root]}
-    roots = at_head | tags.keys() | enough
-    if not roots:
-        return None
-    root = min(roots, key=lambda each: (-tags[each], -shared[each], archived.since[each], each))
-    return Kin(root, Evidence.TAG if tags[root] else Evidence.HEAD if root in at_head else Evidence.TIPS)
+class _Shown(NamedTuple):
+    """A ref of a root, by which a newcomer may share ``commit`` with it."""
+
+    root: str
+    name: bytes
+    commit: bytes
 
 
-class _Alone:
-    """Newcomers that belong to no network but their own."""
+@dataclass(frozen=True, slots=True)
+class _Showing:
+    """The refs of roots by what they point at or lead to; ``commits`` as in ``Root``, by URL."""
 
-    def __init__(self) -> None:
-        self._roots: dict[bytes, set[str]] = {}
-        self._sizes: dict[str, int] = {}
+    refs: Mapping[bytes, list[_Shown]]
+    commits: Mapping[str, int]
 
-    def add(self, url: str, tips: Tips) -> None:
-        self._sizes[url] = len(tips.refs)
-        for oid in _ids(tips.refs):
-            self._roots.setdefault(oid, set()).add(url)
+    @classmethod
+    def of(cls, roots: Iterable[Root]) -> Self:
+        """Those of all roots."""
+        refs: dict[bytes, list[_Shown]] = {}
+        commits = {}
+        for root in roots:
+            commits[root.url] = root.commits
+            for tip in root.refs:
+                for oid in {tip.target, tip.commit}:
+                    refs.setdefault(oid, []).append(_Shown(root.url, tip.name, tip.commit))
+        return cls(refs, commits)
 
-    def kin_of(self, tips: Tips) -> Kin | None:
-        tags, shared = Counter[str](), Counter[str]()
-        for target, commit in tips.refs:
-            of_tag = _telling(self._roots.get(target, ())) if target != commit else frozenset[str]()
-            tags.update(of_tag)
-            shared.update(of_tag | _telling(self._roots.get(commit, ())))
-        smaller = {root: min(len(tips.refs), self._sizes[root]) for root in shared}
-        roots = tags.keys() | {root for root, count in shared.items() if count >= 2 and 2 * count >= smaller[root]}
-        if not roots:
+    def root_of(self, url: str, tips: Tips) -> str | None:
+        """The root that an origin is a copy of."""
+        shared: dict[str, set[bytes]] = {}
+        by_name: dict[str, set[bytes]] = {}
+        with_head: set[str] = set()
+        for tip in tips.refs:
+            for oid in {tip.target, tip.commit}:
+                for root, name, commit in self.refs.get(oid, ()):
+                    shared.setdefault(root, set()).add(commit)
+                    if name == tip.name:
+                        by_name.setdefault(root, set()).add(commit)
+                    if name == tip.name == HEAD:
+                        with_head.add(root)
+        if not by_name:
             return None
-        root = max(roots, key=lambda each: (tags[each], shared[each]))
-        return Kin(root, Evidence.TAG if tags[root] else Evidence.TIPS)
-
-
-def _ids(refs: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
-    for target, commit in refs:
-        yield target
-        if commit != target:
-            yield commit
-
-
-def _telling(roots: Collection[str]) -> frozenset[str]:
-    return frozenset(roots) if len(roots) <= MOST_ROOTS else frozenset()
+        best = max(by_name, key=lambda root: len(by_name[root]))
+        mine, smaller = by_name[best], min(tips.commits, self.commits[best])
+        is_copy = len(mine) >= (ENOUGH if best in with_head else ENOUGH_WITHOUT_HEAD) and 2 * len(mine) >= smaller
+        is_only_one = all(commits < mine for root, commits in shared.items() if root != best)
+        return best if is_copy and is_only_one and best != url else None

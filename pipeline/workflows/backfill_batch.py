@@ -15,7 +15,7 @@ from pipeline.night.origins import add_origins
 from pipeline.night.plan import last_visits, write_plan
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
-from pipeline.workflows.undeclared_forks import placing
+from pipeline.workflows.undeclared_forks import place_undeclared_forks
 
 
 def begin_batch(storage: Storage, night: date, origins: Sequence[Origin]) -> Load:
@@ -45,7 +45,8 @@ def plan_batch(run: Run, load: Load) -> None:
         add_origins(spark, new, buckets, datetime.now(UTC))
         keep_out(spark, admitted(spark, listed)[1])
     urls = [origin.url for origin in origins]
-    write_plan(run.writer(), run.storage, load, buckets, only=urls, place=placing(run, load))
+    place_undeclared_forks(run, load, only=urls)
+    write_plan(run.writer(), run.storage, load, buckets, only=urls)
 
 
 def _read_list(storage: Storage, load: Load) -> list[Origin]:

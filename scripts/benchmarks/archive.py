@@ -80,14 +80,10 @@ class Bed:
         return open_session(self.config.spark, self.storage.root_uri, "bench")
 
     def write_config(self) -> None:
-        """Allow servers on loopback, look for no undeclared forks, run no jobs, and keep all other defaults."""
+        """Allow servers on loopback, run no jobs, and keep all other defaults."""
         sections: dict[str, dict[str, object]] = {
             "archive": {"location": str(self.folder / "archive"), "buckets": self.buckets},
-            "fetch": {
-                "scratch": str(self.folder / "scratch"),
-                "allowed_networks": [str(IPv4Network("127.0.0.0/8"))],
-                "newcomers": 0,
-            },
+            "fetch": {"scratch": str(self.folder / "scratch"), "allowed_networks": [str(IPv4Network("127.0.0.0/8"))]},
             "fetch.limits": {"total_s": 86_400},
             "nightly": {"jobs": []},
             "spark": {"master": f"local[{CORES}]"},

@@ -86,12 +86,7 @@ class Archive:
         """An archive that is not created yet; ``sections`` are merged into the common configuration."""
         settings: dict[str, dict[str, Any]] = {
             "archive": {"location": f"{place.root}/{name}", "buckets": 4},
-            "fetch": {
-                "allowed_networks": ["127.0.0.0/8"],
-                "scratch": str(folder / "scratch"),
-                "run_bytes": 16 << 20,
-                "newcomers": 0,  # what asks them has tests of its own
-            },
+            "fetch": {"allowed_networks": ["127.0.0.0/8"], "scratch": str(folder / "scratch"), "run_bytes": 16 << 20},
             "fetch.limits": {"connect_s": 10, "silence_s": 30, "total_s": 120},
             "nightly": {"jobs": []},
             "spark": QUICK_SPARK,
