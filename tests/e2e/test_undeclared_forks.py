@@ -65,7 +65,7 @@ def story(make_archive: MakeArchive, served: Path, daemon: Peer, web: Peer) -> S
     """The second night is killed when everybody has answered, and when the copies have been moved."""
     build(served)
     urls = {"parent": daemon.url("parent.git")} | {name: web.url(f"{name}.git") for name in (*COPIES, *OTHERS)}
-    archive = make_archive("undeclared", fetch={"newcomers": 10})
+    archive = make_archive("undeclared", archive={"buckets": 2}, fetch={"newcomers": 10})
     archive.add(urls["parent"])
     archive.nightly(1)
     archive.add(*(urls[name] for name in (*COPIES, *OTHERS)))
