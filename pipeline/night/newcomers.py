@@ -186,7 +186,7 @@ class _Step:
         return len(moved)
 
     def _roots(self, shown: Mapping[str, Tips]) -> list[Root]:
-        """The visited roots whose refs lead to what newcomers show, now. Reads four columns of all of ``refs``."""
+        """The visited roots whose refs lead to what newcomers show, now. Reads five columns of all of ``refs``."""
         ids = sorted({oid for tips in shown.values() for oid in tips.ids})
         wanted = F.broadcast(local_frame(self.spark, [(oid,) for oid in ids], _OIDS))
         refs = self.spark.table(full_name(REFS.name))

@@ -85,6 +85,7 @@ def nobody(urls: Sequence[str]) -> Mapping[str, Tips]:
     raise AssertionError(f"{urls} were asked again")
 
 
+@pytest.mark.slow
 def test_what_changes_while_newcomers_are_asked_counts(spark: SparkSession, storage: Storage) -> None:
     """Pauses, opt-outs, takedowns and declared forks; nobody is asked or moved twice."""
     visited(spark, ROOT, SHOWN)
@@ -156,6 +157,7 @@ def test_a_host_is_asked_no_more_than_it_gives(spark: SparkSession, storage: Sto
     assert set(asked) == {COPY, STRANGER, PARENT, "https://few.example/a"}
 
 
+@pytest.mark.slow
 def test_a_takedown_finds_an_origin_that_was_moved_meanwhile(
     spark: SparkSession, storage: Storage, tmp_path: Path
 ) -> None:
