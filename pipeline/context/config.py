@@ -79,6 +79,12 @@ class FetchSection(_Section):
     crawl_hosts: int = Field(
         1, ge=1, description="machines that fetch at once; each takes an equal share of all limits"
     )
+    newcomers: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="origins of a load that are asked before their first visit, to find undeclared forks; 0: none",
+    )
     user_agent: str = Field(
         DEFAULT_USER_AGENT, min_length=1, description="sent to HTTP servers; public forges want a name and a contact"
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.rules.kinship import Tips
 from pipeline.rules.ref_digest import DIGEST_BYTES, UNKNOWN
 
 _OPEN, _BUSY, _CHANGED, _ENDED = range(4)
@@ -27,11 +28,13 @@ class DueNetwork:
 
     Attributes:
         landed: ids that ended visits landed, 20 bytes each.
+        tips: by URL what origins show that were asked whether they show nothing.
     """
 
     def __init__(self, place: int, network: int, due: Sequence[str]) -> None:
         self.place, self.network, self.due = place, network, due
         self.landed: list[bytes] = []
+        self.tips: dict[str, Tips] = {}
         self._digests = b""
         self._states = bytearray(len(due))
         self._first = self._ahead = 0
@@ -70,9 +73,11 @@ class DueNetwork:
         """An origin is now visited or asked."""
         self._states[index] = _BUSY
 
-    def must_be_visited(self, index: int) -> None:
-        """A question found changed refs."""
+    def must_be_visited(self, index: int, tips: Tips | None = None) -> None:
+        """A question found changed refs, and where they lead if it was asked for that."""
         self._states[index] = _CHANGED
+        if tips is not None:
+            self.tips[self.due[index]] = tips
 
     def changed(self) -> list[str]:
         """Origins that must be visited because a question found changed refs."""

@@ -212,7 +212,7 @@ class Crew:
                 self._errand(worker).network.surveyed(message.digests)
             case RefsChanged():
                 errand = self._errand(worker)
-                errand.network.must_be_visited(errand.index)
+                errand.network.must_be_visited(errand.index, message.tips)
                 worker.errand = None
             case Outcome():
                 yield self._finish(worker, message)

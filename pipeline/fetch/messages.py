@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.model.visit import Visit
+from pipeline.rules.kinship import Tips
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,12 @@ class Surveyed:
 
 @dataclass(frozen=True, slots=True)
 class RefsChanged:
-    """From a worker: the origin shows other refs than those of the question, so it must be visited."""
+    """From a worker: the origin shows other refs than those of the question, so it must be visited.
+
+    ``tips``: what it shows; None if the question was about any refs.
+    """
+
+    tips: Tips | None = None
 
 
 @dataclass(frozen=True, slots=True)

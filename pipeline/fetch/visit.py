@@ -34,8 +34,9 @@ from pipeline.model.rows import BlobRow, ContentRow, TreeRow, blob_names, commit
 from pipeline.model.text import text_and_raw
 from pipeline.model.visit import MOVED, TAKEN_DOWN, Visit, VisitStatus
 from pipeline.model.visit_counts import DAMAGED
+from pipeline.rules.kinship import Tips
 from pipeline.rules.negotiation import HEAD, FetchPlan, Ref, changed_refs, describe_left_out
-from pipeline.rules.ref_digest import digest_of
+from pipeline.rules.ref_digest import NO_REFS, digest_of
 from pipeline.rules.walk import MOST_PATH_BYTES, MOST_PATHS, count_paths
 from pipeline.storage.errors import StoredFileDamaged
 
@@ -105,7 +106,7 @@ class Visitor:
                 question.url, _want_nothing, self._spool, self._conditions, bounds.deadline, turn=bounds.turn
             )
             if digest_of(received.refs) != question.digest:
-                return RefsChanged()
+                return RefsChanged(Tips.of(received.refs, received.peeled) if question.digest == NO_REFS else None)
             return Outcome(finish(VisitStatus.UNCHANGED, *_remark(received)))
 
         return self._within_limits(question.network, question.url, confinement, attempt)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from binascii import hexlify, unhexlify
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha1
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +27,7 @@ from pipeline.git.limits import Limits
 from pipeline.git.network import Deadline, Dialer
 from pipeline.git.transport import Meter, open_client, origin_errors
 from pipeline.model.errors import ScratchFailed
-from pipeline.rules.negotiation import FetchPlan, Ref, Shown, shown_refs, wanted_refs
+from pipeline.rules.negotiation import PEELED, FetchPlan, Ref, Shown, shown_refs, wanted_refs
 
 if TYPE_CHECKING:
     from dulwich.client import DetermineWantsFunc
@@ -43,6 +43,7 @@ class Received:
 
     Attributes:
         refs: the wanted refs.
+        peeled: what annotated tags among them finally point at, by name; none over git:// with version 2.
         pack_bytes: 0 when no pack was requested.
         left_out: names of wanted refs that git calls funny; see ``Shown``.
         moved_to: the URL that the server redirected to for good, None if that is still the origin.
@@ -52,6 +53,7 @@ class Received:
     pack_bytes: int
     left_out: tuple[bytes, ...] = ()
     moved_to: str | None = None
+    peeled: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 def exchange(
@@ -85,6 +87,7 @@ def exchange(
     offers = _Offers()
     asked_for_pack = False
     advertised: dict[bytes, bytes] = {}
+    peeled: dict[bytes, bytes] = {}
     with turn.held(), origin_errors(dialer, meter), _Spool(spool, url, limits, deadline, take) as sink:
         client, path = open_client(url, dialer, turn, meter, conditions.user_agent)
 
@@ -94,6 +97,7 @@ def exchange(
                 raise ObjectFormatRefused(url, "the repository uses SHA-256 ids")
             meter.listing = False
             advertised.update(advertised_ids(url, wanted_refs(refs, conditions.prefixes)))
+            peeled.update(_peeled(refs, advertised))
             plan = decide(advertised)
             offers.rest = map(hexlify, plan.offers)
             asked_for_pack = bool(plan.wants)
@@ -120,7 +124,7 @@ def exchange(
         if asked_for_pack:
             sink.verify()
         shown = _shown(result, advertised, conditions.prefixes)
-        return Received(shown.refs, sink.size, shown.left_out, client.moved_to)
+        return Received(shown.refs, sink.size, shown.left_out, client.moved_to, peeled)
 
 
 def advertised_ids(origin: str, refs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
@@ -133,6 +137,12 @@ def advertised_ids(origin: str, refs: Mapping[bytes, bytes]) -> dict[bytes, byte
         if not _SHA1.fullmatch(digits):
             raise ProtocolError(origin, f"a bad ref advertisement: {name!r} has the id {digits[:80]!r}")
     return {name: unhexlify(digits) for name, digits in refs.items()}
+
+
+def _peeled(refs: Mapping[bytes, bytes], names: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Where annotated tags among these lead. What is no id is left out: nothing that is archived depends on it."""
+    found = ((name, refs.get(name + PEELED, b"")) for name in names)
+    return {name: unhexlify(digits) for name, digits in found if _SHA1.fullmatch(digits)}
 
 
 def _shown(result: FetchPackResult, advertised: Mapping[bytes, bytes], prefixes: Sequence[bytes]) -> Shown:

@@ -14,6 +14,7 @@ import urllib3
 from dulwich.client import TCPGitClient, Urllib3HttpGitClient
 from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.protocol import Protocol, pkt_line
+from dulwich.refs import Ref
 
 from pipeline.git.errors import (
     BlockedLegal,
@@ -39,6 +40,7 @@ from pipeline.model.origin import is_fetched
 from pipeline.model.pattern import place_of
 from pipeline.model.redact import one_line
 from pipeline.rules.asked_wait import asked_wait, is_limit
+from pipeline.rules.negotiation import PEELED
 
 if TYPE_CHECKING:
     from dulwich.client import HTTPResponse
@@ -176,6 +178,13 @@ class _HttpClient(Urllib3HttpGitClient):
         for response in self._responses:
             response.close()
         self.pool_manager.clear()
+
+    def _discover_references(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as dulwich has it
+        """Refs, and beside them what annotated tags point at, which ``fetch_pack`` leaves out."""
+        found = super()._discover_references(*args, **options)
+        refs, peeled = found[0], found[-1]
+        refs.update((Ref(name + PEELED), target) for name, target in peeled.items())
+        return found
 
     def _smart_request(
         self, service: str, url: str, data: bytes | Iterator[bytes] | None

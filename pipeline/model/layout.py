@@ -6,6 +6,7 @@
 ``runs/LOAD/plan/``                     the plan of a load
 ``runs/LOAD/plan/origins.txt``          list of the origins that a batch adds and visits; a batch begins with it
 ``runs/LOAD/plan/refs/bucket=N/``       refs of the plan's origins, one per row
+``runs/LOAD/plan/newcomers-K.json``     what new origins showed that were asked before their first visit was planned
 ``runs/LOAD/plan/tombstones/bucket=N/`` ids of objects that must not come back
 ``runs/LOAD/landing/bucket=N/ATTEMPT/`` Parquet files of one attempt of a fetch task
 ``runs/LOAD/landing/bucket=N/visits-K.parquet`` what part K of a bucket's questions found, for its fetch task
@@ -207,6 +208,10 @@ class Load:
     def plan_files(self) -> str:
         """Parquet folder, ``bucket=N`` below."""
         return f"{self.root}/plan/files"
+
+    def newcomers(self, number: int) -> str:
+        """What some new origins showed, as ``night/answers.py`` writes it; files of a load count from 1."""
+        return f"{self.root}/plan/newcomers-{number}.json"
 
     @property
     def plan_tombstones(self) -> str:

@@ -72,7 +72,7 @@ ORIGINS = Table(
     (
         *_PLACE,
         Column("url", pa.string(), "the clone URL"),
-        Column("fork_of", pa.string(), "URL of the fork root, null for a root"),
+        Column("fork_of", pa.string(), "URL of the fork root, declared or found; null for a root"),
         Column("state", pa.string(), "active, paused, opted_out or gone"),
         Column("added_at", TIME, "when it was added"),
         Column("next_due", pa.date32(), "the first night on which it is looked at again"),

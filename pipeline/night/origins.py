@@ -167,7 +167,7 @@ def _add_some(spark: SparkSession, origins: Mapping[str, Origin], buckets: int, 
                 0,
                 *uncounted,
             )
-            for o, network in placed(new, _forks(seen, new), closed)
+            for o, network in placed(new, forks_of(seen, new), closed)
         ]
         if rows:
             overwrite(local_frame(spark, rows, ORIGINS.arrow_schema), seen, nothing())
@@ -176,7 +176,7 @@ def _add_some(spark: SparkSession, origins: Mapping[str, Origin], buckets: int, 
     return until_committed(ORIGINS.name, attempt)
 
 
-def _forks(seen: Seen, origins: Iterable[Origin]) -> dict[str, int]:
+def forks_of(seen: Seen, origins: Iterable[Origin]) -> dict[str, int]:
     """By root of the given forks, how many forks of it there are already."""
     roots = sorted({(origin.fork_of,) for origin in origins if origin.fork_of is not None})
     if not roots:

@@ -125,14 +125,12 @@ def write_plan(
         PromiseBroken: the limits are too narrow for the greatest age that they promise.
     """
     spark = writer.spark
-    frame = None if only is None else _frame(spark, only)
     writer.check_lease()
     for folder in (load.plan_origins, load.plan_refs, load.plan_files):
         storage.delete(folder, recursive=True)
     _forget_asked(storage, load)
 
-    all_due = _with_due(spark, load, frame)
-    chosen, unread = (all_due, {}) if limits is None else _choose(spark, storage, all_due, load, limits, buckets)
+    chosen, unread = due_origins(spark, storage, load, buckets, only=only, limits=limits)
 
     def work(some: list[int]) -> dict[int, _Counts]:
         origins = chosen
@@ -167,6 +165,26 @@ def write_plan(
     damaged = {damaged_file(storage, bucket, error) for bucket, error in failed.items()}
     writer.check_lease()
     return _write_summary(storage, load, PlanSummary.of(counts, damaged))
+
+
+def due_origins(
+    spark: SparkSession,
+    storage: Storage,
+    load: Load,
+    buckets: int,
+    *,
+    only: Collection[str] | None = None,
+    limits: Limits | None = None,
+) -> tuple[DataFrame, dict[int, PipelineError]]:
+    """All origins as they are now, one row per URL, with ``due``: whether the load looks at them.
+
+    Takes what ``write_plan`` takes, and raises the same.
+
+    Returns:
+        The rows, and why some buckets cannot be read, as far as that was looked at.
+    """
+    all_due = _with_due(spark, load, None if only is None else _frame(spark, only))
+    return (all_due, {}) if limits is None else _choose(spark, storage, all_due, load, limits, buckets)
 
 
 def read_plan(storage: Storage, load: Load) -> PlanSummary:

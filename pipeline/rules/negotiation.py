@@ -13,10 +13,11 @@ HEAD = b"HEAD"
 MAX_OFFERS = 256
 NAMES_SHOWN = 3
 SHOWN_CHARACTERS = 60
+PEELED = b"^{}"
+"""What the name of an annotated tag ends with where a server tells what it finally points at."""
 
 # Forbidden by git-check-ref-format(1) below refs/, so that a name cannot leave its line or its directory.
 _FORBIDDEN: Final = re.compile(rb"[\0-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)|[/.]\Z")
-_PEELED: Final = b"^{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def _asked_for(advertised: Mapping[bytes, Target], prefixes: Iterable[bytes]) ->
     def is_asked_for(name: bytes) -> bool:
         if name == HEAD:
             return HEAD in wanted
-        return name.startswith(folders) and not name.endswith(_PEELED)
+        return name.startswith(folders) and not name.endswith(PEELED)
 
     return {name: ref for name, ref in advertised.items() if is_asked_for(name)}
 

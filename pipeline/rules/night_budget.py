@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipeline.model.host import is_loopback
+
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _PART = re.compile(
     r"(?:(?P<name>origins|requests)=(?P<count>[1-9][0-9]*)|cpu=(?P<time>[0-9]+(?:\.[0-9]+)?)(?P<unit>[smh]))"
@@ -74,6 +76,12 @@ class HostRequests:
         """What the limits of hosts leave of a budget."""
         most = {host: _least(limit, budget.requests) for host, limit in named.items()}
         return cls(budget.requests, _least(others, budget.requests), most)
+
+    def of_host(self, name: str) -> int | None:
+        """The requests of a host, named as in ``model.host``; None for any number."""
+        if name in self.named:
+            return self.named[name]
+        return self.this_machine if is_loopback(name) else self.others
 
 
 def _least(one: int | None, other: int | None) -> int | None:

@@ -15,6 +15,7 @@ from pipeline.night.origins import add_origins
 from pipeline.night.plan import last_visits, write_plan
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
+from pipeline.workflows.undeclared_forks import place_undeclared_forks
 
 
 def begin_batch(storage: Storage, night: date, origins: Sequence[Origin]) -> Load:
@@ -44,6 +45,7 @@ def plan_batch(run: Run, load: Load) -> None:
         add_origins(spark, new, buckets, datetime.now(UTC))
         keep_out(spark, admitted(spark, listed)[1])
     urls = [origin.url for origin in origins]
+    place_undeclared_forks(run, load, only=urls)
     write_plan(run.writer(), run.storage, load, buckets, only=urls)
 
 

@@ -10,10 +10,11 @@ from pipeline.model.layout import Load
 from pipeline.model.pattern import parse_pattern
 from pipeline.night.plan import read_plan, restore_plan_summary, write_plan
 from pipeline.night.schedule import Limits
-from pipeline.rules.night_budget import HostRequests, NightBudget
+from pipeline.rules.night_budget import NightBudget
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.paths import is_temporary
 from pipeline.workflows.backfill_batch import plan_batch
+from pipeline.workflows.undeclared_forks import place_undeclared_forks, requests_of
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,9 @@ def plan_load(run: Run, load: Load) -> None:
     if any(not is_temporary(entry.path) for entry in run.storage.list(load.manifests)):
         restore_plan_summary(run.storage, load)
     elif load.is_night:
-        write_plan(run.writer(), run.storage, load, run.archive().buckets, limits=limits_of(run.config))
+        limits = limits_of(run.config)
+        place_undeclared_forks(run, load, limits=limits)
+        write_plan(run.writer(), run.storage, load, run.archive().buckets, limits=limits)
     else:
         plan_batch(run, load)
 
@@ -45,11 +48,9 @@ def limits_of(config: Config) -> Limits | None:
     schedule = config.schedule
     if schedule.budget is None:
         return None
-    budget = NightBudget.parse(schedule.budget)
-    named = {name: host.requests_per_night for name, host in config.hosts.named.items()}
     return Limits(
-        budget,
-        HostRequests.of(budget, config.hosts.default.requests_per_night, named),
+        NightBudget.parse(schedule.budget),
+        requests_of(config),
         schedule.shares.shares,
         [(parse_pattern(pattern), value) for pattern, value in schedule.importance.items()],
         schedule.greatest_age_nights,

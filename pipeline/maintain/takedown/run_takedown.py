@@ -182,6 +182,7 @@ def finish_takedowns(writer: Writer, storage: Storage, scratch: Path) -> Removal
     if not open_:
         return None
     stones = tombstones(writer.spark, open_)
+    stones.extend(_moved(writer.spark, stones))
     for stone in _late(writer.spark, storage, stones, scratch):
         stones.extend(stone)
     doomed = resolve(writer.spark, storage, stones)
@@ -192,6 +193,21 @@ def finish_takedowns(writer: Writer, storage: Storage, scratch: Path) -> Removal
     if not unfinished:
         set_removed(writer.spark, {stone.takedown for stone in stones})
     return Removal(tuple(tables), tuple(scrubbed), unfinished, round(time.monotonic() - began, 3))
+
+
+def _moved(spark: SparkSession, stones: Sequence[Tombstone]) -> list[Tombstone]:
+    """Add and return tombstones of origins that got another network while they were taken down (decision 49)."""
+    named = {stone.url: stone for stone in stones if stone.kind == ORIGIN and stone.url is not None}
+    known = {(stone.url, stone.bucket, stone.network) for stone in stones if stone.kind == ORIGIN}
+    now = datetime.now(UTC)
+    found = [
+        replace(named[url], bucket=bucket, network=network, at=now)
+        for url, (bucket, network) in _places(spark, sorted(named)).items()
+        if (url, bucket, network) not in known
+    ]
+    for stone in found:
+        add_tombstones(spark, [stone])
+    return found
 
 
 def _late(
