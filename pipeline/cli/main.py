@@ -22,6 +22,7 @@ MODULES = MappingProxyType(
     {
         "backfill": "backfill",
         "compact": "maintain",
+        "copy": "copy",
         "doctor": "doctor",
         "export": "export",
         "forges": "forges",
@@ -32,6 +33,7 @@ MODULES = MappingProxyType(
         "metrics": "metrics",
         "nightly": "nightly",
         "origins": "origins",
+        "relocate": "copy",
         "restore": "restore",
         "results": "results",
         "schedule": "schedule",
