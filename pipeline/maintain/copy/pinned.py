@@ -154,15 +154,15 @@ def _finished(storage: Storage) -> tuple[Load, ...]:
 
 def _tables(storage: Storage) -> dict[str, PinnedTable]:
     folders = table_folders(storage)
-    first = [name for name in (_TAKEDOWNS,) if name in folders]
-    read = {}
-    for name in [*first, _ORIGINS, *sorted(folders.keys() - {*first, _ORIGINS})]:
-        newest = newest_metadata(storage, folders[name]) if name in folders else None
+    first = (_TAKEDOWNS, _ORIGINS)
+    found = {}
+    for name in [*(name for name in first if name in folders), *sorted(folders.keys() - {*first})]:
+        newest = newest_metadata(storage, folders[name])
         if newest is not None:
-            read[name] = PinnedTable(name, folders[name], newest[1], newest[0], storage.read(newest[1]))
-        elif name == _ORIGINS:
-            raise StoredFileDamaged(f"{WAREHOUSE}/{NAMESPACE}/{ORIGINS.name}", "the table has no metadata")
-    return {name: read[name] for name in [*(read.keys() - {_ORIGINS}), _ORIGINS]}
+            found[name] = PinnedTable(name, folders[name], newest[1], newest[0], storage.read(newest[1]))
+    if _ORIGINS not in found:
+        raise StoredFileDamaged(f"{WAREHOUSE}/{NAMESPACE}/{ORIGINS.name}", "the table has no metadata")
+    return {**{name: table for name, table in found.items() if name != _ORIGINS}, _ORIGINS: found[_ORIGINS]}
 
 
 def _of_nights(tables: Mapping[str, PinnedTable]) -> Iterator[str]:

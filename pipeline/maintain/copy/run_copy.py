@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -80,13 +80,13 @@ def run_copy(place: Workplace, to: Storage, *, verify: bool = False) -> CopyRepo
     check_apart(place.storage, to)
     check_destination(to, pin(place.storage))
     with hold(Workplace(place.config, to), "copy") as run:
-        lost = ""
+        lost, report = "", CopyReport(to.root_uri)
         for _ in range(ROUNDS):
             state = pin(place.storage)
             record = _claim(place.storage, to, state)
             sender = Sender(place.storage, to, read_ledger(place.storage).entries, run.scratch)
             try:
-                report = _Copying(sender, state, verify).copy(record)
+                _Copying(sender, state, verify, report).copy(record, run.check_lease)
             except SourceChanges as error:
                 if error.path == lost:  # a later state names it too
                     raise StoredFileDamaged(lost, "the file is gone") from error
@@ -156,19 +156,20 @@ def _claim(source: Storage, to: Storage, state: Pinned) -> CopyRecord:
 class _Copying:
     """One try to copy one state."""
 
-    def __init__(self, sender: Sender, state: Pinned, verify: bool) -> None:
-        self.sender, self.state, self.verify = sender, state, verify
+    def __init__(self, sender: Sender, state: Pinned, verify: bool, report: CopyReport) -> None:
+        self.sender, self.state, self.verify, self.report = sender, state, verify, report
         self.source, self.to = sender.source, sender.to
         self.surplus: list[str] = []
-        self.report = CopyReport(self.to.root_uri, state.nights)
+        self.report.nights, self.report.kept = state.nights, 0
 
-    def copy(self, before: CopyRecord) -> CopyReport:
+    def copy(self, before: CopyRecord, check_lease: Callable[[], None]) -> None:
         """Data first, then what names them, ``copy.json`` last; only then is deleted what nothing names any more."""
         for table in self.state.tables.values():
             wanted = list(files_of(self.source, table))
             metadata = f"{table.folder}/metadata"
             self._bring(table.name, wanted, [table.folder], keep={table.path, f"{metadata}/{HINT}"})
         self._bring("documents", self.state.documents, _DOCUMENTS, keep=self.state.changing)
+        check_lease()
         for table in self.state.tables.values():
             put(self.to, table.path, table.data)
             put(self.to, f"{table.folder}/metadata/{HINT}", b"%d" % table.version)
@@ -180,7 +181,6 @@ class _Copying:
         self.surplus += [entry.path for entry in _walked(self.to, gone)]
         self.report.deleted = sum(in_threads(self.to.delete, self.surplus))
         _remove_empty(self.to, {parent_of(path) for path in self.surplus})
-        return self.report
 
     def _bring(self, what: str, wanted: Collection[File], folders: Iterable[str], *, keep: Collection[str]) -> None:
         """Copy what some folders of the copy lack, and note what they have too much."""

@@ -16,7 +16,6 @@ from pipeline.storage.paths import join, parent_of, side_path
 from pipeline.tables.snapshot.avro import AvroDamaged, edited_avro, read_avro
 from pipeline.tables.snapshot.metadata import HINT, newest_metadata
 
-_FILES_OF_SNAPSHOT = ("statistics", "partition-statistics")
 _MARK = re.compile(r"-at-[0-9a-f]{12}(?=\.avro$)")
 
 
@@ -53,11 +52,9 @@ class Relocation:
             moved = self._manifests(lists)
             for entry in document.get("snapshots", ()):
                 entry["manifest-list"] = self._list(entry["manifest-list"], moved)
-            for kind in _FILES_OF_SNAPSHOT:
-                for entry in document.get(kind, ()):
-                    entry["statistics-path"] = self._here(entry["statistics-path"])
             document["location"] = self._here(document["location"])
             document["metadata-log"] = []
+            document["statistics"] = document["partition-statistics"] = []  # never written by us, and never needed
         except (KeyError, TypeError, ValueError) as error:
             raise StoredFileDamaged(metadata, f"its content is invalid: {error!r}"[:300]) from error
         newest = newest_metadata(self.storage, folder)
