@@ -58,6 +58,7 @@ def main() -> None:
         daemon.wait()
     finally:
         daemon.terminate()
+        daemon.wait()
 
 
 if __name__ == "__main__":

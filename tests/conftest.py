@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -30,6 +31,9 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 os.environ.setdefault("TESTS_DAY", str(date.today()))  # all processes of a run have the day on which it began
+
+# Otherwise examples are also drawn from constants of whatever earlier tests have imported.
+providers._get_local_constants = lambda: providers._local_constants
 
 HERE = Path(__file__).parent
 SLOWEST = (

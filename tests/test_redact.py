@@ -88,6 +88,7 @@ def test_a_line_is_printable_and_short_whatever_it_is_made_of(text: str, most: i
     assert one_line(line, most) == line or "..." in line
 
 
+@pytest.mark.slow
 def test_a_long_text_takes_no_long_time() -> None:
     """No pattern backtracks: a megabyte of text that begins every pattern and ends none."""
     for piece in ("a", "a.", "://", "a=", "token ", "eyJ", "https://", "basic ", "\uff20"):

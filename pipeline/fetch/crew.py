@@ -125,12 +125,20 @@ class Crew:
 
     def _assign(self) -> bool:
         """Give errands to free workers, and return whether any are in progress."""
+        self._end_stuck()
         for worker in [worker for worker in self._workers if worker.errand is None]:
             if (errand := self._agenda.next(worker.network)) is not None:
                 self._send(self._fit_for(errand, worker), errand)
         while len(self._workers) < self._concurrency and (errand := self._agenda.next(None)) is not None:
             self._send(self._hire(), errand)
         return any(worker.errand is not None for worker in self._workers)
+
+    def _end_stuck(self) -> None:
+        """End workers that were killed as silent although their outcome was on its way: another errand would fail."""
+        for worker in [worker for worker in self._workers if worker.is_stuck and worker.errand is None]:
+            self._end(worker)
+            if worker.network is not None:
+                self._agenda.let_go(worker.network)
 
     def _fit_for(self, errand: Errand, worker: _Worker) -> _Worker:
         """The worker, or a new one in its place if it has grown and holds nothing that is still needed."""

@@ -168,7 +168,10 @@ class _Stages:
         self._scratch, self._files = scratch, dict[Path, IO[bytes]]()
 
     def look(self) -> None:
-        for path in self._scratch.glob("*/run/*.jsonl"):
+        found: list[Path] = []
+        with suppress(FileNotFoundError):  # a folder goes while it is listed
+            found = list(self._scratch.glob("*/run/*.jsonl"))
+        for path in found:
             if path not in self._files:
                 with suppress(FileNotFoundError):
                     self._files[path] = path.open("rb")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,11 +30,14 @@ class Hook:
 
     def __init__(self) -> None:
         self.act: Callable[[], None] | None = None
+        self._once = threading.Lock()
 
     def __call__(self, data: bytes) -> bytes:
-        if self.act is not None and b"packfile\n" in data:
-            act, self.act = self.act, None
-            act()
+        if b"packfile\n" in data:
+            with self._once:
+                act, self.act = self.act, None
+            if act is not None:
+                act()
         return data
 
 

@@ -19,8 +19,8 @@ from tests.crash.points import REACHED
 from tests.support.sessions import in_session
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 180
-GONE_S = 20
+LIMIT_S = 400
+GONE_S = 60
 
 
 @dataclass(frozen=True)

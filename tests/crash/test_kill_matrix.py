@@ -25,7 +25,7 @@ from tests.crash.trial import Rows, Trial
 from tests.e2e.archive import Archive, night
 from tests.support.sample import of_each_part, of_the_day
 
-pytestmark = [pytest.mark.slow, pytest.mark.hdfs, pytest.mark.spark]
+pytestmark = [pytest.mark.slow, pytest.mark.hdfs, pytest.mark.spark, pytest.mark.timeout(1500)]
 
 
 def besides(points: Iterable[str]) -> list[Any]:

@@ -18,7 +18,7 @@ from tests.e2e.archive import Archive, night
 from tests.support.hdfs import Daemon, MiniHdfs
 from tests.support.sample import of_the_day
 
-pytestmark = [pytest.mark.slow, pytest.mark.hdfs, pytest.mark.spark]
+pytestmark = [pytest.mark.slow, pytest.mark.hdfs, pytest.mark.spark, pytest.mark.timeout(1500)]
 
 NIGHTLY = ("nightly", "--night", str(night(2)))
 PAGE_BYTES = 4096
@@ -70,9 +70,12 @@ def test_a_restart_during_publish_is_waited_for(nights: Nights, hdfs: MiniHdfs, 
     point = "publish: before the first move"
     with trial.start("hold", point, *NIGHTLY, today=night(2), archive=patient) as program:
         program.reach()
-        with restarts(hdfs, "namenode") as restart:
-            restart()
+        hdfs.kill("namenode")
+        try:
             program.go_on()
+            program.says("no NameNode answers")
+        finally:
+            hdfs.start("namenode")
         code, said = program.end()
     assert code == ExitCode.DONE, said
     assert f"no NameNode answers at {hdfs.webhdfs_url}" in said

@@ -164,7 +164,7 @@ class Trial:
         archive: Archive | None = None,
     ) -> Iterator[Program]:
         """Run a command with an accident; at the end nothing of it is left, and the next program is ready."""
-        program = self._next or Program.starting(self.archive.config_path)
+        program, self._next = self._next or Program.starting(self.archive.config_path), None
         words = [*map(str, arguments), "--config", str((archive or self.archive).config_path)]
         try:
             program.order(how=how, point=point, today=str(today), arguments=words)

@@ -66,7 +66,7 @@ def build(served: Path) -> None:
 @pytest.fixture(scope="module")
 def bad_night(make_archive: MakeArchive, served: Path, daemon: Peer, web: Peer) -> BadNight:
     build(served)
-    archive = make_archive("bad", fetch__limits={"connect_s": 5, "silence_s": 3})
+    archive = make_archive("bad", fetch__limits={"connect_s": 30, "silence_s": 15})
     with contextlib.ExitStack() as stack:
         urls = {
             "unknown host": "git://no-such-host.invalid/repo.git",

@@ -149,7 +149,7 @@ def test_a_terminated_night_gives_up_the_archive_and_goes_on_later(
         with pytest.raises(URLError):
             urlopen(f"http://127.0.0.1:{port}/metrics")
         assert (pushgateway.pushed, [file for file in files if file.exists()]) == ([], [])
-        hasty = archive.with_settings(fetch__limits={"silence_s": 1})
+        hasty = archive.with_settings(fetch__limits={"silence_s": 8})
         words = ("nightly", "--night", str(night(1)), "--output", "json", "--log", "json")
         said = hasty.program(*words, code=1)
     summary, events = json.loads(said.stdout), list(map(json.loads, said.stderr.splitlines()))
@@ -233,12 +233,13 @@ def test_no_configuration_is_the_default_one(tmp_path: Path) -> None:
 
 
 def test_a_storage_that_does_not_answer_is_5(tmp_path: Path) -> None:
-    port = free_port()
-    (tmp_path / "c.toml").write_text(
-        f'[archive]\nlocation = "hdfs://127.0.0.1:{port}/a"\n[hdfs]\nattempts = 1\nwebhdfs_urls = ["http://127.0.0.1:{port}"]\n'
-    )
-    said = run("status", "--config", "c.toml", code=5, cwd=tmp_path)
-    assert str(port) in said.stderr
+    with nobody() as peer:
+        address = f"127.0.0.1:{peer.port}"
+        (tmp_path / "c.toml").write_text(
+            f'[archive]\nlocation = "hdfs://{address}/a"\n[hdfs]\nattempts = 1\nwebhdfs_urls = ["http://{address}"]\n'
+        )
+        said = run("status", "--config", "c.toml", code=5, cwd=tmp_path)
+    assert address in said.stderr
     assert "Traceback" not in said.stderr
 
 

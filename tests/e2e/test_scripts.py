@@ -12,8 +12,8 @@ import pytest
 
 from tests.e2e.archive import PROGRAM
 from tests.support.git import git, run_git
+from tests.support.nobody import nobody
 from tests.support.repos import build_graph
-from tests.support.sockets import free_port
 from tests.support.spark import JAVA_OPTIONS
 
 ROOT = Path(__file__).parents[2]
@@ -127,4 +127,5 @@ def test_the_reference_is_built_without_a_warning_and_can_be_searched(tmp_path: 
 
 
 def test_a_closed_port_is_seen_as_closed() -> None:
-    assert port_is_closed(f"git://127.0.0.1:{free_port()}/project.git")
+    with nobody() as peer:
+        assert port_is_closed(peer.url("project.git"))

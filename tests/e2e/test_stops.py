@@ -17,6 +17,7 @@ from tests.support.repos import build_graph
 from tests.support.sample import of_the_day
 from tests.support.servers import Peer
 
+GONE_S = 30
 ENDLESS = "SELECT explode(sequence(1, 100000)) AS n FROM range(100000)"
 STARTED = "SELECT explode(sequence(1, 100000)) AS n UNION ALL SELECT id FROM range(1000000000000) WHERE id < 0"
 """Gives its first rows at once, more than any buffer holds, and then works for hours."""
@@ -85,12 +86,20 @@ def await_process(process: subprocess.Popen[str], is_it: Callable[[int, str], bo
         time.sleep(0.01)
 
 
+def await_none(session: int) -> None:
+    """Wait until what was killed in a session is gone."""
+    until = time.monotonic() + GONE_S
+    while left := list(of_session(session)):
+        assert time.monotonic() < until, left
+        time.sleep(0.02)
+
+
 def stop(process: subprocess.Popen[str], number: signal.Signals, *, terminal: bool = False) -> str:
     """Send a signal, as a terminal does to the whole group; return what was said on standard error since."""
     (os.killpg if terminal else os.kill)(process.pid, number)
     _, stderr = process.communicate(timeout=PROGRAM_LIMIT_S)
     assert process.returncode == 128 + number, stderr
-    assert list(of_session(process.pid)) == []
+    await_none(process.pid)
     return stderr
 
 
@@ -134,7 +143,7 @@ def test_a_driver_without_memory(archive: Archive, tmp_path: Path, how: str) -> 
     with small.start("submit", job) as process:
         _, stderr = process.communicate(timeout=PROGRAM_LIMIT_S)
         assert process.returncode == 5, stderr
-        assert list(of_session(process.pid)) == []
+        await_none(process.pid)
     (said,) = (line for line in stderr.splitlines() if "INFO" not in line)
     assert "spark.driver_memory" in said
     assert "heap of 600m" in said
@@ -156,7 +165,12 @@ def test_a_job_for_which_python_has_no_memory(archive: Archive, tmp_path: Path) 
 @pytest.mark.parametrize("name", of_the_day(["SIGINT", "SIGTERM"]))
 def test_a_shell(archive: Archive, name: str) -> None:
     number = signal.Signals[name]
-    words = f"spark.range(3).count()\nprint('ready', flush=True); spark.sql('{ENDLESS}').count()\n"
+    words = (
+        "import threading, time\nspark.range(3).count()\n"
+        "def told():\n    while not spark.sparkContext.statusTracker().getActiveJobsIds(): time.sleep(0.01)\n"
+        "    print('ready', flush=True)\n\n"
+        f"threading.Thread(target=told, daemon=True).start(); spark.sql('{ENDLESS}').count()\n"
+    )
     with archive.start("shell", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -36,7 +36,7 @@ from tests.support.prefixes import PREFIXES
 from tests.support.servers import Peer
 
 FIRST_NIGHT = date(2026, 11, 1)
-LIMITS = Limits(connect_s=5, silence_s=20, total_s=60)
+LIMITS = Limits(connect_s=30, silence_s=20, total_s=60)
 BUCKET = 0
 NOBODY = 1
 """A network to which no row belongs."""

@@ -20,6 +20,7 @@ import pytest
 from pipeline.git.limits import MIB, Limits
 from tests.fetch.archive import LIMITS, Archive, reachable
 from tests.support.bad_servers import ADVERTISEMENT_TYPE, FLUSH, pkt
+from tests.support.nobody import nobody
 from tests.support.repos import add_commits, build_graph, git, init, put_commit, put_tree, set_refs, sha256_repository
 from tests.support.servers import (
     Listener,
@@ -37,11 +38,11 @@ from tests.support.servers import (
     silent,
     trickle,
 )
-from tests.support.sockets import Line, free_port, listening
+from tests.support.sockets import Line, listening
 
 SECRET = "hunter2"
-HASTY = Limits(connect_s=2, silence_s=0.5, total_s=20)
-SHORT = Limits(connect_s=2, silence_s=20, total_s=1)
+HASTY = Limits(connect_s=2, silence_s=2, total_s=20)
+SHORT = Limits(connect_s=2, silence_s=20, total_s=4)
 Serve = Callable[[Path], AbstractContextManager[Peer]]
 TIGHT = Limits(connect_s=2, silence_s=20, total_s=30, refs_bytes=MIB, pack_bytes=4 * MIB)
 
@@ -115,10 +116,8 @@ def smart(body: bytes) -> AbstractContextManager[Listener]:
     return page(body, ADVERTISEMENT_TYPE)
 
 
-@contextmanager
-def nobody(_: Path) -> Iterator[Peer]:
-    """A port on which nobody listens."""
-    yield Peer("git", free_port())
+def refused(_: Path) -> AbstractContextManager[Peer]:
+    return nobody()
 
 
 CAPABILITIES = b"".join(map(pkt, (b"version 2\n", b"ls-refs=unborn\n", b"fetch\n", b"object-format=sha1\n"))) + FLUSH
@@ -169,7 +168,7 @@ BAD: dict[tuple[str, str], dict[str, tuple[str | Serve, str]]] = {
         ),
     },
     ("failed", "connection_failed"): {
-        "refused connection": (nobody, "cannot connect to 127.0.0.1:[0-9]+ .*refused"),
+        "refused connection": (refused, "cannot connect to 127.0.0.1:[0-9]+ .*refused"),
         "redirect to a login cut in two": (
             lambda _: http_status(302, f"Location: http://127.0.0.1:1/{SECRET}@other/info/refs?{SECRET}\r\n"),
             "127.0.0.1:1",
@@ -281,10 +280,10 @@ BAD: dict[tuple[str, str], dict[str, tuple[str | Serve, str]]] = {
         ),
     },
     ("failed", "timeout"): {
-        "silent git": (over("git", silent), "silent for 0.5 s"),
-        "silent http": (over("http", silent), "silent for 0.5 s"),
-        "trickle git": (lambda _: trickle("git", interval_s=0.05), "longer than its limit of 1 s"),
-        "trickle http": (lambda _: trickle("http", interval_s=0.05), "longer than its limit of 1 s"),
+        "silent git": (over("git", silent), "silent for 2 s"),
+        "silent http": (over("http", silent), "silent for 2 s"),
+        "trickle git": (lambda _: trickle("git", interval_s=0.05), "longer than its limit of 4 s"),
+        "trickle http": (lambda _: trickle("http", interval_s=0.05), "longer than its limit of 4 s"),
     },
     ("failed", "connection_lost"): {
         "reset git": (over("git", reset), "closed the connection"),
@@ -373,14 +372,14 @@ def test_a_resolver_that_never_answers_is_one_visit(
         return asked.wait(120)
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    archive = Archive(tmp_path, limits=Limits(connect_s=0.5, silence_s=20, total_s=30))
+    archive = Archive(tmp_path, limits=Limits(connect_s=2, silence_s=20, total_s=30))
     with git_daemon(served) as neighbour:
         good = neighbour.url("good.git")
         night = archive.fetch("git://slow.example/a.git", "http://slow.example/b.git", good)
     asked.set()
     for url in ("git://slow.example/a.git", "http://slow.example/b.git"):
         assert night.visit(url)["error"] == "timeout"
-        assert night.visit(url)["detail"] == "the host slow.example was not resolved within 0.5 s"
+        assert night.visit(url)["detail"] == "the host slow.example was not resolved within 2 s"
     assert night.line(good).status == "full"
 
 

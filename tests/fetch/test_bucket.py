@@ -191,12 +191,12 @@ def test_a_silent_server_keeps_no_neighbour_waiting(root: Path, tmp_path: Path) 
 def test_waiting_for_its_turn_does_not_count_against_an_origin() -> None:
     """While another origin decodes, the clock of this one is stopped."""
     task, worker = Channel.pair()
-    deadline = Deadline("git://host/repo", 0.2)
+    deadline = Deadline("git://host/repo", 2)
 
     def grant_late() -> None:
         asked, _ = task.receive()
         assert isinstance(asked, TurnWanted)
-        threading.Event().wait(0.4)  # longer than the visit may take
+        threading.Event().wait(2.2)  # longer than the visit may take
         task.send(TurnGranted())
 
     with ThreadPoolExecutor(1) as pool, deadline:
@@ -384,7 +384,7 @@ def test_a_scratch_that_can_not_be_made_is_no_origins_failure(root: Path, graph:
 def test_a_failing_task_starts_no_more_visits(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full for one network, and another has origins that need no disk and would take all night."""
     build_graph(root / "large.git", [[1], [2, 1]])
-    for n in range(20):
+    for n in range(100):
         empty_repository(root / f"empty-{n}.git")
     archive = Archive(tmp_path, concurrency=2)
     tried = multiprocessing.Event()
@@ -397,7 +397,7 @@ def test_a_failing_task_starts_no_more_visits(root: Path, tmp_path: Path, monkey
         return opened(self, *arguments, **options)
 
     with git_daemon(root) as server:
-        urls = [server.url(f"empty-{n}.git") for n in range(20)]
+        urls = [server.url(f"empty-{n}.git") for n in range(100)]
         load = archive.plan(server.url("large.git"), urls[0], *((url, urls[0]) for url in urls[1:]))
         visited: list[Visit] = []
 
@@ -408,7 +408,7 @@ def test_a_failing_task_starts_no_more_visits(root: Path, tmp_path: Path, monkey
         monkeypatch.setattr(Path, "open", full)
         with pytest.raises(ScratchFailed, match="No space left"):
             archive.fetch_only(load, on_visit=on_visit)
-    assert len(visited) < 10
+    assert len(visited) < 50
     assert archive.left_in_scratch() == []
 
 

@@ -27,6 +27,7 @@ ROWS = st.tuples(st.sampled_from(sorted(TABLES)), st.integers(1, 30), st.sampled
 VISITS = st.lists(st.tuples(st.lists(ROWS, max_size=6), st.booleans()), max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(VISITS, st.sampled_from([2_000, 20_000, 200_000]))
 def test_files_hold_what_was_kept(visits: Sequence[tuple[Sequence[Rows], bool]], run_bytes: int) -> None:

@@ -24,9 +24,9 @@ from pipeline.rules import host_state
 from pipeline.rules.host_state import MOST_UNANSWERED
 from tests.fetch.archive import BUCKET, LIMITS, Archive, Night
 from tests.fetch.test_questions import ask, fetch_asked
+from tests.support.nobody import nobody
 from tests.support.referee import Referee, referee, status
 from tests.support.servers import redirect_to
-from tests.support.sockets import free_port
 
 ROOT = Path(__file__).parents[2]
 LONG = f"Retry-After: {3 * PATIENCE_S:.0f}"
@@ -177,9 +177,9 @@ def test_503_closes_a_host_and_one_request_probes_it(tmp_path: Path) -> None:
 def test_a_host_that_nobody_reaches_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_state, "STRIKE_EVERY_S", 0)
     archive = Archive(tmp_path, concurrency=1)
-    port = free_port()
-    urls = [f"git://127.0.0.1:{port}/{number}.git" for number in range(9)]
-    night = fetch(archive, table(f"127.0.0.1:{port}", requests_per_second=1000), urls)
+    with nobody() as peer:
+        urls = [f"git://127.0.0.1:{peer.port}/{number}.git" for number in range(9)]
+        night = fetch(archive, table(f"127.0.0.1:{peer.port}", requests_per_second=1000), urls)
     assert endings(night) == {
         ("failed", "connection_failed"): MOST_UNANSWERED,
         ("deferred", "host_closed"): 9 - MOST_UNANSWERED,
@@ -190,12 +190,12 @@ def test_a_wait_for_a_host_is_no_silence(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(host_turn, "SIGN_OF_LIFE_S", 0.1)
     monkeypatch.setattr(crew, "SILENCE_GRACE_S", 0.5)
     monkeypatch.setattr(crew, "_LOOK_EVERY_S", 0.1)
-    archive = Archive(tmp_path, LIMITS.model_copy(update={"total_s": 1}), concurrency=1)
+    archive = Archive(tmp_path, LIMITS.model_copy(update={"total_s": 3}), concurrency=1)
     with referee() as server:
-        settings = load_config(config(archive, table(server, requests_per_second=0.5)))
+        settings = load_config(config(archive, table(server, requests_per_second=0.25)))
         fetched = settings.model_copy(update={"fetch": settings.fetch.model_copy(update={"limits": archive.limits})})
         night = archive.fetch_only(archive.plan(*server.urls(1)), conditions=fetched.conditions)
-    assert endings(night) == {WELL: 1}, "it waits twice for two seconds, with one second for the visit"
+    assert endings(night) == {WELL: 1}, "it waits twice for four seconds, with three seconds for the visit"
 
 
 def test_a_deferred_question_is_asked_again_by_the_fetch_task(tmp_path: Path) -> None:
@@ -245,10 +245,9 @@ def test_redirects_to_a_host_that_does_not_answer_do_not_close_it(
 ) -> None:
     monkeypatch.setattr(host_state, "STRIKE_EVERY_S", 0)
     archive = Archive(tmp_path, concurrency=1)
-    dead = f"127.0.0.1:{free_port()}"
-    with redirect_to(f"http://{dead}/a.git") as elsewhere:
+    with nobody() as peer, redirect_to(f"http://127.0.0.1:{peer.port}/a.git") as elsewhere:
         urls = [elsewhere.url(f"{number}.git") for number in range(MOST_UNANSWERED + 2)]
-        night = fetch(archive, table(dead, requests_per_second=1000), urls)
+        night = fetch(archive, table(f"127.0.0.1:{peer.port}", requests_per_second=1000), urls)
     assert endings(night) == {("failed", "connection_failed"): MOST_UNANSWERED + 2}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +72,7 @@ def round_trip(objects: list[GitObject]) -> list[GitObject]:
         return list(known.load(7, [found.oid for found in objects], set(ObjectType)))
 
 
+@pytest.mark.slow
 @given(objects=st.lists(OBJECTS, max_size=16, unique=True))
 def test_rows_give_back_the_exact_object(objects: list[GitObject]) -> None:
     assert sorted(round_trip(objects)) == sorted(objects)

@@ -25,7 +25,7 @@ def test_any_flip_gives_records_or_says_that_the_file_is_damaged(story: Story) -
             except AvroDamaged:
                 continue
         for end in range(0, len(data), max(len(data) // 50, 1)):
-            if end > 4:
+            if end > 4 and not data[:end].endswith(data[-16:]):  # a file may end where its header or a block does
                 with pytest.raises(AvroDamaged):
                     read_avro(data[:end])
 

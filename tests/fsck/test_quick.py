@@ -93,7 +93,7 @@ def test_a_flip_in_any_kind_of_file_is_found_and_named(intact: Story) -> None:
         findings = check(intact)
         flip(path, bit)
         relative = path.relative_to(intact.root).as_posix()
-        assert relative in {finding["path"] for finding in findings}, (pattern, bit, findings)
+        assert relative in {finding["path"] for finding in findings}, (path, bit, findings)
         if table:
             assert all(f["table"] == f"code.{table}" for f in findings if f["path"] == relative), findings
     check(intact, code=0)

@@ -176,7 +176,9 @@ def test_the_body_of_a_redirect_is_not_read_to_its_end(tmp_path: Path, spool: Pa
 
 def test_redirects_without_end(spool: Path) -> None:
     def handle(line: Line) -> None:
-        path = line.read_head().split(b" ")[1].decode()
+        if not (head := line.read_head()):
+            return
+        path = head.split(b" ")[1].decode()
         line.send(f"HTTP/1.1 302 Moved\r\nLocation: /x{path}\r\nContent-Length: 0\r\n\r\n".encode())
 
     with listening(handle, "http") as server, pytest.raises(ProtocolError, match="more than 5 redirects"):

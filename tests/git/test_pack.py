@@ -341,6 +341,7 @@ def test_a_delta_whose_copies_are_more_than_it_says_takes_no_memory(tmp_path: Pa
     assert found["peak_bytes"] < PEAK_BYTES
 
 
+@pytest.mark.slow
 def test_a_delta_that_is_huge_itself_takes_no_memory(tmp_path: Path) -> None:
     entry = full(BLOB, b"x")
     huge = header(6, 1 << 30) + back(len(entry)) + zeros(1 << 30)
@@ -356,6 +357,7 @@ def test_what_is_no_blob_may_not_be_huge(kind: int, tmp_path: Path) -> None:
     assert found["peak_bytes"] < PEAK_BYTES
 
 
+@pytest.mark.slow
 def test_a_huge_blob_is_hashed_in_little_memory(tmp_path: Path) -> None:
     size = 400 * MIB
     first, second = hashlib.sha1(b"blob %d\0" % size), hashlib.sha256()

@@ -33,8 +33,8 @@ from tests.support.sockets import Line, Listener, listening
 
 Served = AbstractContextManager[Listener]
 
-HASTY = LIMITS.model_copy(update={"silence_s": 0.5})
-SHORT = LIMITS.model_copy(update={"total_s": 1.0})
+HASTY = LIMITS.model_copy(update={"silence_s": 2.0})
+SHORT = LIMITS.model_copy(update={"total_s": 4.0})
 TIGHT = LIMITS.model_copy(update={"refs_bytes": MIB, "pack_bytes": 2 * MIB})
 NO_GIT = (PROTOCOL, LOST)
 """Outcomes of servers that do not speak git: they may also seem to be cut off."""

@@ -34,7 +34,7 @@ SCHEME: Final[Outcome] = ("refused", "scheme_refused")
 DUMB: Final[Outcome] = ("refused", "dumb_protocol")
 
 LIMITS: Final = Limits(
-    connect_s=3, silence_s=3, total_s=30, refs_bytes=16 * MIB, pack_bytes=16 * MIB, blob_bytes=MIB,
+    connect_s=3, silence_s=3, total_s=90, refs_bytes=16 * MIB, pack_bytes=16 * MIB, blob_bytes=MIB,
     memory_bytes=512 * MIB, scratch_bytes=256 * MIB, inflated_bytes=2048 * MIB,
 )  # fmt: skip
 """Limits of the visits to all hostile origins: those of a laptop, so that they are reached quickly."""

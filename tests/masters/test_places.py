@@ -21,7 +21,7 @@ from tests.support.spark import COMPILE, UNCOMPILED
 from tests.support.standalone import SparkCluster, spark_cluster
 from tests.support.yarn import MiniYarn
 
-pytestmark = [pytest.mark.spark, pytest.mark.hdfs, pytest.mark.slow]
+pytestmark = [pytest.mark.spark, pytest.mark.hdfs, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 ROOT = Path(__file__).parents[2]
 JOB = "language_census"

@@ -34,6 +34,7 @@ def test_hosts_with_most_visits_are_told_apart_and_no_visit_is_lost() -> None:
     assert sum(sum(statuses.values()) for statuses in found.values()) == 10_003
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_hosts() -> None:
     counts = HostCounts()
     counts.add("https://early.example/x", FULL)

@@ -160,6 +160,7 @@ def told_or_stored(url: str) -> tuple[str, str | None]:
         return f"{error} {error.args}", None
 
 
+@pytest.mark.slow
 @given(st.lists(PIECES, max_size=8), st.lists(PIECES, max_size=8), st.booleans())
 @example(["https", "://", "user", ":", "12", "/"], ["@", "host", "/", "a"], True)
 @settings(max_examples=2000)

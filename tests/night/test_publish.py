@@ -102,6 +102,7 @@ def test_rubbish_of_killed_attempts_is_not_registered(spark: SparkSession, stora
     assert counts(spark) == ALL
 
 
+@pytest.mark.slow
 def test_a_second_night_builds_on_the_first(spark: SparkSession, storage: Storage) -> None:
     first = small(storage, spark)
     publish(unleased(spark), storage, first.load, first.write(), "run1")

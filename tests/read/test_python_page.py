@@ -35,6 +35,7 @@ print("counted", counted, len(archive.pandas("commits")), session.sparkContext.a
 """
 
 
+@pytest.mark.slow
 def test_its_code_runs(spark: SparkSession, storage: Storage, spark_root: Path) -> None:
     two_nights(spark, storage)
     describe(storage)

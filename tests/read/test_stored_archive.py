@@ -48,6 +48,7 @@ def describe(storage: Storage) -> None:
     storage.create(ARCHIVE, text.encode())
 
 
+@pytest.mark.slow
 def test_every_table_of_every_night_is_what_spark_reads(spark: SparkSession, storage: Storage) -> None:
     grow(spark, storage)
     files, through_spark = Archive(never, None, storage), Archive(spark, None, storage)

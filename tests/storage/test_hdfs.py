@@ -24,6 +24,7 @@ from pipeline.storage.hdfs_status import hdfs_status
 from pipeline.storage.interface import Storage
 from tests.storage.conftest import hdfs_settings
 from tests.support.hdfs import MiniHdfs
+from tests.support.nobody import nobody
 
 
 @pytest.fixture
@@ -34,10 +35,10 @@ def silent_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def dead_server() -> str:
+def dead_server() -> Iterator[str]:
     """An address where nobody listens."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        return f"http://127.0.0.1:{server.getsockname()[1]}"
+    with nobody("http") as peer:
+        yield f"http://127.0.0.1:{peer.port}"
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def serve(answer: bytes) -> Iterator[str]:
                     connection, _ = server.accept()
                 except OSError:
                     return
-                with connection:
+                with connection, suppress(OSError):
                     connection.recv(65536)
                     connection.sendall(answer)
 
@@ -138,7 +139,8 @@ def test_who_does_not_answer_is_told_in_plain_words(
         ((f"{dead_server}/", dead_server), "Connection refused"),
     ):
         named = " or ".join(address.rstrip("/") for address in addresses)
-        storage = open_storage("hdfs://h:1/x", hdfs_settings(*addresses, attempts=1, read_timeout_s=0.2))
+        read_timeout_s = 0.2 if silent_server in addresses else 10
+        storage = open_storage("hdfs://h:1/x", hdfs_settings(*addresses, attempts=1, read_timeout_s=read_timeout_s))
         for call in (lambda: storage.stat("f"), lambda: storage.upload(tmp_path / "f", "f")):  # noqa: B023
             with pytest.raises(StorageUnavailable) as caught:
                 call()
@@ -152,7 +154,7 @@ def test_who_does_not_answer_is_told_in_plain_words(
 def test_dead_and_silent_addresses_are_passed_by(
     hdfs: MiniHdfs, dead_server: str, silent_server: str, gateway: str
 ) -> None:
-    settings = hdfs_settings(dead_server, gateway, silent_server, hdfs.webhdfs_url, read_timeout_s=2, attempts=1)
+    settings = hdfs_settings(dead_server, gateway, silent_server, hdfs.webhdfs_url, read_timeout_s=10, attempts=1)
     storage = open_storage(f"{hdfs.hdfs_uri}/{uuid.uuid4().hex}", settings)
     storage.create("f", b"1")
     assert storage.read("f") == b"1"

@@ -26,6 +26,7 @@ from tests.support.libraries import environment, requirements, wheel
 SHAPE = ClusterSettings(threads=8, memory_bytes=1 << 36)
 
 
+@pytest.mark.slow
 def test_pip_installs_what_is_missing_and_the_digest_tells_what_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

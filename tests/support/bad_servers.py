@@ -64,7 +64,9 @@ def redirect_to(url: str, *, code: int = 302) -> contextlib.AbstractContextManag
     """Redirects every ``/info/refs`` request to the same path below ``url``, as renamed repositories do."""
 
     def handle(line: Line) -> None:
-        target = line.read_head().split(b" ")[1].decode("latin-1")
+        if not (request := line.read_head()):
+            return
+        target = request.split(b" ")[1].decode("latin-1")
         tail = target[target.index("/info/refs") :] if "/info/refs" in target else ""
         head = f"HTTP/1.1 {code} Moved\r\nLocation: {url}{tail}\r\n"
         line.send(f"{head}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
@@ -205,6 +206,12 @@ def nginx_backend(root: Path) -> Iterator[Peer]:
         )  # fmt: skip
         stack.callback(wrapper.wait, JOIN_LIMIT_S)
         stack.callback(os.killpg, wrapper.pid, signal.SIGKILL)
+
+        until = time.monotonic() + JOIN_LIMIT_S
+        while not (folder / "fcgi.sock").exists():
+            assert wrapper.poll() is None, "fcgiwrap ended"
+            assert time.monotonic() < until, "fcgiwrap does not listen"
+            time.sleep(0.01)
 
         def command(port: int) -> list[str | Path]:
             program = _exec_path() / "git-http-backend"

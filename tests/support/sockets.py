@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import socket
 import struct
 import threading
@@ -35,10 +36,11 @@ class Peer:
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listened on a moment ago, below those that the system gives away by itself."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, 20_000 + secrets.randbelow(12_000)))
+            return int(probe.getsockname()[1])
 
 
 def answers(port: int, alive: Callable[[], bool]) -> bool:

@@ -94,7 +94,11 @@ class SparkCluster:
         for process in reversed(self.processes):
             process.terminate()
         for process in self.processes:
-            process.wait(STOP_LIMIT_S)
+            try:
+                process.wait(STOP_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def _start(self, name: str, main: str, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
         command = [str(HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{main}", "--host", LOOPBACK, *arguments]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import pipeline.workflows  # noqa: F401 - imports Luigi without its warning, before any test does
 from pipeline.model.origin import Origin, bucket_of
 from tests.e2e.archive import Archive, Place
 from tests.support.hdfs import MiniHdfs

@@ -44,7 +44,13 @@ class Running:
         """Processes of tasks: direct children that also run Python."""
         pid = self.process.pid
         listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [int(child) for child in listed if b"as_host" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        return [int(child) for child in listed if b"as_host" in _command_of(child)]
+
+
+def _command_of(pid: str) -> bytes:
+    with suppress(FileNotFoundError, ProcessLookupError):  # it may have ended since it was listed
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 @dataclass

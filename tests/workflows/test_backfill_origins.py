@@ -26,7 +26,7 @@ from tests.workflows.hosts import Host, Running
 pytestmark = pytest.mark.spark
 
 WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_bytes", "changes", "silent", "watched")
-LIMIT_S = 120
+LIMIT_S = 400
 
 
 def write_list(archive: Archive, urls: list[str]) -> Path:
@@ -132,11 +132,13 @@ def test_a_nightly_gets_its_turn(make_archive: MakeArchive, served: Path, daemon
         archive = make_archive("archive", archive={"buckets": 1})
         urls = spread(server, repos, 1, each=3)
         archive.add(urls[2])
-        host, other = Host.of(archive, "crawler"), Host.of(archive, "other")
+        host, other = Host.of(archive, "patient"), Host.of(archive, "other")
         source = write_list(archive, urls[:2])
         with host.starts("backfill", "origins", "--from", source, "--batch", "1") as backfill:
             gate.wait_for(1)
-            with other.starts("nightly") as nightly:
+            begun = Load.named(batches(archive)[0])
+            assert begun is not None
+            with other.starts("nightly", "--night", str(begun.night)) as nightly:
                 wait_until(lambda: "waiting for its release" in nightly.log.read_text(), nightly)
                 gate.open()
                 said = nightly.ends(0)

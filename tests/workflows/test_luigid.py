@@ -11,9 +11,10 @@ import luigi.worker
 import pytest
 
 from pipeline.workflows import engine
+from tests.support.nobody import nobody
 from tests.support.repos import many_small
 from tests.support.servers import Peer
-from tests.support.sockets import LOOPBACK, free_port
+from tests.support.sockets import LOOPBACK
 from tests.workflows.conftest import MakeArchive, spread
 from tests.workflows.gate import gated
 from tests.workflows.hosts import Host
@@ -39,9 +40,10 @@ def test_every_setting_is_one_that_luigi_has() -> None:
 def test_a_luigid_that_does_not_answer(make_archive: MakeArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "RPC_PAUSE_S", 0)
     archive = make_archive("archive", archive={"buckets": 1})
-    nobody = f"{LOOPBACK}:{free_port()}"
-    said = archive.with_settings(luigi={"scheduler": nobody}).run("nightly", code=5)
-    assert f"no luigid answers at {nobody}; start it, or leave luigi.scheduler out" in said.stderr
+    with nobody() as peer:
+        address = f"{LOOPBACK}:{peer.port}"
+        said = archive.with_settings(luigi={"scheduler": address}).run("nightly", code=5)
+    assert f"no luigid answers at {address}; start it, or leave luigi.scheduler out" in said.stderr
     assert archive.storage.stat("lease.json") is None
 
 

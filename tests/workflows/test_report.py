@@ -115,6 +115,7 @@ def test_the_longest_bar_is_whole() -> None:
     assert [bar.share for bar in bars({"a": 0})] == [0]
 
 
+@pytest.mark.slow
 def test_a_page_is_as_large_for_very_many_tasks() -> None:
     tracemalloc.start()
     try:

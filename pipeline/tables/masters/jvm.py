@@ -92,7 +92,10 @@ def end_jvm() -> None:
     if process is None or process.poll() is not None:
         return
     assert process.stdin is not None  # PySpark makes a pipe of it
-    family = [os.pidfd_open(pid) for pid in _family(process.pid)]
+    family: list[int] = []
+    for pid in _family(process.pid):
+        with suppress(ProcessLookupError):  # a Python worker may end at any time
+            family.append(os.pidfd_open(pid))
     with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
         process.stdin.close()  # whereupon it ends
         process.wait(END_WITHIN_S)
@@ -119,8 +122,11 @@ def _family(pid: int) -> Iterator[int]:
 
 
 def _children(pid: int) -> list[int]:
+    threads: list[Path] = []
+    with suppress(OSError):
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
     found: list[int] = []
-    for thread in Path(f"/proc/{pid}/task").glob("*"):
+    for thread in threads:
         with suppress(OSError):
             found += map(int, (thread / "children").read_text().split())
     return found
