@@ -13,6 +13,7 @@ from pipeline.context.archive import NoArchive
 from pipeline.context.workplace import Workplace
 from pipeline.maintain.copy.run_copy import CopyRefused, run_copy
 from pipeline.maintain.copy.run_relocate import CopyNotComplete, run_relocate
+from pipeline.maintain.doctor.loads import check_archive
 from pipeline.model.layout import COPY
 from pipeline.read.inventory.ledger import read_ledger
 from pipeline.read.inventory.named import read_table, table_folders
@@ -58,8 +59,9 @@ def problems(storage: Storage) -> list[object]:
 
 
 def test_it_names_its_own_files(archive: FakeArchive, copy: Workplace) -> None:
-    with pytest.raises(ArchiveIsCopy):
-        check_place(copy.storage)
+    for check in (check_place, check_archive):
+        with pytest.raises(ArchiveIsCopy):
+            check(copy.storage)
     done = run_relocate(copy)
     assert (done.former, done.tables, done.files) == (archive.storage.root_uri, 2, 6)
     check_place(copy.storage)
