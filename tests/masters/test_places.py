@@ -17,6 +17,7 @@ from pipeline.rules.cluster import MIB
 from pipeline.storage.factory import open_storage
 from tests.e2e.archive import Archive
 from tests.masters.conftest import said_by
+from tests.support.libraries import requirements, wheel
 from tests.support.spark import COMPILE, UNCOMPILED
 from tests.support.standalone import SparkCluster, spark_cluster
 from tests.support.yarn import MiniYarn
@@ -26,6 +27,20 @@ pytestmark = [pytest.mark.spark, pytest.mark.hdfs, pytest.mark.slow, pytest.mark
 ROOT = Path(__file__).parents[2]
 JOB = "language_census"
 LIMIT_S = 500
+BROUGHT = """
+from brought import same
+from jobs import language_census
+
+
+def through(batches):
+    for batch in batches:
+        yield same(batch)
+
+
+def main(archive):
+    rows = language_census.main(archive, [])
+    return rows.mapInArrow(through, rows.schema)
+"""
 SMALL = {"driver_memory": "768m", "java_options": COMPILE, "wait_s": 300}
 HERE = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 
@@ -46,27 +61,36 @@ def on_workers(archive: Archive, cluster: SparkCluster, conf: dict[str, str] | N
     )
 
 
-def as_client(archive: Archive) -> Any:
+def as_client(archive: Archive, job: Path, asked: Path) -> Any:
     """What a driver in a process of its own reports."""
-    command = [sys.executable, "-m", "tests.masters.as_client", str(archive.config_path), JOB]
+    command = [sys.executable, "-m", "tests.masters.as_client", *map(str, (archive.config_path, job, asked))]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=LIMIT_S)
     assert done.returncode == 0, done.stderr
     assert "application app-" in done.stderr, done.stderr
     return json.loads(done.stdout)
 
 
+def in_order(rows: list[dict[str, Any]]) -> list[str]:
+    return sorted(repr({**row, "night": None}) for row in rows)
+
+
 def test_the_same_rows_everywhere(archive: Archive, yarn: MiniYarn, tmp_path: Path) -> None:
     rows = archive.ask("submit", JOB)
     assert sum(row["files"] for row in rows) > 0
 
-    stdout, stderr = said_by(on_yarn(archive, yarn), "submit", JOB, "--output", "json", code=0)
-    assert json.loads(stdout) == rows
+    # Elsewhere the rows go through Python workers with a package that only a requirements file brings.
+    wheel(tmp_path / "wheels", "brought", "1.0", "def same(batch):\n    return batch\n")
+    asked = requirements(tmp_path / "requirements.txt", tmp_path / "wheels", "brought")
+    job = tmp_path / "brought_census.py"
+    job.write_text(BROUGHT)
+    stdout, stderr = said_by(on_yarn(archive, yarn), "submit", job, "--requirements", asked, "--output", "json", code=0)
+    assert in_order(json.loads(stdout)) == in_order(rows)
     assert "submitted application application_" in stderr
     assert "its page: http://" in stderr
 
     with spark_cluster(tmp_path / "spark", (1, "2g"), (1, "2g")) as cluster:
-        told = as_client(on_workers(archive, cluster))
-    assert [{**row, "night": None} for row in told["rows"]] == [{**row, "night": None} for row in rows]
+        told = as_client(on_workers(archive, cluster), job, asked)
+    assert in_order(told["rows"]) == in_order(rows)
     # Two workers of one core, where two threads ask for an executor of two.
     assert (told["conf"]["spark.executor.cores"], told["conf"]["spark.executor.instances"]) == ("1", "2")
     heap = int(told["conf"]["spark.executor.memory"].removesuffix("m")) * MIB
