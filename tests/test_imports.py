@@ -139,7 +139,7 @@ BELOW = MappingProxyType(
 INSIDE = (
     ("tables/masters", "tables/snapshot", "tables"),
     ("read/inventory", "read", "read/export", "read/submit"),
-    ("maintain/doctor", "maintain/fsck", "maintain/takedown", "maintain"),
+    ("maintain/copy", "maintain/doctor", "maintain/fsck", "maintain/takedown", "maintain"),
 )
 """Rooms with rooms inside: each of these may import those before it."""
 

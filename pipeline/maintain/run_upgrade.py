@@ -13,6 +13,7 @@ from pipeline.model.tables import ALL
 from pipeline.read.inventory.record import record_document
 from pipeline.tables.create import upgrade_table
 from pipeline.tables.rewrite import until_committed
+from pipeline.tables.snapshot.moved import check_place
 
 logger = logging.getLogger(__name__)
 
@@ -27,13 +28,14 @@ def run_upgrade(place: Workplace) -> int:
         The format that it had.
 
     Raises:
-        NoArchive, ArchiveFormatUnknown: as they say.
+        NoArchive, ArchiveFormatUnknown, ArchiveIsCopy, ArchiveMoved: as they say.
         ArchiveHeld: another run holds the archive.
     """
     storage = place.storage
     info = find_any_archive(storage)
     if info is None:
         raise NoArchive(storage.root_uri)
+    check_place(storage)
     if info.format < FORMAT:
         with hold(place, "upgrade") as run:
             writer = run.writer()

@@ -2,6 +2,7 @@
 
 ``archive.json``                        the archive's format and number of buckets
 ``lease.json``                          who may write
+``copy.json``                           this is a copy of another archive, and what of it counts; not in an original
 ``tables/code/TABLE/``                  Iceberg tables; landed files end up in ``data/LOAD/bucket=N/``
 ``runs/LOAD/plan/``                     the plan of a load
 ``runs/LOAD/plan/origins.txt``          list of the origins that a batch adds and visits; a batch begins with it
@@ -41,6 +42,7 @@ from pipeline.model.tables import NAMESPACE
 
 ARCHIVE = "archive.json"
 LEASE = "lease.json"
+COPY = "copy.json"
 WAREHOUSE = "tables"
 RUNS = "runs"
 RESULTS = "results"

@@ -49,6 +49,12 @@ def is_temporary(path: str) -> bool:
     return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)
 
 
+def is_beside(path: str) -> bool:
+    """Whether a file is none of the archive's own: a temporary one, or Hadoop's checksums of another."""
+    name = path.rpartition("/")[2]
+    return is_temporary(path) or (name.startswith(".") and name.endswith(".crc"))
+
+
 def side_path(path: str) -> str:
     """The path of the checksums that Hadoop's local file system keeps for a file."""
     return join(parent_of(path), f".{path.rpartition('/')[2]}.crc")

@@ -35,6 +35,7 @@ from pipeline.storage.interface import Storage
 from pipeline.storage.lease import read_lease
 from pipeline.tables.doubles import Doubles
 from pipeline.tables.session import session_conf
+from pipeline.tables.snapshot.moved import check_place
 
 logger = logging.getLogger(__name__)
 
@@ -167,6 +168,7 @@ def _failed(name: str, error: PipelineError) -> Finding:
 def _buckets(storage: Storage) -> int | None:
     try:
         info = find_archive(storage)
+        check_place(storage)
     except PipelineError:
         return None  # reported by the check of the archive
     return None if info is None else info.buckets

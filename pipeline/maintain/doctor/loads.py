@@ -11,17 +11,20 @@ from pipeline.model.layout import RUNS, Load, newest_possible
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import GRACE_S
 from pipeline.storage.lease_record import LeaseRecord
+from pipeline.tables.snapshot.moved import check_place
 
 SHOWN = 5
 
 
 def check_archive(storage: Storage) -> Finding:
-    """Check that there is an archive of a known format.
+    """Check that there is an archive of a known format, and that it is one of this place.
 
     Raises:
         ArchiveIsOlder, ArchiveFormatUnknown, StoredFileDamaged: as in ``find_archive``.
+        ArchiveIsCopy, ArchiveMoved: as in ``check_place``.
     """
     info = find_archive(storage)
+    check_place(storage)
     if info is None:
         return settings_failure("archive", f"there is no archive at {storage.root_uri}", "create it: pipeline init")
     return ok("archive", f"format {info.format}, {info.buckets} buckets, made {info.created_at:%Y-%m-%d}")

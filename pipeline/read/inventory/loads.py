@@ -20,7 +20,7 @@ from pipeline.storage.bytes import hash_file, in_threads
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
-from pipeline.storage.paths import is_temporary
+from pipeline.storage.paths import is_beside
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ def read_load(storage: Storage, load: Load) -> LoadFiles:
         entry.path
         for folder in storage.list(load.root)
         for entry in ([folder] if not folder.is_dir else storage.walk(folder.path))
-        if not entry.path.startswith((f"{load.landings}/", f"{load.quarantine}/")) and not _is_side(entry.path)
+        if not entry.path.startswith((f"{load.landings}/", f"{load.quarantine}/")) and not is_beside(entry.path)
     ]
     findings: list[Finding] = []
     manifests: list[Manifest] = []
@@ -81,11 +81,6 @@ def read_load(storage: Storage, load: Load) -> LoadFiles:
         findings += _against_plan(storage, load, {m.bucket for m in manifests}, load.published in there)
     published = load.published in there
     return LoadFiles(load, load.finished in there, published, tuple(paths), tuple(manifests), tuple(findings))
-
-
-def _is_side(path: str) -> bool:
-    name = path.rpartition("/")[2]
-    return is_temporary(path) or (name.startswith(".") and name.endswith(".crc"))
 
 
 def _parsed(findings: list[Finding], path: str, parse: Callable[[str], T]) -> T | None:
@@ -165,4 +160,4 @@ def check_documents(storage: Storage) -> Iterator[Finding]:
 
 def result_documents(storage: Storage) -> list[str]:
     """Paths of the lineage of all results."""
-    return [e.path for e in storage.walk(RESULTS) if e.path.endswith(".json") and not _is_side(e.path)]
+    return [e.path for e in storage.walk(RESULTS) if e.path.endswith(".json") and not is_beside(e.path)]

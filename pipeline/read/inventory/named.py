@@ -17,9 +17,8 @@ from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
 from pipeline.storage.paths import side_path
 from pipeline.tables.snapshot.avro import AvroDamaged, read_avro
-from pipeline.tables.snapshot.metadata import newest_metadata
+from pipeline.tables.snapshot.metadata import HINT, newest_metadata
 
-HINT = "version-hint.text"
 _DELETED = 2
 """Status of a manifest's entry whose file is deleted."""
 
@@ -149,16 +148,23 @@ ReadFile = Callable[[str], bytes]
 
 
 def read_table(
-    storage: Storage, name: str, folder: str, read: ReadFile | None = None, *, since: int | None = None
+    storage: Storage,
+    name: str,
+    folder: str,
+    read: ReadFile | None = None,
+    *,
+    since: int | None = None,
+    metadata: str | None = None,
 ) -> TableFiles:
     """Everything that a table names, as far as it can be read.
 
     Args:
         read: reads a file; the storage's own function if None.
         since: read only manifests that commits after this sequence number wrote; None for all.
+        metadata: path of a version of the metadata that need not be the newest, which None stands for.
     """
     table = TableFiles(name, folder)
-    newest = newest_metadata(storage, folder)
+    newest = newest_metadata(storage, folder) if metadata is None else (0, metadata)
     if newest is None:
         table.findings.append(Finding(Kind.FILE_MISSING, "the table has no metadata", f"{folder}/metadata", name))
         return table
@@ -166,7 +172,8 @@ def read_table(
     table.metadata = newest[1]
     document = _guarded(table, table.metadata, lambda path: _metadata(storage, table, read(path)))
     if document is not None:
-        _check_hint(storage, table, newest[0])
+        if metadata is None:
+            _check_hint(storage, table, newest[0])
         for snapshot in table.snapshots.values():
             if since is None or snapshot.sequence > since:
                 _guarded(table, snapshot.manifest_list, partial(_manifests, storage, table, snapshot, read, since))

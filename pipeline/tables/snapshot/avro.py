@@ -1,11 +1,14 @@
-"""A reader for Avro files as Iceberg writes them, so that one damaged file is one finding, without a JVM."""
+"""A reader for Avro files as Iceberg writes them, so that one damaged file is one finding, without a JVM.
+
+``edited_avro`` replaces single values of a file, and keeps all others and the header as they are.
+"""
 
 from __future__ import annotations
 
 import json
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -93,6 +96,30 @@ def avro_blocks(data: bytes) -> list[bytes]:
         cursor = _Cursor(data)
         header = _header(cursor)
         return [*header.values(), *(block for _, block in _blocks(cursor, header))]
+
+
+def edited_avro(data: bytes, edits: Mapping[str, Callable[[Any], Any]]) -> bytes:
+    """The same file with some texts and whole numbers replaced.
+
+    Args:
+        edits: by the name of a record's field, what gives its new value; called in the order of the file.
+
+    Raises:
+        AvroDamaged: the file cannot be read.
+    """
+    with _damage():
+        cursor = _Cursor(data)
+        header = _header(cursor)
+        sync = data[cursor.at : cursor.at + SYNC_BYTES]
+        out = bytearray(data[: cursor.at + SYNC_BYTES])
+        copy = _copier(json.loads(header["avro.schema"]), {}, edits)
+        for count, block in _blocks(cursor, header):
+            inner, edited = _Cursor(block), bytearray()
+            for _ in range(count):
+                copy(inner, edited)
+            packed = _deflated(header.get("avro.codec", b"null"), bytes(edited))
+            out += _long(count) + _long(len(packed)) + packed + sync
+        return bytes(out)
 
 
 @contextmanager
@@ -209,3 +236,101 @@ _COMPOUND: dict[str, Callable[[dict[str, Any], dict[str, _Read]], _Read]] = {
     "map": lambda schema, named: _map(_reader(schema["values"], named)),
     "fixed": _fixed,
 }
+
+
+_Copy = Callable[[_Cursor, bytearray], None]
+_Edits = Mapping[str, Callable[[Any], Any]]
+
+
+def _copier(schema: Any, named: dict[str, _Copy], edits: _Edits, field: str = "") -> _Copy:  # noqa: ANN401 - JSON
+    """What copies a value from one place to another, and replaces those of edited fields."""
+    if isinstance(schema, list):
+        return _copied_union([_copier(choice, named, edits, field) for choice in schema])
+    kind = schema if isinstance(schema, str) else schema["type"]
+    if not isinstance(kind, str):
+        return _copier(kind, named, edits, field)
+    if kind == "record":
+        return _copied_record(schema, named, edits)
+    if kind in ("array", "map"):
+        keys = [_as_it_is(_PLAIN["string"])] if kind == "map" else []
+        return _copied_items([*keys, _copier(schema["values" if keys else "items"], named, edits)])
+    if kind == "fixed":
+        named[schema["name"]] = _as_it_is(_fixed(schema, {}))
+    if field in edits and kind in ("string", "int", "long"):
+        return _edited(kind, edits[field])
+    return _as_it_is(_PLAIN[kind]) if kind in _PLAIN else named[kind if kind != "fixed" else schema["name"]]
+
+
+def _as_it_is(read: _Read) -> _Copy:
+    def copy(cursor: _Cursor, out: bytearray) -> None:
+        began = cursor.at
+        read(cursor)
+        out += cursor.data[began : cursor.at]
+
+    return copy
+
+
+def _edited(kind: str, edit: Callable[[Any], Any]) -> _Copy:
+    def copy(cursor: _Cursor, out: bytearray) -> None:
+        value = edit(_PLAIN[kind](cursor))
+        if kind == "string":
+            text = value.encode()
+            out += _long(len(text)) + text
+        else:
+            out += _long(value)
+
+    return copy
+
+
+def _copied_record(schema: dict[str, Any], named: dict[str, _Copy], edits: _Edits) -> _Copy:
+    fields: list[_Copy] = []
+
+    def copy(cursor: _Cursor, out: bytearray) -> None:
+        for field in fields:
+            field(cursor, out)
+
+    named[schema["name"]] = copy
+    fields.extend(_copier(field["type"], named, edits, field["name"]) for field in schema["fields"])
+    return copy
+
+
+def _copied_union(choices: list[_Copy]) -> _Copy:
+    def copy(cursor: _Cursor, out: bytearray) -> None:
+        chosen = cursor.long()
+        if not 0 <= chosen < len(choices):
+            raise AvroDamaged("a value of no known type")
+        out += _long(chosen)
+        choices[chosen](cursor, out)
+
+    return copy
+
+
+def _copied_items(parts: list[_Copy]) -> _Copy:
+    """For arrays, whose items have one part, and maps, whose items have two."""
+
+    def copy(cursor: _Cursor, out: bytearray) -> None:
+        for count in _counts(cursor):
+            out += _long(count)
+            for _ in range(count):
+                for part in parts:
+                    part(cursor, out)
+        out += _long(0)
+
+    return copy
+
+
+def _long(value: int) -> bytes:
+    value = (value << 1) ^ (value >> 63)
+    out = bytearray()
+    while value > 0x7F:
+        out.append((value & 0x7F) | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _deflated(codec: bytes, block: bytes) -> bytes:
+    if codec == b"null":
+        return block
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return deflater.compress(block) + deflater.flush()

@@ -13,6 +13,9 @@ from pipeline.storage.bytes import read_checked
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 
+HINT = "version-hint.text"
+"""Beside the versions: the number of the newest, for Iceberg, which searches from there."""
+
 _VERSION = re.compile(r"v(\d+)\.metadata\.json")
 
 

@@ -1,14 +1,15 @@
-"""Archives that were moved or copied: their tables name files by the place where they were made."""
+"""Archives that are elsewhere than where they were made: their tables name files by that place."""
 
 from __future__ import annotations
 
 from pipeline.model.errors import UsageError
-from pipeline.model.layout import WAREHOUSE
+from pipeline.model.layout import COPY, WAREHOUSE
 from pipeline.model.tables import NAMESPACE, ORIGINS
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.tables.snapshot.metadata import TableMetadata, read_metadata
 
+ALLOWED = "only `status`, `origins list`, `restore`, and what Python reads without Spark work"
 _FOLDER = f"{WAREHOUSE}/{NAMESPACE}/{ORIGINS.name}"
 
 
@@ -22,8 +23,22 @@ class ArchiveMoved(UsageError):
     def __str__(self) -> str:
         return (
             f"the archive at {self.location} was made at {self.made_at}, and its tables name their files there. Here "
-            "only `status`, `origins list`, `restore`, and what Python reads without Spark work. For everything else "
-            "move it back; or make the old place, if nothing is there, a link to this one (ln -s), and use that"
+            f"{ALLOWED}. For everything else move it back; or let it be an archive of this place with "
+            "`pipeline relocate`"
+        )
+
+
+class ArchiveIsCopy(UsageError):
+    """The archive is a copy, which only `pipeline copy` writes."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self.location = location
+
+    def __str__(self) -> str:
+        return (
+            f"the archive at {self.location} is a copy of another one. Here {ALLOWED}. If the other one is lost, "
+            "make the copy an archive of its own with `pipeline relocate`"
         )
 
 
@@ -42,8 +57,11 @@ def check_place(storage: Storage) -> None:
     """Make sure that an archive, if there is one, is where it was made. Damaged metadata say nothing.
 
     Raises:
+        ArchiveIsCopy: it is a copy. One on another HDFS may have the path of the original, but not its host.
         ArchiveMoved: it is elsewhere.
     """
+    if storage.stat(COPY) is not None:
+        raise ArchiveIsCopy(storage.root_uri)
     try:
         found = former_root(storage, read_metadata(storage, ORIGINS.name))
     except StoredFileDamaged:
