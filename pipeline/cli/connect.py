@@ -18,6 +18,8 @@ from pipeline.read.connect import serve, settings_to_serve
 from pipeline.tables.connect import HOST, TOKEN
 from pipeline.tables.masters.jvm import await_death
 
+SHORTEST_TOKEN = 16
+
 
 @click.command()
 @night_option
@@ -32,12 +34,15 @@ def connect(context: Context, night: date | None, port: int) -> None:
     """
     context.archive()
     _check_port(port)
-    token = os.environ.setdefault(TOKEN, secrets.token_urlsafe(24))
+    token = os.environ.get(TOKEN) or secrets.token_urlsafe(24)
+    if len(token) < SHORTEST_TOKEN:
+        raise UsageError(f"{TOKEN} has a token of less than {SHORTEST_TOKEN} characters, which can be guessed")
+    os.environ[TOKEN] = token
     never_show(token)
     settings = settings_to_serve(context.config.spark, context.storage, port)
     archive = Archive(context.with_spark(settings).failing_fast().spark, night, context.storage)
     shown = archive.night()  # known without Spark, which takes longer to start
-    address = f"sc://localhost:{serve(archive, shown)}/;token={quote(token)}"
+    address = f"sc://localhost:{serve(archive, shown)}/;token={quote(token, safe='')}"
     context.output.note(f"Night {shown or 'none yet'}. Ctrl-C ends the server, and its clients' sessions. Its address:")
     if not context.output.result({"address": address, "night": shown}):
         context.output.console.out(address, highlight=False)

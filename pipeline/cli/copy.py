@@ -12,6 +12,7 @@ from pipeline.cli.output import size
 from pipeline.context.config import load_config
 from pipeline.maintain.copy.run_copy import run_copy
 from pipeline.maintain.copy.run_relocate import run_relocate
+from pipeline.model.redact import never_show
 from pipeline.storage.factory import open_storage
 
 
@@ -32,6 +33,8 @@ def copy(context: Context, destination: str, destination_config: Path | None, ve
     """
     context.archive()
     config = context.config if destination_config is None else load_config(destination_config)
+    for secret in config.secrets:
+        never_show(secret)
     to = open_storage(destination, config.hdfs)
     report = run_copy(context, to, verify=verify)
     if context.output.result(asdict(report)):

@@ -9,6 +9,7 @@ from pipeline.context.archive import ArchiveInfo, find_archive
 from pipeline.model.layout import ARCHIVE
 from pipeline.storage.errors import AlreadyThere
 from pipeline.tables.create import create_tables
+from pipeline.tables.snapshot.moved import check_place
 
 
 @click.command()
@@ -16,6 +17,7 @@ from pipeline.tables.create import create_tables
 @command_options
 def init(context: Context, buckets: int | None) -> None:
     """Create the archive. An existing one is left unchanged."""
+    check_place(context.storage)
     found = find_archive(context.storage)
     if found is None:
         info = ArchiveInfo.new(buckets or context.config.archive.buckets)

@@ -20,6 +20,7 @@ class CopyRecord(BaseModel):
             is complete.
         loads: names of the loads that are in these tables.
         documents: files outside the tables whose content changes, by path, and their content.
+        marks: paths of what says that something is in these tables: results, slices of forges, checksums.
         relocating: this copy is on its way to be an archive of its own.
     """
 
@@ -33,6 +34,7 @@ class CopyRecord(BaseModel):
     tables: Mapping[str, str] = {}
     loads: tuple[str, ...] = ()
     documents: Mapping[str, str] = {}
+    marks: tuple[str, ...] = ()
     relocating: bool = False
 
     def to_bytes(self) -> bytes:

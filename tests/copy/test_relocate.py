@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from pipeline.cli.main import cli
 from pipeline.context.archive import NoArchive
 from pipeline.context.workplace import Workplace
 from pipeline.maintain.copy.run_copy import CopyRefused, run_copy
 from pipeline.maintain.copy.run_relocate import CopyNotComplete, run_relocate
 from pipeline.maintain.doctor.loads import check_archive
-from pipeline.model.layout import COPY
-from pipeline.read.inventory.ledger import read_ledger
+from pipeline.model.layout import ARCHIVE, COPY
+from pipeline.read.inventory.ledger import last_state, read_ledger
 from pipeline.read.inventory.named import read_table, table_folders
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
-from pipeline.tables.snapshot.avro import edited_avro, read_avro
+from pipeline.tables.snapshot.avro import AvroDamaged, edited_avro, read_avro
 from pipeline.tables.snapshot.moved import ArchiveIsCopy, check_place
 from tests.copy.fake import FakeArchive, avro, files, number, text
 from tests.support.crash import Crash
@@ -63,6 +65,10 @@ def test_it_names_its_own_files(archive: FakeArchive, copy: Workplace) -> None:
     for check in (check_place, check_archive):
         with pytest.raises(ArchiveIsCopy):
             check(copy.storage)
+    copy.storage.delete(ARCHIVE)  # as until the first copy is complete
+    said = CliRunner().invoke(cli, ["init", "--archive", copy.storage.root_uri.removeprefix("file://")])
+    assert (said.exit_code, "is a copy" in said.stderr) == (2, True), said.stderr
+    run_copy(archive.place, copy.storage)
     done = run_relocate(copy)
     assert (done.former, done.tables, done.files) == (archive.storage.root_uri, 2, 10)
     check_place(copy.storage)
@@ -76,6 +82,9 @@ def test_a_killed_copy_goes_back_to_its_last_complete_state(
     archive: FakeArchive, copy: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = files(copy.storage)
+    recorded = last_state(copy.storage)
+    archive.storage.create("results/census/2026-11-02.json", b"{}")
+    archive.storage.create("forges/a/1/merged-1.json", b"{}")
     archive.night(2)
     archive.storage.create("runs/underived.json", b"{}")
     real = LocalStorage.replace
@@ -89,10 +98,14 @@ def test_a_killed_copy_goes_back_to_its_last_complete_state(
         patch.setattr(LocalStorage, "replace", dies)
         with pytest.raises(Crash):
             run_copy(archive.place, copy.storage)
-    assert copy.storage.stat("runs/2026-11-02") is not None
+    for path in ("runs/2026-11-02", "results/census/2026-11-02.json", "forges/a/1/merged-1.json"):
+        assert copy.storage.stat(path) is not None
+    assert last_state(copy.storage) != recorded
     run_relocate(copy)
     assert problems(copy.storage) == []
     assert [entry.path for entry in copy.storage.list("runs")] == ["runs/2026-11-01"]
+    assert [*copy.storage.walk("results"), *copy.storage.walk("forges")] == []
+    assert last_state(copy.storage) == recorded
     document = json.loads(copy.storage.read("tables/code/origins/metadata/v3.metadata.json"))
     assert list(document["refs"]) == ["night-2026-11-01"]
     kept = {path: data for path, data in files(copy.storage).items() if path in before and "hint" not in path}
@@ -170,4 +183,8 @@ def test_an_edit_changes_nothing_else() -> None:
         row["length"] = -300
     assert read_avro(edited) == expected
     assert edited_avro(edited, {"path": lambda path: path[:9], "length": abs}) == edited_avro(data, {})
+    fewer = data.replace(number(2) + number(2 * len(record)), number(1) + number(2 * len(record)))
+    assert fewer != data
+    with pytest.raises(AvroDamaged, match="left over"):
+        edited_avro(fewer, {})
     assert read_avro(edited_avro(data, {})) == read_avro(data)

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.maintain.copy import pinned as pinned_module
 from pipeline.maintain.copy import run_copy as run_copy_module
-from pipeline.maintain.copy.pinned import LoadUnderWay, Pinned, SourceChanges, pin
+from pipeline.maintain.copy.pinned import LoadUnderWay, Pinned, PinnedTable, SourceChanges, pin
 from pipeline.maintain.copy.run_copy import CopyRefused, run_copy
 from pipeline.model.errors import ExitCode
 from pipeline.model.layout import COPY
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
+from pipeline.storage.paths import temporary_name
 from tests.copy.fake import FakeArchive, files
 
 
@@ -144,6 +146,36 @@ def expire(archive: FakeArchive) -> None:
     archive.commit()
     del archive.snapshots[1]
     archive.write_metadata()
+
+
+def test_a_takedown_meanwhile_leads_to_a_later_state(
+    archive: FakeArchive, to: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of its rows may be gone where the tombstone was not yet there."""
+    path, read = "tables/code/takedowns/metadata/v%d.metadata.json", pinned_module._tables
+    versions: list[int] = []
+
+    def tables(storage: Storage) -> dict[str, PinnedTable]:
+        found = read(storage)
+        if len(versions) < 2:
+            versions.append(len(versions) + 1)
+            archive.storage.create(
+                path % versions[-1], archive.storage.read("tables/code/refs/metadata/v1.metadata.json")
+            )
+        return found
+
+    monkeypatch.setattr(pinned_module, "_tables", tables)
+    state = pin(archive.storage)
+    assert list(state.tables) == ["code.refs", "code.takedowns", "code.origins"], (
+        "what is hidden stays hidden on the way"
+    )
+    assert state.tables["code.takedowns"].version == 2
+
+
+def test_a_copy_killed_before_its_first_file_goes_on(archive: FakeArchive, to: Storage) -> None:
+    for name in ("lease.json", COPY):
+        to.create(temporary_name(name), b"half")
+    assert run_copy(archive.place, to).nights == ("2026-11-01",)
 
 
 def test_damage_is_not_copied(archive: FakeArchive, to: Storage) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,7 @@ from pipeline.read.archive import Archive
 from pipeline.read.names import NAMES
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
-from pipeline.tables.connect import ConnectMissing, NotServed, check_served, connected, to_serve
+from pipeline.tables.connect import TOKEN, ConnectMissing, NotServed, check_served, connected, to_serve
 from pipeline.tables.iceberg import IcebergTable, NeedsJvm
 from pipeline.tables.session import WAREHOUSE_SETTING, warehouse_of
 from pipeline.tables.settings import SparkSettings
@@ -92,6 +93,12 @@ def rows(table) -> list[str]:
     return sorted(repr(sorted(row.items())) for row in table.to_pylist())
 
 
+def command_of(pid: int) -> bytes:
+    with suppress(FileNotFoundError, ProcessLookupError):  # a worker may end at any time
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
 @pytest.mark.slow
 def test_clients_read_what_a_session_reads(
     spark: SparkSession, storage: Storage, spark_root: Path, tmp_path: Path
@@ -109,7 +116,7 @@ def test_clients_read_what_a_session_reads(
         assert client.returncode == 0, client.stderr
         said = json.loads(client.stdout)
         token = address.rpartition("=")[2].encode()
-        assert not any(token in Path(f"/proc/{pid}/cmdline").read_bytes() for pid, _ in of_session(server.pid))
+        assert not any(token in command_of(pid) for pid, _ in of_session(server.pid))
         told = stop(server, signal.SIGINT, terminal=True)
     archive = Archive(spark, None, storage)
     for name, found in (said["tables"] | said["views"]).items():
@@ -158,6 +165,13 @@ def test_a_port_that_is_taken_is_told_before_spark_starts(tmp_path: Path) -> Non
         words = ["connect", "--archive", str(tmp_path), "--port", str(taken.getsockname()[1])]
         done = CliRunner().invoke(cli, words)
     assert (done.exit_code, "cannot be used: Address already in use" in done.stderr) == (2, True)
+
+
+def test_a_token_that_can_be_guessed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    describe(LocalStorage(tmp_path))
+    monkeypatch.setenv(TOKEN, "secret")
+    done = CliRunner().invoke(cli, ["connect", "--archive", str(tmp_path)])
+    assert (done.exit_code, "can be guessed" in done.stderr, "secret" in done.stderr) == (2, True, False)
 
 
 def test_a_served_spark_is_on_loopback_alone() -> None:

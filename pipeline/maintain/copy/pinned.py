@@ -87,9 +87,11 @@ class Pinned:
     """A state.
 
     Attributes:
-        tables: by full name; ``origins``, which shows nights, is the last.
+        tables: by full name, in the order in which a copy gets them. Takedowns come late, as rows that they no longer
+            hide must be gone by then, and ``origins``, which shows nights, is the last.
         loads: the finished ones, whose rows are in the tables.
         documents: their files and those of results, forges and checksums.
+        marks: paths of the latter.
         changing: the content of ``archive.json`` and of what else is replaced in place, by path.
         of, sequence: the id and the last commit of ``origins``.
         nights: dates, sorted.
@@ -98,6 +100,7 @@ class Pinned:
     tables: Mapping[str, PinnedTable]
     loads: tuple[Load, ...]
     documents: tuple[File, ...]
+    marks: tuple[str, ...]
     changing: Mapping[str, bytes]
     of: str
     sequence: int
@@ -108,7 +111,7 @@ def pin(storage: Storage) -> Pinned:
     """The current state, without a lease.
 
     A load that is not yet being published is not part of it. What says that something is in a table is read before
-    the tables, as after a kill; takedowns are the first table, so that what they hide is hidden.
+    the tables, as after a kill; takedowns are the first table, and must still be the same at the end.
 
     Raises:
         LoadUnderWay: a load is being published, or was when its run ended.
@@ -128,20 +131,26 @@ def pin(storage: Storage) -> Pinned:
 def _look(storage: Storage) -> Pinned | None:
     loads = _finished(storage)
     changing = {path: data for path in (ARCHIVE, UNDERIVED) if (data := _read(storage, path)) is not None}
-    early = [*_documents(storage.walk(FORGES)), *_recordings(storage)]
+    early = [*_documents(storage.walk(RESULTS)), *_documents(storage.walk(FORGES)), *_recordings(storage)]
+    hiding = _hiding(storage)
     tables = _tables(storage)
     origins = tables[_ORIGINS].document
     nights = _nights(origins)
-    documents = [*early, *_documents(storage.walk(RESULTS))]
+    documents = early[:]
     for load in loads:
         documents += _documents(_of_load(storage, load))
     whole = all(nights <= _nights(tables[name].document) for name in _of_nights(tables))
-    if not whole or loads != _finished(storage):
+    if not whole or loads != _finished(storage) or hiding != _hiding(storage):
         return None
     return Pinned(
-        tables, loads, tuple(documents), changing, origins["table-uuid"], int(origins["last-sequence-number"]),
-        tuple(sorted(nights)),
+        tables, loads, tuple(documents), tuple(file.path for file in early), changing, origins["table-uuid"],
+        int(origins["last-sequence-number"]), tuple(sorted(nights)),
     )  # fmt: skip
+
+
+def _hiding(storage: Storage) -> tuple[int, str] | None:
+    """The version of what says which rows must go."""
+    return newest_metadata(storage, f"{WAREHOUSE}/{NAMESPACE}/{TAKEDOWNS}")
 
 
 def _finished(storage: Storage) -> tuple[Load, ...]:
@@ -162,7 +171,7 @@ def _tables(storage: Storage) -> dict[str, PinnedTable]:
             found[name] = PinnedTable(name, folders[name], newest[1], newest[0], storage.read(newest[1]))
     if _ORIGINS not in found:
         raise StoredFileDamaged(f"{WAREHOUSE}/{NAMESPACE}/{ORIGINS.name}", "the table has no metadata")
-    return {**{name: table for name, table in found.items() if name != _ORIGINS}, _ORIGINS: found[_ORIGINS]}
+    return {name: found[name] for name in sorted(found, key=lambda name: (name == _ORIGINS, name == _TAKEDOWNS, name))}
 
 
 def _of_nights(tables: Mapping[str, PinnedTable]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from pipeline.storage.bytes import hash_file, in_threads
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing, StorageError, StoredFileDamaged
 from pipeline.storage.interface import Entry, Storage
-from pipeline.storage.paths import parent_of
+from pipeline.storage.paths import is_beside, parent_of
 from pipeline.tables.snapshot.metadata import HINT
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def check_destination(to: Storage, state: Pinned) -> CopyRecord | None:
     """
     record = read_copy_record(to)
     if record is None:
-        if any(entry.path not in _LEASES for entry in to.list()):
+        if any(entry.path not in _LEASES and not is_beside(entry.path) for entry in to.list()):
             raise CopyRefused(to.root_uri, "is not empty, and no copy of an archive")
         return None
     if record.of != state.of:
@@ -233,6 +233,7 @@ class _Copying:
                 "tables": {name: table.path for name, table in self.state.tables.items()},
                 "loads": tuple(load.name for load in self.state.loads),
                 "documents": {path: data.decode() for path, data in self.state.changing.items()},
+                "marks": self.state.marks,
             }
         )
 

@@ -14,7 +14,7 @@ from pipeline.context.workplace import Workplace
 from pipeline.maintain.copy.run_copy import read_copy_record
 from pipeline.model.copied import CopyRecord
 from pipeline.model.errors import UsageError
-from pipeline.model.layout import ARCHIVE, COPY, RUNS, UNDERIVED, Load
+from pipeline.model.layout import ARCHIVE, CHECKSUMS, COPY, FORGES, RESULTS, RUNS, UNDERIVED, Load
 from pipeline.model.tables import NAMESPACE, ORIGINS
 from pipeline.read.inventory.ledger import add_recording
 from pipeline.read.inventory.named import table_folders
@@ -103,6 +103,11 @@ def _put_back(run: Run, record: CopyRecord) -> None:
         name = entry.path.rpartition("/")[2]
         if Load.named(name) is not None and name not in record.loads:
             storage.delete(entry.path, recursive=True)
+    marks = set(record.marks)
+    for folder in (RESULTS, FORGES, CHECKSUMS):  # what says that later rows are in the tables
+        for entry in storage.walk(folder):
+            if entry.path not in marks:
+                storage.delete(entry.path)
     for name, folder in table_folders(storage).items():
         if name not in record.tables:
             storage.delete(folder, recursive=True)

@@ -117,6 +117,8 @@ def edited_avro(data: bytes, edits: Mapping[str, Callable[[Any], Any]]) -> bytes
             inner, edited = _Cursor(block), bytearray()
             for _ in range(count):
                 copy(inner, edited)
+            if inner.at != len(inner.data):
+                raise AvroDamaged("bytes are left over in a block")
             packed = _deflated(header.get("avro.codec", b"null"), bytes(edited))
             out += _long(count) + _long(len(packed)) + packed + sync
         return bytes(out)
