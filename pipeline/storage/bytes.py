@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,6 +16,8 @@ from pipeline.storage.paths import side_path
 
 CHUNK_BYTES = 1 << 20
 THREADS = 8
+AHEAD = 4 * THREADS
+"""Items that are begun, or whose results wait, at once."""
 _SIDE_MAGIC = b"crc\0"
 
 T = TypeVar("T")
@@ -124,6 +127,19 @@ class _Sums:
 
 
 def in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Results of a function for each item, in order; storage and hashing both release the interpreter's lock."""
+    """Results of a function for each item, in order; storage and hashing both release the interpreter's lock.
+
+    Holds few items and results at once, however many there are. The first error ends it.
+    """
+    waiting = deque[Future[R]]()
     with ThreadPoolExecutor(THREADS) as pool:
-        yield from pool.map(function, items)
+        try:
+            for item in items:
+                if len(waiting) == AHEAD:
+                    yield waiting.popleft().result()
+                waiting.append(pool.submit(function, item))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
