@@ -43,7 +43,7 @@ ROUND = 500
 """Newcomers that are asked, looked up and moved together: what they show is in memory."""
 
 MOST_ROOTS = 20
-"""Roots that show an id, of which no more are looked at: two are enough to make it tell nothing."""
+"""Roots that show an id, of which no more are looked at."""
 
 Ask = Callable[[Sequence[str]], Mapping[str, Tips]]
 """Given URLs, the tips of those that were asked, none for those that do not answer; nothing if time is up."""

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +31,7 @@ from tests.e2e.test_stops import SAYS, of_session, stop
 from tests.night.test_nights import URL, two_nights
 from tests.read.test_python_page import BLOCK, CONNECT, PAGE
 from tests.read.test_stored_archive import describe
+from tests.support.sessions import command_of
 from tests.tables.conftest import night
 
 CLIENT = """
@@ -91,12 +91,6 @@ QUERY = "SELECT name, line_count(content) AS lines, git_text(content) AS text FR
 
 def rows(table) -> list[str]:
     return sorted(repr(sorted(row.items())) for row in table.to_pylist())
-
-
-def command_of(pid: int) -> bytes:
-    with suppress(FileNotFoundError, ProcessLookupError):  # a worker may end at any time
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b""
 
 
 @pytest.mark.slow

@@ -27,3 +27,10 @@ def kill_session(leader: int) -> None:
         for pid in running:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def command_of(pid: int | str) -> bytes:
+    """The command line of a process; nothing if it has ended since it was listed."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""

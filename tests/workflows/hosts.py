@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.archive import Archive
+from tests.support.sessions import command_of
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 400
@@ -44,13 +45,7 @@ class Running:
         """Processes of tasks: direct children that also run Python."""
         pid = self.process.pid
         listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [int(child) for child in listed if b"as_host" in _command_of(child)]
-
-
-def _command_of(pid: str) -> bytes:
-    with suppress(FileNotFoundError, ProcessLookupError):  # it may have ended since it was listed
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b""
+        return [int(child) for child in listed if b"as_host" in command_of(child)]
 
 
 @dataclass

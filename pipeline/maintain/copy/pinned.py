@@ -139,7 +139,7 @@ def _look(storage: Storage) -> Pinned | None:
     documents = early[:]
     for load in loads:
         documents += _documents(_of_load(storage, load))
-    whole = all(nights <= _nights(tables[name].document) for name in _of_nights(tables))
+    whole = all(nights <= _nights(document) for document in _of_nights(tables))
     if not whole or loads != _finished(storage) or hiding != _hiding(storage):
         return None
     return Pinned(
@@ -174,12 +174,12 @@ def _tables(storage: Storage) -> dict[str, PinnedTable]:
     return {name: found[name] for name in sorted(found, key=lambda name: (name == _ORIGINS, name == _TAKEDOWNS, name))}
 
 
-def _of_nights(tables: Mapping[str, PinnedTable]) -> Iterator[str]:
-    """Tables that have every night."""
+def _of_nights(tables: Mapping[str, PinnedTable]) -> Iterator[dict[str, Any]]:
+    """Metadata of the tables that have every night."""
     for table in ALL:
         name = f"{NAMESPACE}.{table.name}"
-        if name in tables and tables[name].document.get("snapshots"):
-            yield name
+        if name in tables and (document := tables[name].document).get("snapshots"):
+            yield document
 
 
 def _nights(document: Mapping[str, Any]) -> set[str]:
