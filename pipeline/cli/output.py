@@ -145,11 +145,16 @@ def set_up_logging(level: str, output: Output) -> None:
         handler.setFormatter(TextFormatter(TEXT))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(output.log == "json")
-    logging.getLogger().addFilter(_is_not_told_anyway)
+    for name in (None, "py4j.clientserver"):  # a logger's filter does not see what others pass on to it
+        logging.getLogger(name).addFilter(_is_not_told_anyway)
     for chatty in ("py4j", "luigi", "luigi-interface", "urllib3", "dulwich", "hdfs"):
         logging.getLogger(chatty).setLevel(max(logging.getLevelName(level), logging.WARNING))
 
 
 def _is_not_told_anyway(record: logging.LogRecord) -> bool:
     """py4j logs a traceback for a call that an interrupt or Java's end cuts off; the command says so in one line."""
-    return record.msg not in ("KeyboardInterrupt while sending command.", "Exception while sending command.")
+    return record.msg not in (
+        "KeyboardInterrupt while sending command.",
+        "Exception while sending command.",
+        "Exception occurred while shutting down connection",
+    )

@@ -11,12 +11,13 @@ from types import FrameType
 from typing import Any
 
 import click
-from pyspark.sql import SparkSession, functions
+from pyspark.sql import functions
 
 from pipeline.cli.common import Context, command_options, night_option
 from pipeline.model.errors import UsageError
 from pipeline.model.tables import ALL
 from pipeline.read.archive import Archive
+from pipeline.tables.job_groups import JobGroups
 from pipeline.tables.masters.interrupts import Interrupts, own_handlers
 
 
@@ -41,7 +42,7 @@ def shell(context: Context, night: date | None) -> None:
     app: Any = TerminalIPythonApp.instance(display_banner=False)
     app.user_ns = {"archive": archive, "spark": spark, "F": functions, **tables}
     app.initialize([])
-    with _stops(app.shell, spark) as stopped:
+    with _stops(app.shell, JobGroups(spark.sparkContext)) as stopped:
         app.start()
     stopped.check()
 
@@ -51,13 +52,12 @@ class _Terminated(BaseException):
 
 
 @contextmanager
-def _stops(shell: Any, spark: SparkSession) -> Iterator[Interrupts]:  # noqa: ANN401 - IPython's, an extra
+def _stops(shell: Any, jobs: JobGroups) -> Iterator[Interrupts]:  # noqa: ANN401 - IPython's, an extra
     """Let Ctrl-C end what the shell runs, Spark's jobs too, and SIGTERM the shell."""
     stopped = Interrupts()
 
     def cancel(number: int, frame: FrameType | None) -> None:
-        jobs = threading.Thread(target=spark.sparkContext.cancelAllJobs, daemon=True)  # own connection to the JVM
-        jobs.start()
+        threading.Thread(target=jobs.cancel, args=(jobs.current,), daemon=True).start()
         raise KeyboardInterrupt
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -65,6 +65,7 @@ def _stops(shell: Any, spark: SparkSession) -> Iterator[Interrupts]:  # noqa: AN
         shell.ask_exit()
         raise _Terminated
 
+    shell.events.register("pre_run_cell", lambda _: jobs.begin())
     shell.set_custom_exc((_Terminated,), lambda *_, **__: None)
     with own_handlers(), suppress(_Terminated):
         signal.signal(signal.SIGINT, cancel)

@@ -74,6 +74,7 @@ _AUTHORITY = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?")
 _JAVA_QUOTES = re.compile(r"[^\w/\-!.~'()*,;:$&+=@]")
 """Characters that a Java URI percent-encodes; letters of any alphabet are not among them."""
 
+_EXECUTOR_LOST = re.compile(r"ExecutorLostFailure \(executor \S+ exited .*?\) Reason: (.{,300})")
 _RAISED = re.compile(r"^([A-Za-z_][\w.]*): (.+)$", re.MULTILINE)
 _UNREADABLE = re.compile(rf"(?P<path>.+?){re.escape(CANNOT_BE_READ)}(?P<problem>.*){re.escape(WHAT_TO_DO)}")
 
@@ -102,6 +103,21 @@ class OutOfMemory(SparkFailed):
 
     def __str__(self) -> str:
         return f"the driver ran out of memory. {self.problem}{self.place and f'. It was at {self.place}'}"
+
+
+class ExecutorsLost(SparkFailed):
+    """So many executors ended while they ran one task that Spark gave it up."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("ExecutorLostFailure", reason)
+        self.args = (reason,)
+
+    def __str__(self) -> str:
+        return (
+            f"executors ended while they ran a task, again and again; the last: {self.problem}. If they lack memory, "
+            "raise spark.executor.memory for Java, or spark.executor.memoryOverhead for Python, in [spark.conf], or "
+            "let tasks hold fewer rows at once"
+        )
 
 
 MEMORY_OF_PYTHON = (
@@ -147,6 +163,7 @@ def plain_failures(where: str) -> Iterator[None]:
         StoredFileDamaged: a file cannot be decoded, or is gone.
         DriverDied: the driver's JVM ended, or was killed.
         OutOfMemory: it goes on, but had no memory left for this.
+        ExecutorsLost: a task ended one executor after the other.
         SparkFailed: anything else.
     """
     try:
@@ -182,6 +199,9 @@ def plain_failures(where: str) -> Iterator[None]:
             raise StoredFileDamaged(path, _first_line(damaged)) from error
         if any(_simple(str(cause.getClass().getName())) == "OutOfMemoryError" for cause in chain):
             raise OutOfMemory(f"Java: {_first_line(chain[-1])}. {LESS_OR_MORE}") from error
+        lost = _EXECUTOR_LOST.search(str(chain[-1].getMessage()))
+        if lost is not None:
+            raise ExecutorsLost(lost[1].rstrip(". ")) from error
         raise SparkFailed(chain[-1].getClass().getSimpleName(), _first_line(chain[-1])) from error
 
 

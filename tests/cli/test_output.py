@@ -150,3 +150,14 @@ def test_with_a_log_of_events_standard_error_has_nothing_else(capsys: pytest.Cap
     assert (error["event"], error["level"], error["code"]) == ("error", "ERROR", "scratch_failed")
     assert error["message"].isprintable()
     assert warning["logger"] == "py.warnings"
+
+
+@pytest.mark.usefixtures("root_log")
+def test_calls_that_an_interrupt_cuts_off_are_not_told_by_py4j(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging("INFO", Output("text"))
+    logging.error("KeyboardInterrupt while sending command.")
+    calls = logging.getLogger("py4j.clientserver")
+    calls.error("Exception occurred while shutting down connection")
+    calls.error("something else")
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.endswith("something else")

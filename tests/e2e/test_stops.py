@@ -164,24 +164,26 @@ def test_a_job_for_which_python_has_no_memory(archive: Archive, tmp_path: Path) 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", of_the_day(["SIGINT", "SIGTERM"]))
 def test_a_shell(archive: Archive, name: str) -> None:
-    number = signal.Signals[name]
-    words = (
+    prepared = (
         "import threading, time\nspark.range(3).count()\n"
         "def told():\n    while not spark.sparkContext.statusTracker().getActiveJobsIds(): time.sleep(0.01)\n"
         "    print('ready', flush=True)\n\n"
-        f"threading.Thread(target=told, daemon=True).start(); spark.sql('{ENDLESS}').count()\n"
     )
+    running = f"threading.Thread(target=told, daemon=True).start(); spark.sql('{ENDLESS}').count()\n"
+    planned = f"print('ready', flush=True); spark.sql('{ENDLESS}').count()\n"
     with archive.start("shell", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(words)
-        process.stdin.flush()
-        assert any("ready" in line for line in iter(process.stdout.readline, ""))
-        if number is signal.SIGINT:
-            os.kill(process.pid, number)  # ends the query, not the shell
-            process.stdin.write("print('rows', commits.count(), flush=True)\n")
+        process.stdin.write(prepared)
+        for query in (running, planned) if name == "SIGINT" else (running,):
+            process.stdin.write(query)
             process.stdin.flush()
-            assert any("rows 2" in line for line in iter(process.stdout.readline, ""))
+            assert any("ready" in line for line in iter(process.stdout.readline, ""))
+            if name == "SIGINT":
+                os.kill(process.pid, signal.SIGINT)  # ends the query, which else keeps both threads, not the shell
+                process.stdin.write("print('rows', commits.count(), flush=True)\n")
+                process.stdin.flush()
+                assert any("rows 2" in line for line in iter(process.stdout.readline, ""))
         assert "Py4J" not in stop(process, signal.SIGTERM)
 
 

@@ -85,6 +85,20 @@ def test_a_driver_in_yarn_without_memory_is_told_so(code: int) -> None:
     assert told.partition("\n")[0] in str(error)
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Application a failed 1 times due to AM Container for appattempt_1 exited with  exitCode: 137\nFailing",
+        "User application exited with status 137",
+    ],
+)
+def test_a_killed_driver_in_yarn_is_told_so(told: str) -> None:
+    error = failure("application_1_0001", Report("FAILED", "FAILED", told, ""))
+    assert error.exit_code is ExitCode.RUN_FAILED
+    assert "the driver was killed, as by a node that has no memory left: " in str(error)
+    assert "or lower spark.driver_memory. YARN says: " in str(error)
+
+
 @pytest.mark.parametrize("code", [0, 1])
 def test_a_driver_that_did_not_choose_its_code_is_a_failed_run(code: int) -> None:
     assert ApplicationFailed("a", "r", code).exit_code is ExitCode.RUN_FAILED

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from hashlib import sha1
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -18,6 +24,8 @@ from pipeline.storage.factory import open_storage
 from tests.e2e.archive import Archive
 from tests.masters.conftest import said_by
 from tests.support.libraries import requirements, wheel
+from tests.support.sample import of_the_day
+from tests.support.sessions import command_of, in_session
 from tests.support.spark import COMPILE, UNCOMPILED
 from tests.support.standalone import SparkCluster, spark_cluster
 from tests.support.yarn import MiniYarn
@@ -27,9 +35,12 @@ pytestmark = [pytest.mark.spark, pytest.mark.hdfs, pytest.mark.slow, pytest.mark
 ROOT = Path(__file__).parents[2]
 JOB = "language_census"
 LIMIT_S = 500
+SAYS = "interrupted; run the same command again to continue where it stopped"
 BROUGHT = """
 from brought import same
 from jobs import language_census
+
+CALLS = "SELECT concat(swhid('file', oid), ' ', git_text(content)) AS call FROM contents"
 
 
 def through(batches):
@@ -38,9 +49,35 @@ def through(batches):
 
 
 def main(archive):
-    rows = language_census.main(archive, [])
+    calls = archive.spark.sql(f"SELECT sort_array(collect_list(call)) AS calls FROM ({CALLS})")
+    rows = language_census.main(archive, []).crossJoin(calls)
     return rows.mapInArrow(through, rows.schema)
 """
+"""Rows that Python workers have passed on, with what SQL functions of ours made there of each content."""
+
+CONTENTS = [b"file of commit %d\n" % number for number in (1, 2, 3)]
+
+STOPPED = """
+import os
+import time
+from pathlib import Path
+
+FOLDER = Path({folder!r})
+
+
+def held(batches):
+    for batch in batches:
+        (FOLDER / "at-work" / str(os.getpid())).touch()
+        while not (FOLDER / "go").exists():
+            time.sleep(0.05)
+        yield batch.select(["content"])
+
+
+def main(archive):
+    print(archive.map_contents(held, "content binary").count(), "contents", flush=True)
+    archive.spark.range(1_000_000).selectExpr("id", "repeat('x', 1000) AS s").collect()
+"""
+"""A job whose worker waits, and whose driver then takes more than its heap."""
 SMALL = {"driver_memory": "768m", "java_options": COMPILE, "wait_s": 300}
 HERE = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 
@@ -74,9 +111,20 @@ def in_order(rows: list[dict[str, Any]]) -> list[str]:
     return sorted(repr({**row, "night": None}) for row in rows)
 
 
-def test_the_same_rows_everywhere(archive: Archive, yarn: MiniYarn, tmp_path: Path) -> None:
-    rows = archive.ask("submit", JOB)
-    assert sum(row["files"] for row in rows) > 0
+@pytest.fixture(scope="module")
+def census(archive: Archive) -> list[dict[str, Any]]:
+    """The stored census."""
+    rows: list[dict[str, Any]] = archive.ask("submit", JOB)
+    assert sum(row["files"] for row in rows) == len(CONTENTS)
+    return rows
+
+
+def test_the_same_rows_everywhere(
+    archive: Archive, yarn: MiniYarn, census: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    ids = [sha1(b"blob %d\0" % len(content) + content).hexdigest() for content in CONTENTS]
+    calls = sorted(f"swh:1:cnt:{oid} {content.decode()}" for oid, content in zip(ids, CONTENTS, strict=True))
+    rows = [{**row, "calls": calls} for row in census]
 
     # Elsewhere the rows go through Python workers with a package that only a requirements file brings.
     wheel(tmp_path / "wheels", "brought", "1.0", "def same(batch):\n    return batch\n")
@@ -104,22 +152,124 @@ def test_a_driver_in_yarn_that_fails_says_why(archive: Archive, yarn: MiniYarn) 
     assert "Cannot call methods on a stopped SparkContext" not in stderr
 
 
+class Held:
+    """A job of the stored census's name, whose worker waits until it may go on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.job = folder / f"{JOB}.py"
+        self.job.write_text(STOPPED.format(folder=str(folder)))
+        self._at_work, self._go = folder / "at-work", folder / "go"
+        self._at_work.mkdir()
+
+    def worker(self, process: subprocess.Popen[str]) -> int:
+        """The Python worker that has begun; the command must be running until then."""
+
+        def found() -> list[Path]:
+            assert process.poll() is None, "".join(process.communicate())
+            return list(self._at_work.iterdir())
+
+        return int(until(found, "no task began")[0].name)
+
+    def kill_executor(self, process: subprocess.Popen[str]) -> None:
+        """Kill the executor that waits, and let others go on."""
+        pid = self.worker(process)
+        while b"CoarseGrainedExecutorBackend" not in command_of(pid):
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(pid, signal.SIGKILL)
+        self._go.touch()
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Held:
+    return Held(tmp_path)
+
+
+@contextmanager
+def a_place(name: str, archive: Archive, yarn: MiniYarn, folder: Path) -> Iterator[tuple[Archive, Callable[[], Any]]]:
+    """The archive for submits in a place, and what finds all that still runs or lies there because of them."""
+    if name == "yarn":
+        users = open_storage(f"{yarn.hdfs_uri}/user", archive.config.hdfs)
+
+        def left() -> Any:
+            staged = [entry.path for entry in users.walk() if ".sparkStaging/" in entry.path]
+            return [*apps_alive(yarn), *staged, *yarn.containers()]
+
+        yield on_yarn(archive, yarn), left
+        return
+    with spark_cluster(folder, (1, "2g"), (1, "2g")) as cluster:
+        workers = cluster.workers().values()
+        yield (
+            on_workers(archive, cluster),
+            lambda: [pid for worker in workers for pid in in_session(worker.pid) if pid != worker.pid],
+        )
+
+
+def results(archive: Archive) -> list[tuple[str, int]]:
+    """Every file of results."""
+    folders = ("results", "tables/results")
+    return sorted((entry.path, entry.size_bytes) for folder in folders for entry in archive.storage.walk(folder))
+
+
+Found = TypeVar("Found")
+
+
+def until(found: Callable[[], Found], otherwise: str) -> Found:
+    """What was found at last."""
+    limit = time.monotonic() + LIMIT_S
+    while not (there := found()):
+        assert time.monotonic() < limit, otherwise
+        time.sleep(0.05)
+    return there
+
+
+def ends(process: subprocess.Popen[str], code: int, left: Callable[[], Any]) -> list[str]:
+    """Wait for the end of a command and of all that belongs to it; return the lines that it said, but for its log."""
+    stdout, stderr = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == code, stderr
+    for found in (left, partial(in_session, process.pid)):
+        until(lambda: not found(), "something was left")  # noqa: B023 - called here
+    return [line for line in f"{stdout}{stderr}".splitlines() if not re.search(" (INFO|WARNING) ", line)]
+
+
+PLACES = of_the_day(["standalone", "yarn"])
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("number", of_the_day([signal.SIGINT, signal.SIGTERM]))
+def test_a_stop_leaves_nothing(
+    archive: Archive, yarn: MiniYarn, census: list[Any], held: Held, tmp_path: Path, place: str, number: signal.Signals
+) -> None:
+    before = results(archive)
+    with a_place(place, archive, yarn, tmp_path / "spark") as (here, left), here.start("submit", held.job) as process:
+        held.worker(process)
+        os.kill(process.pid, number)
+        assert ends(process, 128 + number, left) == [SAYS]
+    assert results(archive) == before
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_job_outlives_an_executor_and_ends_with_its_drivers_memory(
+    archive: Archive, yarn: MiniYarn, census: list[Any], held: Held, tmp_path: Path, place: str
+) -> None:
+    before = results(archive)
+    with a_place(place, archive, yarn, tmp_path / "spark") as (here, left), here.start("submit", held.job) as process:
+        held.kill_executor(process)
+        said = ends(process, 5, left)
+    assert "3 contents" in said
+    (told,) = (line for line in said if "memory" in line.lower())
+    assert told == said[-1]
+    assert re.search("^error: .*the driver ran out of memory: .*spark.driver_memory", told)
+    assert results(archive) == before
+
+
 @pytest.mark.long
-def test_an_interrupted_submit_leaves_nothing_in_yarn(archive: Archive, yarn: MiniYarn) -> None:
-    with on_yarn(archive, yarn).start("submit", JOB) as process:
-        said = []
-        for line in process.stderr:
-            said.append(line)
-            if "submitted application" in line:
-                break
-        else:
-            raise AssertionError("".join(said))
+def test_an_interrupted_submit_leaves_nothing_in_yarn(archive: Archive, yarn: MiniYarn, tmp_path: Path) -> None:
+    """Before the driver starts."""
+    with a_place("yarn", archive, yarn, tmp_path) as (here, left), here.start("submit", JOB) as process:
+        assert process.stderr is not None
+        assert any("submitted application" in line for line in process.stderr)
         os.kill(process.pid, signal.SIGINT)
-        process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 130
-    assert apps_alive(yarn) == []
-    users = open_storage(f"{yarn.hdfs_uri}/user", archive.config.hdfs)
-    assert [entry.path for entry in users.walk() if ".sparkStaging/" in entry.path] == []
+        assert ends(process, 130, left) == [SAYS]
 
 
 def apps_alive(yarn: MiniYarn) -> list[str]:

@@ -9,7 +9,7 @@ from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untype
 
 from pipeline.tables.masters import application
 from pipeline.tables.masters.application import follow
-from pipeline.tables.masters.errors import NoResources
+from pipeline.tables.masters.errors import ApplicationFailed, NoResources
 from pipeline.tables.masters.interrupts import Interrupts
 from pipeline.tables.masters.master import Master
 from pipeline.tables.masters.yarn import Container, Report, Yarn
@@ -99,7 +99,7 @@ class Polled(Asked):
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
         if state is None:
             raise Py4JJavaError("", Failover())
-        return Report(state, "SUCCEEDED" if state == "FINISHED" else "UNDEFINED", "", "")
+        return Report(state, {"FINISHED": "SUCCEEDED", "FAILED": "FAILED"}.get(state, "UNDEFINED"), "", "")
 
     def driver_container(self, application: str) -> Container | None:
         return None
@@ -110,6 +110,13 @@ def test_a_failover_ends_no_application_that_runs(monkeypatch: pytest.MonkeyPatc
     yarn = Polled("RUNNING", None, None, "RUNNING", None, "FINISHED")
     follow(yarn, APPLICATION, print, Interrupts())
     assert not yarn.killed.is_set()
+
+
+def test_a_driver_that_died_leaves_nothing_that_was_uploaded() -> None:
+    yarn = Polled("FAILED")
+    with pytest.raises(ApplicationFailed):
+        follow(yarn, APPLICATION, print, Interrupts())
+    assert yarn.killed.is_set(), "what was uploaded is deleted after that"
 
 
 def test_a_yarn_that_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,15 @@ class MiniYarn:
         self.hdfs_uri: str = state["hdfs_uri"]
         self.url: str = state["resourcemanager_url"]
         self.conf = Path(state["hadoop_conf_dir"])
+
+    def containers(self) -> list[int]:
+        """Processes of containers: those whose current folder is the NodeManager's (Linux)."""
+        local, found = (self.folder / "yarn" / "local").resolve(), []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if local in (process / "cwd").readlink().parents:
+                    found.append(int(process.name))
+        return found
 
     def wipe(self) -> None:
         """Stops all daemons and containers, and deletes their files."""

@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.model.errors import ExitCode, UsageError
 from pipeline.storage.errors import StorageUnavailable, StoredFileDamaged
-from pipeline.tables.failures import OutOfMemory, SparkFailed, named_file, plain_failures
+from pipeline.tables.failures import ExecutorsLost, OutOfMemory, SparkFailed, named_file, plain_failures
 from pipeline.tables.java_noise import NOISE
 from pipeline.tables.masters import jvm
 from pipeline.tables.masters.errors import DriverDied
@@ -176,6 +176,23 @@ def test_a_driver_that_goes_on_without_memory_says_whose_it_lacks(session: Spark
         ):
             raise error
         assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_executors_that_a_task_ends_are_told_with_their_settings(session: SparkSession) -> None:
+    lost = RuntimeError()
+    lost.java_exception = session._jvm.java.lang.IllegalStateException(  # type: ignore[attr-defined]
+        "Job aborted due to stage failure: Task 0 in stage 3.0 failed 4 times, most recent failure: Lost task 0.3 in "
+        "stage 3.0 (TID 7) (10.0.0.1 executor 3): ExecutorLostFailure (executor 3 exited caused by one of the running "
+        "tasks) Reason: Command exited with code 52\nDriver stacktrace:"
+    )
+    with (
+        pytest.raises(ExecutorsLost, match=r"the last: Command exited with code 52\. ") as caught,
+        plain_failures(ROOT),
+    ):
+        raise lost
+    assert "spark.executor.memory for Java, or spark.executor.memoryOverhead for Python" in str(caught.value)
+    assert caught.value.exit_code is ExitCode.RUN_FAILED
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
 @pytest.mark.parametrize("error", [UsageError("ours"), ValueError("not the JVM's")], ids=repr)

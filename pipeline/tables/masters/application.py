@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGKILL
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
 
@@ -30,12 +31,20 @@ SILENT_WITHIN_S = 300.0
 """How long YARN may fail to answer before its application is given up: a ResourceManager restarts within minutes."""
 
 _EXITED = re.compile(r"exited with (?:status )?(\d+)")
-_NO_MEMORY = re.compile(rf"AM Container for \S+ exited with\s+exitCode: (?:{OUT_OF_MEMORY}|-104|-103)\b")
+_CONTAINER_EXITED = r"AM Container for \S+ exited with\s+exitCode: "
+_NO_MEMORY = re.compile(rf"{_CONTAINER_EXITED}(?:{OUT_OF_MEMORY}|-104|-103)\b")
 """A full heap, and YARN's own codes of containers that take more memory than they may."""
+
+_KILLED = re.compile(rf"(?:{_CONTAINER_EXITED}|User application exited with (?:status )?){128 + SIGKILL}\b")
+"""The driver's Java, or its Python."""
 
 NO_MEMORY_IN_YARN = (
     "the driver ran out of memory: let fewer rows come to it, or raise spark.driver_memory for Java, "
     "spark.driver.memoryOverhead in [spark.conf] for Python"
+)
+KILLED_IN_YARN = (
+    "the driver was killed, as by a node that has no memory left: let fewer rows come to it, free memory there, or "
+    "lower spark.driver_memory"
 )
 
 
@@ -113,19 +122,20 @@ def follow(yarn: Yarn, application: str, show: Callable[[str], None], interrupts
     """
     try:
         report = _until_end(yarn, application, show, interrupts)
+        if report.final != "SUCCEEDED":
+            raise failure(application, report)
     except BaseException:
-        yarn.kill(application)
+        yarn.kill(application)  # a driver that was killed, or whose heap was full, has deleted nothing
         raise
-    if report.final != "SUCCEEDED":
-        raise failure(application, report)
 
 
 def failure(application: str, report: Report) -> ApplicationFailed:
     """Why an application did not succeed, with the driver's exit code if it had one."""
     code = _EXITED.search(report.diagnostics)
     told = report.diagnostics.strip() or f"YARN says {report.state}, {report.final}"
-    if _NO_MEMORY.search(told):
-        told = f"{NO_MEMORY_IN_YARN}. YARN says: {told}"
+    for meant, words in ((_NO_MEMORY, NO_MEMORY_IN_YARN), (_KILLED, KILLED_IN_YARN)):
+        if meant.search(report.diagnostics):
+            told = f"{words}. YARN says: {told.splitlines()[0]}"
     return ApplicationFailed(application, one_line(told), int(code[1]) if code else int(ExitCode.RUN_FAILED))
 
 
