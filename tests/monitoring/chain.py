@@ -23,7 +23,7 @@ from tests.support.real_servers import served_by
 from tests.support.sockets import LOOPBACK, free_port
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "monitoring"
-SOONER = {"26 * 3600": "8", "50 * 3600": "1"}
+SOONER = {"26 * 3600": "15", "50 * 3600": "1"}
 """Seconds after which a night is late here, and a copy is old."""
 
 EVERY = "1s"
