@@ -157,7 +157,7 @@ def new_dashboard(uid: str, title: str, about: str, since: str, other: tuple[str
         .query(f"label_values({COLLECTED.full_name}, job)")
         .refresh(VariableRefresh.ON_DASHBOARD_LOAD)
     )
-    link = dashboard.DashboardLink(other[1]).url(f"/d/{other[0]}").keep_time(True).include_vars(True)
+    link = dashboard.DashboardLink(other[1]).url(f"/d/{other[0]}").icon("dashboard").keep_time(True).include_vars(True)
     return (
         dashboard.Dashboard(title)
         .uid(uid)

@@ -49,10 +49,9 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(one_spark: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """A host refuses us, the night is late, the next one fails; then it is complete, and all else is done once."""
+    """A host refuses us, the night is late, the next one fails; then complete. Maintain fails, a copy gets old."""
     served, folder = tmp_path_factory.mktemp("served"), tmp_path_factory.mktemp("chain")
     build_graph(served / "good.git", [[1], [2, 1]])
-    build_graph(served / "more.git", [[1]])
     build_graph(served / REFUSED[0], [[1]])
     for name in REFUSED[1:]:
         (served / name).symlink_to(served / REFUSED[0])
@@ -82,11 +81,12 @@ def story(one_spark: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         archive.nightly(2)
         resolved = {name: receiver.wait(name, "resolved") for name in fired}
 
-        (folder / "more.txt").write_text(daemon.url("more.git"))
-        archive.run("backfill", "origins", "--from", folder / "more.txt")
-        archive.run("maintain")
+        (folder / "known.txt").write_text(daemon.url("good.git"))
+        archive.run("backfill", "origins", "--from", folder / "known.txt")
+        broken.run("maintain", code=5)
         archive.run("copy", folder / "copy")
-        fired["CopyOld"] = receiver.wait("CopyOld", "firing")
+        for name in ("MaintainFailed", "CopyOld"):
+            fired[name] = receiver.wait(name, "firing")
         yield Story(watched, fired, resolved, silenced, began, time.time(), web)
 
 
@@ -107,7 +107,7 @@ def test_alerts_arrive_where_their_severity_belongs_and_are_taken_back(story: St
         "NightLate": ("page", "page"), "NightFailed": ("page", "page"),
         "HostRefuses": ("ticket", "ticket"), "CopyOld": ("ticket", "ticket"),
         "MetricsMissing": ("ticket", "ticket"), "MetricsStale": ("ticket", "ticket"),
-        "OriginsStale": ("ticket", "ticket"),
+        "OriginsStale": ("ticket", "ticket"), "MaintainFailed": ("ticket", "ticket"),
     }  # fmt: skip
     assert {name: told.receiver for name, told in story.resolved.items()} == {
         "NightLate": "page", "NightFailed": "page", "HostRefuses": "ticket",
