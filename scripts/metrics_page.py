@@ -9,7 +9,7 @@ from pipeline.metrics.known import OF_A_RUN, OF_THE_ARCHIVE, OF_THE_END, Metric
 
 PARTS = (
     ("While a run lasts, at its endpoint", OF_A_RUN),
-    ("When `pipeline nightly` has ended, pushed or written", OF_THE_END),
+    ("When a command has ended, pushed or written", OF_THE_END),
     ("About the archive, pushed or written then, and printed by `pipeline metrics`", OF_THE_ARCHIVE),
 )
 

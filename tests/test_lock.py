@@ -12,6 +12,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 ELSEWHERE = {"atheris", "datasets", "torch", "torchdata"}
@@ -67,7 +68,7 @@ def test_every_line_of_the_lock_is_one_version() -> None:
 def test_what_is_installed_is_what_is_locked() -> None:
     pins = locked()
     names = {canonicalize_name(each.name) for requirement in asked_for() for each in needed(requirement)} - ELSEWHERE
-    installed = {name: distribution(name).version for name in names}
+    installed = {name: str(Version(distribution(name).version)) for name in names}
     assert installed == {name: pins[name] for name in names}, "scripts/setup --dev mends it"
     assert len(names) > 60
 

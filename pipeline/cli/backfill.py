@@ -11,7 +11,7 @@ import click
 from pipeline.cli.common import Context, Night, command_options, today
 from pipeline.cli.output import Output, report_damage, size
 from pipeline.cli.progress import show_backfill, show_progress
-from pipeline.metrics.run import served
+from pipeline.metrics.run import delivering, served
 from pipeline.workflows.backfill_choice import BUCKET_ORIGINS, LEAST_BATCH, MOST_BATCH
 from pipeline.workflows.backfill_job import JobBackfill, backfill_job
 from pipeline.workflows.backfill_origins import BackfillSummary, backfill_origins
@@ -47,7 +47,11 @@ def origins(context: Context, source: Path, batch: int | None, retry: str | None
     May be stopped at any time and run again: it continues where it stopped. Between two batches a waiting nightly
     gets its turn. Fetched objects are readable from the next night on.
     """
-    with show_backfill(context.output.messages) as progress, served(context, "backfill", progress.watch) as watch:
+    with (
+        show_backfill(context.output.messages) as progress,
+        served(context, "backfill", progress.watch) as watch,
+        delivering(context, "backfill") as ending,
+    ):
         summary = backfill_origins(
             context,
             Workers(workers or context.config.fetch.workers, watch),
@@ -57,6 +61,7 @@ def origins(context: Context, source: Path, batch: int | None, retry: str | None
             retry_failed=retry == "failed",
             progress=progress,
         )
+        ending.exit_code = summary.exit_code
     if not context.output.result({**summary.model_dump(), "failures": summary.failures}):
         _show_origins(context.output, summary, source)
     report_damage(context.output, summary.damaged)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from pipeline.cli.output import size
 from pipeline.context.config import load_config
 from pipeline.maintain.copy.run_copy import run_copy
 from pipeline.maintain.copy.run_relocate import run_relocate
+from pipeline.metrics.run import deliver_copy
 from pipeline.model.redact import never_show
 from pipeline.storage.factory import open_storage
 
@@ -37,6 +39,7 @@ def copy(context: Context, destination: str, destination_config: Path | None, ve
         never_show(secret)
     to = open_storage(destination, config.hdfs)
     report = run_copy(context, to, verify=verify)
+    deliver_copy(context, date.fromisoformat(report.nights[-1]) if report.nights else None)
     if context.output.result(asdict(report)):
         return
     context.output.fields(

@@ -13,6 +13,7 @@ from pipeline.cli.output import Output, report_damage, size
 from pipeline.maintain.compact import Compacted
 from pipeline.maintain.run_compact import run_compact
 from pipeline.maintain.run_maintain import MaintainReport, run_maintain
+from pipeline.metrics.run import delivering
 from pipeline.model.errors import ExitCode
 from pipeline.rules.budget import Budget
 from pipeline.rules.compaction import gain_bytes
@@ -24,10 +25,19 @@ from pipeline.rules.compaction import gain_bytes
 def maintain(context: Context, dry_run: bool) -> int:
     """Retire old nights, delete unneeded files, merge small files, and compact within a budget."""
     context.archive()
-    report = run_maintain(context, dry_run=dry_run)
+    if dry_run:
+        report = run_maintain(context, dry_run=True)
+    else:
+        with delivering(context, "maintain") as ending:
+            report = run_maintain(context)
+            ending.exit_code = _exit_code(report)
     if not context.output.result({**asdict(report), "freed_bytes": report.freed_bytes}):
         show_report(context.output, report)
     report_damage(context.output, report.damaged)
+    return _exit_code(report)
+
+
+def _exit_code(report: MaintainReport) -> ExitCode:
     return ExitCode.CHECK_FAILED if report.damaged else ExitCode.DONE
 
 

@@ -6,7 +6,7 @@ import click
 
 from pipeline.cli.common import Context, command_options, today
 from pipeline.metrics.archive import archive_values
-from pipeline.metrics.delivery import deliver
+from pipeline.metrics.delivery import ARCHIVE_FILE, deliver
 from pipeline.metrics.exposed import text_of
 from pipeline.model.errors import ExitCode, PipelineError
 
@@ -19,7 +19,7 @@ def metrics(context: Context, delivers: bool) -> int:
     context.archive(to_read=True)
     values, errors = archive_values(context, today())
     if delivers:
-        deliver(context.config.metrics, values)
+        deliver(context.config.metrics, {ARCHIVE_FILE: values})
     elif not context.output.result(
         [
             {"metric": metric.full_name, **dict(zip(metric.labels, labels, strict=True)), "value": value}

@@ -32,7 +32,7 @@ def nightly(context: Context, night: date | None, workers: int | None, budget: s
     """Visit every origin that is due, or those that a budget allows, and publish one consistent night."""
     context = replace(context, config=context.config.with_budget(budget))
     show = partial(show_progress, context.output.messages)
-    with served(context, "nightly", show) as watch, delivering(context) as ending:
+    with served(context, "nightly", show) as watch, delivering(context, "nightly") as ending:
         result = run_night(context, Workers(workers or context.config.fetch.workers, watch), night or today())
         ending.exit_code = result.summary.exit_code if result.led else None
     report = report_of(context.storage, result.summary.night)

@@ -13,6 +13,7 @@ from pipeline.maintain.stored_stats import stored_stats
 from pipeline.metrics import known
 from pipeline.metrics.known import Labels, Values
 from pipeline.metrics.shared import by_code, by_host, by_status, scratch_values
+from pipeline.model.host_counts import OTHER
 from pipeline.model.layout import LEASE, newest_possible
 from pipeline.model.night_summary import NightSummary
 from pipeline.model.tables import ALL
@@ -71,13 +72,15 @@ def night_values(summary: NightSummary, completed_at: float) -> Values:
     Args:
         completed_at: seconds since 1970 UTC.
     """
-    date_s = datetime.combine(summary.night, datetime.min.time(), UTC).timestamp()
     return {
-        known.NIGHT_DATE: {(): date_s},
+        known.NIGHT_DATE: {(): midnight(summary.night)},
         known.NIGHT_COMPLETED: {(): completed_at},
         known.NIGHT_VISITS: by_status(summary.origins),
         known.NIGHT_ERRORS: by_code(summary.errors),
         known.NIGHT_HOSTS: by_host(summary.hosts),
+        known.NIGHT_HOST_SECONDS: {
+            (host,): seconds for host, seconds in (summary.host_seconds or {OTHER: 0.0}).items()
+        },
         known.NIGHT_OBJECTS: {(): summary.objects},
         known.NIGHT_RECEIVED: {(): summary.wire_bytes},
         known.NIGHT_RAW: {(): summary.raw_bytes},
@@ -87,6 +90,11 @@ def night_values(summary: NightSummary, completed_at: float) -> Values:
         known.NIGHT_DAMAGED: {(): len(summary.damaged)},
         known.NIGHT_LEFT_OUT: {(): len(summary.left_out)},
     }
+
+
+def midnight(night: date) -> float:
+    """A night's date as a time: 00:00 UTC, in seconds since 1970 UTC."""
+    return datetime.combine(night, datetime.min.time(), UTC).timestamp()
 
 
 def lease_values(record: LeaseRecord | None, now: float) -> Values:

@@ -7,43 +7,47 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
+from typing import Literal
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from prometheus_client import CollectorRegistry, pushadd_to_gateway, write_to_textfile
 
 from pipeline.context.config import Gateway, MetricsSection
 from pipeline.metrics.exposed import registry_of
-from pipeline.metrics.known import OF_A_MACHINE, Values
+from pipeline.metrics.known import OF_A_MACHINE, Command, Values
 
 logger = logging.getLogger(__name__)
 
 PUSH_WITHIN_S = 10.0
-ARCHIVE_FILE, ENDING_FILE = "git-lakehouse.prom", "git-lakehouse-nightly.prom"
+ARCHIVE_FILE = "git-lakehouse.prom"
 
 
-def deliver(settings: MetricsSection, archive: Values, ending: Values | None = None) -> None:
+def file_of(command: Command | Literal["copy"]) -> str:
+    """The name of the file that says how a command last ended."""
+    return f"git-lakehouse-{command}.prom"
+
+
+def deliver(settings: MetricsSection, files: Mapping[str, Values]) -> None:
     """Push and write the metrics, as configured. What fails is a warning: the run they are about is over.
 
     A push replaces metrics of the same names in its group and leaves the others, so what could not be found this time
-    keeps its last value. A file is replaced as a whole, so there it is missing until it is found again. A nightly's
-    ending stays in both: it has a file of its own.
+    keeps its last value. A file is replaced as a whole, so there it is missing until it is found again. How a command
+    ended stays in both: each command has a file of its own.
 
     Args:
-        archive: the state of the archive.
-        ending: how a nightly ended, if one did.
+        files: the metrics by the file that they are written to.
     """
     gateway, folder = settings.gateway, settings.textfiles
     if gateway is not None:
         try:
-            for group, values in _groups(settings, archive | (ending or {})):
+            for group, values in _groups(settings, {m: found for part in files.values() for m, found in part.items()}):
                 _push(gateway, settings.job, group, registry_of(values.copy))
         except (OSError, HTTPException, ValueError) as error:
             logger.warning("metrics were not pushed to %s: %s", gateway.address, error)
     if folder is not None:
         try:
-            _write(folder / ARCHIVE_FILE, archive)
-            if ending is not None:
-                _write(folder / ENDING_FILE, ending)
+            for name, values in files.items():
+                _write(folder / name, values)
         except OSError as error:
             logger.warning("metrics were not written to %s: %s", folder, error.strerror or error)
 

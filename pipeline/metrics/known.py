@@ -51,12 +51,19 @@ SCRATCH_SIZE = Metric("scratch_size_bytes", "Size of the disk of fetch.scratch."
 
 NIGHTLY_ENDED = Metric("nightly_ended_timestamp_seconds", "When `pipeline nightly` last ended, well or not.")
 NIGHTLY_EXIT_CODE = Metric("nightly_exit_code", "Exit code of that `pipeline nightly`.")
+BACKFILL_ENDED = Metric("backfill_ended_timestamp_seconds", "When `pipeline backfill origins` last ended, well or not.")
+BACKFILL_EXIT_CODE = Metric("backfill_exit_code", "Exit code of that `pipeline backfill origins`.")
+MAINTAIN_ENDED = Metric("maintain_ended_timestamp_seconds", "When `pipeline maintain` last ended, well or not.")
+MAINTAIN_EXIT_CODE = Metric("maintain_exit_code", "Exit code of that `pipeline maintain`.")
+COPY_COMPLETED = Metric("copy_completed_timestamp_seconds", "When `pipeline copy` last completed a copy, wherever to.")
+COPY_NIGHT = Metric("copy_night_date_timestamp_seconds", "Date of the newest night of that copy, 00:00 UTC.")
 
 NIGHT_DATE = Metric("night_date_timestamp_seconds", "Date of the newest complete night, 00:00 UTC.")
 NIGHT_COMPLETED = Metric("night_completed_timestamp_seconds", "When the newest complete night was complete.")
 NIGHT_VISITS = Metric("night_visits", "Visits of the newest complete night.", ("status",))
 NIGHT_ERRORS = Metric("night_visit_errors", "Visits of that night with an error code.", ("code",))
 NIGHT_HOSTS = Metric("night_host_visits", "Visits of that night by host; the 50 with most, and all others.", _OF_HOSTS)
+NIGHT_HOST_SECONDS = Metric("night_host_seconds", "Time of that night's visits by host, added up; the same.", ("host",))
 NIGHT_OBJECTS = Metric("night_objects", "Objects that visits of that night found, new to their networks.")
 NIGHT_RECEIVED = Metric("night_received_bytes", "Bytes of packs that visits of that night received.")
 NIGHT_RAW = Metric("night_raw_bytes", "Bytes of blobs and trees that night added, inflated.")
@@ -97,11 +104,24 @@ OF_A_RUN = (
 )  # fmt: skip
 """At the endpoint, while a run lasts."""
 
-OF_THE_END = (NIGHTLY_ENDED, NIGHTLY_EXIT_CODE)
-"""Delivered when a nightly ends, with those of the archive."""
+Command = Literal["nightly", "backfill", "maintain"]
+
+ENDINGS: Mapping[Command, tuple[Metric, Metric]] = {
+    "nightly": (NIGHTLY_ENDED, NIGHTLY_EXIT_CODE),
+    "backfill": (BACKFILL_ENDED, BACKFILL_EXIT_CODE),
+    "maintain": (MAINTAIN_ENDED, MAINTAIN_EXIT_CODE),
+}
+"""Delivered when one of these commands ends, with those of the archive: when, and its exit code."""
+
+OF_A_COPY = (COPY_COMPLETED, COPY_NIGHT)
+"""Delivered when a copy is complete, alone: a copy that fails leaves them as they are, so they get old."""
+
+OF_THE_END = (*(metric for pair in ENDINGS.values() for metric in pair), *OF_A_COPY)
+"""Of all that is delivered when a command ends, what is not about the archive."""
 
 OF_THE_ARCHIVE = (
-    COLLECTED, NIGHT_DATE, NIGHT_COMPLETED, NIGHT_VISITS, NIGHT_ERRORS, NIGHT_HOSTS, NIGHT_OBJECTS, NIGHT_RECEIVED,
+    COLLECTED, NIGHT_DATE, NIGHT_COMPLETED, NIGHT_VISITS, NIGHT_ERRORS, NIGHT_HOSTS, NIGHT_HOST_SECONDS,
+    NIGHT_OBJECTS, NIGHT_RECEIVED,
     NIGHT_RAW, NIGHT_STORED, NIGHT_FILES, NIGHT_STAGES, NIGHT_DAMAGED, NIGHT_LEFT_OUT, NIGHTS, LOADS_UNFINISHED,
     LANDING_FILES, LANDING_BYTES, LEASE_HELD, LEASE_AGE, ORIGINS_FRESH, ORIGINS_FAILING, ORIGINS_NEVER, ORIGINS_DUE,
     ORIGINS_LONGEST, TABLE_FILES, TABLE_BYTES, TABLE_ROWS, COMPACTION_GAIN, COMPACTION_OVERDUE,

@@ -1,4 +1,7 @@
-"""What a run that goes on and an archive have alike: counts of visits, and the disk of scratch."""
+"""What a run that goes on and an archive have alike: counts of visits, and the disk of scratch.
+
+A metric has a series even if that says 0: a Pushgateway that gets none keeps those of the night before.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,15 @@ def by_code(counts: Mapping[str, int]) -> dict[Labels, float]:
     ranked = Counter(counts).most_common()
     found: dict[Labels, float] = {(code,): count for code, count in ranked[:MOST_CODES]}
     rest = sum(count for _, count in ranked[MOST_CODES:])
-    return found | ({(OTHER,): rest} if rest else {})
+    return found | ({(OTHER,): rest} if rest or not found else {})
 
 
 def by_host(counts: ByHost) -> dict[Labels, float]:
     """Hosts that are bounded in number already."""
-    return {(host, str(status)): count for host, found in counts.items() for status, count in found.items()}
+    found: dict[Labels, float] = {
+        (host, str(status)): count for host, found in counts.items() for status, count in found.items()
+    }
+    return found or {(OTHER, str(VisitStatus.FULL)): 0}
 
 
 def scratch_values(folder: Path) -> Values:

@@ -54,7 +54,8 @@ class VisitCounts(BaseModel):
     ``errors``: visits by error code; ``objects``: objects new to their networks; ``wire_bytes``: bytes of received
     packs; ``failed``: the first ``FAILURES_SHOWN`` visits whose origins are not archived, or not completely;
     ``slowest``: the ``SLOWEST_SHOWN`` that took longest, the longest first; ``damaged``: files of the archive that
-    could not be read; ``hosts``: visits by host and status, of the hosts with most.
+    could not be read; ``hosts``: visits by host and status, of the hosts with most; ``host_seconds``: how long the
+    visits to these took, added up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,6 +68,7 @@ class VisitCounts(BaseModel):
     errors: dict[str, int] = {}
     slowest: tuple[SlowVisit, ...] = ()
     hosts: ByHost = {}
+    host_seconds: dict[str, float] = {}
 
 
 class ListedVisit(BaseModel):
@@ -92,7 +94,7 @@ def count_visits(visits: Iterable[Visit | ListedVisit]) -> VisitCounts:
     hosts = HostCounts()
     for number, visit in enumerate(visits):
         origins[visit.status] += 1
-        hosts.add(visit.origin, visit.status)
+        hosts.add(visit.origin, visit.status, visit.duration_s)
         errors.update([visit.error] if visit.error is not None else ())
         (heappush if number < SLOWEST_SHOWN else heappushpop)(slowest, (visit.duration_s, -number, visit))
         objects += visit.objects
@@ -110,6 +112,7 @@ def count_visits(visits: Iterable[Visit | ListedVisit]) -> VisitCounts:
         errors=dict(sorted(errors.items())),
         slowest=tuple(_slow(visit) for _, _, visit in sorted(slowest, reverse=True)),
         hosts=hosts.most(),
+        host_seconds=hosts.seconds(),
     )
 
 
@@ -131,7 +134,7 @@ def sum_counts(parts: Sequence[VisitCounts]) -> VisitCounts:
     for part in parts:
         origins.update(part.origins)
         errors.update(part.errors)
-        hosts.add_all(part.hosts)
+        hosts.add_all(part.hosts, part.host_seconds)
     slow = chain.from_iterable(part.slowest for part in parts)
     return VisitCounts(
         origins=dict(sorted(origins.items())),
@@ -142,4 +145,5 @@ def sum_counts(parts: Sequence[VisitCounts]) -> VisitCounts:
         errors=dict(sorted(errors.items())),
         slowest=tuple(nlargest(SLOWEST_SHOWN, slow, key=attrgetter("duration_s"))),
         hosts=hosts.most(),
+        host_seconds=hosts.seconds(),
     )

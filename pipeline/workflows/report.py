@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from operator import attrgetter
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
@@ -21,6 +22,9 @@ from pipeline.storage.interface import Storage
 
 INTERVALS = 60
 """Intervals into which the plots of rates divide the time of the fetch."""
+
+HOSTS = 10
+"""Hosts in a table."""
 
 _WIDTH, _HEIGHT = 640.0, 120.0
 
@@ -54,6 +58,21 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
+class Host:
+    """A host's visits: their number, how many brought nothing, and how long they took, in seconds added up."""
+
+    name: str
+    visits: int
+    brought_nothing: int
+    seconds: float
+
+    @property
+    def seconds_each(self) -> float:
+        """How long a visit took."""
+        return self.seconds / self.visits
+
+
+@dataclass(frozen=True, slots=True)
 class Bar:
     """A bar of a plot. ``share`` is its length, 0 to 1."""
 
@@ -82,12 +101,15 @@ def render(summary: NightSummary, rates: Rates | None, fresh: Freshness | None) 
         rates: None if nothing was fetched.
         fresh: None if the table ``origins`` cannot be read.
     """
+    hosts = hosts_of(summary)
     stages = {stage: seconds for stage, seconds in summary.seconds.items() if stage != "nightly"}
     return _template().render(
         summary=summary,
         statuses=bars({str(status): count for status, count in summary.origins.items()}),
         errors=bars(summary.errors),
         stages=bars(stages, "{:,.1f} s"),
+        slow_hosts=sorted((h for h in hosts if h.seconds), key=attrgetter("seconds"), reverse=True)[:HOSTS],
+        failing_hosts=sorted((h for h in hosts if h.brought_nothing), key=_by_failures)[:HOSTS],
         rates=rates,
         plots=_plots(rates) if rates is not None else (),
         fresh=fresh,
@@ -110,6 +132,23 @@ def rates_of(fetched: Sequence[Fetched]) -> Rates | None:
                 row[place] += amount * share / step
     visits, objects, wire_bytes = map(tuple, sums)
     return Rates(step * INTERVALS, visits, objects, wire_bytes)
+
+
+def hosts_of(summary: NightSummary) -> list[Host]:
+    """The hosts that are told apart, and all others together, by name."""
+    return [
+        Host(
+            name,
+            sum(counts.values()),
+            sum(count for status, count in counts.items() if not status.ok),
+            summary.host_seconds.get(name, 0.0),
+        )
+        for name, counts in summary.hosts.items()
+    ]
+
+
+def _by_failures(host: Host) -> tuple[int, str]:
+    return -host.brought_nothing, host.name
 
 
 def bars(counts: dict[str, int] | dict[str, float], form: str = "{:,}") -> tuple[Bar, ...]:

@@ -31,6 +31,7 @@ def summarize(run: TaskRun, load: Load) -> NightSummary:
         errors=visits.errors,
         slowest=visits.slowest,
         hosts=visits.hosts,
+        host_seconds=visits.host_seconds,
     )
 
 

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 import pytest
 
 import pipeline.workflows.night
-from pipeline.metrics.delivery import ARCHIVE_FILE, ENDING_FILE
+from pipeline.metrics.delivery import ARCHIVE_FILE, file_of
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
 from pipeline.model.visit import VisitStatus
@@ -121,7 +121,7 @@ def test_a_terminated_night_gives_up_the_archive_and_goes_on_later(
     make_archive: MakeArchive, served: Path, daemon: Peer, tmp_path: Path
 ) -> None:
     build_graph(served / "beside.git", [[1], [2, 1]])
-    port, files = free_port(), [tmp_path / name for name in (ARCHIVE_FILE, ENDING_FILE)]
+    port, files = free_port(), [tmp_path / name for name in (ARCHIVE_FILE, file_of("nightly"))]
     with silent() as mute, gateway() as pushgateway:
         archive = make_archive(
             "terminated",

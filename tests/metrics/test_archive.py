@@ -32,6 +32,7 @@ SUMMARY = NightSummary(
     night=date(2026, 11, 2), run_id="r", origins={VisitStatus.FULL: 3, VisitStatus.FAILED: 1}, objects=7, raw_bytes=8,
     wire_bytes=9, stored_bytes=10, files=2, seconds={"plan": 1.5, "fetch": 2.0, "nightly": 9.0}, failed=(),
     damaged=("x",), left_out={3: "y"}, errors={"timeout": 1}, hosts={"a.org": {VisitStatus.FULL: 3}},
+    host_seconds={"a.org": 4.5},
 )  # fmt: skip
 
 
@@ -102,10 +103,24 @@ def test_the_numbers_of_a_night_are_those_of_its_summary() -> None:
     assert values[known.NIGHT_VISITS] == {(str(s),): SUMMARY.origins.get(s, 0) for s in VisitStatus}
     assert values[known.NIGHT_ERRORS] == {("timeout",): 1}
     assert values[known.NIGHT_HOSTS] == {("a.org", "full"): 3}
+    assert values[known.NIGHT_HOST_SECONDS] == {("a.org",): 4.5}
     assert values[known.NIGHT_STAGES] == {("plan",): 1.5, ("fetch",): 2.0}
     names = (known.NIGHT_OBJECTS, known.NIGHT_RAW, known.NIGHT_RECEIVED, known.NIGHT_STORED, known.NIGHT_FILES)
     assert [values[name][()] for name in names] == [7, 8, 9, 10, 2]
     assert (values[known.NIGHT_DAMAGED], values[known.NIGHT_LEFT_OUT]) == ({(): 1}, {(): 1})
+
+
+def test_a_night_without_visits_has_a_series_of_each_metric() -> None:
+    """A Pushgateway keeps the series of the night before of what has none."""
+    values = night_values(
+        SUMMARY.model_copy(update={"errors": {}, "hosts": {}, "host_seconds": {}, "origins": {}}), 5.0
+    )
+    assert all(values.values())
+    assert {
+        value
+        for metric in (known.NIGHT_ERRORS, known.NIGHT_HOSTS, known.NIGHT_HOST_SECONDS)
+        for value in values[metric].values()
+    } == {0}
 
 
 def test_the_lease(storage: LocalStorage) -> None:

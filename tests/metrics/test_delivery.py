@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from base64 import b64encode
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,8 @@ from pydantic import SecretStr, ValidationError
 from pipeline.context.config import BadConfiguration, Config, MetricsSection, load_config
 from pipeline.context.workplace import Workplace
 from pipeline.metrics import known
-from pipeline.metrics.delivery import ARCHIVE_FILE, ENDING_FILE, deliver
-from pipeline.metrics.run import delivering
+from pipeline.metrics.delivery import ARCHIVE_FILE, deliver, file_of
+from pipeline.metrics.run import deliver_copy, delivering
 from pipeline.model.errors import ArchiveHeld, ExitCode, ScratchFailed, UsageError
 from pipeline.model.layout import ARCHIVE
 from pipeline.storage.local import LocalStorage
@@ -23,6 +25,8 @@ from tests.metrics.reading import read
 from tests.support.nobody import nobody
 
 VALUES: known.Values = {known.NIGHTS: {(): 3}, known.TABLE_ROWS: {("blobs",): 5}}
+OF_ARCHIVE = {ARCHIVE_FILE: VALUES}
+ENDING_FILE = file_of("nightly")
 SERIES = [("git_lakehouse_nights", (), 3.0), ("git_lakehouse_table_rows", (("table", "blobs"),), 5.0)]
 
 
@@ -32,8 +36,8 @@ def settings(**keys: object) -> MetricsSection:
 
 def test_a_push_goes_to_its_group_and_leaves_other_metrics() -> None:
     with gateway() as server:
-        deliver(settings(pushgateway=server.url(), job="the night/a"), VALUES)
-        deliver(settings(pushgateway=f"{server.url()}/below/"), VALUES)
+        deliver(settings(pushgateway=server.url(), job="the night/a"), OF_ARCHIVE)
+        deliver(settings(pushgateway=f"{server.url()}/below/"), OF_ARCHIVE)
     first, second = server.pushed
     assert (first.method, first.login, read(first.text)) == ("POST", None, SERIES)
     assert first.path == "/metrics/job@base64/dGhlIG5pZ2h0L2E="
@@ -42,7 +46,10 @@ def test_a_push_goes_to_its_group_and_leaves_other_metrics() -> None:
 
 def test_only_what_is_about_the_machine_has_an_instance() -> None:
     with gateway() as server:
-        deliver(settings(pushgateway=server.url(), instance="crawl-1"), VALUES | {known.SCRATCH_FREE: {(): 7}})
+        deliver(
+            settings(pushgateway=server.url(), instance="crawl-1"),
+            {ARCHIVE_FILE: VALUES | {known.SCRATCH_FREE: {(): 7}}},
+        )
     archive, machine = server.pushed
     assert (archive.path, read(archive.text)) == ("/metrics/job/git-lakehouse", SERIES)
     assert machine.path == "/metrics/job/git-lakehouse/instance/crawl-1"
@@ -55,9 +62,9 @@ def test_a_login_is_sent_and_never_shown(caplog: pytest.LogCaptureFixture) -> No
     assert {"p@ss-w0rd/1", "p%40ss-w0rd%2F1"} <= set(Config(metrics=section).secrets)
     with gateway() as server:
         mine = section.model_copy(update={"pushgateway": SecretStr(server.url("night:p%40ss-w0rd%2F1@"))})
-        deliver(mine, VALUES)
+        deliver(mine, OF_ARCHIVE)
         server.status = 401
-        deliver(mine, VALUES)
+        deliver(mine, OF_ARCHIVE)
     assert server.pushed[0].login == f"Basic {b64encode(b'night:p@ss-w0rd/1').decode()}"
     assert f"metrics were not pushed to http://127.0.0.1:{server.port}: HTTP Error 401" in caplog.text
     assert "w0rd" not in caplog.text
@@ -66,7 +73,7 @@ def test_a_login_is_sent_and_never_shown(caplog: pytest.LogCaptureFixture) -> No
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_gets_neither_metrics_nor_login(status: int, caplog: pytest.LogCaptureFixture) -> None:
     with gateway() as elsewhere, gateway(status, elsewhere.url()) as server:
-        deliver(settings(pushgateway=server.url("u:S3CRETx1@")), VALUES)
+        deliver(settings(pushgateway=server.url("u:S3CRETx1@")), OF_ARCHIVE)
     assert (len(server.pushed), elsewhere.pushed) == (1, [])
     assert f"HTTP Error {status}" in caplog.text
 
@@ -74,18 +81,18 @@ def test_a_redirect_gets_neither_metrics_nor_login(status: int, caplog: pytest.L
 def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     with gateway() as proxy, gateway() as server:
         monkeypatch.setenv("http_proxy", proxy.url())
-        deliver(settings(pushgateway=server.url()), VALUES)
+        deliver(settings(pushgateway=server.url()), OF_ARCHIVE)
     assert (len(server.pushed), proxy.pushed) == (1, [])
 
 
 def test_what_fails_is_a_warning_and_the_other_is_delivered(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / ARCHIVE_FILE
     with nobody("http") as refuses:
-        deliver(settings(pushgateway=refuses.url(""), textfiles=tmp_path), VALUES)
+        deliver(settings(pushgateway=refuses.url(""), textfiles=tmp_path), OF_ARCHIVE)
     assert "metrics were not pushed to http://127.0.0.1:" in caplog.text
     assert read(file.read_text()) == SERIES
     with gateway() as server:
-        deliver(settings(pushgateway=server.url(), textfiles=tmp_path / "gone"), VALUES)
+        deliver(settings(pushgateway=server.url(), textfiles=tmp_path / "gone"), OF_ARCHIVE)
     assert len(server.pushed) == 1
     assert f"metrics were not written to {tmp_path}/gone: No such file or directory" in caplog.text
 
@@ -103,7 +110,7 @@ def test_a_file_is_replaced_at_once_or_not_at_all(
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", looking)
-    deliver(settings(textfiles=tmp_path), VALUES)
+    deliver(settings(textfiles=tmp_path), OF_ARCHIVE)
     assert seen == [tmp_path.name, "old"]
     assert read(file.read_text()) == SERIES
 
@@ -111,7 +118,7 @@ def test_a_file_is_replaced_at_once_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "rename", full)
-    deliver(settings(textfiles=tmp_path), {})
+    deliver(settings(textfiles=tmp_path), {ARCHIVE_FILE: {}})
     assert "No space left on device" in caplog.text
     assert read(file.read_text()) == SERIES
     assert list(tmp_path.iterdir()) == [file]
@@ -120,7 +127,7 @@ def test_a_file_is_replaced_at_once_or_not_at_all(
 def test_a_file_may_be_read_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        deliver(settings(textfiles=tmp_path), VALUES, {known.NIGHTLY_EXIT_CODE: {(): 0}})
+        deliver(settings(textfiles=tmp_path), OF_ARCHIVE | {ENDING_FILE: {known.NIGHTLY_EXIT_CODE: {(): 0}}})
     finally:
         os.umask(before)
     assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {
@@ -169,7 +176,7 @@ def place(tmp_path: Path) -> Workplace:
 def test_a_failure_is_delivered_unless_it_is_of_another_run_or_of_the_caller(
     place: Workplace, tmp_path: Path, error: Exception, code: int | None
 ) -> None:
-    with pytest.raises(type(error)), delivering(place):
+    with pytest.raises(type(error)), delivering(place, "nightly"):
         raise error
     file = tmp_path / ENDING_FILE
     found = {name: value for name, _, value in read(file.read_text())} if file.exists() else {}
@@ -179,22 +186,43 @@ def test_a_failure_is_delivered_unless_it_is_of_another_run_or_of_the_caller(
 
 def test_an_ending_stays_when_the_archive_is_looked_at_again(tmp_path: Path) -> None:
     section = settings(textfiles=tmp_path)
-    deliver(section, VALUES, {known.NIGHTLY_EXIT_CODE: {(): 5}})
-    deliver(section, {known.NIGHTS: {(): 4}})
+    deliver(section, OF_ARCHIVE | {ENDING_FILE: {known.NIGHTLY_EXIT_CODE: {(): 5}}})
+    deliver(section, {ARCHIVE_FILE: {known.NIGHTS: {(): 4}}})
     assert read((tmp_path / ENDING_FILE).read_text()) == [("git_lakehouse_nightly_exit_code", (), 5.0)]
     assert read((tmp_path / ARCHIVE_FILE).read_text()) == [("git_lakehouse_nights", (), 4.0)]
 
 
 def test_an_interrupt_delivers_nothing(place: Workplace, tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), delivering(place):
+    with pytest.raises(KeyboardInterrupt), delivering(place, "nightly"):
         raise KeyboardInterrupt
     assert not (tmp_path / ENDING_FILE).exists()
 
 
 def test_an_ending_that_is_not_ours_delivers_nothing(place: Workplace, tmp_path: Path) -> None:
-    with delivering(place):
+    with delivering(place, "nightly"):
         pass
     assert not (tmp_path / ENDING_FILE).exists()
-    with delivering(place) as ending:
+    with delivering(place, "nightly") as ending:
         ending.exit_code = ExitCode.SOME_ORIGINS_FAILED
     assert "git_lakehouse_nightly_exit_code 1.0\n" in (tmp_path / ENDING_FILE).read_text()
+
+
+def test_each_command_says_how_it_ended_and_leaves_the_others(place: Workplace, tmp_path: Path) -> None:
+    for number, command in enumerate(known.ENDINGS):
+        with delivering(place, command) as ending:
+            ending.exit_code = list(ExitCode)[number]
+    for number, command in enumerate(known.ENDINGS):
+        found = {name: value for name, _, value in read((tmp_path / file_of(command)).read_text())}
+        assert found[f"git_lakehouse_{command}_exit_code"] == list(ExitCode)[number]
+        assert (len(found), found[f"git_lakehouse_{command}_ended_timestamp_seconds"] > 0) == (2, True)
+
+
+def test_a_copy_says_when_it_was_complete_and_nothing_of_the_archive(place: Workplace, tmp_path: Path) -> None:
+    for newest in (date(2026, 11, 2), None):
+        before = time.time()
+        deliver_copy(place, newest)
+        found = {name: value for name, _, value in read((tmp_path / file_of("copy")).read_text())}
+        assert before <= found.pop("git_lakehouse_copy_completed_timestamp_seconds") <= time.time()
+        night_s = datetime(2026, 11, 2, tzinfo=UTC).timestamp()
+        assert found == ({} if newest is None else {"git_lakehouse_copy_night_date_timestamp_seconds": night_s})
+    assert not (tmp_path / ARCHIVE_FILE).exists()

@@ -54,9 +54,9 @@ def test_a_run_without_events_has_zeros(tmp_path: Path) -> None:
         str(status) for status in VisitStatus
     }
     assert [labels for name, labels, _ in found if "started" in name] == [(("run", "nightly"),)]
-    assert {name for name, _, _ in found if "run_visits" not in name and "started" not in name} == {
-        metric.full_name for metric in known.OF_A_RUN if not metric.labels
-    }
+    stages = known.RUN_STAGES.full_name
+    assert {name for name, _, _ in found} == {metric.full_name for metric in known.OF_A_RUN} - {stages}
+    assert {value for name, _, value in found if name in (known.RUN_ERRORS.full_name, known.RUN_HOSTS.full_name)} == {0}
 
 
 def test_events_of_all_loads_are_counted_once_whoever_asks_and_when(tmp_path: Path) -> None:

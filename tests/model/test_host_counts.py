@@ -17,21 +17,25 @@ FULL, FAILED = VisitStatus.FULL, VisitStatus.FAILED
 def test_hosts_by_status() -> None:
     counts = HostCounts()
     for origin, status in (("https://B.org/x", FULL), ("git://b.org/y", FAILED), ("https://a.org:8443/z", FULL)):
-        counts.add(origin, status)
+        counts.add(origin, status, 1.5)
+    assert counts.seconds() == {"a.org:8443": 1.5, "b.org": 3.0}
     assert counts.most() == {"a.org:8443": {FULL: 1}, "b.org": {FAILED: 1, FULL: 1}}
 
 
 def test_hosts_with_most_visits_are_told_apart_and_no_visit_is_lost() -> None:
     counts = HostCounts()
     for number in range(10_000):
-        counts.add(f"https://h{number}.example/x", FAILED)
+        counts.add(f"https://h{number}.example/x", FAILED, 1)
     for _ in range(3):
-        counts.add("https://known.example/x", FULL)
+        counts.add("https://known.example/x", FULL, 2)
     found = counts.most()
     assert len(found) == HOSTS_SHOWN + 1
     assert found["known.example"] == {FULL: 3}
     assert found[OTHER] == {FAILED: 10_000 - (HOSTS_SHOWN - 1)}
     assert sum(sum(statuses.values()) for statuses in found.values()) == 10_003
+    assert list(counts.seconds()) == list(found)
+    assert counts.seconds()["known.example"] == 6
+    assert sum(counts.seconds().values()) == 10_006
 
 
 @pytest.mark.slow
@@ -73,7 +77,7 @@ def test_parts_add_up() -> None:
         return [
             ListedVisit(
                 origin=f"https://h{number % hosts}.example/{number}", status=FULL, error=None, detail=None,
-                pack_bytes=0, objects=0, duration_s=0,
+                pack_bytes=0, objects=0, duration_s=0.25,
             )
             for number in range(1000)
         ]  # fmt: skip
@@ -83,4 +87,6 @@ def test_parts_add_up() -> None:
     assert [len(counts.hosts) for counts in (*parts, whole)] == [10, HOSTS_SHOWN + 1, HOSTS_SHOWN + 1]
     assert sum(sum(statuses.values()) for statuses in whole.hosts.values()) == 2000
     assert whole.hosts["h1.example"][FULL] >= 100
+    assert whole.host_seconds["h1.example"] >= 25
+    assert sum(whole.host_seconds.values()) == 500
     assert len(json.dumps(whole.model_dump(mode="json")["hosts"])) < 4000

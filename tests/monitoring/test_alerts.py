@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +13,15 @@ import yaml
 from pipeline.metrics.exposed import text_of
 from pipeline.metrics.known import OF_A_RUN, OF_THE_ARCHIVE, OF_THE_END
 from tests.metrics.reading import KNOWN
+from tests.monitoring.chain import FOLDER, MISSING, SOONER, program, quicker_rules
 
 ROOT = Path(__file__).parents[2]
-RULES = ROOT / "deploy" / "monitoring" / "alerts.yml"
+RULES = FOLDER / "alerts.yml"
 TESTS = Path(__file__).parent / "alerts.yml"
-PROMTOOL = shutil.which("promtool") or shutil.which("promtool", path=str(Path(sys.prefix) / "bin"))
 
-needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed: scripts/promtool gets it")
+needs_promtool = pytest.mark.skipif(
+    "promtool" in MISSING, reason="promtool is not installed: scripts/prometheus gets it"
+)
 
 
 def alerts() -> list[dict[str, Any]]:
@@ -30,24 +30,29 @@ def alerts() -> list[dict[str, Any]]:
     return found
 
 
-def promtool(*arguments: str | Path, stdin: str = "") -> None:
+def check(name: str, *arguments: str | Path, stdin: str = "") -> None:
     done = subprocess.run(
-        [str(PROMTOOL), *arguments], input=stdin, capture_output=True, text=True, check=False, timeout=120
+        [str(program(name)), *arguments], input=stdin, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @needs_promtool
 def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
-    promtool("check", "rules", RULES)
+    check("promtool", "check", "config", FOLDER / "prometheus.yml")
     (tmp_path / "tests.yml").write_text(TESTS.read_text().replace("RULES", str(RULES)))
-    promtool("test", "rules", tmp_path / "tests.yml")
+    check("promtool", "test", "rules", tmp_path / "tests.yml")
 
 
 @needs_promtool
 def test_metrics_are_as_prometheus_wants_them() -> None:
     every = dict.fromkeys((*OF_A_RUN, *OF_THE_END, *OF_THE_ARCHIVE))
-    promtool("check", "metrics", stdin=text_of({metric: {tuple("x" for _ in metric.labels): 1} for metric in every}))
+    check(
+        "promtool",
+        "check",
+        "metrics",
+        stdin=text_of({metric: {tuple("x" for _ in metric.labels): 1} for metric in every}),
+    )
 
 
 def test_every_alert_is_tested_firing() -> None:
@@ -73,3 +78,19 @@ def test_every_alert_has_a_severity_and_its_section_in_the_runbook() -> None:
     for alert in alerts():
         assert alert["labels"]["severity"] in ("page", "ticket")
         assert alert["annotations"]["runbook"] == f"docs/operations.md#{alert['alert'].lower()}"
+
+
+@pytest.mark.skipif("amtool" in MISSING, reason="amtool is not installed: scripts/prometheus gets it")
+def test_alertmanager_takes_our_example() -> None:
+    check("amtool", "check-config", FOLDER / "alertmanager.yml")
+
+
+def test_the_quicker_rules_of_the_live_chain_are_the_same_alerts() -> None:
+    (group,) = yaml.safe_load(quicker_rules(RULES.read_text()))["groups"]
+    changed = [
+        (ours, here) for ours, here in zip(alerts(), group["rules"], strict=True) if ours["expr"] != here["expr"]
+    ]
+    assert [ours["alert"] for ours, _ in changed] == ["NightLate", "CopyOld"]
+    assert [ours["expr"].replace(*pair) for (ours, _), pair in zip(changed, SOONER.items(), strict=True)] == [
+        here["expr"] for _, here in changed
+    ]

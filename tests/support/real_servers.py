@@ -31,7 +31,7 @@ def _exec_path() -> Path:
 
 
 @contextlib.contextmanager
-def _process(command: Callable[[int], Sequence[str | Path]], log: IO[bytes]) -> Iterator[int]:
+def served_by(command: Callable[[int], Sequence[str | Path]], log: IO[bytes]) -> Iterator[int]:
     """Start a server on a free port; kill it and its children on exit. Yields the port."""
     for _ in range(ATTEMPTS):
         port = free_port()
@@ -70,7 +70,7 @@ def git_daemon(root: Path) -> Iterator[Peer]:
             lines = Path(log.name).read_bytes().splitlines()
             return [line.partition(marker)[2].rstrip(b"'").decode("latin-1") for line in lines if marker in line]
 
-        with _process(command, log.file) as port:
+        with served_by(command, log.file) as port:
             yield Peer("git", port, requests)
 
 
@@ -223,4 +223,4 @@ def nginx_backend(root: Path) -> Iterator[Peer]:
             lines = (folder / "access.log").read_text().splitlines()
             return [line.split('"')[1].rpartition(" ")[0] for line in lines]
 
-        yield Peer("http", stack.enter_context(_process(command, log)), requests)
+        yield Peer("http", stack.enter_context(served_by(command, log)), requests)

@@ -27,6 +27,12 @@ BUSY = QUIET.model_copy(
         "errors": {"timeout": 1},
         "failed": (FailedVisit(origin=HOSTILE, status=VisitStatus.FAILED, error=HOSTILE, detail=HOSTILE),),
         "slowest": (SlowVisit(origin=HOSTILE, status=VisitStatus.FULL, duration_s=61.5, objects=4, wire_bytes=5),),
+        "hosts": {
+            "well.example": {VisitStatus.FULL: 3, VisitStatus.UNCHANGED: 1},
+            "no.example": {VisitStatus.FULL: 1, VisitStatus.REFUSED: 2, VisitStatus.NOT_FOUND: 3},
+            HOSTILE: {VisitStatus.DEFERRED: 1},
+        },
+        "host_seconds": {"well.example": 90.0, "no.example": 3.0, HOSTILE: 0.0},
         "damaged": (HOSTILE,),
         "left_out": {3: HOSTILE},
     }
@@ -63,10 +69,34 @@ def test_what_origins_send_is_text_and_nothing_else() -> None:
     assert {tag for tag, _ in page.tags} - quiet <= {"ul", "li", "h3", "th", "figure", "figcaption", "polygon", "code"}
     attributes = {name for _, given in page.tags for name in given}
     assert not attributes & {"href", "src", "onerror", "style", "xlink:href"}
-    assert page.text.count("<script>alert(1)</script>") == 6
+    assert page.text.count("<script>alert(1)</script>") == 7
     assert "{{ 7 * 7 }}" in page.text
     assert "\\u202e\\x1b[2J" in page.text
     assert page.text.replace("\n", "").isprintable()
+
+
+def rows_below(heading: str, page: str) -> list[list[str]]:
+    """The rows of the first table below a heading, without its titles."""
+    table = re.search(f"<h2>{heading}</h2>.*?<table>(.*?)</table>", page, re.DOTALL).group(1)
+    return [re.findall("<td.*?>(.*?)</td>", row) for row in table.split("<tr>")[2:]]
+
+
+def test_hosts_that_took_long_and_hosts_that_brought_nothing() -> None:
+    page = render(BUSY, None, None)
+    well, no = ["well.example", "4", "0", "90.0", "22.50"], ["no.example", "6", "5", "3.0", "0.50"]
+    assert rows_below("Hosts that took longest", page) == [well, no]
+    failing = rows_below("Hosts that brought nothing", page)
+    assert (failing[0], len(failing)) == (no, 2)
+    assert "Hosts that" not in render(QUIET, None, None)
+
+
+def test_a_table_of_hosts_has_ten() -> None:
+    hosts = {f"h{number}.example": {VisitStatus.FAILED: number + 1} for number in range(51)}
+    page = render(QUIET.model_copy(update={"hosts": hosts, "host_seconds": dict.fromkeys(hosts, 1.0)}), None, None)
+    assert [row[0] for row in rows_below("Hosts that brought nothing", page)] == [
+        f"h{n}.example" for n in range(50, 40, -1)
+    ]
+    assert len(rows_below("Hosts that took longest", page)) == 10
 
 
 def test_secrets_are_hidden() -> None:
