@@ -39,6 +39,7 @@ class _ById:
     """``base``: URL of the interface; ``hosts``: names of the hosts that clone URLs may lead to."""
 
     incremental: ClassVar[bool] = True
+    html: ClassVar[bytes | None] = None
 
     base: str
     hosts: Collection[str]

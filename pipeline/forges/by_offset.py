@@ -54,6 +54,7 @@ class Gitea:
     """``GET /api/v1/repos/search`` by id or, for what changed after a time, by time of change, the latest first."""
 
     incremental: ClassVar[bool] = True
+    html: ClassVar[bytes | None] = None
 
     base: str
     hosts: Collection[str]

@@ -98,7 +98,7 @@ class Lister:
         while True:
             page = pager.where(cursor)
             try:
-                return pager.read(cursor, self._ask(forge, page, pager.address(cursor))), skipped
+                return pager.read(cursor, self._ask(forge, page, pager.address(cursor), pager.html)), skipped
             except BadPage as error:
                 code, why = "bad_page", str(error)
             except _OF_A_PAGE as error:
@@ -129,10 +129,10 @@ class Lister:
             return
         raise ListingStopped(forge, pager.where(cursor), "endless", why)
 
-    def _ask(self, forge: str, page: str, address: str) -> Page:
+    def _ask(self, forge: str, page: str, address: str, html: bytes | None) -> Page:
         if not self.settings.is_file:
             tonight = datetime.now(UTC).date().toordinal()
-            return get_page(address, self.conditions, largest=self.settings.page_bytes, night=tonight)
+            return get_page(address, self.conditions, largest=self.settings.page_bytes, html=html, night=tonight)
         try:
             with self.settings.file.open("rb") as file:
                 body = file.read(self.settings.page_bytes + 1)

@@ -20,7 +20,8 @@ class Cursor(BaseModel):
     ``jumps``: how often ids were jumped over, because no page with them could be read; ``since``: only what changed
     after this time; ``start``: index of the page's first item; ``most``: items that the forge gives at most; ``last``:
     the sort key of the last item seen; ``floor``: no item below this index is looked at again; ``overlaps``: the page
-    should begin with something seen before; ``back``: how many pages the listing went back last.
+    should begin with something seen before; ``back``: how many pages the listing went back last; ``tail``: marks of the
+    items at the end of the last page.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +36,7 @@ class Cursor(BaseModel):
     floor: int = 0
     overlaps: bool = False
     back: int = 0
+    tail: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,13 @@ class BadPage(Exception):
 
 
 class Pager(Protocol):
-    """The rules of a kind of forge: pure, without a connection. Only some can look for what is new or changed."""
+    """The rules of a kind of forge: pure, without a connection. Only some can look for what is new or changed.
+
+    ``html``: what each of its pages has if they are HTML, and no other page of the server; None if they are not.
+    """
 
     incremental: ClassVar[bool]
+    html: ClassVar[bytes | None]
 
     def first(self, *, since: datetime | None = None, highest: int = 0) -> Cursor:
         """Where a pass begins.

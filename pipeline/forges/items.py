@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from pipeline.forges.cursor import BadPage
 from pipeline.model.host import host_of
@@ -110,6 +111,25 @@ def clone_url(item: Item, name: str, hosts: Collection[str]) -> str:
     if host_of(url) not in hosts or not is_fetched(url):
         raise BadItem("clone URL of another host")
     return url
+
+
+def listing_at(path: bytes, clones: str, hosts: Collection[str], **shown: Any) -> Listing:  # noqa: ANN401 - fields
+    """The listing of a repository that is known by its path.
+
+    Args:
+        clones: URL that the path is appended to.
+        hosts: as in ``clone_url``.
+
+    Raises:
+        BadItem: the path is none, or cannot be an origin's.
+    """
+    try:
+        found = path.decode().strip("/")
+    except UnicodeDecodeError:
+        raise BadItem("bad path") from None
+    if not 0 < len(found) <= LONGEST_TEXT or not found.isprintable() or {".", ".."} & set(found.split("/")):
+        raise BadItem("bad path")
+    return Listing(found, clone_url({"url": f"{clones}/{quote(found)}"}, "url", hosts), **shown)
 
 
 def parent_of(item: Item, name: str, url: str, hosts: Collection[str]) -> tuple[str | None, str | None]:

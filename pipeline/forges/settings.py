@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from pipeline.forges.by_id import GitHub, GitLab
 from pipeline.forges.by_offset import Gitea
+from pipeline.forges.cgit import Cgit
 from pipeline.forges.cursor import Pager
 from pipeline.forges.whole import Gitweb, Grokmirror, Lines
 from pipeline.model.errors import UsageError
@@ -19,6 +20,9 @@ from pipeline.model.pattern import parse_pattern
 from pipeline.model.redact import is_secret_name
 
 FILE = "file"
+
+_INTERFACES: dict[str, type[Gitea | GitHub | GitLab]] = {"gitea": Gitea, "github": GitHub, "gitlab": GitLab}
+_INDEXES: dict[str, type[Gitweb | Grokmirror]] = {"gitweb": Gitweb, "grokmirror": Grokmirror}
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -50,14 +54,15 @@ class ForgeSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["list", "gitea", "github", "gitlab", "gitweb", "grokmirror"] = Field(
+    kind: Literal["list", "cgit", "gitea", "github", "gitlab", "gitweb", "grokmirror"] = Field(
         description="gitea is Forgejo, too; list: a text with a clone URL on each line"
     )
     url: Annotated[str, AfterValidator(_address)] = Field(
-        description="https://codeberg.org, https://api.github.com, https://gitlab.com; of the other kinds, of the page"
+        description="https://codeberg.org, https://api.github.com, https://gitlab.com, cgit's index; else of the page"
     )
     clones: Annotated[str, AfterValidator(_address)] | None = Field(
-        None, description="what gitweb's and grokmirror's paths are appended to; for the others, another host of clones"
+        None,
+        description="what paths of cgit (default: url), gitweb, grokmirror are appended to; else a second host",
     )
     forks: bool = Field(True, description="whether forks become origins")
     archived: bool = Field(True, description="whether read-only repositories become origins")
@@ -72,7 +77,7 @@ class ForgeSettings(BaseModel):
     def _fits(self) -> ForgeSettings:
         if self.is_file and self.kind != "list":
             raise ValueError("only a list can be a file")
-        if self.kind in ("gitweb", "grokmirror") and self.clones is None:
+        if self.kind in _INDEXES and self.clones is None:
             raise ValueError(f"say in clones what the paths of {self.kind} are appended to")
         return self
 
@@ -96,19 +101,13 @@ class ForgeSettings(BaseModel):
 
     def pager(self) -> Pager:
         """The rules by which the forge is listed."""
-        match self.kind:
-            case "gitea":
-                return Gitea(self.url, self.clone_hosts)
-            case "github":
-                return GitHub(self.url, self.clone_hosts)
-            case "gitlab":
-                return GitLab(self.url, self.clone_hosts)
-            case "gitweb":
-                return Gitweb(self.url, self.clones or "", self.clone_hosts, self.page_bytes)
-            case "grokmirror":
-                return Grokmirror(self.url, self.clones or "", self.clone_hosts, self.page_bytes)
-            case _:
-                return Lines(self.url)
+        if self.kind == "list":
+            return Lines(self.url)
+        if self.kind == "cgit":
+            return Cgit(self.url, self.clones or self.url, self.clone_hosts)
+        if self.kind in _INDEXES:
+            return _INDEXES[self.kind](self.url, self.clones or "", self.clone_hosts, self.page_bytes)
+        return _INTERFACES[self.kind](self.url, self.clone_hosts)
 
 
 class ForgesSection(BaseModel):

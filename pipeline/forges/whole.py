@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any, ClassVar
-from urllib.parse import quote, unquote_plus
+from urllib.parse import unquote_to_bytes
 
 from pipeline.forges.cursor import BadPage, Batch, Cursor
-from pipeline.forges.items import BadItem, Item, clone_url, document_of, number
-from pipeline.model.listing import LONGEST_TEXT, Listing
+from pipeline.forges.items import BadItem, Item, document_of, listing_at, number
+from pipeline.model.listing import Listing
 from pipeline.model.origin import Origin
 from pipeline.model.origin_list import BadOriginList, parse_origin_list
 from pipeline.model.page import Page
@@ -27,6 +27,7 @@ class _Whole:
     """``url``: of the page."""
 
     incremental: ClassVar[bool] = False
+    html: ClassVar[bytes | None] = None
 
     url: str
 
@@ -77,12 +78,9 @@ class _Paths(_Whole):
     hosts: Collection[str]
     largest: int
 
-    def listing_of(self, path: str, **shown: Any) -> Listing:  # noqa: ANN401 - fields of a listing
+    def listing_of(self, path: bytes, **shown: Any) -> Listing:  # noqa: ANN401 - fields of a listing
         """The listing of a repository that is known by its path."""
-        path = path.strip("/")
-        if not 0 < len(path) <= LONGEST_TEXT or not path.isprintable() or ".." in path.split("/"):
-            raise BadItem("bad path")
-        return Listing(path, clone_url({"url": f"{self.clones}/{quote(path)}"}, "url", self.hosts), **shown)
+        return listing_at(path, self.clones, self.hosts, **shown)
 
     def gathered(self, listings: Iterator[Callable[[], Listing]]) -> Batch:
         """The listings that can be made, the last one of each path."""
@@ -112,9 +110,9 @@ class Grokmirror(_Paths):
         if not isinstance(item, dict):
             raise BadItem("no object")
         reference, modified = item.get("reference"), number(item, "modified")
-        parent = self.listing_of(reference) if isinstance(reference, str) else None
+        parent = self.listing_of(_bytes(reference)) if isinstance(reference, str) else None
         return self.listing_of(
-            path,
+            _bytes(path),
             fork=parent is not None,
             parent_id=None if parent is None else parent.forge_id,
             parent_url=None if parent is None else parent.url,
@@ -129,11 +127,15 @@ class Gitweb(_Paths):
     def read(self, cursor: Cursor, page: Page) -> Batch:
         """Each repository."""
         lines = [words[0] for line in _text(page).splitlines() if (words := line.split())]
-        return self.gathered(_later(self.listing_of, unquote_plus(path)) for path in lines)
+        return self.gathered(_later(self.listing_of, unquote_to_bytes(path.replace("+", " "))) for path in lines)
 
 
 def _later(make: Callable[..., Listing], *values: Any) -> Callable[[], Listing]:  # noqa: ANN401 - JSON
     return lambda: make(*values)
+
+
+def _bytes(path: str) -> bytes:
+    return path.encode(errors="surrogatepass")
 
 
 def _text(page: Page) -> str:

@@ -14,7 +14,7 @@ from pipeline.git.errors import LimitExceeded, ProtocolError, SchemeRefused
 from pipeline.git.host_turn import HostTurn
 from pipeline.git.http_pool import REDIRECTS, open_pool
 from pipeline.git.network import Deadline, Dialer
-from pipeline.git.transport import Meter, check_status, check_wall, content_type, origin_errors
+from pipeline.git.transport import HTML, Meter, check_status, check_wall, check_wall_page, content_type, origin_errors
 from pipeline.model.host import host_of
 from pipeline.model.page import Page
 
@@ -33,6 +33,7 @@ def get_page(
     conditions: Conditions,
     *,
     largest: int,
+    html: bytes | None = None,
     night: int = 0,
     waits: Callable[[], None] = lambda: None,
 ) -> Page:
@@ -41,6 +42,7 @@ def get_page(
     Args:
         url: http or https.
         largest: most bytes of its body, decompressed.
+        html: what the page has if it is HTML, and no page that tells people from programs; None refuses HTML.
         night: ordinal of the date that the request counts for.
         waits: called from time to time during waits for the host's turn.
 
@@ -56,19 +58,19 @@ def get_page(
         with turn.held(), origin_errors(dialer, Meter(url, 0)):
             pool = open_pool(dialer, turn, conditions.user_agent)
             try:
-                return _received(pool, url, largest)
+                return _received(pool, url, largest, html)
             finally:
                 pool.clear()
                 deadline.hang_up()
 
 
-def _received(pool: urllib3.PoolManager, url: str, largest: int) -> Page:
+def _received(pool: urllib3.PoolManager, url: str, largest: int, html: bytes | None) -> Page:
     at = url
     for _ in range(REDIRECTS + 1):
         with _asked(pool, at) as response:
             location = response.get_redirect_location()
             if not location:
-                return _page(url, response, largest)
+                return _page(url, response, largest, html)
         at = _same_host(url, urljoin(at, location))
     raise ProtocolError(url, f"more than {REDIRECTS} redirects in a row")
 
@@ -90,12 +92,25 @@ def _same_host(url: str, target: str) -> str:
     return target
 
 
-def _page(url: str, response: urllib3.BaseHTTPResponse, largest: int) -> Page:
+def _page(url: str, response: urllib3.BaseHTTPResponse, largest: int, html: bytes | None) -> Page:
     kind = content_type(response.headers.get("Content-Type") or "")
-    check_wall(url, cast("HTTPResponse", response), kind)
+    is_wanted = html is not None and kind == HTML and response.status == 200
+    check_wall(url, cast("HTTPResponse", response), "" if is_wanted else kind)
     check_status(url, response.status, response.headers, "page")
-    if kind == "text/html":
-        raise ProtocolError(url, "the server sends a page for people")
+    if html is None and kind == HTML:
+        raise _for_people(url)
+    body = _body(url, response, largest)
+    if html is not None and html not in body:
+        check_wall_page(url, response.status, body)
+        raise _for_people(url)
+    return Page({name.lower(): value for name, value in response.headers.items()}, body)
+
+
+def _for_people(url: str) -> ProtocolError:
+    return ProtocolError(url, "the server sends a page for people")
+
+
+def _body(url: str, response: urllib3.BaseHTTPResponse, largest: int) -> bytes:
     parts, size = [], 0
     try:
         for part in response.stream(_PIECE, decode_content=True):
@@ -105,4 +120,4 @@ def _page(url: str, response: urllib3.BaseHTTPResponse, largest: int) -> Page:
             parts.append(part)
     except urllib3.exceptions.DecodeError:
         raise ProtocolError(url, "the page cannot be decompressed") from None
-    return Page({name.lower(): value for name, value in response.headers.items()}, b"".join(parts))
+    return b"".join(parts)

@@ -59,7 +59,9 @@ _MEANINGS: tuple[tuple[type[OriginError], tuple[str, ...]], ...] = (
     (RateLimited, ("temporarily limiting", "rate limit", "too many requests")),
 )
 _MOVED_FOR_GOOD = (301, 308)
-_PAGE = "text/html"
+HTML = "text/html"
+"""The content type of pages for people."""
+
 _PAGE_BYTES = 32_768
 """Most bytes of a page that are searched for a sign of a wall against bots."""
 
@@ -229,12 +231,25 @@ def check_wall(origin: str, response: HTTPResponse, kind: str) -> None:
         Challenged: this is one.
     """
     headers, status = response.headers, response.status
-    found = any(headers.get(name, "").lower() == value for name, value in _WALL_HEADERS)
-    if not found and kind == _PAGE and status in (200, 202, 403, 429, 503):
+    if any(headers.get(name, "").lower() == value for name, value in _WALL_HEADERS):
+        raise _challenged(origin, status)
+    if kind == HTML and status in (200, 202, 403, 429, 503):
         with suppress(urllib3.exceptions.HTTPError):
-            found = _WALLS.search(response.read(_PAGE_BYTES)) is not None
-    if found:
-        raise Challenged(origin, f"the server says {status} and wants to see a person at a browser")
+            check_wall_page(origin, status, response.read(_PAGE_BYTES))
+
+
+def check_wall_page(origin: str, status: int, body: bytes) -> None:
+    """The same for a page of HTML that has been read.
+
+    Raises:
+        Challenged: this is one.
+    """
+    if _WALLS.search(body, 0, _PAGE_BYTES):
+        raise _challenged(origin, status)
+
+
+def _challenged(origin: str, status: int) -> Challenged:
+    return Challenged(origin, f"the server says {status} and wants to see a person at a browser")
 
 
 def _moved_to(origin: str, url: str, response: HTTPResponse) -> str | None:

@@ -4,80 +4,25 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections import Counter
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
-from pipeline.context.config import load_config
 from pipeline.forges import crawl
-from pipeline.forges.crawl import Lister
 from pipeline.forges.errors import ListedTwice, ListingDeferred, ListingStopped
-from pipeline.forges.passes import begin_pass, complete_before, passes, read_pass
+from pipeline.forges.passes import complete_before, passes, read_pass
 from pipeline.forges.settings import ForgeSettings
 from pipeline.git.page import get_page
 from pipeline.model.layout import ForgePass
 from pipeline.storage.local import LocalStorage
 from tests.support.forges import Forge, Served, response, said, serving
+from tests.support.listings import NOW, Killed, Place, kill_after
 from tests.support.servers import redirect_to
 
-NOW = datetime(2026, 11, 27, tzinfo=UTC)
 INSIDE = b'[{"id": 1, "html_url": "x"'
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-@dataclass
-class Place:
-    """An archive's storage, and what lists forges into it."""
-
-    root: Path
-    tables: str = ""
-    pauses: int = 0
-
-    def __post_init__(self) -> None:
-        (self.root / "scratch").mkdir()
-        self.storage = LocalStorage(self.root / "archive")
-
-    def settings(self, kind: str, url: str, **values: Any) -> ForgeSettings:
-        return ForgeSettings(kind=kind, url=url, **values)
-
-    def lister(self, settings: ForgeSettings, slice_pages: int = 7) -> Lister:
-        config = self.root / "config.toml"
-        fetch = f'[fetch]\nallowed_networks = ["127.0.0.0/8"]\nscratch = "{self.root}"\nuser_agent = "git/test"\n'
-        config.write_text(fetch + self.tables)
-        loaded = load_config(config).with_tokens({"TOKEN": "very-secret-token-1"})
-        return Lister(self.storage, self.root / "scratch", settings, loaded.conditions, self._pause, slice_pages)
-
-    def _pause(self) -> None:
-        self.pauses += 1
-
-    def begin(self, settings: ForgeSettings, now: datetime = NOW, *, full: bool = False) -> ForgePass:
-        return begin_pass(self.storage, "f", settings, now, full=full)
-
-    def list_all(self, settings: ForgeSettings, place: ForgePass | None = None, slice_pages: int = 7) -> ForgePass:
-        """List a pass to its end, and begin again after each kill."""
-        place = place or self.begin(settings)
-        while True:
-            found = read_pass(self.storage, place)
-            if found.over:
-                return place
-            try:
-                self.lister(settings, slice_pages).list_slice(place, found.slices + 1)
-            except Killed:
-                continue
-
-    def rows(self, place: ForgePass) -> list[dict[str, Any]]:
-        """All rows of a pass, in the order of its pages."""
-        files = sorted((self.root / "archive" / place.root).rglob("page-*.parquet"))
-        return [row for path in files for row in pq.ParquetFile(path).read().to_pylist()]
 
 
 @pytest.fixture
@@ -92,25 +37,12 @@ def filled(count: int, sized: int = 100) -> Forge:
     return forge
 
 
-def kill_after(monkeypatch: pytest.MonkeyPatch, every: int) -> None:
-    """Every so many answers, the process ends before it has kept the answer."""
-    asked = Counter[str]()
-
-    def killed(*arguments: Any, **options: Any) -> Any:
-        page = get_page(*arguments, **options)
-        asked["pages"] += 1
-        if asked["pages"] % every == 0:
-            raise Killed
-        return page
-
-    monkeypatch.setattr(crawl, "get_page", killed)
-
-
 def listed(place: Place, at: ForgePass) -> list[int]:
-    return [int(row["forge_id"]) for row in place.rows(at)]
+    """The numbers of repositories, which cgit has in their names."""
+    return [int(re.findall(r"\d+", row["forge_id"])[-1]) for row in place.rows(at)]
 
 
-@pytest.mark.parametrize("kind", ["gitea", "github", "gitlab"])
+@pytest.mark.parametrize("kind", ["cgit", "gitea", "github", "gitlab"])
 def test_kills_lose_nothing_double_nothing_and_cost_a_request_each(
     kind: str, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,7 +50,7 @@ def test_kills_lose_nothing_double_nothing_and_cost_a_request_each(
         kill_after(monkeypatch, 25)
         at = place.list_all(place.settings(kind, served.url))
         found = read_pass(place.storage, at)
-        assert listed(place, at) == sorted(served.forge.repos)
+        assert sorted(listed(place, at)) == sorted(served.forge.repos)
         assert len(served.requests) <= 1.05 * found.progress.pages
     assert found.slices == -(-found.progress.pages // 7)
     assert found.progress.complete
@@ -133,7 +65,7 @@ def test_a_hundred_thousand_repositories(place: Place, monkeypatch: pytest.Monke
         assert len(served.requests) <= 1.05 * 1001
 
 
-@pytest.mark.parametrize("kind", ["gitea", "github", "gitlab"])
+@pytest.mark.parametrize("kind", ["cgit", "gitea", "github", "gitlab"])
 def test_what_changes_while_it_is_killed_is_listed_all_the_same(
     kind: str, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +87,10 @@ def test_what_changes_while_it_is_killed_is_listed_all_the_same(
 
 def once(answer: bytes, at: int = 2) -> Callable[[int, str], bytes | None]:
     return lambda number, path: answer if number == at else None
+
+
+def always(answer: bytes) -> Callable[[int, str], bytes | None]:
+    return lambda number, path: answer
 
 
 PASSING = {
@@ -298,6 +234,28 @@ def test_what_ends_a_listing_names_forge_and_page_and_is_resumed(name: str, plac
         served.trouble = lambda number, path: None
         place.list_all(settings, at)
     assert listed(place, at) == sorted(served.forge.repos)
+
+
+INDEX = (
+    b"<table summary='repository list'><tr><td class='toplevel-repo'><a href='/o/r1.git/'>r</a></td><td>%s</td></tr>"
+    b"</table>"
+)
+
+
+def test_html_is_read_where_it_is_expected_and_walls_are_told_from_what_people_write(place: Place) -> None:
+    wall = b"<title>Making sure you're not a bot!</title>"
+    with serving(Forge()) as served:
+        settings = place.settings("cgit", served.url)
+        pages = {
+            "challenged": response(wall, kind="text/html"),
+            "protocol": response(b"<html>Welcome", kind="text/html"),
+            "server_error": response(INDEX % b"", "503 No", kind="text/html"),
+        }
+        for code, page in pages.items():
+            served.trouble = always(page)
+            assert stops(place, settings).code == code
+        served.trouble = always(response(INDEX % wall, kind="text/html"))
+        assert listed(place, place.list_all(settings)) == [1]
 
 
 def test_private_addresses_are_not_asked(place: Place) -> None:

@@ -79,6 +79,8 @@ class Forge:
         """What it says to a request, by the path: a document, and headers."""
         parts = urlsplit(address)
         asked = dict(parse_qsl(parts.query))
+        if "ofs" in asked:
+            return self._cgit(asked)
         if parts.path.endswith("/api/v1/repos/search"):
             return self._gitea(asked)
         if parts.path.endswith("/api/v4/projects"):
@@ -138,10 +140,23 @@ class Forge:
         ]  # fmt: skip
         return items, {}
 
+    def _cgit(self, asked: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+        by_age = asked["s"] == "idle"
+        shown = sorted(self.shown(), key=lambda repo: (-repo.changed.timestamp() if by_age else 0, repo.name))
+        start = int(asked["ofs"])
+        rows = "".join(
+            f"<tr><td class='toplevel-repo'><a href='/{repo.name}.git/'>{repo.name}</a></td><td></td><td><span "
+            f"class='age-mins' title='{repo.changed:%Y-%m-%d %H:%M:%S +0000}'>9 min.</span></td></tr>\n"
+            for repo in shown[start : start + self.sized]
+        )
+        more = "<ul class='pager'></ul>" if len(shown) > self.sized else ""
+        page = f"<html><table summary='repository list' class='list nowrap'><tr></tr>{rows}</table>{more}</html>"
+        return page.encode(), {"Content-Type": "text/html; charset=UTF-8"}
+
     def page(self, pager: Pager, cursor: Any) -> Page:
         """The page that a cursor asks for, without a connection."""
         document, headers = self.answer(pager.address(cursor))
-        return Page({name.lower(): value for name, value in headers.items()}, json.dumps(document).encode())
+        return Page({name.lower(): value for name, value in headers.items()}, sent(document))
 
 
 Trouble = Callable[[int, str], bytes | None]
@@ -175,9 +190,15 @@ def response(body: bytes, status: str = "200 OK", kind: str = "application/json"
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+def sent(document: Any) -> bytes:
+    """A document as JSON; HTML as it is."""
+    return document if isinstance(document, bytes) else json.dumps(document).encode()
+
+
 def said(document: Any, **headers: str) -> bytes:
-    """An answer of JSON."""
-    return response(json.dumps(document).encode(), **headers)
+    """An answer of JSON, or of HTML."""
+    kind = headers.pop("Content_Type", "application/json")
+    return response(sent(document), kind=kind, **headers)
 
 
 @contextlib.contextmanager

@@ -74,23 +74,29 @@ def git_daemon(root: Path) -> Iterator[Peer]:
             yield Peer("git", port, requests)
 
 
-class _Backend:
-    """``git http-backend`` as a WSGI application."""
+class Cgi:
+    """A CGI program as a WSGI application.
 
-    def __init__(self, root: Path, alter: Callable[[], Alter] | None) -> None:
-        self.root, self.alter = root, alter
-        self.program = _exec_path() / "git-http-backend"
-        self.requests: list[str] = []
+    Args:
+        command: of the program.
+        variables: of its environment, besides those that each request sets.
+        alter: returns, for each response, a function that changes its body on the way out.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        variables: Mapping[str, str],
+        alter: Callable[[], Alter] | None = None,
+    ) -> None:
+        self.command, self.variables, self.alter = command, variables, alter
 
     def __call__(self, environ: Mapping[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
-        query = environ.get("QUERY_STRING", "")
-        path = environ["PATH_INFO"]
-        self.requests.append(f"{environ['REQUEST_METHOD']} {path}{'?' if query else ''}{query}")
         with tempfile.TemporaryFile() as body:
             shutil.copyfileobj(environ["wsgi.input"], body)
             body.seek(0)
             process = subprocess.Popen(
-                [self.program], stdin=body, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self._cgi(environ)
+                self.command, stdin=body, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self._cgi(environ)
             )
         assert process.stdout is not None
         status, headers = _cgi_head(process.stdout)
@@ -100,11 +106,11 @@ class _Backend:
     def _cgi(self, environ: Mapping[str, Any]) -> dict[str, str]:
         passed = ("REQUEST_METHOD", "QUERY_STRING", "CONTENT_TYPE", "CONTENT_LENGTH", "HTTP_CONTENT_ENCODING")
         path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "surrogateescape")
-        cgi = {"GIT_PROJECT_ROOT": str(self.root), "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": path}
+        cgi = {"PATH_INFO": path, "REMOTE_ADDR": LOOPBACK, **self.variables}
         cgi |= {name: environ[name] for name in passed if environ.get(name)}
         if "HTTP_GIT_PROTOCOL" in environ:
             cgi["GIT_PROTOCOL"] = environ["HTTP_GIT_PROTOCOL"]
-        return git_environment() | cgi | {"REMOTE_ADDR": LOOPBACK}
+        return git_environment() | cgi
 
     def _body(self, process: subprocess.Popen[bytes], output: IO[bytes]) -> Iterator[bytes]:
         alter = self.alter() if self.alter else None
@@ -132,6 +138,33 @@ def _cgi_head(output: IO[bytes]) -> tuple[str, list[tuple[str, str]]]:
     return status, headers
 
 
+def backend(root: Path, alter: Callable[[], Alter] | None = None) -> Cgi:
+    """``git http-backend`` for every repository below ``root``."""
+    return Cgi([_exec_path() / "git-http-backend"], {"GIT_PROJECT_ROOT": str(root), "GIT_HTTP_EXPORT_ALL": "1"}, alter)
+
+
+@contextlib.contextmanager
+def wsgi_server(application: Callable[..., Iterable[bytes]]) -> Iterator[Peer]:
+    """Serve an application at http://."""
+    asked: list[str] = []
+
+    def noting(environ: Mapping[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+        query = environ.get("QUERY_STRING", "")
+        asked.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}{'?' if query else ''}{query}")
+        return application(environ, start_response)
+
+    server = wsgi.Server((LOOPBACK, 0), noting, numthreads=8, shutdown_timeout=1)
+    server.error_log = lambda *_, **__: None  # type: ignore[method-assign]
+    server.prepare()
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    try:
+        yield Peer("http", server.bind_addr[1], lambda: list(asked))
+    finally:
+        server.stop()
+        thread.join(JOIN_LIMIT_S)
+
+
 @contextlib.contextmanager
 def http_backend(root: Path, *, alter: Callable[[], Alter] | None = None) -> Iterator[Peer]:
     """Serve every repository below ``root`` at http:// with git's own CGI program.
@@ -140,17 +173,8 @@ def http_backend(root: Path, *, alter: Callable[[], Alter] | None = None) -> Ite
         root: folder of bare repositories.
         alter: returns, for each response, a function that changes its body on the way out.
     """
-    backend = _Backend(root, alter)
-    server = wsgi.Server((LOOPBACK, 0), backend, numthreads=8, shutdown_timeout=1)
-    server.error_log = lambda *_, **__: None  # type: ignore[method-assign]
-    server.prepare()
-    thread = threading.Thread(target=server.serve, daemon=True)
-    thread.start()
-    try:
-        yield Peer("http", server.bind_addr[1], lambda: list(backend.requests))
-    finally:
-        server.stop()
-        thread.join(JOIN_LIMIT_S)
+    with wsgi_server(backend(root, alter)) as peer:
+        yield peer
 
 
 def nginx_missing() -> str:

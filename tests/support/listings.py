@@ -1,0 +1,87 @@
+"""Listings of forges without a command: into a folder, killed and resumed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.context.config import load_config
+from pipeline.forges import crawl
+from pipeline.forges.crawl import Lister
+from pipeline.forges.passes import begin_pass, read_pass
+from pipeline.forges.settings import ForgeSettings
+from pipeline.git.page import get_page
+from pipeline.model.layout import ForgePass
+from pipeline.storage.local import LocalStorage
+
+NOW = datetime(2026, 11, 27, tzinfo=UTC)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@dataclass
+class Place:
+    """An archive's storage, and what lists forges into it."""
+
+    root: Path
+    tables: str = ""
+    pauses: int = 0
+
+    def __post_init__(self) -> None:
+        (self.root / "scratch").mkdir()
+        self.storage = LocalStorage(self.root / "archive")
+
+    def settings(self, kind: str, url: str, **values: Any) -> ForgeSettings:
+        return ForgeSettings(kind=kind, url=url, **values)
+
+    def lister(self, settings: ForgeSettings, slice_pages: int = 7) -> Lister:
+        config = self.root / "config.toml"
+        fetch = f'[fetch]\nallowed_networks = ["127.0.0.0/8"]\nscratch = "{self.root}"\nuser_agent = "git/test"\n'
+        config.write_text(fetch + self.tables)
+        loaded = load_config(config).with_tokens({"TOKEN": "very-secret-token-1"})
+        return Lister(self.storage, self.root / "scratch", settings, loaded.conditions, self._pause, slice_pages)
+
+    def _pause(self) -> None:
+        self.pauses += 1
+
+    def begin(self, settings: ForgeSettings, now: datetime = NOW, *, full: bool = False) -> ForgePass:
+        return begin_pass(self.storage, "f", settings, now, full=full)
+
+    def list_all(self, settings: ForgeSettings, place: ForgePass | None = None, slice_pages: int = 7) -> ForgePass:
+        """List a pass to its end, and begin again after each kill."""
+        place = place or self.begin(settings)
+        while True:
+            found = read_pass(self.storage, place)
+            if found.over:
+                return place
+            try:
+                self.lister(settings, slice_pages).list_slice(place, found.slices + 1)
+            except Killed:
+                continue
+
+    def rows(self, place: ForgePass) -> list[dict[str, Any]]:
+        """All rows of a pass, in the order of its pages."""
+        files = sorted((self.root / "archive" / place.root).rglob("page-*.parquet"))
+        return [row for path in files for row in pq.ParquetFile(path).read().to_pylist()]
+
+
+def kill_after(monkeypatch: pytest.MonkeyPatch, every: int) -> None:
+    """Every so many answers, the process ends before it has kept the answer."""
+    asked = Counter[str]()
+
+    def killed(*arguments: Any, **options: Any) -> Any:
+        page = get_page(*arguments, **options)
+        asked["pages"] += 1
+        if asked["pages"] % every == 0:
+            raise Killed
+        return page
+
+    monkeypatch.setattr(crawl, "get_page", killed)
