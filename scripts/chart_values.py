@@ -1,17 +1,20 @@
-"""Writes deploy/helm/git-lakehouse/values.schema.json: the schema of values, with that of the configuration in it."""
+"""Writes what the chart has from elsewhere: values.schema.json, with the configuration's schema in it, the table of values in
+docs/deploy.md, and the luigid's configuration.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Callable, Iterator
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
+from generated import ROOT, Page
 from pipeline.context.config import Config
 
-CHART = Path(__file__).parents[1] / "deploy" / "helm" / "git-lakehouse"
-SCHEMA = CHART / "values.schema.json"
+CHART = ROOT / "deploy" / "helm" / "git-lakehouse"
 
 Schema = dict[str, Any]
 
@@ -125,7 +128,7 @@ def schema() -> Schema:
     definitions = config.pop("$defs")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Values of git-lakehouse; scripts/chart_schema.py writes this file",
+        "title": "Values of git-lakehouse; scripts/chart_values.py writes this file",
         **closed(config=config, **VALUES),
         "$defs": definitions,
     }
@@ -154,11 +157,36 @@ def _terse(node: Any) -> Any:  # noqa: ANN401 - any JSON
     }
 
 
-def text() -> str:
-    """The file as it ought to be."""
+def schema_text() -> str:
+    """The schema as a file."""
     return json.dumps(schema(), indent=1) + "\n"
 
 
+def value_rows() -> Iterator[str]:
+    """A row for each line of values.yaml with a value or a remark."""
+    yield from ("| value | default | |", "| --- | --- | --- |")
+    above: list[str] = []
+    for line in (CHART / "values.yaml").read_text().splitlines():
+        found = re.fullmatch(r"( *)(\w+):(?: +([^#]*[^# ]))?(?: +# (.+))?", line)
+        if found is None:
+            continue
+        indent, key, default, remark = found.groups()
+        above[len(indent) // 2 :] = [key]
+        if default is not None or remark:
+            shown = f"`{default}`" if default is not None else ""
+            yield f"| `{'.'.join(above)}` | {shown} | {remark or ''} |"
+
+
+PAGE = Page("docs/deploy.md", "scripts/chart_values.py", value_rows)
+
+FILES: dict[str, Callable[[], str]] = {
+    "values.schema.json": schema_text,
+    "files/luigi.cfg": (ROOT / "conf" / "luigi.cfg").read_text,
+}
+"""Generated files of the chart, and what makes them."""
+
 if __name__ == "__main__":
-    SCHEMA.write_text(text())
-    sys.stdout.write(f"{SCHEMA.name}: written\n")
+    for path, text in FILES.items():
+        (CHART / path).write_text(text())
+        sys.stdout.write(f"{path}: written\n")
+    PAGE.write()
