@@ -60,6 +60,15 @@ class Namespace:
             time.sleep(0.2)
 
 
+def helm(namespace: Namespace, *arguments: str, text: str | None = None) -> str:
+    """What helm prints in a namespace; an assertion that it succeeds."""
+    command = [namespace.cluster.program("helm"), f"--kubeconfig={namespace.cluster.kubeconfig}"]
+    command += [f"--namespace={namespace.name}", *arguments]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"helm {' '.join(arguments)}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Kubernetes:
     """The running node."""
