@@ -22,7 +22,7 @@ module "archive" {
   namespace    = var.namespace
   pod_security = var.pod_security
   chart        = local.chart
-  values       = [for path in local.values : file(path)]
+  values       = concat([for path in local.values : file(path)], [yamlencode({ priorityClass = var.priority_classes.night })])
   quota        = var.quota
   secrets      = var.secrets
 
@@ -30,16 +30,16 @@ module "archive" {
     (var.priority_classes.night) = {
       value       = 1000
       preempts    = true
-      description = "The night: crawl hosts, the driver and its executors. It takes the place of what can wait."
+      description = "Crawl hosts, drivers and executors of the archive. They take the place of what can wait."
     }
-    (var.priority_classes.batch) = {
+    (var.priority_classes.waiting) = {
       value       = 100
-      description = "Backfills and jobs of data scientists: they wait for free places."
+      description = "Releases of data scientists beside the archive's: they wait for free places."
     }
   }
 }
 
 locals {
   chart  = coalesce(var.chart, "${path.module}/../../../helm/git-lakehouse")
-  values = var.values == null ? ["${local.chart}/examples/cluster.yaml"] : var.values
+  values = var.values == null ? ["${local.chart}/examples/values-1000-threads.yaml"] : var.values
 }

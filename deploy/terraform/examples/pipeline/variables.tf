@@ -23,15 +23,25 @@ variable "chart" {
 }
 
 variable "values" {
-  description = "Files with values of the chart, later ones win. Null: the chart's example for a cluster of 1,000 threads."
+  description = "Files with values of the chart, later ones win. Null: the chart's example for 1,000 threads, with secrets as below."
   type        = list(string)
   default     = null
 }
 
+variable "secrets" {
+  description = "Secrets that the values name, and the keys that each must have."
+  type        = map(set(string))
+  default = {
+    "git-lakehouse-kerberos" = ["keytab", "krb5.conf"]
+    "forges"                 = ["github"]
+    "gitlab"                 = ["token"]
+    "registry"               = [".dockerconfigjson"]
+  }
+}
+
 variable "quota" {
-  description = "What all pods may request together."
+  description = "What all pods may request together. The default is for the chart's example for 1,000 threads."
   type        = map(string)
-  # 1,000 threads and 6 TB of Spark, its driver, four crawl hosts of 24 workers, luigid, and room for one submit
   default = {
     "requests.cpu"           = "1120"
     "requests.memory"        = "6200Gi"
@@ -41,14 +51,8 @@ variable "quota" {
   }
 }
 
-variable "secrets" {
-  description = "Secrets that the values name, and the keys that each must have."
-  type        = map(set(string))
-  default     = {}
-}
-
 variable "priority_classes" {
-  description = "Names of the classes for nights and for all else. They belong to the cluster: two trials on one need names of their own."
-  type        = object({ night = string, batch = string })
-  default     = { night = "git-lakehouse-night", batch = "git-lakehouse-batch" }
+  description = "Names of the classes for nights and for what can wait. They belong to the cluster: two trials on one need names of their own."
+  type        = object({ night = string, waiting = string })
+  default     = { night = "git-lakehouse", waiting = "git-lakehouse-waiting" }
 }

@@ -21,22 +21,14 @@ module "research" {
   kube_context = var.kube_context
   namespace    = var.namespace
   release      = "training"
-  chart        = "${path.module}/../../../helm/git-lakehouse"
+  chart        = local.chart
+  secrets      = var.secrets
 
-  values = [yamlencode({
-    image         = { repository = local.image[0], tag = local.image[1] }
+  # no job on the archive's tables: this cluster has no Spark
+  values = concat([for path in local.values : file(path)], [yamlencode({
     priorityClass = var.priority_class
-    nightly       = { suspend = true }
-    maintain      = { suspend = true }
-    init          = { enabled = false }
-    luigid        = { storage = { ephemeral = true } }
-    training = {
-      enabled = true
-      image   = var.image
-      set     = var.set
-      gpus    = 1
-    }
-  })]
+    submit        = { enabled = false }
+  })])
 
   quota = {
     "requests.nvidia.com/gpu" = tostring(var.gpus)
@@ -55,5 +47,6 @@ module "research" {
 }
 
 locals {
-  image = regex("^(.+):([^:/]+)$", var.image)
+  chart  = "${path.module}/../../../helm/git-lakehouse"
+  values = var.values == null ? ["${local.chart}/examples/values-research.yaml"] : var.values
 }

@@ -10,6 +10,18 @@ variable "namespace" {
   default     = "code-research"
 }
 
+variable "values" {
+  description = "Files with values of the chart, later ones win. Null: the chart's example for research."
+  type        = list(string)
+  default     = null
+}
+
+variable "secrets" {
+  description = "Secrets that the values name, and the keys that each must have."
+  type        = map(set(string))
+  default     = {}
+}
+
 variable "gpus" {
   description = "GPUs that all trainings have together."
   type        = number
@@ -21,25 +33,8 @@ variable "gpus" {
   }
 }
 
-variable "image" {
-  description = "Image with this package, its extra training, and CUDA."
-  type        = string
-  default     = "registry.example.org/git-lakehouse-training:0.1.0"
-
-  validation {
-    condition     = can(regex("^.+:[^:/]+$", var.image))
-    error_message = "The image needs a tag: REPOSITORY:TAG."
-  }
-}
-
-variable "set" {
-  description = "Folder that pipeline export has written, on the HDFS of the pipeline cluster or on a copy."
-  type        = string
-  default     = "hdfs://namenode:8020/sets/python"
-}
-
 variable "priority_class" {
   description = "Name of the trainings' priority class, which belongs to the cluster."
   type        = string
-  default     = "code-research-training"
+  default     = "code-research"
 }

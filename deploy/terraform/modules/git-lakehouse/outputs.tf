@@ -22,7 +22,7 @@ output "secrets" {
   description = "Commands that put each secret into its place, from files named as its keys. Run them where the values are; Terraform never has them."
   value = {
     for name, keys in var.secrets : name => join(" ", concat(
-      ["kubectl create secret generic ${name} --namespace ${var.namespace}"],
+      ["kubectl create secret ${contains(keys, ".dockerconfigjson") ? "docker-registry" : "generic"} ${name} --namespace ${var.namespace}"],
       [for key in sort(keys) : "--from-file=${key}"],
     ))
   }
