@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import secrets
@@ -35,6 +36,11 @@ def said(*command: str) -> str:
     return done.stdout
 
 
+def succeeds(*command: str) -> bool:
+    """Whether a program of the system succeeds."""
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 def lacking() -> Iterator[str]:
     """What this machine lacks for a node, each with its mend."""
     if sys.platform != "linux":
@@ -48,12 +54,12 @@ def lacking() -> Iterator[str]:
     if programs:
         yield f"missing: {', '.join(programs)} (Debian: containerd, runc, iproute2, iptables, openssl)"
     if not network_plugins():
-        yield "missing: the network plugins ptp, host-local, portmap (Debian: containernetworking-plugins)"
+        yield "missing: the network plugins ptp, host-local, loopback (Debian: containernetworking-plugins)"
 
 
 def network_plugins() -> str:
     """The folder of the network plugins; empty if there is none."""
-    wanted = ("ptp", "host-local", "portmap", "loopback")
+    wanted = ("ptp", "host-local", "loopback")
     found = (folder for folder in CNI_FOLDERS if all(Path(folder, name).exists() for name in wanted))
     return next(found, "")
 
@@ -68,6 +74,22 @@ def control_groups() -> list[Path]:
         folder for folder in sorted(root.glob("*")) if (folder / "cgroup.procs").exists() and not folder.is_symlink()
     ]
     return roots if root / "memory" in roots else []
+
+
+def make_control_group(folder: Path) -> None:
+    """Makes a control group. One of cpuset takes no process before it has processors: those of the group above."""
+    folder.mkdir(exist_ok=True)
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        above = folder.parent / name
+        if above.exists() and (folder / name).exists() and not (folder / name).read_text().strip():
+            (folder / name).write_text(above.read_text())
+
+
+def remove_control_group(folder: Path) -> None:
+    """Removes a control group and those below, if they have no process; they need not exist."""
+    for below in [*sorted((one for one in folder.rglob("*") if one.is_dir()), reverse=True), folder]:
+        with contextlib.suppress(OSError):
+            below.rmdir()
 
 
 def mounts_below(root: Path) -> list[str]:

@@ -41,9 +41,12 @@ from node_machine import (
     control_groups,
     free_networks,
     lacking,
+    make_control_group,
     mounts_below,
     network_plugins,
+    remove_control_group,
     said,
+    succeeds,
     taken_networks,
 )
 
@@ -207,14 +210,7 @@ class Kubernetes(Daemons):
         """How a pod gets its address."""
         ranges = [[{"subnet": self.state["pod_network"], "rangeStart": str(self.pods[10]), "gateway": self.address}]]
         ipam = {"type": "host-local", "dataDir": f"{self.root}/cni", "ranges": ranges, "routes": [{"dst": "0.0.0.0/0"}]}
-        return {
-            "cniVersion": "0.4.0",
-            "name": self.name,
-            "plugins": [
-                {"type": "ptp", "ipMasq": True, "ipam": ipam},
-                {"type": "portmap", "capabilities": {"portMappings": True}},
-            ],
-        }
+        return {"cniVersion": "0.4.0", "name": self.name, "plugins": [{"type": "ptp", "ipam": ipam}]}
 
     @property
     def pods(self) -> ipaddress.IPv4Network:
@@ -340,11 +336,12 @@ class Kubernetes(Daemons):
             raise
 
     def prepare_kernel(self) -> None:
-        """Makes the bridge with the node's address and the pods' control groups, and notes the kernel's settings."""
-        if "KUBE-SERVICES" in said("iptables-save", "-t", "nat"):
-            raise Failed("this machine has rules of another kube-proxy: a second node would break both")
-        self.state["kernel"] = {name: Path("/proc/sys", name).read_text().strip() for name in KERNEL}
-        self.save()
+        """Makes the bridge with the node's address, rules for pods, and their control groups; notes what it changes."""
+        if "kernel" not in self.state:
+            if "KUBE-SERVICES" in said("iptables-save", "-t", "nat"):
+                raise Failed("this machine has rules of another kube-proxy: a second node would break both")
+            self.state["kernel"] = {name: Path("/proc/sys", name).read_text().strip() for name in KERNEL}
+            self.save()
         if not Path("/sys/class/net", self.name).exists():
             for words in (
                 ("link", "add", self.name, "type", "bridge"),
@@ -352,8 +349,21 @@ class Kubernetes(Daemons):
                 ("link", "set", self.name, "up"),
             ):
                 said("ip", *words)
+        for table, chain, rule in self.rules():
+            if not succeeds("iptables", "--wait", "-t", table, "-C", chain, *rule):
+                said("iptables", "--wait", "-t", table, "-I", chain, *rule)
         for controller in control_groups():
-            (controller / self.name).mkdir(exist_ok=True)
+            make_control_group(controller / self.name)
+
+    def rules(self) -> list[tuple[str, str, list[str]]]:
+        """Table, chain and words of what lets pods' packets through, those to the world from the machine's address."""
+        network = str(self.pods)
+        own = ["-m", "comment", "--comment", self.name]
+        return [
+            ("filter", "FORWARD", ["-s", network, *own, "-j", "ACCEPT"]),
+            ("filter", "FORWARD", ["-d", network, *own, "-j", "ACCEPT"]),
+            ("nat", "POSTROUTING", ["-s", network, "!", "-d", network, *own, "-j", "MASQUERADE"]),
+        ]
 
     def checks(self, started: Iterable[str]) -> list[Callable[[], bool]]:
         """What each wave waits for."""
@@ -510,13 +520,11 @@ class Kubernetes(Daemons):
             subprocess.run(["umount", "--lazy", place], capture_output=True, check=False)
         shutil.rmtree(self.root / "cni", ignore_errors=True)
         for controller in control_groups():
-            for folder in sorted((controller / self.name).rglob("*/"), reverse=True):
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
-            with contextlib.suppress(OSError):
-                (controller / self.name).rmdir()
+            remove_control_group(controller / self.name)
         if Path("/sys/class/net", self.name).exists():
             said("ip", "link", "delete", self.name)
+            for table, chain, rule in self.rules():
+                succeeds("iptables", "--wait", "-t", table, "-D", chain, *rule)
         for name, value in self.state.pop("kernel", {}).items():
             with contextlib.suppress(OSError):
                 Path("/proc/sys", name).write_text(value)

@@ -23,7 +23,7 @@ from cluster_certificates import Authority
 from container_archive import write_archive
 from hadoop_daemons import Failed
 from kubernetes_tools import TOOLS, Builder, Tool, strict_schemas, wrapper
-from node_machine import free_networks, lacking, taken_networks
+from node_machine import free_networks, lacking, make_control_group, remove_control_group, taken_networks
 from one_node_kubernetes import WAVES, Kubernetes
 from tests.support.hdfs import SCRIPTS
 
@@ -155,6 +155,27 @@ def test_it_says_at_once_all_that_the_machine_lacks(monkeypatch: pytest.MonkeyPa
     assert "memory controller" in groups
     assert programs.startswith("missing: runc (")
     assert "containernetworking-plugins" in plugins
+
+
+def test_a_control_group_of_cpuset_has_the_processors_of_the_one_above(tmp_path: Path) -> None:
+    (tmp_path / "cpuset.cpus").write_text("0-1\n")
+    (tmp_path / "node").mkdir()
+    (tmp_path / "node" / "cpuset.cpus").write_text("\n")
+    make_control_group(tmp_path / "node")
+    assert (tmp_path / "node" / "cpuset.cpus").read_text() == "0-1\n"
+
+
+def test_a_control_group_goes_with_those_below(tmp_path: Path) -> None:
+    (tmp_path / "node" / "pods" / "one").mkdir(parents=True)
+    remove_control_group(tmp_path / "node")
+    assert not (tmp_path / "node").exists()
+    remove_control_group(tmp_path / "node")
+
+
+def test_rules_are_of_the_nodes_pods_alone(configured: Kubernetes) -> None:
+    for _, _, words in configured.rules():
+        assert str(configured.pods) in words
+        assert configured.name in words
 
 
 def test_an_image_is_what_its_manifest_says(tmp_path: Path) -> None:
