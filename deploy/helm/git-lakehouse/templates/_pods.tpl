@@ -92,7 +92,7 @@ A pod template that runs the pipeline, as YAML. Takes a dictionary: root, compon
 (whether it visits origins), drives (whether it may drive Spark), and if they are its own: mounts, volumes, image, nodeSelector and
 tolerations, spread.
 
-Its configuration and the template of its executors are annotations of the pod itself, which it sees as files: a Job that
+Its configuration and Spark's templates of further pods are annotations of the pod itself, which it sees as files: a Job that
 began before an upgrade, or a rollback, keeps both with its image, whatever pods it still has to make.
 */}}
 {{- define "git-lakehouse.template" -}}
@@ -105,7 +105,8 @@ metadata:
   annotations:
     git-lakehouse/config.toml: {{ include "git-lakehouse.config" $root | toJson }}
     {{- if $drives }}
-    git-lakehouse/executor.yaml: {{ include "git-lakehouse.executor" $root | toJson }}
+    git-lakehouse/driver.yaml: {{ include "git-lakehouse.spark" (list $root "driver") | toJson }}
+    git-lakehouse/executor.yaml: {{ include "git-lakehouse.spark" (list $root "executor") | toJson }}
     {{- end }}
 spec:
   {{- include "git-lakehouse.pod" $root | nindent 2 }}
@@ -136,7 +137,7 @@ spec:
           valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/job-name']"}}
         {{- if $drives }}
         - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
-        - {name: SPARK_LOCAL_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+        - {name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
         {{- end }}
         {{- include "git-lakehouse.env" $root | nindent 8 }}
         {{- if .fetches }}
@@ -166,6 +167,8 @@ spec:
           - path: config.toml
             fieldRef: {fieldPath: "metadata.annotations['git-lakehouse/config.toml']"}
           {{- if $drives }}
+          - path: spark/driver.yaml
+            fieldRef: {fieldPath: "metadata.annotations['git-lakehouse/driver.yaml']"}
           - path: spark/executor.yaml
             fieldRef: {fieldPath: "metadata.annotations['git-lakehouse/executor.yaml']"}
           {{- end }}
