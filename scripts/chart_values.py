@@ -1,6 +1,4 @@
-"""Writes what the chart has from elsewhere: values.schema.json, with the configuration's schema in it, the table of values in
-docs/deploy.md, and the luigid's configuration.
-"""
+"""Writes the schema of the chart's values, its copy of conf/luigi.cfg, and the table of values in docs/deploy.md."""
 
 from __future__ import annotations
 
@@ -136,7 +134,7 @@ def schema() -> Schema:
 
 def configuration() -> Schema:
     """The schema of the configuration, without what would be a secret in values."""
-    found = _terse(Config.model_json_schema())
+    found: Schema = _terse(Config.model_json_schema())
     definitions = found["$defs"]
     del definitions["HdfsSettings"]["properties"]["token"]
     definitions["MetricsSection"]["properties"]["pushgateway"] |= {"not": {"type": "string", "pattern": "@"}}
@@ -151,7 +149,9 @@ def _terse(node: Any) -> Any:  # noqa: ANN401 - any JSON
     if not isinstance(node, dict):
         return deepcopy(node)
     return {
-        key: {name: _terse(member) for name, member in value.items()} if key in ("properties", "$defs") else _terse(value)
+        key: {name: _terse(member) for name, member in value.items()}
+        if key in ("properties", "$defs")
+        else _terse(value)
         for key, value in node.items()
         if key not in ("title", "default")
     }

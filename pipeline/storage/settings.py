@@ -30,7 +30,9 @@ class HdfsSettings(BaseModel):
         default=None, description="User name for auth 'none'; default: the user that runs the process."
     )
     token: SecretStr | None = Field(default=None, description="Delegation token for auth 'token'.")
-    token_file: Path | None = Field(default=None, description="File that has it, which counts more than the token itself.")
+    token_file: Path | None = Field(
+        default=None, description="File that has it, which counts more than the token itself."
+    )
     ca_file: Path | None = Field(
         default=None, description="PEM file of the authorities that sign https addresses; default: the public ones."
     )

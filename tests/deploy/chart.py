@@ -23,8 +23,11 @@ class Refused(Exception):
     """Helm does not render it; the message is its own."""
 
 
-def rendered(*files: Path, values: Mapping[str, Any] | None = None, namespace: str = NAMESPACE) -> str:
+def rendered(*files: Path, values: Mapping[str, Any] | None = None, namespace: str = NAMESPACE, only: str = "") -> str:
     """Manifests as text, of a release ``lake`` with these files of values, and then these.
+
+    Args:
+        only: the template whose manifests are wanted; default: all.
 
     Raises:
         Refused: helm does not.
@@ -32,11 +35,11 @@ def rendered(*files: Path, values: Mapping[str, Any] | None = None, namespace: s
     command = ["helm", "template", "lake", str(CHART), "--namespace", namespace, "--kube-version", "1.35.0"]
     for file in files:
         command += ["--values", str(file)]
+    if only:
+        command += ["--show-only", only]
     if values is not None:
         command += ["--values", "-"]
-    done = subprocess.run(
-        command, input=json.dumps(values), capture_output=True, text=True, check=False, timeout=60
-    )
+    done = subprocess.run(command, input=json.dumps(values), capture_output=True, text=True, check=False, timeout=60)
     if done.returncode:
         raise Refused(done.stderr)
     return done.stdout
@@ -49,9 +52,7 @@ def manifests(*files: Path, values: Mapping[str, Any] | None = None) -> list[Man
 
 def of_kind(found: Iterable[Manifest], kind: str) -> dict[str, Manifest]:
     """Those of a kind, by name without the release's."""
-    return {
-        one["metadata"]["name"].removeprefix("lake-git-lakehouse-"): one for one in found if one["kind"] == kind
-    }
+    return {one["metadata"]["name"].removeprefix("lake-git-lakehouse-"): one for one in found if one["kind"] == kind}
 
 
 def pods(found: Iterable[Manifest]) -> Iterator[tuple[str, Manifest]]:
@@ -68,9 +69,10 @@ def pods(found: Iterable[Manifest]) -> Iterator[tuple[str, Manifest]]:
             continue
         pod = template()
         yield pod["metadata"]["labels"]["app.kubernetes.io/component"], pod
-        executor = pod["metadata"].get("annotations", {}).get("git-lakehouse/executor.yaml")
-        if executor is not None:
-            yield "executor", yaml.safe_load(executor)
+        for of_spark in ("executor", "driver"):
+            text = pod["metadata"].get("annotations", {}).get(f"git-lakehouse/{of_spark}.yaml")
+            if text is not None:
+                yield of_spark, yaml.safe_load(text)
 
 
 def configuration(found: Iterable[Manifest], component: str = "nightly") -> dict[str, Any]:

@@ -23,7 +23,9 @@ def test_without_a_policy_all_is_allowed() -> None:
 def test_a_selected_pod_may_do_only_what_some_rule_says() -> None:
     deny = policy({}, policyTypes=["Ingress", "Egress"])
     block = {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}
-    out = policy({"matchLabels": {"app": "crawl"}}, policyTypes=["Egress"], egress=[{"to": [block], "ports": [{"port": 443}]}])
+    out = policy(
+        {"matchLabels": {"app": "crawl"}}, policyTypes=["Egress"], egress=[{"to": [block], "ports": [{"port": 443}]}]
+    )
     both = Policies((deny, out))
     assert both.connects(CRAWL, "140.82.112.3", 443)
     assert not both.connects(CRAWL, "140.82.112.3", 80)
@@ -43,7 +45,11 @@ def test_a_connection_needs_both_ends() -> None:
 
 
 def test_namespaces_are_selected_by_their_labels() -> None:
-    rule = {"from": [{"namespaceSelector": {"matchLabels": {"team": "a"}}, "podSelector": {"matchLabels": {"app": "crawl"}}}]}
+    rule = {
+        "from": [
+            {"namespaceSelector": {"matchLabels": {"team": "a"}}, "podSelector": {"matchLabels": {"app": "crawl"}}}
+        ]
+    }
     one = Policies((policy({}, ingress=[rule]),))
     assert one.connects(ELSEWHERE, WEB, 1)
     assert not one.connects(CRAWL, WEB, 1), "this namespace lacks the label"

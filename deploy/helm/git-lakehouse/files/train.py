@@ -1,6 +1,7 @@
 """Trains a small model of the bytes of code on a set that ``pipeline export`` wrote: a pattern for one's own.
 
-It reads the set with the pipeline's own loader, goes on from its last checkpoint, and writes one when it is asked to end.
+It reads the set with the pipeline's own loader, goes on from its last checkpoint, and writes one when it is asked to
+end.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import time
 from pathlib import Path
 
 import torch
+from torch import nn
+from torchdata.stateful_dataloader import StatefulDataLoader
+
 from pipeline.context.config import load_config
 from pipeline.read.export.torch_rows import TorchSetRows
 from pipeline.storage.factory import open_storage
-from torch import nn
-from torchdata.stateful_dataloader import StatefulDataLoader
 
 WIDTH = 256
 """Bytes of a sample, which are predicted one by one."""
@@ -33,6 +35,7 @@ class Bytes(nn.Module):
         self.next = nn.Linear(size, 256)
 
     def forward(self, read: torch.Tensor) -> torch.Tensor:
+        """Of each byte, how likely each of the 256 is to follow."""
         return self.next(self.memory(self.known(read))[0])
 
 
@@ -42,7 +45,8 @@ def samples(rows: list[dict[str, str]]) -> torch.Tensor:
     return torch.frombuffer(bytearray(b"".join(texts)), dtype=torch.uint8).view(len(texts), WIDTH + 1).long()
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
+    """The words of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("set", help="folder or hdfs:// URL of the export")
     parser.add_argument("--config", type=Path, help="the pipeline's configuration, which says how to reach HDFS")
@@ -52,8 +56,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--every", type=int, default=500, help="batches from one checkpoint to the next")
-    asked = parser.parse_args()
+    return parser.parse_args()
 
+
+def main() -> None:
+    """Train, from the last checkpoint on."""
+    asked = arguments()
     storage = open_storage(asked.set, load_config(asked.config).hdfs if asked.config else None)
     rows = TorchSetRows(storage, ("content",), seed=1)
     loader = StatefulDataLoader(rows, batch_size=asked.batch, num_workers=asked.workers, collate_fn=samples)

@@ -42,6 +42,9 @@ capabilities: {drop: [ALL]}
 {{/* For HDFS and Kerberos, in drivers, crawl hosts and executors. */}}
 {{- define "git-lakehouse.env" -}}
 - {name: TMPDIR, value: /tmp}
+{{- with (.Values.config.hdfs).user }}
+- {name: HADOOP_USER_NAME, value: {{ . }}}
+{{- end }}
 {{- if .Values.hadoopConf }}
 - {name: HADOOP_CONF_DIR, value: /etc/hadoop/conf}
 {{- end }}
