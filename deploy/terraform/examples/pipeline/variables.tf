@@ -43,8 +43,8 @@ variable "quota" {
   description = "What all pods may request together. The default is for the chart's example for 1,000 threads."
   type        = map(string)
 
-  # 200 executors of 5 cores and 22 GiB, four crawl hosts of 25 cores and 43 to 91 GiB, luigid, and drivers of maintain, submit or
-  # backfill of 2 cores and 19 GiB: their executors wait for the night's to end.
+  # 200 executors of 5 cores and 22 GiB, four crawl hosts of 25 cores and 43 to 91 GiB, luigid, and a few drivers of 19 GiB. The
+  # executors of a second application do not fit beside the night's.
   default = {
     "requests.cpu"           = "1120"
     "requests.memory"        = "4700Gi"
