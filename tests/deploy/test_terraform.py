@@ -320,7 +320,7 @@ def test_what_is_made_is_mended_and_a_claim_outlives_it(
     kubectl("apply", "--namespace", namespace, "--filename=-", stdin=yaml.safe_dump(claim("archive")))
     kubectl("create", "secret", "generic", "of-others", "--namespace", namespace, f"--from-literal=key={VALUE}")
     pipeline.run("destroy", "-auto-approve", "-input=false", "-no-color")
-    assert helm("list", "--all", "--short", "--namespace", namespace) == ""
+    assert helm("list", "--short", "--namespace", namespace) == ""
     assert get(namespace, "cronjob,resourcequota,limitrange", "{.items[*].metadata.name}") == ""
     assert kubectl("get", f"priorityclass/{namespace}-night", "--ignore-not-found") == ""
     assert get(namespace, f"namespace/{namespace}", "{.status.phase}") == "Active"
@@ -349,7 +349,7 @@ def test_destroy_refuses_to_delete_a_claim_that_is_not_kept(
     small_chart(chart, claim("archive", volumes[0], **keep), claim("kept", volumes[1], **keep))
     pipeline.apply()
     pipeline.run("destroy", "-auto-approve", "-input=false", "-no-color")
-    assert helm("list", "--all", "--short", "--namespace", namespace) == ""
+    assert helm("list", "--short", "--namespace", namespace) == ""
     assert claims(namespace) == "archive:Bound kept:Bound "
 
 
@@ -369,7 +369,7 @@ def test_a_release_waits_for_its_secrets_and_nobody_reads_them(
     said = pipeline.fails("apply")
     assert "Secret git-lakehouse-hdfs" in said
     assert "lacks the key keytab" in " ".join(said.split())
-    assert helm("list", "--all", "--short", "--namespace", namespace) == ""
+    assert helm("list", "--short", "--namespace", namespace) == ""
 
     (command,) = json.loads(pipeline.run("output", "-json", "secrets").stdout).values()
     for key in ("keytab", "krb5.conf"):
