@@ -34,7 +34,7 @@ def test_a_jar_with_another_digest_is_refused(tmp_path: Path, right: bool) -> No
     (tmp_path / "jars").mkdir()
     digest = hashlib.sha256(b"a jar" if right else b"another").hexdigest()
     (tmp_path / "list").write_text(f"{digest}  a.jar\n")
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         IMAGE / "jars.py",
         (tmp_path / "repository").as_uri(),
@@ -55,7 +55,7 @@ def ran(tmp_path: Path, *arguments: str, **environment: str) -> list[str]:
         program.write_text(f'#!/bin/sh\nprintf "%s\\n" {name} "$PWD" "$@"\n')
         program.chmod(0o755)
     path = f"{programs}:{os.environ['PATH']}"
-    command = [IMAGE / "entrypoint", *arguments]
+    command: list[str | Path] = [IMAGE / "entrypoint", *arguments]
     done = subprocess.run(
         command, env={"PATH": path, **environment}, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
     )

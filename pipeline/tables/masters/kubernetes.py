@@ -168,7 +168,7 @@ def own_namespace(account: Path = _ACCOUNT) -> dict[str, str]:
 
 
 def of_this_driver(url: str, account: Path = _ACCOUNT) -> dict[str, str]:
-    """Settings of a driver in this process: where executors are made, and find it. A pod's name says nothing to others."""
+    """Settings of a driver in this process: where its executors are made, and the address at which they find it."""
     return own_namespace(account) | {"spark.driver.host": _address_towards(server(url))}
 
 
