@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -169,14 +168,8 @@ def own_namespace(account: Path = _ACCOUNT) -> dict[str, str]:
 
 
 def of_this_driver(url: str, account: Path = _ACCOUNT) -> dict[str, str]:
-    """Settings of a driver in this process: where its executors find it, and the pod whose end is theirs.
-
-    A pod knows its address and its name from the variables POD_IP and POD_NAME.
-    """
-    found = own_namespace(account) | {"spark.driver.host": os.environ.get("POD_IP") or _address_towards(server(url))}
-    if os.environ.get("POD_NAME"):
-        found["spark.kubernetes.driver.pod.name"] = os.environ["POD_NAME"]
-    return found
+    """Settings of a driver in this process: where its executors are made, and the address at which they find it."""
+    return own_namespace(account) | {"spark.driver.host": _address_towards(server(url))}
 
 
 def _address_towards(url: str) -> str:
