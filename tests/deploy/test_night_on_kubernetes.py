@@ -260,7 +260,7 @@ def alone(values: dict[str, Any]) -> dict[str, Any]:
     """The values of a release whose nights are one pod, with Spark in it."""
     config = values["config"]
     conf = {key: value for key, value in config["spark"]["conf"].items() if key.startswith("spark.sql")}
-    spark = {"master": "local[2]", "cluster": {"threads": 2, "memory_bytes": 1 << 30}, "conf": conf}
+    spark = {"master": "local[1]", "cluster": {"threads": 1, "memory_bytes": 1 << 30}, "conf": conf}
     once = {**values["nightly"], "crawlHosts": 1}
     return values | {"config": config | {"spark": spark}, "nightly": once, "luigid": {"enabled": False}}
 
