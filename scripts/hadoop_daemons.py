@@ -136,6 +136,17 @@ def write_site(file: Path, values: Mapping[str, str]) -> None:
     file.write_text(f'<?xml version="1.0"?>\n<configuration>\n{rows}</configuration>\n')
 
 
+def words_of(pid: int) -> list[str]:
+    """The command line of a process; empty if there is none with this id."""
+    if Path("/proc/self").exists():
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            return []
+    command = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+
+
 class Daemons:
     """The daemons in one folder, and their state file.
 
@@ -152,6 +163,7 @@ class Daemons:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.host = HOST
         self.state_file = root / "state.json"
         self.state: dict[str, Any] = json.loads(self.state_file.read_text()) if self.state_file.exists() else {}
 
@@ -185,18 +197,10 @@ class Daemons:
     def alive(self, name: str) -> bool:
         """Whether the recorded process is still the daemon started from this folder, not another with its pid."""
         pid = self.state.get("pids", {}).get(name)
-        if not pid:
-            return False
-        arguments = Path(f"/proc/{pid}/cmdline")
-        if Path("/proc/self").exists():
-            try:
-                words = arguments.read_bytes().decode(errors="replace").split("\0")
-            except OSError:
-                return False
-        else:
-            words = subprocess.run(
-                ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
-            ).stdout.split()
+        return bool(pid) and self.recognises(name, words_of(pid))
+
+    def recognises(self, name: str, words: Sequence[str]) -> bool:
+        """Whether these are the words of the command line with which this folder's daemon runs."""
         return self.classes[name] in words and self.mark in words
 
     def command(self, name: str, *arguments: str) -> list[str]:
@@ -225,11 +229,15 @@ class Daemons:
         if not self.state:
             self.configure()
 
+    def environment(self) -> dict[str, str]:
+        """The environment of a daemon."""
+        return os.environ | {"JAVA_HOME": str(Path(java()).resolve().parents[1])}
+
     def start(self, names: Sequence[str]) -> None:
         """Starts the daemons that are not running and waits until they answer; stops them again if that fails."""
         self.prepare()
         started: dict[str, subprocess.Popen[bytes]] = {}
-        environment = os.environ | {"JAVA_HOME": str(Path(java()).resolve().parents[1])}
+        environment = self.environment()
         try:
             for name in names:
                 if self.alive(name):
@@ -268,7 +276,7 @@ class Daemons:
     def ask(self, port: str, query: str, method: str = "GET") -> dict[str, Any] | None:
         """One HTTP answer of a daemon as JSON; None if there is no answer."""
         try:
-            request = urllib.request.Request(f"http://{HOST}:{self.state['ports'][port]}{query}", method=method)
+            request = urllib.request.Request(f"http://{self.host}:{self.state['ports'][port]}{query}", method=method)
             with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310  # http, two lines above
                 found = json.load(answer)
         except (OSError, ValueError):

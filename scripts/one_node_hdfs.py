@@ -6,7 +6,8 @@
     scripts/hdfs wipe            stop and delete the whole folder
     scripts/hdfs jars            resolve the jars and start nothing
 
-``--datanodes 3`` at the first start makes three DataNodes, each with a copy of every block. ``--only namenode`` and
+``--datanodes 3`` at the first start makes three DataNodes, each with a copy of every block; ``--host ADDRESS`` gives
+them another address of this machine, such as that on which pods reach it (scripts/kubernetes). ``--only namenode`` and
 ``--only datanode`` (``datanode-2``, ...) start or stop one daemon. The first start chooses free ports and keeps them
 in DIR/state.json, so a restarted daemon keeps its address. The jars are 65 MB.
 """
@@ -45,8 +46,9 @@ class Hdfs(Daemons):
 
     kind = "hdfs"
 
-    def __init__(self, root: Path, datanodes: int = 1) -> None:
+    def __init__(self, root: Path, datanodes: int = 1, host: str = HOST) -> None:
         super().__init__(root)
+        self.host = str(self.state.get("host", host))
         self.datanodes = names_of(int(self.state.get("datanodes", datanodes)))
         self.classes = {
             "namenode": "org.apache.hadoop.hdfs.server.namenode.NameNode",
@@ -63,8 +65,9 @@ class Hdfs(Daemons):
         ports = free_ports([*PORTS, *(f"{name}_{use}" for name in self.datanodes for use in OF_A_DATANODE)])
         self.state = {
             "datanodes": len(self.datanodes),
-            "webhdfs_url": f"http://{HOST}:{ports['namenode_http']}",
-            "hdfs_uri": f"hdfs://{HOST}:{ports['namenode_rpc']}",
+            "host": self.host,
+            "webhdfs_url": f"http://{self.host}:{ports['namenode_http']}",
+            "hdfs_uri": f"hdfs://{self.host}:{ports['namenode_rpc']}",
             "ports": ports,
             "pids": {},
         }
@@ -76,9 +79,9 @@ class Hdfs(Daemons):
         }
         hdfs = {
             "dfs.namenode.name.dir": (self.root / "name").as_uri(),
-            "dfs.namenode.rpc-address": f"{HOST}:{ports['namenode_rpc']}",
-            "dfs.namenode.http-address": f"{HOST}:{ports['namenode_http']}",
-            "dfs.datanode.hostname": HOST,
+            "dfs.namenode.rpc-address": f"{self.host}:{ports['namenode_rpc']}",
+            "dfs.namenode.http-address": f"{self.host}:{ports['namenode_http']}",
+            "dfs.datanode.hostname": self.host,
             "dfs.namenode.datanode.registration.ip-hostname-check": "false",
             "dfs.replication": str(min(len(self.datanodes), MOST_COPIES)),
             "dfs.permissions.enabled": "false",
@@ -104,7 +107,7 @@ class Hdfs(Daemons):
         """The java command line of a daemon; each DataNode has its own folder and ports."""
         own: list[str] = []
         if name in self.datanodes:
-            data, http, ipc = (f"{HOST}:{self.state['ports'][f'{name}_{use}']}" for use in OF_A_DATANODE)
+            data, http, ipc = (f"{self.host}:{self.state['ports'][f'{name}_{use}']}" for use in OF_A_DATANODE)
             folder = (self.root / name.replace("datanode", "data")).as_uri()
             own = [f"-Ddfs.datanode.data.dir={folder}", f"-Ddfs.datanode.address={data}"]
             own += [f"-Ddfs.datanode.http.address={http}", f"-Ddfs.datanode.ipc.address={ipc}"]
@@ -179,5 +182,6 @@ def names_of(datanodes: int) -> list[str]:
 if __name__ == "__main__":
     parser = parser_of(Hdfs, "HDFS on loopback, for tests.")
     parser.add_argument("--datanodes", type=int, default=1, help="DataNodes of a new cluster (default: 1)")
+    parser.add_argument("--host", default=HOST, help=f"address of a new cluster on this machine (default: {HOST})")
     options = parser.parse_args()
-    sys.exit(main(Hdfs, options, partial(Hdfs, datanodes=options.datanodes)))
+    sys.exit(main(Hdfs, options, partial(Hdfs, datanodes=options.datanodes, host=options.host)))

@@ -27,6 +27,7 @@ from pipeline.model.errors import UsageError
 from pipeline.read.archive import Archive
 from pipeline.read.submit.dry_run import dry_run
 from pipeline.read.submit.find_job import SUFFIX, job_source
+from pipeline.read.submit.in_pod import run_in_pod
 from pipeline.read.submit.on_yarn import run_on_yarn
 from pipeline.read.submit.run_job import Manner, NoNightYet, prepared, run_job, stored_result
 from pipeline.rules.cluster import running_threads
@@ -139,8 +140,9 @@ def _submitted(context: Context, order: Order) -> DataFrame:
         files[SHIPPED_CONFIG] = context.config_path
         words += ["--config", SHIPPED_CONFIG]
     packages = [project_archive(), *order.manner.py_files]
+    run = run_in_pod if settings.on_kubernetes else run_on_yarn
     program = Program(Path(driver.__file__), [*words, "--", *order.argv], packages, files)
-    run_on_yarn(jvm, f"{context.app} submit {order.name}", program, settings, root_uri, context.output.note)
+    run(jvm, f"{context.app} submit {order.name}", program, settings, root_uri, context.output.note)
     return stored_result(context.spark_for_metadata(), order.manner.table(order.name), shown)
 
 

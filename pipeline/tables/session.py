@@ -28,6 +28,7 @@ from pipeline.tables.masters.executors import await_executor, watch_executors
 from pipeline.tables.masters.interrupts import own_handlers
 from pipeline.tables.masters.jvm import JavaObject, started_jvm
 from pipeline.tables.masters.known import asked_for, fitted, known_master
+from pipeline.tables.masters.kubernetes import of_this_driver
 from pipeline.tables.masters.project import NAME, project_archive
 from pipeline.tables.masters.yarn import CONNECT_WITHIN_MS
 from pipeline.tables.settings import JAVA_OPTIONS, SparkSettings
@@ -40,6 +41,7 @@ DEFAULT_CATALOG = "spark.sql.defaultCatalog"
 _CHATTY = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 """Loggers to which PySpark writes, with the JVM's stack trace, what it raises anyway."""
 
+SPARK_JARS = Path(pyspark.__file__).parent / "jars"
 LOG4J = Path(__file__).with_name("log4j2.properties")
 DRIVER_LOG4J = "driver-log4j2.properties"
 _QUIET = f"-Dlog4j2.configurationFile={LOG4J.as_uri()}"
@@ -194,7 +196,7 @@ def open_submitted(settings: SparkSettings, root_uri: str) -> SparkSession:
         warnings.filterwarnings("ignore", message="Failed to add file", category=RuntimeWarning)
         session = SparkSession.builder.getOrCreate()
     _SESSIONS[warehouse_of(root_uri)] = session
-    _await(session, settings, dict(session.sparkContext.getConf().getAll()), "")
+    _await(session, settings, dict(session.sparkContext.getConf().getAll()))
     return session
 
 
@@ -233,20 +235,22 @@ def _resolving(ivy: Path) -> Iterator[None]:
 def _start_on_cluster(settings: SparkSettings, root_uri: str, app: str) -> SparkSession:
     tag = f"git-lakehouse-{uuid4().hex}"
     conf = _with_project(session_conf(settings, root_uri)) | {"spark.yarn.tags": tag}
+    if settings.on_kubernetes:
+        conf = of_this_driver(settings.master) | conf
     jvm = open_jvm(settings, root_uri, {"spark.master": settings.master, **conf})
     conf |= fitted(jvm, settings.master, settings.shape, conf, settings.conf, settings.wait_s)
-    master = known_master(jvm, settings.master, asked_for(conf), settings.wait_s, tag)
+    master = known_master(jvm, settings.master, asked_for(conf), settings.wait_s, conf)
     with master.accepting():
         session = _start(settings.master, conf, app)
     context = session.sparkContext
     logger.info("application %s on %s, its page: %s", context.applicationId, settings.master, context.uiWebUrl)
-    _await(session, settings, conf, tag)
+    _await(session, settings, conf)
     return session
 
 
-def _await(session: SparkSession, settings: SparkSettings, conf: Mapping[str, str], tag: str) -> None:
+def _await(session: SparkSession, settings: SparkSettings, conf: Mapping[str, str]) -> None:
     jvm = session.sparkContext._jvm
-    master = known_master(jvm, settings.master, asked_for(conf), settings.wait_s, tag)
+    master = known_master(jvm, settings.master, asked_for(conf), settings.wait_s, conf)
     try:
         await_executor(session.sparkContext, master)
     except BaseException:
@@ -389,15 +393,17 @@ def _yarn_jars(own: Mapping[str, str]) -> dict[str, str]:
     """Spark's jars on the nodes, if these have the same Python environment; otherwise Spark uploads its own."""
     if "spark.pyspark.python" in own or "spark.yarn.archive" in own:
         return {}
-    return {"spark.yarn.jars": f"local:{Path(pyspark.__file__).parent}/jars/*"}
+    return {"spark.yarn.jars": f"local:{SPARK_JARS}/*"}
 
 
 def _iceberg_jar(coordinate: str, conf: dict[str, str]) -> dict[str, str]:
     """The jar that Ivy resolved on an earlier start, which saves a second; otherwise the coordinate to resolve.
 
-    Nothing if one's own ``spark.jars`` has it.
+    Nothing if one's own ``spark.jars`` has it, or if it is among Spark's own jars, as in an image.
     """
     group, artifact, version = coordinate.split(":")
+    if (SPARK_JARS / f"{artifact}-{version}.jar").is_file():
+        return {}
     if any(jar.rpartition("/")[2].startswith(f"{artifact}-") for jar in conf.get("spark.jars", "").split(",")):
         return {}
     ivy = Path(conf["spark.jars.ivy"]) if "spark.jars.ivy" in conf else Path.home() / ".ivy2.5.2"

@@ -17,6 +17,9 @@ ICEBERG = "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0"
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 """Spark's setting of options for the driver's JVM."""
 
+IMAGE, EXECUTOR_IMAGE = "spark.kubernetes.container.image", "spark.kubernetes.executor.container.image"
+"""Spark's settings of what its pods run."""
+
 _FAILING_FAST = "-XX:+ExitOnOutOfMemoryError -XX:+DisplayVMOutputToStderr"
 """Java's word about it goes to standard error: results alone go to standard output."""
 
@@ -39,8 +42,8 @@ class SparkSettings(BaseModel):
     master: str = Field("local[*]", description="Spark master URL; local[N] runs inside this process")
     deploy_mode: Literal["client", "cluster"] = Field(
         "client",
-        description="where the driver of submit runs: in this process, or with cluster on a node of YARN; that of all "
-        "other commands runs in this process",
+        description="where the driver of submit runs: in this process, or with cluster on a node of YARN or in a pod; "
+        "that of all other commands runs in this process",
     )
     wait_s: float = Field(600, gt=0, description="seconds that an application waits for a cluster's resources")
     hadoop_conf: Path | None = Field(
@@ -70,14 +73,23 @@ class SparkSettings(BaseModel):
             raise ValueError(
                 f"the master {without_secrets(self.master)} needs cluster.threads and cluster.memory_bytes"
             )
-        if self.deploy_mode == "cluster" and self.master != "yarn":
-            raise ValueError("deploy_mode cluster needs the master yarn: no other runs Python drivers for submit")
+        if self.deploy_mode == "cluster" and self.master != "yarn" and not self.on_kubernetes:
+            raise ValueError(
+                "deploy_mode cluster needs the master yarn or k8s://: no other runs Python drivers for submit"
+            )
+        if self.on_kubernetes and not self.conf.keys() & {IMAGE, EXECUTOR_IMAGE}:
+            raise ValueError(f'a master on Kubernetes needs "{IMAGE}" in spark.conf')
         return self
 
     @property
     def local(self) -> bool:
         """Whether Spark runs inside this process."""
         return self.master.startswith("local")
+
+    @property
+    def on_kubernetes(self) -> bool:
+        """Whether executors are pods."""
+        return self.master.startswith("k8s://")
 
     @property
     def shape(self) -> Cluster:

@@ -31,7 +31,7 @@ def _exec_path() -> Path:
 
 
 @contextlib.contextmanager
-def served_by(command: Callable[[int], Sequence[str | Path]], log: IO[bytes]) -> Iterator[int]:
+def served_by(command: Callable[[int], Sequence[str | Path]], log: IO[bytes], host: str = LOOPBACK) -> Iterator[int]:
     """Start a server on a free port; kill it and its children on exit. Yields the port."""
     for _ in range(ATTEMPTS):
         port = free_port()
@@ -44,7 +44,7 @@ def served_by(command: Callable[[int], Sequence[str | Path]], log: IO[bytes]) ->
             start_new_session=True,
         )
         try:
-            if answers(port, lambda running=process: running.poll() is None):  # type: ignore[misc]
+            if answers(port, lambda running=process: running.poll() is None, host):  # type: ignore[misc]
                 yield port
                 return
         finally:
@@ -56,12 +56,12 @@ def served_by(command: Callable[[int], Sequence[str | Path]], log: IO[bytes]) ->
 
 
 @contextlib.contextmanager
-def git_daemon(root: Path) -> Iterator[Peer]:
+def git_daemon(root: Path, host: str = LOOPBACK) -> Iterator[Peer]:
     """Serve every repository below ``root`` at git://; ``requests`` holds the path of each upload-pack."""
     marker = b"Request upload-pack for '"
 
     def command(port: int) -> list[str | Path]:
-        where = [f"--base-path={root}", f"--listen={LOOPBACK}", f"--port={port}"]
+        where = [f"--base-path={root}", f"--listen={host}", f"--port={port}"]
         return [_exec_path() / "git-daemon", "--export-all", "--reuseaddr", "--verbose", *where, root]
 
     with tempfile.NamedTemporaryFile(prefix="git-daemon-") as log:
@@ -70,8 +70,8 @@ def git_daemon(root: Path) -> Iterator[Peer]:
             lines = Path(log.name).read_bytes().splitlines()
             return [line.partition(marker)[2].rstrip(b"'").decode("latin-1") for line in lines if marker in line]
 
-        with served_by(command, log.file) as port:
-            yield Peer("git", port, requests)
+        with served_by(command, log.file, host) as port:
+            yield Peer("git", port, requests, host)
 
 
 class Cgi:

@@ -24,10 +24,11 @@ class Peer:
     scheme: str
     port: int
     read_requests: Callable[[], list[str]] = list
+    host: str = LOOPBACK
 
     def url(self, name: str = "repo.git") -> str:
         """The clone URL of one repository."""
-        return f"{self.scheme}://{LOOPBACK}:{self.port}/{name}"
+        return f"{self.scheme}://{self.host}:{self.port}/{name}"
 
     @property
     def requests(self) -> list[str]:
@@ -43,11 +44,11 @@ def free_port() -> int:
             return int(probe.getsockname()[1])
 
 
-def answers(port: int, alive: Callable[[], bool]) -> bool:
+def answers(port: int, alive: Callable[[], bool], host: str = LOOPBACK) -> bool:
     """Wait until the port accepts a connection; False if ``alive`` returns False, TimeoutError if neither happens."""
     limit = time.monotonic() + START_LIMIT_S
     while alive():
-        with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
             return True
         if time.monotonic() > limit:
             raise TimeoutError(f"nothing listens on port {port} after {START_LIMIT_S:g} s")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from pipeline.rules.cluster import Cluster
+from pipeline.tables import session
 from pipeline.tables.session import DRIVER_LOG4J, session_conf, submitted_conf
-from pipeline.tables.settings import ClusterSettings, SparkSettings
+from pipeline.tables.settings import ICEBERG, ClusterSettings, SparkSettings
 
 SHAPE = ClusterSettings(threads=1000, memory_bytes=6 * 10**12)
 
@@ -98,8 +100,8 @@ def test_an_iceberg_of_ones_own_is_not_resolved_again() -> None:
 
 
 @pytest.mark.parametrize("master", ["local[2]", "spark://master:7077"])
-def test_only_yarn_runs_drivers(master: str) -> None:
-    with pytest.raises(ValidationError, match="deploy_mode cluster needs the master yarn"):
+def test_standalone_masters_run_no_drivers(master: str) -> None:
+    with pytest.raises(ValidationError, match="deploy_mode cluster needs the master yarn or k8s"):
         SparkSettings(master=master, deploy_mode="cluster", cluster=SHAPE)
 
 
@@ -111,3 +113,19 @@ def test_spark_shows_no_setting_that_carries_a_secret() -> None:
     assert not any(hidden.search(name) for name in ("spark.hadoop.fs.azure.x", "spark.sql.catalog.archive.warehouse"))
     replaced = session_conf(SparkSettings(conf=own | {"spark.redaction.regex": "mine"}), "file:///a")
     assert replaced["spark.redaction.regex"].startswith("mine|")
+
+
+def test_pods_need_an_image() -> None:
+    with pytest.raises(ValidationError, match=r"needs \"spark\.kubernetes\.container\.image\" in spark\.conf"):
+        SparkSettings(master="k8s://https://h", cluster=SHAPE)
+    conf = {"spark.kubernetes.container.image": "git-lakehouse:1"}
+    assert SparkSettings(master="k8s://https://h", deploy_mode="cluster", cluster=SHAPE, conf=conf).on_kubernetes
+
+
+def test_an_iceberg_among_sparks_jars_is_on_the_class_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "SPARK_JARS", tmp_path)
+    assert "spark.jars.packages" in session_conf(SparkSettings(conf={"spark.jars.ivy": str(tmp_path)}), "file:///a")
+    _, artifact, version = ICEBERG.split(":")
+    (tmp_path / f"{artifact}-{version}.jar").touch()
+    conf = session_conf(SparkSettings(conf={"spark.jars.ivy": str(tmp_path)}), "file:///a")
+    assert not conf.keys() & {"spark.jars", "spark.jars.packages"}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
+from typing import TypeVar
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
 
@@ -22,6 +23,8 @@ from pipeline.tables.masters.master import Wait
 from pipeline.tables.masters.yarn import Report, Yarn
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 POLL_S = 1.0
 SUBMIT_WITHIN_S = 600.0
@@ -38,7 +41,7 @@ _NO_MEMORY = re.compile(rf"{_CONTAINER_EXITED}(?:{OUT_OF_MEMORY}|-104|-103)\b")
 _KILLED = re.compile(rf"(?:{_CONTAINER_EXITED}|User application exited with (?:status )?){128 + SIGKILL}\b")
 """The driver's Java, or its Python."""
 
-NO_MEMORY_IN_YARN = (
+NO_MEMORY = (
     "the driver ran out of memory: let fewer rows come to it, or raise spark.driver_memory for Java, "
     "spark.driver.memoryOverhead in [spark.conf] for Python"
 )
@@ -77,32 +80,47 @@ def submit(
     Raises:
         ApplicationFailed: it could not be submitted.
     """
-    launcher = java_class(jvm, "org.apache.spark.launcher.InProcessLauncher")()
-    launcher.setMaster("yarn").setDeployMode("cluster").setAppName(name)
-    for key, value in conf.items():
-        launcher.setConf(key, value)
-    for package in program.packages:
-        launcher.addPyFile(str(package))
+    made = launcher(jvm, "yarn", name, program, conf)
     for alias, file in program.files.items():
-        launcher.addFile(f"{file.absolute().as_uri()}#{alias}")
-    launcher.setAppResource(str(program.file))
-    launcher.addAppArgs(java_array(jvm, "java.lang.String", *program.arguments))
+        made.addFile(f"{file.absolute().as_uri()}#{alias}")
     try:
-        handle = launcher.startApplication(java_array(jvm, "org.apache.spark.launcher.SparkAppHandle$Listener"))
-        return _id_of(handle, interrupts)
+        handle = made.startApplication(java_array(jvm, "org.apache.spark.launcher.SparkAppHandle$Listener"))
+        return str(await_submitted(handle, handle.getAppId, interrupts))
     except BaseException:
         yarn.kill_tagged()
         raise
 
 
-def _id_of(handle: JavaObject, interrupts: Interrupts) -> str:
+def launcher(jvm: JavaObject, master: str, name: str, program: Program, conf: Mapping[str, str]) -> JavaObject:
+    """Spark's launcher of a driver elsewhere; ``program.files`` are still to be added."""
+    made = java_class(jvm, "org.apache.spark.launcher.InProcessLauncher")()
+    made.setMaster(master).setDeployMode("cluster").setAppName(name)
+    for key, value in conf.items():
+        made.setConf(key, value)
+    for package in program.packages:
+        made.addPyFile(str(package))
+    made.setAppResource(str(program.file))
+    made.addAppArgs(java_array(jvm, "java.lang.String", *program.arguments))
+    return made
+
+
+def await_submitted(handle: JavaObject, find: Callable[[], T | None], interrupts: Interrupts) -> T:
+    """What a submission has made, as soon as it is there.
+
+    Args:
+        find: looks for it; None as long as there is nothing.
+
+    Raises:
+        ApplicationFailed: it could not be submitted.
+    """
     until = time.monotonic() + SUBMIT_WITHIN_S
     while True:
         interrupts.check()
-        application = handle.getAppId()
-        if application is not None:
-            return str(application)
-        if handle.getState().isFinal() or time.monotonic() > until:
+        ended = handle.getState().isFinal()
+        found = find()
+        if found is not None:
+            return found
+        if ended or time.monotonic() > until:
             error = handle.getError()
             reason = str(error.get()) if error.isPresent() else f"not submitted after {SUBMIT_WITHIN_S:g} s"
             raise ApplicationFailed("(none)", one_line(reason), int(ExitCode.RUN_FAILED))
@@ -133,10 +151,11 @@ def failure(application: str, report: Report) -> ApplicationFailed:
     """Why an application did not succeed, with the driver's exit code if it had one."""
     code = _EXITED.search(report.diagnostics)
     told = report.diagnostics.strip() or f"YARN says {report.state}, {report.final}"
-    for meant, words in ((_NO_MEMORY, NO_MEMORY_IN_YARN), (_KILLED, KILLED_IN_YARN)):
+    for meant, words in ((_NO_MEMORY, NO_MEMORY), (_KILLED, KILLED_IN_YARN)):
         if meant.search(report.diagnostics):
             told = f"{words}. YARN says: {told.splitlines()[0]}"
-    return ApplicationFailed(application, one_line(told), int(code[1]) if code else int(ExitCode.RUN_FAILED))
+    logs = f"yarn logs -applicationId {application}"
+    return ApplicationFailed(application, one_line(told), int(code[1]) if code else int(ExitCode.RUN_FAILED), logs)
 
 
 def _until_end(yarn: Yarn, application: str, show: Callable[[str], None], interrupts: Interrupts) -> Report:

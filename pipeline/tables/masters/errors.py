@@ -86,11 +86,15 @@ LESS_OR_MORE = (
 
 
 class ApplicationFailed(PipelineError):
-    """The driver of an application in the cluster ended with a failure; its log has been shown."""
+    """The driver of an application in the cluster ended with a failure; its log has been shown.
 
-    def __init__(self, application: str, reason: str, code: int) -> None:
-        super().__init__(application, reason, code)
-        self.application, self.reason, self.code = application, reason, code
+    Attributes:
+        logs: the command that shows all of it; "" if there is none.
+    """
+
+    def __init__(self, application: str, reason: str, code: int, logs: str = "") -> None:
+        super().__init__(application, reason, code, logs)
+        self.application, self.reason, self.code, self.logs = application, reason, code, logs
 
     @property
     def exit_code(self) -> ExitCode:  # type: ignore[override]  # the driver's own, not that of the class
@@ -99,7 +103,5 @@ class ApplicationFailed(PipelineError):
         return ExitCode(self.code) if self.code in own else ExitCode.RUN_FAILED
 
     def __str__(self) -> str:
-        return (
-            f"application {self.application} failed: {self.reason}. What its driver said is above; all of it: "
-            f"yarn logs -applicationId {self.application}"
-        )
+        more = self.logs and f"; all of it: {self.logs}"
+        return f"application {self.application} failed: {self.reason}. What its driver said is above{more}"

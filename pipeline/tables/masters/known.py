@@ -9,6 +9,7 @@ from pipeline.rules.cluster import GIB, MIB, Cluster, executor_settings
 from pipeline.rules.offer import LEAST_HEAP_BYTES, fit, in_gib
 from pipeline.tables.masters.errors import NothingFits
 from pipeline.tables.masters.jvm import JavaObject
+from pipeline.tables.masters.kubernetes import SCHEME, Kubernetes
 from pipeline.tables.masters.master import Master
 from pipeline.tables.masters.standalone import Standalone
 from pipeline.tables.masters.yarn import Yarn
@@ -26,14 +27,16 @@ _LEAST = f"a core and {in_gib(LEAST_HEAP_BYTES)} of heap, and half as much besid
 _UNITS = {"k": 1 << 10, "m": MIB, "g": GIB, "t": 1 << 40}
 
 
-def known_master(jvm: JavaObject, url: str, asked: str, wait_s: float, tag: str) -> Master:
-    """The master at a URL; one that says nothing if it is neither YARN nor standalone.
+def known_master(jvm: JavaObject, url: str, asked: str, wait_s: float, conf: Mapping[str, str]) -> Master:
+    """The master at a URL; one that says nothing if it is of none of the kinds that we know.
 
     Args:
-        tag: tag of the application on YARN.
+        conf: settings of the application, with the tag by which YARN finds it.
     """
     if url == "yarn":
-        return Yarn(asked, wait_s, jvm, tag)
+        return Yarn(asked, wait_s, jvm, conf.get("spark.yarn.tags", ""))
+    if url.startswith(SCHEME):
+        return Kubernetes(url, asked, wait_s, jvm, conf)
     if url.startswith("spark://"):
         return Standalone(url, asked, wait_s, jvm)
     return Master(url, asked, wait_s)
@@ -61,7 +64,7 @@ def fitted(
         NothingFits: no node could ever hold an executor.
         NoResources: the cluster has no node.
     """
-    offer = known_master(jvm, url, _LEAST, wait_s, "").first_offer()
+    offer = known_master(jvm, url, _LEAST, wait_s, conf).first_offer()
     if offer is None:
         return {}
     left = offer

@@ -114,13 +114,13 @@ class Yarn(Master):
 
     def kill(self, application: str) -> None:
         """End an application, whatever its state, and delete what was uploaded for it; after an interrupt too."""
-        if not _apart(lambda: self._client.killApplication(self._id(application))):
+        if not apart(lambda: self._client.killApplication(self._id(application))):
             logger.warning(
                 "YARN did not end application %s, which may still run: yarn application -kill %s",
                 application,
                 application,
             )
-        elif not _apart(lambda: self._delete_staged(application)):
+        elif not apart(lambda: self._delete_staged(application)):
             logger.warning("files of application %s are left in .sparkStaging", application)
 
     def _delete_staged(self, application: str) -> None:
@@ -133,7 +133,7 @@ class Yarn(Master):
 
     def kill_tagged(self) -> None:
         """End the application with our tag, if there is one that has not ended; for use after an interrupt too."""
-        if not _apart(self._kill_tagged):
+        if not apart(self._kill_tagged):
             logger.warning(
                 "YARN did not say whether our application runs: yarn application -list -appTags %s", self._tag
             )
@@ -213,7 +213,7 @@ class Yarn(Master):
         return java_class(self._jvm, f"{_RECORDS}.ApplicationId").fromString(application)
 
 
-def _apart(action: Callable[[], object]) -> bool:
+def apart(action: Callable[[], object]) -> bool:
     """Do it in a thread of its own, which has its own connection to the JVM: an interrupt may have cut this one's.
 
     Returns:

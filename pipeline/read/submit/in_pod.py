@@ -1,0 +1,63 @@
+"""Run a job's driver in a pod of Kubernetes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from pipeline.model.errors import UsageError
+from pipeline.model.redact import carries_secret
+from pipeline.tables.java_noise import NOISE
+from pipeline.tables.masters.application import Program
+from pipeline.tables.masters.driver_pod import POD_NAME, STAGING, DriverPod, follow, pod_settings, staging
+from pipeline.tables.masters.interrupts import looked_for
+from pipeline.tables.masters.jvm import JavaObject
+from pipeline.tables.masters.known import driver_asked_for, fitted
+from pipeline.tables.masters.kubernetes import own_namespace
+from pipeline.tables.session import session_conf
+from pipeline.tables.settings import SparkSettings
+
+logger = logging.getLogger(__name__)
+
+
+class SecretShown(UsageError):
+    """A setting that carries a secret would be readable."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return (
+            f"Spark keeps the settings of a driver's pod in a ConfigMap, where {self.key} could be read: put it into "
+            "the pods' core-site.xml or another file of a Secret"
+        )
+
+
+def run_in_pod(
+    jvm: JavaObject, name: str, program: Program, settings: SparkSettings, root_uri: str, show: Callable[[str], None]
+) -> None:
+    """Submit a driver, with executors that fit the cluster, and follow it to its end.
+
+    Args:
+        name: shown in Spark.
+        show: is called with each line of the driver's log.
+
+    Raises:
+        SecretShown: a setting carries a secret.
+        NothingFits: no node could ever hold an executor.
+        NoResources: the driver did not start within ``spark.wait_s``.
+        ApplicationFailed: it could not be submitted, failed, or was deleted.
+    """
+    conf = own_namespace() | session_conf(settings, root_uri) | pod_settings(name.rpartition(" ")[2])
+    conf.pop("spark.submit.deployMode", None)
+    for key, value in settings.conf.items():
+        if carries_secret(key, value):
+            raise SecretShown(key)
+    conf |= fitted(jvm, settings.master, settings.shape, conf, settings.conf, settings.wait_s, driver_inside=True)
+    conf[STAGING] = staging(jvm, conf, root_uri)
+    driver = DriverPod(settings.master, driver_asked_for(conf), settings.wait_s, jvm, conf)
+    with looked_for() as interrupts:
+        driver.submit(name, program, interrupts)
+        logger.info("submitted driver %s to %s", conf[POD_NAME], driver.namespace)
+        follow(driver, lambda line: None if line.encode().startswith(NOISE) else show(line), interrupts)

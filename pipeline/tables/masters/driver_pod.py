@@ -1,0 +1,214 @@
+"""An application whose driver is a pod of Kubernetes: submitted, followed to its end, ended with its submitter."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from uuid import uuid4
+
+from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
+
+from pipeline.model.errors import ExitCode
+from pipeline.model.redact import one_line
+from pipeline.tables.masters.application import NO_MEMORY, SILENT_WITHIN_S, Program, await_submitted, launcher
+from pipeline.tables.masters.errors import OUT_OF_MEMORY, ApplicationFailed
+from pipeline.tables.masters.interrupts import Interrupts
+from pipeline.tables.masters.jvm import JavaObject, java_array, java_class
+from pipeline.tables.masters.kubernetes import NAMESPACE, Kubernetes
+from pipeline.tables.masters.master import Wait
+from pipeline.tables.masters.pods import Pod, pod, waiting
+from pipeline.tables.masters.project import kept_folder
+from pipeline.tables.masters.yarn import apart
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 1.0
+
+POD_NAME = "spark.kubernetes.driver.pod.name"
+STAGING = "spark.kubernetes.file.upload.path"
+
+_HADOOP = "spark.hadoop."
+_FULL_HEAP = "Terminating due to java.lang.OutOfMemoryError"
+"""What Java says before it ends with the status ``OUT_OF_MEMORY``, which Python uses for damaged data."""
+
+
+def pod_settings(job: str) -> dict[str, str]:
+    """Settings that name the driver's pod before it exists, so that an interrupt finds it at any time."""
+    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in job.lower()).strip("-")[:30] or "job"
+    return {
+        POD_NAME: f"git-lakehouse-{plain}-{uuid4().hex[:10]}",
+        "spark.kubernetes.submission.waitAppCompletion": "false",
+    }
+
+
+class DriverPod(Kubernetes):
+    """The driver's pod, from before its submission until it is deleted.
+
+    Args:
+        asked: what it asks for, in words.
+        conf: all settings of the application; ``pod_settings`` and ``STAGING`` are among them.
+    """
+
+    def __init__(self, url: str, asked: str, wait_s: float, jvm: JavaObject, conf: Mapping[str, str]) -> None:
+        super().__init__(url, asked, wait_s, jvm, conf)
+        self._jvm, self._conf = jvm, conf
+        self.name, self.namespace = conf[POD_NAME], conf[NAMESPACE]
+        self._path = f"{self._api.pods}/{self.name}"
+        self._since = ""
+
+    def submit(self, name: str, program: Program, interrupts: Interrupts) -> None:
+        """Have Spark upload what the driver needs, and make its pod.
+
+        Raises:
+            ApplicationFailed: it could not be submitted.
+        """
+        try:
+            self._submit(name, program, interrupts)
+        except BaseException:
+            self.delete()
+            raise
+
+    def _submit(self, name: str, program: Program, interrupts: Interrupts) -> None:
+        made = launcher(self._jvm, self.url, name, program, self._conf)
+        for alias, file in program.files.items():
+            renamed = kept_folder() / alias  # Spark ships files under their own names here
+            if file.absolute() != renamed:
+                shutil.copyfile(file, renamed)
+            made.addFile(renamed.as_uri())
+        handle = made.startApplication(java_array(self._jvm, "org.apache.spark.launcher.SparkAppHandle$Listener"))
+        await_submitted(handle, self.look, interrupts)
+
+    def look(self) -> Pod | None:
+        """The pod as it is; None if there is none."""
+        found = json.loads(self._api.text(self._path) or "{}")
+        return pod(found) if found.get("kind") == "Pod" else None
+
+    def offered(self) -> str:
+        """What the nodes offer, and why the driver waits."""
+        found = self.look()
+        return "; ".join(filter(None, [super().offered(), waiting([found] if found else [])]))
+
+    def lines(self) -> Iterator[str]:
+        """Lines of its log since the last call; none if there is no log now.
+
+        Kubernetes gives lines from a whole second on, each with its time in nanoseconds: known ones are left out.
+        """
+        since = {"sinceTime": f"{self._since[:19]}Z"} if self._since else {}
+        try:
+            said = self._api.text(f"{self._path}/log", timestamps="true", **since)
+        except Py4JError as error:
+            logger.debug("no log of %s", self.name, exc_info=error)
+            return
+        for line in said.splitlines():
+            at, _, text = line.partition(" ")
+            if at > self._since:
+                self._since = at
+                yield text
+
+    def delete(self) -> None:
+        """End the driver and with it its executors, and delete what was uploaded; after an interrupt too."""
+        if not apart(lambda: self._api.delete(self._path)):
+            logger.warning("the driver may still run: kubectl delete pod -n %s %s", self.namespace, self.name)
+        self.delete_staged()
+
+    def delete_staged(self) -> None:
+        """Delete what was uploaded."""
+        if not apart(self._delete_staged):
+            logger.warning("files of %s are left in %s", self.name, self._conf[STAGING])
+
+    def _delete_staged(self) -> None:
+        folder = java_class(self._jvm, "org.apache.hadoop.fs.Path")(self._conf[STAGING])
+        folder.getFileSystem(_hadoop(self._jvm, self._conf)).delete(folder, True)
+
+
+def staging(jvm: JavaObject, conf: Mapping[str, str], root_uri: str) -> str:
+    """The folder for what is uploaded for a driver: in the configured one, or in the user's home beside an archive."""
+    path_class = java_class(jvm, "org.apache.hadoop.fs.Path")
+    base = conf.get(STAGING)
+    if base is None:
+        home = path_class(root_uri).getFileSystem(_hadoop(jvm, conf)).getHomeDirectory()
+        base = f"{home}/.sparkStaging"
+    return f"{base}/{conf[POD_NAME]}"
+
+
+def _hadoop(jvm: JavaObject, conf: Mapping[str, str]) -> JavaObject:
+    """Hadoop's configuration with our settings of it."""
+    made = java_class(jvm, "org.apache.hadoop.conf.Configuration")()
+    for key, value in conf.items():
+        if key.startswith(_HADOOP):
+            made.set(key.removeprefix(_HADOOP), value)
+    return made
+
+
+def follow(driver: DriverPod, show: Callable[[str], None], interrupts: Interrupts) -> None:
+    """Show what the driver says until it ends. One that failed is left, for its log; all else is deleted.
+
+    Raises:
+        NoResources: it did not start in time.
+        ApplicationFailed: it ended with a failure, or was deleted.
+    """
+    try:
+        last, full_heap = _until_end(driver, show, interrupts)
+    except BaseException:
+        driver.delete()
+        raise
+    if last is not None and last.phase == "Succeeded":
+        driver.delete()
+        return
+    driver.delete_staged()
+    raise failure(driver.namespace, driver.name, last, full_heap=full_heap)
+
+
+def failure(namespace: str, name: str, last: Pod | None, *, full_heap: bool) -> ApplicationFailed:
+    """Why a driver did not succeed, with its exit code if it had one."""
+    failed = int(ExitCode.RUN_FAILED)
+    if last is None:
+        return ApplicationFailed(name, "its pod was deleted", failed)
+    reason, code = last.reason or last.phase, last.code if last.code is not None else failed
+    if "OOMKilled" in reason or (full_heap and code == OUT_OF_MEMORY):
+        reason, code = f"{NO_MEMORY}. Kubernetes says: {reason}", failed
+    return ApplicationFailed(name, one_line(reason), code, f"kubectl logs -n {namespace} {name}")
+
+
+def _until_end(driver: DriverPod, show: Callable[[str], None], interrupts: Interrupts) -> tuple[Pod | None, bool]:
+    """The pod at its end, None if it was deleted, and whether Java said that its heap was full."""
+    wait = Wait(driver)
+    full_heap = told = False
+    while True:
+        found = _look(driver, interrupts)
+        if found is None:
+            return None, full_heap
+        if found.phase == "Pending":
+            wait.check()
+        else:
+            if not told:
+                told = True
+                logger.info("driver %s runs in %s", driver.name, driver.namespace)
+            for line in driver.lines():
+                full_heap = full_heap or line.startswith(_FULL_HEAP)
+                show(line)
+        if found.ended:
+            return found, full_heap
+        time.sleep(POLL_S)
+
+
+def _look(driver: DriverPod, interrupts: Interrupts) -> Pod | None:
+    """The pod, asked for again while the server fails to answer: it may run on.
+
+    Raises:
+        Py4JJavaError: it failed for ``SILENT_WITHIN_S``.
+    """
+    began = time.monotonic()
+    while True:
+        interrupts.check()
+        try:
+            return driver.look()
+        except Py4JJavaError as error:
+            if time.monotonic() - began > SILENT_WITHIN_S:
+                raise
+            logger.warning("Kubernetes does not say how the driver %s is; it is asked again", driver.name)
+            logger.debug("details", exc_info=error)
+            time.sleep(POLL_S)
