@@ -50,7 +50,7 @@ SHOWN = [
     "ssh://git@example.org/repo.git: its visits will be refused",
     "hdfs://127.0.0.1:9000/archive",
     "http://[::1]:80/x",
-    "hdfs.token: set it if and only if auth is 'token'",
+    "hdfs.token: set it, or token_file, if and only if auth is 'token'",
     "file:///srv/a.git",
     "the author: me",
     "@contextmanager",

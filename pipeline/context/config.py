@@ -282,7 +282,7 @@ class Config(_Section):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Secrets of HDFS, Spark, hosts and the Pushgateway."""
-        token = self.hdfs.token if self.hdfs is not None else None
+        token = self.hdfs.delegation_token if self.hdfs is not None else None
         of_hdfs = (token.get_secret_value(),) if token is not None else ()
         return (*self.spark.secrets, *self.hosts.secrets, *self.metrics.secrets, *of_hdfs)
 

@@ -31,14 +31,14 @@ def make_client(settings: HdfsSettings) -> Any:  # noqa: ANN401  # HdfsCLI has n
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
     session.hooks["response"].append(_refuse_gateway_errors)
-    url = ";".join(settings.webhdfs_urls)
+    url, token = ";".join(settings.webhdfs_urls), settings.delegation_token
     common = {"timeout": (settings.connect_timeout_s, settings.read_timeout_s), "session": session, "root": "/"}
     if settings.auth == "kerberos":
         from hdfs.ext.kerberos import KerberosClient  # noqa: PLC0415  # needs an extra of HdfsCLI
 
         client = KerberosClient(url, mutual_auth="REQUIRED", max_concurrency=CONNECTIONS, **common)
-    elif settings.token is not None:
-        client = TokenClient(url, settings.token.get_secret_value(), **common)
+    elif token is not None:
+        client = TokenClient(url, token.get_secret_value(), **common)
     else:
         client = InsecureClient(url, user=settings.user, **common)
     client.resolve = str  # its own would expand '#LATEST' in names

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
+from pipeline.model.errors import UsageError
+
 WebHdfsUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^/;@?#\\\s]+/?$")]
 
 
@@ -28,6 +30,9 @@ class HdfsSettings(BaseModel):
         default=None, description="User name for auth 'none'; default: the user that runs the process."
     )
     token: SecretStr | None = Field(default=None, description="Delegation token for auth 'token'.")
+    token_file: Path | None = Field(
+        default=None, description="File that has it, which counts more than the token itself."
+    )
     ca_file: Path | None = Field(
         default=None, description="PEM file of the authorities that sign https addresses; default: the public ones."
     )
@@ -54,6 +59,24 @@ class HdfsSettings(BaseModel):
 
     @model_validator(mode="after")
     def _token_given(self) -> Self:
-        if (self.auth == "token") != (self.token is not None):
-            raise ValueError("token: set it if and only if auth is 'token'")
+        given = self.token is not None or self.token_file is not None
+        if given != (self.auth == "token"):
+            raise ValueError("token: set it, or token_file, if and only if auth is 'token'")
         return self
+
+    @property
+    def delegation_token(self) -> SecretStr | None:
+        """The token, from its file if there is one.
+
+        Raises:
+            UsageError: there is no token in the file.
+        """
+        if self.token_file is None:
+            return self.token
+        try:
+            found = self.token_file.read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            found = ""
+        if not found:
+            raise UsageError(f"hdfs.token_file: there is no token in the file {self.token_file}")
+        return SecretStr(found)

@@ -1,0 +1,49 @@
+{{/* The configuration of every pod, as a dictionary: config of values, and what the chart itself knows. */}}
+{{- define "git-lakehouse.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- $spark := required "config.spark.master is missing: k8s://https://kubernetes.default.svc, or local[N]" $config.spark -}}
+{{- $_ := required "config.spark.master is missing: k8s://https://kubernetes.default.svc, or local[N]" $spark.master -}}
+{{- $_ := required "config.spark.cluster.threads is missing: a pod cannot see what Spark may use" ($spark.cluster).threads -}}
+{{- $_ := required "config.spark.cluster.memory_bytes is missing" ($spark.cluster).memory_bytes -}}
+{{- $_ := required "config.archive.location is missing" ($config.archive).location -}}
+{{- if not (hasPrefix "hdfs://" $config.archive.location) }}{{ fail "config.archive.location must be hdfs://: pods share no disk" }}{{ end -}}
+{{- $_ := set $config "fetch" ($config.fetch | default dict) -}}
+{{- range $key, $value := dict "scratch" "/scratch" "crawl_hosts" (int64 .Values.nightly.crawlHosts) -}}
+{{- if and (hasKey $config.fetch $key) (ne (toString (get $config.fetch $key)) (toString $value)) -}}
+{{- fail (printf "config.fetch.%s is %v, which the chart sets: leave it out, or see nightly.crawlHosts" $key $value) -}}
+{{- end -}}
+{{- $_ := set $config.fetch $key $value -}}
+{{- end -}}
+{{- if .Values.luigid.enabled -}}
+{{- $luigid := printf "%s-luigid:%d" (include "git-lakehouse.name" .) (int .Values.luigid.port) -}}
+{{- $_ := set $config "luigi" (merge ($config.luigi | default dict) (dict "scheduler" $luigid)) -}}
+{{- else if and .Values.nightly.enabled (gt (int .Values.nightly.crawlHosts) 1) -}}
+{{- $_ := required "several crawl hosts need a luigid: luigid.enabled, or config.luigi.scheduler" ($config.luigi).scheduler -}}
+{{- end -}}
+{{- if .Values.secrets.hdfsToken.secret -}}
+{{- $_ := set $config.hdfs "token_file" "/secrets/hdfs-token/token" -}}
+{{- end -}}
+{{- $conf := dict -}}
+{{- if not (include "git-lakehouse.local" .) -}}
+{{- $shape := include "git-lakehouse.shape" . | fromYaml -}}
+{{- $conf = dict
+    "spark.kubernetes.namespace" .Release.Namespace
+    "spark.kubernetes.container.image" (include "git-lakehouse.image" .)
+    "spark.kubernetes.container.image.pullPolicy" .Values.image.pullPolicy
+    "spark.kubernetes.driver.podTemplateFile" "/etc/git-lakehouse/spark/driver.yaml"
+    "spark.kubernetes.driver.podTemplateContainerName" "driver"
+    "spark.kubernetes.authenticate.driver.serviceAccountName" (printf "%s-driver" (include "git-lakehouse.name" .))
+    "spark.kubernetes.executor.podTemplateFile" "/etc/git-lakehouse/spark/executor.yaml"
+    "spark.kubernetes.executor.podTemplateContainerName" "executor"
+    "spark.kubernetes.authenticate.executor.serviceAccountName" (printf "%s-executor" (include "git-lakehouse.name" .))
+    "spark.kubernetes.executor.request.cores" (toString $shape.cores)
+    "spark.kubernetes.executor.limit.cores" (toString (add 1 (int64 $shape.cores))) -}}
+{{- with .Values.image.pullSecrets }}{{ $_ := set $conf "spark.kubernetes.container.image.pullSecrets" (join "," .) }}{{ end -}}
+{{- end -}}
+{{- with .Values.secrets.kerberos }}{{ if .secret -}}
+{{- $_ := set $conf "spark.kerberos.keytab" "/secrets/kerberos/keytab" -}}
+{{- $_ := set $conf "spark.kerberos.principal" (required "secrets.kerberos.principal is missing" .principal) -}}
+{{- end }}{{ end -}}
+{{- $_ := set $spark "conf" (merge ($spark.conf | default dict) $conf) -}}
+{{- toToml $config -}}
+{{- end }}
