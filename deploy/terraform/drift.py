@@ -72,7 +72,7 @@ def differences(release: dict[str, Any]) -> Iterator[str]:
         keys = run(*kubectl, "get", "secret", name, "--ignore-not-found", f"--output=go-template={KEYS}")
         if key not in keys.splitlines():
             yield f"secret {name} lacks the key {key}"
-    known = json.loads(run(*helm, "list", "--all", f"--filter=^{release['release']}$", "--output=json"))
+    known = json.loads(run(*helm, "list", f"--filter=^{release['release']}$", "--output=json"))
     if not known:
         yield "the release is not there"
         return

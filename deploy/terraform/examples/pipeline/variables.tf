@@ -42,11 +42,14 @@ variable "secrets" {
 variable "quota" {
   description = "What all pods may request together. The default is for the chart's example for 1,000 threads."
   type        = map(string)
+
+  # 200 executors of 5 cores and 22 GiB, four crawl hosts of 25 cores and 43 to 91 GiB, luigid, and a few drivers of 19 GiB. The
+  # executors of a second application do not fit beside the night's.
   default = {
     "requests.cpu"           = "1120"
-    "requests.memory"        = "6200Gi"
-    "limits.memory"          = "6200Gi"
-    "pods"                   = "400"
+    "requests.memory"        = "4700Gi"
+    "limits.memory"          = "4900Gi"
+    "pods"                   = "250"
     "persistentvolumeclaims" = "20"
   }
 }
