@@ -55,7 +55,8 @@ PAUSE_IMAGE = "localhost/pause:1"
 WAVES = (
     ("containerd", "etcd"),
     ("kube-apiserver",),
-    ("kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns", "kubelet"),
+    ("kube-controller-manager", "kube-scheduler", "kubelet"),
+    ("kube-proxy", "coredns"),
 )
 """What is started together; each wave needs the ones before."""
 

@@ -212,7 +212,7 @@ class Release:
 
 def values(namespace: Namespace, image: str, archive: Archive) -> dict[str, Any]:
     """The chart's values for a small node, with the settings of an archive that are not its machine's."""
-    settings = archive.settings
+    settings, machine = archive.settings, f"{namespace.cluster.address}/32"
     small = {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "3Gi"}}
     fetch = {key: value for key, value in settings["fetch"].items() if key != "scratch"}
     spark = {
@@ -247,7 +247,10 @@ def values(namespace: Namespace, image: str, archive: Archive) -> dict[str, Any]
         },
         "scratch": {"size": "5Gi"},
         "executors": {"scratch": "5Gi"},
-        "networkPolicy": {"hdfs": [{"ipBlock": {"cidr": f"{namespace.cluster.address}/32"}}]},
+        "networkPolicy": {
+            "hdfs": [{"ipBlock": {"cidr": machine}}],
+            "apiServer": [{"cidr": machine, "port": namespace.cluster.state["ports"]["kube-apiserver"]}],
+        },
     }
 
 

@@ -130,7 +130,7 @@ def test_two_nights_never_run_at_once_and_none_for_ever() -> None:
         ({"config": {"hosts": {"h.example": {"speed": 1}}}}, "speed"),
         ({"config": {"hdfs": {"token": "t0ken"}}}, "token"),
         ({"config": {"metrics": {"pushgateway": "http://u:p@gateway:9091"}}}, "pushgateway"),
-        ({"config": {"spark": {"conf": {"spark.hadoop.fs.s3a.secret.key": "x"}}}}, "conf"),
+        ({"config": {"spark": {"conf": {"spark.hadoop.fs.s3a.secret.key": "x"}}}}, "fs.s3a.secret.key"),
         ({"secrets": {"environment": [{"name": "A", "value": "x"}]}}, "value"),
     ],
 )
@@ -150,6 +150,7 @@ def test_unknown_keys_wrong_values_and_secrets_are_refused(values: dict[str, Any
         ({"luigid": {"enabled": False}}, "several crawl hosts need a luigid"),
         ({"training": {"enabled": True, "image": "x:1"}}, "training.set is missing"),
         ({"submit": {"enabled": True}}, "submit.job is missing"),
+        ({"backfill": {"enabled": True}}, "backfill.args is missing"),
     ],
 )
 def test_what_is_missing_is_named(values: dict[str, Any], told: str) -> None:

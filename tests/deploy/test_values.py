@@ -85,7 +85,6 @@ def test_what_policies_except_is_what_visits_refuse() -> None:
     for network in networks:
         if network.version == 4:
             assert not policy.permits(str(network[0])), network
-            assert not policy.permits(str(network[-1])), network
     chosen = Random(1)
     for address in [ip_address(chosen.getrandbits(32)) for _ in range(5000)]:
         assert policy.permits(str(address)) or any(address in network for network in networks), address

@@ -10,7 +10,7 @@
 {{- $_ := set $config "fetch" ($config.fetch | default dict) -}}
 {{- range $key, $value := dict "scratch" "/scratch" "crawl_hosts" (int64 .Values.nightly.crawlHosts) -}}
 {{- if and (hasKey $config.fetch $key) (ne (toString (get $config.fetch $key)) (toString $value)) -}}
-{{- fail (printf "config.fetch.%s is %v, which the chart sets: leave it out, or see nightly.crawlHosts" $key $value) -}}
+{{- fail (printf "config.fetch.%s is %v, but the chart sets %v: leave it out, or see nightly.crawlHosts" $key (get $config.fetch $key) $value) -}}
 {{- end -}}
 {{- $_ := set $config.fetch $key $value -}}
 {{- end -}}
@@ -45,5 +45,14 @@
 {{- $_ := set $conf "spark.kerberos.principal" (required "secrets.kerberos.principal is missing" .principal) -}}
 {{- end }}{{ end -}}
 {{- $_ := set $spark "conf" (merge ($spark.conf | default dict) $conf) -}}
+{{- include "git-lakehouse.whole" $config -}}
 {{- toToml $config -}}
+{{- end }}
+
+{{/* Helm reads all numbers as fractions; write whole ones as such. Takes a dictionary, which it changes. */}}
+{{- define "git-lakehouse.whole" -}}
+{{- range $key, $value := . -}}
+{{- if kindIs "map" $value }}{{ include "git-lakehouse.whole" $value }}{{ end -}}
+{{- if kindIs "float64" $value }}{{ if eq (floor $value) $value }}{{ $_ := set $ $key (int64 $value) }}{{ end }}{{ end -}}
+{{- end -}}
 {{- end }}

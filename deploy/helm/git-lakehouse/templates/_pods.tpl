@@ -177,8 +177,11 @@ spec:
           {{- end }}
     - {name: tmp, emptyDir: {sizeLimit: 4Gi}}
     - name: scratch
+      {{- $much := or .fetches (eq .component "maintain") }}
       {{- with $root.Values.scratch }}
-      {{- if eq .kind "ephemeral" }}
+      {{- if not $much }}
+      emptyDir: {sizeLimit: {{ $root.Values.executors.scratch }}}
+      {{- else if eq .kind "ephemeral" }}
       ephemeral:
         volumeClaimTemplate:
           spec:
