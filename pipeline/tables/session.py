@@ -111,6 +111,12 @@ _ON_KUBERNETES = {
     # Spark ends Java when more executors have failed, by default twice as many as there are: a night may lose some each
     # hour. Executors that die at once are counted by await_executor.
     "spark.executor.maxNumFailures": "1000",
+    # Spark gives Kubernetes ten seconds, in which a busy machine has not even loaded the client: met at once.
+    **{
+        f"spark.kubernetes.{client}.{kind}Timeout": "120000"
+        for client in ("driver", "submission")
+        for kind in ("request", "connection")
+    },
 }
 _FILES = "spark.files"
 _OF_THE_JVM = ("spark.driver.memory", JAVA_OPTIONS)
