@@ -19,6 +19,8 @@ from pipeline.tables.settings import SparkSettings
 
 logger = logging.getLogger(__name__)
 
+UI_PORT = "spark.ui.port"
+
 
 class SecretShown(UsageError):
     """A setting that carries a secret would be readable."""
@@ -50,6 +52,8 @@ def run_in_pod(
         ApplicationFailed: it could not be submitted, failed, or was deleted.
     """
     conf = own_namespace() | session_conf(settings, root_uri) | pod_settings(name.rpartition(" ")[2])
+    if UI_PORT not in settings.conf:
+        conf[UI_PORT] = "4040"  # a pod is alone at its address, and Kubernetes wants to know its ports beforehand
     conf.pop("spark.submit.deployMode", None)
     for key, value in settings.conf.items():
         if carries_secret(key, value):
