@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import json
 import logging
@@ -26,7 +27,7 @@ from pipeline.rules.cluster import session_settings
 from pipeline.tables.java_noise import without_noise
 from pipeline.tables.masters.executors import await_executor, watch_executors
 from pipeline.tables.masters.interrupts import own_handlers
-from pipeline.tables.masters.jvm import JavaObject, started_jvm
+from pipeline.tables.masters.jvm import JavaObject, end_jvm, started_jvm
 from pipeline.tables.masters.known import asked_for, fitted, known_master
 from pipeline.tables.masters.kubernetes import of_this_driver
 from pipeline.tables.masters.project import NAME, project_archive
@@ -248,6 +249,7 @@ def _start_on_cluster(settings: SparkSettings, root_uri: str, app: str) -> Spark
     conf = _with_project(session_conf(settings, root_uri)) | {"spark.yarn.tags": tag}
     if settings.on_kubernetes:
         conf = of_this_driver(settings.master) | conf
+        atexit.register(end_jvm)  # a container ends with its first process, and the JVM has pods to delete
     jvm = open_jvm(settings, root_uri, {"spark.master": settings.master, **conf})
     conf |= fitted(jvm, settings.master, settings.shape, conf, settings.conf, settings.wait_s)
     master = known_master(jvm, settings.master, asked_for(conf), settings.wait_s, conf)
