@@ -373,7 +373,7 @@ class Kubernetes(Daemons):
             check
             for name, check in (
                 ("containerd", self.containerd_answers),
-                ("containerd", self.pause_image_there),
+                ("kubelet", self.pause_image_there),
                 ("kube-apiserver", self.apiserver_ready),
                 ("coredns", self.names_served),
                 ("kubelet", self.node_ready),
