@@ -183,8 +183,9 @@ def chain(folder: Path) -> Iterator[Chain]:
         scrapes = quicker_scrapes((FOLDER / "prometheus.yml").read_text(), alertmanager, targets)
         (folder / "prometheus.yml").write_text(scrapes)
         prometheus = start(
-            "prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/prometheus"
-        )
+            "prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/prometheus",
+            f"--rules.alert.resend-delay={EVERY}",  # a minute, also if nobody was there to be told
+        )  # fmt: skip
         yield Chain(prometheus, alertmanager, pushgateway, endpoint, receiver)
 
 

@@ -135,6 +135,11 @@ def test_every_query_of_the_dashboards_has_an_answer(story: Story) -> None:
     assert without == []
 
 
+def test_nothing_is_left_of_the_errors_of_the_night_before(story: Story) -> None:
+    found = story.chain.ask("query", query="git_lakehouse_night_visit_errors")["result"]
+    assert {series["metric"]["code"]: series["value"][1] for series in found} == {"(other)": "0"}
+
+
 def test_the_archives_to_choose_from_are_found(story: Story) -> None:
     for path in (FOLDER / "dashboards").glob("*.json"):
         (query,) = [
