@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 UI_PORT = "spark.ui.port"
 
+UPLOADS = "/spark-upload-"
+"""A part of the paths of what Spark uploads."""
+
 NAMES_ONLY = ("serviceAccountName", "File")
 """Ends of settings that name an account, or a file with a secret, whatever else is in their names."""
 
@@ -65,7 +68,12 @@ def run_in_pod(
     with looked_for() as interrupts:
         driver.submit(name, program, interrupts)
         logger.info("submitted driver %s to %s", conf[POD_NAME], driver.namespace)
-        follow(driver, lambda line: None if line.encode().startswith(NOISE) else show(line), interrupts)
+        follow(driver, lambda line: None if _is_noise(line) else show(line), interrupts)
+
+
+def _is_noise(line: str) -> bool:
+    """Whether nobody can act on a line: Java's start, and Spark's list of what it has downloaded."""
+    return line.encode().startswith(NOISE) or (line.startswith("Files ") and UPLOADS in line)
 
 
 def refuse_secrets(conf: Mapping[str, str]) -> None:
