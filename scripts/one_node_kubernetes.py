@@ -373,7 +373,7 @@ class Kubernetes(Daemons):
             check
             for name, check in (
                 ("containerd", self.containerd_answers),
-                ("containerd", self.pause_image_there),
+                ("kubelet", self.pause_image_there),
                 ("kube-apiserver", self.apiserver_ready),
                 ("coredns", self.names_served),
                 ("kubelet", self.node_ready),
@@ -481,7 +481,7 @@ class Kubernetes(Daemons):
         super().stop(names, kill=kill)
         if "kubelet" in names:
             self.end_pods(kill=kill)
-        if "kube-proxy" in names and "address" in self.state and Path(self.program("kube-proxy")).exists():
+        if "kube-proxy" in names and "kernel" in self.state:  # otherwise the rules are another's
             subprocess.run([self.program("kube-proxy"), "--cleanup"], capture_output=True, check=False)
         if set(names) >= {"kubelet", "containerd"}:
             self.clear_kernel()
