@@ -258,6 +258,8 @@ def _start_on_cluster(settings: SparkSettings, root_uri: str, app: str) -> Spark
     context = session.sparkContext
     logger.info("application %s on %s, its page: %s", context.applicationId, settings.master, context.uiWebUrl)
     _await(session, settings, conf)
+    if settings.on_kubernetes:
+        atexit.register(session.stop)  # Java's own end deletes no pods, which would stay until the driver's is deleted
     return session
 
 

@@ -191,7 +191,9 @@ class Release:
             host = str(json.loads(archive.storage.read("lease.json"))["host"])
         except FileMissing:
             return None
-        return host if host in self.running(CREW) else None
+        return next(
+            (pod for pod in self.running(CREW) if pod.startswith(f"{host}-")), None
+        )  # a Job's host has no suffix
 
     def kills(self, pod: str) -> None:
         """Kill a pod at once."""

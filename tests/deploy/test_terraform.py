@@ -193,20 +193,21 @@ def claim(name: str, volume: str = "", **annotations: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def volumes(namespace: str, tmp_path: Path) -> Iterator[list[str]]:
-    """Two volumes, which are folders here."""
-    names = [f"{namespace}-{number}" for number in range(2)]
-    for name in names:
+def volumes(namespace: str, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A volume each for two claims, and for no others: a folder here."""
+    names = {claim: f"{namespace}-{claim}" for claim in ("archive", "kept")}
+    for claim, name in names.items():
         spec = {
             "accessModes": ["ReadWriteOnce"],
             "capacity": {"storage": "1Mi"},
+            "claimRef": {"namespace": namespace, "name": claim},
             "hostPath": {"path": str(tmp_path / name)},
             "persistentVolumeReclaimPolicy": "Retain",
         }
         volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
         kubectl("create", "--filename=-", stdin=yaml.safe_dump(volume))
     yield names
-    kubectl("delete", "persistentvolume", *names, "--ignore-not-found", "--wait=false")
+    kubectl("delete", "persistentvolume", *names.values(), "--ignore-not-found", "--wait=false")
 
 
 def test_files_are_formatted(tool: str) -> None:
@@ -332,11 +333,11 @@ def test_what_is_made_is_mended_and_a_claim_outlives_it(
 
 
 def test_destroy_refuses_to_delete_a_claim_that_is_not_kept(
-    root: Callable[[str], Root], namespace: str, volumes: list[str], tmp_path: Path
+    root: Callable[[str], Root], namespace: str, volumes: dict[str, str], tmp_path: Path
 ) -> None:
     chart = tmp_path / "small"
     keep = {"helm.sh/resource-policy": "keep"}
-    small_chart(chart, claim("archive", volumes[0]), claim("kept", volumes[1], **keep))
+    small_chart(chart, claim("archive", volumes["archive"]), claim("kept", volumes["kept"], **keep))
     pipeline = root("examples/pipeline")
     pipeline.variables(**trial(tmp_path, namespace, chart))
     pipeline.apply()
@@ -345,7 +346,7 @@ def test_destroy_refuses_to_delete_a_claim_that_is_not_kept(
     assert claims(namespace) == "archive:Bound kept:Bound "
 
     shutil.rmtree(chart)
-    small_chart(chart, claim("archive", volumes[0], **keep), claim("kept", volumes[1], **keep))
+    small_chart(chart, claim("archive", volumes["archive"], **keep), claim("kept", volumes["kept"], **keep))
     pipeline.apply()
     pipeline.run("destroy", "-auto-approve", "-input=false", "-no-color")
     assert helm("list", "--short", "--namespace", namespace) == ""
