@@ -19,8 +19,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-OWNER = "helm"
-"""Helm's name as an owner of fields."""
+OWNER = "drift"
+"""Who asks for the dry run. In the name of Helm it would take away what Helm adds to a manifest."""
 
 KEYS = '{{range $key, $value := .data}}{{$key}}{{"\\n"}}{{end}}'
 

@@ -32,13 +32,12 @@ NO_CHANGES, CHANGES = 0, 2
 """Exit codes of ``plan -detailed-exitcode``."""
 
 QUOTA = {"requests.cpu": "4", "requests.memory": "8Gi", "limits.memory": "8Gi", "pods": "20"}
-QUIET: dict[str, Any] = {
-    "config": {"archive": {"location": "hdfs://namenode:8020/git-lakehouse"}},
-    "nightly": {"suspend": True},
+CHART = ROOT / "deploy" / "helm" / "git-lakehouse"
+QUIET = {
+    "nightly": {"suspend": True, "crawlHosts": 1},
     "maintain": {"suspend": True},
     "luigid": {"enabled": False},
     "init": {"enabled": False},
-    "networkPolicy": {"hdfs": [{"ipBlock": {"cidr": "10.20.0.0/16"}}]},
 }
 """Values of the chart with which no pod starts."""
 
@@ -194,20 +193,21 @@ def claim(name: str, volume: str = "", **annotations: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def volumes(namespace: str, tmp_path: Path) -> Iterator[list[str]]:
-    """Two volumes, which are folders here."""
-    names = [f"{namespace}-{number}" for number in range(2)]
-    for name in names:
+def volumes(namespace: str, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A volume each for two claims, and for no others: a folder here."""
+    names = {claim: f"{namespace}-{claim}" for claim in ("archive", "kept")}
+    for claim, name in names.items():
         spec = {
             "accessModes": ["ReadWriteOnce"],
             "capacity": {"storage": "1Mi"},
+            "claimRef": {"namespace": namespace, "name": claim},
             "hostPath": {"path": str(tmp_path / name)},
             "persistentVolumeReclaimPolicy": "Retain",
         }
         volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
         kubectl("create", "--filename=-", stdin=yaml.safe_dump(volume))
     yield names
-    kubectl("delete", "persistentvolume", *names, "--ignore-not-found", "--wait=false")
+    kubectl("delete", "persistentvolume", *names.values(), "--ignore-not-found", "--wait=false")
 
 
 def test_files_are_formatted(tool: str) -> None:
@@ -333,11 +333,11 @@ def test_what_is_made_is_mended_and_a_claim_outlives_it(
 
 
 def test_destroy_refuses_to_delete_a_claim_that_is_not_kept(
-    root: Callable[[str], Root], namespace: str, volumes: list[str], tmp_path: Path
+    root: Callable[[str], Root], namespace: str, volumes: dict[str, str], tmp_path: Path
 ) -> None:
     chart = tmp_path / "small"
     keep = {"helm.sh/resource-policy": "keep"}
-    small_chart(chart, claim("archive", volumes[0]), claim("kept", volumes[1], **keep))
+    small_chart(chart, claim("archive", volumes["archive"]), claim("kept", volumes["kept"], **keep))
     pipeline = root("examples/pipeline")
     pipeline.variables(**trial(tmp_path, namespace, chart))
     pipeline.apply()
@@ -346,7 +346,7 @@ def test_destroy_refuses_to_delete_a_claim_that_is_not_kept(
     assert claims(namespace) == "archive:Bound kept:Bound "
 
     shutil.rmtree(chart)
-    small_chart(chart, claim("archive", volumes[0], **keep), claim("kept", volumes[1], **keep))
+    small_chart(chart, claim("archive", volumes["archive"], **keep), claim("kept", volumes["kept"], **keep))
     pipeline.apply()
     pipeline.run("destroy", "-auto-approve", "-input=false", "-no-color")
     assert helm("list", "--short", "--namespace", namespace) == ""
@@ -391,7 +391,9 @@ def test_the_chart_is_installed_watched_and_removed(
     root: Callable[[str], Root], namespace: str, tmp_path: Path
 ) -> None:
     pipeline = root("examples/pipeline")
-    pipeline.variables(**trial(tmp_path, namespace, ROOT / "deploy" / "helm" / "git-lakehouse", **QUIET))
+    variables = trial(tmp_path, namespace, CHART, **QUIET)
+    variables["values"].insert(0, str(CHART / "examples" / "values-1000-threads.yaml"))
+    pipeline.variables(**variables)
     pipeline.apply()
     assert pipeline.plan() == NO_CHANGES
     assert pipeline.drift() == ([], "")
