@@ -76,7 +76,7 @@ VALUES: dict[str, Schema] = {
     ),
     "scratch": closed(kind={"enum": ["emptyDir", "ephemeral"]}, size=QUANTITY, storageClass=NAME),
     "executors": closed(scratch=QUANTITY, canBeAway=COUNT),
-    "init": closed(enabled=FLAG),
+    "init": closed(enabled=FLAG, resources=RESOURCES),
     "backfill": closed(enabled=FLAG, volume=FREE, **JOB),
     "submit": closed(enabled=FLAG, job=TEXT, jobsConfigMap=NAME, **JOB),
     "command": closed(**JOB),

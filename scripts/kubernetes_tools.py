@@ -148,7 +148,7 @@ class Builder:
 
     Args:
         folder: where ``bin``, ``schemas`` and the stamp are.
-        caches: where Go's caches are kept; None: below ``folder``, deleted at the end (12 GB while all is built).
+        caches: where Go's caches are kept; None: below ``folder``, deleted at the end (some 10 GB while all is built).
     """
 
     def __init__(self, folder: Path, caches: Path | None = None) -> None:

@@ -481,7 +481,7 @@ class Kubernetes(Daemons):
         super().stop(names, kill=kill)
         if "kubelet" in names:
             self.end_pods(kill=kill)
-        if "kube-proxy" in names and "address" in self.state and Path(self.program("kube-proxy")).exists():
+        if "kube-proxy" in names and "kernel" in self.state:  # otherwise the rules are another's
             subprocess.run([self.program("kube-proxy"), "--cleanup"], capture_output=True, check=False)
         if set(names) >= {"kubelet", "containerd"}:
             self.clear_kernel()

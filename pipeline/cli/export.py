@@ -25,6 +25,8 @@ _DEFAULT = Selection()
 @click.argument("destination")
 @night_option
 @click.option("--language", "languages", multiple=True, help="Only this one, as in head_blobs; may be repeated.")
+@click.option("--licence", "licences", multiple=True, help="SPDX id; only files with no other; may be repeated.")
+@click.option("--min-stars", type=int, help="Only of origins that a forge lists with so many stars.")
 @click.option("--min-bytes", metavar="SIZE", help="Least size of a file; default: 1 byte.")
 @click.option(
     "--max-bytes", metavar="SIZE", help=f"Greatest size of a file; default: {_DEFAULT.max_bytes.human_readable()}."
@@ -44,6 +46,7 @@ def export(
     destination: str,
     night: date | None,
     languages: tuple[str, ...],
+    licences: tuple[str, ...],
     replace: bool,
     **options: object,
 ) -> None:
@@ -52,7 +55,7 @@ def export(
     DESTINATION is a folder or an hdfs:// URL. A killed export continues with the same command.
     """
     context.archive()
-    selection = _selection(languages, options)
+    selection = _selection({**options, "languages": _lower(languages), "licences": _lower(licences)})
     to = _destination(context, destination)
     spark = context.spark()
     with query_progress(spark, context.output.messages):
@@ -61,10 +64,14 @@ def export(
         _show(context.output, to, found)
 
 
-def _selection(languages: tuple[str, ...], options: dict[str, object]) -> Selection:
+def _lower(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({name.lower() for name in names}))
+
+
+def _selection(options: dict[str, object]) -> Selection:
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        return Selection(languages=tuple(sorted({language.lower() for language in languages})), **given)
+        return Selection.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         names = "".join(f"--{str(name).replace('_', '-')}: " for name in first["loc"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,6 +67,15 @@ def sampled(share: float | None) -> Fraction | None:
 _PREFIX = "job_parameter_"
 
 
+@dataclass(frozen=True, slots=True)
+class _AskedJob:
+    """What a command line says of its job: name and docstring, "" if it cannot be imported yet, and its parameters."""
+
+    name: str = ""
+    description: str = ""
+    options: tuple[click.Option, ...] = ()
+
+
 class JobCommand(click.Command):
     """A command with an argument ``job``, whose parameters become options. They stand behind its name, and only those
     that no option of the command itself is called. A job that brings libraries can be imported only when the command
@@ -80,27 +90,48 @@ class JobCommand(click.Command):
         **extra: Any,  # noqa: ANN401 - as they come
     ) -> click.Context:
         """A context that knows the job's parameters, or leaves them as words in their order."""
-        options = self._options_of(args, parent)
-        extra |= {"obj": options or [], "ignore_unknown_options": options is None}
+        asked = self._asked(args, parent)
+        extra |= {"obj": asked or _AskedJob(), "ignore_unknown_options": asked is None}
         return super().make_context(info_name, args, parent, **extra)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The command's own and the job's."""
-        own = super().get_params(ctx)
-        return [*own, *(ctx.obj if isinstance(ctx.obj, list) else [])]
+        return [*super().get_params(ctx), *(ctx.obj.options if isinstance(ctx.obj, _AskedJob) else ())]
 
-    def _options_of(self, args: list[str], parent: click.Context | None) -> list[click.Parameter] | None:
-        """The job's parameters; None if nobody can know them before its libraries are there."""
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The job's docstring as it stands, or the command's own help."""
+        if not isinstance(ctx.obj, _AskedJob) or not ctx.obj.name:
+            super().format_help_text(ctx, formatter)
+            return
+        formatter.write_paragraph()
+        with formatter.indentation():
+            for line in (ctx.obj.description or f"{ctx.obj.name} has no docstring.").splitlines():
+                formatter.write(f"{'':{formatter.current_indent}}{line}".rstrip() + "\n")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The job's parameters, then the command's own options."""
+        asked = ctx.obj if isinstance(ctx.obj, _AskedJob) else _AskedJob()
+        for title, options in (
+            (f"Parameters of {asked.name}", asked.options),
+            ("Options", [each for each in super().get_params(ctx) if isinstance(each, click.Option)]),
+        ):
+            records = [record for record in (option.get_help_record(ctx) for option in options) if record is not None]
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+    def _asked(self, args: list[str], parent: click.Context | None) -> _AskedJob | None:
+        """The job and its parameters; None if nobody can know them before its libraries are there."""
         blank = click.Context(self, parent=parent, resilient_parsing=True)
         parser = self.make_parser(blank)
         parser.ignore_unknown_options = True
         try:
             said = parser.parse_args(list(args))[0]
         except click.UsageError:
-            return []  # click says what is wrong when it parses them in earnest
+            return _AskedJob()  # click says what is wrong when it parses them in earnest
         job = said.get("job")
         if not isinstance(job, str) or job.startswith("-"):
-            return []
+            return _AskedJob()
         asks = bool({"-h", "--help"} & set(args))
         if not asks and (said.get("requirements") or said.get("environment")):
             return None
@@ -109,9 +140,10 @@ class JobCommand(click.Command):
         except PipelineError as error:
             if asks:
                 raise click.UsageError(str(error)) from None
-            return []  # the command says so itself, in the form that was asked for
+            return _AskedJob()  # the command says so itself, in the form that was asked for
         taken = {name for each in self.params for name in (*each.opts, *each.secondary_opts)}
-        return [_option(each) for each in found.parameters.all() if each.option not in taken]
+        options = tuple(_option(each) for each in found.parameters.all() if each.option not in taken)
+        return _AskedJob(found.name, found.description, options)
 
 
 def _option(parameter: Parameter) -> click.Option:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pipeline.cli.common import Context, Night, command_options, options_with
 from pipeline.cli.output import Format, Output, jsonable
 from pipeline.cli.places import format_of, place
-from pipeline.model.errors import ExitCode
+from pipeline.model.errors import ExitCode, UsageError
 from pipeline.read.submit.stored_results import Difference, difference, list_results, read_result
 from pipeline.read.submit.value_files import write_csv_values, write_json_values
 
@@ -72,6 +72,8 @@ def diff(context: Context, job: str, first: date, second: date | None) -> int:
     context.archive()
     _, old = read_result(context.storage, job, first)
     newer, new = read_result(context.storage, job, second)
+    if newer.night == first:
+        raise UsageError(f"{first} is the newest night that {job} has a result for; compare it --to another one")
     found = difference(old, new)
     if not context.output.result(found):
         _show_difference(context.output, found, first, newer.night)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import json
 import logging
@@ -26,7 +27,7 @@ from pipeline.rules.cluster import session_settings
 from pipeline.tables.java_noise import without_noise
 from pipeline.tables.masters.executors import await_executor, watch_executors
 from pipeline.tables.masters.interrupts import own_handlers
-from pipeline.tables.masters.jvm import JavaObject, started_jvm
+from pipeline.tables.masters.jvm import JavaObject, end_jvm, started_jvm
 from pipeline.tables.masters.known import asked_for, fitted, known_master
 from pipeline.tables.masters.kubernetes import of_this_driver
 from pipeline.tables.masters.project import NAME, project_archive
@@ -106,6 +107,17 @@ _REMOTE = {
     "spark.ui.enabled": "true",
     "spark.ui.port": "0",  # several drivers may run on one machine
     "spark.python.unix.domain.socket.enabled": "false",  # paths in containers are longer than those of sockets may be
+}
+_ON_KUBERNETES = {
+    # Spark ends Java when more executors have failed, by default twice as many as there are: a night may lose some each
+    # hour. Executors that die at once are counted by await_executor.
+    "spark.executor.maxNumFailures": "1000",
+    # Spark gives Kubernetes ten seconds, in which a busy machine has not even loaded the client: met at once.
+    **{
+        f"spark.kubernetes.{client}.{kind}Timeout": "120000"
+        for client in ("driver", "submission")
+        for kind in ("request", "connection")
+    },
 }
 _FILES = "spark.files"
 _OF_THE_JVM = ("spark.driver.memory", JAVA_OPTIONS)
@@ -237,6 +249,7 @@ def _start_on_cluster(settings: SparkSettings, root_uri: str, app: str) -> Spark
     conf = _with_project(session_conf(settings, root_uri)) | {"spark.yarn.tags": tag}
     if settings.on_kubernetes:
         conf = of_this_driver(settings.master) | conf
+        atexit.register(end_jvm)  # a container ends with its first process, and the JVM has pods to delete
     jvm = open_jvm(settings, root_uri, {"spark.master": settings.master, **conf})
     conf |= fitted(jvm, settings.master, settings.shape, conf, settings.conf, settings.wait_s)
     master = known_master(jvm, settings.master, asked_for(conf), settings.wait_s, conf)
@@ -245,6 +258,8 @@ def _start_on_cluster(settings: SparkSettings, root_uri: str, app: str) -> Spark
     context = session.sparkContext
     logger.info("application %s on %s, its page: %s", context.applicationId, settings.master, context.uiWebUrl)
     _await(session, settings, conf)
+    if settings.on_kubernetes:
+        atexit.register(session.stop)  # Java's own end deletes no pods, which would stay until the driver's is deleted
     return session
 
 
@@ -351,6 +366,7 @@ def session_conf(settings: SparkSettings, root_uri: str) -> dict[str, str]:
         **session_settings(settings.shape),
         **(_LOCAL if settings.local else _REMOTE),
         **(_yarn_jars(settings.conf) if settings.master == "yarn" else {}),
+        **(_ON_KUBERNETES if settings.on_kubernetes else {}),
         **({"spark.driver.memory": settings.driver_memory} if settings.driver_memory else {}),
         JAVA_OPTIONS: f"{_QUIET} {settings.java_options}".rstrip(),
         WAREHOUSE_SETTING: warehouse_of(root_uri),

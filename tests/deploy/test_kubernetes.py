@@ -65,7 +65,7 @@ def test_a_pod_of_a_local_image_runs_without_rights(namespace: Namespace, busybo
     namespace.apply(pod("id", busybox, "sh", "-c", "/bin/busybox id; /bin/busybox touch /x"))
     namespace.waits_for("id", "Failed")
     log = namespace.kubectl("logs", "id")
-    assert log.startswith("uid=65534 gid=65534")
+    assert log.startswith("uid=65534 ")
     assert "Read-only file system" in log
 
 
@@ -96,9 +96,9 @@ def test_a_pod_reaches_a_service_of_the_machine(
 
 
 def test_a_pod_finds_the_api_server_and_may_do_nothing_there(namespace: Namespace, busybox: str) -> None:
-    asked = "/bin/busybox nc -z kubernetes.default.svc 443"
+    asked = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | /bin/busybox nc kubernetes.default.svc 443"
     namespace.apply(pod("api", busybox, "sh", "-c", f"until {asked}; do /bin/busybox sleep 1; done"))
-    namespace.ends("api")
+    assert "an HTTP request to an HTTPS server" in namespace.ends("api")
     account = f"--as=system:serviceaccount:{namespace.name}:default"
     denied = namespace.cluster.kubectl("auth", "can-i", "list", "pods", account, f"--namespace={namespace.name}")
     assert denied.stdout.strip() == "no"

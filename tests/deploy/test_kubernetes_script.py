@@ -19,6 +19,7 @@ import pytest
 
 import kubernetes_tools
 import node_machine
+import one_node_kubernetes
 from cluster_certificates import Authority
 from container_archive import write_archive
 from hadoop_daemons import Failed
@@ -240,6 +241,13 @@ def test_a_second_start_keeps_addresses_and_ports(configured: Kubernetes) -> Non
     again.prepare()
     assert again.state == configured.state
     assert [again.command(name) for name in again.classes] == [configured.command(name) for name in configured.classes]
+
+
+def test_a_node_beside_another_is_refused(configured: Kubernetes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(one_node_kubernetes, "said", lambda *command: ":KUBE-SERVICES - [0:0]")
+    with pytest.raises(Failed, match="rules of another kube-proxy"):
+        configured.prepare_kernel()
+    assert "kernel" not in configured.state
 
 
 def test_each_daemon_is_in_one_wave() -> None:

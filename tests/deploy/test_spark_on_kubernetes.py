@@ -31,6 +31,8 @@ RESTRICTED = {
     "runAsNonRoot": True,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+TMP: dict[str, Any] = {"name": "tmp", "emptyDir": {}}
+FOLDERS = [{"name": "tmp", "mountPath": path} for path in ("/tmp", "/scratch")]
 VERBS = ["create", "get", "list", "watch", "patch", "update", "delete", "deletecollection"]
 RIGHTS: list[dict[str, Any]] = [
     {"apiGroups": [""], "resources": ["pods", "services", "configmaps", "persistentvolumeclaims"], "verbs": VERBS},
@@ -106,7 +108,8 @@ def command(namespace: Namespace, archive: Archive, tmp_path: Path) -> Command:
             spark__cluster={"threads": 2, "memory_bytes": 8 << 30},
             spark__conf=SMALL | (conf or {}),
         )
-        template = {"spec": {"containers": [{"name": "spark", "securityContext": RESTRICTED}]}}
+        spark_container = {"name": "spark", "securityContext": RESTRICTED, "volumeMounts": FOLDERS}
+        template = {"spec": {"containers": [spark_container], "volumes": [TMP]}}
         files = {"config.toml": settings.config_path.read_text(), "pod.yaml": json.dumps(template)}
         container = {
             "name": "main",
@@ -119,11 +122,7 @@ def command(namespace: Namespace, archive: Archive, tmp_path: Path) -> Command:
                 {"name": "HADOOP_USER_NAME", "value": "root"},
                 {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
             ],
-            "volumeMounts": [
-                {"name": "config", "mountPath": "/etc/git-lakehouse"},
-                {"name": "tmp", "mountPath": "/tmp"},
-                {"name": "tmp", "mountPath": "/scratch"},
-            ],
+            "volumeMounts": [{"name": "config", "mountPath": "/etc/git-lakehouse"}, *FOLDERS],
         }
         namespace.apply(
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": files},
@@ -135,7 +134,7 @@ def command(namespace: Namespace, archive: Archive, tmp_path: Path) -> Command:
                     "restartPolicy": "Never",
                     "serviceAccountName": ACCOUNT,
                     "containers": [container],
-                    "volumes": [{"name": "config", "configMap": {"name": name}}, {"name": "tmp", "emptyDir": {}}],
+                    "volumes": [{"name": "config", "configMap": {"name": name}}, TMP],
                 },
             },
         )

@@ -98,7 +98,8 @@ def own(tmp_path: Path) -> Iterator[Path]:
 def test_parameters_are_options_and_are_checked_before_spark(archive: Archive, own: Path) -> None:
     job = own / "own_count.py"
     told = " ".join(archive.run("submit", job, "--help").stdout.split())
-    assert "--least INT bytes of the smallest blob; default: 0" in told
+    assert "Parameters of own_count: --least INT bytes of the smallest blob; default: 0" in told
+    assert f"ARGV]... {' '.join(OWN.split(chr(34) * 3)[1].split())} Parameters" in told
     all_ = archive.sql("SELECT count(*) AS n FROM blobs")[0]["n"]
     (row,) = archive.ask("submit", job, "--label", "x")
     assert (row["blobs"], row["label"]) == (all_, "x")

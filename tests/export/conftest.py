@@ -30,6 +30,7 @@ from tests.tables.landing import BUCKETS, MadeLoad, Tree
 
 FIRST, FORK, SECOND = "https://example.org/alice/first.git", "https://example.org/eve/fork", "https://example.org/b2"
 SHARED = b"int shared;\n" * 3
+APACHE = Path(__file__).parents[2].joinpath("LICENSE").read_bytes()
 PYTHON = b"import os\nprint(os.name)\n"
 
 
@@ -84,7 +85,7 @@ def sealed(one_spark: None, storage: Storage) -> SparkSession:
     forked: Tree = {**tree, b"b.py": b"fork = 1\n", **named(NEAR[FORK])}
     load.push(fork, load.commit(first.network, load.tree(first.network, forked), root))
     texts = {b"%d.py" % at: b"x = %d\n" % at * 50 for at in range(20)}
-    more: Tree = {b"lib.c": SHARED, **texts, **named(NEAR[SECOND])}
+    more: Tree = {b"LICENSE": APACHE, b"lib.c": SHARED, **texts, **named(NEAR[SECOND])}
     load.push(
         second,
         load.commit(second.network, load.tree(second.network, more)),

@@ -12,10 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from pipeline.model.listing import LISTINGS
 from pipeline.model.origin import bucket_of, network_id
 from pipeline.model.pattern import Pattern
 from pipeline.model.tombstone import OBJECT, Tombstone
 from pipeline.night.opt_outs import add_opt_outs, remove_opt_outs
+from pipeline.read.export.choose import NoListing
 from pipeline.read.export.columns import ROWS
 from pipeline.read.export.run_export import NothingChosen, OtherExport
 from pipeline.read.minhash import SIMILAR
@@ -73,6 +75,28 @@ def test_filters(sealed: SparkSession, storage: Storage, tmp_path: Path) -> None
     with pytest.raises(NothingChosen):
         exported(sealed, storage, tmp_path / "none", languages=("cobol",))
     assert not (tmp_path / "none").exists()
+
+
+def test_licences_and_stars_choose_the_origin_of_a_content(
+    sealed: SparkSession, storage: Storage, tmp_path: Path
+) -> None:
+    exported(sealed, storage, tmp_path / "licence", languages=("c",), licences=("apache-2.0",))
+    (row,) = rows_of(tmp_path / "licence")
+    assert (row["origin"], row["path"], row["detected_licenses"]) == (SECOND, "/lib.c", ["Apache-2.0"])
+    assert row["is_generated"] is False
+    with pytest.raises(NothingChosen):
+        exported(sealed, storage, tmp_path / "none", licences=("mit",))
+
+    with pytest.raises(NoListing):
+        exported(sealed, storage, tmp_path / "stars", min_stars=7)
+    stars = " UNION ALL ".join(f"SELECT '{url}' AS url, {n}L AS stars" for url, n in {SECOND: 7, FIRST: 6}.items())
+    assert {"url", "stars"} <= set(LISTINGS.column_names)
+    sealed.sql(f"CREATE TABLE {full_name(LISTINGS.name)} USING iceberg AS {stars}")
+    try:
+        exported(sealed, storage, tmp_path / "stars", languages=("c",), min_stars=7)
+    finally:
+        sealed.sql(f"DROP TABLE {full_name(LISTINGS.name)}")
+    assert [row["origin"] for row in rows_of(tmp_path / "stars")] == [SECOND]
 
 
 def test_of_near_duplicates_in_all_networks_the_preferred_one_stays(

@@ -9,6 +9,7 @@ import pytest
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
 
 from pipeline.model.errors import ExitCode
+from pipeline.read.submit.in_pod import SecretShown, refuse_secrets
 from pipeline.tables.masters import driver_pod
 from pipeline.tables.masters.driver_pod import POD_NAME, STAGING, DriverPod, failure, follow, pod_settings
 from pipeline.tables.masters.errors import ApplicationFailed, NoResources
@@ -161,3 +162,11 @@ def test_names_of_pods_are_kubernetes_names() -> None:
     assert first != second
     assert len(first) <= 63
     assert set(first) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def test_no_secret_gets_into_a_config_map() -> None:
+    account = {"spark.kubernetes.authenticate.driver.serviceAccountName": "spark"}
+    refuse_secrets(account | {"spark.kubernetes.authenticate.oauthTokenFile": "/t", "spark.executor.cores": "1"})
+    for key in ("spark.kubernetes.authenticate.submission.oauthToken", "spark.hadoop.fs.s3a.secret.key"):
+        with pytest.raises(SecretShown, match=key):
+            refuse_secrets(account | {key: "hush"})

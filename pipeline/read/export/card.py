@@ -13,7 +13,13 @@ from pipeline.read.export.manifest import DATA, MANIFEST, Manifest, Plan
 from pipeline.read.export.selection import SUFFIXES
 from pipeline.read.minhash import FEWEST, MOST_BYTES, SHINGLE, SIMILAR
 
-_DTYPES = {pa.string(): "string", pa.bool_(): "bool", pa.int64(): "int64", TIME: "timestamp[us, tz=UTC]"}
+_TYPES = {
+    pa.string(): "dtype: string",
+    pa.bool_(): "dtype: bool",
+    pa.int64(): "dtype: int64",
+    TIME: "dtype: timestamp[us, tz=UTC]",
+    pa.list_(pa.string()): "sequence: string",
+}
 """What ``datasets`` calls our types."""
 
 
@@ -44,8 +50,8 @@ def card(manifest: Manifest) -> str:
             "first by origin and path.",
             "- Not in it: origins that opted out, and what was taken down, by the time of the export.",
             f"- Left out when they were read: {_left_out(manifest.left_out)}.",
-            "- Not done: licences are not chosen by. The export does not carry them; see `licences` in the archive, "
-            "and check them before you use files.",
+            "- Licences are those that a program recognised in files named like licences. Check them before you use "
+            "files.",
             "",
             "## Columns",
             "",
@@ -75,7 +81,7 @@ def card(manifest: Manifest) -> str:
 
 def _front_matter(manifest: Manifest) -> list[str]:
     total, suffix = manifest.total, SUFFIXES[manifest.plan.selection.format]
-    features = [line for field in ROWS for line in (f"  - name: {field.name}", f"    dtype: {_DTYPES[field.type]}")]
+    features = [line for field in ROWS for line in (f"  - name: {field.name}", f"    {_TYPES[field.type]}")]
     return [
         "---",
         f"pretty_name: {json.dumps(f'Source code of {manifest.plan.night}')}",
@@ -105,11 +111,15 @@ def _front_matter(manifest: Manifest) -> list[str]:
 def _rules(plan: Plan) -> list[str]:
     selection = plan.selection
     languages = ", ".join(selection.languages) or "all that are known"
+    licences = f"none but {', '.join(selection.licences)}" if selection.licences else "whatever they are, or unknown"
+    stars = f"at least {selection.min_stars:,}, as a forge listed them" if selection.min_stars else "not asked for"
     vendored = "included" if selection.vendored else "left out"
     generated = "included" if selection.generated else "left out, as far as `head_blobs.is_generated` knows them"
     near = f"{plan.near_duplicates:,} left out, {_NEAR}" if selection.near_dedup else "included"
     return [
         f"- Languages: {languages}.",
+        f"- Licences: {licences}.",
+        f"- Stars: {stars}.",
         f"- Sizes: {selection.min_bytes:,} to {selection.max_bytes:,} bytes.",
         f"- Vendored files, by the paths of GitHub Linguist: {vendored}.",
         f"- Generated files, by the rules of GitHub Linguist: {generated}.",

@@ -5,19 +5,30 @@ from __future__ import annotations
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from pipeline.model.errors import UsageError
+from pipeline.model.listing import LISTINGS
 from pipeline.night.opt_outs import opt_outs
 from pipeline.read.archive import Archive
 from pipeline.read.export.columns import CHOSEN
+from pipeline.read.export.covering import only, with_licences
 from pipeline.read.export.selection import ROW_BYTES, Selection
 from pipeline.read.vendored import vendored
+from pipeline.tables.iceberg import full_name, table_exists
 
-READ = ("commits", "contents", "files", "head_blobs", "repositories")
+READ = ("commits", "contents", "files", "head_blobs", "licences", "repositories")
 """Tables that decide what is exported."""
 
 PREFERENCE = "preference"
 """Orders the chosen files: bytes, different for each; what is vendored last, of forks before that, then by id."""
 
 _OBJECT = ["bucket", "network", "oid"]
+
+
+class NoListing(UsageError):
+    """Stars are asked for, and nobody has said how many there are."""
+
+    def __str__(self) -> str:
+        return "no forge has been listed yet, so no stars are known: run `pipeline forges crawl`, or omit --min-stars"
 
 
 def choose_files(archive: Archive, selection: Selection) -> DataFrame:
@@ -28,15 +39,22 @@ def choose_files(archive: Archive, selection: Selection) -> DataFrame:
 
     Returns:
         bucket, the place (uri and position) in ``contents``, the columns of ``CHOSEN``, and ``PREFERENCE``.
+
+    Raises:
+        NoListing: stars are asked for, and no forge has been listed.
     """
     files = archive.table("files").where("kind = 'file'").withColumn("is_vendor", vendored("path"))
+    licences = archive.table("licences")
     if not selection.vendored:
-        files = files.where("NOT is_vendor")
-    origins = _origins(archive)
+        files, licences = files.where("NOT is_vendor"), licences.where(~vendored("path"))
+    origins = _origins(archive, selection)
     sources = files.select(*_OBJECT, "origin", "path", "ext", "is_vendor")
     sources = sources.join(_blobs(archive, selection), _OBJECT)
     sources = sources.join(origins.select("bucket", "origin", "is_fork"), ["bucket", "origin"])
-    order = ["is_vendor", "is_fork", "origin", "path", "ext", "bucket", "network", "language", "size"]
+    sources = with_licences(sources, licences, "detected_licenses")
+    if selection.licences:
+        sources = sources.where(only("detected_licenses", selection.licences))
+    order = ["is_vendor", "is_fork", "origin", "path", "ext", "bucket", "network", *_FACTS]
     chosen = sources.groupBy("oid").agg(F.min(F.struct(*order)).alias("best")).select("oid", "best.*")
     places = archive.content_places().groupBy(*_OBJECT).agg(F.min(F.struct("uri", "position")).alias("place"))
     rows = chosen.join(places, _OBJECT).join(_heads(archive, origins), ["bucket", "origin"])
@@ -54,21 +72,31 @@ def in_order(rows: DataFrame) -> DataFrame:
 def _blobs(archive: Archive, selection: Selection) -> DataFrame:
     blobs = archive.table("head_blobs").where("NOT is_binary AND language IS NOT NULL")
     blobs = blobs.where(F.col("size").between(selection.min_bytes, selection.max_bytes))
-    if not selection.generated and "is_generated" in blobs.columns:  # nights of earlier versions do not know
+    if not selection.generated:
         blobs = blobs.where("is_generated IS NOT TRUE")
     if selection.languages:
         blobs = blobs.where(F.lower("language").isin(list(selection.languages)))
-    return blobs.select(*_OBJECT, "size", "language")
+    return blobs.select(*_OBJECT, "size", "language", "is_generated")
 
 
-def _origins(archive: Archive) -> DataFrame:
-    """Origins that may be exported."""
+def _origins(archive: Archive, selection: Selection) -> DataFrame:
+    """Origins that may be exported, and have the stars that are asked for."""
     origins = archive.table("repositories").withColumn("is_fork", F.col("fork_of").isNotNull())
     rules = opt_outs(archive.spark)
     if rules:
         opted_out = F.udf(lambda origin: rules.rule_for(origin) is not None, "boolean", useArrow=False)
         origins = origins.where(~opted_out("origin"))
+    if selection.min_stars:
+        origins = origins.join(_starred(archive, selection.min_stars), "origin", "left_semi")
     return origins.select("bucket", "network", "origin", "is_fork", "head_commit", "head_ref", "night")
+
+
+def _starred(archive: Archive, least: int) -> DataFrame:
+    """Origins that a forge's newest listing showed with so many stars, whatever the night."""
+    if not table_exists(archive.spark, LISTINGS.name):
+        raise NoListing
+    listed = archive.spark.table(full_name(LISTINGS.name))
+    return listed.where(F.col("stars") >= least).select(F.col("url").alias("origin"))
 
 
 def _heads(archive: Archive, origins: DataFrame) -> DataFrame:
@@ -80,6 +108,8 @@ def _heads(archive: Archive, origins: DataFrame) -> DataFrame:
     own = ("origin", "head_commit", "head_ref", "night", "tree", "author_time", "committer_time")
     return heads.dropDuplicates(["bucket", "origin"]).select("bucket", *own)
 
+
+_FACTS = ["language", "size", "is_generated", "detected_licenses"]
 
 _VALUES = {
     "directory_id": "lower(hex(tree))",

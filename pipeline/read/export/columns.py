@@ -19,7 +19,9 @@ CHOSEN = pa.schema(
         ("revision_date", TIME),
         ("committer_date", TIME),
         ("language", pa.string()),
+        ("detected_licenses", pa.list_(pa.string())),
         ("is_vendor", pa.bool_()),
+        ("is_generated", pa.bool_()),
         ("length_bytes", pa.int64()),
         ("extension", pa.string()),
     ]
@@ -49,7 +51,10 @@ MEANING = {
     "revision_date": "author time of that commit",
     "committer_date": "committer time of that commit",
     "language": "by name and content, as Pygments calls it",
+    "detected_licenses": "SPDX ids of the licence files in the file's folder, or in the nearest above that has some; "
+    "empty if none was recognised, null if the origin has too many to compare",
     "is_vendor": "the path falls under Linguist's rules of vendored files",
+    "is_generated": "a program wrote it, by Linguist's rules; null if the archive does not know",
     "length_bytes": "bytes of the content",
     "extension": "of the file's name, without the dot and in lower case",
     "src_encoding": "encoding of the content in git: UTF-8, as all others are left out",
@@ -57,16 +62,14 @@ MEANING = {
 }
 
 MISSING = {
-    "detected_licenses": "the export does not carry them; see `licences` in the archive",
-    "license_type": "the export does not carry it; see `licences` in the archive",
+    "license_type": "which licences are permissive is left to whoever chooses by their ids",
     "snapshot_id": "the archive does not compute Software Heritage's snapshot ids",
     "github_id": "only GitHub's API knows it",
-    "star_events_count": "only GH Archive knows it",
+    "star_events_count": "only GH Archive knows it; `listings` in the archive has the stars that a forge showed last",
     "fork_events_count": "only GH Archive knows it",
     "gha_license_id": "only GH Archive knows it",
     "gha_event_created_at": "only GH Archive knows it",
     "gha_created_at": "only GH Archive knows it",
     "gha_language": "only GH Archive knows it",
-    "is_generated": "the export does not carry it; see `head_blobs` in the archive",
 }
 """Columns of The Stack v2 that a training set of ours lacks, and why."""

@@ -29,7 +29,10 @@ class NothingChosen(UsageError):
     """No file of the night is wanted."""
 
     def __str__(self) -> str:
-        return "no file at HEAD is in one of these languages and of such a size; `head_blobs` has what there is"
+        return (
+            "no file at HEAD has such a language, licence and size, and is of such an origin; "
+            "`head_blobs` and `licences` have what there is"
+        )
 
 
 class OtherExport(UsageError):

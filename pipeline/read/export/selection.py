@@ -22,6 +22,8 @@ class Selection(BaseModel):
 
     Attributes:
         languages: names as in ``head_blobs``, in lower case and sorted; empty for all known ones.
+        licences: SPDX ids, in lower case and sorted: files that have no other licence; empty for all files.
+        min_stars: only of origins that a forge lists with so many; 0 for all origins.
         min_bytes: least size of a file; all sizes may also be text, such as 10MB or 1MiB.
         max_bytes: greatest size of a file.
         vendored: keep files that are not a project's own.
@@ -33,6 +35,8 @@ class Selection(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     languages: tuple[str, ...] = ()
+    licences: tuple[str, ...] = ()
+    min_stars: int = Field(default=0, ge=0)
     min_bytes: ByteSize = Field(default=ByteSize(1), ge=0)
     max_bytes: ByteSize = Field(default=ByteSize(10 * MIB), ge=0)
     vendored: bool = False

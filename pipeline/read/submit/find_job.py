@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 import traceback
@@ -72,6 +73,11 @@ class FoundJob:
     parameters: Parameters
     reads: frozenset[str] | None
     file: Path | None
+
+    @property
+    def description(self) -> str:
+        """The docstring of its module, "" without one."""
+        return inspect.getdoc(self.module) or ""
 
     def main(self, archive: object, words: Sequence[str]) -> object:
         """What its ``main`` returns.

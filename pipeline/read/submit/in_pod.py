@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pipeline.model.errors import UsageError
 from pipeline.model.redact import carries_secret
@@ -18,6 +18,14 @@ from pipeline.tables.session import session_conf
 from pipeline.tables.settings import SparkSettings
 
 logger = logging.getLogger(__name__)
+
+UI_PORT = "spark.ui.port"
+
+UPLOADS = "/spark-upload-"
+"""A part of the paths of what Spark uploads."""
+
+NAMES_ONLY = ("serviceAccountName", "File")
+"""Ends of settings that name an account, or a file with a secret, whatever else is in their names."""
 
 
 class SecretShown(UsageError):
@@ -50,14 +58,26 @@ def run_in_pod(
         ApplicationFailed: it could not be submitted, failed, or was deleted.
     """
     conf = own_namespace() | session_conf(settings, root_uri) | pod_settings(name.rpartition(" ")[2])
+    if UI_PORT not in settings.conf:
+        conf[UI_PORT] = "4040"  # a pod is alone at its address, and Kubernetes wants to know its ports beforehand
     conf.pop("spark.submit.deployMode", None)
-    for key, value in settings.conf.items():
-        if carries_secret(key, value):
-            raise SecretShown(key)
+    refuse_secrets(settings.conf)
     conf |= fitted(jvm, settings.master, settings.shape, conf, settings.conf, settings.wait_s, driver_inside=True)
     conf[STAGING] = staging(jvm, conf, root_uri)
     driver = DriverPod(settings.master, driver_asked_for(conf), settings.wait_s, jvm, conf)
     with looked_for() as interrupts:
         driver.submit(name, program, interrupts)
         logger.info("submitted driver %s to %s", conf[POD_NAME], driver.namespace)
-        follow(driver, lambda line: None if line.encode().startswith(NOISE) else show(line), interrupts)
+        follow(driver, lambda line: None if _is_noise(line) else show(line), interrupts)
+
+
+def _is_noise(line: str) -> bool:
+    """Whether nobody can act on a line: Java's start, and Spark's list of what it has downloaded."""
+    return line.encode().startswith(NOISE) or (line.startswith("Files ") and UPLOADS in line)
+
+
+def refuse_secrets(conf: Mapping[str, str]) -> None:
+    """Raise ``SecretShown`` if a setting carries a secret."""
+    for key, value in conf.items():
+        if carries_secret(key, value) and not key.endswith(NAMES_ONLY):
+            raise SecretShown(key)

@@ -68,8 +68,10 @@ def fitted(
     if offer is None:
         return {}
     left = offer
-    if url == "yarn":
-        left = offer.without(*(_driver(conf) if driver_inside else (_MASTER_CORES, _MASTER_BYTES)))
+    if driver_inside:
+        left = offer.without(*_driver(conf))
+    elif url == "yarn":
+        left = offer.without(_MASTER_CORES, _MASTER_BYTES)
     shape = fit(cluster, left)
     if shape is None:
         if {"spark.executor.cores", "spark.executor.memory"} <= set(own):
@@ -101,7 +103,7 @@ def _counted(number: str, noun: str) -> str:
 
 
 def _driver(conf: Mapping[str, str]) -> tuple[int, int]:
-    """Cores and bytes of a driver's container on YARN."""
+    """Cores and bytes of a driver's container."""
     heap = bytes_of(conf.get("spark.driver.memory", "1g"))
     given = conf.get("spark.driver.memoryOverhead")
     overhead = bytes_of(given) if given else max(int(heap * _OVERHEAD_SHARE), _LEAST_OVERHEAD_BYTES)

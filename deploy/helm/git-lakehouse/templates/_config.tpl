@@ -30,6 +30,7 @@
     "spark.kubernetes.namespace" .Release.Namespace
     "spark.kubernetes.container.image" (include "git-lakehouse.image" .)
     "spark.kubernetes.container.image.pullPolicy" .Values.image.pullPolicy
+    "spark.kubernetes.driver.pod.name" "${env:POD_NAME}"
     "spark.kubernetes.driver.podTemplateFile" "/etc/git-lakehouse/spark/driver.yaml"
     "spark.kubernetes.driver.podTemplateContainerName" "driver"
     "spark.kubernetes.authenticate.driver.serviceAccountName" (printf "%s-driver" (include "git-lakehouse.name" .))

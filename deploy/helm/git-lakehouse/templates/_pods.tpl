@@ -140,7 +140,6 @@ spec:
           valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/job-name']"}}
         {{- if $drives }}
         - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
-        - {name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
         {{- end }}
         {{- include "git-lakehouse.env" $root | nindent 8 }}
         {{- if .fetches }}

@@ -34,6 +34,12 @@ heap: {{ $memory }}
 {{- $driver := mul (max 2 (div (add (mul 16 $threads) 1023) 1024)) $gib -}}
 count: {{ get $conf "spark.executor.instances" | default $count }}
 cores: {{ get $conf "spark.executor.cores" | default $cores }}
+{{- $parts := dict "spark.executor.memory" $heap "spark.executor.memoryOverhead" $overhead "spark.memory.offHeap.size" $offHeap -}}
+{{- $bytes = 0 -}}
+{{- range $key, $part := $parts -}}
+{{- if hasKey $conf $key }}{{ $part = include "git-lakehouse.bytes" (get $conf $key) }}{{ end -}}
+{{- $bytes = add $bytes (int64 $part) -}}
+{{- end }}
 bytes: {{ $bytes }}
 heap: {{ if $spark.driver_memory }}{{ include "git-lakehouse.bytes" $spark.driver_memory }}{{ else }}{{ $driver }}{{ end }}
 {{- end -}}
