@@ -114,7 +114,6 @@ def census(archive: Archive) -> list[dict[str, Any]]:
 def test_the_same_rows_everywhere(
     archive: Archive, yarn: MiniYarn, census: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    rows = census
 
     # Elsewhere the rows go through Python workers with a package that only a requirements file brings.
     wheel(tmp_path / "wheels", "brought", "1.0", "def same(batch):\n    return batch\n")
@@ -122,13 +121,13 @@ def test_the_same_rows_everywhere(
     job = tmp_path / "brought_census.py"
     job.write_text(BROUGHT)
     stdout, stderr = said_by(on_yarn(archive, yarn), "submit", job, "--requirements", asked, "--output", "json", code=0)
-    assert in_order(json.loads(stdout)) == in_order(rows)
+    assert in_order(json.loads(stdout)) == in_order(census)
     assert "submitted application application_" in stderr
     assert "its page: http://" in stderr
 
     with spark_cluster(tmp_path / "spark", (1, "2g"), (1, "2g")) as cluster:
         told = as_client(on_workers(archive, cluster), job, asked)
-    assert in_order(told["rows"]) == in_order(rows)
+    assert in_order(told["rows"]) == in_order(census)
     # Two workers of one core, where two threads ask for an executor of two.
     assert (told["conf"]["spark.executor.cores"], told["conf"]["spark.executor.instances"]) == ("1", "2")
     heap = int(told["conf"]["spark.executor.memory"].removesuffix("m")) * MIB
