@@ -114,7 +114,6 @@ def census(archive: Archive) -> list[dict[str, Any]]:
 def test_the_same_rows_everywhere(
     archive: Archive, yarn: MiniYarn, census: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-
     # Elsewhere the rows go through Python workers with a package that only a requirements file brings.
     wheel(tmp_path / "wheels", "brought", "1.0", "def same(batch):\n    return batch\n")
     asked = requirements(tmp_path / "requirements.txt", tmp_path / "wheels", "brought")
