@@ -21,7 +21,7 @@ class Cursor(BaseModel):
     after this time; ``start``: index of the page's first item; ``most``: items that the forge gives at most; ``last``:
     the sort key of the last item seen; ``floor``: no item below this index is looked at again; ``overlaps``: the page
     should begin with something seen before; ``back``: how many pages the listing went back last; ``tail``: marks of the
-    items at the end of the last page.
+    items at the end of the last page; ``after``: when what the page has was created, or later.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +37,7 @@ class Cursor(BaseModel):
     overlaps: bool = False
     back: int = 0
     tail: tuple[str, ...] = ()
+    after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from pipeline.forges.by_id import GitHub, GitLab
 from pipeline.forges.by_offset import Gitea
+from pipeline.forges.by_time import Bitbucket
 from pipeline.forges.cgit import Cgit
 from pipeline.forges.cursor import Pager
 from pipeline.forges.whole import Gitweb, Grokmirror, Lines
@@ -21,7 +22,12 @@ from pipeline.model.redact import is_secret_name
 
 FILE = "file"
 
-_INTERFACES: dict[str, type[Gitea | GitHub | GitLab]] = {"gitea": Gitea, "github": GitHub, "gitlab": GitLab}
+_INTERFACES: dict[str, type[Bitbucket | Gitea | GitHub | GitLab]] = {
+    "bitbucket": Bitbucket,
+    "gitea": Gitea,
+    "github": GitHub,
+    "gitlab": GitLab,
+}
 _INDEXES: dict[str, type[Gitweb | Grokmirror]] = {"gitweb": Gitweb, "grokmirror": Grokmirror}
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -54,11 +60,11 @@ class ForgeSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["list", "cgit", "gitea", "github", "gitlab", "gitweb", "grokmirror"] = Field(
+    kind: Literal["list", "bitbucket", "cgit", "gitea", "github", "gitlab", "gitweb", "grokmirror"] = Field(
         description="gitea is Forgejo, too; list: a text with a clone URL on each line"
     )
     url: Annotated[str, AfterValidator(_address)] = Field(
-        description="https://codeberg.org, https://api.github.com, https://gitlab.com, cgit's index; else of the page"
+        description="https://codeberg.org, https://api.github.com, https://gitlab.com; else of a page"
     )
     clones: Annotated[str, AfterValidator(_address)] | None = Field(
         None,
@@ -96,7 +102,7 @@ class ForgeSettings(BaseModel):
         """Names of the hosts that clone URLs may lead to."""
         own = host_of(self.url) or ""
         named = host_of(self.clones) if self.clones is not None else None
-        found = {own, own.removeprefix("api.") if self.kind == "github" else own, named}
+        found = {own, own.removeprefix("api.") if self.kind in ("bitbucket", "github") else own, named}
         return frozenset(name for name in found if name)
 
     def pager(self) -> Pager:

@@ -37,18 +37,22 @@ def filled(count: int, sized: int = 100) -> Forge:
     return forge
 
 
+def settings_of(place: Place, kind: str, served: Served) -> ForgeSettings:
+    return place.settings(kind, f"{served.url}/2.0/repositories/o" if kind == "bitbucket" else served.url)
+
+
 def listed(place: Place, at: ForgePass) -> list[int]:
     """The numbers of repositories, which cgit has in their names."""
     return [int(re.findall(r"\d+", row["forge_id"])[-1]) for row in place.rows(at)]
 
 
-@pytest.mark.parametrize("kind", ["cgit", "gitea", "github", "gitlab"])
+@pytest.mark.parametrize("kind", ["bitbucket", "cgit", "gitea", "github", "gitlab"])
 def test_kills_lose_nothing_double_nothing_and_cost_a_request_each(
     kind: str, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving(filled(1_200, sized=20)) as served:
         kill_after(monkeypatch, 25)
-        at = place.list_all(place.settings(kind, served.url))
+        at = place.list_all(settings_of(place, kind, served))
         found = read_pass(place.storage, at)
         assert sorted(listed(place, at)) == sorted(served.forge.repos)
         assert len(served.requests) <= 1.05 * found.progress.pages
@@ -65,7 +69,7 @@ def test_a_hundred_thousand_repositories(place: Place, monkeypatch: pytest.Monke
         assert len(served.requests) <= 1.05 * 1001
 
 
-@pytest.mark.parametrize("kind", ["cgit", "gitea", "github", "gitlab"])
+@pytest.mark.parametrize("kind", ["bitbucket", "cgit", "gitea", "github", "gitlab"])
 def test_what_changes_while_it_is_killed_is_listed_all_the_same(
     kind: str, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +85,7 @@ def test_what_changes_while_it_is_killed_is_listed_all_the_same(
             forge.create()
 
     with serving(forge, changing) as served:
-        at = place.list_all(place.settings(kind, served.url))
+        at = place.list_all(settings_of(place, kind, served))
     assert throughout <= set(listed(place, at))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from pipeline.forges.by_id import GitHub, GitLab
 from pipeline.forges.by_offset import Gitea, page_at
+from pipeline.forges.by_time import Bitbucket
 from pipeline.forges.cgit import MOST_RESTARTS, Cgit
 from pipeline.forges.cursor import BadPage, Batch, Cursor, Pager
 from pipeline.model.listing import Listing
@@ -24,6 +26,7 @@ from tests.support.forges import Forge, Repo
 HOST = "forge.example"
 BASE = f"https://{HOST}"
 PAGERS: dict[str, Callable[[], Pager]] = {
+    "bitbucket": lambda: Bitbucket(f"{BASE}/2.0/repositories/o", {HOST}),
     "cgit": lambda: Cgit(BASE, BASE, {HOST}),
     "gitea": lambda: Gitea(BASE, {HOST}),
     "github": lambda: GitHub(BASE, {HOST}),
@@ -73,6 +76,12 @@ def same(forge: Forge, pager: Pager, found: dict[int, Listing], repo: Repo) -> b
     if isinstance(pager, Cgit):
         return listing.url == forge.url(repo)
     parent = forge.repos.get(repo.parent or 0)
+    if isinstance(pager, Bitbucket):
+        found_parent = None if listing.parent_id is None else int(listing.parent_id[-13:-1])
+        expected_branch = None if repo.empty else "main"
+        return (f"{listing.url}.git", listing.default_branch, found_parent) == (
+            forge.url(repo), expected_branch, None if parent is None else parent.id,
+        )  # fmt: skip
     expected = (forge.url(repo), repo.archived, repo.empty, None if parent is None else str(parent.id))
     return (listing.url, listing.archived, listing.empty, listing.parent_id) == expected
 
@@ -82,7 +91,7 @@ def same(forge: Forge, pager: Pager, found: dict[int, Listing], repo: Repo) -> b
 @settings(max_examples=20)
 def test_a_quiet_forge_is_listed_exactly(kind: str, count: int, sized: int) -> None:
     """Also one that gives fewer items on a page than were asked for."""
-    forge = Forge(sized=sized)
+    forge = Forge(sized=max(sized, 4) if kind == "bitbucket" else sized)
     for _ in range(count):
         forge.create()
     listed = Listed.begin(forge, PAGERS[kind]()).finish()
@@ -205,7 +214,8 @@ class Changing(RuleBasedStateMachine):
         assert self.throughout <= self.listed.found.keys() <= self.ever
         if not isinstance(self.pager, GitHub):
             for number, listing in self.listed.found.items():
-                assert any(listing.url == self.forge.url(state) for state in self.states[number])
+                urls = {self.forge.url(state) for state in self.states[number]}
+                assert f"{listing.url.removesuffix('.git')}.git" in urls
         self.begin()
 
     def teardown(self) -> None:
@@ -223,13 +233,14 @@ def machine(kind: str, **values: Any) -> Any:
     return found
 
 
+TestBitbucket = machine("bitbucket")
 TestCgit = machine("cgit", changes=("archived",))  # a repository of another name is another one
 TestGitea = machine("gitea")
 TestGitHub = machine("github")
 TestGitLab = machine("gitlab")
 
 
-@pytest.mark.parametrize("kind", ["cgit", "gitea", "gitlab"])
+@pytest.mark.parametrize("kind", ["bitbucket", "cgit", "gitea", "gitlab"])
 def test_a_pass_for_changes_finds_what_changed_and_what_is_new(kind: str) -> None:
     forge = Forge()
     for _ in range(300):
@@ -335,3 +346,45 @@ def test_a_list_that_is_another_one_each_time_ends_and_is_not_whole() -> None:
     assert pages == 61
     assert not whole
     assert pages > MOST_RESTARTS
+
+
+# Pages of Bitbucket
+
+
+def made(second: int, **values: Any) -> dict[str, Any]:
+    uuid, link = f"{{{second:02}}}", {"html": {"href": f"{BASE}/o/r{second}"}}
+    return {"uuid": uuid, "scm": "git", "created_on": f"2026-01-01T00:00:{second:02}+00:00", "links": link, **values}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [], {"error": {"message": "no"}}, {"values": {}}, {"values": [made(2), made(1)]},
+        {"values": [None, {"uuid": "x"}]}, {"values": [], "next": "https://x"}, {"values": [made(0)], "next": "https://x"},
+        {"values": [made(5)] * 101},
+    ],
+)  # fmt: skip
+def test_what_is_not_in_order_or_does_not_go_on_is_no_page(document: Any) -> None:
+    pager = PAGERS["bitbucket"]()
+    cursor = pager.first().model_copy(update={"after": datetime(2026, 1, 1, tzinfo=UTC)})
+    with pytest.raises(BadPage):
+        pager.read(cursor, Page({}, json.dumps(document).encode()))
+
+
+def test_bitbucket_items_that_cannot_be_used_are_counted() -> None:
+    elsewhere = {"html": {"href": "https://victim.example/o/r"}}
+    parent = {"uuid": "{9}", "links": elsewhere}
+    values = [
+        None, made(1), made(2, scm="hg"), made(3, uuid=None), made(4, links=elsewhere), made(5, links=None),
+        made(6, parent=parent, mainbranch={"name": "m"}, size=-1, is_private="no"),
+    ]  # fmt: skip
+    pager = PAGERS["bitbucket"]()
+    batch = pager.read(pager.first(), Page({}, json.dumps({"values": values}).encode()))
+    assert dict(batch.bad) == {
+        "no object": 1, "no git repository": 1, "no id": 1, "clone URL of another host": 1, "no clone URL": 1,
+    }  # fmt: skip
+    assert [listing.url for listing in batch.listings] == [f"{BASE}/o/r1", f"{BASE}/o/r6"]
+    last = batch.listings[-1]
+    assert (last.parent_id, last.parent_url, last.default_branch, last.size_bytes, last.private) == (
+        "{9}", None, "m", None, None,
+    )  # fmt: skip

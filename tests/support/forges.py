@@ -85,6 +85,8 @@ class Forge:
             return self._gitea(asked)
         if parts.path.endswith("/api/v4/projects"):
             return self._gitlab(asked)
+        if "pagelen" in asked:
+            return self._bitbucket(asked)
         assert parts.path.endswith("/repositories"), address
         return self._github(asked)
 
@@ -153,6 +155,32 @@ class Forge:
         page = f"<html><table summary='repository list' class='list nowrap'><tr></tr>{rows}</table>{more}</html>"
         return page.encode(), {"Content-Type": "text/html; charset=UTF-8"}
 
+    def _bitbucket(self, asked: dict[str, str]) -> tuple[Any, dict[str, str]]:
+        assert asked["sort"] == "created_on"
+        terms = [term.split(" >= ") for term in asked.get("q", "").split(" AND ") if term]
+        bounds = {name: datetime.fromisoformat(bound) for name, bound in terms}
+        created, updated = (bounds.get(name, EPOCH) for name in ("created_on", "updated_on"))
+        shown = [repo for repo in self.shown() if _created(repo) >= created and repo.changed >= updated]
+        size = min(int(asked["pagelen"]), 100, self.sized)
+        document = {"pagelen": size, "values": [self._bitbucket_item(repo) for repo in shown[:size]]}
+        more = {"next": "https://elsewhere.example/2.0/repositories/o?page=2"} if len(shown) > size else {}
+        return document | more, {}
+
+    def _bitbucket_item(self, repo: Repo) -> dict[str, Any]:
+        parent = self.repos.get(repo.parent or 0)
+        return {
+            "uuid": _uuid(repo), "full_name": repo.name, "scm": "git", "is_private": repo.private, "size": 12_288,
+            "created_on": _created(repo).isoformat(), "updated_on": repo.changed.isoformat(),
+            "mainbranch": None if repo.empty else {"type": "branch", "name": "main"},
+            "links": {
+                "html": {"href": f"{self.base}/{repo.name}"},
+                "clone": [{"name": "https", "href": f"https://me@{self.base.partition('//')[2]}/{repo.name}.git"}],
+            },
+            **({} if parent is None else {
+                "parent": {"uuid": _uuid(parent), "links": {"html": {"href": f"{self.base}/{parent.name}"}}}
+            }),
+        }  # fmt: skip
+
     def page(self, pager: Pager, cursor: Any) -> Page:
         """The page that a cursor asks for, without a connection."""
         document, headers = self.answer(pager.address(cursor))
@@ -188,6 +216,15 @@ def response(body: bytes, status: str = "200 OK", kind: str = "application/json"
     lines = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in named.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _uuid(repo: Repo) -> str:
+    return f"{{00000000-0000-4000-8000-{repo.id:012}}}"
+
+
+def _created(repo: Repo) -> datetime:
+    """Three are made by one import, at the same moment."""
+    return EPOCH + timedelta(seconds=repo.id // 3, microseconds=123_457)
 
 
 def sent(document: Any) -> bytes:
