@@ -89,16 +89,19 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[int], None]) ->
 def test_cgit_is_listed_exactly_while_it_changes_and_the_lister_is_killed(
     folder: Folder, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The servers may sort by age or without regard to case: it is asked for names, and believed in their order."""
+    """What is listed already is deleted, what is not yet is pushed to; the server would sort by age if it could."""
     before = [f"{'rR'[number % 2]}{number:03}" for number in range(90)]
     for name in before:
-        folder.create(name)
-    lost = before[::9]
+        folder.create(name, age=NOW.timestamp())
+    lost = before[:40]
 
     def change(page: int) -> None:
-        if page < len(lost):
-            (folder.delete if page % 2 else lambda name: folder.rename(name, f"zz/{name}"))(lost[page])
-            folder.create(f"a/{page}")
+        for name in lost[max(4 * page - 4, 0) : 4 * page]:
+            if name == lost[-1]:
+                folder.rename(name, f"zz/{name}")
+            else:
+                folder.delete(name)
+        folder.push(before[-1 - page], age=NOW.timestamp() + page + 1)
 
     kill_after(monkeypatch, 3)
     meanwhile(monkeypatch, change)

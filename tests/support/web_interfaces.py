@@ -41,7 +41,11 @@ class Folder:
         for name in (b"/HEAD", b"/config") if empty else (b"/HEAD", b"/config", b"/packed-refs"):
             shutil.copyfile(self._one + name, place + name)
         if age is not None:
-            os.utime(place + b"/packed-refs", (age, age))
+            self.push(path, age)
+
+    def push(self, path: str | bytes, age: float) -> None:
+        """Let it look as if something was pushed at a second."""
+        os.utime(os.fsencode(self.root) + b"/" + os.fsencode(path) + b"/packed-refs", (age, age))
 
     def rename(self, path: str, other: str) -> None:
         (self.root / other).parent.mkdir(parents=True, exist_ok=True)
