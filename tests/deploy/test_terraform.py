@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -24,7 +25,6 @@ pytestmark = pytest.mark.kubernetes
 
 ROOT = Path(__file__).parents[2]
 PROVIDER = "gavinbunney/kubectl/1.19.0/linux_amd64/terraform-provider-kubectl_v1.19.0"
-REGISTRIES = ("registry.terraform.io", "registry.opentofu.org")
 VALUE = "hunter2-0f6d"
 """A secret's value, to look for where it must not be."""
 
@@ -56,13 +56,18 @@ def tool(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def mirror(tool: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment in which both programs find the provider without its registry."""
+    """The environment in which the program finds the provider without its registry."""
     needs("terraform-provider-kubectl")
     folder = tmp_path_factory.mktemp("mirror")
-    for registry in REGISTRIES:
-        program = folder / registry / PROVIDER
-        program.parent.mkdir(parents=True)
-        program.symlink_to(str(shutil.which("terraform-provider-kubectl")))
+    asked = subprocess.run(
+        [tool, "providers"],
+        cwd=ROOT / "deploy/terraform/modules/git-lakehouse",
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    (registry,) = set(re.findall(r"provider\[([^/]+)/gavinbunney/", asked.stdout))
+    program = folder / registry / PROVIDER
+    program.parent.mkdir(parents=True)
+    program.symlink_to(str(shutil.which("terraform-provider-kubectl")))
     settings = folder / "settings.tfrc"
     settings.write_text(f'provider_installation {{\n  filesystem_mirror {{\n    path = "{folder}"\n  }}\n}}\n')
     return {**os.environ, "TF_CLI_CONFIG_FILE": str(settings), "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
