@@ -219,6 +219,7 @@ def test_files_are_formatted(tool: str) -> None:
     done = subprocess.run(
         [tool, "fmt", "-check", "-recursive"],
         cwd=ROOT / "deploy" / "terraform",
+        env=os.environ | {"TF_CLI_CONFIG_FILE": os.devnull},
         capture_output=True,
         text=True,
         check=False,

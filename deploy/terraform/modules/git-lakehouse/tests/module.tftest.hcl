@@ -44,18 +44,6 @@ run "objects" {
   }
 }
 
-run "any_value_changes_the_fingerprint" {
-  command = plan
-
-  variables {
-    values = ["nightly: {crawlHosts: 3}"]
-  }
-  assert {
-    condition     = output.fingerprint != run.objects.fingerprint
-    error_message = "Other values would not be installed."
-  }
-}
-
 run "a_namespace_of_others_is_refused" {
   command = plan
   variables {
