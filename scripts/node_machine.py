@@ -16,6 +16,9 @@ from hadoop_daemons import Failed
 
 OF_THE_SYSTEM = ("containerd", "ctr", "runc", "ip", "iptables", "iptables-save", "openssl", "umount")
 CNI_FOLDERS = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
+FIREWALL = "KUBE-FIREWALL"
+"""The chain that a kubelet makes, and leaves behind."""
+
 KERNEL = (
     "net/ipv4/ip_forward",
     "vm/overcommit_memory",

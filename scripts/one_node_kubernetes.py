@@ -37,6 +37,7 @@ from cluster_certificates import Authority
 from container_archive import write_archive
 from hadoop_daemons import HOST, NOT_RUNNING, STOP_WITHIN_S, Daemons, Failed, free_ports, locked, state_home
 from node_machine import (
+    FIREWALL,
     KERNEL,
     control_groups,
     free_networks,
@@ -341,6 +342,7 @@ class Kubernetes(Daemons):
         if "kernel" not in self.state:
             if "KUBE-SERVICES" in said("iptables-save", "-t", "nat"):
                 raise Failed("this machine has rules of another kube-proxy: a second node would break both")
+            self.state["firewall_before"] = FIREWALL in said("iptables-save", "-t", "filter")
             self.state["kernel"] = {name: Path("/proc/sys", name).read_text().strip() for name in KERNEL}
             self.save()
         if not Path("/sys/class/net", self.name).exists():
@@ -526,6 +528,9 @@ class Kubernetes(Daemons):
             said("ip", "link", "delete", self.name)
             for table, chain, rule in self.rules():
                 succeeds("iptables", "--wait", "-t", table, "-D", chain, *rule)
+        if self.state.pop("firewall_before", None) is False:
+            for words in (("-D", "INPUT", "-j"), ("-D", "OUTPUT", "-j"), ("-F",), ("-X",)):
+                succeeds("iptables", "--wait", *words, FIREWALL)
         for name, value in self.state.pop("kernel", {}).items():
             with contextlib.suppress(OSError):
                 Path("/proc/sys", name).write_text(value)

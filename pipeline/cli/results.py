@@ -72,7 +72,7 @@ def diff(context: Context, job: str, first: date, second: date | None) -> int:
     context.archive()
     _, old = read_result(context.storage, job, first)
     newer, new = read_result(context.storage, job, second)
-    if newer.night == first:
+    if second is None and newer.night == first:
         raise UsageError(f"{first} is the newest night that {job} has a result for; compare it --to another one")
     found = difference(old, new)
     if not context.output.result(found):

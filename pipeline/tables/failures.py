@@ -74,7 +74,7 @@ _AUTHORITY = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?")
 _JAVA_QUOTES = re.compile(r"[^\w/\-!.~'()*,;:$&+=@]")
 """Characters that a Java URI percent-encodes; letters of any alphabet are not among them."""
 
-_EXECUTOR_LOST = re.compile(r"ExecutorLostFailure \(executor \S+ exited .*?\) Reason: (.{,300})")
+_EXECUTOR_LOST = re.compile(r"ExecutorLostFailure \(executor \S+ exited .*?\) Reason:\s*(.{,300})")
 _RAISED = re.compile(r"^([A-Za-z_][\w.]*): (.+)$", re.MULTILINE)
 _UNREADABLE = re.compile(rf"(?P<path>.+?){re.escape(CANNOT_BE_READ)}(?P<problem>.*){re.escape(WHAT_TO_DO)}")
 

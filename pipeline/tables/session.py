@@ -12,10 +12,12 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 import pyspark
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from pipeline.model.errors import UsageError
@@ -26,12 +28,12 @@ from pipeline.model.tables import NAMESPACE
 from pipeline.rules.cluster import session_settings
 from pipeline.tables.java_noise import without_noise
 from pipeline.tables.masters.executors import await_executor, watch_executors
-from pipeline.tables.masters.interrupts import own_handlers
-from pipeline.tables.masters.jvm import JavaObject, end_jvm, started_jvm
+from pipeline.tables.masters.interrupts import before_end, own_handlers
+from pipeline.tables.masters.jvm import JavaObject, end_jvm, started_jvm, why_died
 from pipeline.tables.masters.known import asked_for, fitted, known_master
 from pipeline.tables.masters.kubernetes import of_this_driver
 from pipeline.tables.masters.project import NAME, project_archive
-from pipeline.tables.masters.yarn import CONNECT_WITHIN_MS
+from pipeline.tables.masters.yarn import CONNECT_WITHIN_MS, apart
 from pipeline.tables.settings import JAVA_OPTIONS, SparkSettings
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,9 @@ DEFAULT_CATALOG = "spark.sql.defaultCatalog"
 
 _CHATTY = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 """Loggers to which PySpark writes, with the JVM's stack trace, what it raises anyway."""
+
+STOP_WITHIN_S = 20.0
+"""How long an end waits for pods to be deleted; `grace` of the chart leaves more."""
 
 SPARK_JARS = Path(pyspark.__file__).parent / "jars"
 LOG4J = Path(__file__).with_name("log4j2.properties")
@@ -259,8 +264,18 @@ def _start_on_cluster(settings: SparkSettings, root_uri: str, app: str) -> Spark
     logger.info("application %s on %s, its page: %s", context.applicationId, settings.master, context.uiWebUrl)
     _await(session, settings, conf)
     if settings.on_kubernetes:
-        atexit.register(session.stop)  # Java's own end deletes no pods, which would stay until the driver's is deleted
+        stop = partial(_stop, session.sparkContext)
+        atexit.register(stop)
+        before_end(stop, first=True)
     return session
+
+
+def _stop(context: SparkContext) -> None:
+    """Stop Spark, which deletes the pods of its executors: Java's own end leaves them until the driver's is deleted."""
+    java = context._jsc
+    if java is not None and why_died(wait=False) is None:
+        apart(java.stop, within_s=STOP_WITHIN_S)
+        context._jsc = None
 
 
 def _await(session: SparkSession, settings: SparkSettings, conf: Mapping[str, str]) -> None:

@@ -82,7 +82,7 @@ def sealed(one_spark: None, storage: Storage) -> SparkSession:
     }
     root = load.commit(first.network, load.tree(first.network, tree))
     load.push(first, root)
-    forked: Tree = {**tree, b"b.py": b"fork = 1\n", **named(NEAR[FORK])}
+    forked: Tree = {**tree, b"COPYING": b"Ask me before you copy this.\n", b"b.py": b"fork = 1\n", **named(NEAR[FORK])}
     load.push(fork, load.commit(first.network, load.tree(first.network, forked), root))
     texts = {b"%d.py" % at: b"x = %d\n" % at * 50 for at in range(20)}
     more: Tree = {b"LICENSE": APACHE, b"lib.c": SHARED, **texts, **named(NEAR[SECOND])}

@@ -14,12 +14,14 @@ def test_the_nearest_folder_with_licences_counts(sealed: SparkSession, monkeypat
     texts = {
         "dual": {"LICENSE-MIT": "MIT", "LICENSE-APACHE": "Apache-2.0", "a/b/COPYING": "ISC", "a/bc/COPYING": "Zlib"},
         "below": {"lib/LICENSE": "MIT"},
+        "odd": {"x\ny/LICENSE": "MIT"},
         "many": {f"{at}/LICENSE": "MIT" for at in range(4)},
     }
     paths = {
         "dual": ["main.c", "a/x.c", "a/b/x.c", "a/b/c/x.c", "a/bc/x.c", "a/b.c"],
         "below": ["main.c", "lib/x.c"],
         "many": ["main.c", "0/x.c"],
+        "odd": ["main.c", "x\ny/x.c"],
         "none": ["main.c"],
     }
     licences = [(0, origin, path, id_) for origin, named in texts.items() for path, id_ in named.items()]
@@ -40,6 +42,8 @@ def test_the_nearest_folder_with_licences_counts(sealed: SparkSession, monkeypat
         ("dual", "a/b.c"): (both, True),
         ("below", "main.c"): ([], False),
         ("below", "lib/x.c"): (["MIT"], True),
+        ("odd", "main.c"): ([], False),
+        ("odd", "x\ny/x.c"): (["MIT"], True),
         ("many", "main.c"): (None, None),
         ("many", "0/x.c"): (None, None),
         ("none", "main.c"): ([], False),

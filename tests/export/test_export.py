@@ -86,11 +86,17 @@ def test_licences_and_stars_choose_the_origin_of_a_content(
     assert row["is_generated"] is False
     with pytest.raises(NothingChosen):
         exported(sealed, storage, tmp_path / "none", licences=("mit",))
+    exported(sealed, storage, tmp_path / "own", languages=("python",))
+    own = {row["path"]: row["detected_licenses"] for row in rows_of(tmp_path / "own") if row["origin"] == FORK}
+    assert own == {"/b.py": ["NOASSERTION"]}
 
     with pytest.raises(NoListing):
         exported(sealed, storage, tmp_path / "stars", min_stars=7)
-    stars = " UNION ALL ".join(f"SELECT '{url}' AS url, {n}L AS stars" for url, n in {SECOND: 7, FIRST: 6}.items())
-    assert {"url", "stars"} <= set(LISTINGS.column_names)
+    listed = [(f"{SECOND}.git", 7, 2), (f"{SECOND}.git", 1, 1), (FIRST, 6, 2), (FIRST, 9, 1)]
+    stars = " UNION ALL ".join(
+        f"SELECT '{url}' AS url, {n}L AS stars, timestamp_seconds({at}) AS last_seen" for url, n, at in listed
+    )
+    assert {"url", "stars", "last_seen"} <= set(LISTINGS.column_names)
     sealed.sql(f"CREATE TABLE {full_name(LISTINGS.name)} USING iceberg AS {stars}")
     try:
         exported(sealed, storage, tmp_path / "stars", languages=("c",), min_stars=7)

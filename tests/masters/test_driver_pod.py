@@ -106,6 +106,16 @@ def test_each_line_of_the_log_is_shown_once() -> None:
     assert cluster.since == ["", "2026-11-27T12:00:00Z", "2026-11-27T12:00:00Z"]
 
 
+def test_times_of_any_zone_and_odd_ends_of_lines_hide_nothing() -> None:
+    odd = "2026-11-27T14:00:00.5+02:00 50 %\rtqdm: 60 %\x0cnext\r"
+    later = "2026-11-27T12:00:01Z end"
+    cluster = Cluster("Running", "Running", "Succeeded", logs=(f"{odd}\n", f"{odd}\nno time\n{later}\n"))
+    shown: list[str] = []
+    follow(Driver(cluster), shown.append, Interrupts())
+    assert shown == ["50 %\rtqdm: 60 %\x0cnext", "end"]
+    assert cluster.since == ["", "2026-11-27T12:00:00Z", "2026-11-27T12:00:01Z"]
+
+
 def test_a_driver_that_fails_is_left_for_its_log() -> None:
     cluster = Cluster("Running", "Failed", code=2, reason="Error")
     driver = Driver(cluster)
@@ -167,6 +177,15 @@ def test_names_of_pods_are_kubernetes_names() -> None:
 def test_no_secret_gets_into_a_config_map() -> None:
     account = {"spark.kubernetes.authenticate.driver.serviceAccountName": "spark"}
     refuse_secrets(account | {"spark.kubernetes.authenticate.oauthTokenFile": "/t", "spark.executor.cores": "1"})
+    refuse_secrets(
+        {
+            "spark.kubernetes.container.image.pullSecrets": "registry",
+            "spark.kubernetes.container.image": "lake@sha256:00",
+            "spark.kerberos.principal": "lake@EXAMPLE.ORG",
+            "spark.kubernetes.executor.secretKeyRef.TOKEN": "forges:github",
+            "spark.authenticate": "true",
+        }
+    )
     for key in ("spark.kubernetes.authenticate.submission.oauthToken", "spark.hadoop.fs.s3a.secret.key"):
         with pytest.raises(SecretShown, match=key):
             refuse_secrets(account | {key: "hush"})

@@ -7,15 +7,16 @@ from pyspark.sql import functions as F
 
 from pipeline.model.errors import UsageError
 from pipeline.model.listing import LISTINGS
+from pipeline.night.licence import NAMES
 from pipeline.night.opt_outs import opt_outs
 from pipeline.read.archive import Archive
 from pipeline.read.export.columns import CHOSEN
-from pipeline.read.export.covering import only, with_licences
+from pipeline.read.export.covering import NOT_KNOWN, only, with_licences
 from pipeline.read.export.selection import ROW_BYTES, Selection
 from pipeline.read.vendored import vendored
 from pipeline.tables.iceberg import full_name, table_exists
 
-READ = ("commits", "contents", "files", "head_blobs", "licences", "repositories")
+READ = ("commits", "contents", "files", "head_blobs", "repositories")
 """Tables that decide what is exported."""
 
 PREFERENCE = "preference"
@@ -44,14 +45,13 @@ def choose_files(archive: Archive, selection: Selection) -> DataFrame:
         NoListing: stars are asked for, and no forge has been listed.
     """
     files = archive.table("files").where("kind = 'file'").withColumn("is_vendor", vendored("path"))
-    licences = archive.table("licences")
     if not selection.vendored:
-        files, licences = files.where("NOT is_vendor"), licences.where(~vendored("path"))
+        files = files.where("NOT is_vendor")
     origins = _origins(archive, selection)
     sources = files.select(*_OBJECT, "origin", "path", "ext", "is_vendor")
     sources = sources.join(_blobs(archive, selection), _OBJECT)
     sources = sources.join(origins.select("bucket", "origin", "is_fork"), ["bucket", "origin"])
-    sources = with_licences(sources, licences, "detected_licenses")
+    sources = with_licences(sources, _licence_files(files, archive), "detected_licenses")
     if selection.licences:
         sources = sources.where(only("detected_licenses", selection.licences))
     order = ["is_vendor", "is_fork", "origin", "path", "ext", "bucket", "network", *_FACTS]
@@ -79,6 +79,14 @@ def _blobs(archive: Archive, selection: Selection) -> DataFrame:
     return blobs.select(*_OBJECT, "size", "language", "is_generated")
 
 
+def _licence_files(files: DataFrame, archive: Archive) -> DataFrame:
+    """Files that are named like licences, with what nights have recognised."""
+    named = files.where(F.regexp_extract("path", "(?s)[^/]*$", 0).rlike(NAMES)).select(*_OBJECT, "origin", "path")
+    texts = archive.table("head_blobs").select(*_OBJECT, "spdx_id")
+    known = F.coalesce("spdx_id", F.lit(NOT_KNOWN)).alias("spdx_id")
+    return named.join(texts, _OBJECT, "left").select("bucket", "origin", "path", known)
+
+
 def _origins(archive: Archive, selection: Selection) -> DataFrame:
     """Origins that may be exported, and have the stars that are asked for."""
     origins = archive.table("repositories").withColumn("is_fork", F.col("fork_of").isNotNull())
@@ -92,11 +100,13 @@ def _origins(archive: Archive, selection: Selection) -> DataFrame:
 
 
 def _starred(archive: Archive, least: int) -> DataFrame:
-    """Origins that a forge's newest listing showed with so many stars, whatever the night."""
+    """Origins that a forge's newest listing showed with so many stars, whatever the night; with ``.git`` and without."""
     if not table_exists(archive.spark, LISTINGS.name):
         raise NoListing
-    listed = archive.spark.table(full_name(LISTINGS.name))
-    return listed.where(F.col("stars") >= least).select(F.col("url").alias("origin"))
+    listed = archive.spark.table(full_name(LISTINGS.name)).groupBy("url")
+    starred = listed.agg(F.max_by("stars", "last_seen").alias("stars")).where(F.col("stars") >= least)
+    bare = F.regexp_replace("url", r"\.git$", "")
+    return starred.select(F.explode(F.array(bare, F.concat(bare, F.lit(".git")))).alias("origin"))
 
 
 def _heads(archive: Archive, origins: DataFrame) -> DataFrame:

@@ -51,8 +51,8 @@ MEANING = {
     "revision_date": "author time of that commit",
     "committer_date": "committer time of that commit",
     "language": "by name and content, as Pygments calls it",
-    "detected_licenses": "SPDX ids of the licence files in the file's folder, or in the nearest above that has some; "
-    "empty if none was recognised, null if the origin has too many to compare",
+    "detected_licenses": "SPDX ids of the licence files in the file's folder, or in the nearest above that has some, "
+    "NOASSERTION for one that was not recognised; empty without any, null if the origin has too many to compare",
     "is_vendor": "the path falls under Linguist's rules of vendored files",
     "is_generated": "a program wrote it, by Linguist's rules; null if the archive does not know",
     "length_bytes": "bytes of the content",

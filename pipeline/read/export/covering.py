@@ -6,7 +6,13 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 MOST_FOLDERS = 1_000
-"""Folders with licences that an origin may have; its files are compared with each, so beyond it nothing is said."""
+MOST_CHARACTERS = 100_000
+"""Folders with licences that an origin may have, and how long they may be together: each of its files is compared with
+all of them, so beyond that nothing is said.
+"""
+
+NOT_KNOWN = "NOASSERTION"
+"""SPDX's word for a licence file of which nobody knows what it says."""
 
 _ORIGIN = ["bucket", "origin"]
 
@@ -15,20 +21,23 @@ def with_licences(files: DataFrame, licences: DataFrame, name: str) -> DataFrame
     """Files with another column: the sorted SPDX ids, none where no licence was recognised, null where it is unknown.
 
     Args:
-        files: bucket, origin, path and others; all files of an origin whose licences hold.
-        licences: the table of this name.
+        files: bucket, origin, path and others.
+        licences: bucket, origin, path and spdx_id of licence files, recognised or ``NOT_KNOWN``.
         name: what the column is called.
     """
-    folder = F.regexp_extract("path", "^(.*/)?", 0).alias("folder")
+    folder = F.regexp_extract("path", "(?s)^(.*/)?", 0).alias("folder")
     folders = licences.groupBy(*_ORIGIN, folder).agg(F.sort_array(F.collect_set("spdx_id")).alias("ids"))
     first = Window.partitionBy(*_ORIGIN).orderBy("folder")
     few = folders.withColumn("rank", F.row_number().over(first)).where(F.col("rank") <= MOST_FOLDERS + 1)
+    length = F.sum(F.length("folder")).alias("length")
     deepest_first = F.struct((-F.length("folder")).alias("depth"), "folder", "ids")
-    origins = few.groupBy(*_ORIGIN).agg(F.sort_array(F.collect_list(deepest_first)).alias("folders"))
+    origins = few.groupBy(*_ORIGIN).agg(F.sort_array(F.collect_list(deepest_first)).alias("found"), length)
+    known = (F.size("found") <= MOST_FOLDERS) & (F.col("length") <= MOST_CHARACTERS)
+    origins = origins.select(*_ORIGIN, known.alias("known"), F.when(known, F.col("found")).alias("folders"))
     above = F.filter("folders", lambda each: F.startswith(F.col("path"), each.folder))
     ids = F.coalesce(F.get(above, 0).getField("ids"), F.array().cast("array<string>"))
-    known = F.size(F.coalesce("folders", F.array())) <= MOST_FOLDERS
-    return files.join(origins, _ORIGIN, "left").withColumn(name, F.when(known, ids)).drop("folders")
+    answer = F.when(F.coalesce("known", F.lit(True)), ids)
+    return files.join(origins, _ORIGIN, "left").withColumn(name, answer).drop("known", "folders")
 
 
 def only(name: str, spdx_ids: tuple[str, ...]) -> Column:

@@ -46,8 +46,9 @@ class OtherExport(UsageError):
         if not self.ours:
             return f"{self.location} is not empty, and holds no export: name another folder"
         return (
-            f"{self.location} holds an export of another night, with other options or by another version, or what may "
-            "be exported has changed since (takedowns, opt-outs): name another folder, or delete it with --replace"
+            f"{self.location} holds an export of another night, with other options or by another version, or what "
+            "may be exported has changed since (takedowns, opt-outs, stars): name another folder, or delete it with "
+            "--replace"
         )
 
 

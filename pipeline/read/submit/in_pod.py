@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 
 from pipeline.model.errors import UsageError
@@ -15,7 +16,7 @@ from pipeline.tables.masters.jvm import JavaObject
 from pipeline.tables.masters.known import driver_asked_for, fitted
 from pipeline.tables.masters.kubernetes import own_namespace
 from pipeline.tables.session import session_conf
-from pipeline.tables.settings import SparkSettings
+from pipeline.tables.settings import JAVA_OPTIONS, SparkSettings
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +25,13 @@ UI_PORT = "spark.ui.port"
 UPLOADS = "/spark-upload-"
 """A part of the paths of what Spark uploads."""
 
-NAMES_ONLY = ("serviceAccountName", "File")
-"""Ends of settings that name an account, or a file with a secret, whatever else is in their names."""
+NAMES_ONLY = (
+    "serviceAccountName", "File", "pullSecrets", ".container.image", ".principal", ".authenticate", ".authentication"
+)  # fmt: skip
+"""Ends of settings that name or switch something, whatever else is in their names and values."""
+
+REFERENCES = re.compile(r"\.(?:driver|executor)\.secret(?:s|KeyRef)\.")
+"""Settings that name a Secret of Kubernetes."""
 
 
 class SecretShown(UsageError):
@@ -61,7 +67,7 @@ def run_in_pod(
     if UI_PORT not in settings.conf:
         conf[UI_PORT] = "4040"  # a pod is alone at its address, and Kubernetes wants to know its ports beforehand
     conf.pop("spark.submit.deployMode", None)
-    refuse_secrets(settings.conf)
+    refuse_secrets({JAVA_OPTIONS: settings.java_options or "", **settings.conf})
     conf |= fitted(jvm, settings.master, settings.shape, conf, settings.conf, settings.wait_s, driver_inside=True)
     conf[STAGING] = staging(jvm, conf, root_uri)
     driver = DriverPod(settings.master, driver_asked_for(conf), settings.wait_s, jvm, conf)
@@ -79,5 +85,5 @@ def _is_noise(line: str) -> bool:
 def refuse_secrets(conf: Mapping[str, str]) -> None:
     """Raise ``SecretShown`` if a setting carries a secret."""
     for key, value in conf.items():
-        if carries_secret(key, value) and not key.endswith(NAMES_ONLY):
+        if carries_secret(key, value) and not key.endswith(NAMES_ONLY) and not REFERENCES.search(key):
             raise SecretShown(key)

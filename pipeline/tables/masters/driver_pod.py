@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
 from uuid import uuid4
 
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
@@ -31,6 +34,12 @@ POD_NAME = "spark.kubernetes.driver.pod.name"
 STAGING = "spark.kubernetes.file.upload.path"
 
 _HADOOP = "spark.hadoop."
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ")
+"""How Kubernetes begins a line of a log: a time, in nanoseconds and in the node's zone."""
+
+_END_WITHIN_S = 20.0
+"""A submission that nobody waits for any more may make its pod so much later."""
+
 _FULL_HEAP = "Terminating due to java.lang.OutOfMemoryError"
 """What Java says before it ends with the status ``OUT_OF_MEMORY``, which Python uses for damaged data."""
 
@@ -58,6 +67,7 @@ class DriverPod(Kubernetes):
         self.name, self.namespace = conf[POD_NAME], conf[NAMESPACE]
         self._path = f"{self._api.pods}/{self.name}"
         self._since = ""
+        self._handle: JavaObject | None = None
 
     def submit(self, name: str, program: Program, interrupts: Interrupts) -> None:
         """Have Spark upload what the driver needs, and make its pod.
@@ -69,6 +79,8 @@ class DriverPod(Kubernetes):
             self._submit(name, program, interrupts)
         except BaseException:
             self.delete()
+            if self._handle is not None and apart(partial(_await_final, self._handle), within_s=_END_WITHIN_S + 1):
+                self.delete()
             raise
 
     def _submit(self, name: str, program: Program, interrupts: Interrupts) -> None:
@@ -78,8 +90,14 @@ class DriverPod(Kubernetes):
             if file.absolute() != renamed:
                 shutil.copyfile(file, renamed)
             made.addFile(renamed.as_uri())
+        folder = self._staging()
+        only_ours = java_class(self._jvm, "org.apache.hadoop.fs.permission.FsPermission")("700")
+        folder.getFileSystem(_hadoop(self._jvm, self._conf)).mkdirs(
+            folder, only_ours
+        )  # a configuration may have a token
         handle = made.startApplication(java_array(self._jvm, "org.apache.spark.launcher.SparkAppHandle$Listener"))
-        await_submitted(handle, self.look, interrupts)
+        self._handle = handle
+        await_submitted(handle, lambda: self.look() if _was_submitted(handle) else None, interrupts)
 
     def look(self) -> Pod | None:
         """The pod as it is; None if there is none."""
@@ -88,13 +106,17 @@ class DriverPod(Kubernetes):
 
     def offered(self) -> str:
         """What the nodes offer, and why the driver waits."""
-        found = self.look()
+        try:
+            found = self.look()
+        except Py4JError:
+            found = None
         return "; ".join(filter(None, [super().offered(), waiting([found] if found else [])]))
 
     def lines(self) -> Iterator[str]:
         """Lines of its log since the last call; none if there is no log now.
 
-        Kubernetes gives lines from a whole second on, each with its time in nanoseconds: known ones are left out.
+        Kubernetes gives lines from a whole second on, each with its time in nanoseconds: known ones are left out, and
+        so is what has no time, the rest of a line that it has cut.
         """
         since = {"sinceTime": f"{self._since[:19]}Z"} if self._since else {}
         try:
@@ -102,11 +124,12 @@ class DriverPod(Kubernetes):
         except Py4JError as error:
             logger.debug("no log of %s", self.name, exc_info=error)
             return
-        for line in said.splitlines():
-            at, _, text = line.partition(" ")
-            if at > self._since:
+        for line in said.split("\n"):  # what was printed may have other ends of lines in it
+            stamp = _STAMP.match(line)
+            at = "" if stamp is None else _in_utc(*stamp.groups())
+            if stamp is not None and at > self._since:
                 self._since = at
-                yield text
+                yield line[stamp.end() :].rstrip("\r")
 
     def delete(self) -> None:
         """End the driver and with it its executors, and delete what was uploaded; after an interrupt too."""
@@ -120,8 +143,29 @@ class DriverPod(Kubernetes):
             logger.warning("files of %s are left in %s", self.name, self._conf[STAGING])
 
     def _delete_staged(self) -> None:
-        folder = java_class(self._jvm, "org.apache.hadoop.fs.Path")(self._conf[STAGING])
+        folder = self._staging()
         folder.getFileSystem(_hadoop(self._jvm, self._conf)).delete(folder, True)
+
+    def _staging(self) -> JavaObject:
+        return java_class(self._jvm, "org.apache.hadoop.fs.Path")(self._conf[STAGING])
+
+
+def _await_final(handle: JavaObject) -> None:
+    """Wait until Spark's launcher has done what it was about to do."""
+    until = time.monotonic() + _END_WITHIN_S
+    while not handle.getState().isFinal() and time.monotonic() < until:
+        time.sleep(POLL_S)
+
+
+def _in_utc(second: str, fraction: str | None, zone: str) -> str:
+    """A time as text that sorts."""
+    utc = datetime.fromisoformat(f"{second}{zone.replace('Z', '+00:00')}").astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{fraction or '':0<9}"
+
+
+def _was_submitted(handle: JavaObject) -> bool:
+    """Whether Spark has made all that belongs to the driver, not only its pod."""
+    return bool(handle.getState().isFinal() and not handle.getError().isPresent())
 
 
 def staging(jvm: JavaObject, conf: Mapping[str, str], root_uri: str) -> str:

@@ -134,10 +134,14 @@ def outranking_errors() -> Iterator[None]:
         raise
 
 
-def before_end(action: Callable[[], None]) -> None:
-    """Do something before an interrupt ends this process, after all else has been cleaned up."""
+def before_end(action: Callable[[], None], *, first: bool = False) -> None:
+    """Do something before an interrupt ends this process, after all else has been cleaned up.
+
+    Args:
+        first: before all that is known by now.
+    """
     if action not in _process.at_end:
-        _process.at_end.append(action)
+        _process.at_end.insert(0 if first else len(_process.at_end), action)
 
 
 def clean_up() -> None:

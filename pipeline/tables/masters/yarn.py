@@ -213,11 +213,11 @@ class Yarn(Master):
         return java_class(self._jvm, f"{_RECORDS}.ApplicationId").fromString(application)
 
 
-def apart(action: Callable[[], object]) -> bool:
+def apart(action: Callable[[], object], within_s: float = KILL_WITHIN_S) -> bool:
     """Do it in a thread of its own, which has its own connection to the JVM: an interrupt may have cut this one's.
 
     Returns:
-        Whether it was done.
+        Whether it was done within this time.
     """
     done = threading.Event()
 
@@ -225,13 +225,13 @@ def apart(action: Callable[[], object]) -> bool:
         try:
             action()
         except Py4JError as error:
-            logger.debug("YARN does not answer", exc_info=error)
+            logger.debug("no answer", exc_info=error)
         else:
             done.set()
 
     thread = threading.Thread(target=run, daemon=True, name="yarn-kill")
     thread.start()
-    thread.join(KILL_WITHIN_S)
+    thread.join(within_s)
     return done.is_set()
 
 
