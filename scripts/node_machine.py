@@ -16,6 +16,9 @@ from hadoop_daemons import Failed
 
 OF_THE_SYSTEM = ("containerd", "ctr", "runc", "ip", "iptables", "iptables-save", "openssl", "umount")
 CNI_FOLDERS = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
+CONTROLLERS = {"cpu", "cpuset", "memory", "hugetlb", "pids"}
+"""What a kubelet wants of its control group."""
+
 FIREWALL = "KUBE-FIREWALL"
 """The chain that a kubelet makes, and leaves behind."""
 
@@ -81,6 +84,12 @@ def control_groups() -> list[Path]:
 
 def make_control_group(folder: Path) -> None:
     """Makes a control group. One of cpuset takes no process before it has processors: those of the group above."""
+    offered = (
+        folder.parent / "cgroup.controllers"
+    )  # of the unified hierarchy, where a group has what the one above passes on
+    for name in CONTROLLERS & set(offered.read_text().split() if offered.exists() else ()):
+        with contextlib.suppress(OSError):
+            (folder.parent / "cgroup.subtree_control").write_text(f"+{name}")
     folder.mkdir(exist_ok=True)
     for name in ("cpuset.cpus", "cpuset.mems"):
         above = folder.parent / name

@@ -359,12 +359,18 @@ class Kubernetes(Daemons):
             make_control_group(controller / self.name)
 
     def rules(self) -> list[tuple[str, str, list[str]]]:
-        """Table, chain and words of what lets pods' packets through, those to the world from the machine's address."""
-        network = str(self.pods)
+        """Table, chain and words of what lets pods' packets through, those to the world from the machine's address, and
+        keeps other machines out. A later rule of a chain counts before an earlier one.
+        """
+        network, node = str(self.pods), f"{self.address}/32"
         own = ["-m", "comment", "--comment", self.name]
+        answers = ["-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED"]
         return [
+            ("filter", "FORWARD", ["-d", network, *own, "-j", "DROP"]),
+            ("filter", "FORWARD", ["-d", network, *answers, *own, "-j", "ACCEPT"]),
             ("filter", "FORWARD", ["-s", network, *own, "-j", "ACCEPT"]),
-            ("filter", "FORWARD", ["-d", network, *own, "-j", "ACCEPT"]),
+            ("filter", "INPUT", ["-d", node, "!", "-s", network, *own, "-j", "DROP"]),
+            ("filter", "INPUT", ["-d", node, "-i", "lo", *own, "-j", "ACCEPT"]),
             ("nat", "POSTROUTING", ["-s", network, "!", "-d", network, *own, "-j", "MASQUERADE"]),
         ]
 
@@ -521,6 +527,8 @@ class Kubernetes(Daemons):
         """Takes the pods' mounts, control groups, network and kernel settings off the machine."""
         for place in sorted(mounts_below(self.root), reverse=True):
             subprocess.run(["umount", "--lazy", place], capture_output=True, check=False)
+        if left := mounts_below(self.root):
+            raise Failed(f"still mounted, so nothing is deleted: {', '.join(left)}")
         shutil.rmtree(self.root / "cni", ignore_errors=True)
         for controller in control_groups():
             remove_control_group(controller / self.name)
@@ -548,7 +556,7 @@ class Kubernetes(Daemons):
 
 def run(options: argparse.Namespace) -> int:
     """Runs one command; returns its exit code."""
-    root = options.dir.absolute()
+    root = options.dir.resolve()  # as the kernel names mounts
     if options.command == "tools":
         builder = kubernetes_tools.Builder(kubernetes_tools.cache(), options.go_caches)
         builder.build()
@@ -614,6 +622,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Runs the command line, with failures as a message on standard error and exit code 1."""
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # which a shell of another user's may lack
     try:
         return run(parser().parse_args())
     except Failed as error:

@@ -175,7 +175,7 @@ def test_a_control_group_goes_with_those_below(tmp_path: Path) -> None:
 
 def test_rules_are_of_the_nodes_pods_alone(configured: Kubernetes) -> None:
     for _, _, words in configured.rules():
-        assert str(configured.pods) in words
+        assert {str(configured.pods), f"{configured.address}/32"} & set(words)
         assert configured.name in words
 
 

@@ -100,7 +100,7 @@ def _origins(archive: Archive, selection: Selection) -> DataFrame:
 
 
 def _starred(archive: Archive, least: int) -> DataFrame:
-    """Origins that a forge's newest listing showed with so many stars, whatever the night; with ``.git`` and without."""
+    """Origins that a forge's newest listing showed with so many stars, whatever the night; both spellings of each."""
     if not table_exists(archive.spark, LISTINGS.name):
         raise NoListing
     listed = archive.spark.table(full_name(LISTINGS.name)).groupBy("url")

@@ -3,6 +3,6 @@
 minutes=${JOB_NAME##*-}
 case $minutes in
 *[!0-9]* | "") ;;
-*) if [ "$minutes" -ge 25000000 ]; then set -- --night "$(date -u -d "@$((minutes * 60))" +%F)" "$@"; fi ;;
+*) if [ "${#minutes}" = 8 ] && [ "$minutes" -ge 25000000 ]; then set -- --night "$(date -u -d "@$((minutes * 60))" +%F)" "$@"; fi ;;
 esac
 exec pipeline nightly "$@"

@@ -43,7 +43,7 @@ capabilities: {drop: [ALL]}
 {{- define "git-lakehouse.env" -}}
 - {name: TMPDIR, value: /tmp}
 {{- with (.Values.config.hdfs).user }}
-- {name: HADOOP_USER_NAME, value: {{ . }}}
+- {name: HADOOP_USER_NAME, value: {{ . | quote }}}
 {{- end }}
 {{- if .Values.hadoopConf }}
 - {name: HADOOP_CONF_DIR, value: /etc/hadoop/conf}
@@ -77,8 +77,8 @@ capabilities: {drop: [ALL]}
     secretName: {{ .secret }}
     defaultMode: 0440
     items:
-      - {key: {{ .keytab }}, path: keytab}
-      - {key: {{ .krb5 }}, path: krb5.conf}
+      - {key: {{ .keytab | quote }}, path: keytab}
+      - {key: {{ .krb5 | quote }}, path: krb5.conf}
 {{- end }}{{ end }}
 {{- with .Values.secrets.hdfsToken }}{{ if .secret }}
 - name: hdfs-token
@@ -86,7 +86,7 @@ capabilities: {drop: [ALL]}
     secretName: {{ .secret }}
     defaultMode: 0440
     items:
-      - {key: {{ .key }}, path: token}
+      - {key: {{ .key | quote }}, path: token}
 {{- end }}{{ end }}
 {{- end }}
 
@@ -145,7 +145,7 @@ spec:
         {{- if .fetches }}
         {{- range $root.Values.secrets.environment }}
         - name: {{ .name }}
-          valueFrom: {secretKeyRef: {name: {{ .secret }}, key: {{ .key }}}}
+          valueFrom: {secretKeyRef: {name: {{ .secret | quote }}, key: {{ .key | quote }}}}
         {{- end }}
         {{- end }}
       resources: {{- include "git-lakehouse.resources" (list $root .fetches .resources) | nindent 8 }}

@@ -43,7 +43,10 @@ resource "terraform_data" "uninstall" {
     }
   }
 
-  depends_on = [kubectl_manifest.namespace]
+  # All of it stays if the release may not be uninstalled.
+  depends_on = [
+    kubectl_manifest.namespace, kubectl_manifest.quota, kubectl_manifest.limits, kubectl_manifest.priority
+  ]
 }
 
 locals {
