@@ -222,7 +222,9 @@ def test_results_are_listed_shown_compared_and_exported(archive: Archive, own: P
     assert listed["own_count", str(night(2))]["arguments"] == ['--label=a,"b"']
     shown = archive.ask("results", "show", "own_count")
     assert shown == [{key: value for key, value in row.items() if key != "night"} for row in stored[2]]
-    assert archive.ask("results", "diff", "own_count", "--from", str(night(2))) == {
+    said = archive.run("results", "diff", "own_count", "--from", str(night(2)), code=2).stderr
+    assert "2026-11-02 is the newest night that own_count has a result for" in said
+    assert archive.ask("results", "diff", "own_count", "--from", str(night(2)), "--to", str(night(2))) == {
         "only_first": [],
         "only_second": [],
         "common": 1,
