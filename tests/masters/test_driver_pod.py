@@ -10,7 +10,7 @@ from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j 
 
 from pipeline.model.errors import ExitCode
 from pipeline.read.submit.in_pod import SecretShown, refuse_secrets
-from pipeline.tables.masters import driver_pod
+from pipeline.tables.masters import application, driver_pod
 from pipeline.tables.masters.driver_pod import POD_NAME, STAGING, DriverPod, failure, follow, pod_settings
 from pipeline.tables.masters.errors import ApplicationFailed, NoResources
 from pipeline.tables.masters.interrupts import Interrupted, Interrupts
@@ -84,6 +84,7 @@ class Driver(DriverPod):
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver_pod, "POLL_S", 0)
+    monkeypatch.setattr(application, "POLL_S", 0)
 
 
 def test_a_driver_that_ends_well_leaves_nothing() -> None:
@@ -146,7 +147,7 @@ def test_an_interrupt_deletes_the_driver() -> None:
 
 
 def test_a_server_that_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver_pod, "SILENT_WITHIN_S", 0)
+    monkeypatch.setattr(application, "SILENT_WITHIN_S", 0)
     with pytest.raises(Py4JJavaError):
         follow(Driver(Cluster("Running", None)), print, Interrupts())
 

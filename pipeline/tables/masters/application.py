@@ -162,8 +162,9 @@ def _until_end(yarn: Yarn, application: str, show: Callable[[str], None], interr
     wait = Wait(yarn)
     log: DriverLog | None = None
     told_page = False
+    what = f"application {application}"
     while True:
-        report = _report(yarn, application, interrupts)
+        report = ask_again(lambda: yarn.report(application), "YARN", what, interrupts)
         if report.waiting:
             wait.check()
         elif log is None and (container := yarn.driver_container(application)) is not None:
@@ -179,20 +180,23 @@ def _until_end(yarn: Yarn, application: str, show: Callable[[str], None], interr
         time.sleep(POLL_S)
 
 
-def _report(yarn: Yarn, application: str, interrupts: Interrupts) -> Report:
-    """The state of an application, asked for again while YARN fails to answer: the application may run on.
+def ask_again(ask: Callable[[], T], whom: str, what: str, interrupts: Interrupts) -> T:
+    """How an application is, asked for again while the cluster fails to answer: it may run on.
+
+    Args:
+        whom, what: the cluster's and the application's names, for the log.
 
     Raises:
-        Py4JJavaError: it failed for ``SILENT_WITHIN_S``.
+        Py4JJavaError: there was none for ``SILENT_WITHIN_S``.
     """
     began = time.monotonic()
     while True:
         interrupts.check()
         try:
-            return yarn.report(application)
+            return ask()
         except Py4JJavaError as error:
             if time.monotonic() - began > SILENT_WITHIN_S:
                 raise
-            logger.warning("YARN does not say how application %s is; it is asked again", application)
+            logger.warning("%s does not say how %s is; it is asked again", whom, what)
             logger.debug("details", exc_info=error)
             time.sleep(POLL_S)

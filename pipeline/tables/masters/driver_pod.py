@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from functools import partial
 from uuid import uuid4
 
-from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]  # py4j has no types
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # py4j has no types
 
 from pipeline.model.errors import ExitCode
 from pipeline.model.redact import one_line
-from pipeline.tables.masters.application import NO_MEMORY, SILENT_WITHIN_S, Program, await_submitted, launcher
+from pipeline.tables.masters.application import NO_MEMORY, Program, ask_again, await_submitted, launcher
 from pipeline.tables.masters.errors import OUT_OF_MEMORY, ApplicationFailed
 from pipeline.tables.masters.interrupts import Interrupts
 from pipeline.tables.masters.jvm import JavaObject, java_array, java_class
@@ -92,9 +92,8 @@ class DriverPod(Kubernetes):
             made.addFile(renamed.as_uri())
         folder = self._staging()
         only_ours = java_class(self._jvm, "org.apache.hadoop.fs.permission.FsPermission")("700")
-        folder.getFileSystem(_hadoop(self._jvm, self._conf)).mkdirs(
-            folder, only_ours
-        )  # a configuration may have a token
+        # A configuration that is uploaded may have a token.
+        folder.getFileSystem(_hadoop(self._jvm, self._conf)).mkdirs(folder, only_ours)
         handle = made.startApplication(java_array(self._jvm, "org.apache.spark.launcher.SparkAppHandle$Listener"))
         self._handle = handle
         await_submitted(handle, lambda: self.look() if _was_submitted(handle) else None, interrupts)
@@ -221,8 +220,9 @@ def _until_end(driver: DriverPod, show: Callable[[str], None], interrupts: Inter
     """The pod at its end, None if it was deleted, and whether Java said that its heap was full."""
     wait = Wait(driver)
     full_heap = told = False
+    what = f"the driver {driver.name}"
     while True:
-        found = _look(driver, interrupts)
+        found = ask_again(driver.look, "Kubernetes", what, interrupts)
         if found is None:
             return None, full_heap
         if found.phase == "Pending":
@@ -237,22 +237,3 @@ def _until_end(driver: DriverPod, show: Callable[[str], None], interrupts: Inter
         if found.ended:
             return found, full_heap
         time.sleep(POLL_S)
-
-
-def _look(driver: DriverPod, interrupts: Interrupts) -> Pod | None:
-    """The pod, asked for again while the server fails to answer: it may run on.
-
-    Raises:
-        Py4JJavaError: it failed for ``SILENT_WITHIN_S``.
-    """
-    began = time.monotonic()
-    while True:
-        interrupts.check()
-        try:
-            return driver.look()
-        except Py4JJavaError as error:
-            if time.monotonic() - began > SILENT_WITHIN_S:
-                raise
-            logger.warning("Kubernetes does not say how the driver %s is; it is asked again", driver.name)
-            logger.debug("details", exc_info=error)
-            time.sleep(POLL_S)
