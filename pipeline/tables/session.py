@@ -29,11 +29,11 @@ from pipeline.rules.cluster import session_settings
 from pipeline.tables.java_noise import without_noise
 from pipeline.tables.masters.executors import await_executor, watch_executors
 from pipeline.tables.masters.interrupts import before_end, own_handlers
-from pipeline.tables.masters.jvm import JavaObject, end_jvm, started_jvm, why_died
+from pipeline.tables.masters.jvm import JavaObject, apart, end_jvm, started_jvm, why_died
 from pipeline.tables.masters.known import asked_for, fitted, known_master
 from pipeline.tables.masters.kubernetes import of_this_driver
 from pipeline.tables.masters.project import NAME, project_archive
-from pipeline.tables.masters.yarn import CONNECT_WITHIN_MS, apart
+from pipeline.tables.masters.yarn import CONNECT_WITHIN_MS
 from pipeline.tables.settings import JAVA_OPTIONS, SparkSettings
 
 logger = logging.getLogger(__name__)

@@ -19,12 +19,11 @@ from pipeline.model.redact import one_line
 from pipeline.tables.masters.application import NO_MEMORY, Program, ask_again, await_submitted, launcher
 from pipeline.tables.masters.errors import OUT_OF_MEMORY, ApplicationFailed
 from pipeline.tables.masters.interrupts import Interrupts
-from pipeline.tables.masters.jvm import JavaObject, java_array, java_class
+from pipeline.tables.masters.jvm import JavaObject, apart, java_array, java_class
 from pipeline.tables.masters.kubernetes import NAMESPACE, Kubernetes
 from pipeline.tables.masters.master import Wait
 from pipeline.tables.masters.pods import Pod, pod, waiting
 from pipeline.tables.masters.project import kept_folder
-from pipeline.tables.masters.yarn import apart
 
 logger = logging.getLogger(__name__)
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # py4j has no types
 from pyspark import SparkConf, SparkContext, java_gateway
 
 from pipeline.tables.masters.errors import DriverDied
 from pipeline.tables.masters.interrupts import before_end, looked_for
 
+logger = logging.getLogger(__name__)
+
 END_WITHIN_S = 30.0
 """How long a JVM may take to end its application."""
+
+APART_WITHIN_S = 90.0
+"""How long a cluster may take to end an application, or a storage to delete its files."""
 
 ENDING_WITHIN_S = 5.0
 """How long a JVM that no longer answers may take to be gone."""
@@ -174,3 +182,25 @@ def java_set(jvm: JavaObject, *members: str) -> JavaObject:
     for member in members:
         made.add(member)
     return made
+
+
+def apart(action: Callable[[], object], within_s: float = APART_WITHIN_S) -> bool:
+    """Do it in a thread of its own, which has its own connection to the JVM: an interrupt may have cut this one's.
+
+    Returns:
+        Whether it was done within this time.
+    """
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            action()
+        except Py4JError as error:
+            logger.debug("no answer", exc_info=error)
+        else:
+            done.set()
+
+    thread = threading.Thread(target=run, daemon=True, name="apart")
+    thread.start()
+    thread.join(within_s)
+    return done.is_set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from pipeline.model.redact import one_line
 from pipeline.rules.cluster import MIB
 from pipeline.rules.offer import Node, Offer
 from pipeline.tables.masters.errors import NoResources
-from pipeline.tables.masters.jvm import JavaObject, java_array, java_class, java_set
+from pipeline.tables.masters.jvm import JavaObject, apart, java_array, java_class, java_set
 from pipeline.tables.masters.master import Master
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 CONNECT_WITHIN_MS = "60000"
 """How long YARN's client looks for a ResourceManager; its own default is a quarter of an hour."""
 
-KILL_WITHIN_S = 90.0
 LOOK_EACH_S = 1.0
 
 DEFAULT_UNIT_MB = 1024
@@ -211,28 +210,6 @@ class Yarn(Master):
 
     def _id(self, application: str) -> JavaObject:
         return java_class(self._jvm, f"{_RECORDS}.ApplicationId").fromString(application)
-
-
-def apart(action: Callable[[], object], within_s: float = KILL_WITHIN_S) -> bool:
-    """Do it in a thread of its own, which has its own connection to the JVM: an interrupt may have cut this one's.
-
-    Returns:
-        Whether it was done within this time.
-    """
-    done = threading.Event()
-
-    def run() -> None:
-        try:
-            action()
-        except Py4JError as error:
-            logger.debug("no answer", exc_info=error)
-        else:
-            done.set()
-
-    thread = threading.Thread(target=run, daemon=True, name="yarn-kill")
-    thread.start()
-    thread.join(within_s)
-    return done.is_set()
 
 
 def _node(report: JavaObject) -> Node:
