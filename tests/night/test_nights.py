@@ -258,6 +258,19 @@ def test_a_place_without_tables(spark: SparkSession) -> None:
     create_tables(spark, BUCKETS)
 
 
+def test_a_first_run_that_failed_leaves_no_columns(spark: SparkSession, storage: Storage) -> None:
+    lineage = Lineage("census", "1", (), night(2), {})
+    failing = "SELECT CAST(raise_error('no') AS STRING) AS files, 'x' AS other, 1 AS kept"
+    with pytest.raises(Exception, match="no"):
+        write_result(spark, storage, lineage, spark.sql(failing))
+    assert write_result(spark, storage, lineage, spark.sql("SELECT 7L AS files, 1 AS kept")).rows == 1
+    stored = spark.table("archive.results.census")
+    assert stored.columns == ["kept", "night", "files"]
+    assert [tuple(row) for row in stored.collect()] == [(1, night(2), 7)]
+    for table in ("census", "runs"):
+        spark.sql(f"DROP TABLE archive.results.{table} PURGE")
+
+
 def test_results_replace_their_night_and_keep_lineage(spark: SparkSession, storage: Storage) -> None:
     def lineage(day: int, version: str = "1") -> Lineage:
         return Lineage("census", version, ("--all",), night(day), {"files": 7})

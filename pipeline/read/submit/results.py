@@ -165,6 +165,8 @@ def _make_room(spark: SparkSession, job: str, rows: DataFrame) -> None:
     """Create the table, or add the columns that it lacks."""
     if not table_exists(spark, job, NAMESPACE):
         _create(spark, job, rows, ("night",))
+    elif _is_empty(spark, job):
+        _drop_other_columns(spark, job, rows)
     known = _columns(spark, job)
     for field in rows.schema:
         if field.name not in known:
@@ -177,6 +179,21 @@ def _make_room(spark: SparkSession, job: str, rows: DataFrame) -> None:
 def _columns(spark: SparkSession, job: str) -> dict[str, DataType]:
     name = IcebergTable(spark, job, NAMESPACE).name
     return {field.name: field.dataType for field in spark.table(name).schema}
+
+
+def _is_empty(spark: SparkSession, job: str) -> bool:
+    current = IcebergTable(spark, job, NAMESPACE).current()
+    return current is None or current.summary.get("total-records") == "0"
+
+
+def _drop_other_columns(spark: SparkSession, job: str, rows: DataFrame) -> None:
+    """Drop what this run does not have: a first run that failed or was stopped has declared it and stored nothing."""
+    iceberg = unleased(spark).table(job, NAMESPACE)
+    wanted = {field.name: field.dataType for field in rows.schema}
+    other = [name for name, type_ in _columns(spark, job).items() if wanted.get(name) != type_]
+    if other:
+        with iceberg.committing():
+            spark.sql(f"ALTER TABLE {iceberg.name} DROP COLUMNS ({', '.join(f'`{name}`' for name in other)})")
 
 
 def _add_column(spark: SparkSession, job: str, field: StructField) -> None:
