@@ -1,19 +1,16 @@
-"""Dependencies that manifests declare: Python's own parsers and ``packaging`` read them, no build tool runs."""
+"""Dependencies that manifests declare: Python's parsers and ``packaging`` read them, no build tool runs."""
 
 from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from configparser import ConfigParser
-from configparser import Error as ConfigError
 from typing import Any, Final, Literal, NamedTuple
-from xml.etree import ElementTree as ET
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from jobs.formats import ini, toml, xml
 from pipeline.model.redact import without_secrets
 from pipeline.model.text import valid_text
 
@@ -66,7 +63,7 @@ def dependencies_in(name: str, content: bytes) -> list[Dependency]:
         raise Unreadable("not the name of a manifest")
     try:
         wanted = {Dependency(valid_text(each.name), *each[1:]) for each in found[1](content.decode("utf-8-sig"))}
-    except (ValueError, SyntaxError, RecursionError, ConfigError) as error:
+    except (ValueError, SyntaxError, RecursionError) as error:
         raise Unreadable(f"not readable: {type(error).__name__}") from None
     return sorted(wanted, key=lambda each: (each.name, each.scope, each.requirement or ""))
 
@@ -94,7 +91,7 @@ def _python(texts: object, scope: str) -> Iterator[Dependency]:
 
 
 def _pyproject(text: str) -> Iterator[Dependency]:
-    whole = tomllib.loads(text)
+    whole = toml(text)
     project = _table(whole.get("project"))
     yield from _python(project.get("dependencies"), RUNTIME)
     for wanted in _table(project.get("optional-dependencies")).values():
@@ -111,11 +108,10 @@ def _pyproject(text: str) -> Iterator[Dependency]:
 
 
 def _setup_cfg(text: str) -> Iterator[Dependency]:
-    config = ConfigParser(interpolation=None, strict=False)
-    config.read_string(text)
+    sections = ini(text)
     for section, scope in (("options", RUNTIME), ("options.extras_require", OPTIONAL)):
-        if config.has_section(section):
-            for key, value in config.items(section):
+        if section in sections:
+            for key, value in {**sections.get("DEFAULT", {}), **sections[section]}.items():
                 if scope == OPTIONAL or key == "install_requires":
                     yield from _python(value.splitlines() if "\n" in value else value.split(";"), scope)
 
@@ -134,7 +130,7 @@ def _package_json(text: str) -> Iterator[Dependency]:
 
 
 def _cargo(text: str) -> Iterator[Dependency]:
-    whole = tomllib.loads(text)
+    whole = toml(text)
     scopes = {"dependencies": RUNTIME, "dev-dependencies": DEV, "build-dependencies": BUILD}
     for part in (whole, _table(whole.get("workspace")), *_table(whole.get("target")).values()):
         for key, scope in scopes.items():
@@ -161,7 +157,7 @@ def _go_mod(text: str) -> Iterator[Dependency]:
 
 
 def _pom(text: str) -> Iterator[Dependency]:
-    for wanted in _xml(text).iter("dependency"):
+    for wanted in xml(text).iter("dependency"):
         group, artifact = wanted.findtext("groupId"), wanted.findtext("artifactId")
         if group and artifact:
             is_optional = wanted.findtext("optional", "").strip() == "true"
@@ -170,7 +166,7 @@ def _pom(text: str) -> Iterator[Dependency]:
 
 
 def _nuget(text: str) -> Iterator[Dependency]:
-    for element in _xml(text).iter():
+    for element in xml(text).iter():
         if element.tag in ("PackageReference", "PackageVersion"):
             name, version = element.get("Include"), element.get("Version") or element.findtext("Version")
         elif element.tag == "package":
@@ -190,7 +186,7 @@ def _composer(text: str) -> Iterator[Dependency]:
 
 
 def _julia(text: str) -> Iterator[Dependency]:
-    whole = tomllib.loads(text)
+    whole = toml(text)
     compat = _table(whole.get("compat"))
     for key, scope in (("deps", RUNTIME), ("weakdeps", OPTIONAL), ("extras", DEV)):
         for name in _table(whole.get(key)):
@@ -217,16 +213,6 @@ def _version(wanted: object) -> str | None:
     if not isinstance(text, str) or not text.strip() or "://" in text:
         return None
     return without_secrets(valid_text(text.strip()))
-
-
-def _xml(text: str) -> ET.Element:
-    """The root of a document, names without their namespaces. One with a DTD, which defines entities, is refused."""
-    if "<!DOCTYPE" in text:
-        raise ValueError("a DTD")
-    root = ET.fromstring(text)  # noqa: S314 - without a DTD there are no entities to expand
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]
-    return root
 
 
 _KINDS: Final[tuple[tuple[str, Ecosystem, _Parser], ...]] = (
