@@ -69,9 +69,6 @@ class Archive(StoredArchive):
         NightNotFound: on the first read, if the night is not sealed.
     """
 
-    below: int | None = None
-    """Only networks below this number are read; None for all."""
-
     skipped: Skipped | None = None
     """Where ``map_contents`` counts contents on which a function fails; None if none may."""
 
@@ -224,6 +221,14 @@ class Archive(StoredArchive):
             networks: ids of networks; None for all.
         """
         return self._computed(AUTHORS, self.night(night), networks=networks)
+
+    def licences(self, night: date | None = None, networks: Collection[int] | None = None) -> DataFrame:
+        """Licence files at HEAD: the columns of ``read/licences.py``.
+
+        Args:
+            networks: ids of networks; None for all.
+        """
+        return self._computed(LICENCES, self.night(night), networks=networks)
 
     def _computed(
         self, name: str, night: date | None, gone: Hidden | None = None, networks: Collection[int] | None = None

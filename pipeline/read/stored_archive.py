@@ -79,6 +79,9 @@ class StoredArchive:
         StoredFileDamaged: from every method, if a file cannot be read.
     """
 
+    below: int | None = None
+    """Only networks below this number are in tables; None for all."""
+
     def __init__(self, storage: Storage | None, night: date | None = None) -> None:
         self._storage, self._night = storage, night
 
@@ -284,14 +287,20 @@ class StoredArchive:
             return
         tables = self._tables((table,), night)
         bucket = where.get("bucket")
-        yield from tables.visible(table, columns, where, bucket if isinstance(bucket, int) else None)
+        read = columns if self.below is None else list(dict.fromkeys([*columns, "network"]))
+        for batch in tables.visible(table, read, where, bucket if isinstance(bucket, int) else None):
+            yield self._sampled(batch).select(list(columns))
+
+    def _sampled(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        return batch if self.below is None else batch.filter(pc.less(batch.column("network"), self.below))
 
     def _files(
         self, columns: Sequence[str], where: Mapping[str, Value], night: date | None
     ) -> Iterator[pa.RecordBatch]:
         tables = self._tables(_OBJECTS, night)
         only = {"url": where["origin"]} if "origin" in where else {}
-        urls = {url for batch in tables.visible("origins", ["url"], only) for url in batch.column("url").to_pylist()}
+        origins = map(self._sampled, tables.visible("origins", ["url", "network"], only))
+        urls = {url for batch in origins for url in batch.column("url").to_pylist()}
         for url in sorted(urls):
             try:
                 rows = self.files(url, night=night)

@@ -10,6 +10,7 @@ import io
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -67,8 +68,14 @@ class ArchiveFile(pq.ParquetFile):  # type: ignore[misc]
         return bounds is None or any(bounds[0] <= value <= bounds[1] for value in values)
 
     def statistics(self, group: int, column: str) -> pq.Statistics | None:
-        """The footer's statistics of a column in a row group, checked or not."""
-        return self.metadata.row_group(group).column(self.schema_arrow.get_field_index(column)).statistics
+        """The footer's statistics of a column in a row group, checked or not; None for one that has parts."""
+        at = self._leaves.get(column)
+        return None if at is None else self.metadata.row_group(group).column(at).statistics
+
+    @cached_property
+    def _leaves(self) -> dict[str, int]:
+        """Numbers of columns in row groups, where each part of a struct, list or map counts."""
+        return {self.schema.column(at).path: at for at in range(self.metadata.num_columns)}
 
 
 @contextmanager

@@ -41,6 +41,15 @@ def test_each_row_is_read_once_an_epoch_and_a_stop_loses_none(folder: Path) -> N
     assert second != whole
 
 
+def test_a_look_at_the_first_row_loses_none(folder: Path) -> None:
+    rows = SetRows(LocalStorage(folder), seed=1)
+    first = next(iter(rows))
+    copy = pickle.loads(pickle.dumps(rows))  # as a worker of a loader gets it
+    for each in (rows, copy):
+        assert next(iter(each)) == first
+    assert len(list(copy)) == 30
+
+
 def test_columns_are_those_asked_for(folder: Path) -> None:
     assert next(iter(SetRows(LocalStorage(folder), ("content",)))) == {"content": "0\n"}
 

@@ -28,6 +28,7 @@ from pipeline.read.restore import restore_repository
 from pipeline.read.status import archive_status, origin_status
 from pipeline.read.stored_archive import NoSuchTable
 from pipeline.read.submit.results import BadResult, Lineage, write_result
+from pipeline.read.submit.stored_results import read_result
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.tables.create import create_tables
@@ -267,6 +268,28 @@ def test_a_first_run_that_failed_leaves_no_columns(spark: SparkSession, storage:
     stored = spark.table("archive.results.census")
     assert stored.columns == ["kept", "night", "files"]
     assert [tuple(row) for row in stored.collect()] == [(1, night(2), 7)]
+    for table in ("census", "runs"):
+        spark.sql(f"DROP TABLE archive.results.{table} PURGE")
+
+
+def test_a_result_may_have_any_type_and_no_rows(spark: SparkSession, storage: Storage) -> None:
+    lineage = Lineage("census", "1", (), night(2), {})
+    query = (
+        "SELECT array('C') AS languages, struct(1 AS one, map('a', 2L) AS two) AS both, "
+        "TIMESTAMP_NTZ'2026-11-02 01:00:00' AS local, TIMESTAMP'2026-11-02 01:00:00Z' AS time, "
+        "1.5BD AS decimal, X'00' AS raw, true AS sure, 1.0F AS half"
+    )
+    frame = spark.sql(query)
+    assert not frame.schema["languages"].dataType.containsNull
+    assert write_result(spark, storage, lineage, frame).rows == 1
+    _, rows = read_result(storage, "census")
+    for _ in range(2):
+        assert write_result(spark, storage, lineage, frame.where("languages IS NULL")).rows == 0
+        _, none = read_result(storage, "census")
+        assert none.num_rows == 0
+        assert none.schema.names == rows.schema.names
+        assert [type_.id for type_ in none.schema.types] == [type_.id for type_ in rows.schema.types]
+        assert [field.name for field in none.schema.field("both").type] == ["one", "two"]
     for table in ("census", "runs"):
         spark.sql(f"DROP TABLE archive.results.{table} PURGE")
 

@@ -29,6 +29,8 @@ from pipeline.read.submit.exact_rows import (
     write_parquet,
 )
 
+VARIANTS = [T.VariantType(), T.ArrayType(T.VariantType())]
+
 MOMENT = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
 """In Berlin 02:30, for the first of two times that night."""
 
@@ -170,3 +172,11 @@ def test_a_line_end_in_a_cell_is_no_line_end(text: str) -> None:
     write_csv([values_of(text, "x")] * 2, of("a", TEXT, T.StructField("b", TEXT)), to, jsonable)
     assert to.getvalue().startswith(b"a,b\n")
     assert list(csv.reader(io.StringIO(to.getvalue().decode(), newline=""))) == [["a", "b"], [text, "x"], [text, "x"]]
+
+
+@pytest.mark.parametrize("type_", VARIANTS, ids=str)
+def test_a_variant_has_no_place_in_parquet(type_: T.DataType) -> None:
+    schema = T.StructType([T.StructField("v", type_)])
+    check_names(schema, "csv")
+    with pytest.raises(CannotWriteRows, match="to_json"):
+        check_names(schema, "parquet")

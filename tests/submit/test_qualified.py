@@ -67,7 +67,8 @@ def test_lines_are_not_taken_for_files(session: SparkSession, monkeypatch: pytes
         ("SELECT count(*) FROM Commits JOIN archive.code.refs.tag_x USING (network)", {"commits", "refs"}),
         ("SELECT 1 WHERE EXISTS (SELECT 1 FROM visits)", {"visits"}),
         ("SELECT * FROM archive.results.language_census", set()),
-        ("DESCRIBE blobs", set()),
+        ("DESCRIBE blobs", {"blobs"}),
+        ("DESCRIBE commit_files", {"commit_files"}),
         ("SELECT * FROM commit_files JOIN commits", {"commit_files", "commits"}),
     ],
 )

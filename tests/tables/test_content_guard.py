@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from hashlib import sha1
 from typing import Any, cast
 
 import pyarrow as pa
 import pytest
 
 from pipeline.storage.errors import StoredFileDamaged
-from pipeline.tables.content_guard import BadContent, Guard, Skipped
+from pipeline.tables.content_guard import SMALLEST, BadContent, Content, Guard, Skipped, count_skipped
 
 
 def batches(*contents: list[bytes]) -> Iterator[pa.RecordBatch]:
@@ -85,3 +86,19 @@ def test_an_error_that_no_content_makes_alone_is_raised_as_it_is() -> None:
 
     with pytest.raises(KeyError, match="second batch"):
         values(Guard(first_two, ("content",))(batches([b"1"], [b"2"])))
+
+
+def test_very_many_are_counted_by_the_smallest_ids() -> None:
+    def skipped(count: int) -> dict[Content, str]:
+        found: dict[Content, str] = {}
+        for at in range(count):
+            found = SMALLEST.addInPlace(found, {(at % 7, sha1(str(at).encode()).hexdigest()): "no"})
+        twice = SMALLEST.addInPlace(found, dict(found))
+        assert len(twice) < 2000
+        return twice
+
+    assert count_skipped({}) == (0, True)
+    assert count_skipped(skipped(999)) == (999, True)
+    about, exact = count_skipped(skipped(50_000))
+    assert not exact
+    assert 45_000 < about < 55_000

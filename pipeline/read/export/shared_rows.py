@@ -14,7 +14,7 @@ P = TypeVar("P")
 
 
 class SharedRows(ABC, Generic[P]):
-    """Rows as dictionaries. Iterating reads one share of an epoch; then the next epoch begins.
+    """Rows as dictionaries. Iterating reads one share of an epoch, from its start; then the next epoch begins.
 
     Pickles, so that it travels to the workers of a loader; each opens its own files and holds one row group.
 
@@ -26,7 +26,7 @@ class SharedRows(ABC, Generic[P]):
     def __init__(self, storage: Storage, columns: Sequence[str], seed: int | None) -> None:
         self.epoch = 0
         self._storage, self._columns, self._seed = storage, tuple(columns), seed
-        self._begin = 0
+        self._begin = self._given = 0
 
     @property
     def share(self) -> Share:
@@ -43,10 +43,12 @@ class SharedRows(ABC, Generic[P]):
         """The rows of a row group that are read."""
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for row in self.rows(self.share, self._begin):
-            self._begin += 1
+        given, self._begin = self._begin, 0
+        for row in self.rows(self.share, given):
+            given += 1
+            self._given = given
             yield row
-        self._begin, self.epoch = 0, self.epoch + 1
+        self._given, self.epoch = 0, self.epoch + 1
 
     def rows(self, share: Share, begin: int = 0) -> Iterator[dict[str, Any]]:
         """The rows of a share of this epoch, from a number on. Of rows before it little is read."""
@@ -59,9 +61,9 @@ class SharedRows(ABC, Generic[P]):
             begin = max(begin - count, 0)
 
     def state_dict(self) -> dict[str, int]:
-        """Where this worker is: the epoch, and how many rows of its share it has given."""
-        return {"epoch": self.epoch, "rows": self._begin}
+        """Where the latest iteration of this worker is: the epoch, and how many rows of its share it has given."""
+        return {"epoch": self.epoch, "rows": self._given}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Continue there, in a process with the same share and the same arguments."""
-        self.epoch, self._begin = state["epoch"], state["rows"]
+        """Let the next iteration continue there, in a process with the same share and the same arguments."""
+        self.epoch, self._begin, self._given = state["epoch"], state["rows"], state["rows"]

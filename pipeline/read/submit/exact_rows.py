@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pyspark.errors import PySparkException
 from pyspark.sql import Row
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import ArrayType, DataType, MapType, StructType, TimestampType
+from pyspark.sql.types import ArrayType, DataType, MapType, StructType, TimestampType, VariantType
 
 from pipeline.model.errors import UsageError
 from pipeline.read.submit.value_files import Plain, write_csv_values, write_json_values
@@ -40,8 +40,9 @@ def check_names(schema: StructType, format_: str) -> None:
     """Make sure that no value is lost because another has the same name.
 
     Raises:
-        CannotWriteRows: two columns, in formats without places for both, or two fields of a struct share a name; or a
-            map's keys are no single values, of which text could be the same for two.
+        CannotWriteRows: two columns, in formats without places for both, or two fields of a struct share a name; a
+            map's keys are no single values, of which text could be the same for two; or a value has a type that the
+            format lacks.
     """
     if format_ in _BY_NAME:
         _check_unique(schema, "column", format_)
@@ -51,6 +52,8 @@ def check_names(schema: StructType, format_: str) -> None:
 
 def _check_nested(type_: DataType, format_: str) -> None:
     match type_:
+        case VariantType() if format_ == "parquet":
+            raise CannotWriteRows(format_, "a value is a VARIANT; use to_json")
         case StructType():
             _check_unique(type_, "field of a struct", format_)
             inner = [field.dataType for field in type_.fields]

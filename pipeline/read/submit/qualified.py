@@ -17,6 +17,13 @@ _LINES = re.compile(rf"{FILES.name}(\.(tag|branch|snapshot_id|at_timestamp)_.*)?
 """``files`` below the namespace, at any time; its metadata tables have other names."""
 
 
+_RELATION = frozenset({"UnresolvedRelation"})
+"""The part that names a table of a query."""
+
+_TABLES = _RELATION | {"UnresolvedTable", "UnresolvedTableOrView"}
+"""With those after DESCRIBE and the like."""
+
+
 class PastTheViews(UsageError):
     """A query uses a full table name while taken-down rows are still in the files."""
 
@@ -55,7 +62,7 @@ def check_names(spark: SparkSession, query: Iterable[Part]) -> None:
         PastTheViews, LinesByTheirFullName: it does not.
     """
     hides = bool(hidden_now(spark))
-    for name in _relations(query):
+    for name in _named(query, _RELATION):
         words = [part.lower() for part in name]
         if NAMESPACE not in words[:-1]:
             continue
@@ -66,9 +73,9 @@ def check_names(spark: SparkSession, query: Iterable[Part]) -> None:
 
 
 def tables_read(query: Iterable[Part]) -> frozenset[str]:
-    """What a query may read of the archive by a bare name, including names shared with something else it reads."""
-    return frozenset(part.lower() for name in _relations(query) for part in name) & NAMES
+    """What a query may read or describe of the archive by a bare name, and names shared with something else in it."""
+    return frozenset(part.lower() for name in _named(query, _TABLES) for part in name) & NAMES
 
 
-def _relations(query: Iterable[Part]) -> Iterator[list[str]]:
-    return (strings(part.java.multipartIdentifier()) for part in query if part.kind == "UnresolvedRelation")
+def _named(query: Iterable[Part], kinds: frozenset[str]) -> Iterator[list[str]]:
+    return (strings(part.java.multipartIdentifier()) for part in query if part.kind in kinds)

@@ -168,7 +168,7 @@ def _make_room(spark: SparkSession, job: str, rows: DataFrame) -> None:
     elif _is_empty(spark, job):
         _drop_other_columns(spark, job, rows)
     known = _columns(spark, job)
-    for field in rows.schema:
+    for field in rows.schema.toNullable():
         if field.name not in known:
             _add_column(spark, job, field)
         elif known[field.name] != field.dataType:
@@ -177,8 +177,9 @@ def _make_room(spark: SparkSession, job: str, rows: DataFrame) -> None:
 
 
 def _columns(spark: SparkSession, job: str) -> dict[str, DataType]:
+    """Types, nullable at every depth, as Iceberg stores them."""
     name = IcebergTable(spark, job, NAMESPACE).name
-    return {field.name: field.dataType for field in spark.table(name).schema}
+    return {field.name: field.dataType for field in spark.table(name).schema.toNullable()}
 
 
 def _is_empty(spark: SparkSession, job: str) -> bool:
@@ -189,7 +190,7 @@ def _is_empty(spark: SparkSession, job: str) -> bool:
 def _drop_other_columns(spark: SparkSession, job: str, rows: DataFrame) -> None:
     """Drop what this run does not have: a first run that failed or was stopped has declared it and stored nothing."""
     iceberg = unleased(spark).table(job, NAMESPACE)
-    wanted = {field.name: field.dataType for field in rows.schema}
+    wanted = {field.name: field.dataType for field in rows.schema.toNullable()}
     other = [name for name, type_ in _columns(spark, job).items() if wanted.get(name) != type_]
     if other:
         with iceberg.committing():

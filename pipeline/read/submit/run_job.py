@@ -24,7 +24,7 @@ from pipeline.read.names import with_parts
 from pipeline.read.submit.find_job import FoundJob, JobFailed, find_job
 from pipeline.read.submit.results import NAMESPACE, BadResult, Lineage, recorded_lineage, write_result
 from pipeline.storage.interface import Storage
-from pipeline.tables.content_guard import BadContent, none_skipped
+from pipeline.tables.content_guard import BadContent, count_skipped, none_skipped
 from pipeline.tables.content_plan import content_stays
 from pipeline.tables.failures import OutOfMemory, SparkFailed, is_of_query, plain_failures
 from pipeline.tables.iceberg import full_name
@@ -231,4 +231,5 @@ def _tell_skipped(archive: Archive) -> None:
         return
     (network, oid), problem = min(found.items())
     where = _place_of(archive, BadContent(network, oid, problem), "")
-    logger.warning("%d contents were skipped, such as %s: %s", len(found), where, problem)
+    count, exact = count_skipped(found)
+    logger.warning("%s%d contents were skipped, such as %s: %s", "" if exact else "about ", count, where, problem)

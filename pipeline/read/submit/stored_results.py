@@ -11,12 +11,13 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.model.errors import UsageError
-from pipeline.model.layout import RESULTS, parse_night
+from pipeline.model.layout import RESULTS, parse_night, result_path
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
+from pipeline.tables.snapshot.columns import arrow_columns
 from pipeline.tables.snapshot.live_files import live_files
-from pipeline.tables.snapshot.metadata import read_metadata
+from pipeline.tables.snapshot.metadata import TableMetadata, read_metadata
 from pipeline.tables.snapshot.rows import ROW_ID, rows
 
 NIGHT = "night"
@@ -55,17 +56,18 @@ def list_results(storage: Storage) -> list[StoredResult]:
     Raises:
         StoredFileDamaged: a record of one cannot be read.
     """
-    found = [
-        _read(storage, entry.path)
-        for folder in storage.list(RESULTS)
-        if folder.is_dir
-        for entry in storage.list(folder.path)
-        if parse_night(entry.path.rpartition("/")[2].removesuffix(".json")) is not None
-    ]
-    return sorted(found, key=lambda result: (result.job, result.night))
+    jobs = [entry.path.rpartition("/")[2] for entry in storage.list(RESULTS) if entry.is_dir]
+    return [_read(storage, job, night) for job in sorted(jobs) for night in _nights(storage, job)]
 
 
-def _read(storage: Storage, path: str) -> StoredResult:
+def _nights(storage: Storage, job: str) -> list[date]:
+    """The nights that a job has a result for, oldest first."""
+    names = (entry.path.rpartition("/")[2] for entry in storage.list(f"{RESULTS}/{job}"))
+    return sorted(night for name in names if (night := parse_night(name.removesuffix(".json"))) is not None)
+
+
+def _read(storage: Storage, job: str, night: date) -> StoredResult:
+    path = result_path(job, night)
     try:
         found = json.loads(storage.read(path))
         return StoredResult(
@@ -86,11 +88,11 @@ def read_result(storage: Storage, job: str, night: date | None = None) -> tuple[
         NoSuchResult: there is none.
         StoredFileDamaged: one of its files is damaged or gone.
     """
-    mine = {result.night: result for result in list_results(storage) if result.job == job}
-    wanted = max(mine, default=None) if night is None else night
-    if wanted is None or wanted not in mine:
-        raise NoSuchResult(job, wanted, tuple(sorted(mine)))
-    return mine[wanted], _rows_of(storage, job, wanted)
+    known = _nights(storage, job)
+    wanted = max(known, default=None) if night is None else night
+    if wanted is None or wanted not in known:
+        raise NoSuchResult(job, wanted, tuple(known))
+    return _read(storage, job, wanted), _rows_of(storage, job, wanted)
 
 
 def _rows_of(storage: Storage, job: str, night: date) -> pa.Table:
@@ -102,7 +104,16 @@ def _rows_of(storage: Storage, job: str, night: date) -> pa.Table:
         with open_parquet_file(storage, file.path) as parquet:
             names = [name for name in parquet.schema_arrow.names if name not in (NIGHT, ROW_ID, SEQUENCE)]
         parts += [pa.Table.from_batches([batch]) for batch in rows(storage, file, names, {NIGHT: night})]
-    return pa.concat_tables(parts, promote_options="default") if parts else pa.table({})
+    return pa.concat_tables(parts, promote_options="default") if parts else _no_rows(metadata)
+
+
+def _no_rows(metadata: TableMetadata) -> pa.Table:
+    """The columns of a result without rows: those of all nights, as no file has its own."""
+    try:
+        columns = arrow_columns(metadata.schema)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoredFileDamaged(metadata.path, f"its schema is invalid: {error!r}"[:300]) from error
+    return pa.schema([field for field in columns if field.name != NIGHT]).empty_table()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.tables import NAMESPACE
@@ -30,6 +31,7 @@ class TableMetadata:
         current: the current snapshot, None for a table that never had one.
         location: the URI of the table's folder, as it was when the table was made.
         summary: Iceberg's counts for the current snapshot, empty without one.
+        schema: the current one, as Iceberg writes it.
     """
 
     path: str
@@ -39,6 +41,7 @@ class TableMetadata:
     properties: Mapping[str, str]
     location: str
     summary: Mapping[str, str]
+    schema: Mapping[str, Any]
 
 
 def newest_metadata(storage: Storage, folder: str) -> tuple[int, str] | None:
@@ -77,6 +80,9 @@ def read_metadata(storage: Storage, table: str, namespace: str = NAMESPACE) -> T
             dict(document.get("properties", {})),
             str(document["location"]),
             dict(snapshots[current].get("summary", {})) if current in snapshots else {},
+            next(
+                (each for each in document.get("schemas", ()) if each["schema-id"] == document["current-schema-id"]), {}
+            ),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoredFileDamaged(path, f"its content is invalid: {error!r}"[:300]) from error
