@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 
 import pyarrow as pa
@@ -11,7 +12,10 @@ from pipeline.model.tables import FILE_COLUMNS, FILES, extension
 from pipeline.model.text import text_and_raw, text_of
 from pipeline.read.network_objects import ObjectsMissing
 from pipeline.read.one_origin import Place
+from pipeline.rules.commit_diff import EMPTY_TREE
 from pipeline.rules.walk import MISSING, Budget, Entry, walk
+
+log = logging.getLogger(__name__)
 
 SCHEMA = pa.schema([FILES.arrow_schema.field(name) for name in FILE_COLUMNS])
 
@@ -28,29 +32,43 @@ class TooManyPaths(UsageError):
 
 
 def files_below(
-    origin: str, place: Place, root: bytes, trees: Mapping[bytes, bytes], absent: Collection[bytes] = ()
+    origin: str,
+    place: Place,
+    root: bytes,
+    trees: Mapping[bytes, bytes],
+    absent: Collection[bytes] = (),
+    *,
+    partial: bool = False,
 ) -> pa.Table:
     """Every path below a root tree, as ``git ls-tree -r`` lists them: the columns of ``files``, sorted by path.
 
     Args:
         trees: bodies of all trees below the root, by id.
         absent: trees that the archive is known not to keep, whose paths are left out.
+        partial: what cannot be listed is left out with a warning, as Spark's ``files`` does.
 
     Raises:
         ObjectsMissing: a tree is missing.
         TooManyPaths: there are more than a walk takes, see ``rules.walk``.
     """
     budget = Budget()
-    found = sorted(walk(root, trees, budget), key=lambda entry: entry.path)
+    entries = () if root == EMPTY_TREE else walk(root, trees, budget)
+    found = sorted(entries, key=lambda entry: entry.path)
     if budget.spent:
-        raise TooManyPaths(origin, len(found))
+        _refuse(TooManyPaths(origin, len(found)), partial=partial)
     lost = {entry.oid for entry in found if entry.kind == MISSING} - set(absent)
     if lost:
-        raise ObjectsMissing(origin, len(lost), min(lost).hex())
+        _refuse(ObjectsMissing(origin, len(lost), min(lost).hex()), partial=partial)
     rows = [(place.bucket, place.network, origin, *_cells(entry)) for entry in found if entry.kind != MISSING]
     columns = zip(*rows, strict=True) if rows else [()] * len(SCHEMA)
     arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def _refuse(problem: Exception, *, partial: bool) -> None:
+    if not partial:
+        raise problem
+    log.warning("%s: only the others are listed", problem)
 
 
 def _cells(entry: Entry) -> tuple[object, ...]:

@@ -15,6 +15,7 @@ from pipeline.model.tree import kind_of
 from pipeline.read.one_origin import Place
 from pipeline.read.stored import StoredTables
 from pipeline.read.tree_rows import Entry
+from pipeline.rules.commit_diff import EMPTY_TREE
 
 SAID = ("author_name", "author_email", "author_time", "committer_time", "message")
 SCHEMA = pa.schema(
@@ -55,7 +56,7 @@ class Entries(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The commits of a network: their root trees and parents, by id."""
+    """The commits of a network: their root trees, the empty tree if they name none, and parents, by id."""
 
     tree: Mapping[bytes, bytes]
     parents: Mapping[bytes, Sequence[bytes]]
@@ -93,7 +94,7 @@ def read_graph(tables: StoredTables, place: Place) -> Graph:
     tree, parents = {}, {}
     for batch in tables.visible("commits", ["oid", "tree", "parents"], {"network": place.network}, place.bucket):
         for row in batch.to_pylist():
-            tree[row["oid"]] = row["tree"]
+            tree[row["oid"]] = row["tree"] or EMPTY_TREE
             parents[row["oid"]] = row["parents"] or ()
     return Graph(tree, parents)
 

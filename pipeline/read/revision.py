@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pipeline.model.errors import UsageError
 from pipeline.read.one_origin import Place
 from pipeline.read.stored import StoredTables
+from pipeline.rules.commit_diff import EMPTY_TREE
 from pipeline.rules.negotiation import HEAD, Ref
 from pipeline.tables.snapshot.rows import Value
 
@@ -33,7 +34,7 @@ class CommitNotFound(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class FoundCommit:
-    """A commit, its root tree and its parents, by their ids."""
+    """A commit, its root tree and its parents, by their ids. The tree of one that names none is the empty tree."""
 
     oid: bytes
     tree: bytes
@@ -75,7 +76,7 @@ def read_commit(tables: StoredTables, place: Place, oid: bytes) -> FoundCommit |
     equal: dict[str, Value] = {"network": place.network, "oid": oid}
     for batch in tables.visible("commits", ["tree", "parents"], equal, place.bucket):
         for row in batch.to_pylist():
-            return FoundCommit(oid, row["tree"], tuple(row["parents"] or ()))
+            return FoundCommit(oid, row["tree"] or EMPTY_TREE, tuple(row["parents"] or ()))
     return None
 
 

@@ -168,13 +168,7 @@ class StoredArchive:
             CommitNotFound: there is no such commit.
             ObjectsMissing, TooManyPaths: trees are missing, or name too many paths.
         """
-        tables = self._tables(_OBJECTS, self.night(night))
-        place, found = _find(tables, origin, commit)
-        if found is None:
-            return FILES_SCHEMA.empty_table()
-        trees = NetworkObjects(tables, place.network, place.bucket).trees()
-        absent = tables.taken_down(place.network)
-        return files_below(origin, place, found.tree, trees.below([found.tree]), absent)
+        return _listed(self._tables(_OBJECTS, self.night(night)), origin, commit)
 
     def history(
         self, origin: str, path: str | bytes, commit: str | bytes | None = None, night: date | None = None
@@ -303,12 +297,20 @@ class StoredArchive:
         urls = {url for batch in origins for url in batch.column("url").to_pylist()}
         for url in sorted(urls):
             try:
-                rows = self.files(url, night=night)
+                rows = _listed(tables, url, None, partial=True)
             except (OriginNotFound, NeverArchived):
                 continue
             for name, value in where.items():
                 rows = rows.filter(pc.equal(rows.column(name), pa.scalar(value, rows.schema.field(name).type)))
             yield from rows.select(list(columns)).to_batches()
+
+
+def _listed(tables: StoredTables, origin: str, commit: str | bytes | None, *, partial: bool = False) -> pa.Table:
+    place, found = _find(tables, origin, commit)
+    if found is None:
+        return FILES_SCHEMA.empty_table()
+    trees = NetworkObjects(tables, place.network, place.bucket).trees().below([found.tree])
+    return files_below(origin, place, found.tree, trees, tables.taken_down(place.network), partial=partial)
 
 
 def _find(tables: StoredTables, origin: str, commit: str | bytes | None) -> tuple[Place, FoundCommit | None]:

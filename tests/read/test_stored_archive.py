@@ -17,21 +17,25 @@ from pipeline.context.archive import FORMAT
 from pipeline.model.errors import UsageError
 from pipeline.model.layout import ARCHIVE
 from pipeline.model.tables import ALL, shown_columns
+from pipeline.read import head_files
 from pipeline.read.archive import Archive
 from pipeline.read.blame import NoSuchFile
 from pipeline.read.duckdb_query import DuckDBMissing
+from pipeline.read.head_files import TooManyPaths
+from pipeline.read.network_objects import ObjectsMissing
 from pipeline.read.nights import NightNotFound
 from pipeline.read.one_origin import OriginNotFound
 from pipeline.read.revision import CommitNotFound
 from pipeline.read.scratch_repository import NotKept
 from pipeline.read.stored_archive import NoSuchColumn, NoSuchTable, PolarsMissing
+from pipeline.rules.walk import Budget
 from pipeline.storage.interface import Storage
 from pipeline.tables.settings import SparkSettings
-from tests.night.test_nights import FORK, OTHER, URL
+from tests.night.test_nights import FORK, OTHER, URL, finish
 from tests.read.grown import GONE, grow
 from tests.support.spark import QUICK_SPARK
-from tests.tables.conftest import night
-from tests.tables.landing import BUCKETS
+from tests.tables.conftest import add, night
+from tests.tables.landing import BUCKETS, MadeLoad
 
 
 def in_order(table: pa.Table) -> list[dict[str, Any]]:
@@ -134,6 +138,43 @@ def test_commits_are_found_by_id_and_name(spark: SparkSession, storage: Storage)
     with pytest.raises(UsageError, match="give a path"):
         archive.history(URL, "/")
     assert FORK not in archive.arrow("files", ["origin"]).column("origin").to_pylist()
+
+
+def test_an_odd_head_fails_nobody_elses_files(
+    spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    landing = MadeLoad(storage, night(2))
+    bare, lost, many, good = add(spark, *(f"https://example.org/{name}" for name in ("bare", "lost", "many", "good")))
+    trees = {
+        bare: None,
+        lost: landing.raw_tree(lost.network, b"40000 gone\0" + b"x" * 20),
+        many: landing.tree(many.network, dict.fromkeys((b"a", b"b", b"c"), b"")),
+        good: landing.tree(good.network, {b"a": b"1\n", b"b": b"2\n"}),
+    }
+    below = {origin: landing.commit(origin.network, tree) for origin, tree in trees.items()}
+    top = landing.commit(bare.network, landing.tree(bare.network, {b"f": b"1\n"}), below[bare])
+    for origin, commit in below.items():
+        landing.push(origin, commit)
+    landing.ref(bare, "refs/heads/top", top)
+    finish(spark, storage, landing)
+    archive = Archive(never, None, storage)
+    monkeypatch.setattr(head_files, "Budget", lambda: Budget(paths=2))
+    rows = archive.arrow("SELECT origin, path FROM files ORDER BY ALL").to_pylist()
+    assert [(row["origin"], row["path"]) for row in rows] == [
+        (origin.url, path) for origin in (good, many) for path in ("a", "b")
+    ]
+    said = [record.getMessage() for record in caplog.records if record.name == head_files.__name__]
+    assert [message.split()[0] for message in said] == [lost.url, many.url]
+    with pytest.raises(TooManyPaths, match="more than 2 paths"):
+        archive.files(many.url)
+    with pytest.raises(ObjectsMissing):
+        archive.files(lost.url)
+    assert archive.files(bare.url).num_rows == archive.commit_stats(bare.url).num_rows == 0
+    assert archive.patch(bare.url) == b""
+    assert archive.history(bare.url, "f", "top").column("status").to_pylist() == ["A"]
+    assert archive.commit_stats(bare.url, "top").column("path").to_pylist() == ["f"]
+    with pytest.raises(NoSuchFile):
+        archive.blame(bare.url, "f")
 
 
 def test_an_opened_archive_is_one_object_with_and_without_spark(

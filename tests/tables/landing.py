@@ -78,8 +78,10 @@ class MadeLoad:
             self.row("trees", network, oid=oid, at_head=at_head, content=body)
         return oid
 
-    def commit(self, network: int, tree: bytes, *parents: bytes, message: str = "m", at: int = 1_700_000_000) -> bytes:
-        lines = [f"tree {tree.hex()}", *(f"parent {parent.hex()}" for parent in parents)]
+    def commit(
+        self, network: int, tree: bytes | None, *parents: bytes, message: str = "m", at: int = 1_700_000_000
+    ) -> bytes:
+        lines = [*(f"tree {oid.hex()}" for oid in (tree,) if oid), *(f"parent {parent.hex()}" for parent in parents)]
         lines += [f"author A <a@b> {at} +0200", f"committer C <c@d> {at + 60} -0130", "", message]
         body = "\n".join(lines).encode()
         oid = oid_of(b"commit", body)
