@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
-from pipeline.read.export import covering
+from pipeline.read.archive import Archive
+from pipeline.read.export import choose, covering
 from pipeline.read.export.covering import only, with_licences
 
 
@@ -48,3 +50,17 @@ def test_the_nearest_folder_with_licences_counts(sealed: SparkSession, monkeypat
         ("many", "0/x.c"): (None, None),
         ("none", "main.c"): ([], False),
     }
+
+
+def test_folders_with_long_names_take_no_longer(sealed: SparkSession) -> None:
+    """With 16,000 characters, a search for the last part from each of them took half a second per file."""
+    folder, names = F.repeat(F.lit("d"), F.lit(16_000)), F.array(F.lit("main.c"), F.lit("COPYING"))
+    files = sealed.range(2_000).select(
+        F.lit(0).alias("bucket"), F.lit(0).cast("long").alias("network"), F.lit(b"\0" * 20).alias("oid"),
+        F.lit("url").alias("origin"), folder.alias("folder"), F.explode(names).alias("name"),
+    )  # fmt: skip
+    files = files.withColumn("path", F.concat_ws("/", "folder", "name")).drop("folder")
+    assert choose._licence_files(files, Archive(sealed)).where("endswith(path, 'd/COPYING')").count() == 2_000
+    url = f"https://example.org/{'/' * 2_000}x.git//"
+    urls = sealed.range(1).select(F.lit(url).alias("origin")).selectExpr(f"{choose._VALUES['repo_name']} AS name")
+    assert urls.collect()[0].name == "/" * 2_000 + "x"

@@ -81,7 +81,7 @@ def _blobs(archive: Archive, selection: Selection) -> DataFrame:
 
 def _licence_files(files: DataFrame, archive: Archive) -> DataFrame:
     """Files that are named like licences, with what nights have recognised."""
-    named = files.where(F.regexp_extract("path", "(?s)[^/]*$", 0).rlike(NAMES)).select(*_OBJECT, "origin", "path")
+    named = files.where(F.col("name").rlike(NAMES)).select(*_OBJECT, "origin", "path")
     texts = archive.table("head_blobs").select(*_OBJECT, "spdx_id")
     known = F.coalesce("spdx_id", F.lit(NOT_KNOWN)).alias("spdx_id")
     return named.join(texts, _OBJECT, "left").select("bucket", "origin", "path", known)
@@ -125,7 +125,7 @@ _VALUES = {
     "directory_id": "lower(hex(tree))",
     "path": "'/' || path",
     "content_id": "lower(hex(oid))",
-    "repo_name": r"regexp_replace(origin, '^[a-z]+://[^/]*/|(\\.git)?/*$', '')",
+    "repo_name": r"regexp_replace(rtrim('/', regexp_replace(origin, '^[a-z]+://[^/]*/', '')), '\\.git$', '')",
     "revision_id": "lower(hex(head_commit))",
     "branch_name": "head_ref",
     "visit_date": "CAST(night AS timestamp)",
