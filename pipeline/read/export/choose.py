@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from pipeline.model.errors import UsageError
@@ -10,7 +10,7 @@ from pipeline.model.listing import LISTINGS
 from pipeline.night.licence import NAMES
 from pipeline.night.opt_outs import opt_outs
 from pipeline.read.archive import Archive
-from pipeline.read.export.columns import CHOSEN
+from pipeline.read.export.columns import CHOSEN, TEXTS
 from pipeline.read.export.covering import NOT_KNOWN, only, with_licences
 from pipeline.read.export.selection import ROW_BYTES, Selection
 from pipeline.read.vendored import vendored
@@ -62,11 +62,16 @@ def choose_files(archive: Archive, selection: Selection) -> DataFrame:
     return rows.selectExpr("bucket", "place.*", *values)
 
 
-def in_order(rows: DataFrame) -> DataFrame:
+def row_weight(shard_bytes: int) -> Column:
+    """What a row weighs in a shard, at most as much as a whole one."""
+    texts = F.octet_length(F.concat_ws(" ", *TEXTS))
+    return F.least(F.col("length_bytes") + texts + ROW_BYTES, F.lit(shard_bytes))
+
+
+def in_order(rows: DataFrame, shard_bytes: int) -> DataFrame:
     """The rows with ``before``: the weight of all rows of the bucket with an earlier place."""
     earlier = Window.partitionBy("bucket").orderBy("uri", "position").rowsBetween(Window.unboundedPreceding, -1)
-    weight = F.col("length_bytes") + ROW_BYTES
-    return rows.withColumn("before", F.coalesce(F.sum(weight).over(earlier), F.lit(0)))
+    return rows.withColumn("before", F.coalesce(F.sum(row_weight(shard_bytes)).over(earlier), F.lit(0)))
 
 
 def _blobs(archive: Archive, selection: Selection) -> DataFrame:

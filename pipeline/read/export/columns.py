@@ -28,6 +28,9 @@ CHOSEN = pa.schema(
 )
 """Known before a content is read."""
 
+TEXTS = tuple(field.name for field in CHOSEN if field.type in (pa.string(), pa.list_(pa.string())))
+"""Columns of ``CHOSEN`` that other people may make long."""
+
 ROWS = pa.schema(
     [
         pa.field("blob_id", pa.string()),

@@ -7,8 +7,8 @@ from pyspark.sql import functions as F
 
 MOST_FOLDERS = 1_000
 MOST_CHARACTERS = 100_000
-"""Folders with licences that an origin may have, and how long they may be together: each of its files is compared with
-all of them, so beyond that nothing is said.
+"""Folders with licences that an origin may have, and how long they and their SPDX ids may be together: each of its
+files is compared with all of them, so beyond that nothing is said.
 """
 
 NOT_KNOWN = "NOASSERTION"
@@ -29,7 +29,7 @@ def with_licences(files: DataFrame, licences: DataFrame, name: str) -> DataFrame
     folders = licences.groupBy(*_ORIGIN, folder).agg(F.sort_array(F.collect_set("spdx_id")).alias("ids"))
     first = Window.partitionBy(*_ORIGIN).orderBy("folder")
     few = folders.withColumn("rank", F.row_number().over(first)).where(F.col("rank") <= MOST_FOLDERS + 1)
-    length = F.sum(F.length("folder")).alias("length")
+    length = F.sum(F.length("folder") + F.length(F.concat_ws("", "ids"))).alias("length")
     deepest_first = F.struct((-F.length("folder")).alias("depth"), "folder", "ids")
     origins = few.groupBy(*_ORIGIN).agg(F.sort_array(F.collect_list(deepest_first)).alias("found"), length)
     known = (F.size("found") <= MOST_FOLDERS) & (F.col("length") <= MOST_CHARACTERS)

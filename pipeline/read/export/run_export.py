@@ -14,10 +14,10 @@ from pipeline.model.redact import without_secrets
 from pipeline.model.version import __version__
 from pipeline.read.archive import Archive
 from pipeline.read.export.card import card
-from pipeline.read.export.choose import PREFERENCE, READ, choose_files, in_order
+from pipeline.read.export.choose import PREFERENCE, READ, choose_files, in_order, row_weight
 from pipeline.read.export.manifest import CARD, DATA, MANIFEST, PLAN, WORK, Manifest, Plan, Recipe, Shard
 from pipeline.read.export.near import near_duplicates, signatures
-from pipeline.read.export.selection import ROW_BYTES, Selection
+from pipeline.read.export.selection import Selection
 from pipeline.read.export.shard_file import writing_programs
 from pipeline.read.export.write import ShardWriter
 from pipeline.storage.documents import read_document
@@ -85,7 +85,7 @@ def run_export(archive: Archive, source: Storage, to: Storage, selection: Select
             signed = kept.frame(signatures(rows, source))
             alike = kept.frame(near_duplicates(signed))
             rows, near = rows.join(alike, PREFERENCE, "left_anti"), alike.count()
-        sharded = _sharded(kept.frame(in_order(rows.drop(PREFERENCE))), selection)
+        sharded = _sharded(kept.frame(in_order(rows.drop(PREFERENCE), selection.shard_bytes)), selection)
         plan = _plan(recipe, sharded, near)
         found = _begin(to, plan, replace=replace)
         if found is None:
@@ -107,7 +107,7 @@ def _sharded(rows: DataFrame, selection: Selection) -> DataFrame:
     """The rows with the number of their shard: places in order, cut wherever the weight so far passes a multiple of a
     shard's. As no row weighs more than a shard, none is empty.
     """
-    end = F.max(F.col("before") + F.col("length_bytes") + ROW_BYTES)
+    end = F.max(F.col("before") + row_weight(selection.shard_bytes))
     weights = sorted(
         (row["bucket"], row["weight"]) for row in rows.groupBy("bucket").agg(end.alias("weight")).collect()
     )

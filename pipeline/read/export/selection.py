@@ -14,7 +14,7 @@ SUFFIXES: dict[Format, str] = {"parquet": "parquet", "jsonl": "jsonl.gz"}
 """How the names of shards end."""
 
 ROW_BYTES = 1024
-"""What a row weighs in a shard besides its content, so that the number of rows is bounded too."""
+"""What a row weighs in a shard besides its content and its texts, so that the number of rows is bounded too."""
 
 
 class Selection(BaseModel):
@@ -29,7 +29,8 @@ class Selection(BaseModel):
         vendored: keep files that are not a project's own.
         generated: keep files that a program wrote.
         near_dedup: of files that are nearly the same keep one.
-        shard_bytes: greatest weight of a shard: raw bytes of contents, and ``ROW_BYTES`` a row.
+        shard_bytes: greatest weight of a shard: raw bytes of contents and of texts about them, and ``ROW_BYTES`` per
+            row; a row that weighs more counts as much.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
