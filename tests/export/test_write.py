@@ -18,13 +18,15 @@ from pipeline.read.export import run_export
 from pipeline.read.export.card import card
 from pipeline.read.export.choose import PREFERENCE
 from pipeline.read.export.columns import CHOSEN, MEANING, MISSING, ROWS
-from pipeline.read.export.manifest import MANIFEST, PLAN, WORK, Manifest, Plan, Recipe, Shard
+from pipeline.read.export.destination import Replaced
+from pipeline.read.export.manifest import CARD, DATA, MANIFEST, PLAN, WORK, Manifest, Plan, Recipe, Shard
 from pipeline.read.export.near import Signer
 from pipeline.read.export.run_export import OtherExport
 from pipeline.read.export.selection import Selection
 from pipeline.read.export.shard_file import writing_programs
 from pipeline.read.export.write import ShardWriter
 from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.interface import Uploaded
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.parquet import SealedWriter
 from tests.tables.landing import oid_of
@@ -82,6 +84,7 @@ def plan(**options: object) -> Plan:
 
 
 def written(source: LocalStorage, to: Path, rows: pa.RecordBatch, **options: object) -> Shard:
+    LocalStorage(to).replace(PLAN, plan(**options).model_dump_json().encode())
     writer = ShardWriter(source, LocalStorage(to), plan(**options))
     halves = [rows.slice(0, len(rows) // 2), rows.slice(len(rows) // 2)]
     (batch,) = writer(halves)
@@ -220,6 +223,107 @@ def test_an_export_that_is_killed_while_it_replaces_another_is_one_still(
         run_export.check_destination(to, recipe(languages=("c",)), replace=False)
     assert run_export._begin(to, other, replace=True) is None
     assert to.stat(PLAN) is not None
+
+
+@pytest.fixture
+def to(tmp_path: Path) -> LocalStorage:
+    """A folder with an unfinished export by ``plan()``."""
+    return begun(LocalStorage(tmp_path / "out"), plan())
+
+
+def begun(to: LocalStorage, by: Plan) -> LocalStorage:
+    to.replace(PLAN, by.model_dump_json().encode())
+    return to
+
+
+OTHER = plan(languages=("c",))
+
+
+def test_a_shard_is_not_written_into_another_export(source: LocalStorage, to: LocalStorage) -> None:
+    mine = written(source, Path(to.uri("").removeprefix("file://")), chosen(source))
+    begun(to, OTHER)
+    to.delete(mine.record)
+    for there in (None, b"theirs"):
+        to.delete(mine.path)
+        if there is not None:
+            to.create(mine.path, there)
+        with pytest.raises(Replaced, match="taken by another export"):
+            list(ShardWriter(source, to, plan())([chosen(source)]))
+        assert to.stat(mine.record) is None
+        assert (None if to.stat(mine.path) is None else to.read(mine.path)) == there
+
+
+@pytest.mark.parametrize("theirs", [None, b"theirs"])
+def test_a_shard_has_no_record_in_an_export_that_began_meanwhile(
+    source: LocalStorage, to: LocalStorage, monkeypatch: pytest.MonkeyPatch, theirs: bytes | None
+) -> None:
+    upload = LocalStorage.upload
+
+    def meanwhile(self: LocalStorage, local: Path, path: str) -> Uploaded:
+        begun(self, OTHER)
+        if theirs is not None:
+            self.replace(path, theirs)
+        return upload(self, local, path)
+
+    monkeypatch.setattr(LocalStorage, "upload", meanwhile)
+    with pytest.raises(Replaced):
+        list(ShardWriter(source, to, plan())([chosen(source)]))
+    assert [entry.path for entry in to.list(WORK)] == [PLAN]
+    assert theirs is None or to.read(plan().path(1)) == theirs
+
+
+def test_of_two_exports_at_once_the_loser_changes_nothing(to: LocalStorage) -> None:
+    begun(to, OTHER).create(CARD, b"theirs")
+    for ends in (lambda: run_export._finish(to, plan(), []), lambda: run_export._begin(to, plan(), replace=False)):
+        with pytest.raises((Replaced, OtherExport)):
+            ends()
+    to.delete(WORK, recursive=True)
+    with pytest.raises(Replaced):
+        run_export._finish(to, plan(), [])
+    assert (to.read(CARD), to.stat(MANIFEST)) == (b"theirs", None)
+
+
+def test_a_manifest_is_not_left_in_an_export_that_began_meanwhile(
+    to: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = LocalStorage.create
+    monkeypatch.setattr(LocalStorage, "create", lambda self, *what: create(begun(self, OTHER), *what))
+    with pytest.raises(Replaced):
+        run_export._finish(to, plan(), [])
+    assert to.stat(MANIFEST) is None
+
+
+def test_two_equal_exports_at_once_both_end_well(
+    source: LocalStorage, to: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (batch,) = ShardWriter(source, to, plan())([chosen(source)])
+    shards = [Shard.model_validate_json(batch["record"][0].as_py())]
+    with monkeypatch.context() as patch:
+        patch.setattr(run_export, "export_in", lambda _: None)  # as they both look before either begins
+        assert run_export._begin(to, plan(), replace=False) is None
+    stray = f"{DATA}/train-00000-of-00009.parquet"
+    to.create(stray, b"of a replaced export")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_export, "still_ours", lambda *_: None)  # as they both look before either ends
+        first, second = (run_export._finish(to, plan(), shards) for _ in range(2))
+    assert first == second
+    assert [entry.path for entry in to.list(DATA)] == [shards[0].path]
+    to.delete(WORK, recursive=True)
+    assert run_export._finish(to, plan(), []) == first
+    assert list(ShardWriter(source, to, plan())([chosen(source)])) == [batch]
+
+
+def test_what_stops_an_export_is_said_unless_it_is_another_one(to: LocalStorage) -> None:
+    def fail() -> list[Shard]:
+        raise RuntimeError("lost an executor")
+
+    with pytest.raises(RuntimeError, match="lost an executor"):
+        run_export._ended(fail, to, plan())
+    begun(to, OTHER)
+    with pytest.raises(Replaced):
+        run_export._ended(fail, to, plan())
+    manifest = run_export._finish(begun(to, plan()), plan(), [])
+    assert run_export._ended(fail, to, plan()) == manifest
 
 
 def killed_after(times: int, delete: Callable[..., bool]) -> Callable[..., bool]:

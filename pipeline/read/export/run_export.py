@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import pyarrow as pa
@@ -15,12 +16,14 @@ from pipeline.model.version import __version__
 from pipeline.read.archive import Archive
 from pipeline.read.export.card import card
 from pipeline.read.export.choose import PREFERENCE, READ, choose_files, in_order, row_weight
+from pipeline.read.export.destination import Replaced, export_in, plan_in, still_ours
 from pipeline.read.export.manifest import CARD, DATA, MANIFEST, PLAN, WORK, Manifest, Plan, Recipe, Shard
 from pipeline.read.export.near import near_duplicates, signatures
 from pipeline.read.export.selection import Selection
 from pipeline.read.export.shard_file import writing_programs
 from pipeline.read.export.write import ShardWriter
 from pipeline.storage.documents import read_document
+from pipeline.storage.errors import AlreadyThere
 from pipeline.storage.interface import Storage
 from pipeline.tables.frames import local_frame
 
@@ -64,6 +67,7 @@ def run_export(archive: Archive, source: Storage, to: Storage, selection: Select
     Raises:
         NothingChosen: there is nothing to export.
         OtherExport: something else is there.
+        Replaced: meanwhile another export took the folder.
         StoredFileDamaged: a data file is damaged or gone.
     """
     night = archive.night()
@@ -89,7 +93,7 @@ def run_export(archive: Archive, source: Storage, to: Storage, selection: Select
         plan = _plan(recipe, sharded, near)
         found = _begin(to, plan, replace=replace)
         if found is None:
-            found = _finish(to, plan, _write(sharded, source, to, plan))
+            found = _ended(lambda: _write(sharded, source, to, plan), to, plan)
     to.delete(WORK, recursive=True)
     return found
 
@@ -140,7 +144,7 @@ def check_destination(to: Storage, recipe: Recipe, *, replace: bool) -> None:
     Raises:
         OtherExport: it is no export, or one by another recipe, which may not be replaced.
     """
-    was = _there(to)
+    was = export_in(to)
     if was is None:
         if to.list():
             raise OtherExport(to.root_uri, ours=False)
@@ -148,22 +152,22 @@ def check_destination(to: Storage, recipe: Recipe, *, replace: bool) -> None:
         raise OtherExport(to.root_uri, ours=True)
 
 
-def _there(to: Storage) -> tuple[Plan, Manifest | None] | None:
-    """The plan of the export that is in the folder, and its manifest if it is complete."""
-    if to.stat(MANIFEST) is not None:
-        manifest = read_document(to, MANIFEST, Manifest.model_validate_json)
-        return manifest.plan, manifest
-    return None if to.stat(PLAN) is None else (read_document(to, PLAN, Plan.model_validate_json), None)
-
-
 def _begin(to: Storage, plan: Plan, *, replace: bool) -> Manifest | None:
-    """Make the folder ready; the manifest if the export is complete already."""
-    was = _there(to)
+    """Make the folder ready; the manifest if the export is complete already.
+
+    Raises:
+        OtherExport: another one is there, and may not be replaced.
+        Replaced: another one begins at the same time.
+    """
+    was = export_in(to)
     if was is not None:
         if was[0] == plan:
             return was[1]
         _clear(to, was[0], replace=replace)
-    to.create(PLAN, plan.model_dump_json(indent=1).encode())
+    try:
+        to.create(PLAN, plan.model_dump_json(indent=1).encode())
+    except AlreadyThere:
+        return still_ours(to, plan)
     return None
 
 
@@ -173,6 +177,17 @@ def _clear(to: Storage, was: Plan, *, replace: bool) -> None:
     to.replace(PLAN, was.model_dump_json(indent=1).encode())  # whenever we are killed, the folder is still an export's
     for path in (MANIFEST, CARD, DATA, WORK):
         to.delete(path, recursive=True)
+
+
+def _ended(write: Callable[[], list[Shard]], to: Storage, plan: Plan) -> Manifest:
+    """Write and finish the export, unless an equal one that runs at the same time does so first."""
+    try:
+        return _finish(to, plan, write())
+    except Exception:
+        found = still_ours(to, plan)  # or says why it failed
+        if found is None:
+            raise
+        return found
 
 
 def _write(rows: DataFrame, source: Storage, to: Storage, plan: Plan) -> list[Shard]:
@@ -190,7 +205,24 @@ def _write(rows: DataFrame, source: Storage, to: Storage, plan: Plan) -> list[Sh
 
 
 def _finish(to: Storage, plan: Plan, shards: list[Shard]) -> Manifest:
+    """Write card and manifest, if nobody did.
+
+    Raises:
+        Replaced: meanwhile another export took the folder, and has what was written here deleted.
+    """
+    found = still_ours(to, plan)
+    if found is not None:
+        return found
     manifest = Manifest(plan=plan, shards=tuple(shards))
+    there = {entry.path for entry in to.list(DATA) if entry.path.startswith(f"{DATA}/train-")}
+    for path in there - {shard.path for shard in shards}:  # an export that this one replaced wrote it too late
+        to.delete(path)
     to.replace(CARD, card(manifest).encode())
-    to.create(MANIFEST, manifest.model_dump_json(indent=1).encode())
+    try:
+        to.create(MANIFEST, manifest.model_dump_json(indent=1).encode())
+    except AlreadyThere:
+        still_ours(to, plan)
+    if plan_in(to) not in (None, plan):
+        to.delete(MANIFEST)
+        raise Replaced(to.root_uri)
     return manifest

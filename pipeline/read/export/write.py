@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from pipeline.read.export.columns import CHOSEN, ROWS
 from pipeline.read.export.contents import ENCODING, fault, read_contents
+from pipeline.read.export.destination import still_ours
 from pipeline.read.export.manifest import Counts, Plan, Shard
 from pipeline.read.export.shard_file import shard_file
 from pipeline.rules.cluster import MIB
@@ -43,6 +44,7 @@ class ShardWriter:
         Raises:
             StoredFileDamaged: a data file is damaged or gone.
             StorageError: something cannot be read or written.
+            Replaced: the folder holds another export by now.
         """
         given = [batch for batch in batches if len(batch)]
         if not given:
@@ -50,6 +52,7 @@ class ShardWriter:
         rows = pa.Table.from_batches(given)
         shard = self._written(rows["shard"][0].as_py(), rows)
         text = shard.model_dump_json()
+        still_ours(self.to, self.plan)
         self.to.replace(shard.record, text.encode())
         yield pa.record_batch({"record": [text]})
 
@@ -80,6 +83,7 @@ class ShardWriter:
         """Send a shard. One without a record, of an attempt that died or that runs beside this one, is replaced unless
         it has the same bytes.
         """
+        still_ours(self.to, self.plan)
         try:
             return self.to.upload(local, path)
         except AlreadyThere:
@@ -87,6 +91,7 @@ class ShardWriter:
                 sha256 = _sha256(mine)
                 if _sha256(stored) == sha256:
                     return Uploaded(path, local.stat().st_size, sha256)
+            still_ours(self.to, self.plan)
             self.to.delete(path)
             return self.to.upload(local, path)
 
