@@ -20,7 +20,7 @@ from pipeline.read.export.choose import PREFERENCE
 from pipeline.read.export.columns import CHOSEN, MEANING, MISSING, ROWS
 from pipeline.read.export.destination import Replaced
 from pipeline.read.export.manifest import CARD, DATA, MANIFEST, PLAN, WORK, Manifest, Plan, Recipe, Shard
-from pipeline.read.export.near import Signer
+from pipeline.read.export.near import MOST_TASKS, TASK_BYTES, Signer, task_count
 from pipeline.read.export.run_export import OtherExport
 from pipeline.read.export.selection import Selection
 from pipeline.read.export.shard_file import writing_programs
@@ -176,6 +176,10 @@ def test_texts_of_a_task_are_signed_where_they_lie(source: LocalStorage) -> None
     signed = [row for batch in batches for row in batch.to_pylist()]
     everything = [text for texts in CONTENTS_OF.values() for text in texts]
     assert [everything[int(row[PREFERENCE])] for row in signed] == [LONG]
+
+
+def test_contents_are_signed_by_a_bounded_number_of_tasks() -> None:
+    assert [task_count(size) for size in (0, TASK_BYTES - 1, TASK_BYTES, 50 << 40)] == [1, 1, 2, MOST_TASKS]
 
 
 def test_selections_that_cannot_be() -> None:

@@ -19,6 +19,9 @@ from pipeline.storage.interface import Storage
 TASK_BYTES = 32 * MIB
 """Raw bytes of contents that a task signs, in some seconds."""
 
+MOST_TASKS = 100_000
+"""Of one shuffle: the driver keeps a record per task, and each mapper an offset."""
+
 _PLACE = ("uri", "position")
 _ARROW = pa.schema([(PREFERENCE, pa.binary()), ("places", pa.list_(pa.int32())), ("bands", pa.list_(pa.int64()))])
 
@@ -58,8 +61,13 @@ def signatures(chosen: DataFrame, source: Storage) -> DataFrame:
     """
     raw_bytes = chosen.agg(F.sum("length_bytes")).collect()[0][0] or 0
     places = chosen.select(*_PLACE, "content_id", PREFERENCE)
-    tasks = places.repartitionByRange(raw_bytes // TASK_BYTES + 1, *_PLACE).sortWithinPartitions(*_PLACE)
+    tasks = places.repartitionByRange(task_count(raw_bytes), *_PLACE).sortWithinPartitions(*_PLACE)
     return tasks.mapInArrow(Signer(source).__call__, f"{PREFERENCE} binary, {SIGNED}")
+
+
+def task_count(raw_bytes: int) -> int:
+    """In how many tasks so many bytes of contents are signed."""
+    return min(raw_bytes // TASK_BYTES + 1, MOST_TASKS)
 
 
 def near_duplicates(signed: DataFrame) -> DataFrame:

@@ -197,7 +197,9 @@ def _write(rows: DataFrame, source: Storage, to: Storage, plan: Plan) -> list[Sh
         for entry in to.list(WORK)
         if entry.path.endswith(".json") and entry.path != PLAN
     ]
-    missing = rows.where(~F.col("shard").isin([shard.number for shard in done])) if done else rows
+    numbers = [(shard.number,) for shard in done]
+    finished = local_frame(rows.sparkSession, numbers, pa.schema([("shard", pa.int32())]))
+    missing = rows.join(F.broadcast(finished), "shard", "left_anti") if done else rows
     tasks = missing.repartitionById(plan.shards, "shard").sortWithinPartitions("bucket", "uri", "position")
     written = tasks.mapInArrow(ShardWriter(source, to, plan).__call__, "record string").collect()
     new = [Shard.model_validate_json(row["record"]) for row in written]
