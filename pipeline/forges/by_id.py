@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from pipeline.forges.cursor import BadPage, Batch, Cursor
+from pipeline.forges.cursor import OVERLAP, BadPage, Batch, Cursor
 from pipeline.forges.items import (
     Item,
     clone_url,
@@ -39,6 +39,7 @@ class _ById:
     """``base``: URL of the interface; ``hosts``: names of the hosts that clone URLs may lead to."""
 
     incremental: ClassVar[bool] = True
+    lag: ClassVar[timedelta] = OVERLAP
     html: ClassVar[bytes | None] = None
 
     base: str

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from pipeline.forges.cursor import BadPage, Batch, Cursor
+from pipeline.forges.cursor import OVERLAP, BadPage, Batch, Cursor
 from pipeline.forges.items import (
     Item,
     clone_url,
@@ -35,6 +35,9 @@ ITEMS = 50
 """Gitea gives no more on a page, unless it is configured to."""
 
 
+MIRRORED = timedelta(hours=8)
+"""How long Gitea waits, unless told otherwise, before it fetches again what it mirrors: its time is a commit's."""
+
 LONGEST_NUMBER = 15
 """Most digits of a number of items."""
 
@@ -54,6 +57,7 @@ class Gitea:
     """``GET /api/v1/repos/search`` by id or, for what changed after a time, by time of change, the latest first."""
 
     incremental: ClassVar[bool] = True
+    lag: ClassVar[timedelta] = MIRRORED + OVERLAP
     html: ClassVar[bytes | None] = None
 
     base: str

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from pipeline.forges.cursor import BadPage, Batch, Cursor
+from pipeline.forges.cursor import OVERLAP, BadPage, Batch, Cursor
 from pipeline.forges.items import BadItem, Item, clone_url, document_of, number, read_items, text, truth, when
 from pipeline.model.listing import Listing
 from pipeline.model.page import Page
@@ -25,6 +25,7 @@ class Bitbucket:
     """``GET /2.0/repositories/WORKSPACE``, with filters; ``base`` is its URL, ``hosts`` is as elsewhere."""
 
     incremental: ClassVar[bool] = True
+    lag: ClassVar[timedelta] = OVERLAP
     html: ClassVar[bytes | None] = None
 
     base: str

@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import ClassVar
 from urllib.parse import unquote_to_bytes, urlencode, urlsplit
 
-from pipeline.forges.cursor import BadPage, Batch, Cursor
+from pipeline.forges.cursor import OVERLAP, BadPage, Batch, Cursor
 from pipeline.forges.items import BadItem, Item, listing_at, read_items, text
 from pipeline.model.listing import Listing
 from pipeline.model.page import Page
@@ -40,6 +40,7 @@ class Cgit:
     """``base``: URL of the index; ``clones``: what a repository's path is appended to; ``hosts``: as elsewhere."""
 
     incremental: ClassVar[bool] = True
+    lag: ClassVar[timedelta] = OVERLAP
     html: ClassVar[bytes | None] = _TABLE
 
     base: str

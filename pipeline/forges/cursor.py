@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.model.listing import Listing
 from pipeline.model.page import Page
+
+OVERLAP = timedelta(hours=2)
+"""How far back a pass looks before the last one began: clocks differ, and some forges write times once an hour."""
 
 
 class Cursor(BaseModel):
@@ -66,10 +69,12 @@ class BadPage(Exception):
 class Pager(Protocol):
     """The rules of a kind of forge: pure, without a connection. Only some can look for what is new or changed.
 
-    ``html``: what each of its pages has if they are HTML, and no other page of the server; None if they are not.
+    ``lag``: how far back a pass looks before the last one began; ``html``: what each of its pages has if they are HTML,
+    and no other page of the server; None if they are not.
     """
 
     incremental: ClassVar[bool]
+    lag: ClassVar[timedelta]
     html: ClassVar[bytes | None]
 
     def first(self, *, since: datetime | None = None, highest: int = 0) -> Cursor:

@@ -16,9 +16,6 @@ from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
 
-OVERLAP = timedelta(hours=2)
-"""How far back a pass looks before the last one began: clocks differ, and some forges write times once an hour."""
-
 
 class Begun(BaseModel):
     """What a pass is. ``since``: None for a full one, else it looks for what is new or changed after this time."""
@@ -137,7 +134,7 @@ def _since(newest: Pass, past: Iterator[Pass], settings: ForgeSettings, now: dat
         last_over = last_over or each.begun.begun_at
         if each.full:
             is_old = now - each.begun.begun_at >= timedelta(days=settings.full_days)
-            return (None if is_old else last_over - OVERLAP), highest
+            return (None if is_old else last_over - settings.pager().lag), highest
     return None, highest
 
 

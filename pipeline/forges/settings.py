@@ -105,6 +105,11 @@ class ForgeSettings(BaseModel):
         found = {own, own.removeprefix("api.") if self.kind in ("bitbucket", "github") else own, named}
         return frozenset(name for name in found if name)
 
+    @property
+    def by_commits(self) -> bool:
+        """Whether the times of change that it shows are those of the newest commits, which may have come much later."""
+        return self.kind == "grokmirror"
+
     def pager(self) -> Pager:
         """The rules by which the forge is listed."""
         if self.kind == "list":

@@ -7,12 +7,12 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes
 
-from pipeline.forges.cursor import BadPage, Batch, Cursor
+from pipeline.forges.cursor import OVERLAP, BadPage, Batch, Cursor
 from pipeline.forges.items import BadItem, Item, document_of, listing_at, number
 from pipeline.model.listing import Listing
 from pipeline.model.origin import Origin
@@ -27,6 +27,7 @@ class _Whole:
     """``url``: of the page."""
 
     incremental: ClassVar[bool] = False
+    lag: ClassVar[timedelta] = OVERLAP
     html: ClassVar[bytes | None] = None
 
     url: str

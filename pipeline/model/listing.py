@@ -77,7 +77,8 @@ PAGE = Table(
 class Merged(BaseModel):
     """What a merge of ``listed`` repositories did: of them so many are ``new``, ``moved``, ``refused`` by reason.
 
-    ``origins``: how many became origins; ``gone``: how many are taken for gone.
+    ``origins``: how many became origins; ``signalled``: how many changed since their visit; ``gone``: how many are
+    taken for gone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,4 +88,5 @@ class Merged(BaseModel):
     moved: int
     refused: dict[str, int]
     origins: int
+    signalled: int = 0
     gone: int = 0

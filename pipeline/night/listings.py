@@ -15,7 +15,7 @@ from pipeline.model.origin import OriginState
 from pipeline.model.pattern import OptOuts, Pattern
 from pipeline.model.tables import NAMESPACE, ORIGINS, spark_type
 from pipeline.night.opt_outs import opt_outs
-from pipeline.night.origin_states import apply_opt_outs
+from pipeline.night.origin_states import apply_opt_outs, signal_listed
 from pipeline.rules.listings import OPTED_OUT, TAKEN_DOWN, Wanted, kept_out, refusal
 from pipeline.rules.networks import NETWORK_ORIGINS
 from pipeline.tables.change import CHANGED_BY_ROW
@@ -41,11 +41,13 @@ def merge_pages(
     now: datetime,
     *,
     missing_since: int | None = None,
+    by_commits: bool = False,
 ) -> Merged:
     """Merge pages of a pass. May be called again after a kill at any point; then less is new.
 
     A known id at another URL is a move: the new URL becomes an origin in the network of the old one. A known URL with
     another id changes nothing in ``origins``. Forks go to the network of the root that listings and origins know.
+    What changed since the listing before is a signal for its origin, written before the listing is.
 
     Args:
         pages: URIs of page files.
@@ -54,6 +56,7 @@ def merge_pages(
         now: with time zone.
         missing_since: after the last page of a complete full pass, the number of the one before: what neither of them
             nor a pass between them showed is gone. None to conclude nothing.
+        by_commits: whether times of change are those of the newest commits, as those of mirrors are.
     """
     spark = writer.spark
     _create(spark)
@@ -67,6 +70,7 @@ def merge_pages(
             F.count("*").alias("listed"), F.count_if("is_new").alias("new"), F.count_if("has_moved").alias("moved")
         )
         counted = counts.collect()
+        signalled = signal_listed(writer, _changed(rows, by_commits=by_commits), now)
         if counted:
             _write(seen, place, rows.select(*LISTINGS.column_names))
         may = rows.where("refused IS NULL").select("forge_id", "url", "parent_id", "parent_url", "moved_from")
@@ -81,6 +85,7 @@ def merge_pages(
         moved=sum(row["moved"] for row in counted),
         refused={row["refused"]: row["listed"] for row in counted if row["refused"] is not None},
         origins=added,
+        signalled=signalled,
         gone=0 if missing_since is None else _mark_gone(writer, place, missing_since, now),
     )
 
@@ -110,7 +115,7 @@ def _merged(seen: Seen, place: ForgePass, shown: DataFrame, wanted: Wanted, now:
     before = seen.rows().where(F.col("forge") == place.forge)
     before = before.select(
         "forge_id", F.col("url").alias("url_before"), F.col("moved_from").alias("moved_before"),
-        F.col("refused").alias("refused_before"), "first_seen",
+        F.col("refused").alias("refused_before"), F.col("changed_at").alias("changed_before"), "first_seen",
     )  # fmt: skip
 
     def judge(
@@ -143,6 +148,18 @@ def _merged(seen: Seen, place: ForgePass, shown: DataFrame, wanted: Wanted, now:
         F.lit(None).cast("timestamp").alias("gone_at"),
         F.col("url_before").isNull().alias("is_new"),
         has_moved.alias("has_moved"),
+        "changed_before",
+    )
+
+
+def _changed(rows: DataFrame, *, by_commits: bool) -> DataFrame:
+    """What ``signal_listed`` takes. A time of a commit says something only if the listing before had another one."""
+    changed = rows.where("refused IS NULL AND changed_at IS NOT NULL AND NOT changed_at <=> changed_before")
+    late = F.lit(by_commits) | F.coalesce("mirror", F.lit(False))
+    return changed.select(
+        F.explode(F.array(*_spelled("url"))).alias("url"),
+        "changed_at",
+        (late & F.col("changed_before").isNotNull()).alias("late"),
     )
 
 

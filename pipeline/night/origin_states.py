@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -21,7 +21,10 @@ from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import in_buckets
 from pipeline.tables.rewrite import ATTEMPTS, Seen, TableBusy, until_committed
 from pipeline.tables.tombstones import taken_down
-from pipeline.tables.writer import unleased
+from pipeline.tables.writer import Writer, unleased
+
+SLACK = timedelta(minutes=15)
+"""How far a forge's clock may be behind ours: what it says to have changed before a visit may have come after it."""
 
 _GIVEN = pa.schema([("given", pa.string()), ("key", pa.string()), ("below", pa.bool_())])
 
@@ -93,6 +96,37 @@ def signal(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
     """Tell that origins changed, as an event of their forge does. An earlier signal stays until a visit."""
     new = _visited() & F.col("signalled_at").isNull()
     return _change(spark, patterns, None, new, _as_given, {"signalled_at": F.lit(datetime.now(UTC))})
+
+
+def signal_listed(writer: Writer, changed: DataFrame, now: datetime) -> int:
+    """Tell that origins changed, as listings show it: those that have been visited, but not since they changed.
+
+    Args:
+        changed: ``url``, ``changed_at``, and ``late``: whether that is the time of a commit, which may have been made
+            long before it came to the forge. Each row says that it changed since the listing before.
+
+    Returns:
+        How many origins were not known to have changed.
+    """
+    if changed.isEmpty():
+        return 0
+
+    def change() -> int:
+        seen = writer.see(ORIGINS.name)
+        known = seen.rows().where(_visited() & F.col("last_visit").isNotNull() & F.col("signalled_at").isNull())
+        before = F.col("last_visit") - F.lit(SLACK)
+        unseen = (F.col("failures") > 0) | F.col("late") | (F.col("changed_at") > before)
+        chosen = known.join(changed, "url").where(unseen).select("bucket", "url").distinct().persist()
+        try:
+            counts = chosen.groupBy("bucket").count().collect()
+            count = sum(int(row["count"]) for row in counts)
+            if count:
+                _write(seen, chosen, count, [row["bucket"] for row in counts], {"signalled_at": F.lit(now)})
+        finally:
+            chosen.unpersist()
+        return count
+
+    return until_committed(ORIGINS.name, change)
 
 
 def _visited() -> Column:

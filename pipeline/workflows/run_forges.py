@@ -30,7 +30,8 @@ class ForgeResult:
         number: the pass; ``full``: whether it is over everything; ``over``: whether it came to its end.
         pages: of the pass so far; ``listed``: repositories; ``bad``: items that could not be used, by reason;
             ``skipped``: how often something was passed over that no page could show.
-        merged: repositories by what became of them: new, moved, gone, refused by reason, and new ``origins``.
+        merged: repositories by what became of them: new, moved, gone, refused by reason, new ``origins``, and
+            ``signalled``, those that changed since their visit.
         stopped: why the crawl did not go on; None if it did. ``failed``: whether that is a failure.
     """
 
@@ -164,7 +165,7 @@ def result_of(place: Workplace, found: Pass) -> ForgeResult:
     for part in range(1, found.merged + 1):
         merged = read_document(place.storage, found.place.merged(part), Merged.model_validate_json)
         shown = {"new": merged.new, "moved": merged.moved, "gone": merged.gone, "origins": merged.origins}
-        counts.update({**shown, **merged.refused})
+        counts.update({**shown, "signalled": merged.signalled, **merged.refused})
     progress = found.progress
     return ForgeResult(
         found.place.forge, found.place.number, found.full, found.over, progress.pages, progress.listed, progress.bad,

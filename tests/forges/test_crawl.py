@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -369,6 +370,16 @@ def test_a_full_pass_comes_first_then_what_is_new_until_the_full_one_is_old(plac
     assert first.number == 1
     elsewhere = place.begin(place.settings("github", "https://other.example"), NOW)
     assert read_pass(place.storage, elsewhere).full, "another forge has this name now"
+
+
+@pytest.mark.parametrize(("kind", "hours"), [("gitea", 10), ("gitlab", 2)])
+def test_a_pass_looks_back_as_far_as_the_times_of_its_kind_may_lag(kind: str, hours: int, place: Place) -> None:
+    """Gitea gives a mirror the time of its newest commit, and fetches it every eight hours."""
+    with serving(filled(3)) as served:
+        settings = settings_of(place, kind, served)
+        place.list_all(settings)
+        second = place.begin(settings, NOW + timedelta(days=1))
+    assert read_pass(place.storage, second).begun.since == NOW - timedelta(hours=hours)
 
 
 # Listings of one page

@@ -247,7 +247,7 @@ def test_a_pass_for_changes_finds_what_changed_and_what_is_new(kind: str) -> Non
         forge.create()
     since = forge.clock
     for number in (3, 77, 250):
-        forge.change(number, archived=True)
+        forge.push(number)
     forge.create()
     listed = Listed.begin(forge, PAGERS[kind](), since=since).finish()
     assert {3, 77, 250, 301} <= listed.found.keys()

@@ -51,7 +51,11 @@ class Forge:
         return self.repos[number]
 
     def change(self, number: int, **values: Any) -> None:
-        self.repos[number] = replace(self.repos[number], changed=self._tick(), **values)
+        """What is no push, and so moves no time of change on most forges."""
+        self.repos[number] = replace(self.repos[number], **values)
+
+    def push(self, number: int) -> None:
+        self.change(number, empty=False, changed=self._tick())
 
     def delete(self, number: int) -> None:
         del self.repos[number]
