@@ -8,6 +8,7 @@ that the published module lacks, become the modules published for the same relea
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import hashlib
 import json
 import os
@@ -16,18 +17,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hadoop_daemons import Failed, locked
+from hadoop_daemons import Failed
 
 KUBERNETES = "v1.35.4"
 SCHEMAS = "1.35.0"
 """Release of kubernetes-validate on PyPI, whose schemas kubeconform reads."""
 
 STAMP = "versions.json"
+LOOK_AGAIN_S = 1.0
+"""How often a process that waits for another one's programs looks whether they are there."""
+
 PAUSE = """package main
 
 import (
@@ -183,24 +188,35 @@ class Builder:
         ]
 
     def build(self, names: Sequence[str] | None = None) -> None:
-        """Builds what is missing, one after the other; another process that builds is waited for."""
-        if not self.missing(names):
-            return
-        (self.folder / "bin").mkdir(parents=True, exist_ok=True)
-        with locked(self.folder / ".lock"):
-            todo = self.missing(names)
-            if set(todo) - {"schemas"} and not shutil.which("go"):
-                raise Failed(f"Go is needed to build {', '.join(todo)}; on Debian or Ubuntu: apt-get install golang")
-            for name in todo:
-                print(f"building {name} into {self.folder} (once)", file=sys.stderr)
-                if name == "schemas":
-                    self.schemas()
-                elif name == "pause":
-                    self.pause()
+        """Builds what is missing, one after the other. If another process builds, this one waits until that has ended,
+        or has built all that is wanted here.
+        """
+        while self.missing(names):
+            (self.folder / "bin").mkdir(parents=True, exist_ok=True)
+            with (self.folder / ".lock").open("w") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    time.sleep(LOOK_AGAIN_S)
                 else:
-                    self.tool(next(tool for tool in TOOLS if tool.name == name))
-            if not self.keep:
-                shutil.rmtree(self.caches, ignore_errors=True)
+                    self.build_alone(names)
+                    return
+
+    def build_alone(self, names: Sequence[str] | None) -> None:
+        """Builds what is missing, while nobody else does."""
+        todo = self.missing(names)
+        if set(todo) - {"schemas"} and not shutil.which("go"):
+            raise Failed(f"Go is needed to build {', '.join(todo)}; on Debian or Ubuntu: apt-get install golang")
+        for name in todo:
+            print(f"building {name} into {self.folder} (once)", file=sys.stderr)
+            if name == "schemas":
+                self.schemas()
+            elif name == "pause":
+                self.pause()
+            else:
+                self.tool(next(tool for tool in TOOLS if tool.name == name))
+        if not self.keep:
+            shutil.rmtree(self.caches, ignore_errors=True)
 
     def go(self, *arguments: str, at: Path) -> str:
         """Standard output of a go command."""

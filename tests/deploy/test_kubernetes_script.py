@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import node_machine
 import one_node_kubernetes
 from cluster_certificates import Authority
 from container_archive import write_archive
-from hadoop_daemons import Failed
+from hadoop_daemons import Failed, locked
 from kubernetes_tools import TOOLS, Builder, Tool, strict_schemas, wrapper
 from node_machine import free_networks, lacking, make_control_group, remove_control_group, taken_networks
 from one_node_kubernetes import WAVES, Kubernetes
@@ -111,6 +112,25 @@ def test_gos_caches_go_unless_they_are_to_be_kept(builder: Builder, monkeypatch:
     kept = Builder(builder.folder, builder.folder / "kept")
     kept.build(["etcd"])
     assert kept.caches.exists()
+
+
+def test_who_waits_for_another_waits_no_longer_than_for_what_he_needs(
+    builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one still builds helm."""
+    for name in ("etcd", "helm"):
+        builder.note(name, "v3.0.0")
+    looked: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        looked.append(seconds)
+        builder.note("etcd", next(tool.version for tool in TOOLS if tool.name == "etcd"))
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    with locked(builder.folder / ".lock"):
+        builder.build(["etcd"])
+    assert len(looked) == 1
+    assert builder.missing() == ["helm"]
 
 
 def test_schemas_refer_to_their_own_folder(tmp_path: Path) -> None:
