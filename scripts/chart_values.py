@@ -27,6 +27,7 @@ SECONDS: Schema = {"type": "integer", "minimum": 1}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65_535}
 QUANTITY: Schema = {"type": "string", "pattern": "^[0-9]+([.][0-9]+)?(Mi|Gi|Ti|Pi|M|G|T|P)$"}
+QUANTITY_IF_ANY: Schema = {"anyOf": [QUANTITY, {"const": ""}]}
 CRON: Schema = {"type": "string", "pattern": r"^(@[a-z]+|\S+( \S+){4})$"}
 
 SECRETS_NAME = r"(?i)secret|password|token|access.?key|credential"
@@ -74,8 +75,10 @@ VALUES: dict[str, Schema] = {
         storage=closed(size=QUANTITY, storageClass=NAME, ephemeral=FLAG),
         resources=RESOURCES,
     ),
-    "scratch": closed(kind={"enum": ["emptyDir", "ephemeral"]}, size=QUANTITY, storageClass=NAME),
-    "executors": closed(scratch=QUANTITY, canBeAway=COUNT),
+    "scratch": closed(
+        kind={"enum": ["emptyDir", "ephemeral"]}, size=QUANTITY, request=QUANTITY_IF_ANY, storageClass=NAME
+    ),
+    "executors": closed(scratch=QUANTITY, request=QUANTITY_IF_ANY, canBeAway=COUNT),
     "init": closed(enabled=FLAG, resources=RESOURCES),
     "backfill": closed(enabled=FLAG, volume=FREE, **JOB),
     "submit": closed(enabled=FLAG, job=TEXT, jobsConfigMap=NAME, **JOB),

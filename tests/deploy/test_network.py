@@ -98,9 +98,10 @@ def test_executors_talk_with_drivers_and_each_other(policies: Policies, pod: dic
 @pytest.mark.parametrize("name", EVERYBODY)
 def test_nothing_comes_in_from_outside_but_prometheus(policies: Policies, pod: dict[str, Pod], name: str) -> None:
     for source in (STRANGER, DNS, HDFS, FORGE, PRIVATE):
-        for port in (80, 7078, 8082, 9470):
+        for port in (80, 4040, 7078, 8082, 9470):
             assert not policies.connects(source, pod[name], port)
-    assert policies.connects(PROMETHEUS, pod[name], 9470) == (name in DRIVERS)
+    for port in (4040, 9470):
+        assert policies.connects(PROMETHEUS, pod[name], port) == (name in DRIVERS)
     assert not policies.connects(PROMETHEUS, pod[name], 8082)
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from kubernetes_tools import cache, schema_location
 from pipeline.context.config import Config
-from tests.deploy.chart import EXAMPLES, Manifest, Refused, configuration, manifests, of_kind, pods, rendered
+from tests.deploy.chart import EXAMPLES, ROOT, Manifest, Refused, configuration, manifests, of_kind, pods, rendered
 
 pytestmark = pytest.mark.kubernetes
 
@@ -190,6 +190,36 @@ def test_a_running_job_keeps_what_it_reads() -> None:
     for component, pod in pods(manifests(ONE_NODE)):
         if component != "luigid":
             assert [v for v in pod["spec"]["volumes"] if not v.keys() & {"emptyDir", "downwardAPI"}] == []
+
+
+def test_prometheus_finds_ports_by_their_names() -> None:
+    def named(path: Path = LARGE, **values: Any) -> dict[str, dict[str, int]]:
+        return {
+            name: {port["name"]: port["containerPort"] for port in pod["spec"]["containers"][0].get("ports", ())}
+            for name, pod in pods(manifests(path, values={**ALL, **values}))
+        }
+
+    found = named()
+    assert found["nightly"] == found["backfill"] == {"spark-ui": 4040, "metrics": 9470}
+    assert found["maintain"] == found["submit"] == {"spark-ui": 4040}
+    assert found["executor"] == found["training"] == found["test"] == {}
+    spark = {"conf": {"spark.ui.port": "4141"}}
+    assert named(config={"spark": spark})["submit"] == {"spark-ui": 4141}
+    assert (
+        configuration(manifests(LARGE, values={"config": {"spark": spark}}))["spark"]["conf"]["spark.ui.port"] == "4141"
+    )
+    assert named(ONE_NODE)["nightly"] == {"spark-ui": 4040}
+    assert not any(ports for name, ports in named(hostNetwork=True).items() if name != "luigid")
+    local = named(config={"spark": {"master": "local[4]"}})
+    assert (local["nightly"], local["submit"]) == ({"metrics": 9470}, {})
+    (service,) = (one["spec"] for name, one in of_kind(manifests(LARGE), "Service").items() if name == "metrics")
+    assert {port["targetPort"]: port["port"] for port in service["ports"]} == found["nightly"]
+    assert "metrics" not in of_kind(
+        manifests(ONE_NODE, values={"config": {"spark": {"master": "local[2]"}}}), "Service"
+    )
+    scrapes = yaml.safe_load((ROOT / "deploy" / "monitoring" / "kubernetes.yml").read_text())["scrape_configs"]
+    asked = {name for job in scrapes for where in job["dns_sd_configs"] for name in where["names"]}
+    assert asked == {f"_{port}._tcp.lake-git-lakehouse-metrics.archive.svc.cluster.local" for port in found["nightly"]}
 
 
 def test_pods_of_a_training_have_gpus_and_the_script() -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
 from pipeline.context.config import Config
 from pipeline.rules.cluster import GIB, MIB, Cluster, driver_heap_bytes, executors, size
 from tests.deploy.chart import EXAMPLES, configuration, manifests, of_kind, pods
+from tests.deploy.test_rendered import ALL
 
 pytestmark = pytest.mark.kubernetes
 
-LARGE = next(path for path in EXAMPLES if "1000" in path.name)
+LARGE, RESEARCH = (next(path for path in EXAMPLES if name in path.name) for name in ("1000", "research"))
+OF_AN_ARCHIVE = {name: {"enabled": True} for name in ("nightly", "maintain", "luigid", "init")}
 CLUSTERS = [
     *itertools.product((1, 3, 5, 64, 129, 1000), (8 * GIB, 100 * GIB, 512_000_000_000, 6_000_000_000_000)),
     (7, 1 << 30),
@@ -51,6 +54,44 @@ def test_crawl_hosts_have_room_for_their_workers() -> None:
     limit = int(container["resources"]["limits"]["memory"].removesuffix("Mi"))
     assert limit - requested(found, "maintain") == config.fetch.workers * config.fetch.limits.memory_bytes // MIB
     assert container["resources"]["requests"]["cpu"] == str(1 + config.fetch.workers)
+
+
+@pytest.mark.parametrize(
+    ("values", "component", "request_gib", "limit_gib"),
+    [
+        ({}, "nightly", 200, 200 + 4),
+        ({}, "maintain", 200, 200 + 4),
+        ({"scratch": {"request": "20Gi"}}, "backfill", 20, 200 + 4),
+        ({"scratch": {"kind": "ephemeral"}}, "command", 0, 4),
+        ({}, "submit", 0, 100 + 4),
+        ({}, "training", 0, 100 + 4),
+        ({}, "init", 0, 100 + 4),
+        ({}, "executor", 100, 100 + 2),
+        ({"executors": {"request": "1.5Ti", "scratch": "2Ti"}}, "executor", 1536, 2048 + 2),
+        ({"executors": {"scratch": "1.5Ti"}}, "driver", 0, 1536 + 2),
+    ],
+)
+def test_pods_take_no_more_of_a_disk_than_their_scratch(
+    values: dict[str, Any], component: str, request_gib: int, limit_gib: int
+) -> None:
+    """What is asked for beside scratch is a GiB, and there is /tmp, which is bounded too."""
+    found = dict(pods(manifests(RESEARCH, values={**ALL, **OF_AN_ARCHIVE, **values})))[component]["spec"]
+    (container,) = found["containers"]
+    asked = {kind: int(container["resources"][kind]["ephemeral-storage"]) // GIB for kind in ("requests", "limits")}
+    assert asked == {"requests": request_gib + 1, "limits": limit_gib + 1}
+    bounds = [volume["emptyDir"].get("sizeLimit") for volume in found["volumes"] if "emptyDir" in volume]
+    assert None not in bounds
+
+
+def test_own_resources_keep_what_is_computed_of_disks() -> None:
+    resources = {"requests": {"cpu": "1"}, "limits": {"ephemeral-storage": "300Gi"}}
+    backfill = {"enabled": True, "args": ["origins"], "resources": resources}
+    found = dict(pods(manifests(RESEARCH, values={**OF_AN_ARCHIVE, "backfill": backfill})))
+    (container,) = found["backfill"]["spec"]["containers"]
+    assert container["resources"] == {
+        "requests": {"cpu": "1", "ephemeral-storage": str(201 * GIB)},
+        "limits": {"ephemeral-storage": "300Gi"},
+    }
 
 
 def requested(found: list[dict], component: str) -> int:

@@ -38,8 +38,13 @@ def check(name: str, *arguments: str | Path, stdin: str = "") -> None:
 
 
 @needs_promtool
+@pytest.mark.parametrize("name", ["prometheus.yml", "kubernetes.yml"])
+def test_prometheus_takes_the_examples(name: str) -> None:
+    check("promtool", "check", "config", FOLDER / name)
+
+
+@needs_promtool
 def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
-    check("promtool", "check", "config", FOLDER / "prometheus.yml")
     (tmp_path / "tests.yml").write_text(TESTS.read_text().replace("RULES", str(RULES)))
     check("promtool", "test", "rules", tmp_path / "tests.yml")
 

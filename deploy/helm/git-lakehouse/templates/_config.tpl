@@ -37,6 +37,8 @@
     "spark.kubernetes.executor.podTemplateFile" "/etc/git-lakehouse/spark/executor.yaml"
     "spark.kubernetes.executor.podTemplateContainerName" "executor"
     "spark.kubernetes.authenticate.executor.serviceAccountName" (printf "%s-executor" (include "git-lakehouse.name" .))
+    "spark.ui.port" (include "git-lakehouse.page" . | default "0")
+    "spark.ui.killEnabled" "false"
     "spark.kubernetes.executor.request.cores" (toString $shape.cores)
     "spark.kubernetes.executor.limit.cores" (toString (add 1 (int64 $shape.cores))) -}}
 {{- with .Values.image.pullSecrets }}{{ $_ := set $conf "spark.kubernetes.container.image.pullSecrets" (join "," .) }}{{ end -}}
@@ -48,6 +50,19 @@
 {{- $_ := set $spark "conf" (merge ($spark.conf | default dict) $conf) -}}
 {{- include "git-lakehouse.whole" $config -}}
 {{- toToml $config -}}
+{{- end }}
+
+{{/* The port of Spark's page in pods that drive it, with its metrics; empty without such pods, or if any will do. */}}
+{{- define "git-lakehouse.page" -}}
+{{- if not (include "git-lakehouse.local" .) -}}
+{{- $port := get (.Values.config.spark.conf | default dict) "spark.ui.port" | default "4040" | toString -}}
+{{- if ne $port "0" }}{{ $port }}{{ end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The port of a run's own metrics; empty if there are none. */}}
+{{- define "git-lakehouse.metrics" -}}
+{{- with (.Values.config.metrics).listen }}{{ splitList ":" . | last }}{{ end -}}
 {{- end }}
 
 {{/* Helm reads all numbers as fractions; write whole ones as such. Takes a dictionary, which it changes. */}}

@@ -101,6 +101,13 @@ began before an upgrade, or a rollback, keeps both with its image, whatever pods
 {{- define "git-lakehouse.template" -}}
 {{- $root := .root -}}
 {{- $drives := and .drives (not (include "git-lakehouse.local" $root)) -}}
+{{- $much := or .fetches (eq .component "maintain") -}}
+{{- $tmp := "4Gi" -}}
+{{- $disk := list $root.Values.executors.scratch "0Gi" $tmp -}}
+{{- with $root.Values.scratch }}{{ if $much -}}
+{{- $disk = eq .kind "ephemeral" | ternary (list "0Gi" "0Gi" $tmp) (list .size (.request | default .size) $tmp) -}}
+{{- end }}{{ end -}}
+{{- $resources := include "git-lakehouse.resources" (list $root .fetches .resources) | fromYaml -}}
 metadata:
   labels:
     {{- include "git-lakehouse.selector" $root | nindent 4 }}
@@ -148,7 +155,18 @@ spec:
           valueFrom: {secretKeyRef: {name: {{ .secret | quote }}, key: {{ .key | quote }}}}
         {{- end }}
         {{- end }}
-      resources: {{- include "git-lakehouse.resources" (list $root .fetches .resources) | nindent 8 }}
+      {{- $page := $drives | ternary (include "git-lakehouse.page" $root) "" }}
+      {{- $metrics := .fetches | ternary (include "git-lakehouse.metrics" $root) "" }}
+      {{- if and (or $page $metrics) (not $root.Values.hostNetwork) }}
+      ports:
+        {{- with $page }}
+        - {name: spark-ui, containerPort: {{ . }}}
+        {{- end }}
+        {{- with $metrics }}
+        - {name: metrics, containerPort: {{ . }}}
+        {{- end }}
+      {{- end }}
+      resources: {{- merge $resources (include "git-lakehouse.disk" $disk | fromYaml) | toYaml | nindent 8 }}
       volumeMounts:
         - {name: config, mountPath: /etc/git-lakehouse, readOnly: true}
         - {name: tmp, mountPath: /tmp}
@@ -174,9 +192,8 @@ spec:
           - path: spark/executor.yaml
             fieldRef: {fieldPath: "metadata.annotations['git-lakehouse/executor.yaml']"}
           {{- end }}
-    - {name: tmp, emptyDir: {sizeLimit: 4Gi}}
+    - {name: tmp, emptyDir: {sizeLimit: {{ $tmp }}}}
     - name: scratch
-      {{- $much := or .fetches (eq .component "maintain") }}
       {{- with $root.Values.scratch }}
       {{- if not $much }}
       emptyDir: {sizeLimit: {{ $root.Values.executors.scratch }}}

@@ -45,6 +45,25 @@ heap: {{ if $spark.driver_memory }}{{ include "git-lakehouse.bytes" $spark.drive
 {{- end -}}
 {{- end }}
 
+{{/* Bytes of a quantity of Kubernetes, such as 100Gi or 1.5T. */}}
+{{- define "git-lakehouse.quantity" -}}
+{{- $unit := regexFind "[A-Za-z]+$" . -}}
+{{- $units := dict "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 "M" 1000000 "G" 1000000000 "T" 1000000000000 "P" 1000000000000000 -}}
+{{- mulf (trimSuffix $unit . | float64) (index $units $unit) | ceil | int64 -}}
+{{- end }}
+
+{{/*
+What a pod requests of its node's disk and may take of it, as YAML. Takes quantities: its scratch, what a node must have left for
+that, and its /tmp. Logs and the like have one GiB.
+*/}}
+{{- define "git-lakehouse.disk" -}}
+{{- $gib := 1073741824 -}}
+{{- $scratch := include "git-lakehouse.quantity" (index . 0) -}}
+{{- $tmp := include "git-lakehouse.quantity" (index . 2) -}}
+requests: {ephemeral-storage: {{ add $gib (include "git-lakehouse.quantity" (index . 1)) | quote }}}
+limits: {ephemeral-storage: {{ add $gib $scratch $tmp | quote }}}
+{{- end }}
+
 {{/*
 Requests and limits of a pod with a driver, as YAML; takes (root, whether it fetches, what values say instead).
 Beside the heap the JVM takes a tenth and 384 MiB, Python half a GiB. A worker of [fetch] takes four times

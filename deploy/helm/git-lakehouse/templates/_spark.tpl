@@ -4,6 +4,9 @@ the driver of a submit with config.spark.deploy_mode = cluster, which alone may 
 */}}
 {{- define "git-lakehouse.spark" -}}
 {{- $root := index . 0 -}}{{- $component := index . 1 -}}
+{{- $tmp := "2Gi" -}}
+{{- $room := $root.Values.executors -}}
+{{- $request := eq $component "executor" | ternary ($room.request | default $room.scratch) "0Gi" -}}
 apiVersion: v1
 kind: Pod
 metadata:
@@ -27,12 +30,13 @@ spec:
       securityContext: {{- include "git-lakehouse.securityContext" $root | nindent 8 }}
       env:
         {{- include "git-lakehouse.env" $root | nindent 8 }}
+      resources: {{- include "git-lakehouse.disk" (list $room.scratch $request $tmp) | nindent 8 }}
       volumeMounts:
         - {name: tmp, mountPath: /tmp}
         - {name: spark-local-dir-1, mountPath: /scratch}
         {{- include "git-lakehouse.mounts" $root | nindent 8 }}
   volumes:
-    - {name: tmp, emptyDir: {sizeLimit: 2Gi}}
-    - {name: spark-local-dir-1, emptyDir: {sizeLimit: {{ $root.Values.executors.scratch }}}}
+    - {name: tmp, emptyDir: {sizeLimit: {{ $tmp }}}}
+    - {name: spark-local-dir-1, emptyDir: {sizeLimit: {{ $room.scratch }}}}
     {{- include "git-lakehouse.volumes" $root | nindent 4 }}
 {{- end }}
