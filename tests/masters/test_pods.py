@@ -107,24 +107,33 @@ def test_nodes_that_take_no_pods_offer_nothing() -> None:
 
 
 class Answers(Api):
-    """An API server that has these pods, look by look; nobody may list nodes."""
+    """An API server that has these pods, look by look, and then tells of changes; nobody may list nodes."""
 
-    def __init__(self, *looks: list[dict[str, Any]]) -> None:
+    def __init__(self, *looks: list[dict[str, Any]], changes: tuple[dict[str, Any], ...] = ()) -> None:
         self.namespace = "spark"
         self.looks = list(looks)
+        self.changes = changes
+        self.version = 0
         self.asked: list[str] = []
 
     def text(self, path: str, **query: str) -> str:
         self.asked.append(path)
         if path.endswith("/log"):
             return "starting\njava.lang.IllegalStateException: no such flag\n"
-        return json.dumps({"items": self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]})
+        if "watch" in query:
+            assert query["resourceVersion"] == "1", "all since the first look is of interest"
+            expired = {"type": "ERROR", "object": {"kind": "Status", "code": 410}}
+            events = [{"type": "MODIFIED", "object": each} for each in self.changes] or [expired]
+            return "".join(f"{json.dumps(event)}\n" for event in events)
+        self.version += 1
+        items = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        return json.dumps({"items": items, "metadata": {"resourceVersion": str(self.version)}})
 
 
 class Known(Kubernetes):
     def __init__(self, api: Answers) -> None:
         Master.__init__(self, "k8s://here", "an executor", 1)
-        self._api, self._application, self._last_words = api, "", ""
+        self._api, self._application, self._last_words, self._first_seen = api, "", "", ""
 
     def offer(self) -> None:
         return None
@@ -137,6 +146,15 @@ def test_last_words_outlive_the_pod() -> None:
         "e-1: OOMKilled, exit code 137; starting; java.lang.IllegalStateException: no such flag"
     )
     assert master.offered() == f"it does not say; pods: 1 pending (Unschedulable, {NO_ROOM})"
+
+
+def test_who_came_and_went_between_two_looks_is_heard() -> None:
+    master = Known(Answers([pending(1)], [pending(2)], changes=(pending(1), failed(1))))
+    assert (master.ended_executors("spark-1"), master.ended_executors("spark-1")) == (0, 1)
+    assert master.why_executors_died("spark-1").startswith("e-1: OOMKilled, exit code 137; starting; ")
+    forgotten = Known(Answers([pending(1)], [pending(2)]))
+    assert (forgotten.ended_executors("spark-1"), forgotten.ended_executors("spark-1")) == (0, 1)
+    assert "e-1" not in forgotten.why_executors_died("spark-1")
 
 
 def test_a_master_without_a_scheme_is_asked_by_https() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -62,8 +62,17 @@ class Api:
 
     def items(self, path: str, **query: str) -> list[dict[str, Any]]:
         """The objects of a list."""
+        return self.listed(path, **query)[0]
+
+    def listed(self, path: str, **query: str) -> tuple[list[dict[str, Any]], str]:
+        """The objects of a list, and the version of what was listed, after which changes are told."""
         found = json.loads(self.text(path, **query) or "{}")
-        return list(found.get("items", ()))
+        return list(found.get("items", ())), str(found.get("metadata", {}).get("resourceVersion", ""))
+
+    def changed(self, path: str, version: str, **query: str) -> list[dict[str, Any]]:
+        """The objects of a list in each state since a version that the server still knows. Takes a second."""
+        told = self.text(path, watch="1", resourceVersion=version, timeoutSeconds="1", **query)
+        return [event["object"] for event in map(json.loads, told.splitlines()) if event.get("type") != "ERROR"]
 
     def delete(self, path: str) -> None:
         """Delete an object, with all that belongs to it; it need not exist."""
@@ -87,6 +96,7 @@ class Kubernetes(Master):
         self._api = Api(jvm, url, conf)
         self._application = ""
         self._last_words = ""
+        self._first_seen = ""
 
     def offer(self) -> Offer | None:
         """What the nodes have, less what pods ask for; None if we may not look at nodes, as is usual.
@@ -113,21 +123,29 @@ class Kubernetes(Master):
         """How many executors of an application have ended."""
         self._application = application
         try:
-            pods = self._pods(application)
+            found, version = self._api.listed(self._api.pods, **_of(application))
+            pods = [pod(one) for one in found]
+            self._first_seen = self._first_seen or version
+            self._hear(pods)
+            ended = ended_executors(pods)
+            if ended and not self._last_words:  # it ended and was deleted between two looks
+                self._hear(map(pod, self._api.changed(self._api.pods, self._first_seen, **_of(application))))
         except Py4JError as error:
             logger.debug("%s does not answer", self.url, exc_info=error)
             return 0
+        return ended
+
+    def _hear(self, pods: Iterable[Pod]) -> None:
         for one in pods:
             if one.executor is not None and (one.ended or one.code is not None):
                 self._last_words = f"{one.name}: {one.reason}{self._log(one)}"
-        return ended_executors(pods)
 
     def why_executors_died(self, application: str) -> str:
         """What Kubernetes and the executor itself said of the last one that ended while we looked."""
         return self._last_words or super().why_executors_died(application)
 
     def _pods(self, application: str) -> list[Pod]:
-        return [pod(one) for one in self._api.items(self._api.pods, labelSelector=f"{APPLICATION}={application}")]
+        return [pod(one) for one in self._api.items(self._api.pods, **_of(application))]
 
     def _log(self, one: Pod) -> str:
         try:
@@ -145,6 +163,11 @@ class Kubernetes(Master):
             if _code(error) == _FORBIDDEN:
                 return None
             raise
+
+
+def _of(application: str) -> dict[str, str]:
+    """The query for an application's pods."""
+    return {"labelSelector": f"{APPLICATION}={application}"}
 
 
 def _code(error: Py4JJavaError) -> int:
