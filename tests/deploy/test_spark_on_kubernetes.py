@@ -10,20 +10,19 @@ from typing import Any
 import pytest
 
 from pipeline.model.version import __version__
-from tests.deploy.test_night_on_kubernetes import IMAGE, until
+from tests.deploy.release import IMAGE, hdfs, until
 from tests.e2e.archive import Archive, Place
 from tests.support.hdfs import MiniHdfs
 from tests.support.kubernetes import Namespace, cluster, namespace
 from tests.support.repos import build_graph
 from tests.support.servers import git_daemon
 
-__all__ = ["cluster", "namespace"]
+__all__ = ["cluster", "hdfs", "namespace"]
 pytestmark = [pytest.mark.kubernetes, pytest.mark.hdfs, pytest.mark.timeout(3600)]
 
 ACCOUNT = "spark"
 JOB = "language_census"
 LIMIT_S = 600
-TEMPLATE = "/etc/git-lakehouse/pod.yaml"
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -48,20 +47,12 @@ SMALL = {
     "spark.kubernetes.executor.request.cores": "100m",
     "spark.kubernetes.container.image": f"localhost/git-lakehouse:{__version__}",
     "spark.kubernetes.container.image.pullPolicy": "Never",
-    "spark.kubernetes.driver.podTemplateFile": TEMPLATE,
-    "spark.kubernetes.executor.podTemplateFile": TEMPLATE,
+    "spark.kubernetes.driver.podTemplateFile": "/etc/git-lakehouse/driver.yaml",
+    "spark.kubernetes.executor.podTemplateFile": "/etc/git-lakehouse/executor.yaml",
     "spark.kubernetes.driver.pod.name": "${env:POD_NAME}",
     "spark.kubernetes.authenticate.driver.serviceAccountName": ACCOUNT,
     "spark.kubernetes.driverEnv.HADOOP_USER_NAME": "root",
 }
-
-
-@pytest.fixture(scope="module")
-def hdfs(namespace: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniHdfs]:
-    """An HDFS that pods reach."""
-    made = MiniHdfs(tmp_path_factory.mktemp("hdfs") / "cluster", host=namespace.cluster.address)
-    yield made
-    made.wipe()
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +100,11 @@ def command(namespace: Namespace, archive: Archive, tmp_path: Path) -> Command:
             spark__conf=SMALL | (conf or {}),
         )
         spark_container = {"name": "spark", "securityContext": RESTRICTED, "volumeMounts": FOLDERS}
-        template = {"spec": {"containers": [spark_container], "volumes": [TMP]}}
-        files = {"config.toml": settings.config_path.read_text(), "pod.yaml": json.dumps(template)}
+        files = {
+            "config.toml": settings.config_path.read_text(),
+            "driver.yaml": template(spark_container),
+            "executor.yaml": template(spark_container | {"terminationMessagePolicy": "FallbackToLogsOnError"}),
+        }
         container = {
             "name": "main",
             "image": SMALL["spark.kubernetes.container.image"],
@@ -141,6 +135,11 @@ def command(namespace: Namespace, archive: Archive, tmp_path: Path) -> Command:
         return name
 
     return start
+
+
+def template(container: dict[str, Any]) -> str:
+    """A template of pods that Spark makes."""
+    return json.dumps({"spec": {"containers": [container], "volumes": [TMP]}})
 
 
 def others(namespace: Namespace, role: str) -> list[str]:

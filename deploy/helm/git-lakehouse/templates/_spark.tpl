@@ -28,6 +28,9 @@ spec:
   containers:
     - name: {{ $component }}
       securityContext: {{- include "git-lakehouse.securityContext" $root | nindent 8 }}
+      {{- if eq $component "executor" }}
+      terminationMessagePolicy: FallbackToLogsOnError     # why it ended is told when it is deleted already
+      {{- end }}
       env:
         {{- include "git-lakehouse.env" $root | nindent 8 }}
       resources: {{- include "git-lakehouse.disk" (list $room.scratch $request $tmp) | nindent 8 }}
