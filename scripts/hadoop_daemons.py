@@ -161,6 +161,9 @@ class Daemons:
 
     heap_mb: ClassVar[int] = 256
 
+    properties: Sequence[str] = ()
+    """More options of Java."""
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self.host = HOST
@@ -174,6 +177,11 @@ class Daemons:
     def jars(self) -> Path:
         """The folder with the daemons' jars."""
         raise NotImplementedError
+
+    def jars_of(self, name: str) -> Path:
+        """The folder with a daemon's jars."""
+        del name
+        return self.jars()
 
     def checks(self, started: Iterable[str]) -> list[Callable[[], bool]]:
         """What must be true, one after the other, before the daemons count as started."""
@@ -217,9 +225,10 @@ class Daemons:
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
             "-Djava.net.preferIPv4Stack=true",
+            *self.properties,
             self.mark,
             "-cp",
-            f"{self.root / 'conf'}:{self.jars()}/*",
+            f"{self.root / 'conf'}:{self.jars_of(name)}/*",
             self.classes[name],
             *arguments,
         ]

@@ -15,8 +15,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
-ELSEWHERE = {"atheris", "datasets", "torch", "torchdata"}
-"""What the tests do without: scripts/fuzz installs the first, the extra ``training`` the others, three gigabytes."""
+ELSEWHERE = {"atheris", "datasets", "requests-kerberos", "torch", "torchdata"}
+"""What the tests do without: scripts/fuzz installs the first, the image has Kerberos, the extra ``training`` the rest,
+three gigabytes."""
 
 
 def lines_of_lock() -> list[Requirement]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -79,6 +81,22 @@ def test_of_three_datanodes_one_may_die(tmp_path: Path) -> None:
         assert unknown.returncode == 1
         assert "only: namenode, datanode, datanode-2, datanode-3" in unknown.stderr
         cluster.start("datanode-2")
+    finally:
+        cluster.wipe()
+
+
+@pytest.mark.hdfs
+@pytest.mark.slow
+def test_with_kerberos_hdfs_asks_who_one_is(tmp_path: Path) -> None:
+    cluster = MiniHdfs(tmp_path / "cluster", kerberos=True)
+    try:
+        with pytest.raises(HTTPError) as refused:
+            urlopen(f"{cluster.webhdfs_url}/webhdfs/v1/?op=LISTSTATUS&user.name=root")
+        assert refused.value.code == HTTPStatus.UNAUTHORIZED
+        assert (cluster.folder / "kerberos" / "keytab").stat().st_size > 0
+        assert run("stop", "--dir", str(cluster.folder)).returncode == 0
+        again = run("start", "--dir", str(cluster.folder), "--json")
+        assert json.loads(again.stdout)["running"] == {"kdc": True, "namenode": True, "datanode": True}, again.stderr
     finally:
         cluster.wipe()
 

@@ -28,9 +28,10 @@ def one_node(daemons: Literal["hdfs", "yarn"], folder: Path, *arguments: str) ->
 class MiniHdfs:
     """A cluster in a folder; ``webhdfs_url`` is for HdfsCLI, ``hdfs_uri`` for Spark."""
 
-    def __init__(self, folder: Path, datanodes: int = 1, host: str = "127.0.0.1") -> None:
+    def __init__(self, folder: Path, datanodes: int = 1, host: str = "127.0.0.1", *, kerberos: bool = False) -> None:
         self.folder = folder
-        state = self._run("start", "--datanodes", str(datanodes), "--host", host)
+        more = ["--kerberos"] if kerberos else []
+        state = self._run("start", "--datanodes", str(datanodes), "--host", host, *more)
         self.webhdfs_url: str = state["webhdfs_url"]
         self.hdfs_uri: str = state["hdfs_uri"]
 
