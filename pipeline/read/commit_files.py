@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from pipeline.model.tables import OID, spark_type
 from pipeline.model.text import text_and_raw
 from pipeline.night.walk import Bodies, in_batches
-from pipeline.rules.commit_diff import EMPTY_TREE, UNKNOWN, FileChange, file_changes
+from pipeline.rules.commit_diff import EMPTY_TREE, NOT_COMPARED, UNKNOWN, FileChange, file_changes
 from pipeline.rules.tree_diff import Steps
 from pipeline.rules.walk import MOST_PATHS
 
 NETWORK_STEPS = 100_000_000
 """Entries that differ and are looked at in one network, some minutes of work; a commit has at most ``MOST_PATHS``."""
+
+ROW_COMMITS = 10_000
+"""Commits that one row of a tree brings along, a megabyte: a tree may be that of any number of commits."""
 
 SCHEMA = pa.schema(
     [
@@ -37,6 +40,12 @@ SCHEMA = pa.schema(
 _TYPES = ", ".join(f"{field.name} {spark_type(field.type)}" for field in SCHEMA)
 _KEY = ["bucket", "network"]
 
+_CARRIED = ("carrier", "content", "part", "pairs")
+_ID_BYTES = 20
+
+_Pair = tuple[bytes | None, bytes]
+"""Old and new tree."""
+
 
 def commit_files(commits: DataFrame, trees: DataFrame) -> DataFrame:
     """The rows of ``SCHEMA``: each commit against its first parent, a root against the empty tree.
@@ -48,11 +57,11 @@ def commit_files(commits: DataFrame, trees: DataFrame) -> DataFrame:
         commits, trees: the tables of these names, or the same networks of both.
     """
     pairs = _pairs(commits)
-    carried = pairs.groupBy(*_KEY, "carrier").agg(F.collect_list(F.struct("oid", "old", "new")).alias("pairs"))
+    carried = _carried(pairs)
     at_trees = trees.select(*_KEY, F.col("oid").alias("carrier"), "content")
     compared = (
         at_trees.join(carried, [*_KEY, "carrier"], "left")
-        .select(*_KEY, "carrier", "content", "pairs")
+        .select(*_KEY, "carrier", "content", "part", "pairs")
         .groupBy(*_KEY)
         .applyInArrow(_compare_network, _TYPES)
     )
@@ -79,6 +88,14 @@ def _pairs(commits: DataFrame) -> DataFrame:
     )
 
 
+def _carried(pairs: DataFrame) -> DataFrame:
+    """The pairs by carrier, ``ROW_COMMITS`` per row."""
+    nth = F.row_number().over(Window.partitionBy(*_KEY, "carrier").orderBy("oid"))
+    part = F.floor((nth - 1) / ROW_COMMITS).alias("part")
+    parts = pairs.select("*", part).groupBy(*_KEY, "carrier", "part")
+    return parts.agg(F.collect_list(F.struct("oid", "old", "new")).alias("pairs"))
+
+
 def _unknown(field: pa.Field) -> Column:
     """A column of a commit that cannot be compared."""
     known = {"bucket": F.col("bucket"), "network": F.col("network"), "commit": F.col("oid"), "status": F.lit(UNKNOWN)}
@@ -87,27 +104,42 @@ def _unknown(field: pa.Field) -> Column:
 
 def _compare_network(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     bucket = network = 0
-    pairs: dict[bytes, tuple[bytes | None, bytes]] = {}
+    pairs: dict[_Pair, bytearray] = {}
+    seen: set[tuple[bytes, int]] = set()
     with Bodies() as trees:
         trees.add(EMPTY_TREE, b"")
         for batch in batches:
             if batch.num_rows:
                 bucket, network = batch["bucket"][0].as_py(), batch["network"][0].as_py()
-            for oid, content, carried in zip(batch["carrier"], batch["content"], batch["pairs"], strict=True):
-                trees.add(oid.as_py(), content.as_py())
-                pairs.update((pair["oid"], (pair["old"], pair["new"])) for pair in carried.as_py() or ())
+            for carrier, content, part, carried in zip(*(batch[name] for name in _CARRIED), strict=True):
+                trees.add(carrier.as_py(), content.as_py())
+                place = carrier.as_py(), part.as_py()
+                if carried.is_valid and place not in seen:  # a tree may have two rows
+                    seen.add(place)
+                    for pair in carried.as_py():
+                        pairs.setdefault((pair["old"], pair["new"]), bytearray()).extend(pair["oid"])
         changes = _changes(pairs, trees)
         rows = (((bucket, network, commit, *_cells(change)), _text_bytes(change)) for commit, change in changes)
         yield from in_batches(rows, SCHEMA)
 
 
-def _changes(pairs: dict[bytes, tuple[bytes | None, bytes]], trees: Bodies) -> Iterator[tuple[bytes, FileChange]]:
+def _changes(pairs: Mapping[_Pair, bytes | bytearray], trees: Bodies) -> Iterator[tuple[bytes, FileChange]]:
+    """What each commit changed; equal pairs of trees are compared once.
+
+    Args:
+        pairs: with the ids of their commits, one after the other.
+    """
     left = NETWORK_STEPS
-    for commit, (old, new) in pairs.items():
+    for (old, new), commits in pairs.items():
         steps = Steps(min(left, MOST_PATHS))
         before = steps.left
-        yield from ((commit, change) for change in file_changes(old or b"", new, trees, steps))
-        left -= before - max(steps.left, 0)
+        changes = file_changes(old or b"", new, trees, steps)
+        cost = before - max(steps.left, 0)
+        for at in range(0, len(commits), _ID_BYTES):
+            said = changes if cost <= left else [NOT_COMPARED]
+            left -= min(cost, left)
+            cost = len(said)
+            yield from ((bytes(commits[at : at + _ID_BYTES]), change) for change in said)
 
 
 def _text_bytes(change: FileChange) -> int:

@@ -43,7 +43,7 @@ class FileChange(NamedTuple):
     new_oid: bytes | None
 
 
-_NOT_COMPARED: Final = FileChange(UNKNOWN, b"", None, None, None, None, None)
+NOT_COMPARED: Final = FileChange(UNKNOWN, b"", None, None, None, None, None)
 
 
 def file_changes(old: bytes, new: bytes, trees: Mapping[bytes, bytes], steps: Steps) -> list[FileChange]:
@@ -60,7 +60,7 @@ def file_changes(old: bytes, new: bytes, trees: Mapping[bytes, bytes], steps: St
     try:
         changed = sorted(compare(old, new, trees, steps), key=attrgetter("path"))
     except (KeyError, TooMany):
-        return [_NOT_COMPARED]
+        return [NOT_COMPARED]
     return sorted(_with_renames([change for each in changed for change in _change(each)]), key=attrgetter("path"))
 
 

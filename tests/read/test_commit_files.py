@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -15,8 +18,10 @@ from pipeline.model.rows import commit_row
 from pipeline.model.tables import COMMITS, REFS, TREES
 from pipeline.model.text import text_and_raw
 from pipeline.night.publish import publish
+from pipeline.read import commit_files as commit_files_module
 from pipeline.read.archive import Archive
 from pipeline.read.commit_files import commit_files
+from pipeline.rules.commit_diff import EMPTY_TREE, file_changes
 from pipeline.storage.interface import Storage
 from pipeline.tables.session import configured
 from pipeline.tables.writer import unleased
@@ -135,6 +140,46 @@ def test_every_commit_is_as_git_shows_it(archive: Archive, repo: Path) -> None:
     assert len(found) == len(set(found))
     assert set(found) == by_git(repo)
     assert archive.commit_files(networks=[NETWORK + 1]).count() == 0
+
+
+def test_commits_of_one_tree_come_in_parts(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit_files_module, "ROW_COMMITS", 10)
+    tree = F.lit(b"t" * 20)
+    ids = [
+        F.lit(0).alias("bucket"),
+        F.lit(NETWORK).cast("long").alias("network"),
+        F.unhex(F.format_string("%040x", "id")),
+    ]
+    pairs = spark.range(25).select(*ids[:2], ids[2].alias("oid"), *(tree.alias(n) for n in ("old", "new", "carrier")))
+    rows = commit_files_module._carried(pairs).collect()
+    assert sorted(len(row.pairs) for row in rows) == [5, 10, 10]
+    assert len({bytes(pair.oid) for row in rows for pair in row.pairs}) == 25
+
+
+def test_equal_changes_are_compared_once_and_counted_per_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    blob, commits = b"b" * 20, [bytes([at]) * 20 for at in range(6)]
+    body = b"".join(b"100644 %d\0" % at + blob for at in range(3))
+    pairs = [{"oid": oid, "old": EMPTY_TREE, "new": b"n" * 20} for oid in commits]
+    row = {"bucket": 1, "network": NETWORK, "carrier": b"n" * 20, "content": body}
+    rows = [{**row, "part": part, "pairs": pairs[3 * part : 3 * part + 3]} for part in (0, 1, 1)]
+    batches = [pa.RecordBatch.from_pylist([*rows, {**row, "part": None, "pairs": None}])]
+    compared: list[object] = []
+    counted = partial(count_calls, compared, file_changes)
+    monkeypatch.setattr(commit_files_module, "file_changes", counted)
+
+    def changes() -> Counter[tuple[bytes, str]]:
+        found = pa.Table.from_batches(commit_files_module._compare_network(iter(batches)))
+        return Counter((each["commit"], each["status"]) for each in found.to_pylist())
+
+    assert changes() == {(oid, "A"): 3 for oid in commits}
+    assert len(compared) == 1
+    monkeypatch.setattr(commit_files_module, "NETWORK_STEPS", 15)
+    assert changes() == {(oid, "A"): 3 for oid in commits[:4]} | {(oid, "X"): 1 for oid in commits[4:]}
+
+
+def count_calls(calls: list[object], function: Callable[..., object], *arguments: object) -> object:
+    calls.append(arguments)
+    return function(*arguments)
 
 
 def test_it_has_a_name_in_sql(archive: Archive, repo: Path) -> None:
