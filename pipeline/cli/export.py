@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
+from difflib import get_close_matches
 
 import click
 from pydantic import ValidationError
@@ -11,6 +13,7 @@ from pipeline.cli.common import Context, command_options, night_option
 from pipeline.cli.output import Output, size
 from pipeline.cli.query_progress import query_progress
 from pipeline.model.errors import UsageError
+from pipeline.night.language import known_languages
 from pipeline.read.archive import Archive
 from pipeline.read.export.manifest import Manifest
 from pipeline.read.export.run_export import run_export
@@ -55,6 +58,7 @@ def export(
     DESTINATION is a folder or an hdfs:// URL. A killed export continues with the same command.
     """
     context.archive()
+    _check_languages(languages)
     selection = _selection({**options, "languages": _lower(languages), "licences": _lower(licences)})
     to = _destination(context, destination)
     spark = context.spark()
@@ -62,6 +66,15 @@ def export(
         found = run_export(Archive(spark, night, context.storage), context.storage, to, selection, replace=replace)
     if not context.output.result(_summary(to, found)):
         _show(context.output, to, found)
+
+
+def _check_languages(names: Sequence[str]) -> None:
+    known = {name.lower(): name for name in known_languages()}
+    for name in names:
+        if name.lower() not in known:
+            near = [known[each] for each in get_close_matches(name.lower(), known)]
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise UsageError(f"--language: no language has the name {name}{hint}")
 
 
 def _lower(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -153,6 +153,8 @@ def _option(parameter: Parameter) -> click.Option:
         said.append(f"default: {parameter.default}")
     if parameter.required:
         said.append("must be given")
+    if parameter.many:
+        said.append("may be repeated")
     return click.Option(
         [f"--{name}/--no-{name}" if parameter.is_flag else parameter.option, f"{_PREFIX}{parameter.name}"],
         help="; ".join(said),

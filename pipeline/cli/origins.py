@@ -34,8 +34,10 @@ def origins() -> None:
 
 
 @origins.command()
-@click.argument("url", required=False)
-@click.option("--fork-of", metavar="URL", help="The repository that URL was forked from; forks share storage with it.")
+@click.argument("urls", metavar="[URL]...", nargs=-1)
+@click.option(
+    "--fork-of", metavar="URL", help="The repository that they were forked from; forks share storage with it."
+)
 @click.option(
     "--from",
     "source",
@@ -43,17 +45,17 @@ def origins() -> None:
     help="File of origins: one URL per line, optionally followed by the URL it was forked from; # begins a comment.",
 )
 @command_options
-def add(context: Context, url: str | None, fork_of: str | None, source: Path | None) -> int:
-    """Add an origin, or all origins of a file. Known ones are skipped, opted-out ones refused."""
-    if (url is None) == (source is None) or (source is not None and fork_of is not None):
-        raise UsageError("give a URL, with --fork-of if it is a fork, or --from FILE")
+def add(context: Context, urls: tuple[str, ...], fork_of: str | None, source: Path | None) -> int:
+    """Add origins, or all origins of a file. Known ones are skipped, opted-out ones refused."""
+    if bool(urls) == (source is not None) or (source is not None and fork_of is not None):
+        raise UsageError("give URLs, with --fork-of if they are forks, or --from FILE")
     info = context.archive()
     if source is not None:
         with click.open_file(str(source)) as lines:
             wanted = parse_origin_list(str(source), lines)
     else:
-        assert url is not None
-        wanted = [Origin(check_url(url), check_url(fork_of) if fork_of else None)]
+        root = check_url(fork_of) if fork_of else None
+        wanted = [Origin(check_url(url), root) for url in urls]
     for origin in wanted:
         if not is_fetched(origin.url):
             log.warning("%s: its visits will be refused, only %s are supported", origin.url, FETCHED_NAMES)

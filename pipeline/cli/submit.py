@@ -96,6 +96,8 @@ def submit(
     context = context.failing_fast()
     run = _submitted if context.config.spark.deploy_mode == "cluster" else _run_here
     show_rows(context.output, run(context, Order(job, name, words, night, manner)), limit, text_limit=TEXT_ROWS)
+    table = manner.table(name)
+    context.output.note(f"stored as archive.results.{table}; see it again with `pipeline results show {table}`")
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,11 @@ def language_of(name: str, content: bytes) -> str | None:
     return _shown(found[0]) if found else None
 
 
+def known_languages() -> frozenset[str]:
+    """All names that ``language_of`` may return."""
+    return frozenset(shown for name, *_ in get_all_lexers() if (shown := _shown(name)) is not None)
+
+
 def count_lines(content: bytes) -> int:
     """Number of lines; a last line without a line end counts."""
     return content.count(b"\n") + (bool(content) and not content.endswith(b"\n"))

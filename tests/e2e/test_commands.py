@@ -188,12 +188,14 @@ def test_a_list_of_origins(make_archive: MakeArchive, tmp_path: Path) -> None:
         "https://example.org/b https://example.org/a\n"
     )
     assert archive.ask("origins", "add", "--from", listed) == {"added": 2, "known": 0, "refused": []}
+    more = ("https://example.org/c", "https://example.org/d", "--fork-of", "https://example.org/a")
+    assert archive.ask("origins", "add", *more) == {"added": 2, "known": 0, "refused": []}
     found = archive.ask("origins", "list")
+    root = "https://example.org/a"
     assert [(o["url"], o["fork_of"], o["state"], o["last_visit"]) for o in found] == [
-        ("https://example.org/a", None, "active", None),
-        ("https://example.org/b", "https://example.org/a", "active", None),
+        (f"https://example.org/{name}", None if name == "a" else root, "active", None) for name in "abcd"
     ]
-    assert found[0]["network"] == found[1]["network"]
+    assert len({o["network"] for o in found}) == 1
 
 
 def test_bad_lines_are_told_by_number_and_nothing_is_added(small: Small, tmp_path: Path) -> None:
@@ -219,7 +221,7 @@ def test_origins_list_as_text(small: Small) -> None:
 @pytest.mark.parametrize("words", [(), ("https://a.example/b", "--from", "-"), ("--from", "-", "--fork-of", "x")])
 def test_origins_add_wants_one_source(small: Small, words: tuple[str, ...]) -> None:
     said = small.archive.run("origins", "add", *words, code=2, stdin="")
-    assert "give a URL, with --fork-of if it is a fork, or --from FILE" in said.stderr
+    assert "give URLs, with --fork-of if they are forks, or --from FILE" in said.stderr
 
 
 # nightly and status
@@ -500,6 +502,8 @@ def test_export_tells_what_it_wrote_and_where_it_may_not(small: Small) -> None:
     said = small.archive.run("export", to, "--language", "Python", "--vendored")
     assert f"Exported to {found['location']}" in show(said)
     assert "--replace" in small.archive.run("export", to, code=2).stderr
+    unknown = small.archive.run("export", to, "--language", "Pyton", code=2).stderr
+    assert "no language has the name Pyton; did you mean Python" in unknown
     assert "inside the archive" in small.archive.run("export", f"{small.archive.location}/set", code=2).stderr
     assert "does not fit" in small.archive.run("export", to, "--shard-bytes", "1MB", code=2).stderr
 
@@ -597,6 +601,7 @@ def test_a_dry_run_for_a_cluster_starts_none(small: Small) -> None:
 def test_submit_refuses_what_it_can_not_run(small: Small) -> None:
     for words, says in (
         (("no_such_job",), "there is no job no_such_job; known jobs: commit_activity, "),
+        (("no/such.py",), "no/such.py is not a Python file with a function main"),
         (("language_census", "--night", "2026-10-01"), "there is no night 2026-10-01"),
         (("language_census", "--", "--deep", "x"), "language_census takes no arguments, but was given --deep x"),
     ):

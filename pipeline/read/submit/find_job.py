@@ -38,13 +38,15 @@ class Job(Protocol):
 
 
 class NoSuchJob(UsageError):
-    """There is no such module in ``jobs/``."""
+    """There is no such module in ``jobs/``, or no such file."""
 
     def __init__(self, job: str, known: Sequence[str]) -> None:
         super().__init__(job, tuple(known))
         self.job, self.known = job, tuple(known)
 
     def __str__(self) -> str:
+        if self.job.endswith(SUFFIX):
+            return f"{self.job} is not a Python file with a function main"
         return f"there is no job {self.job}; known jobs: {', '.join(self.known) or 'none'}"
 
 
