@@ -114,7 +114,8 @@ class Lister:
             failed += 1
             logger.info("%s: %s could not be listed (%s): %s", forge, page, code, why)
             onward = pager.around(cursor) if failed > 1 else (cursor, False)
-            if onward is None or failed == MOST_FAILED or progress.skipped + skipped >= MOST_SKIPPED:
+            no_more = failed > 1 and progress.skipped + skipped >= MOST_SKIPPED
+            if onward is None or failed == MOST_FAILED or no_more:
                 raise ListingStopped(forge, page, code, why)
             cursor, has_skipped = onward
             skipped += has_skipped

@@ -105,6 +105,14 @@ def read_manifest(storage: Storage, place: ForgePass, slice_: int) -> SliceManif
     return read_document(storage, place.manifest(slice_), SliceManifest.model_validate_json)
 
 
+def delete_merged(storage: Storage, found: Pass) -> None:
+    """Delete pages of merged slices, which a merge left that was killed, or a second crawl."""
+    merged = {found.place.pages(part) for part in range(1, found.merged + 1)}
+    for entry in storage.list(found.place.root):
+        if entry.is_dir and entry.path in merged:
+            storage.delete(entry.path, recursive=True)
+
+
 def begin_pass(storage: Storage, forge: str, settings: ForgeSettings, now: datetime, *, full: bool) -> ForgePass:
     """Begin a pass: a full one if asked, at first, or if the last one is old; else one that looks for what is new."""
     past = passes(storage, forge)

@@ -136,11 +136,13 @@ def _merged(seen: Seen, place: ForgePass, shown: DataFrame, wanted: Wanted, now:
         kept("moved_before"),
         judged("url", "fork", "archived", "private", "empty", "size_bytes"),
     )
+    # The name that is kept out is remembered, however often a repository moves.
+    was = F.when(has_moved & kept("moved_before").isNull(), F.col("url_before")).otherwise(F.col("moved_before"))
     joined = shown.join(before, "forge_id", "left")
     return joined.select(
         F.lit(place.forge).alias("forge"),
         *(name for name in PAGE.column_names if name != "page"),
-        F.when(has_moved, F.col("url_before")).otherwise(F.col("moved_before")).alias("moved_from"),
+        was.alias("moved_from"),
         refused.alias("refused"),
         F.coalesce("first_seen", F.lit(now)).alias("first_seen"),
         F.lit(now).alias("last_seen"),
@@ -189,11 +191,12 @@ def _mark_gone(writer: Writer, place: ForgePass, missing_since: int, now: dateti
 def _keep_out(spark: SparkSession, rules: OptOuts, gone: Collection[str], rows: DataFrame) -> None:
     """Keep out what was opted out or taken down while origins were added: each side looks after it has written.
 
-    If the merge before was killed at this point, these are origins that the merge now refuses.
+    If the merge before was killed at this point, these are origins that the merge now refuses; so is an origin to whose
+    name something kept out has moved.
     """
     late = [rule for rule in opt_outs(spark) if rules.rule_for(rule.url) is None]
     late += [Pattern(url) for url in taken_down(spark)[0].difference(gone)]
-    refused = rows.where(F.col("refused").isin(OPTED_OUT, TAKEN_DOWN) & F.col("moved_from").isNull()).select("url")
+    refused = rows.where(F.col("refused").isin(OPTED_OUT, TAKEN_DOWN)).select("url")
     active = spark.table(full_name(ORIGINS.name)).where(F.col("state") == str(OriginState.ACTIVE)).select("url")
     late += [Pattern(row["url"]) for row in refused.join(active, "url").distinct().collect()]
     if late:

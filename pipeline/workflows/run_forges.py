@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 
 from pipeline.context.run import helping, hold
 from pipeline.context.workplace import Workplace
-from pipeline.forges.passes import Pass, begin_pass, passes, read_pass
+from pipeline.forges.passes import Pass, begin_pass, delete_merged, passes, read_pass
 from pipeline.forges.settings import ForgeSettings
 from pipeline.model.errors import ExitCode, UsageError
 from pipeline.model.layout import ForgePass
 from pipeline.model.listing import Merged
 from pipeline.storage.documents import read_document
+from pipeline.storage.errors import AlreadyThere
 from pipeline.tables.iceberg import see_newest
 from pipeline.workflows.backfill_turns import MERGE, waits_for_anybody
 from pipeline.workflows.engine import run_tasks
@@ -97,7 +98,10 @@ def _pass(place: Workplace, name: str, settings: ForgeSettings, *, full: bool) -
         raise UsageError(f"[forges.{name}] was {newest.begun.url} before; give another forge another name")
     if newest is not None and not newest.over:
         return newest.place
-    return begin_pass(place.storage, name, settings, datetime.now(UTC), full=full)
+    try:
+        return begin_pass(place.storage, name, settings, datetime.now(UTC), full=full)
+    except AlreadyThere:  # another crawl has just begun it; one of the two will end at a page
+        return next(passes(place.storage, name)).place
 
 
 def _read(place: Workplace, at: ForgePass) -> Pass:
@@ -132,7 +136,12 @@ def _merge(place: Workplace, forges: dict[str, ForgePass] | dict[str, ForgeSetti
 
     Returns exit code and message of those whose merge failed; later slices of these wait.
     """
-    todo = {name: [each for each in passes(place.storage, name) if each.merged < each.slices] for name in forges}
+    todo: dict[str, list[Pass]] = {}
+    for name in forges:
+        found = list(passes(place.storage, name))
+        for each in found[:1]:
+            delete_merged(place.storage, each)
+        todo[name] = [each for each in found if each.merged < each.slices]
     failed: dict[str, tuple[int, str]] = {}
     if not any(todo.values()):
         return failed
