@@ -52,7 +52,7 @@ def test_every_block_runs(archive: Archive, capsys: pytest.CaptureFixture[str]) 
             continue
         archive.register_views(read=tables_read(check_read_only(archive.spark, block)))
         answers.append([tuple(row) for row in archive.spark.sql(block).collect()])
-    python, addresses, entries, own, languages, history, most, people, authors, licences = answers
+    python, addresses, entries, own, languages, history, most, word, people, authors, licences = answers
     assert [row[:2] for row in python] == [("src/b.py", 2)]
     assert re.fullmatch("swh:1:cnt:[0-9a-f]{40}", python[0][2])
     assert ("https://example.org/a", "README.md", "https://example.org/docs") in addresses
@@ -69,5 +69,6 @@ def test_every_block_runs(archive: Archive, capsys: pytest.CaptureFixture[str]) 
     assert languages == [(None, 2), ("Markdown", 1), ("Python", 1)]
     assert [row[2:4] for row in history] == [("A", "README.md")]
     assert most == [(path, 1, 1) for path in (".mailmap", "LICENSE", "README.md", "src/a.py", "src/b.py")]
+    assert sorted(row[0] for row in word) == ["src/a.py", "src/b.py"]
     assert people == [("https://example.org/a", 2023, 1, 2)]
     assert "|     R|    1|" in capsys.readouterr().out
