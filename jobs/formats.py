@@ -7,13 +7,11 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any, Final
 from xml.etree import ElementTree as ET
+from xml.parsers import expat
 
 MOST_PARTS: Final = 32
 """Parts that a key of TOML may have: with n of them ``tomllib`` takes n squared steps, and n for each key of a table
 that has such a header."""
-
-LONGEST_NAMESPACE: Final = 1024
-"""Characters of a namespace of XML: each name of an element carries it, so many names of a long one fill any memory."""
 
 _TOML: Final = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*+"{3,5}'
@@ -39,10 +37,6 @@ class TooManyParts(ValueError):
 
 class OpenString(ValueError):
     """A string of TOML has no end."""
-
-
-class LongNamespace(ValueError):
-    """A namespace of XML is longer than ``LONGEST_NAMESPACE``."""
 
 
 class Doctype(ValueError):
@@ -106,21 +100,23 @@ def toml(text: str) -> Mapping[str, Any]:
 
 
 def xml(text: str) -> ET.Element:
-    """The root of a document, names without their namespaces.
+    """The root of a document, names of elements without their prefixes.
+
+    Namespaces are not looked at: each name would carry its own, so many names of a long one would fill any memory.
 
     Raises:
-        Doctype, LongNamespace: it is refused.
-        SyntaxError: it cannot be parsed.
+        Doctype: it is refused.
+        ParseError: it cannot be parsed.
     """
     if "<!DOCTYPE" in text:
         raise Doctype
-    root = ET.fromstring(text, ET.XMLParser(target=_Builder()))  # noqa: S314 - without a DTD no entities expand
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]
-    return root
-
-
-class _Builder(ET.TreeBuilder):
-    def start_ns(self, prefix: str, uri: str) -> None:
-        if len(uri) > LONGEST_NAMESPACE:
-            raise LongNamespace
+    builder, parser = ET.TreeBuilder(), expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = lambda name, attributes: builder.start(name.rpartition(":")[2], attributes)
+    parser.EndElementHandler = lambda name: builder.end(name.rpartition(":")[2])
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(text, True)
+    except expat.ExpatError as error:
+        raise ET.ParseError(str(error)) from None
+    return builder.close()

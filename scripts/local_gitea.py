@@ -189,6 +189,10 @@ class Gitea:
         if kept.exists():
             return cls(folder, **json.loads(kept.read_text()))
         folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "app.ini").exists():  # of a first start that did not end
+            (folder / "app.ini").unlink()
+            (folder / "gitea.db").unlink(missing_ok=True)
+            shutil.rmtree(folder / "data", ignore_errors=True)
         return cls(folder, free_ports(["gitea"])["gitea"], items=items)
 
     @property

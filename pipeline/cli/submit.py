@@ -96,8 +96,8 @@ def submit(
     context = context.failing_fast()
     run = _submitted if context.config.spark.deploy_mode == "cluster" else _run_here
     show_rows(context.output, run(context, Order(job, name, words, night, manner)), limit, text_limit=TEXT_ROWS)
-    table = manner.table(name)
-    context.output.note(f"stored as archive.results.{table}; see it again with `pipeline results show {table}`")
+    table, of = manner.table(name), "" if night is None else f" --night {night}"
+    context.output.note(f"stored as archive.results.{table}; see it again with `pipeline results show {table}`{of}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ class ForgeSettings(BaseModel):
     @property
     def by_commits(self) -> bool:
         """Whether the times of change that it shows are those of the newest commits, which may have come much later."""
-        return self.kind == "grokmirror"
+        return self.kind in ("cgit", "grokmirror")
 
     def pager(self) -> Pager:
         """The rules by which the forge is listed."""

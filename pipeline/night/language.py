@@ -71,8 +71,8 @@ def language_of(name: str, content: bytes) -> str | None:
 
 
 def known_languages() -> frozenset[str]:
-    """All names that ``language_of`` may return."""
-    return frozenset(shown for name, *_ in get_all_lexers() if (shown := _shown(name)) is not None)
+    """All names that ``language_of`` returns."""
+    return frozenset(shown for name, *_ in _lexers() if (shown := _shown(name)) is not None)
 
 
 def count_lines(content: bytes) -> int:

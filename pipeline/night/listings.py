@@ -196,7 +196,8 @@ def _keep_out(spark: SparkSession, rules: OptOuts, gone: Collection[str], rows: 
     """
     late = [rule for rule in opt_outs(spark) if rules.rule_for(rule.url) is None]
     late += [Pattern(url) for url in taken_down(spark)[0].difference(gone)]
-    refused = rows.where(F.col("refused").isin(OPTED_OUT, TAKEN_DOWN)).select("url")
+    refused = rows.where(F.col("refused").isin(OPTED_OUT, TAKEN_DOWN))
+    refused = refused.select(F.explode(F.array(*_spelled("url"))).alias("url"))
     active = spark.table(full_name(ORIGINS.name)).where(F.col("state") == str(OriginState.ACTIVE)).select("url")
     late += [Pattern(row["url"]) for row in refused.join(active, "url").distinct().collect()]
     if late:

@@ -59,9 +59,10 @@ def commit_files(commits: DataFrame, trees: DataFrame) -> DataFrame:
     pairs = _pairs(commits)
     carried = _carried(pairs)
     at_trees = trees.select(*_KEY, F.col("oid").alias("carrier"), "content")
+    once = F.when(F.coalesce("part", F.lit(0)) == 0, F.col("content"))
     compared = (
         at_trees.join(carried, [*_KEY, "carrier"], "left")
-        .select(*_KEY, "carrier", "content", "part", "pairs")
+        .select(*_KEY, "carrier", once.alias("content"), "part", "pairs")
         .groupBy(*_KEY)
         .applyInArrow(_compare_network, _TYPES)
     )
@@ -112,7 +113,8 @@ def _compare_network(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBat
             if batch.num_rows:
                 bucket, network = batch["bucket"][0].as_py(), batch["network"][0].as_py()
             for carrier, content, part, carried in zip(*(batch[name] for name in _CARRIED), strict=True):
-                trees.add(carrier.as_py(), content.as_py())
+                if content.is_valid:
+                    trees.add(carrier.as_py(), content.as_py())
                 place = carrier.as_py(), part.as_py()
                 if carried.is_valid and place not in seen:  # a tree may have two rows
                     seen.add(place)

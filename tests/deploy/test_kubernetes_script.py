@@ -114,7 +114,7 @@ def test_gos_caches_go_unless_they_are_to_be_kept(builder: Builder, monkeypatch:
     assert kept.caches.exists()
 
 
-def test_who_waits_for_another_waits_no_longer_than_for_what_he_needs(
+def test_a_waiting_build_stops_waiting_once_its_own_programs_are_there(
     builder: Builder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one still builds helm."""

@@ -251,7 +251,7 @@ def test_a_shard_is_not_written_into_another_export(source: LocalStorage, to: Lo
         to.delete(mine.path)
         if there is not None:
             to.create(mine.path, there)
-        with pytest.raises(Replaced, match="taken by another export"):
+        with pytest.raises(Replaced, match="another export has taken"):
             list(ShardWriter(source, to, plan())([chosen(source)]))
         assert to.stat(mine.record) is None
         assert (None if to.stat(mine.path) is None else to.read(mine.path)) == there

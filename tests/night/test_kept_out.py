@@ -31,7 +31,7 @@ def active(spark: SparkSession) -> set[str]:
 @pytest.mark.slow
 def test_a_repository_that_moves_twice_stays_out(spark: SparkSession, tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
-    there = url_of("there")
+    there = url_of("there").removesuffix(".git")
     add_origins(spark, [Origin(there, None)], BUCKETS, at(0))
     opt_out(spark, [Pattern(url_of("out")), Pattern(url_of("other"))])
     moves = [("out", "other"), ("once", "there"), ("twice", "there"), ("twice", "there"), ("thrice", "there")]

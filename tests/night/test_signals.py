@@ -93,7 +93,7 @@ def merged(
 
 def signals(spark: SparkSession) -> dict[str, datetime]:
     rows = spark.table(full_name(ORIGINS.name)).where("signalled_at IS NOT NULL").collect()
-    return {row["url"]: row["signalled_at"].replace(tzinfo=UTC) for row in rows}
+    return {row["url"]: row["signalled_at"].astimezone(UTC) for row in rows}
 
 
 def forget(spark: SparkSession) -> None:

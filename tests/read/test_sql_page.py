@@ -69,6 +69,6 @@ def test_every_block_runs(archive: Archive, capsys: pytest.CaptureFixture[str]) 
     assert languages == [(None, 2), ("Markdown", 1), ("Python", 1)]
     assert [row[2:4] for row in history] == [("A", "README.md")]
     assert most == [(path, 1, 1) for path in (".mailmap", "LICENSE", "README.md", "src/a.py", "src/b.py")]
-    assert sorted(row[0] for row in word) == ["src/a.py", "src/b.py"]
+    assert sorted(row[1] for row in word) == ["src/a.py", "src/b.py"]
     assert people == [("https://example.org/a", 2023, 1, 2)]
     assert "|     R|    1|" in capsys.readouterr().out

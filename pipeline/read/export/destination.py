@@ -21,7 +21,7 @@ class Replaced(UsageError):
         self.location = location
 
     def __str__(self) -> str:
-        return f"{self.location} was taken by another export meanwhile: this one ends, name another folder for it"
+        return f"another export has taken {self.location}, so this one stops. Export to another folder, or run it again"
 
 
 def export_in(to: Storage) -> tuple[Plan, Manifest | None] | None:

@@ -94,7 +94,8 @@ def run_export(archive: Archive, source: Storage, to: Storage, selection: Select
         found = _begin(to, plan, replace=replace)
         if found is None:
             found = _ended(lambda: _write(sharded, source, to, plan), to, plan)
-    to.delete(WORK, recursive=True)
+    if plan_in(to) in (None, plan):
+        to.delete(WORK, recursive=True)
     return found
 
 
@@ -192,11 +193,13 @@ def _ended(write: Callable[[], list[Shard]], to: Storage, plan: Plan) -> Manifes
 
 def _write(rows: DataFrame, source: Storage, to: Storage, plan: Plan) -> list[Shard]:
     """Write the shards that have no record yet, each by one task."""
-    done = [
+    records = (
         read_document(to, entry.path, Shard.model_validate_json)
         for entry in to.list(WORK)
         if entry.path.endswith(".json") and entry.path != PLAN
-    ]
+    )
+    there = {entry.path for entry in to.list(DATA)}
+    done = [shard for shard in records if shard.path in there]
     numbers = [(shard.number,) for shard in done]
     finished = local_frame(rows.sparkSession, numbers, pa.schema([("shard", pa.int32())]))
     missing = rows.join(F.broadcast(finished), "shard", "left_anti") if done else rows
@@ -217,7 +220,10 @@ def _finish(to: Storage, plan: Plan, shards: list[Shard]) -> Manifest:
         return found
     manifest = Manifest(plan=plan, shards=tuple(shards))
     there = {entry.path for entry in to.list(DATA) if entry.path.startswith(f"{DATA}/train-")}
-    for path in there - {shard.path for shard in shards}:  # an export that this one replaced wrote it too late
+    ours = {shard.path for shard in shards}
+    if not ours <= there:  # an export that this one replaced ended at that moment
+        raise Replaced(to.root_uri)
+    for path in there - ours:  # an export that this one replaced wrote it too late
         to.delete(path)
     to.replace(CARD, card(manifest).encode())
     try:

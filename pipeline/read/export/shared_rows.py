@@ -43,7 +43,10 @@ class SharedRows(ABC, Generic[P]):
         """The rows of a row group that are read."""
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        given, self._begin = self._begin, 0
+        self._given, self._begin = self._begin, 0
+        return self._iterate(self._given)
+
+    def _iterate(self, given: int) -> Iterator[dict[str, Any]]:
         for row in self.rows(self.share, given):
             given += 1
             self._given = given

@@ -72,7 +72,9 @@ class Api:
     def changed(self, path: str, version: str, **query: str) -> list[dict[str, Any]]:
         """The objects of a list in each state since a version that the server still knows. Takes a second."""
         told = self.text(path, watch="1", resourceVersion=version, timeoutSeconds="1", **query)
-        return [event["object"] for event in map(json.loads, told.splitlines()) if event.get("type") != "ERROR"]
+        return [
+            event["object"] for event in map(json.loads, filter(None, told.split("\n"))) if event.get("type") != "ERROR"
+        ]
 
     def delete(self, path: str) -> None:
         """Delete an object, with all that belongs to it; it need not exist."""
@@ -129,11 +131,19 @@ class Kubernetes(Master):
             self._hear(pods)
             ended = ended_executors(pods)
             if ended and not self._last_words:  # it ended and was deleted between two looks
-                self._hear(map(pod, self._api.changed(self._api.pods, self._first_seen, **_of(application))))
+                self._hear_again(application)
         except Py4JError as error:
             logger.debug("%s does not answer", self.url, exc_info=error)
             return 0
         return ended
+
+    def _hear_again(self, application: str) -> None:
+        try:
+            changed = self._api.changed(self._api.pods, self._first_seen, **_of(application))
+        except Py4JError as error:
+            logger.debug("%s does not say what changed", self.url, exc_info=error)
+        else:
+            self._hear(map(pod, changed))
 
     def _hear(self, pods: Iterable[Pod]) -> None:
         for one in pods:

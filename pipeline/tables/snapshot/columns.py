@@ -25,6 +25,7 @@ _WORDS: Final[Mapping[str, pa.DataType]] = MappingProxyType(
         "string": pa.string(),
         "binary": pa.binary(),
         "unknown": pa.null(),
+        "variant": pa.struct([("metadata", pa.binary()), ("value", pa.binary())]),
     }
 )
 _DECIMAL = re.compile(r"decimal\((\d+), ?(\d+)\)")
@@ -34,7 +35,7 @@ def arrow_columns(schema: Mapping[str, Any]) -> pa.Schema:
     """The columns of a schema, in its order.
 
     Raises:
-        ValueError: a type that Spark's tables do not have.
+        ValueError: a type that none of ours has.
         KeyError, TypeError: it is no schema.
     """
     return pa.schema([(field["name"], _type(field["type"])) for field in schema["fields"]])
