@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 SLICE_PAGES = 500
 """Pages of a slice: what is merged at once, and how many small files there are until then."""
 
+PATIENCE = 4
+"""Failures of a page in a row that may be the server's; from the next one on, something on the page is to blame."""
+
 MOST_FAILED = 50
 """Answers in a row that are no page, after which the forge is at fault, and not something on a page."""
 
@@ -55,7 +58,7 @@ class Lister:
     """What listing needs besides the pass.
 
     Attributes:
-        pause: waits before a page is asked for again.
+        pause: waits before a page is asked for again, longer after more failures in a row.
         slice_pages: pages of a slice.
     """
 
@@ -63,7 +66,7 @@ class Lister:
     scratch: Path
     settings: ForgeSettings
     conditions: Conditions
-    pause: Callable[[], None]
+    pause: Callable[[int], None]
     slice_pages: int = SLICE_PAGES
 
     def list_slice(self, place: ForgePass, slice_: int) -> SliceManifest:
@@ -113,13 +116,13 @@ class Lister:
                 raise kind(forge, page, error.code, error.why) from None
             failed += 1
             logger.info("%s: %s could not be listed (%s): %s", forge, page, code, why)
-            onward = pager.around(cursor) if failed > 1 else (cursor, False)
-            no_more = failed > 1 and progress.skipped + skipped >= MOST_SKIPPED
+            onward = pager.around(cursor) if failed > PATIENCE else (cursor, False)
+            no_more = failed > PATIENCE and progress.skipped + skipped >= MOST_SKIPPED
             if onward is None or failed == MOST_FAILED or no_more:
                 raise ListingStopped(forge, page, code, why)
             cursor, has_skipped = onward
             skipped += has_skipped
-            self.pause()
+            self.pause(failed)
 
     def _check(self, forge: str, pager: Pager, progress: Progress, cursor: Cursor) -> None:
         if progress.listed > self.settings.most:

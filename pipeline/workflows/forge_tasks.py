@@ -21,6 +21,9 @@ from pipeline.rules.listings import Wanted
 from pipeline.workflows.target import StorageTarget
 from pipeline.workflows.task_run import RunTask
 
+LONGEST_PAUSE_S = 60
+"""Before a page is asked for once more; pauses begin with ``luigi.first_pause_s`` and double."""
+
 
 class ForgeTask(RunTask):
     """One step of a slice."""
@@ -58,8 +61,8 @@ class ListSlice(ForgeTask):
         scratch.mkdir(exist_ok=True)
         first_pause_s = run.config.luigi.first_pause_s
 
-        def pause() -> None:
-            threading.Event().wait(first_pause_s)
+        def pause(failures: int) -> None:
+            threading.Event().wait(min(first_pause_s * 2 ** (failures - 1), LONGEST_PAUSE_S))
 
         lister = Lister(run.storage, scratch, self.settings, run.config.conditions, pause)
         run.retrying(lambda: lister.list_slice(self.place, self.part))

@@ -126,6 +126,17 @@ def test_a_page_that_goes_wrong_once_is_asked_for_again(name: str, kind: str, pl
     assert place.pauses == 1
 
 
+@pytest.mark.parametrize("kind", ["gitea", "github", "gitlab"])
+def test_a_server_that_is_down_for_a_moment_costs_no_repository(kind: str, place: Place) -> None:
+    def trouble(number: int, path: str) -> bytes | None:
+        return response(b"", "502 Bad Gateway") if 2 <= number < 2 + crawl.PATIENCE else None
+
+    with serving(filled(60, sized=10), trouble) as served:
+        at = place.list_all(place.settings(kind, served.url))
+    assert listed(place, at) == sorted(served.forge.repos)
+    assert read_pass(place.storage, at).progress.complete
+
+
 def broken(numbers: set[int], served: list[Served]) -> Callable[[int, str], bytes | None]:
     """A forge that cannot show some repositories: each page with one of them is a 500."""
 

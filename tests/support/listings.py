@@ -49,7 +49,7 @@ class Place:
         loaded = load_config(config).with_tokens({"TOKEN": "very-secret-token-1"})
         return Lister(self.storage, self.root / "scratch", settings, loaded.conditions, self._pause, slice_pages)
 
-    def _pause(self) -> None:
+    def _pause(self, failures: int) -> None:
         self.pauses += 1
 
     def begin(self, settings: ForgeSettings, now: datetime = NOW, *, full: bool = False) -> ForgePass:
