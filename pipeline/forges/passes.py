@@ -130,7 +130,7 @@ def begin_pass(storage: Storage, forge: str, settings: ForgeSettings, now: datet
 
 
 def _since(newest: Pass, past: Iterator[Pass], settings: ForgeSettings, now: datetime) -> tuple[datetime | None, int]:
-    """Since when to look, and the largest id seen; None for a full pass."""
+    """Since when to look, and the largest id seen; None for a full pass. What a pass skipped is looked for again."""
     last_over: datetime | None = None
     highest = 0
     for each in (newest, *past):
@@ -139,10 +139,11 @@ def _since(newest: Pass, past: Iterator[Pass], settings: ForgeSettings, now: dat
         if not each.over:
             continue
         highest = max(highest, each.progress.highest)
-        last_over = last_over or each.begun.begun_at
+        if each.full or each.progress.complete:
+            last_over = last_over or each.begun.begun_at
         if each.full:
             is_old = now - each.begun.begun_at >= timedelta(days=settings.full_days)
-            return (None if is_old else last_over - settings.pager().lag), highest
+            return (None if is_old or last_over is None else last_over - settings.pager().lag), highest
     return None, highest
 
 

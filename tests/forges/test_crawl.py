@@ -393,6 +393,21 @@ def test_a_pass_looks_back_as_far_as_the_times_of_its_kind_may_lag(kind: str, ho
     assert read_pass(place.storage, second).begun.since == NOW - timedelta(hours=hours)
 
 
+def test_what_a_pass_skipped_is_looked_for_again(place: Place) -> None:
+    serves: list[Served] = []
+    bad: set[int] = set()
+    with serving(filled(3), broken(bad, serves)) as served:
+        serves.append(served)
+        settings = place.settings("gitlab", served.url)
+        place.list_all(settings)
+        served.forge.change(2, changed=NOW)
+        bad.add(2)
+        second = place.list_all(settings, place.begin(settings, NOW + timedelta(days=1)))
+        assert read_pass(place.storage, second).progress.skipped
+        third = place.begin(settings, NOW + timedelta(days=2))
+    assert read_pass(place.storage, third).begun.since == NOW - timedelta(hours=2)
+
+
 # Listings of one page
 
 
