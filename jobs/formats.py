@@ -13,18 +13,12 @@ MOST_PARTS: Final = 32
 """Parts that a key of TOML may have: with n of them ``tomllib`` takes n squared steps, and n for each key of a table
 that has such a header."""
 
-_TOML: Final = re.compile(
-    r'"""(?:[^"\\]|\\.|"(?!""))*+"{3,5}'
-    r"|'''(?:[^']|'(?!''))*+'{3,5}"
-    r'|"(?:[^"\\\n]|\\[^\n])*+"(?!")'
-    r"|'[^'\n]*+'(?!')"
-    r"|#[^\n]*+"
-    r"|(?P<end>[=,\[\]{}\n])"
-    r"|(?P<dot>\.)"
-    r"|(?P<open>[\"'])",
-    re.DOTALL,
-)
-"""What separates or hides the dots of keys: strings, comments, ends of keys, and quotation marks without an end."""
+_TOML: Final = re.compile(r"\"\"\"|'''|[\"'#.=,\[\]{}\n]")
+"""What separates or hides the dots of keys: quotation marks, comments, and ends of keys."""
+
+_BASIC_END: Final = re.compile(r'["\\\n]')
+_LONG_BASIC_END: Final = re.compile(r'"""|\\')
+_LITERAL_END: Final = re.compile(r"['\n]")
 
 
 class NoOption(ValueError):
@@ -85,18 +79,52 @@ def toml(text: str) -> Mapping[str, Any]:
         TooManyParts, OpenString: it is refused before it is parsed.
         ValueError: it cannot be parsed.
     """
-    dots = 0
-    for token in _TOML.finditer(text):
-        match token.lastgroup:
-            case "end":
-                dots = 0
-            case "dot":
+    dots = at = 0
+    while token := _TOML.search(text, at):
+        at = token.end()
+        match token[0]:
+            case ".":
                 dots += 1
                 if dots >= MOST_PARTS:
                     raise TooManyParts
-            case "open":
-                raise OpenString
+            case "#":
+                at = text.find("\n", at)
+                if at < 0:
+                    break
+            case '"' | "'" | '"""' | "'''":
+                at = _string_end(text, token[0], at)
+            case _:
+                dots = 0
     return tomllib.loads(text)
+
+
+def _string_end(text: str, quote: str, at: int) -> int:
+    """Where a string ends that begins after this quotation mark.
+
+    Raises:
+        OpenString: nowhere.
+    """
+    if quote == "'''":
+        end = text.find(quote, at)
+        if end < 0:
+            raise OpenString
+        return _past_quotes(text, end + 3, "'")
+    ends = {'"': _BASIC_END, '"""': _LONG_BASIC_END, "'": _LITERAL_END}[quote]
+    while found := ends.search(text, at):
+        at = found.end()
+        if found[0] == quote:
+            return _past_quotes(text, at, '"') if len(quote) == 3 else at
+        if found[0] == "\n":
+            break
+        if quote == '"' and text[at : at + 1] == "\n":
+            break
+        at += 1
+    raise OpenString
+
+
+def _past_quotes(text: str, at: int, quote: str) -> int:
+    """After up to two quotation marks, which are the last of a long string."""
+    return at + next(count for count in (2, 1, 0) if text[at : at + count] == quote * count)
 
 
 def xml(text: str) -> ET.Element:

@@ -92,6 +92,7 @@ TOML = ['"', '"""', "'", "'''", "\\", "a", ".", " = ", "\n", "#", "[", "]", "{",
 
 
 @given(st.lists(st.sampled_from(TOML)).map("".join))
+@example(f"""x = ["'", '"', "'"]\n{".".join(["k"] * MOST_PARTS)} = "'"\n""")
 def test_whatever_toml_is_readable_is_read(text: str) -> None:
     try:
         expected = tomllib.loads(text)
