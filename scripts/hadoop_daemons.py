@@ -84,6 +84,11 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def cache_folder() -> Path:
+    """Where downloads and built programs are kept: outside the checkout."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "git-lakehouse"
+
+
 def resolved(name: str, artifacts: Sequence[str]) -> Path:
     """The folder with Hadoop's jars, resolved into a temporary folder and renamed when complete.
 
@@ -91,7 +96,7 @@ def resolved(name: str, artifacts: Sequence[str]) -> Path:
         name: what distinguishes this folder from those of other artifacts.
         artifacts: Hadoop's artifacts; their dependencies come with them.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "git-lakehouse"
+    cache = cache_folder()
     folder = cache / f"{name}-{HADOOP_VERSION}"
     if folder.is_dir():
         return folder

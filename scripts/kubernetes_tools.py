@@ -11,7 +11,6 @@ import dataclasses
 import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -23,7 +22,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hadoop_daemons import Failed
+from go_command import go
+from hadoop_daemons import Failed, cache_folder
 
 KUBERNETES = "v1.35.4"
 SCHEMAS = "1.35.0"
@@ -118,8 +118,7 @@ NODE = ("pause", *(tool.name for tool in TOOLS if tool.of_the_node))
 
 def cache() -> Path:
     """The folder of the programs and schemas."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "git-lakehouse" / "kubernetes"
+    return cache_folder() / "kubernetes"
 
 
 def schema_location(folder: Path) -> str:
@@ -220,17 +219,14 @@ class Builder:
 
     def go(self, *arguments: str, at: Path) -> str:
         """Standard output of a go command."""
-        environment = os.environ | {
+        environment = {
             "CGO_ENABLED": "0",
             "GOFLAGS": "-modcacherw -buildvcs=false",
             "GOWORK": "off",
             "GOMODCACHE": str(self.caches / "mod"),
             "GOCACHE": str(self.caches / "build"),
         }
-        done = subprocess.run(["go", *arguments], cwd=at, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Failed(f"go {' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
-        return done.stdout
+        return go(*arguments, at=at, environment=environment)
 
     def tool(self, tool: Tool) -> None:
         """Builds one program."""

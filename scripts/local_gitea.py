@@ -28,7 +28,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hadoop_daemons import HOST, Failed, free_ports, locked
+from go_command import go
+from hadoop_daemons import HOST, Failed, cache_folder, free_ports, locked
 
 MODULE = "code.gitea.io/gitea"
 VERSION = "v1.26.0"
@@ -106,8 +107,7 @@ logger.router.MODE =
 
 def program() -> Path:
     """The folder of the built program and of what it reads."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "git-lakehouse" / "gitea" / VERSION
+    return cache_folder() / "gitea" / VERSION
 
 
 def missing() -> str:
@@ -138,19 +138,8 @@ def build() -> Path:
                 each.chmod(0o755)  # Go's module cache is read-only
             made.mkdir()
             flags = f'-s -w -X "main.Version={VERSION.removeprefix("v")}" -X "main.Tags={TAGS}"'
-            _go(
-                "build",
-                "-p=2",
-                "-trimpath",
-                "-tags",
-                TAGS,
-                "-ldflags",
-                flags,
-                "-o",
-                str(made / "gitea"),
-                ".",
-                at=source,
-            )
+            options = ("-p=2", "-trimpath", "-tags", TAGS, "-ldflags", flags)
+            _go("build", *options, "-o", str(made / "gitea"), ".", at=source)
             for name in SHIPPED:
                 (source / name).rename(made / name)
             shutil.rmtree(folder, ignore_errors=True)
@@ -160,11 +149,7 @@ def build() -> Path:
 
 def _go(*arguments: str, at: Path) -> str:
     """Standard output of a go command."""
-    environment = os.environ | {"CGO_ENABLED": "1", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
-    done = subprocess.run(["go", *arguments], cwd=at, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Failed(f"go {' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
-    return done.stdout
+    return go(*arguments, at=at, environment={"CGO_ENABLED": "1", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"})
 
 
 @dataclasses.dataclass

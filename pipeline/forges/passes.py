@@ -139,11 +139,11 @@ def _since(newest: Pass, past: Iterator[Pass], settings: ForgeSettings, now: dat
         if not each.over:
             continue
         highest = max(highest, each.progress.highest)
-        if each.full or each.progress.complete:
-            last_over = last_over or each.begun.begun_at
         if each.full:
             is_old = now - each.begun.begun_at >= timedelta(days=settings.full_days)
-            return (None if is_old or last_over is None else last_over - settings.pager().lag), highest
+            return (None if is_old else (last_over or each.begun.begun_at) - settings.pager().lag), highest
+        if each.progress.complete:
+            last_over = last_over or each.begun.begun_at
     return None, highest
 
 

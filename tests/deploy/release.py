@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 import pytest
 import yaml
 
+from hadoop_daemons import cache_folder
 from pipeline.model.version import __version__
 from pipeline.storage.errors import FileMissing
 from tests.e2e.archive import Archive, night
@@ -22,7 +22,7 @@ from tests.support.servers import git_daemon
 from tests.support.sockets import Peer
 
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "git-lakehouse"
-IMAGE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "git-lakehouse" / "image"
+IMAGE = cache_folder() / "image"
 LIMIT_S = 900
 CREW, EXECUTOR = "nightly", "executor"
 
