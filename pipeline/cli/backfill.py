@@ -12,6 +12,7 @@ from pipeline.cli.common import Context, Night, command_options, today
 from pipeline.cli.output import Output, report_damage, size
 from pipeline.cli.progress import show_backfill, show_progress
 from pipeline.metrics.run import delivering, served
+from pipeline.model.errors import ExitCode
 from pipeline.workflows.backfill_choice import BUCKET_ORIGINS, LEAST_BATCH, MOST_BATCH
 from pipeline.workflows.backfill_job import JobBackfill, backfill_job
 from pipeline.workflows.backfill_origins import BackfillSummary, backfill_origins
@@ -107,7 +108,9 @@ def job(context: Context, job: str, argv: tuple[str, ...], first: date, last: da
     Skips nights that have its result for the same arguments. May be stopped at any time and run again, and needs no
     lease on the archive.
     """
-    done = backfill_job(context, partial(show_progress, context.output.messages), job, argv, first, last)
+    with delivering(context, "backfill_job") as ending:
+        done = backfill_job(context, partial(show_progress, context.output.messages), job, argv, first, last)
+        ending.exit_code = ExitCode.DONE
     if not context.output.result(done):
         _show_job(context.output, done)
 

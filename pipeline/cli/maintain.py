@@ -30,15 +30,15 @@ def maintain(context: Context, dry_run: bool) -> int:
     else:
         with delivering(context, "maintain") as ending:
             report = run_maintain(context)
-            ending.exit_code = _exit_code(report)
+            ending.exit_code = _exit_code(report.damaged)
     if not context.output.result({**asdict(report), "freed_bytes": report.freed_bytes}):
         show_report(context.output, report)
     report_damage(context.output, report.damaged)
-    return _exit_code(report)
+    return _exit_code(report.damaged)
 
 
-def _exit_code(report: MaintainReport) -> ExitCode:
-    return ExitCode.CHECK_FAILED if report.damaged else ExitCode.DONE
+def _exit_code(damaged: Sequence[str]) -> ExitCode:
+    return ExitCode.CHECK_FAILED if damaged else ExitCode.DONE
 
 
 def show_report(output: Output, report: MaintainReport) -> None:
@@ -118,11 +118,13 @@ def compact(context: Context, budget: str | None, buckets: tuple[int, ...]) -> i
     context.archive()
     limit = Budget() if budget is None else parse_budget(budget)
     damaged: list[str] = []
-    done = run_compact(context, limit, buckets=buckets, on_damage=damaged.append)
+    with delivering(context, "compact") as ending:
+        done = run_compact(context, limit, buckets=buckets, on_damage=damaged.append)
+        ending.exit_code = _exit_code(damaged)
     if not context.output.result(done):
         _show_gain(context.output, done)
     report_damage(context.output, damaged)
-    return ExitCode.CHECK_FAILED if damaged else ExitCode.DONE
+    return _exit_code(damaged)
 
 
 def _show_gain(output: Output, done: Sequence[Compacted]) -> None:

@@ -24,7 +24,7 @@ ARCHIVE_FILE = "git-lakehouse.prom"
 
 def file_of(command: Command | Literal["copy"]) -> str:
     """The name of the file that says how a command last ended."""
-    return f"git-lakehouse-{command}.prom"
+    return f"git-lakehouse-{command.replace('_', '-')}.prom"
 
 
 def deliver(settings: MetricsSection, files: Mapping[str, Values]) -> None:

@@ -55,6 +55,12 @@ BACKFILL_ENDED = Metric("backfill_ended_timestamp_seconds", "When `pipeline back
 BACKFILL_EXIT_CODE = Metric("backfill_exit_code", "Exit code of that `pipeline backfill origins`.")
 MAINTAIN_ENDED = Metric("maintain_ended_timestamp_seconds", "When `pipeline maintain` last ended, well or not.")
 MAINTAIN_EXIT_CODE = Metric("maintain_exit_code", "Exit code of that `pipeline maintain`.")
+COMPACT_ENDED = Metric("compact_ended_timestamp_seconds", "When `pipeline compact` last ended, well or not.")
+COMPACT_EXIT_CODE = Metric("compact_exit_code", "Exit code of that `pipeline compact`.")
+BACKFILL_JOB_ENDED = Metric(
+    "backfill_job_ended_timestamp_seconds", "When `pipeline backfill job` last ended, well or not."
+)
+BACKFILL_JOB_EXIT_CODE = Metric("backfill_job_exit_code", "Exit code of that `pipeline backfill job`.")
 COPY_COMPLETED = Metric("copy_completed_timestamp_seconds", "When `pipeline copy` last completed a copy, wherever to.")
 COPY_NIGHT = Metric("copy_night_date_timestamp_seconds", "Date of the newest night of that copy, 00:00 UTC.")
 
@@ -104,12 +110,14 @@ OF_A_RUN = (
 )  # fmt: skip
 """At the endpoint, while a run lasts."""
 
-Command = Literal["nightly", "backfill", "maintain"]
+Command = Literal["nightly", "backfill", "maintain", "compact", "backfill_job"]
 
 ENDINGS: Mapping[Command, tuple[Metric, Metric]] = {
     "nightly": (NIGHTLY_ENDED, NIGHTLY_EXIT_CODE),
     "backfill": (BACKFILL_ENDED, BACKFILL_EXIT_CODE),
     "maintain": (MAINTAIN_ENDED, MAINTAIN_EXIT_CODE),
+    "compact": (COMPACT_ENDED, COMPACT_EXIT_CODE),
+    "backfill_job": (BACKFILL_JOB_ENDED, BACKFILL_JOB_EXIT_CODE),
 }
 """Delivered when one of these commands ends, with those of the archive: when, and its exit code."""
 

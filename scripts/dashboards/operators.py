@@ -17,6 +17,7 @@ from dashboards.panels import (
     new_dashboard,
     number,
     of_archive,
+    of_hdfs,
     of_runs,
     ranked,
 )
@@ -44,6 +45,7 @@ def operators(other: tuple[str, str]) -> Dashboard:
     _origins(made)
     _housekeeping(made)
     _disks(made)
+    _hdfs(made)
     return made
 
 
@@ -84,7 +86,9 @@ def _now(made: Dashboard) -> None:
             "Exit codes", "0: well, 1: some origins failed, 3: damage, 2 and 5: failed.", COUNT,
             Query(f"max({of_archive(known.NIGHTLY_EXIT_CODE)})", "nightly"),
             Query(f"max({of_archive(known.MAINTAIN_EXIT_CODE)})", "maintain"),
-            Query(f"max({of_archive(known.BACKFILL_EXIT_CODE)})", "backfill"),
+            Query(f"max({of_archive(known.COMPACT_EXIT_CODE)})", "compact"),
+            Query(f"max({of_archive(known.BACKFILL_EXIT_CODE)})", "backfill origins"),
+            Query(f"max({of_archive(known.BACKFILL_JOB_EXIT_CODE)})", "backfill job"),
             Query(f"max({of_archive(known.LEASE_HELD)})", "the archive is held"),
         ),
     )  # fmt: skip
@@ -210,8 +214,16 @@ def _housekeeping(made: Dashboard) -> None:
             f"time() - max({of_archive(known.MAINTAIN_ENDED)})", Limits(8 * 86400, 15 * 86400),
         ),
         number(
+            "Compact ended", "How long ago pipeline compact last ended; maintain compacts, too.", SECONDS,
+            f"time() - max({of_archive(known.COMPACT_ENDED)})",
+        ),
+        number(
             "Backfill ended", "How long ago pipeline backfill origins last ended.", SECONDS,
             f"time() - max({of_archive(known.BACKFILL_ENDED)})",
+        ),
+        number(
+            "Backfill of a job ended", "How long ago pipeline backfill job last ended.", SECONDS,
+            f"time() - max({of_archive(known.BACKFILL_JOB_ENDED)})",
         ),
         number(
             "Copy completed", "How long ago the newest copy was complete. CopyOld fires after 50 hours.", SECONDS,
@@ -260,5 +272,46 @@ def _disks(made: Dashboard) -> None:
         lines(
             "Size of the archive", "Bytes of the files of each table's current state.", BYTES,
             Query(f"max by (table) ({of_archive(known.TABLE_BYTES)})", "{{table}}"), stacked=True,
+        ),
+    )  # fmt: skip
+
+
+def _hdfs(made: Dashboard) -> None:
+    add_row(
+        made,
+        "HDFS, if Prometheus reads its daemons",
+        number(
+            "Missing blocks", "Blocks without a copy. HdfsBlocksMissing fires above 0.", COUNT,
+            f"max({of_hdfs('missing_blocks')})", Limits(1, 2),
+        ),
+        number(
+            "Too few copies", "Blocks that have fewer copies than they should; HDFS makes them anew.", COUNT,
+            f"max({of_hdfs('under_replicated_blocks')})",
+        ),
+        number(
+            "Dead DataNodes", "Those that the NameNode no longer hears of.", COUNT,
+            f"max({of_hdfs('num_dead_data_nodes')})", Limits(1, 2),
+        ),
+        number("Files", "Files and folders, of all who use it.", COUNT, f"max({of_hdfs('files_total')})"),
+        number(
+            "NameNode's heap", "Share that is used; it grows with files and blocks.", SHARE,
+            "max("
+            'jvm_metrics_mem_heap_used_m{job="hdfs", processname="NameNode"}'
+            ' / jvm_metrics_mem_heap_max_m{job="hdfs", processname="NameNode"})',
+            Limits(0.7, 0.9),
+        ),
+        number(
+            "Free", "Share of what all DataNodes have.", SHARE,
+            f"max({of_hdfs('capacity_remaining')} / {of_hdfs('capacity_total')})", Limits(0.2, 0.1),
+        ),
+        lines(
+            "Written", "Bytes that DataNodes have received.", BYTES_PER_SECOND,
+            Query(f'sum by (instance) (rate(datanode_bytes_written{{job="hdfs"}}[{RATE}]))', "{{instance}}"),
+            stacked=True,
+        ),
+        lines(
+            "Read", "Bytes that DataNodes have sent.", BYTES_PER_SECOND,
+            Query(f'sum by (instance) (rate(datanode_bytes_read{{job="hdfs"}}[{RATE}]))', "{{instance}}"),
+            stacked=True,
         ),
     )  # fmt: skip

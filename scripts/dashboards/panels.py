@@ -53,6 +53,11 @@ def of_runs(metric: Metric) -> str:
     return metric.full_name
 
 
+def of_hdfs(name: str) -> str:
+    """A series of the active NameNode; its own names, as deploy/monitoring/prometheus.yml reads them."""
+    return f'fs_namesystem_{name}{{job="hdfs", hastate="active"}}'
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """An expression, and how its series are called: Grafana puts values of labels in for ``{{label}}``."""

@@ -208,12 +208,13 @@ def test_an_ending_that_is_not_ours_delivers_nothing(place: Workplace, tmp_path:
 
 
 def test_each_command_says_how_it_ended_and_leaves_the_others(place: Workplace, tmp_path: Path) -> None:
-    for number, command in enumerate(known.ENDINGS):
+    codes = [code for code in ExitCode if code is not ExitCode.ARCHIVE_HELD]
+    for command, code in zip(known.ENDINGS, codes, strict=True):
         with delivering(place, command) as ending:
-            ending.exit_code = list(ExitCode)[number]
-    for number, command in enumerate(known.ENDINGS):
+            ending.exit_code = code
+    for command, code in zip(known.ENDINGS, codes, strict=True):
         found = {name: value for name, _, value in read((tmp_path / file_of(command)).read_text())}
-        assert found[f"git_lakehouse_{command}_exit_code"] == list(ExitCode)[number]
+        assert found[f"git_lakehouse_{command}_exit_code"] == code
         assert (len(found), found[f"git_lakehouse_{command}_ended_timestamp_seconds"] > 0) == (2, True)
 
 

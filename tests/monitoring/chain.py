@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -65,7 +65,7 @@ def quicker_routes(text: str, receiver: str) -> str:
     return changed
 
 
-def quicker_scrapes(text: str, alertmanager: int, targets: Mapping[str, int]) -> str:
+def quicker_scrapes(text: str, alertmanager: int, targets: Mapping[str, Sequence[int]]) -> str:
     """Our example, which asks each second, without the jobs that have no target here.
 
     Args:
@@ -76,7 +76,7 @@ def quicker_scrapes(text: str, alertmanager: int, targets: Mapping[str, int]) ->
     settings["global"] = {"scrape_interval": EVERY, "evaluation_interval": EVERY}
     settings["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [f"{LOOPBACK}:{alertmanager}"]}]}]
     settings["scrape_configs"] = [
-        job | {"static_configs": [{"targets": [f"{LOOPBACK}:{targets[job['job_name']]}"]}]}
+        job | {"static_configs": [{"targets": [f"{LOOPBACK}:{port}" for port in targets[job["job_name"]]]}]}
         for job in settings["scrape_configs"]
         if job["job_name"] in targets
     ]
@@ -153,11 +153,12 @@ class Chain:
 
 
 @contextmanager
-def chain(folder: Path) -> Iterator[Chain]:
+def chain(folder: Path, hdfs: Sequence[int] = ()) -> Iterator[Chain]:
     """All of it until the block ends.
 
     Args:
         folder: for configurations and data.
+        hdfs: ports of HDFS's daemons.
     """
     receiver, endpoint = Receiver(), free_port()
     with ExitStack() as stack:
@@ -179,7 +180,7 @@ def chain(folder: Path) -> Iterator[Chain]:
             "prometheus-alertmanager", f"--config.file={folder}/alertmanager.yml",
             f"--storage.path={folder}/alertmanager", "--cluster.listen-address=",
         )  # fmt: skip
-        targets = {"git-lakehouse-run": endpoint, "pushgateway": pushgateway}
+        targets = {"git-lakehouse-run": [endpoint], "pushgateway": [pushgateway], "hdfs": hdfs}
         scrapes = quicker_scrapes((FOLDER / "prometheus.yml").read_text(), alertmanager, targets)
         (folder / "prometheus.yml").write_text(scrapes)
         prometheus = start(

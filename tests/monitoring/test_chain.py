@@ -18,6 +18,7 @@ import pytest
 from tests.e2e.archive import Archive, Place, night
 from tests.monitoring.chain import FOLDER, MISSING, Chain, Told, chain
 from tests.support.git import git
+from tests.support.hdfs import MiniHdfs
 from tests.support.repos import build_graph
 from tests.support.servers import Peer, git_daemon, http_backend
 from tests.support.sockets import LOOPBACK
@@ -26,10 +27,12 @@ ROOT = Path(__file__).parents[2]
 REFUSED = [f"refused-{number}.git" for number in range(20)]
 """As many as ``HostRefuses`` asks for."""
 
+JOB = "language_census"
 VARIABLES = {"$job": "git-lakehouse", "$__rate_interval": "10s"}
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.hdfs,
     pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} not installed: scripts/prometheus gets it"),
 ]
 
@@ -48,17 +51,19 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(one_spark: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def story(one_spark: None, hdfs: MiniHdfs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """A host refuses us, the night is late, the next one fails; then complete. Maintain fails, a copy gets old."""
     served, folder = tmp_path_factory.mktemp("served"), tmp_path_factory.mktemp("chain")
     build_graph(served / "good.git", [[1], [2, 1]])
     build_graph(served / REFUSED[0], [[1]])
     for name in REFUSED[1:]:
         (served / name).symlink_to(served / REFUSED[0])
-    with git_daemon(served) as daemon, http_backend(served) as web, chain(folder) as watched:
+    daemons = [hdfs.port("namenode", "http"), hdfs.port("datanode", "http")]
+    with git_daemon(served) as daemon, http_backend(served) as web, chain(folder, daemons) as watched:
         archive = Archive.at(
             Place("local", str(folder)), folder / "settings", "archive",
             archive={"buckets": 1},
+            hdfs={"webhdfs_urls": [hdfs.webhdfs_url]},
             metrics={
                 "listen": f"{LOOPBACK}:{watched.endpoint}", "pushgateway": f"http://{LOOPBACK}:{watched.pushgateway}"
             },
@@ -83,8 +88,10 @@ def story(one_spark: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
         (folder / "known.txt").write_text(daemon.url("good.git"))
         archive.run("backfill", "origins", "--from", folder / "known.txt")
+        archive.run("backfill", "job", JOB, "--from", str(night(1)), "--to", str(night(1)))
+        archive.run("compact")
         broken.run("maintain", code=5)
-        archive.run("copy", folder / "copy")
+        archive.run("copy", f"{hdfs.hdfs_uri}/copy")
         for name in ("MaintainFailed", "CopyOld"):
             fired[name] = receiver.wait(name, "firing")
         yield Story(watched, fired, resolved, silenced, began, time.time(), web)
@@ -138,6 +145,18 @@ def test_every_query_of_the_dashboards_has_an_answer(story: Story) -> None:
 def test_nothing_is_left_of_the_errors_of_the_night_before(story: Story) -> None:
     found = story.chain.ask("query", query="git_lakehouse_night_visit_errors")["result"]
     assert {series["metric"]["code"]: series["value"][1] for series in found} == {"(other)": "0"}
+
+
+def test_hdfs_has_the_same_series_whatever_is_written_to_it(story: Story) -> None:
+    window = f"{int(story.ended - story.began) + 60}s"
+    written = story.chain.ask("query", query=f"increase(datanode_bytes_written[{window}])")["result"]
+    assert sum(float(series["value"][1]) for series in written) > 0
+    ever = story.chain.ask(
+        "query", query=f"count by (job, hastate) (last_over_time(fs_namesystem_files_total[{window}]))"
+    )
+    assert [(one["metric"], one["value"][1]) for one in ever["result"]] == [({"job": "hdfs", "hastate": "active"}, "1")]
+    assert story.chain.ask("query", query=f'min_over_time(up{{job="hdfs"}}[{window}]) < 1')["result"] == []
+    assert story.chain.ask("query", query='{__name__=~"nn_top_user_.*"}')["result"] == []
 
 
 def test_the_archives_to_choose_from_are_found(story: Story) -> None:
