@@ -48,6 +48,9 @@ def nightly(context: Context, night: date | None, workers: int | None, budget: s
     return result.summary.exit_code
 
 
+_SHOWN = 20
+
+
 def show_summary(output: Output, summary: NightSummary) -> None:
     """Show the night as two short tables, and its failures as a third."""
     origins = ", ".join(f"{count:,} {status}" for status, count in summary.origins.items()) or "none due"
@@ -71,6 +74,12 @@ def show_summary(output: Output, summary: NightSummary) -> None:
             "Failed visits",
             ["origin", "status", "error", "what happened"],
             [(f.origin, f.status.value, f.error, f.detail) for f in summary.failed],
+        )
+    if summary.unpromised:
+        output.table(
+            "Hosts without the greatest age",
+            ["host", "origins", "nights it would have to be"],
+            [(each.host, f"{each.origins:,}", f"{each.nights:,.0f}") for each in summary.unpromised[:_SHOWN]],
         )
     if summary.left_out:
         output.table("Buckets that were not derived", ["bucket", "why"], list(summary.left_out.items()))

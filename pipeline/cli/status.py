@@ -39,6 +39,7 @@ def _show_archive(output: Output, overview: ArchiveStatus) -> None:
             "raw": size(overview.raw_bytes),
             "stored": size(overview.stored_bytes),
             "newest report": overview.report or "none",
+            **({"without the greatest age": ", ".join(hosts)} if (hosts := overview.unpromised) else {}),
         },
     )
     if set(overview.last_visits) == {VisitStatus.FAILED} and not any(overview.objects.values()):

@@ -31,6 +31,7 @@ from pipeline.model.errors import UsageError
 from pipeline.model.pattern import parse_pattern
 from pipeline.rules.budget import Budget
 from pipeline.rules.night_budget import NightBudget, Shares
+from pipeline.rules.promise import least_age
 from pipeline.storage.settings import HdfsSettings
 from pipeline.tables.settings import SparkSettings
 
@@ -147,12 +148,22 @@ class ScheduleSection(_Section):
         None, description="origins, CPU time and requests to each host of a night; default: all that are due"
     )
     greatest_age_nights: int = Field(
-        90, ge=1, description="nights after which a due origin is visited at the latest, or the night refuses to begin"
+        90, ge=1, description="nights after which a due origin is visited at the latest, but for hosts with too many"
     )
     importance: Annotated[dict[str, PositiveFloat], AfterValidator(_patterns)] = Field(
         default_factory=dict, description="what a night of waiting counts, by URL or https://host/owner/*; others 1"
     )
     shares: SharesSection = Field(default_factory=SharesSection, description="kept for some")
+
+    @model_validator(mode="after")
+    def _promise_something(self) -> ScheduleSection:
+        least = 1.0 if self.budget is None else least_age(NightBudget.parse(self.budget), self.shares.shares)
+        if least > self.greatest_age_nights:
+            raise ValueError(
+                f"greatest_age_nights is {self.greatest_age_nights:,}, and with {100 * self.shares.oldest:g} % of the "
+                f"budget for the oldest even a single origin may wait {least:,.1f} nights"
+            )
+        return self
 
 
 def _budget(text: str) -> str:
@@ -313,15 +324,15 @@ class Config(_Section):
         """This configuration with another budget of a night, if given.
 
         Raises:
-            UsageError: it is none.
+            UsageError: it is none, or too small for ``greatest_age_nights`` whatever the archive has.
         """
         if budget is None:
             return self
         try:
-            _night_budget(budget)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-        return self.model_copy(update={"schedule": self.schedule.model_copy(update={"budget": budget})})
+            schedule = ScheduleSection.model_validate(self.schedule.model_dump() | {"budget": budget})
+        except ValidationError as error:
+            raise UsageError("; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())) from None
+        return self.model_copy(update={"schedule": schedule})
 
     def at(self, location: str | None) -> Config:
         """This configuration with another archive location, if given."""

@@ -12,6 +12,16 @@ from pipeline.model.visit import VisitStatus
 from pipeline.model.visit_counts import FailedVisit, SlowVisit
 
 
+class Unpromised(BaseModel):
+    """A host with too many origins for ``schedule.greatest_age_nights``, and the nights that it would have to be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str
+    origins: int
+    nights: float
+
+
 class NightSummary(BaseModel):
     """Numbers of one night.
 
@@ -20,7 +30,8 @@ class NightSummary(BaseModel):
     ``errors``: visits by error code; ``hosts``: visits by host and status, of the 50 hosts with most;
     ``host_seconds``: how long the visits to these took, added up; ``slowest``: the 20 visits that took longest;
     ``damaged``: unreadable files of the archive, because of which something was left out; ``left_out``: by bucket, why
-    the derived tables do not follow it.
+    the derived tables do not follow it; ``unpromised``: at most 1,000 hosts that a night with a budget cannot promise
+    the greatest age to.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,11 +52,12 @@ class NightSummary(BaseModel):
     slowest: tuple[SlowVisit, ...] = ()
     hosts: ByHost = {}
     host_seconds: dict[str, float] = {}
+    unpromised: tuple[Unpromised, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
-        """Damage takes precedence over origins that failed for a reason other than their own state."""
+        """Damage comes before origins that failed for a reason other than their own state, and lost promises."""
         if self.damaged:
             return ExitCode.CHECK_FAILED
-        failed = self.origins.get(VisitStatus.FAILED, 0) or self.left_out
+        failed = self.origins.get(VisitStatus.FAILED, 0) or self.left_out or self.unpromised
         return ExitCode.SOME_ORIGINS_FAILED if failed else ExitCode.DONE

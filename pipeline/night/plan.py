@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import reduce
@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from pipeline.model.errors import PipelineError
 from pipeline.model.layout import Load
+from pipeline.model.night_summary import Unpromised
 from pipeline.model.origin import OriginState
 from pipeline.model.tables import OBJECT_TABLES
 from pipeline.model.visit import VisitStatus
@@ -43,20 +44,24 @@ class PlanSummary:
     """What a load will look at; ``buckets`` maps each bucket with work to its number of due origins.
 
     ``damaged`` are files of the archive that cannot be read; the origins of their buckets are skipped. ``parts`` says
-    into how many parts the questions of large buckets are cut; the others ask their own.
+    into how many parts the questions of large buckets are cut; the others ask their own. ``unpromised`` are hosts that
+    the greatest age is not promised to, at most ``MOST_NAMED``, those that take most first.
     """
 
     origins_due: int
     buckets: dict[int, int]
     damaged: tuple[str, ...] = ()
     parts: dict[int, int] = field(default_factory=dict)
+    unpromised: tuple[Unpromised, ...] = ()
 
     @classmethod
-    def of(cls, counts: Mapping[int, _Counts], damaged: Iterable[str] = ()) -> PlanSummary:
+    def of(
+        cls, counts: Mapping[int, _Counts], damaged: Iterable[str] = (), lost: Sequence[Unpromised] = ()
+    ) -> PlanSummary:
         """The summary of what was counted in each bucket."""
         due = {bucket: count.due for bucket, count in counts.items()}
         parts = question_parts({bucket: count.askable for bucket, count in counts.items()})
-        return cls(sum(due.values()), due, tuple(sorted(damaged)), parts)
+        return cls(sum(due.values()), due, tuple(sorted(damaged)), parts, tuple(lost[:MOST_NAMED]))
 
 
 class _Counts(NamedTuple):
@@ -65,6 +70,12 @@ class _Counts(NamedTuple):
     due: int
     askable: int
 
+
+MOST_NAMED = 1000
+"""Hosts that a plan names because the greatest age is not promised to them."""
+
+MOST_LOGGED = 10
+"""The same in the log."""
 
 _GROUP_BYTES = 1 << 20
 _URLS = pa.schema([("url", pa.string())])
@@ -120,9 +131,6 @@ def write_plan(
         only: look at these URLs only, due or not; URLs that the table does not have, or people paused, are skipped.
             None for all that are due.
         limits: of all that are due, look at those that it allows only; what is left stays due.
-
-    Raises:
-        PromiseBroken: the limits are too narrow for the greatest age that they promise.
     """
     spark = writer.spark
     writer.check_lease()
@@ -130,7 +138,9 @@ def write_plan(
         storage.delete(folder, recursive=True)
     _forget_asked(storage, load)
 
-    chosen, unread = due_origins(spark, storage, load, buckets, only=only, limits=limits)
+    chosen, unread, lost = due_origins(spark, storage, load, buckets, only=only, limits=limits)
+    if limits is not None:
+        _report_lost(load, limits, lost)
 
     def work(some: list[int]) -> dict[int, _Counts]:
         origins = chosen
@@ -164,7 +174,34 @@ def write_plan(
         plan_tombstones(spark, storage, load, counts)
     damaged = {damaged_file(storage, bucket, error) for bucket, error in failed.items()}
     writer.check_lease()
-    return _write_summary(storage, load, PlanSummary.of(counts, damaged))
+    return _write_summary(storage, load, PlanSummary.of(counts, damaged, lost))
+
+
+def _report_lost(load: Load, limits: Limits, lost: Sequence[Unpromised]) -> None:
+    for each in lost[:MOST_LOGGED]:
+        log.warning(
+            "load %s: %s is not promised schedule.greatest_age_nights, %d: with its %s origins it would have to be %s. "
+            "Give the night more, raise schedule.shares.oldest, or promise less",
+            load.name,
+            each.host or "no host",
+            limits.greatest_age,
+            f"{each.origins:,}",
+            f"{each.nights:,.0f}",
+        )
+    if len(lost) > MOST_LOGGED:
+        log.warning("load %s: %s further hosts are not promised it", load.name, f"{len(lost) - MOST_LOGGED:,}")
+
+
+class DueOrigins(NamedTuple):
+    """All origins as they are now, one row per URL, with ``due``: whether the load looks at them.
+
+    ``unread`` says why some buckets cannot be read, as far as that was looked at; ``lost`` are the hosts that the
+    greatest age is not promised to.
+    """
+
+    rows: DataFrame
+    unread: dict[int, PipelineError]
+    lost: Sequence[Unpromised]
 
 
 def due_origins(
@@ -175,16 +212,10 @@ def due_origins(
     *,
     only: Collection[str] | None = None,
     limits: Limits | None = None,
-) -> tuple[DataFrame, dict[int, PipelineError]]:
-    """All origins as they are now, one row per URL, with ``due``: whether the load looks at them.
-
-    Takes what ``write_plan`` takes, and raises the same.
-
-    Returns:
-        The rows, and why some buckets cannot be read, as far as that was looked at.
-    """
+) -> DueOrigins:
+    """What the load looks at. Takes what ``write_plan`` takes."""
     all_due = _with_due(spark, load, None if only is None else _frame(spark, only))
-    return (all_due, {}) if limits is None else _choose(spark, storage, all_due, load, limits, buckets)
+    return DueOrigins(all_due, {}, ()) if limits is None else _choose(spark, storage, all_due, load, limits, buckets)
 
 
 def read_plan(storage: Storage, load: Load) -> PlanSummary:
@@ -201,7 +232,9 @@ def _summary(data: bytes) -> PlanSummary:
     document = json.loads(data)
     counts = {int(bucket): int(due) for bucket, due in document["buckets"].items()}
     parts = {int(bucket): int(count) for bucket, count in document.get("parts", {}).items()}
-    return PlanSummary(int(document["origins_due"]), counts, tuple(map(str, document.get("damaged", ()))), parts)
+    lost = tuple(map(Unpromised.model_validate, document.get("unpromised", ())))
+    damaged = tuple(map(str, document.get("damaged", ())))
+    return PlanSummary(int(document["origins_due"]), counts, damaged, parts, lost)
 
 
 def restore_plan_summary(storage: Storage, load: Load) -> PlanSummary:
@@ -238,6 +271,7 @@ def _write_summary(storage: Storage, load: Load, summary: PlanSummary) -> PlanSu
         "buckets": {str(bucket): due for bucket, due in sorted(summary.buckets.items())},
         "damaged": summary.damaged,
         "parts": {str(bucket): count for bucket, count in sorted(summary.parts.items())},
+        "unpromised": [each.model_dump() for each in summary.unpromised],
     }
     storage.replace(load.plan, json.dumps(document, indent=1).encode())
     return summary
@@ -261,8 +295,8 @@ def _with_due(spark: SparkSession, load: Load, only: DataFrame | None) -> DataFr
 
 def _choose(
     spark: SparkSession, storage: Storage, origins: DataFrame, load: Load, limits: Limits, buckets: int
-) -> tuple[DataFrame, dict[int, PipelineError]]:
-    """The rows with those due that the limits allow, as far as buckets can be read, and why others cannot."""
+) -> DueOrigins:
+    """The rows with those due that the limits allow, as far as buckets can be read."""
 
     def touch(some: list[int]) -> list[int]:
         _count(origins.where(in_buckets(some)))
@@ -270,7 +304,8 @@ def _choose(
 
     read = isolate_buckets(spark, storage, range(buckets), touch)
     readable = [bucket for some in read.done for bucket in some]
-    return choose_due(origins.where(in_buckets(readable)), load.night, limits), read.failed
+    chosen = choose_due(origins.where(in_buckets(readable)), load.night, limits)
+    return DueOrigins(chosen.rows, read.failed, chosen.lost)
 
 
 def _count(origins: DataFrame) -> dict[int, _Counts]:

@@ -17,24 +17,23 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
+from pipeline.model.night_summary import Unpromised
 from pipeline.model.pattern import Pattern
 from pipeline.night.column_arithmetic import COLUMNS
 from pipeline.night.counts import counts_of_origin
 from pipeline.rules.change_rate import Counts, Usual
-from pipeline.rules.night_budget import HostRequests, NightBudget, Shares
+from pipeline.rules.night_budget import HostRequests, NightBudget, Shares, part_of
+from pipeline.rules.promise import Hosts, archive_nights, unpromised
 from pipeline.rules.schedule import (
     FIRST_OBJECTS,
     MORE_REQUESTS,
-    MOST_RANK,
     REQUESTS,
-    Demand,
     Lane,
     Stage,
     capacity,
     cpu_us,
     most_of_one,
-    part_of,
-    promised_age,
+    oldest_first,
     stages,
     worth,
 )
@@ -57,18 +56,22 @@ class Limits:
     greatest_age: int = 90
 
 
-def choose_due(origins: DataFrame, night: date, limits: Limits) -> DataFrame:
-    """The rows, with ``due`` true only for those that the limits allow.
+class Chosen(NamedTuple):
+    """The rows, with ``due`` true only for those that the limits allow, and the hosts that lose the promise."""
+
+    rows: DataFrame
+    lost: list[Unpromised]
+
+
+def choose_due(origins: DataFrame, night: date, limits: Limits) -> Chosen:
+    """Choose among the due origins.
 
     Args:
         origins: rows of ``origins``, one per URL, with ``due``, and ``looked_at``: whether they are ever due.
-
-    Raises:
-        PromiseBroken: the greatest age cannot be promised.
     """
     states = _with_states(origins, night, limits)
-    usual = _keep_promise(states.where("looked_at"), limits)
-    ranked = states.withColumn("rank", worth(_State(), limits.budget, usual, COLUMNS).cast("int"))
+    usual, lost = _look(states.where("looked_at"), limits)
+    ranked = _with_promised(states, lost).withColumn("rank", worth(_State(), limits.budget, usual, COLUMNS).cast("int"))
     due = ranked.where("due").select(*_COUNTED).persist()
     try:
         hosts = _cut_hosts(due, limits.shares)
@@ -76,7 +79,8 @@ def choose_due(origins: DataFrame, night: date, limits: Limits) -> DataFrame:
     finally:
         due.unpersist()
     chosen = hosts.of(ranked).withColumn("due", F.col("due") & F.col("taken")).drop("taken")
-    return whole.of(chosen).withColumn("due", F.col("due") & F.col("taken")).select(*origins.columns)
+    rows = whole.of(chosen).withColumn("due", F.col("due") & F.col("taken")).select(*origins.columns)
+    return Chosen(rows, lost)
 
 
 class _State:
@@ -88,7 +92,7 @@ class _State:
         self.counts = counts_of_origin()
 
 
-_COUNTED = ("host", "cap", "lane", "waited", "rank", "tie", "one", "requests", "cpu_us")
+_COUNTED = ("host", "cap", "lane", "promised", "waited", "rank", "tie", "one", "requests", "cpu_us")
 
 
 def _with_states(origins: DataFrame, night: date, limits: Limits) -> DataFrame:
@@ -145,25 +149,55 @@ def _cap(hosts: HostRequests) -> Column:
     return found.cast("long")
 
 
-def _keep_promise(origins: DataFrame, limits: Limits) -> Usual:
-    """Check the greatest age, given all origins that are ever due; return their usual rates."""
-    counts = counts_of_origin()
-    row = origins.agg(
-        F.count("*").alias("origins"),
-        F.sum("cpu_us").alias("cpu_us"),
-        *(F.sum(c).alias(n) for c, n in zip(counts, _RATES, strict=True)),
+MOST_HOSTS = 1 << 16
+"""Hosts of which each is looked at by itself if the greatest age cannot be promised to all: those that take most."""
+
+
+class _Looked(NamedTuple):
+    """What is known of all origins that are ever due: their usual rates, and the hosts that lose the promise."""
+
+    usual: Usual
+    lost: list[Unpromised]
+
+
+def _look(origins: DataFrame, limits: Limits) -> _Looked:
+    oldest = limits.shares.oldest
+    sums = (F.sum(column).alias(name) for column, name in zip(counts_of_origin(), _RATES, strict=True))
+    hosts = origins.groupBy("host", "cap").agg(
+        F.count("*").alias("origins"), F.sum("cpu_us").alias("cpu_us"), F.sum("requests").alias("requests"), *sums
+    )
+    own = F.when(F.col("cap").isNotNull(), F.col("requests") / part_of(F.col("cap"), oldest, COLUMNS))
+    hosts = hosts.withColumns(
+        {
+            "asked": F.coalesce(F.col("cap") > 0, F.lit(True)),
+            "by_archive": archive_nights(F.col("origins"), F.col("cpu_us"), limits.budget, limits.shares),
+            "by_host": F.coalesce(own, F.lit(0.0)),
+        }
+    )
+    row = hosts.agg(
+        F.sum(F.when(F.col("asked"), F.col("by_archive"))).alias("by_archive"),
+        F.max(F.when(F.col("asked"), F.col("by_host"))).alias("by_host"),
+        *(F.sum(name).alias(name) for name in _RATES),
     ).collect()[0]
-    limited = origins.where("cap > 0").groupBy("host", "cap").agg(F.sum("requests").alias("requests"))
-    slowest = limited.orderBy((F.col("requests") / F.col("cap")).desc(), "host").limit(1).collect()
-    whole = capacity(limits.budget)
-    demands = []
-    if limits.budget.origins is not None:
-        demands.append(Demand("origins", row["origins"], limits.budget.origins))
-    if whole is not None and limits.budget.cpu_s is not None:
-        demands.append(Demand("CPU microseconds", row["cpu_us"] or 0, int(whole[1])))
-    of_host = [Demand(f"requests to {found['host']}", found["requests"], found["cap"]) for found in slowest]
-    promised_age(demands, of_host, limits.shares, limits.greatest_age)
-    return Usual.of(Counts(*(row[name] or 0.0 for name in _RATES)))
+    usual = Usual.of(Counts(*(row[name] or 0.0 for name in _RATES)))
+    if 1 + (row["by_archive"] or 0.0) + (row["by_host"] or 0.0) <= limits.greatest_age:
+        return _Looked(usual, [])
+    most = (F.col("by_archive") + F.col("by_host")).desc()
+    rows = hosts.where("asked").orderBy(most, "host").limit(MOST_HOSTS).collect()
+    counted = Hosts.of((each["host"], each["origins"], each["by_archive"], each["by_host"]) for each in rows)
+    others = (0.0, 0.0)
+    if len(rows) == MOST_HOSTS:
+        last = rows[-1]["by_archive"] + rows[-1]["by_host"]
+        others = max(row["by_archive"] - float(counted.nights.sum()), 0.0), last
+    return _Looked(usual, unpromised(counted, limits.greatest_age, others=others))
+
+
+def _with_promised(origins: DataFrame, lost: Sequence[Unpromised]) -> DataFrame:
+    if not lost:
+        return origins.withColumn("promised", F.lit(True))
+    hosts = local_frame(origins.sparkSession, [(each.host,) for each in lost], pa.schema([("lost", pa.string())]))
+    joined = origins.join(F.broadcast(hosts), F.col("host") == F.col("lost"), "left")
+    return joined.withColumn("promised", F.col("lost").isNull()).drop("lost")
 
 
 _RATES = Counts._fields
@@ -213,7 +247,8 @@ def _members(stage: Stage) -> Column:
 
 def _first(stage: Stage) -> Column:
     """The part of a key that comes before the tie."""
-    return (F.least("waited", F.lit(MOST_RANK)) if stage.lane is None else F.col("rank")).cast("long")
+    oldest = oldest_first(F.col("waited"), F.col("promised"), COLUMNS)
+    return (oldest if stage.lane is None else F.col("rank")).cast("long")
 
 
 def _parts(key: int) -> tuple[int, int]:

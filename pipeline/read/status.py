@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pipeline.model.layout import Load
 from pipeline.model.tables import ALL, OBJECT_TABLES, ORIGINS, REFS, VISITS
 from pipeline.read.one_origin import RANKED, OriginNotFound, last_changes, rank
+from pipeline.read.promises import unpromised_hosts
 from pipeline.read.stored import StoredTables
 from pipeline.storage.interface import Storage
 
@@ -34,6 +35,7 @@ class ArchiveStatus:
         raw_bytes: size of all blobs, stored or not.
         stored_bytes: size of the live Parquet files of all tables, in the current snapshots only.
         report: where the newest night's report is; None if it has none, such as one of an earlier version.
+        unpromised: hosts with too many origins for ``schedule.greatest_age_nights``, as the newest night found.
     """
 
     nights: tuple[date, ...]
@@ -43,6 +45,7 @@ class ArchiveStatus:
     raw_bytes: int
     stored_bytes: int
     report: str | None
+    unpromised: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ def archive_status(storage: Storage) -> ArchiveStatus:
         raw_bytes=sum(sizes),
         stored_bytes=sum(book.get("total-files-size", 0) for book in books.values()),
         report=report_of(storage, tables.nights[-1]) if tables.nights else None,
+        unpromised=tuple(each.host for each in unpromised_hosts(storage)),
     )
 
 

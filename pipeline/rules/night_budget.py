@@ -7,6 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.model.host import is_loopback
+from pipeline.rules.arithmetic import NUMPY, Arithmetic, Values
+
+VISIT_S = 0.002
+"""CPU seconds of a visit that brings nothing."""
+
+MICRO = 1_000_000
+"""CPU time is planned in whole microseconds, so that sums do not depend on their order."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _PART = re.compile(
@@ -61,6 +68,16 @@ class Shares:
     oldest: float = 0.1
     first: float = 0.3
     failed: float = 0.05
+
+
+def micros_of(cpu_s: float) -> int:
+    """CPU time in microseconds, at least 1."""
+    return max(int(cpu_s * MICRO), 1)
+
+
+def part_of(capacity: Values, share: float, of: Arithmetic = NUMPY) -> Values:
+    """A share of a limit, at least 1."""
+    return capacity if share >= 1 else of.greatest(of.whole(capacity * share), 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Which origins a night visits if it may not visit all that are due. Decides for millions of origins at once.
 
 Each origin is in one lane; each lane has an order. A share of the budget goes to those that wait longest, whatever
-their lane: that is what makes the greatest age a promise. The lanes of first visits and of failures have shares, too.
+their lane: that is what makes the greatest age a promise, see ``rules/promise.py``. The lanes of first visits and of
+failures have shares, too.
 What is left goes to origins that people asked for, then to those whose visit saves most age for what it costs, then to
 further first visits and failures. The same happens first within each host that has a limit of its own, so that no host
 is planned beyond it; what is not chosen stays due.
@@ -19,17 +20,13 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.model.errors import UsageError
 from pipeline.rules.arithmetic import NUMPY, Arithmetic, Values
 from pipeline.rules.change_rate import Counts, Usual, rate, silent_index, waiting_index
-from pipeline.rules.night_budget import NightBudget, Shares
+from pipeline.rules.night_budget import MICRO, VISIT_S, NightBudget, Shares, micros_of, part_of
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-
-VISIT_S = 0.002
-"""CPU seconds of a visit that brings nothing."""
 
 OBJECTS_PER_CPU_S = 15_000.0
 """Objects that a fetch task receives, checks and lands in a CPU second; docs/BENCHMARKS.md measures it."""
@@ -42,8 +39,8 @@ STEPS, OCTAVES = 1024, 32
 
 MOST_RANK = 2 * OCTAVES * STEPS - 1
 
-MICRO = 1_000_000
-"""CPU time is planned in whole microseconds, so that sums do not depend on their order."""
+MOST_WAITED = MOST_RANK >> 1
+"""Nights beyond which all have waited equally long."""
 
 
 class Lane(IntEnum):
@@ -153,33 +150,42 @@ def cpu_us(objects: Values, of: Arithmetic = NUMPY) -> Values:
     return of.whole((objects * (1 / OBJECTS_PER_CPU_S) + VISIT_S) * MICRO)
 
 
-def part_of(capacity: Values, share: float) -> Values:
-    """A share of each limit, at least 1."""
-    return capacity if share >= 1 else np.maximum(np.floor(capacity * share).astype(np.int64), 1)
-
-
 def most_of_one(capacity: Values, share: float) -> Values:
     """As what a single origin counts at most, so that the share of the oldest never stops at one that is too large."""
     return part_of(capacity, 1 - share)
 
 
-def choose(due: Due, budget: NightBudget, host_requests: Ints, shares: Shares, usual: Usual) -> Bools:
+def oldest_first(waited: Values, promised: Values, of: Arithmetic = NUMPY) -> Values:
+    """The place in the share of those that wait longest: hosts that the greatest age is promised to come first."""
+    return of.least(waited, MOST_WAITED) + of.where(promised, MOST_WAITED + 1, 0)
+
+
+def choose(
+    due: Due,
+    budget: NightBudget,
+    host_requests: Ints,
+    shares: Shares,
+    usual: Usual,
+    promised: Bools | None = None,
+) -> Bools:
     """Which of the due origins are visited.
 
     Args:
         host_requests: by host, the requests that it gets this night; ``NO_LIMIT`` for any number.
         usual: average rates of the archive.
+        promised: by host, whether the greatest age is promised to it; None for all.
     """
     keys = worth(due, budget, usual)
+    oldest = oldest_first(due.waited, np.True_ if promised is None else promised[due.host])
     chosen: Bools = host_requests[due.host] == NO_LIMIT
     if not chosen.all():
-        limited = _within(due, ~chosen, keys, due.host, due.requests[:, None], host_requests[:, None], shares)
+        limited = _within(due, ~chosen, oldest, keys, due.host, due.requests[:, None], host_requests[:, None], shares)
         chosen |= limited
     whole = capacity(budget)
     if whole is None:
         return chosen
     amounts = np.stack([np.ones(len(due), dtype=np.int64), due.cpu_us], axis=1)
-    return _within(due, chosen, keys, np.zeros(len(due), dtype=np.int64), amounts, whole[None, :], shares)
+    return _within(due, chosen, oldest, keys, np.zeros(len(due), dtype=np.int64), amounts, whole[None, :], shares)
 
 
 NO_LIMIT = np.iinfo(np.int64).max >> 1
@@ -189,11 +195,13 @@ def capacity(budget: NightBudget) -> Ints | None:
     """Visits and microseconds of a night; None without limits of them."""
     if budget.origins is None and budget.cpu_s is None:
         return None
-    micros = NO_LIMIT if budget.cpu_s is None else max(int(budget.cpu_s * MICRO), 1)
+    micros = NO_LIMIT if budget.cpu_s is None else micros_of(budget.cpu_s)
     return np.array([NO_LIMIT if budget.origins is None else budget.origins, micros], dtype=np.int64)
 
 
-def _within(due: Due, among: Bools, keys: Ints, group: Ints, amounts: Ints, capacity: Ints, shares: Shares) -> Bools:
+def _within(
+    due: Due, among: Bools, oldest: Ints, keys: Ints, group: Ints, amounts: Ints, capacity: Ints, shares: Shares
+) -> Bools:
     """Those chosen in each group, given the capacity of each.
 
     Args:
@@ -210,7 +218,7 @@ def _within(due: Due, among: Bools, keys: Ints, group: Ints, amounts: Ints, capa
         rows = np.flatnonzero(may)
         if not len(rows):
             continue
-        first = np.minimum(due.waited, MOST_RANK) if stage.lane is None else keys
+        first = oldest if stage.lane is None else keys
         quota = np.minimum(part_of(capacity, stage.share), left)
         rows = rows[_prefix(group[rows], first[rows], due.tie[rows], amounts[rows], quota, left, stage.whole)]
         chosen[rows] = True
@@ -233,49 +241,3 @@ def _prefix(
     taken = (sums <= left[group]).all(axis=1)
     within = (sums - amounts < quota[group]) if whole else (sums <= quota[group])
     return order[taken & within.all(axis=1)]
-
-
-class PromiseBroken(UsageError):
-    """The share of the oldest is too small for the promised greatest age."""
-
-    def __init__(self, terms: tuple[str, ...], nights: float, greatest: int) -> None:
-        super().__init__(terms, nights, greatest)
-        self.terms, self.nights, self.greatest = terms, nights, greatest
-
-    def __str__(self) -> str:
-        return (
-            f"an origin may wait {self.nights:,.0f} nights for its visit, and schedule.greatest_age_nights promises "
-            f"{self.greatest:,}: " + "; ".join(self.terms) + ". Give the night more, raise schedule.shares.oldest, or "
-            "promise less"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What one visit to every origin takes, and what a night has for it: ``of`` names it."""
-
-    of: str
-    all: int
-    a_night: int
-
-
-def promised_age(demands: list[Demand], host_demands: list[Demand], shares: Shares, greatest: int) -> float:
-    """Nights after which an origin is visited at the latest.
-
-    In each night those that wait longest use up their share of one of the limits: of the archive, or of their host. So
-    no origin waits longer than all these take together, one after another; of the hosts, only its own counts.
-
-    Raises:
-        PromiseBroken: it is more than ``greatest``.
-    """
-    nights = {
-        demand: demand.all / part_of(np.int64(demand.a_night), shares.oldest) for demand in (*demands, *host_demands)
-    }
-    slowest = max(host_demands, key=nights.__getitem__, default=None)
-    counted = [*demands, *([slowest] if slowest is not None else [])]
-    most = 1 + sum(nights[demand] for demand in counted)
-    if most > greatest:
-        percent = f"{100 * shares.oldest:g} %"
-        terms = (f"{d.all:,} {d.of}, {percent} of {d.a_night:,} a night for the oldest" for d in counted)
-        raise PromiseBroken(tuple(terms), most, greatest)
-    return float(most)

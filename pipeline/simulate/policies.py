@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.rules.change_rate import Counts, Usual, counts_after
-from pipeline.rules.night_budget import NightBudget, Shares
-from pipeline.rules.schedule import MICRO, NO_LIMIT, REQUESTS, VISIT_S, Bools, Due, Floats, Ints, Lane, choose
+from pipeline.rules.night_budget import MICRO, VISIT_S, NightBudget, Shares
+from pipeline.rules.schedule import NO_LIMIT, REQUESTS, Bools, Due, Floats, Ints, Lane, choose
 
 
 @dataclass(slots=True)

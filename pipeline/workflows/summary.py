@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.model.layout import Load
-from pipeline.model.night_summary import NightSummary
+from pipeline.model.night_summary import NightSummary, Unpromised
 from pipeline.night.derive import read_derived
 from pipeline.night.plan import read_plan
 from pipeline.night.publish import read_published
@@ -14,6 +14,7 @@ from pipeline.workflows.task_run import TaskRun
 def summarize(run: TaskRun, load: Load) -> NightSummary:
     """Count what a load published, and name what it left out."""
     published, derived = read_published(run.storage, load), read_derived(run.storage, load)
+    damage_of_plan, lost = _of_plan(run, load)
     tables, visits = published.tables.values(), published.visits
     return NightSummary(
         night=load.night,
@@ -26,17 +27,20 @@ def summarize(run: TaskRun, load: Load) -> NightSummary:
         files=sum(table.files for table in tables),
         seconds=run.events.seconds_by_stage(),
         failed=visits.failed,
-        damaged=tuple(sorted({*_damage_of_plan(run, load), *visits.damaged, *derived.damaged})),
+        damaged=tuple(sorted({*damage_of_plan, *visits.damaged, *derived.damaged})),
         left_out=derived.left_out,
         errors=visits.errors,
         slowest=visits.slowest,
         hosts=visits.hosts,
         host_seconds=visits.host_seconds,
+        unpromised=lost,
     )
 
 
-def _damage_of_plan(run: TaskRun, load: Load) -> tuple[str, ...]:
+def _of_plan(run: TaskRun, load: Load) -> tuple[tuple[str, ...], tuple[Unpromised, ...]]:
+    """Damaged files, and hosts that lose the promise."""
     try:
-        return read_plan(run.storage, load).damaged
+        plan = read_plan(run.storage, load)
     except StoredFileDamaged as error:  # after it was used
-        return (error.path,)
+        return (error.path,), ()
+    return plan.damaged, plan.unpromised

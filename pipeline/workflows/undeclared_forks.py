@@ -35,7 +35,7 @@ def place_undeclared_forks(
     if not settings.newcomers:
         return
     buckets = run.archive().buckets
-    origins, _ = due_origins(run.spark(), run.storage, load, buckets, only=only, limits=limits)
+    origins = due_origins(run.spark(), run.storage, load, buckets, only=only, limits=limits).rows
     ask = partial(
         ask_tips,
         run.storage,

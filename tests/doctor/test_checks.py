@@ -20,7 +20,7 @@ from pipeline.maintain.doctor.examine import Patient, examine
 from pipeline.maintain.doctor.finding import Finding, Level, exit_code_of, machine_failure, settings_failure, warning
 from pipeline.maintain.doctor.finding import damage as damaged
 from pipeline.maintain.doctor.jars import check_jars
-from pipeline.maintain.doctor.loads import check_archive, check_loads, judge_lease
+from pipeline.maintain.doctor.loads import check_archive, check_loads, check_promise, judge_lease
 from pipeline.maintain.doctor.machine import (
     GIB,
     Memory,
@@ -39,6 +39,7 @@ from pipeline.maintain.doctor.table_problems import TableProblem
 from pipeline.maintain.doctor.tables import judge_doubles, judge_tables, judge_urls
 from pipeline.model.errors import ExitCode
 from pipeline.model.layout import ARCHIVE, Load
+from pipeline.model.night_summary import NightSummary, Unpromised
 from pipeline.storage.errors import StorageError, StoredFileDamaged
 from pipeline.storage.factory import open_storage
 from pipeline.storage.hdfs_status import HdfsStatus
@@ -276,6 +277,22 @@ def test_loads(tmp_path: Path) -> None:
     assert "2026-11-24-copy, notes" in found[0].found
     assert "2062-01-01" in found[1].found
     assert found[2].found.startswith("unfinished: 2026-11-25")
+
+
+def test_the_promise_of_the_newest_night(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    assert levels([check_promise(storage)]) == [OK]
+    kept = NightSummary(
+        night=TODAY, run_id="r", origins={}, objects=0, raw_bytes=0, wire_bytes=0, stored_bytes=0, files=0, seconds={},
+        failed=(),
+    )  # fmt: skip
+    lost = kept.model_copy(update={"unpromised": (Unpromised(host="h", origins=12_000, nights=120.6),)})
+    storage.create(Load.of_night(date(2026, 11, 1)).night_summary, kept.model_dump_json().encode())
+    storage.create(Load.of_night(date(2026, 11, 2)).night_summary, lost.model_dump_json().encode())
+    storage.create(Load.of_night(date(2026, 11, 3)).plan, b"{}")
+    found = check_promise(storage)
+    assert levels([found]) == [WARNING]
+    assert "h (12,000 origins, 121 nights)" in found.found
 
 
 def test_lease() -> None:

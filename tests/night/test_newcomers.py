@@ -71,7 +71,7 @@ def visited(spark: SparkSession, url: str, shown: Mapping[bytes, bytes], *, was:
 def place(
     spark: SparkSession, storage: Storage, ask: Callable[[Sequence[str]], Mapping[str, Tips]], most: int = 9
 ) -> int:
-    origins, _ = due_origins(spark, storage, LOAD, BUCKETS)
+    origins = due_origins(spark, storage, LOAD, BUCKETS).rows
     return place_newcomers(unleased(spark), storage, LOAD, BUCKETS, origins, Asking(ask, most))
 
 
@@ -134,7 +134,7 @@ def test_answers_are_used_after_a_kill_and_limits_count_all_that_were_asked(
         if (killed := next(checks)) is not None:
             raise killed
 
-    origins, _ = due_origins(spark, storage, LOAD, BUCKETS)
+    origins = due_origins(spark, storage, LOAD, BUCKETS).rows
     with pytest.raises(Killed):
         place_newcomers(Writer(spark, check_lease), storage, LOAD, BUCKETS, origins, Asking(ask, most=2))
     assert place(spark, storage, nobody, most=2) == 1
@@ -151,7 +151,7 @@ def test_a_host_is_asked_no_more_than_it_gives(spark: SparkSession, storage: Sto
         asked.extend(urls)
         return dict.fromkeys(urls, Tips())
 
-    origins, _ = due_origins(spark, storage, LOAD, BUCKETS)
+    origins = due_origins(spark, storage, LOAD, BUCKETS).rows
     few = Asking(ask, 9, {"few.example": 1, "new.example": None}.get)
     assert place_newcomers(unleased(spark), storage, LOAD, BUCKETS, origins, few) == 0
     assert set(asked) == {COPY, STRANGER, PARENT, "https://few.example/a"}

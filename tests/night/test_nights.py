@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from pipeline.maintain.takedown.victims import victims
 from pipeline.model.errors import UsageError
 from pipeline.model.layout import WAREHOUSE, Load, result_path
+from pipeline.model.night_summary import Unpromised
 from pipeline.model.objects import ObjectType
 from pipeline.model.origin import Origin
 from pipeline.model.pattern import Pattern
@@ -20,6 +21,7 @@ from pipeline.night.derive import derive
 from pipeline.night.origin_states import pause
 from pipeline.night.plan import PlanSummary, read_plan, write_plan
 from pipeline.night.publish import publish
+from pipeline.night.schedule import Limits
 from pipeline.night.seal import seal
 from pipeline.read.archive import Archive
 from pipeline.read.nights import NightNotFound, NotAnArchive
@@ -29,6 +31,7 @@ from pipeline.read.status import archive_status, origin_status
 from pipeline.read.stored_archive import NoSuchTable
 from pipeline.read.submit.results import BadResult, Lineage, write_result
 from pipeline.read.submit.stored_results import read_result
+from pipeline.rules.night_budget import NightBudget
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.tables.create import create_tables
@@ -194,7 +197,11 @@ def test_a_plan_names_due_origins_their_networks_and_files(spark: SparkSession, 
     answers, attempt = load.asked(bucket, 0), f"{load.landing(bucket, 'attempt')}/visits.parquet"
     for path in (answers, attempt):
         storage.create(path, b"of the plan before")
-    write_plan(unleased(spark), storage, load, BUCKETS)
+    narrow = Limits(NightBudget(origins=1), greatest_age=2)
+    lost = (Unpromised(host="example.org", origins=2, nights=3),)
+    expected = PlanSummary(1, {bucket: 1}, unpromised=lost)
+    assert write_plan(unleased(spark), storage, load, BUCKETS, limits=narrow) == expected, "a night goes on"
+    assert read_plan(storage, load) == expected
     assert len(plan_rows(storage, load, bucket)) == 2
     assert storage.stat(answers) is None
     assert storage.stat(attempt) is not None, "another host may still be at it"

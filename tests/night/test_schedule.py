@@ -17,15 +17,16 @@ from pipeline.model.pattern import parse_pattern
 from pipeline.model.tables import ORIGINS
 from pipeline.night.counts import counted
 from pipeline.night.origin_states import save, signal
-from pipeline.night.schedule import Limits, choose_due, host_column
+from pipeline.night.schedule import Chosen, Limits, choose_due, host_column
 from pipeline.rules.change_rate import Counts, Usual, counts_after
 from pipeline.rules.night_budget import HostRequests, NightBudget, Shares
-from pipeline.rules.schedule import Due, Lane, PromiseBroken, averaged, choose, cpu_us
+from pipeline.rules.promise import unpromised
+from pipeline.rules.schedule import NO_LIMIT, Bools, Due, Lane, averaged, choose, cpu_us
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.rewrite import nothing, overwrite
 from pipeline.tables.writer import unleased
-from tests.rules.due import made
+from tests.rules.due import made, of_hosts
 from tests.tables.landing import BUCKETS
 
 NIGHT = date(2026, 11, 20)
@@ -93,11 +94,31 @@ def test_a_night_visits_what_the_arrays_say(spark: SparkSession) -> None:
     expected = choose(due, budget, np.array([50, 25, 60]), Shares(), usual)
     hosts = HostRequests.of(budget, 50, {HOSTS[1]: 25})
     limits = Limits(budget, hosts, Shares(), [(parse_pattern(IMPORTANT), 8.0)], 10_000)
-    found = choose_due(origins, NIGHT, limits).where("due").select("url").collect()
-    assert {row["url"] for row in found} == {row["url"] for row, yes in zip(rows, expected, strict=True) if yes}
-    assert len(found) == expected.sum() < 30
-    with pytest.raises(PromiseBroken, match=r"may wait 21 nights .*80 origins, 10 % of 40 a night"):
-        choose_due(origins, NIGHT, Limits(NightBudget(origins=40), greatest_age=9))
+    found = choose_due(origins, NIGHT, limits)
+    assert (urls_of(found), found.lost) == (urls(rows, expected), [])
+    assert len(urls_of(found)) == expected.sum() < 30
+
+    # Two thirds of the origins are those of two hosts, and fewer than these are allowed by the nights.
+    narrow, caps, shares = NightBudget(origins=40), np.array([50, 25, NO_LIMIT]), Shares(0.2)
+    by_host = of_hosts(due, narrow, caps, shares, HOSTS)
+    whole = 1 + by_host.nights.sum() + by_host.own_nights.max()
+    greatest = int(whole - by_host.nights.min() - 1)
+    lost = unpromised(by_host, greatest)
+    assert 0 < len(lost) < len(HOSTS)
+    promised = np.array([host not in {each.host for each in lost} for host in HOSTS])
+    expected = choose(due, narrow, caps, shares, usual, promised)
+    assert (expected != choose(due, narrow, caps, shares, usual)).any()
+    limits = Limits(narrow, HostRequests(None, 50, {HOSTS[1]: 25}), shares, [(parse_pattern(IMPORTANT), 8.0)], greatest)
+    found = choose_due(origins, NIGHT, limits)
+    assert (urls_of(found), found.lost) == (urls(rows, expected), lost)
+
+
+def urls(rows: list[dict[str, Any]], chosen: Bools) -> set[str]:
+    return {row["url"] for row, yes in zip(rows, chosen, strict=True) if yes}
+
+
+def urls_of(found: Chosen) -> set[str]:
+    return {row["url"] for row in found.rows.where("due").select("url").collect()}
 
 
 def test_counts_of_the_table_are_those_of_the_arrays(spark: SparkSession) -> None:

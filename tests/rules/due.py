@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 
 import numpy as np
 from hypothesis import strategies as st
 
 from pipeline.rules.change_rate import Counts
-from pipeline.rules.night_budget import NightBudget, Shares
+from pipeline.rules.night_budget import NightBudget, Shares, part_of
+from pipeline.rules.promise import Hosts, archive_nights
 from pipeline.rules.schedule import NO_LIMIT, Bools, Due, Ints, Lane
 
 HOSTS = 3
@@ -37,6 +39,24 @@ def some(due: Due, rows: Bools | Ints) -> Due:
     found = {field.name: getattr(due, field.name) for field in fields(due) if field.name != "counts"}
     counts = Counts(*(column[rows] for column in due.counts))
     return Due(**{name: column[rows] for name, column in found.items()}, counts=counts)
+
+
+def joined(one: Due, other: Due) -> Due:
+    """The origins of both."""
+    names = [field.name for field in fields(one) if field.name != "counts"]
+    found = {name: np.concatenate([getattr(one, name), getattr(other, name)]) for name in names}
+    counts = Counts(*(np.concatenate(pair) for pair in zip(one.counts, other.counts, strict=True)))
+    return Due(**found, counts=counts)
+
+
+def of_hosts(due: Due, budget: NightBudget, caps: Ints, shares: Shares, names: Sequence[str] = "abcdef") -> Hosts:
+    """What the origins of each host take."""
+    counts, cpu_us, requests = (
+        np.bincount(due.host, weights=of, minlength=len(caps)).astype(np.int64)
+        for of in (None, due.cpu_us, due.requests)
+    )
+    own = np.where(caps == NO_LIMIT, 0.0, requests / part_of(caps, shares.oldest))
+    return Hosts(names[: len(caps)], counts, archive_nights(counts, cpu_us, budget, shares), own)
 
 
 dues = st.builds(made, st.integers(0, 10_000), st.integers(1, 60))

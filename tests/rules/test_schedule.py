@@ -1,29 +1,27 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.rules.change_rate import Usual
-from pipeline.rules.night_budget import NightBudget, Shares
+from pipeline.rules.night_budget import NightBudget, Shares, part_of
+from pipeline.rules.promise import unpromised
 from pipeline.rules.schedule import (
     NO_LIMIT,
-    Demand,
+    Bools,
     Due,
     Ints,
     Lane,
-    PromiseBroken,
     capacity,
     choose,
     most_of_one,
-    part_of,
-    promised_age,
 )
-from tests.rules.due import HOSTS, budgets, dues, host_requests, made, shares, some
+from tests.rules.due import HOSTS, budgets, dues, host_requests, joined, made, of_hosts, shares, some
 
 USUAL = Usual()
 ANY_HOST = np.full(HOSTS, NO_LIMIT)
+CAPS = np.array([6, 20, NO_LIMIT])
 
 
 def spent(due: Due, rows: Ints, whole: Ints, shares: Shares) -> Ints:
@@ -91,28 +89,46 @@ def test_those_that_wait_longest_are_among_the_chosen(due: Due, origins: int, sh
 @given(st.integers(0, 500), st.integers(2, 20), budgets.filter(lambda b: b.origins or b.cpu_s), shares)
 def test_no_origin_starves(seed: int, count: int, budget: NightBudget, shares: Shares) -> None:
     """Whatever signals, requests of people and failures the others have: the promise holds, night after night."""
+    promise = nights_needed(made(seed, count), budget, shares)
+    wait_longest(seed, made(seed, count), budget, shares, None, promise)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 500), st.integers(2, 20), budgets.filter(lambda b: b.origins or b.cpu_s), shares)
+def test_no_origin_starves_by_those_of_a_host_that_lost_the_promise(
+    seed: int, count: int, budget: NightBudget, shares: Shares
+) -> None:
+    """A thousand older ones of another host change nothing of the promise to the others."""
+    few, many = made(seed, count), made(seed + 1, 1000)
+    promise = nights_needed(few, budget, shares)
+    both = joined(few, replace(many, host=np.full(1000, HOSTS), waited=np.full(1000, 500), tie=many.tie + 1))
+    promised = np.array([True] * HOSTS + [False])
+    wait_longest(seed, both, budget, shares, promised, promise)
+
+
+def nights_needed(due: Due, budget: NightBudget, shares: Shares) -> float:
+    hosts = of_hosts(due, budget, CAPS, shares)
+    lost = unpromised(hosts, 10**9)
+    assert lost == []
+    return 1 + float(hosts.nights.sum() + hosts.own_nights.max())
+
+
+def wait_longest(
+    seed: int, start: Due, budget: NightBudget, shares: Shares, promised: Bools | None, promise: float
+) -> None:
+    """Run nights; no origin of a promised host waits longer than promised."""
     rng = np.random.default_rng(seed)
-    start = made(seed, count)
-    hosts = np.array([6, 20, NO_LIMIT])
-    waited = np.ones(count, dtype=np.int64)
-    whole = capacity(budget)
-    assert whole is not None
-    demands = []
-    if budget.origins is not None:
-        demands.append(Demand("origins", count, budget.origins))
-    if budget.cpu_s is not None:
-        demands.append(Demand("microseconds", int(start.cpu_us.sum()), int(whole[1])))
-    of_hosts = [Demand("requests", int(start.requests[start.host == host].sum()), int(hosts[host])) for host in (0, 1)]
-    promise = promised_age(demands, of_hosts, shares, 10**9)
+    count, caps = len(start), np.append(CAPS, NO_LIMIT)
+    of_promised = np.ones(count, dtype=np.bool_) if promised is None else promised[start.host]
+    waited = np.where(of_promised, 1, start.waited)
     for _ in range(min(int(2 * promise), 100)):
         lane = rng.integers(0, len(Lane), count)
         signalled = rng.integers(0, 2, count) * rng.integers(0, 50, count)
         due = replace(start, lane=lane, signalled=signalled, waited=waited)
-        chosen = choose(due, budget, hosts, shares, USUAL)
+        chosen = choose(due, budget, caps, shares, USUAL, promised)
         assert chosen.any()
-        assert waited[chosen].max() <= promise
         waited = np.where(chosen, 1, waited + 1)
-    assert waited.max() <= promise + 1
+    assert waited[of_promised].max() <= promise + 1
 
 
 def test_the_oldest_comes_first_and_then_what_saves_most() -> None:
@@ -140,15 +156,3 @@ def test_what_is_important_comes_before_its_equals() -> None:
     due = replace(due, counts=due.counts._replace(changes=np.ones(40), silent=np.ones(40), nights=np.full(40, 50.0)))
     chosen = choose(due, NightBudget(origins=10), ANY_HOST, Shares(0.1, 0.1, 0.1), USUAL)
     assert due.importance[chosen].sum() >= 8 * 9
-
-
-def test_a_promise_that_cannot_be_kept_is_refused_with_its_arithmetic() -> None:
-    demands = [Demand("origins", 1_200_000, 100_000)]
-    assert promised_age(demands, [], Shares(), 121) == 121
-    with pytest.raises(PromiseBroken) as caught:
-        promised_age(demands, [Demand("requests to h", 9_000, 1_000), Demand("requests to i", 5, 1)], Shares(), 90)
-    assert str(caught.value) == (
-        "an origin may wait 211 nights for its visit, and schedule.greatest_age_nights promises 90: 1,200,000 origins, "
-        "10 % of 100,000 a night for the oldest; 9,000 requests to h, 10 % of 1,000 a night for the oldest. Give the "
-        "night more, raise schedule.shares.oldest, or promise less"
-    )

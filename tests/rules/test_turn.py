@@ -70,3 +70,7 @@ def test_with_a_budget_it_says_by_when() -> None:
         f"{URL} is due since 2026-11-20 and visited by 2027-01-30, as the budget origins=5 allows: "
         "it was added on 2026-11-01 and never visited."
     )
+    assert turn_of(NEW, TONIGHT, "origins=5", None).why == (
+        f"{URL} is due since 2026-11-20 and visited in some night, as its host has too many origins for a promise, as "
+        "the budget origins=5 allows: it was added on 2026-11-01 and never visited."
+    )

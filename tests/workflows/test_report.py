@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pipeline.model.night_summary import NightSummary
+from pipeline.model.night_summary import NightSummary, Unpromised
 from pipeline.model.visit import VisitStatus
 from pipeline.model.visit_counts import FailedVisit, SlowVisit
 from pipeline.read.freshness import Freshness
@@ -35,6 +35,7 @@ BUSY = QUIET.model_copy(
         "host_seconds": {"well.example": 90.0, "no.example": 3.0, HOSTILE: 0.0},
         "damaged": (HOSTILE,),
         "left_out": {3: HOSTILE},
+        "unpromised": (Unpromised(host=HOSTILE, origins=12_000_000, nights=1210.6),),
     }
 )
 FRESH = Freshness({"up to 1 day": 3, "longer": 0}, failing=1, never=0, due=2, longest_nights=4)
@@ -69,10 +70,16 @@ def test_what_origins_send_is_text_and_nothing_else() -> None:
     assert {tag for tag, _ in page.tags} - quiet <= {"ul", "li", "h3", "th", "figure", "figcaption", "polygon", "code"}
     attributes = {name for _, given in page.tags for name in given}
     assert not attributes & {"href", "src", "onerror", "style", "xlink:href"}
-    assert page.text.count("<script>alert(1)</script>") == 7
+    assert page.text.count("<script>alert(1)</script>") == 8
     assert "{{ 7 * 7 }}" in page.text
     assert "\\u202e\\x1b[2J" in page.text
     assert page.text.replace("\n", "").isprintable()
+
+
+def test_a_host_without_the_promise_is_named_and_the_night_says_so() -> None:
+    quiet = QUIET.model_copy(update={"unpromised": (Unpromised(host="h", origins=12_000_000, nights=1210.6),)})
+    assert '<td>h</td><td class="number">12,000,000</td>\n<td class="number">1,211</td>' in render(quiet, None, None)
+    assert (QUIET.exit_code, quiet.exit_code) == (0, 1)
 
 
 def rows_below(heading: str, page: str) -> list[list[str]]:

@@ -17,7 +17,7 @@ from pipeline.context.config import Config, FetchSection
 from pipeline.git.compiled import lacking_parts
 from pipeline.maintain.doctor.finding import Finding, Level, machine_failure, warning
 from pipeline.maintain.doctor.jars import check_jars
-from pipeline.maintain.doctor.loads import check_archive, check_loads, judge_lease
+from pipeline.maintain.doctor.loads import check_archive, check_loads, check_promise, judge_lease
 from pipeline.maintain.doctor.machine import check_clock, check_memory, check_scratch, heap_bytes, memory_here
 from pipeline.maintain.doctor.packages import check_compiled, check_packages, check_python
 from pipeline.maintain.doctor.programs import check_git, check_java
@@ -121,6 +121,7 @@ def _of_the_archive(patient: Patient) -> list[tuple[str, Callable[[], Iterable[F
         ("storage", lambda: check_probe(storage)),
         ("archive", lambda: [check_archive(storage)]),
         ("loads", lambda: check_loads(storage, patient.today)),
+        ("greatest age", lambda: [check_promise(storage)]),
         ("lease", lambda: [judge_lease(read_lease(storage, patient.lease), time.time())]),
         ("configuration", lambda: check_settings(config, _buckets(storage), job_names())),
     ]

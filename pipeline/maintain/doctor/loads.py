@@ -8,6 +8,7 @@ from datetime import date
 from pipeline.context.archive import find_archive
 from pipeline.maintain.doctor.finding import Finding, ok, settings_failure, warning
 from pipeline.model.layout import RUNS, Load, newest_possible
+from pipeline.read.promises import unpromised_hosts
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import GRACE_S
 from pipeline.storage.lease_record import LeaseRecord
@@ -49,6 +50,19 @@ def check_loads(storage: Storage, today: date) -> Iterator[Finding]:
         yield warning("loads", f"unfinished: {_some(unfinished)}", "run it again: pipeline nightly")
     if not (strange or future or unfinished):
         yield ok("loads", f"{len(loads)}, all finished")
+
+
+def check_promise(storage: Storage) -> Finding:
+    """Whether the newest night could promise every host the greatest age."""
+    lost = unpromised_hosts(storage)
+    if not lost:
+        return ok("greatest age", "no host has too many origins for it")
+    hosts = _some([f"{each.host} ({each.origins:,} origins, {each.nights:,.0f} nights)" for each in lost])
+    return warning(
+        "greatest age",
+        f"schedule.greatest_age_nights does not hold for {hosts}",
+        "give nights more, raise schedule.shares.oldest, promise less, or let fewer of them become origins",
+    )
 
 
 def judge_lease(record: LeaseRecord | None, now: float) -> Finding:
