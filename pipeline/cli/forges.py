@@ -9,7 +9,7 @@ import click
 from pipeline.cli.common import Context, command_options
 from pipeline.cli.output import Output
 from pipeline.forges.passes import passes
-from pipeline.model.errors import ExitCode
+from pipeline.model.errors import ExitCode, UsageError
 from pipeline.workflows.run_forges import ForgeResult, NoSuchForge, crawl_forges, result_of
 
 
@@ -31,10 +31,13 @@ def list_(context: Context) -> None:
 @forges.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--full", is_flag=True, help="List everything, not only what is new or has changed.")
+@click.option("--anew", is_flag=True, help="Give up the passes under way and begin new ones; what is merged stays.")
 @command_options
-def crawl(context: Context, names: Sequence[str], full: bool) -> int:
+def crawl(context: Context, names: Sequence[str], full: bool, anew: bool) -> int:
     """List forges, all by default, and add what may be archived as origins; goes on where it was stopped."""
-    results = crawl_forges(context, names, full=full)
+    if anew and not names:
+        raise UsageError("--anew needs the names of forges: what their passes have listed is given up")
+    results = crawl_forges(context, names, full=full, anew=anew)
     if not context.output.result(results):
         _show(context.output, results)
         for each in results:
@@ -66,7 +69,7 @@ def _show(output: Output, results: Sequence[ForgeResult]) -> None:
     columns = ("forge", "pass", "of", "state", "pages", "listed", "unusable", "skipped", "became")
     rows = [
         (
-            each.forge, each.number, "all" if each.full else "what is new", "over" if each.over else "under way",
+            each.forge, each.number, "all" if each.full else "what is new", each.state,
             each.pages, each.listed, _counts(each.bad), each.skipped, _counts(each.merged),
         )
         for each in results

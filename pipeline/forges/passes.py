@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from itertools import islice, takewhile
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,7 +15,7 @@ from pipeline.forges.pages import Progress, last_progress
 from pipeline.forges.settings import ForgeSettings
 from pipeline.model.layout import FORGES, ForgePass
 from pipeline.storage.documents import read_document
-from pipeline.storage.errors import FileMissing
+from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
 
 
@@ -47,6 +49,7 @@ class Pass:
         slices: those that are listed; ``merged``: how many of them are merged.
         progress: after the last page that is written.
         over: whether it is listed to its end, and the manifest of its last slice says so.
+        given_up: nobody goes on with it; what it has listed and not merged is lost, and the next pass lists it again.
     """
 
     place: ForgePass
@@ -55,6 +58,12 @@ class Pass:
     merged: int
     progress: Progress
     over: bool
+    given_up: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more is done for it."""
+        return self.given_up or (self.over and self.merged == self.slices)
 
     @property
     def full(self) -> bool:
@@ -68,13 +77,18 @@ class Pass:
 
 def passes(storage: Storage, forge: str) -> Iterator[Pass]:
     """The passes over a forge, the newest first; those whose first file is missing never began."""
-    numbers = sorted(
-        int(name) for entry in storage.list(f"{FORGES}/{forge}") if (name := _name(entry.path)).isdecimal()
-    )
-    for number in reversed(numbers):
-        found = read_pass(storage, ForgePass(forge, number))
+    for place in _places(storage, forge):
+        found = read_pass(storage, place)
         if found is not None:
             yield found
+
+
+def _places(storage: Storage, forge: str) -> list[ForgePass]:
+    """Where the passes are, the newest first."""
+    names = (_name(entry.path) for entry in storage.list(f"{FORGES}/{forge}"))
+    return [
+        ForgePass(forge, number) for number in sorted((int(name) for name in names if name.isdecimal()), reverse=True)
+    ]
 
 
 def read_pass(storage: Storage, place: ForgePass) -> Pass | None:
@@ -94,10 +108,10 @@ def read_pass(storage: Storage, place: ForgePass) -> Pass | None:
     while _name(place.merged(merged + 1)) in names:
         merged += 1
     progress = read_manifest(storage, place, slices).progress if slices else Progress(next=begun.first)
-    over = progress.next is None
-    if not over:
+    over, given_up = progress.next is None, _name(place.given_up) in names
+    if not over and not given_up:
         progress = last_progress(storage, place, slices + 1) or progress
-    return Pass(place, begun, slices, merged, progress, over)
+    return Pass(place, begun, slices, merged, progress, over, given_up)
 
 
 def read_manifest(storage: Storage, place: ForgePass, slice_: int) -> SliceManifest:
@@ -105,12 +119,83 @@ def read_manifest(storage: Storage, place: ForgePass, slice_: int) -> SliceManif
     return read_document(storage, place.manifest(slice_), SliceManifest.model_validate_json)
 
 
-def delete_merged(storage: Storage, found: Pass) -> None:
-    """Delete pages of merged slices, which a merge left that was killed, or a second crawl."""
-    merged = {found.place.pages(part) for part in range(1, found.merged + 1)}
-    for entry in storage.list(found.place.root):
-        if entry.is_dir and entry.path in merged:
+def delete_merged(storage: Storage, forge: str) -> None:
+    """Delete pages of merged slices, which a merge left that was killed, or a second crawl; of the last two passes."""
+    for found in islice(passes(storage, forge), 2):
+        merged = {found.place.pages(part) for part in range(1, found.merged + 1)}
+        _delete_pages(storage, found.place, merged.__contains__)
+
+
+def _delete_pages(storage: Storage, place: ForgePass, wanted: Callable[[str], bool]) -> None:
+    for entry in storage.list(place.root):
+        if entry.is_dir and wanted(entry.path):
             storage.delete(entry.path, recursive=True)
+
+
+def unfinished(storage: Storage, forge: str) -> list[Pass]:
+    """The passes that are not listed to their end or not merged, the oldest first: those before them are both."""
+    return list(takewhile(lambda found: not found.finished, passes(storage, forge)))[::-1]
+
+
+def give_up(storage: Storage, forge: str) -> bool:
+    """Go on with no pass that is unfinished, nor with one that cannot be read. What is merged stays.
+
+    Returns:
+        Whether one of them was a full one.
+    """
+    places, was_full = [], False
+    for place in _places(storage, forge):
+        with suppress(StoredFileDamaged):
+            found = read_pass(storage, place)
+            if found is None or found.finished:
+                break
+            was_full |= found.full
+        places.append(place)
+    for place in reversed(places):  # so that after a kill none is unfinished that has a finished one after it
+        storage.replace(place.given_up, b"{}")
+        _delete_pages(storage, place, lambda path: True)
+    return was_full
+
+
+STUCK_DAYS = 7
+"""Days on which crawls failed at the same place, after which the next one gives the pass up."""
+
+
+class Stuck(BaseModel):
+    """The days on which a crawl failed with so many pages listed and slices merged; -1 if that cannot be read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pages: int
+    merged: int
+    days: tuple[date, ...]
+
+
+def note_stuck(storage: Storage, forge: str, today: date) -> None:
+    """Note that a crawl failed. If something was listed or merged since the last failure, the count begins anew."""
+    for place in _places(storage, forge)[:1]:
+        known = _stuck(storage, place)
+        now = known.model_copy(update={"days": tuple(sorted({*known.days, today}))})
+        storage.replace(place.stuck, now.model_dump_json().encode())
+
+
+def is_stuck(storage: Storage, forge: str) -> bool:
+    """Whether crawls failed so often at the same place that the newest pass shall be given up."""
+    return any(len(_stuck(storage, place).days) >= STUCK_DAYS for place in _places(storage, forge)[:1])
+
+
+def _stuck(storage: Storage, place: ForgePass) -> Stuck:
+    """Where a pass stands, and the days on which crawls failed there."""
+    pages = merged = -1
+    with suppress(StoredFileDamaged):
+        found = read_pass(storage, place)
+        if found is not None:
+            pages, merged = found.progress.pages, found.merged
+    with suppress(FileMissing, StoredFileDamaged):
+        known = read_document(storage, place.stuck, Stuck.model_validate_json)
+        if (known.pages, known.merged) == (pages, merged):
+            return known
+    return Stuck(pages=pages, merged=merged, days=())
 
 
 def begin_pass(storage: Storage, forge: str, settings: ForgeSettings, now: datetime, *, full: bool) -> ForgePass:
@@ -136,7 +221,7 @@ def _since(newest: Pass, past: Iterator[Pass], settings: ForgeSettings, now: dat
     for each in (newest, *past):
         if not each.is_of(settings):
             break
-        if not each.over:
+        if not each.over or each.given_up:
             continue
         highest = max(highest, each.progress.highest)
         if each.full:
@@ -158,7 +243,7 @@ def complete_before(storage: Storage, place: ForgePass, settings: ForgeSettings)
 
 
 def _is_complete(found: Pass) -> bool:
-    return found.over and found.progress.complete and found.merged == found.slices
+    return found.over and not found.given_up and found.progress.complete and found.merged == found.slices
 
 
 def _name(path: str) -> str:

@@ -304,6 +304,16 @@ class ForgePass:
         """What the pass is."""
         return f"{self.root}/begun.json"
 
+    @property
+    def stuck(self) -> str:
+        """On which days it came no further."""
+        return f"{self.root}/stuck.json"
+
+    @property
+    def given_up(self) -> str:
+        """Marker of a pass that nobody goes on with."""
+        return f"{self.root}/given_up.json"
+
     def pages(self, slice_: int) -> str:
         """Folder of the pages of a slice."""
         return f"{self.root}/slice-{slice_:05d}"

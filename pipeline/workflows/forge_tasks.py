@@ -1,52 +1,55 @@
-"""The two steps of a slice of a forge's listing: list it, in a process of its own, and merge it, under the lease."""
+"""The steps of a pass over a forge: list it slice by slice, each in a process of its own, and merge under the lease."""
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import luigi
 
-from pipeline.context.run import Run
+from pipeline.context.run import Run, hold, nobody
+from pipeline.context.workplace import Workplace
 from pipeline.forges.crawl import Lister
-from pipeline.forges.passes import complete_before, read_manifest, read_pass
+from pipeline.forges.passes import Pass, complete_before, delete_merged, read_manifest, read_pass, unfinished
 from pipeline.forges.settings import ForgeSettings
-from pipeline.model.errors import CheckFailed
+from pipeline.model.errors import ArchiveHeld, CheckFailed
 from pipeline.model.layout import ForgePass
 from pipeline.model.listing import Merged
 from pipeline.model.pattern import OptOuts, parse_pattern
 from pipeline.night.listings import merge_pages
 from pipeline.read.inventory.record import keep_record, record_user_tables
 from pipeline.rules.listings import Wanted
+from pipeline.tables.iceberg import see_newest
+from pipeline.workflows.backfill_turns import MERGE
 from pipeline.workflows.target import StorageTarget
-from pipeline.workflows.task_run import RunTask
+from pipeline.workflows.task_run import RunTask, TaskRun
+
+logger = logging.getLogger(__name__)
 
 LONGEST_PAUSE_S = 60
 """Before a page is asked for once more; pauses begin with ``luigi.first_pause_s`` and double."""
 
 
 class ForgeTask(RunTask):
-    """One step of a slice."""
+    """A step of a pass."""
 
     archive = luigi.Parameter(description="the archive's root")
     forge = luigi.Parameter(description="the forge's name in the configuration")
     number = luigi.IntParameter(description="the pass, from 1")
-    part = luigi.IntParameter(description="the slice of the pass, from 1")
 
     @property
     def place(self) -> ForgePass:
         """Where the pass is."""
         return ForgePass(self.forge, self.number)
 
-    @property
-    def settings(self) -> ForgeSettings:
-        """The forge's configuration."""
-        found: ForgeSettings = self.run_object.config.forges.named[self.forge]
-        return found
-
 
 class ListSlice(ForgeTask):
     """Ask for the pages of a slice; needs no lease."""
+
+    part = luigi.IntParameter(description="the slice of the pass, from 1")
 
     own_process = True
 
@@ -64,25 +67,62 @@ class ListSlice(ForgeTask):
         def pause(failures: int) -> None:
             threading.Event().wait(min(first_pause_s * 2 ** (failures - 1), LONGEST_PAUSE_S))
 
-        lister = Lister(run.storage, scratch, self.settings, run.config.conditions, pause)
+        settings = run.config.forges.named[self.forge]
+        lister = Lister(run.storage, scratch, settings, run.config.conditions, pause)
         run.retrying(lambda: lister.list_slice(self.place, self.part))
 
 
-class MergeSlice(ForgeTask):
-    """Merge a slice that is listed."""
+class ListPass(ForgeTask):
+    """List a pass to its end, a slice after the other, whatever other forges do.
 
-    def requires(self) -> ListSlice:
-        """The slice."""
-        return ListSlice(**self.param_kwargs)
+    Luigi runs it again after each slice. What is listed is merged then, unless another run holds the archive.
+    """
 
-    def output(self) -> StorageTarget:
-        """The marker."""
-        return StorageTarget(self.run_object.storage, self.place.merged(self.part))
+    def complete(self) -> bool:
+        """Whether it is listed to its end."""
+        return _read(self.run_object, self.place).over
 
-    def run(self) -> None:
-        """Merge."""
-        self.run_object.check_lease()
-        self.run_object.retrying(lambda: merge_slice(self.run_object, self.place, self.part, self.settings))
+    def run(self) -> Iterator[ListSlice]:
+        """Merge what is listed, and ask for the next slice."""
+        run = self.run_object
+        while True:
+            try:
+                merge_listed(run, self.forge, wait_for=nobody)
+            except ArchiveHeld as held:
+                logger.info("%s: what is listed is merged later, as %s holds the archive", self.forge, held.holder)
+            found = _read(run, self.place)
+            if found.over:
+                return
+            yield ListSlice(
+                archive=self.archive, forge=self.forge, number=self.number, part=found.slices + 1, run_object=run
+            )
+
+
+def _read(run: Run, place: ForgePass) -> Pass:
+    found = read_pass(run.storage, place)
+    assert found is not None
+    return found
+
+
+def merge_listed(place: Workplace, forge: str, *, wait_for: Callable[[str], bool]) -> None:
+    """Merge every slice of a forge that is listed, each pass in order, under the lease.
+
+    Raises:
+        ArchiveHeld: another run holds the archive, and it is not waited for.
+    """
+    delete_merged(place.storage, forge)
+    todo = [
+        (each, part) for each in unfinished(place.storage, forge) for part in range(each.merged + 1, each.slices + 1)
+    ]
+    if not todo:
+        return
+    settings = place.config.forges.named[forge]
+    with hold(place, MERGE, wait_for=wait_for) as held:
+        run = TaskRun.of(held, f"merge-{forge}")
+        see_newest(run.spark())
+        for each, part in todo:
+            run.check_lease()
+            run.retrying(partial(merge_slice, run, each.place, part, settings))
 
 
 def merge_slice(run: Run, place: ForgePass, part: int, settings: ForgeSettings) -> None:
@@ -107,8 +147,7 @@ def _merged(run: Run, place: ForgePass, part: int, settings: ForgeSettings) -> M
     lost = [path for path in pages if path not in there]
     if lost:
         raise CheckFailed(f"{lost[0]}: the page is gone, and {len(lost):,} of {len(pages):,} are; list the forge again")
-    found = read_pass(storage, place)
-    is_whole = found is not None and found.full and manifest.progress.complete
+    is_whole = _read(run, place).full and manifest.progress.complete
     return merge_pages(
         run.writer(), place, [storage.uri(path) for path in pages], _wanted(settings), run.archive().buckets,
         datetime.now(UTC), missing_since=complete_before(storage, place, settings) if is_whole else None,

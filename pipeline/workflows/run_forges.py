@@ -1,26 +1,29 @@
-"""Lists forges: slice by slice, all forges at once, without the lease; after each round it takes it, to merge."""
+"""Lists forges, each by itself, slice by slice, without the lease; after each slice it takes it for a merge."""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pipeline.context.run import helping, hold
+from pipeline.context.run import helping
 from pipeline.context.workplace import Workplace
-from pipeline.forges.passes import Pass, begin_pass, delete_merged, passes, read_pass
+from pipeline.forges.passes import Pass, begin_pass, give_up, is_stuck, note_stuck, passes, read_pass
 from pipeline.forges.settings import ForgeSettings
-from pipeline.model.errors import ExitCode, UsageError
+from pipeline.model.errors import ExitCode, PipelineError, UsageError
 from pipeline.model.layout import ForgePass
 from pipeline.model.listing import Merged
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import AlreadyThere
-from pipeline.tables.iceberg import see_newest
-from pipeline.workflows.backfill_turns import MERGE, waits_for_anybody
+from pipeline.workflows.backfill_turns import waits_for_anybody
 from pipeline.workflows.engine import run_tasks
-from pipeline.workflows.forge_tasks import ListSlice, MergeSlice
+from pipeline.workflows.forge_tasks import ListPass, merge_listed
 from pipeline.workflows.task_run import TaskRun
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class ForgeResult:
         merged: repositories by what became of them: new, moved, gone, refused by reason, new ``origins``, and
             ``signalled``, those that changed since their visit.
         stopped: why the crawl did not go on; None if it did. ``failed``: whether that is a failure.
+        given_up: nobody goes on with the pass; the next one lists again what it has not merged.
     """
 
     forge: str
@@ -47,6 +51,17 @@ class ForgeResult:
     merged: dict[str, int]
     stopped: str | None = None
     failed: bool = False
+    given_up: bool = False
+
+    @classmethod
+    def nothing(cls, forge: str) -> ForgeResult:
+        """That of a forge whose passes cannot be read."""
+        return cls(forge, 0, full=False, over=False, pages=0, listed=0, bad={}, skipped=0, merged={})
+
+    @property
+    def state(self) -> str:
+        """How far the pass is, for people."""
+        return "given up" if self.given_up else "over" if self.over else "under way"
 
 
 class NoSuchForge(UsageError):
@@ -61,14 +76,23 @@ class NoSuchForge(UsageError):
         return f"the configuration has no table [forges.{self.name}]; {there}"
 
 
-def crawl_forges(place: Workplace, names: Sequence[str], *, full: bool = False) -> list[ForgeResult]:
-    """Complete a pass over each forge: the one under way, or a new one. What is listed is merged after each round.
+Stopped = tuple[int, str]
+"""Exit code and message of a crawl that did not go on."""
 
-    A forge that fails, or whose host wants a pause, holds up no other one, and goes on where it stopped the next time.
+
+def crawl_forges(
+    place: Workplace, names: Sequence[str], *, full: bool = False, anew: bool = False
+) -> list[ForgeResult]:
+    """Complete a pass over each forge: the one under way, or a new one. What is listed is merged after each slice.
+
+    Forges are listed and merged independently: one that fails, is slow, or whose host wants a pause, holds up no other
+    one, and goes on where it stopped the next time. While another run holds the archive, listing goes on, and merges
+    wait. A pass that failed at the same place on ``STUCK_DAYS`` days is given up, so that nobody has to look after it.
 
     Args:
         names: of forges in the configuration; none for all.
         full: begin with a full pass; one that is under way is completed as it is.
+        anew: give up what is under way first, even if it cannot be read; after a full pass comes another full one.
 
     Raises:
         NoSuchForge: a name is unknown.
@@ -82,86 +106,70 @@ def crawl_forges(place: Workplace, names: Sequence[str], *, full: bool = False) 
     wanted = {name: known[name] for name in names or known}
     place.archive()
     place.config.conditions.check_name(settings.url for settings in wanted.values())
-    stopped = _merge(place, wanted)
-    under_way = {name: _pass(place, name, settings, full=full) for name, settings in wanted.items()}
-    left = {name: at for name, at in under_way.items() if name not in stopped}
-    while left:
-        stopped |= _list(place, left)
-        stopped |= _merge(place, left)
-        left = {name: at for name, at in left.items() if name not in stopped and not _read(place, at).over}
-    return [_result(place, at, stopped.get(name)) for name, at in under_way.items()]
+    stopped: dict[str, Stopped] = {}
+    under_way: dict[str, ForgePass] = {}
+    for name, settings in wanted.items():
+        with _noting(stopped, name):
+            under_way[name] = _pass(place, name, settings, full=full, anew=anew)
+    stopped |= list_passes(place, under_way)
+    for name in under_way:
+        with _noting(stopped, name):
+            merge_listed(place, name, wait_for=waits_for_anybody)
+    for name, (code, _) in stopped.items():
+        if code not in (ExitCode.DONE, ExitCode.ARCHIVE_HELD):
+            note_stuck(place.storage, name, datetime.now(UTC).date())
+    return [_result(place, name, under_way.get(name), stopped.get(name)) for name in wanted]
 
 
-def _pass(place: Workplace, name: str, settings: ForgeSettings, *, full: bool) -> ForgePass:
-    newest = next(passes(place.storage, name), None)
+@contextmanager
+def _noting(stopped: dict[str, Stopped], name: str) -> Iterator[None]:
+    """Note an error of one forge; those of usage are everybody's."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except PipelineError as error:
+        stopped.setdefault(name, (int(error.exit_code), str(error)))
+
+
+def _pass(place: Workplace, name: str, settings: ForgeSettings, *, full: bool, anew: bool) -> ForgePass:
+    storage = place.storage
+    if anew or is_stuck(storage, name):
+        logger.warning("%s: the pass under way is given up, and a new one begins; what is merged stays", name)
+        full |= give_up(storage, name)
+    newest = next(passes(storage, name), None)
     if newest is not None and not newest.is_of(settings):
         raise UsageError(f"[forges.{name}] was {newest.begun.url} before; give another forge another name")
-    if newest is not None and not newest.over:
+    if newest is not None and not (newest.over or newest.given_up):
         return newest.place
     try:
-        return begin_pass(place.storage, name, settings, datetime.now(UTC), full=full)
+        return begin_pass(storage, name, settings, datetime.now(UTC), full=full)
     except AlreadyThere:  # another crawl has just begun it; one of the two will end at a page
-        return next(passes(place.storage, name)).place
+        return next(passes(storage, name)).place
 
 
-def _read(place: Workplace, at: ForgePass) -> Pass:
-    found = read_pass(place.storage, at)
-    assert found is not None
-    return found
-
-
-def _list(place: Workplace, left: dict[str, ForgePass]) -> dict[str, tuple[int, str]]:
-    """List the next slice of each pass; returns exit code and message of those that stopped."""
+def list_passes(place: Workplace, under_way: Mapping[str, ForgePass]) -> dict[str, Stopped]:
+    """List passes to their end, side by side; returns those that stopped before it."""
     with helping(place) as helper:
-        runs = {name: TaskRun.of(helper, f"forge-{name}") for name in left}
+        runs = {name: TaskRun.of(helper, f"forge-{name}") for name in under_way}
         tasks = [
-            ListSlice(
-                archive=place.storage.root_uri, forge=name, number=at.number, part=_read(place, at).slices + 1,
-                run_object=runs[name],
-            )
-            for name, at in left.items()
-        ]  # fmt: skip
-        run_tasks(tasks, workers=len(tasks), scheduler=None)
+            ListPass(archive=place.storage.root_uri, forge=name, number=at.number, run_object=runs[name])
+            for name, at in under_way.items()
+        ]
+        if tasks:
+            run_tasks(tasks, workers=len(tasks), scheduler=None)
         done = {task.forge for task in tasks if task.complete()}
         return {name: _failure(run) for name, run in runs.items() if name not in done or run.events.failures()}
 
 
-def _failure(run: TaskRun) -> tuple[int, str]:
-    """Exit code and message of what failed first."""
+def _failure(run: TaskRun) -> Stopped:
+    """What failed first."""
     return next(iter(run.events.failures()), (int(ExitCode.RUN_FAILED), "see the log above"))
 
 
-def _merge(place: Workplace, forges: dict[str, ForgePass] | dict[str, ForgeSettings]) -> dict[str, tuple[int, str]]:
-    """Merge every slice of these forges that is listed, each pass in order.
-
-    Returns exit code and message of those whose merge failed; later slices of these wait.
-    """
-    todo: dict[str, list[Pass]] = {}
-    for name in forges:
-        found = list(passes(place.storage, name))
-        for each in found[:1]:
-            delete_merged(place.storage, each)
-        todo[name] = [each for each in found if each.merged < each.slices]
-    failed: dict[str, tuple[int, str]] = {}
-    if not any(todo.values()):
-        return failed
-    with hold(place, MERGE, wait_for=waits_for_anybody) as held:
-        see_newest(held.spark())
-        for name, found in todo.items():
-            run = TaskRun.of(held, f"merge-{name}")
-            parts = [(each, part) for each in reversed(found) for part in range(each.merged + 1, each.slices + 1)]
-            for each, part in parts:
-                task = MergeSlice(
-                    archive=place.storage.root_uri, forge=name, number=each.place.number, part=part, run_object=run
-                )
-                if not run_tasks([task], workers=1, scheduler=None):
-                    failed[name] = _failure(run)
-                    break
-    return failed
-
-
-def _result(place: Workplace, at: ForgePass, stopped: tuple[int, str] | None) -> ForgeResult:
-    result = result_of(place, _read(place, at))
+def _result(place: Workplace, name: str, at: ForgePass | None, stopped: Stopped | None) -> ForgeResult:
+    found = None if at is None else read_pass(place.storage, at)
+    result = ForgeResult.nothing(name) if found is None else result_of(place, found)
     if stopped is None:
         return result
     code, why = stopped
@@ -178,5 +186,5 @@ def result_of(place: Workplace, found: Pass) -> ForgeResult:
     progress = found.progress
     return ForgeResult(
         found.place.forge, found.place.number, found.full, found.over, progress.pages, progress.listed, progress.bad,
-        progress.skipped, {word: count for word, count in sorted(counts.items()) if count},
+        progress.skipped, {word: count for word, count in sorted(counts.items()) if count}, given_up=found.given_up,
     )  # fmt: skip

@@ -65,19 +65,20 @@ _RUNS: WeakValueDictionary[str, TaskRun] = WeakValueDictionary()
 
 
 class RunParameter(luigi.Parameter):
-    """Carries the TaskRun; not part of a task's identity. Luigi itself passes on the run's id."""
+    """Carries the TaskRun; not part of a task's identity. Luigi itself passes on a name of it."""
 
     def __init__(self) -> None:
         super().__init__(significant=False, visibility=ParameterVisibility.HIDDEN)
 
     def normalize(self, x: TaskRun | str) -> TaskRun:
-        """The run; if Luigi rebuilt a task from strings, it is found by its id in this process."""
+        """The run; if Luigi rebuilt a task from strings, it is found by its name in this process."""
         return _RUNS[x] if isinstance(x, str) else x
 
     def serialize(self, x: TaskRun) -> str:
-        """The run's id."""
-        _RUNS[x.run_id] = x
-        return x.run_id
+        """The run's id, and its label: a run may have several, with a file of events each."""
+        name = f"{x.run_id} {x.events.path.stem}"
+        _RUNS[name] = x
+        return name
 
     def _warn_on_wrong_param_type(self, param_name: str, param_value: object) -> None:
         if not isinstance(param_value, TaskRun):
