@@ -10,6 +10,7 @@ from pipeline.git.limits import Limits
 from pipeline.git.network import AddressPolicy
 from pipeline.model.errors import UsageError
 from pipeline.model.host import host_of
+from pipeline.model.pattern import OptOuts
 
 DEFAULT_USER_AGENT = "git/git-lakehouse"
 
@@ -24,6 +25,8 @@ PUBLIC_FORGES = frozenset(
     )
 )  # fmt: skip
 """Hosts that are not crawled without a name: they must be able to tell who asks, and to complain."""
+
+NOTHING = OptOuts(())
 
 
 class NamelessCrawl(UsageError):
@@ -42,13 +45,14 @@ class NamelessCrawl(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Conditions of every conversation of a run."""
+    """Conditions of every conversation of a run. No redirect leads to what is ``kept_out``."""
 
     policy: AddressPolicy
     limits: Limits
     prefixes: tuple[bytes, ...]
     user_agent: str
     hosts: Hosts = UNLIMITED
+    kept_out: OptOuts = NOTHING
 
     def check_name(self, origins: Iterable[str]) -> None:
         """Refuse to visit public forges without a name.

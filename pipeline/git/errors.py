@@ -113,6 +113,13 @@ class AddressRefused(OriginError):
     code = "address_refused"
 
 
+class LedToKeptOut(OriginError):
+    """A redirect leads to a repository that people keep out for good."""
+
+    status = VisitStatus.REFUSED
+    code = "opted_out"
+
+
 class SchemeRefused(OriginError):
     """The URL has a scheme that we do not fetch from."""
 

@@ -89,7 +89,7 @@ def exchange(
     advertised: dict[bytes, bytes] = {}
     peeled: dict[bytes, bytes] = {}
     with turn.held(), origin_errors(dialer, meter), _Spool(spool, url, limits, deadline, take) as sink:
-        client, path = open_client(url, dialer, turn, meter, conditions.user_agent)
+        client, path = open_client(url, dialer, turn, meter, conditions)
 
         def determine_wants(refs: Mapping[bytes, bytes], depth: int | None = None) -> list[bytes]:
             nonlocal asked_for_pack

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from socket import socket
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from pipeline.git.errors import ProtocolError
+from pipeline.git.errors import LedToKeptOut, ProtocolError
 from pipeline.git.host_turn import HostTurn
 from pipeline.git.network import Dialer
+from pipeline.model.host import host_name
+from pipeline.model.pattern import OptOuts
 
 REDIRECTS = 5
 AS_GIT = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "Cache-Control": "no-cache", "Pragma": "no-cache"}
 """Headers of git's own requests: hosts with a wall against bots let git pass by them."""
 
+_SERVICE = re.compile(r"/(?:info/refs|git-upload-pack)(?:[?#].*)?$")
+"""What git appends to the URL of a repository."""
+
 LONGEST_LOCATION = 2_048
 """Most characters of an address that a server redirects to."""
 
 
-def open_pool(dialer: Dialer, turn: HostTurn, user_agent: str) -> urllib3.PoolManager:
-    """A pool for the conversations of one visit."""
+def open_pool(dialer: Dialer, turn: HostTurn, user_agent: str, kept_out: OptOuts | None = None) -> urllib3.PoolManager:
+    """A pool for the conversations of one visit. No redirect to a repository that is ``kept_out`` is followed."""
 
     class Plain(_Conversation, HTTPConnection):  # type: ignore[misc]
         scheme = "http"
@@ -52,6 +59,7 @@ def open_pool(dialer: Dialer, turn: HostTurn, user_agent: str) -> urllib3.PoolMa
         retries=urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=REDIRECTS),
     )
     Plain.turn = Tls.turn = turn
+    Plain.kept_out = Tls.kept_out = kept_out
     pool.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
     return pool
 
@@ -65,7 +73,9 @@ class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignor
     """
 
     turn: HostTurn
+    kept_out: OptOuts | None
     scheme: str
+    _at = ""
     _again: Callable[[], None] | None = None
     _may_send = False
 
@@ -79,6 +89,7 @@ class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignor
         if login is not None:
             options["headers"] = {**options["headers"], "Authorization": login}
         send = partial(super().request, method, url, **options)
+        self._at = f"{self.scheme}://{host_name(self.host, self.port)}{url}"
         self._again = None if self.sock is None else send
         if self.sock is not None and not self._may_send:
             self.ask()
@@ -96,7 +107,19 @@ class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignor
             response = super().getresponse()
         self._again = None
         self.turn.heard(response.status, response.headers)
-        return _undrained(_checked_redirect(self.turn.origin, response))
+        checked = _checked_redirect(self.turn.origin, response)
+        self._check_kept_out(checked)
+        return _undrained(checked)
+
+    def _check_kept_out(self, response: urllib3.HTTPResponse) -> None:
+        """Refuse a redirect to a repository that people keep out, before it is asked for anything."""
+        location = response.get_redirect_location()
+        if not location or not self.kept_out:
+            return
+        rule = self.kept_out.rule_for(_SERVICE.sub("", urljoin(self._at, location)))
+        if rule is not None:
+            response.close()
+            raise LedToKeptOut(self.turn.origin, f"it redirects to what is opted out or taken down: {rule}")
 
     def _send_again(self) -> None:
         """Repeat the request on a new connection, or re-raise the current exception."""

@@ -16,6 +16,7 @@ from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 from dulwich.protocol import Protocol, pkt_line
 from dulwich.refs import Ref
 
+from pipeline.git.conditions import Conditions
 from pipeline.git.errors import (
     BlockedLegal,
     Challenged,
@@ -296,7 +297,7 @@ def _check_advertised(origin: str, kind: str) -> None:
 
 
 def open_client(
-    url: str, dialer: Dialer, turn: HostTurn, meter: Meter, user_agent: str
+    url: str, dialer: Dialer, turn: HostTurn, meter: Meter, conditions: Conditions
 ) -> tuple[_TcpClient | _HttpClient, str | bytes]:
     """A client for one visit, which the caller closes, and the path to request from it.
 
@@ -318,7 +319,7 @@ def open_client(
         if any(byte < SPACE for byte in decoded):
             raise SchemeRefused(url, "the URL's path has a control character")
         return _TcpClient(parts.hostname, port or GIT_PORT, dialer, turn, meter), decoded
-    pool = open_pool(dialer, turn, user_agent)
+    pool = open_pool(dialer, turn, conditions.user_agent, conditions.kept_out)
     return _HttpClient(f"{parts.scheme}://{parts.netloc}", pool, meter), path
 
 

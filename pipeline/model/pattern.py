@@ -85,6 +85,12 @@ class Pattern:
     def __str__(self) -> str:
         return f"{self.url}*" if self.below else self.url
 
+    @classmethod
+    def of(cls, text: str) -> Pattern:
+        """A pattern from its own text."""
+        below = text.endswith(_EVERYTHING_BELOW)
+        return cls(text.removesuffix("*") if below else text, below)
+
     @property
     def place(self) -> str:
         """As ``place_of``; ends with a slash for everything below."""

@@ -28,6 +28,11 @@ def opt_outs(spark: SparkSession) -> OptOuts:
     return OptOuts(parse_pattern(pattern) for pattern in _patterns(spark))
 
 
+def kept_out_now(spark: SparkSession) -> OptOuts:
+    """What must not be fetched: what is opted out, and what was taken down."""
+    return OptOuts([*opt_outs(spark), *map(Pattern, taken_down(spark)[0])])
+
+
 def add_opt_outs(spark: SparkSession, patterns: Iterable[Pattern]) -> int:
     """Add patterns; needs no lease.
 

@@ -18,8 +18,10 @@ from pipeline.model.errors import PipelineError
 from pipeline.model.layout import Load
 from pipeline.model.night_summary import Unpromised
 from pipeline.model.origin import OriginState
+from pipeline.model.pattern import Pattern
 from pipeline.model.tables import OBJECT_TABLES
 from pipeline.model.visit import VisitStatus
+from pipeline.night.opt_outs import kept_out_now
 from pipeline.night.schedule import Limits, choose_due
 from pipeline.rules.origins import FARTHEST_DUE_DAYS, LOOKED_AT
 from pipeline.rules.questions import question_parts
@@ -45,7 +47,8 @@ class PlanSummary:
 
     ``damaged`` are files of the archive that cannot be read; the origins of their buckets are skipped. ``parts`` says
     into how many parts the questions of large buckets are cut; the others ask their own. ``unpromised`` are hosts that
-    the greatest age is not promised to, at most ``MOST_NAMED``, those that take most first.
+    the greatest age is not promised to, at most ``MOST_NAMED``, those that take most first. No visit follows a
+    redirect to what is ``kept_out``, a pattern each.
     """
 
     origins_due: int
@@ -53,15 +56,27 @@ class PlanSummary:
     damaged: tuple[str, ...] = ()
     parts: dict[int, int] = field(default_factory=dict)
     unpromised: tuple[Unpromised, ...] = ()
+    kept_out: tuple[str, ...] = ()
 
     @classmethod
     def of(
-        cls, counts: Mapping[int, _Counts], damaged: Iterable[str] = (), lost: Sequence[Unpromised] = ()
+        cls,
+        counts: Mapping[int, _Counts],
+        damaged: Iterable[str] = (),
+        lost: Sequence[Unpromised] = (),
+        kept_out: Iterable[Pattern] = (),
     ) -> PlanSummary:
         """The summary of what was counted in each bucket."""
         due = {bucket: count.due for bucket, count in counts.items()}
         parts = question_parts({bucket: count.askable for bucket, count in counts.items()})
-        return cls(sum(due.values()), due, tuple(sorted(damaged)), parts, tuple(lost[:MOST_NAMED]))
+        return cls(
+            sum(due.values()),
+            due,
+            tuple(sorted(damaged)),
+            parts,
+            tuple(lost[:MOST_NAMED]),
+            tuple(sorted(map(str, kept_out))),
+        )
 
 
 class _Counts(NamedTuple):
@@ -138,6 +153,7 @@ def write_plan(
         storage.delete(folder, recursive=True)
     _forget_asked(storage, load)
 
+    kept_out = kept_out_now(spark)
     chosen, unread, lost = due_origins(spark, storage, load, buckets, only=only, limits=limits)
     if limits is not None:
         _report_lost(load, limits, lost)
@@ -174,7 +190,7 @@ def write_plan(
         plan_tombstones(spark, storage, load, counts)
     damaged = {damaged_file(storage, bucket, error) for bucket, error in failed.items()}
     writer.check_lease()
-    return _write_summary(storage, load, PlanSummary.of(counts, damaged, lost))
+    return _write_summary(storage, load, PlanSummary.of(counts, damaged, lost, kept_out))
 
 
 def _report_lost(load: Load, limits: Limits, lost: Sequence[Unpromised]) -> None:
@@ -234,17 +250,18 @@ def _summary(data: bytes) -> PlanSummary:
     parts = {int(bucket): int(count) for bucket, count in document.get("parts", {}).items()}
     lost = tuple(map(Unpromised.model_validate, document.get("unpromised", ())))
     damaged = tuple(map(str, document.get("damaged", ())))
-    return PlanSummary(int(document["origins_due"]), counts, damaged, parts, lost)
+    kept_out = tuple(map(str, document.get("kept_out", ())))
+    return PlanSummary(int(document["origins_due"]), counts, damaged, parts, lost, kept_out)
 
 
-def restore_plan_summary(storage: Storage, load: Load) -> PlanSummary:
-    """Rebuild a damaged summary from the rest of the plan."""
+def restore_plan_summary(storage: Storage, load: Load, kept_out: Iterable[Pattern] = ()) -> PlanSummary:
+    """Rebuild a damaged summary from the rest of the plan, and what is kept out now."""
     counts = {}
     for folder in storage.list(load.plan_origins):
         bucket = folder.path.rpartition("/bucket=")[2]
         if bucket.isdecimal():
             counts[int(bucket)] = _counts(storage, folder.path)
-    return _write_summary(storage, load, PlanSummary.of(counts))
+    return _write_summary(storage, load, PlanSummary.of(counts, kept_out=kept_out))
 
 
 def _counts(storage: Storage, folder: str) -> _Counts:
@@ -272,6 +289,7 @@ def _write_summary(storage: Storage, load: Load, summary: PlanSummary) -> PlanSu
         "damaged": summary.damaged,
         "parts": {str(bucket): count for bucket, count in sorted(summary.parts.items())},
         "unpromised": [each.model_dump() for each in summary.unpromised],
+        "kept_out": summary.kept_out,
     }
     storage.replace(load.plan, json.dumps(document, indent=1).encode())
     return summary

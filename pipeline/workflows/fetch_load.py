@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -11,9 +12,11 @@ from pipeline.context.run import Run
 from pipeline.fetch.asked import read_asked
 from pipeline.fetch.bucket import fetch_bucket, read_manifests
 from pipeline.fetch.questions import ask_part
+from pipeline.git.conditions import Conditions
 from pipeline.model.layout import Load
 from pipeline.model.log import about
 from pipeline.model.manifest import Manifest
+from pipeline.model.pattern import OptOuts, Pattern
 from pipeline.model.visit import Visit
 from pipeline.night.plan import read_plan
 from pipeline.storage.errors import StoredFileDamaged
@@ -39,7 +42,7 @@ def ask_one_part(run: TaskRun, load: Load, bucket: int, part: int, parts: int) -
             part,
             parts,
             run_id=run.run_id,
-            conditions=run.config.conditions,
+            conditions=_conditions(run, load),
             concurrency=settings.concurrency,
             scratch=run.scratch,
             on_visit=run.events.visit,
@@ -76,13 +79,19 @@ def fetch_one_bucket(
             load,
             bucket,
             run_id=run.run_id,
-            conditions=run.config.conditions,
+            conditions=_conditions(run, load),
             concurrency=settings.concurrency,
             scratch=run.scratch,
             run_bytes=settings.run_bytes,
             asked=asked,
             on_visit=on_visit,
         )
+
+
+def _conditions(run: Run, load: Load) -> Conditions:
+    """The conditions of the load's visits."""
+    kept_out = OptOuts(map(Pattern.of, read_plan(run.storage, load).kept_out))
+    return replace(run.config.conditions, kept_out=kept_out)
 
 
 def manifests_are_whole(run: Run, load: Load) -> bool:

@@ -8,6 +8,7 @@ from pipeline.context.config import Config
 from pipeline.context.run import Run
 from pipeline.model.layout import Load
 from pipeline.model.pattern import parse_pattern
+from pipeline.night.opt_outs import kept_out_now
 from pipeline.night.plan import read_plan, restore_plan_summary, write_plan
 from pipeline.night.schedule import Limits
 from pipeline.rules.night_budget import NightBudget
@@ -34,7 +35,7 @@ def plan_is_whole(run: Run, load: Load) -> bool:
 def plan_load(run: Run, load: Load) -> None:
     """Plan a night or a batch. Once buckets of the plan are fetched, only rewrite its damaged parts."""
     if any(not is_temporary(entry.path) for entry in run.storage.list(load.manifests)):
-        restore_plan_summary(run.storage, load)
+        restore_plan_summary(run.storage, load, kept_out_now(run.spark()))
     elif load.is_night:
         limits = limits_of(run.config)
         place_undeclared_forks(run, load, limits=limits)

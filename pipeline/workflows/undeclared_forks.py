@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 
 from pipeline.context.config import Config
@@ -11,6 +12,7 @@ from pipeline.context.run import Run
 from pipeline.fetch.tips import ask_tips
 from pipeline.model.layout import Load
 from pipeline.night.newcomers import Asking, place_newcomers
+from pipeline.night.opt_outs import kept_out_now
 from pipeline.night.plan import due_origins
 from pipeline.night.schedule import Limits
 from pipeline.rules.night_budget import HostRequests, NightBudget
@@ -41,7 +43,7 @@ def place_undeclared_forks(
         run.storage,
         night=load.night,
         run_id=run.run_id,
-        conditions=run.config.conditions,
+        conditions=replace(run.config.conditions, kept_out=kept_out_now(run.spark())),
         concurrency=settings.concurrency,
         scratch=run.scratch,
         until=time.monotonic() + ALL_QUESTIONS_S,

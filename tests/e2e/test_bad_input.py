@@ -15,7 +15,7 @@ from tests.e2e.conftest import MakeArchive
 from tests.support.git import put, put_commit, put_tree, set_refs
 from tests.support.nobody import nobody
 from tests.support.repos import add_commits, build_graph, compare, empty_repository, init, sha256_repository
-from tests.support.servers import Peer, corrupt_pack, garbage_pack, half, http_status, silent
+from tests.support.servers import Peer, corrupt_pack, garbage_pack, half, http_status, redirect_to, silent
 
 EXPECTED = MappingProxyType(
     {
@@ -35,6 +35,7 @@ EXPECTED = MappingProxyType(
         "ssh": ("refused", "scheme_refused"),
         "private address": ("refused", "address_refused"),
         "cloud metadata": ("refused", "address_refused"),
+        "moved to what is opted out": ("refused", "opted_out"),
         "empty": ("full", None),
         "good over git": ("full", None),
         "good over http": ("full", None),
@@ -53,6 +54,7 @@ class BadNight:
 
 def build(served: Path) -> None:
     build_graph(served / "good.git", [[1], [2, 1], [3, 1, 2]])
+    build_graph(served / "out.git", [[1]])
     build_graph(served / "target.git", [[1]])
     add_commits(served / "target.git", 200)
     empty_repository(served / "empty.git")
@@ -85,11 +87,13 @@ def bad_night(make_archive: MakeArchive, served: Path, daemon: Peer, web: Peer) 
             "ssh": "ssh://git@example.org/repo.git",
             "private address": "http://10.1.2.3/repo.git",
             "cloud metadata": "http://169.254.169.254/repo.git",
+            "moved to what is opted out": stack.enter_context(redirect_to(web.url("out.git"), code=301)).url(),
             "empty": web.url("empty.git"),
             "good over git": daemon.url("good.git"),
             "good over http": web.url("good.git"),
         }
         archive.add(*urls.values())
+        archive.run("origins", "opt-out", web.url("out.git"))
         summary = archive.nightly(1, code=1)
     return BadNight(archive, urls, summary)
 

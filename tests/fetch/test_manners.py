@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from pipeline.fetch.bucket import read_manifest
 from pipeline.git import host_turn
 from pipeline.git.conditions import NamelessCrawl
 from pipeline.git.host_turn import PATIENCE_S
+from pipeline.model.pattern import OptOuts, Pattern
 from pipeline.rules import host_state
 from pipeline.rules.host_state import MOST_UNANSWERED
 from tests.fetch.archive import BUCKET, LIMITS, Archive, Night
@@ -227,6 +229,26 @@ def test_a_move_is_kept(tmp_path: Path) -> None:
     assert night.line(old.url()).detail == f"moved to {where}"
     assert endings(night)[WELL] == 1, "a redirect for now is no move"
     assert (again.line(old.url()).status, again.line(old.url()).error) == ("unchanged", "moved")
+
+
+@pytest.mark.parametrize("code", [301, 302])
+def test_a_redirect_to_what_is_opted_out_is_not_followed(code: int, tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    with referee() as server:
+        new = server.server.url("new.git")
+        terms = load_config(config(archive, "")).conditions
+        with redirect_to(new, code=code) as old:
+            visited = [old.url(), server.server.url("other.git")]
+            for rule in (new.removesuffix(".git").upper().replace("HTTP", "http"), server.server.url("*")):
+                asked = len(server.times)
+                kept_out = OptOuts([Pattern.of(rule)])
+                load = archive.plan(*visited[: 1 if rule.endswith("*") else 2])
+                night = archive.fetch_only(load, conditions=replace(terms, kept_out=kept_out))
+                archive.publish(night)
+                line = night.line(old.url())
+                assert (line.status, line.error) == ("refused", "opted_out")
+                assert str(Pattern.of(rule)) in str(line.detail)
+                assert len(server.times) - asked == (0 if rule.endswith("*") else 3), "the other one is fetched"
 
 
 def test_redirects_count_where_they_lead(tmp_path: Path) -> None:
