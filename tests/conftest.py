@@ -19,6 +19,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from tests.support.hdfs import hdfs
 from tests.support.repos import GIT_ENVIRONMENT
+from tests.support.sample import one_file, one_test, take_turns
 from tests.support.spark import one_spark
 from tests.support.tables import empty, session, spark, spark_root, storage
 
@@ -44,6 +45,16 @@ SLOWEST = (
 SHARED = ("crash", "fsck")
 """Folders whose files share an archive, which is made once if one process runs them all."""
 
+HALVED = {
+    "e2e": one_file,
+    "fsck": one_test,
+    "maintain": one_test,
+    "night": one_test,
+    "read": one_file,
+    "tables": one_test,
+}
+"""Folders of whose slow tests a day runs half, and what they are halved by."""
+
 APART = ("workflows", "hostile")
 """Folders whose tests share nothing: they take long, and may run in several processes."""
 
@@ -53,6 +64,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "one_spark" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.spark)
+    for folder, turn in HALVED.items():
+        take_turns(items, HERE / folder, turn=turn)
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: _turn(item.nodeid))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.points import BACKFILL, BESIDES, COMPACT, MAINTAIN, NIGHTLY, REPAIR
-from tests.support.sample import chosen, of_each_part, of_the_day, take_turns
+from tests.support.sample import chosen, of_each_part, of_the_day, one_file, take_turns
 
 FIRST = date(2026, 11, 24)
 
@@ -85,6 +85,18 @@ def test_slow_tests_take_turns_with_all_their_variants(monkeypatch: pytest.Monke
     (alone,) = [Item(here, "test_a", ["slow"])]
     take_turns([alone], here, 1)  # type: ignore[list-item]
     assert alone.marks == ["slow"]
+
+
+def test_half_of_the_files_of_a_folder_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    met = []
+    for day in days(3):  # two of them are a round
+        monkeypatch.setenv("TESTS_DAY", day)
+        items = [Item(Path(f"here/test_{file}.py"), f"test_{name}", ["slow"]) for file in "abc" for name in "xy"]
+        take_turns(items, Path("here"), turn=one_file)  # type: ignore[arg-type]
+        met.append({str(item.path) for item in items if "long" not in item.marks})
+        assert len(met[-1]) == 2
+        assert len([item for item in items if "long" not in item.marks]) == 4
+    assert set.union(*met) == {f"here/test_{file}.py" for file in "abc"}
 
 
 @pytest.mark.parametrize("each", [1, 2, 3, 4])

@@ -6,6 +6,7 @@ setting a tag 0.05 s here and 0.3 s through SQL.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -45,10 +46,18 @@ JavaObject = Any
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot; ``summary`` holds Iceberg's counts and the properties of the commit."""
+    """A snapshot and the one it was based on; ``summary`` holds Iceberg's counts and the properties of the commit."""
 
     id: int
+    parent: int | None
+    timestamp_ms: int
     summary: Mapping[str, str]
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Snapshot:
+        """A snapshot of a metadata file, which counts the operation among the summary."""
+        summary = {key: value for key, value in found["summary"].items() if key != "operation"}
+        return cls(found["snapshot-id"], found.get("parent-snapshot-id"), found["timestamp-ms"], summary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +87,7 @@ class StagedOnAnother(PipelineError):
 
     retryable = True
 
-    def __init__(self, table: str, seen: int, found: int) -> None:
+    def __init__(self, table: str, seen: int, found: int | None) -> None:
         super().__init__(table, seen, found)
         self.table, self.seen, self.found = table, seen, found
 
@@ -152,31 +161,44 @@ class IcebergTable:
     def current(self) -> Snapshot | None:
         """The current snapshot; None if the table never had one."""
         snapshot = self._java.currentSnapshot()
-        return None if snapshot is None else Snapshot(snapshot.snapshotId(), dict(snapshot.summary()))
+        return None if snapshot is None else self._read(snapshot)
+
+    def snapshot(self, id_: int) -> Snapshot:
+        """A snapshot that is known to exist."""
+        return self._read(self._java.snapshot(id_))
+
+    def _read(self, snapshot: JavaObject) -> Snapshot:
+        """One call to the JVM, where each entry of a map takes several."""
+        return Snapshot.of(json.loads(self._class("SnapshotParser").toJson(snapshot)))
+
+    def _metadata(self) -> dict[str, Any]:
+        """The table's metadata file, in one call as well."""
+        found: dict[str, Any] = json.loads(self._class("TableMetadataParser").toJson(self._java.operations().current()))
+        return found
+
+    def snapshots(self) -> list[Snapshot]:
+        """All snapshots, oldest first, those that are only staged as well."""
+        return [Snapshot.of(found) for found in self._metadata()["snapshots"]]
 
     def snapshots_with(self, key: str, value: str) -> list[Snapshot]:
         """The snapshots whose commit carried this property, oldest first. Those that were only staged do not count."""
-        found = self._with(key, value)
-        return [snapshot for snapshot in found if snapshot.id in self._published()] if found else []
+        metadata = self._metadata()
+        snapshots = [Snapshot.of(found) for found in metadata["snapshots"]]
+        parents = {snapshot.id: snapshot.parent for snapshot in snapshots}
+        readable = published(parents, {ref["snapshot-id"] for ref in metadata["refs"].values()})
+        return [found for found in snapshots if found.summary.get(key) == value and found.id in readable]
 
-    def _with(self, key: str, value: str) -> list[Snapshot]:
-        found = []
-        for snapshot in self._java.snapshots():
-            summary = snapshot.summary()
-            if summary.get(key) == value:
-                found.append(Snapshot(snapshot.snapshotId(), dict(summary)))
-        return found
+    def branches(self) -> dict[str, int]:
+        """Branch names, including ``main``, and their snapshots."""
+        return self._named("branch")
 
-    def _published(self) -> set[int]:
-        """Snapshots that a branch or tag names, and those before them."""
-        parents = {snapshot.snapshotId(): snapshot.parentId() for snapshot in self._java.snapshots()}
-        refs = self._java.refs()
-        return published(parents, {refs[name].snapshotId() for name in refs})
+    def _named(self, kind: str) -> dict[str, int]:
+        refs = self._metadata()["refs"]
+        return {name: ref["snapshot-id"] for name, ref in refs.items() if ref["type"] == kind}
 
     def tags(self) -> dict[str, int]:
         """Tag names and their snapshots."""
-        refs = self._java.refs()
-        return {name: refs[name].snapshotId() for name in refs if refs[name].isTag()}
+        return self._named("tag")
 
     def create_tag(self, tag: str) -> None:
         """Tag the current snapshot, for ever: a tagged snapshot never expires.
@@ -210,18 +232,13 @@ class IcebergTable:
                 changed for readers.
         """
         self._java.refresh()
-        staged = self._with(key, value)
+        staged = [snapshot for snapshot in self.snapshots() if snapshot.summary.get(key) == value]
         if len(staged) != 1:
             raise CheckFailed(f"{self.name}: {len(staged)} snapshots are staged as {value} instead of one")
-        based_on = self._java.snapshot(staged[0].id).parentId()
-        if based_on != since:
-            raise StagedOnAnother(self.name, since, based_on)
+        if staged[0].parent != since:
+            raise StagedOnAnother(self.name, since, staged[0].parent)
         with self.committing():
             self._java.manageSnapshots().cherrypick(staged[0].id).commit()
-
-    def snapshot(self, id_: int) -> Snapshot:
-        """A snapshot that is known to exist."""
-        return Snapshot(id_, dict(self._java.snapshot(id_).summary()))
 
     def property(self, key: str) -> str | None:
         """One of the table's properties."""
@@ -296,8 +313,8 @@ class IcebergTable:
         return Registered(data_file, source.getLength(), raw_bytes)
 
     def _stored_bytes(self) -> int:
-        current = self._java.currentSnapshot()
-        return 0 if current is None else int(current.summary().get(STORED_BYTES) or 0)
+        current = self.current()
+        return 0 if current is None else int(current.summary.get(STORED_BYTES) or 0)
 
     def _keep_split(self, transaction: JavaObject, kept_bytes: int, new: Sequence[Registered]) -> None:
         """Give readers' tasks the raw bytes that fit the table's size, however the new files changed the ratio."""

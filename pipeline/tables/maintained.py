@@ -108,12 +108,7 @@ class MaintainedTable(IcebergTable):
 
     def history(self) -> list[History]:
         """All snapshots, in no particular order."""
-        return [History(s.snapshotId(), s.parentId(), s.timestampMillis() / 1000) for s in list(self._java.snapshots())]
-
-    def branches(self) -> dict[str, int]:
-        """Branch names, including ``main``, and their snapshots."""
-        refs = self._java.refs()
-        return {name: refs[name].snapshotId() for name in refs if refs[name].isBranch()}
+        return [History(found.id, found.parent, found.timestamp_ms / 1000) for found in self.snapshots()]
 
     def rename_tags(self, names: Sequence[tuple[str, str]]) -> None:
         """Rename tags, all in one commit; a name that already exists stays unchanged."""

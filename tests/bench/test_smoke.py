@@ -13,12 +13,11 @@ import pytest
 
 from benchmarks.targets import TARGETS
 from tests.support.git import run_git
+from tests.support.measured import bench_parts
 from tests.support.repos import add_commits, build_graph
-from tests.support.sample import of_the_day
 from tests.support.spark import JAVA_OPTIONS
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("fetch", "store", "big", "pages", "memory", "nights", "forks", "scan", "restore", "questions")
 SIZES = {"repeat": 1, "big-mb": 1, "pages-mb": 1, "memory-mb": 1, "head-mb": 1, "origins": 3, "forks": 20}
 LITTLE = tuple(word for name, value in SIZES.items() for word in (f"--{name}", str(value)))
 LIMIT_S = 1200
@@ -65,7 +64,7 @@ def figures(folder: Path, tmp_path: Path, *words: str) -> list[dict[str, Any]]:
 @pytest.mark.slow
 @pytest.mark.spark
 @pytest.mark.timeout(LIMIT_S + 60)
-@pytest.mark.parametrize("part", of_the_day(PARTS))
+@pytest.mark.parametrize("part", bench_parts())
 def test_a_part_alone(folder: Path, tmp_path: Path, part: str) -> None:
     assert {figure["target"] for figure in figures(folder, tmp_path, "--only", part)} <= TARGETS.keys()
 

@@ -17,7 +17,7 @@ from tests.support.sample import take_turns
 from tests.support.servers import http_backend
 
 OUTAGES = Path(__file__).with_name("test_outages.py")
-A_DAY = 2
+A_DAY = 1
 """Outages that a day runs."""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.sample import of_the_day
+from tests.support.measured import scale_parts
 from tests.support.spark import JAVA_OPTIONS
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ def steps(tmp_path: Path, part: str) -> list[dict[str, Any]]:
 @pytest.mark.slow
 @pytest.mark.spark
 @pytest.mark.timeout(LIMIT_S + 60)
-@pytest.mark.parametrize("part", of_the_day(tuple(PARTS)))
+@pytest.mark.parametrize("part", scale_parts())
 def test_a_part(tmp_path: Path, part: str) -> None:
     """Each checks what it has restored or visited; here only that what it counts is counted."""
     found = steps(tmp_path, part)

@@ -7,7 +7,7 @@ of them as well. ``TESTS_DAY=2026-11-24`` chooses as on that day.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -40,20 +40,36 @@ def of_the_day(cases: Iterable[Case], each: int = 1, among: Iterable[Case] | Non
     return [case if case in today else pytest.param(case, marks=pytest.mark.long) for case in cases]
 
 
-def take_turns(items: Iterable[pytest.Item], place: Path, each: int) -> None:
-    """Of the slow tests in a file or folder, mark all but those of the day, ``each`` of them, with all their variants.
+def one_test(item: pytest.Item) -> str:
+    """What takes a turn: a test with all its variants."""
+    return item.nodeid.partition("[")[0]
+
+
+def one_file(item: pytest.Item) -> str:
+    """What takes a turn: all slow tests of a file, which share what they need."""
+    return str(item.path)
+
+
+def take_turns(
+    items: Iterable[pytest.Item], place: Path, each: int | None = None, turn: Callable[[pytest.Item], str] = one_test
+) -> None:
+    """Of the slow tests in a file or folder, mark all but those of the day.
 
     A test that pytest collects alone, because it was named, has its turn each day.
+
+    Args:
+        each: how many turns a day has; None: half of all.
+        turn: what belongs to the same one.
     """
     turns: dict[str, list[pytest.Item]] = {}
     for item in items:
         marks = {mark.name for mark in item.iter_markers()}
-        if place in (item.path, item.path.parent) and "slow" in marks and "long" not in marks:
-            turns.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    today = chosen(turns, min(each, len(turns))) if turns else set()
-    for name, variants in turns.items():
+        if place in (item.path, item.path.parent) and "slow" in marks and not marks & {"long", "kubernetes"}:
+            turns.setdefault(turn(item), []).append(item)
+    today = chosen(turns, min(each or -(-len(turns) // 2), len(turns))) if turns else set()
+    for name, found in turns.items():
         if name not in today:
-            for item in variants:
+            for item in found:
                 item.add_marker(pytest.mark.long)
 
 

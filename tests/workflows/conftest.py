@@ -19,7 +19,7 @@ from tests.support.servers import Peer, git_daemon
 MakeArchive = Callable[..., Archive]
 HERE = Path(__file__).parent
 
-A_DAY = 4
+A_DAY = 3
 """Slow tests here that a day runs."""
 
 
