@@ -17,9 +17,9 @@ from datetime import date
 
 from pyspark.sql import SparkSession
 
+from pipeline.maintain.house import house
 from pipeline.maintain.rubbish import Rubbish, Why, measured, remove_empty
 from pipeline.model.layout import night_of, retired_at, retired_tag, tag_of
-from pipeline.model.tables import ALL
 from pipeline.night.seal import nights
 from pipeline.rules.retention import files_to_delete, nights_to_drop, snapshots_to_expire, tags_to_drop
 from pipeline.storage.interface import Storage
@@ -72,7 +72,7 @@ def plan_nights(
     existing = nights(spark)
     dropped = nights_to_drop(existing, dailies=dailies, monthlies=monthlies)
     plans = []
-    for table in reversed(ALL):
+    for table in reversed(house(spark)):
         iceberg = MaintainedTable(spark, table.name)
         tags = iceberg.tags()
         going = tags_to_drop(_nights_of(tags), existing, dropped)

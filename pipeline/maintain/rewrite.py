@@ -9,7 +9,9 @@ from functools import partial
 
 from pyspark.sql import Row, SparkSession
 
-from pipeline.model.tables import ALL
+from pipeline.maintain.house import house
+from pipeline.model.listing import LISTINGS
+from pipeline.night.listings import FILE_BYTES
 from pipeline.rules.compaction import COMPACTED_TABLES
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import damaged_file
@@ -28,7 +30,6 @@ MANIFEST_BYTES = 4 << 20
 BUCKETS_AT_ONCE = 64
 """Buckets rewritten in one commit: a kill loses the work on this many."""
 
-_SMALL_TABLES = tuple(table.name for table in ALL if table.name not in COMPACTED_TABLES)
 _ORDER = {
     # As fetch tasks land them: a look-up skips row groups of other networks, and similar rows are adjacent.
     "blobs": "network, ext, name",
@@ -38,6 +39,8 @@ _ORDER = {
     "head_blobs": "network, oid",
     "repositories": "network, origin",
     "origins": "network, url",
+    # So that a slice of a pass reads few row groups.
+    LISTINGS.name: "forge_id",
 }
 
 
@@ -62,18 +65,33 @@ class SmallManifests:
 def plan_small_files(spark: SparkSession, *, small_bytes: int, most: int) -> list[SmallFiles]:
     """Buckets of the small tables (all except contents and trees) with too many small files. Changes nothing.
 
+    ``listings`` has no buckets, and counts as one, 0.
+
     Args:
         small_bytes: smaller files are small.
         most: up to this many of them are left alone.
     """
+    tables = [table.name for table in house(spark) if table.name not in COMPACTED_TABLES]
     statement = " UNION ALL ".join(
-        f"SELECT '{table}' AS table, partition.bucket AS bucket, count(*) AS files, sum(file_size_in_bytes) AS bytes "  # noqa: S608 - names of ours
-        f"FROM {full_name(table)}.files WHERE content = 0 AND file_size_in_bytes < {int(small_bytes)} GROUP BY 2"
-        for table in _SMALL_TABLES
+        f"SELECT '{table}' AS table, {_bucket(table)} AS bucket, count(*) AS files, sum(file_size_in_bytes) AS bytes "  # noqa: S608 - names of ours
+        f"FROM {full_name(table)}.files WHERE content = 0 AND file_size_in_bytes < {_sizes(table, small_bytes)[0]} "
+        "GROUP BY 2"
+        for table in tables
     )
     rows = spark.sql(statement).collect()
     found = [SmallFiles(row["table"], row["bucket"], row["files"], row["bytes"]) for row in rows]
     return sorted((s for s in found if s.files > max(most, 1)), key=lambda s: (s.table, s.bucket))
+
+
+def _sizes(table: str, small_bytes: int) -> tuple[int, int]:
+    """Below how many bytes a file of a table is small, and how many files shall have."""
+    if table == LISTINGS.name:
+        return min(small_bytes, FILE_BYTES // 2), FILE_BYTES
+    return small_bytes, max(TARGET_BYTES, small_bytes)
+
+
+def _bucket(table: str) -> str:
+    return "0" if table == LISTINGS.name else "partition.bucket"
 
 
 def apply_small_files(
@@ -114,14 +132,15 @@ def _rewrite(writer: Writer, table: str, small_bytes: int, buckets: list[int]) -
 def rewrite_statement(table: str, buckets: Sequence[int], small_bytes: int) -> str:
     """The call of ``rewrite_data_files``; sorted where readers benefit."""
     order = f"strategy => 'sort', sort_order => '{_ORDER[table]}', " if table in _ORDER else ""
+    small, target = _sizes(table, small_bytes)
     options = {
         "min-input-files": 2,
-        "min-file-size-bytes": small_bytes,
-        "target-file-size-bytes": max(TARGET_BYTES, small_bytes),
+        "min-file-size-bytes": small,
+        "target-file-size-bytes": target,
         "max-concurrent-file-group-rewrites": 4,
     }
     listed = ", ".join(f"'{key}', '{value}'" for key, value in options.items())
-    where = f"bucket IN ({', '.join(map(str, buckets))})"
+    where = "true" if table == LISTINGS.name else f"bucket IN ({', '.join(map(str, buckets))})"
     return (
         f"CALL system.rewrite_data_files(table => '{full_name(table)}', {order}where => '{where}', "
         f"options => map({listed}))"
@@ -131,7 +150,7 @@ def rewrite_statement(table: str, buckets: Sequence[int], small_bytes: int) -> s
 def plan_manifests(spark: SparkSession, *, most: int) -> list[SmallManifests]:
     """Tables with more than ``most`` small manifests. Changes nothing."""
     found = []
-    for table in ALL:
+    for table in house(spark):
         lengths = MaintainedTable(spark, table.name).manifest_lengths()
         found.append(SmallManifests(table.name, sum(length < MANIFEST_BYTES for length in lengths)))
     return [small for small in found if small.manifests > max(most, 1)]

@@ -14,6 +14,7 @@ from pipeline.context.config import MaintainSection
 from pipeline.context.run import hold
 from pipeline.context.workplace import Workplace
 from pipeline.maintain.compact import Compacted, bucket_stats
+from pipeline.maintain.house import house
 from pipeline.maintain.loads import find_rubbish, load_states, plans_unpublished, remove
 from pipeline.maintain.retention import apply_nights, plan_nights
 from pipeline.maintain.rewrite import (
@@ -142,7 +143,9 @@ def maintain(
         apply_nights(writer, storage, dropped)
 
     published = {state.load.name for state in states if state.published}
-    unreferenced = plan_unreferenced(spark, storage, untouched_since=untouched_since, published=published)
+    unreferenced = plan_unreferenced(
+        spark, storage, untouched_since=untouched_since, published=published, tables=house(spark)
+    )
     if writer is not None:
         apply_unreferenced(writer, storage, unreferenced)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pyspark.sql import Column, DataFrame, SparkSession, Window
@@ -28,6 +28,15 @@ from pipeline.tables.writer import Writer
 
 DEEPEST = 4
 """Forks of forks are followed so far up; what lies deeper gets the network of the repository reached by then."""
+
+FEW = 200
+"""Ids that a condition lists one by one; Iceberg looks for no more in the least and greatest ids of files."""
+
+FILE_BYTES, GROUP_BYTES = 16 << 20, 1 << 20
+"""Sizes of files and row groups of ``listings``: of both those are read that may have an id.
+
+Smaller groups would cost more than they save: Iceberg reads the footer of a file for each group of it.
+"""
 
 _VIEW = "listed_repositories"
 
@@ -63,20 +72,24 @@ def merge_pages(
     rules, (gone_urls, closed) = opt_outs(spark), taken_down(spark)
     wanted = replace(wanted, opted_out=rules, taken_down=OptOuts(map(Pattern, gone_urls)))
     seen = writer.see(LISTINGS.name)
-    shown = _newest(read_parquet(spark, PAGE, pages))
-    rows = _merged(seen, place, shown, wanted, now).persist()
     try:
+        shown = _newest(read_parquet(spark, PAGE, pages)).persist()
+        concerned = _among(shown.select("forge_id"))
+        before = seen.rows().where(F.col("forge") == place.forge).where(concerned.sql("forge_id"))
+        rows = _merged(before, place, shown, wanted, now).persist()
         counts = rows.groupBy("refused").agg(
             F.count("*").alias("listed"), F.count_if("is_new").alias("new"), F.count_if("has_moved").alias("moved")
         )
         counted = counts.collect()
         signalled = signal_listed(writer, _changed(rows, by_commits=by_commits), now)
         if counted:
-            _write(seen, place, rows.select(*LISTINGS.column_names))
+            _write(seen, place, concerned, rows.select(*LISTINGS.column_names))
         may = rows.where("refused IS NULL").select("forge_id", "url", "parent_id", "parent_url", "moved_from")
         listed = writer.see(LISTINGS.name).rows().where(F.col("forge") == place.forge)
         added = until_committed(ORIGINS.name, lambda: _add(writer, may, listed, buckets, closed, now))
-        _keep_out(spark, rules, gone_urls, rows)
+        out = rows.where(F.col("refused").isin(OPTED_OUT, TAKEN_DOWN))
+        has_refused = any(row["refused"] in (OPTED_OUT, TAKEN_DOWN) for row in counted)
+        _keep_out(spark, rules, gone_urls, out if has_refused else None)
     finally:
         spark.catalog.clearCache()  # unpersist() finds nothing after a commit to the table that it reads
     return Merged(
@@ -95,12 +108,39 @@ def _create(spark: SparkSession) -> None:
         return
     columns = ", ".join(f"{c.name} {spark_type(c.type)} COMMENT {quoted(c.doc)}" for c in LISTINGS.columns)
     by_row = {name: value for name, value in CHANGED_BY_ROW.items() if name.startswith("write.") and "wap" not in name}
-    properties = ", ".join(f"'{name}' = '{value}'" for name, value in {"format-version": "3", **by_row}.items())
+    sizes = {"write.target-file-size-bytes": FILE_BYTES, "write.parquet.row-group-size-bytes": GROUP_BYTES}
+    wanted = {"format-version": "3", **by_row, **sizes}
+    properties = ", ".join(f"'{name}' = '{value}'" for name, value in wanted.items())
     with creating(spark, NAMESPACE):
         spark.sql(
             f"CREATE TABLE IF NOT EXISTS {full_name(LISTINGS.name)} ({columns}) USING iceberg PARTITIONED BY (forge) "
             f"COMMENT {quoted(LISTINGS.doc)} TBLPROPERTIES ({properties})"
         )
+        spark.sql(
+            f"ALTER TABLE {full_name(LISTINGS.name)} WRITE DISTRIBUTED BY PARTITION LOCALLY ORDERED BY forge, forge_id"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Among:
+    """Ids of a forge: the least and the greatest, and each if they are few. Files without any are not read."""
+
+    least: str
+    most: str
+    ids: tuple[str, ...]
+
+    def sql(self, column: str) -> str:
+        """A condition that holds for them, and for what lies between if they are many."""
+        between = f"{column} BETWEEN {quoted(self.least)} AND {quoted(self.most)}"
+        return f"{between} AND {column} IN ({', '.join(map(quoted, self.ids))})" if self.ids else between
+
+
+def _among(ids: DataFrame) -> _Among:
+    """What a column has; of an empty one, a condition that nothing meets."""
+    (name,) = ids.columns
+    row = ids.agg(F.min(name).alias("least"), F.max(name).alias("most"), F.count("*").alias("count")).collect()[0]
+    some = ids.collect() if row["count"] <= FEW else []
+    return _Among(row["least"] or "", row["most"] or "", tuple(sorted(each[name] for each in some)))
 
 
 def _newest(pages: DataFrame) -> DataFrame:
@@ -110,9 +150,12 @@ def _newest(pages: DataFrame) -> DataFrame:
     return newest.select("last.*")
 
 
-def _merged(seen: Seen, place: ForgePass, shown: DataFrame, wanted: Wanted, now: datetime) -> DataFrame:
-    """The rows of ``listings`` for what is shown, and whether each is new or has moved."""
-    before = seen.rows().where(F.col("forge") == place.forge)
+def _merged(before: DataFrame, place: ForgePass, shown: DataFrame, wanted: Wanted, now: datetime) -> DataFrame:
+    """The rows of ``listings`` for what is shown, and whether each is new or has moved.
+
+    Args:
+        before: rows of the forge, among them all with these ids.
+    """
     before = before.select(
         "forge_id", F.col("url").alias("url_before"), F.col("moved_from").alias("moved_before"),
         F.col("refused").alias("refused_before"), F.col("changed_at").alias("changed_before"), "first_seen",
@@ -165,12 +208,13 @@ def _changed(rows: DataFrame, *, by_commits: bool) -> DataFrame:
     )
 
 
-def _write(seen: Seen, place: ForgePass, rows: DataFrame) -> None:
+def _write(seen: Seen, place: ForgePass, concerned: _Among, rows: DataFrame) -> None:
     rows.createOrReplaceTempView(_VIEW)
     try:
         with seen.iceberg.committing():
             seen.spark.sql(
-                f"MERGE INTO {seen.name} t USING {_VIEW} s ON t.forge = '{place.forge}' AND t.forge_id = s.forge_id "
+                f"MERGE INTO {seen.name} t USING {_VIEW} s "
+                f"ON t.forge = '{place.forge}' AND t.forge_id = s.forge_id AND {concerned.sql('t.forge_id')} "
                 "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
             )
     finally:
@@ -188,18 +232,21 @@ def _mark_gone(writer: Writer, place: ForgePass, missing_since: int, now: dateti
     return count
 
 
-def _keep_out(spark: SparkSession, rules: OptOuts, gone: Collection[str], rows: DataFrame) -> None:
+def _keep_out(spark: SparkSession, rules: OptOuts, gone: Collection[str], refused: DataFrame | None) -> None:
     """Keep out what was opted out or taken down while origins were added: each side looks after it has written.
 
     If the merge before was killed at this point, these are origins that the merge now refuses; so is an origin to whose
     name something kept out has moved.
+
+    Args:
+        refused: what the merge keeps out, None for nothing.
     """
     late = [rule for rule in opt_outs(spark) if rules.rule_for(rule.url) is None]
     late += [Pattern(url) for url in taken_down(spark)[0].difference(gone)]
-    refused = rows.where(F.col("refused").isin(OPTED_OUT, TAKEN_DOWN))
-    refused = refused.select(F.explode(F.array(*_spelled("url"))).alias("url"))
-    active = spark.table(full_name(ORIGINS.name)).where(F.col("state") == str(OriginState.ACTIVE)).select("url")
-    late += [Pattern(row["url"]) for row in refused.join(active, "url").distinct().collect()]
+    if refused is not None:
+        named = refused.select(F.explode(F.array(*_spelled("url"))).alias("url"))
+        active = spark.table(full_name(ORIGINS.name)).where(F.col("state") == str(OriginState.ACTIVE)).select("url")
+        late += [Pattern(row["url"]) for row in named.join(active, "url").distinct().collect()]
     if late:
         apply_opt_outs(spark, late)
 
@@ -240,21 +287,29 @@ def _spelled(url: str | Column) -> tuple[Column, Column]:
 
 
 def _rooted(new: DataFrame, listed: DataFrame, known: DataFrame) -> DataFrame:
-    """New origins, url and fork_of: the root of the network that each belongs to, null for its own."""
-    up = listed.select(
-        F.col("forge_id").alias("up_id"), F.col("url").alias("up_url"), F.col("moved_from").alias("up_was"),
-        F.col("parent_id").alias("next_id"), F.col("parent_url").alias("next_url"),
-    )  # fmt: skip
+    """New origins, url and fork_of: the root of the network that each belongs to, null for its own.
+
+    Each step up reads the rows of parents alone, and what it found is kept.
+    """
     found = new.withColumns({"root": F.col("parent_url"), "was": F.lit(None).cast("string")})
     for _ in range(DEEPEST):
+        parents = _among(found.where("parent_id IS NOT NULL").select("parent_id").distinct())
+        if not parents.most:
+            break
+        up = listed.where(parents.sql("forge_id")).select(
+            F.col("forge_id").alias("up_id"), F.col("url").alias("up_url"), F.col("moved_from").alias("up_was"),
+            F.col("parent_id").alias("next_id"), F.col("parent_url").alias("next_url"),
+        )  # fmt: skip
         step = found.join(up, F.col("parent_id") == F.col("up_id"), "left")
         on = F.col("next_id").isNotNull()
         found = step.select(
             "forge_id", "url", "moved_from", F.col("next_id").alias("parent_id"),
             F.when(on, F.col("next_url")).otherwise(F.coalesce("up_url", "root")).alias("root"),
             F.when(on, F.lit(None)).otherwise(F.coalesce("up_was", "was")).alias("was"),
-        )  # fmt: skip
-    by_name = known.groupBy(_bare("url").alias("name")).agg(F.min("root").alias("its_root"))
+        ).persist()  # fmt: skip
+    names = found.select(F.explode(F.array(*map(_bare, ("moved_from", "was", "root")))).alias("name")).distinct()
+    there = known.select(_bare("url").alias("name"), "root").join(names, "name")
+    by_name = there.groupBy("name").agg(F.min("root").alias("its_root")).persist()
     for name in ("moved_from", "was", "root"):
         there = by_name.select(F.col("name").alias(f"{name}_name"), F.col("its_root").alias(f"{name}_root"))
         found = found.join(there, _bare(name) == F.col(f"{name}_name"), "left")
