@@ -23,6 +23,7 @@ from pipeline.model.tables import ALL, NAMESPACE
 from pipeline.rules.partitioning import raw_ratio, split_of
 from pipeline.rules.retention import published
 from pipeline.tables.commit_lock import one_at_a_time
+from pipeline.tables.masters.jvm import java_class
 from pipeline.tables.session import CATALOG
 
 LOAD_PROPERTY = "pipeline.load"
@@ -309,7 +310,8 @@ class IcebergTable:
             .withPartitionPath(f"bucket={file.bucket}")
             .build()
         )
-        raw_bytes = sum(group.getTotalByteSize() for group in list(footer.getBlocks()))
+        blocks = footer.getBlocks()
+        raw_bytes = sum(blocks.get(number).getTotalByteSize() for number in range(blocks.size()))
         return Registered(data_file, source.getLength(), raw_bytes)
 
     def _stored_bytes(self) -> int:
@@ -335,7 +337,7 @@ class IcebergTable:
 
     def _class(self, name: str, package: str = "org.apache.iceberg") -> JavaObject:
         """A Java class by its full name: given a dotted path, py4j would search every jar at each dot."""
-        return getattr(jvm_of(self._spark), f"{package}.{name}")
+        return java_class(jvm_of(self._spark), f"{package}.{name}")
 
     def set_properties(self, properties: Mapping[str, str]) -> None:
         """Set table properties."""

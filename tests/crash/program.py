@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import IO, Any
 
 from tests.crash.points import REACHED
 from tests.support.sessions import in_session
+from tests.support.until import until
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 400
@@ -64,7 +63,7 @@ class Program:
 
     def says(self, words: str) -> None:
         """Wait until its output contains these words."""
-        wait_until(lambda: words in self.said() or self.process.poll() is not None, LIMIT_S, f"never said {words}")
+        until(lambda: words in self.said() or self.process.poll() is not None, f"never said {words}", limit_s=LIMIT_S)
         assert words in self.said()
 
     def end_all(self) -> None:
@@ -72,17 +71,10 @@ class Program:
         with self.process, suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.log.close()
-        wait_until(lambda: not in_session(self.process.pid), GONE_S, "what the program started outlives it")
+        until(lambda: not in_session(self.process.pid), "what the program started outlives it", limit_s=GONE_S)
 
     def _write(self, line: str) -> None:
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # its exit shows why
             self.process.stdin.write(f"{line}\n")
             self.process.stdin.flush()
-
-
-def wait_until(true: Callable[[], bool], limit_s: float, otherwise: str) -> None:
-    until = time.monotonic() + limit_s
-    while not true():
-        assert time.monotonic() < until, otherwise
-        time.sleep(0.05)

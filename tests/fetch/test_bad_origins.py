@@ -39,6 +39,7 @@ from tests.support.servers import (
     trickle,
 )
 from tests.support.sockets import Line, listening
+from tests.support.until import until
 
 SECRET = "hunter2"
 HASTY = Limits(connect_s=2, silence_s=2, total_s=20)
@@ -440,7 +441,7 @@ def test_fifty_failures_leave_nothing_open(served: Path, tmp_path: Path) -> None
         gc.disable()
         try:
             night = archive.fetch(*urls)
-            wait_until(lambda: open_things() <= before)
+            until(lambda: open_things() <= before, "still open", limit_s=10, pause_s=0.01)
         finally:
             gc.enable()
     assert {line.status for line in night.visits} == {"failed", "refused", "not_found"}
@@ -460,10 +461,3 @@ def wait_for_fewest(count: Callable[[], tuple[int, int]], calm_s: float = 0.3) -
             fewest, since = count(), time.monotonic()
         time.sleep(0.01)
     return fewest
-
-
-def wait_until(condition: Callable[[], bool], limit_s: float = 10) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "still open"
-        time.sleep(0.01)

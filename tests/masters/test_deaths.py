@@ -10,12 +10,10 @@ import json
 import os
 import re
 import signal
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
-from typing import TypeVar
 
 import pytest
 
@@ -27,6 +25,7 @@ from tests.support.servers import git_daemon
 from tests.support.sockets import LOOPBACK
 from tests.support.spark import COMPILE, UNCOMPILED
 from tests.support.standalone import SparkCluster, spark_cluster
+from tests.support.until import until
 from tests.workflows.conftest import spread
 from tests.workflows.gate import gated
 from tests.workflows.hosts import Host, Running
@@ -41,6 +40,8 @@ NIGHT = ("nightly", "--night", str(night(1)))
 DATANODES: tuple[Daemon, ...] = ("datanode", "datanode-2", "datanode-3")
 ATTEMPTS = 8  # until the NameNode no longer sends anybody to a dead DataNode
 LIMIT_S = 300
+AT_ONCE_S = 0.005
+"""Between two looks for a moment that is soon over."""
 WAIT_S = 30
 BECAME = " bytes became "
 SLOW_BYTES = 8 << 20
@@ -152,7 +153,7 @@ def kill_receiver(hdfs: MiniHdfs, path: str) -> Daemon:
         (port, *_) = [*allocated.findall(hdfs.log("namenode").read_text()), ""]
         return port
 
-    port = until(found, "no such file came")
+    port = until(found, "no such file came", pause_s=AT_ONCE_S)
     datanode = next(name for name in DATANODES if hdfs.port(name, "data") == int(port))
     os.kill(hdfs.pid(datanode), signal.SIGKILL)
     return datanode
@@ -171,7 +172,7 @@ def kill_busy(cluster: SparkCluster, running: Running, when: Callable[[], bool])
             busy = [one["id"] for one in json.load(answer) if one["id"] != "driver" and one["activeTasks"]]
         return next((cluster.worker_of(application, executor) for executor in busy), None)
 
-    cluster.kill_worker(until(found, "no executor ran a task"))
+    cluster.kill_worker(until(found, "no executor ran a task", pause_s=AT_ONCE_S))
 
 
 def kill_compacting(cluster: SparkCluster, running: Running) -> None:
@@ -184,19 +185,7 @@ def kill_compacting(cluster: SparkCluster, running: Running) -> None:
     def has_piece(scratch: Path) -> bool:
         return any(name.startswith("fetch-compact-") for _, names, _ in os.walk(scratch) for name in names)
 
-    cluster.kill_worker(until(found, "no piece was rewritten"))
-
-
-T = TypeVar("T")
-
-
-def until(found: Callable[[], T | None], otherwise: str) -> T:
-    """What was found at last."""
-    limit = time.monotonic() + LIMIT_S
-    while not (there := found()):
-        assert time.monotonic() < limit, otherwise
-        time.sleep(0.005)
-    return there
+    cluster.kill_worker(until(found, "no piece was rewritten", pause_s=AT_ONCE_S))
 
 
 def same(archive: Archive, calm: Archive) -> None:

@@ -8,13 +8,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -27,6 +26,7 @@ from tests.support.sample import of_the_day
 from tests.support.sessions import command_of, in_session
 from tests.support.spark import COMPILE, UNCOMPILED
 from tests.support.standalone import SparkCluster, spark_cluster
+from tests.support.until import until
 from tests.support.yarn import MiniYarn
 
 pytestmark = [pytest.mark.spark, pytest.mark.hdfs, pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -161,7 +161,7 @@ class Held:
             assert process.poll() is None, "".join(process.communicate())
             return list(self._at_work.iterdir())
 
-        return int(until(found, "no task began")[0].name)
+        return int(until(found, "no task began", limit_s=LIMIT_S)[0].name)
 
     def kill_executor(self, process: subprocess.Popen[str]) -> None:
         """Kill the executor that waits, and let others go on."""
@@ -203,24 +203,12 @@ def results(archive: Archive) -> list[tuple[str, int]]:
     return sorted((entry.path, entry.size_bytes) for folder in folders for entry in archive.storage.walk(folder))
 
 
-Found = TypeVar("Found")
-
-
-def until(found: Callable[[], Found], otherwise: str) -> Found:
-    """What was found at last."""
-    limit = time.monotonic() + LIMIT_S
-    while not (there := found()):
-        assert time.monotonic() < limit, otherwise
-        time.sleep(0.05)
-    return there
-
-
 def ends(process: subprocess.Popen[str], code: int, left: Callable[[], Any]) -> list[str]:
     """Wait for the end of a command and of all that belongs to it; return the lines that it said, but for its log."""
     stdout, stderr = process.communicate(timeout=LIMIT_S)
     assert process.returncode == code, stderr
     for found in (left, partial(in_session, process.pid)):
-        until(lambda: not found(), "something was left")  # noqa: B023 - called here
+        until(lambda: not found(), "something was left", limit_s=LIMIT_S)  # noqa: B023 - called here
     return [line for line in f"{stdout}{stderr}".splitlines() if not re.search(" (INFO|WARNING) ", line)]
 
 

@@ -35,6 +35,16 @@ _HEAP: list[str] = []
 _OWNER: list[int] = [os.getpid()]
 """The process that started the JVM. A child that is forked from it sees the same object, but not how the JVM is."""
 
+_ASKED_FOR = (
+    "functions",
+    "PythonUtils",
+    "PythonSQLUtils",
+    "org.apache.spark.sql.functions",
+    "org.apache.spark.sql.classic.SparkSession",
+    "org.apache.spark.sql.catalyst.trees.PySparkCurrentOrigin",
+)
+"""Names by which PySpark asks the JVM for a class for every column and frame: 3,000 times a night."""
+
 JavaObject = Any
 """Proxy that py4j makes for any object of the JVM; it has no static type."""
 
@@ -52,6 +62,8 @@ def started_jvm(conf: Mapping[str, str]) -> JavaObject:
         before_end(end_jvm)
         with _launching():
             SparkContext._ensure_initialized(conf=wanted)
+        for name in _ASKED_FOR:
+            java_class(SparkContext._jvm, name)
     return SparkContext._jvm
 
 
@@ -157,8 +169,13 @@ def _children(pid: int) -> list[int]:
 
 
 def java_class(jvm: JavaObject, name: str) -> JavaObject:
-    """A class by its full name, with ``$`` before names of inner ones."""
-    return getattr(jvm, name)
+    """A class by its full name, with ``$`` before names of inner ones.
+
+    It becomes an attribute of the JVM's proxy: otherwise py4j asks Java each time, which looks for some in all jars.
+    """
+    found = getattr(jvm, name)
+    setattr(jvm, name, found)
+    return found
 
 
 def scala_object(jvm: JavaObject, name: str) -> JavaObject:
