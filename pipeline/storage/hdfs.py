@@ -36,7 +36,7 @@ class HdfsStorage(Storage):
     """Storage below a folder of HDFS, which need not exist yet. Connects on the first call.
 
     Safe calls are retried within the settings' limits, an upload from its first byte; ``rename`` is sent once.
-    That a cluster lets us in by Kerberos or by token is untested here; a secure HDFS refuses who brings neither.
+    Only the tests on Kubernetes log in by Kerberos; that a token lets us in is untested.
 
     Args:
         location: ``hdfs://host:port/folder`` or ``hdfs://nameservice/folder``, as Spark opens it.

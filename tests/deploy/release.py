@@ -100,7 +100,7 @@ class Release:
         def ended() -> bool:
             conditions = self.namespace.get("job", job)["status"].get("conditions", [])
             kinds = {one["type"] for one in conditions if one["status"] == "True"}
-            assert "Failed" not in kinds, f"{conditions}\n{self.logs()}"
+            assert "Failed" not in kinds, f"{conditions}\n{self.logs(job)}"
             return "Complete" in kinds
 
         until(ended, "the night did not end")
@@ -122,9 +122,10 @@ class Release:
         ]
         return f"--selector={','.join(labels)}"
 
-    def logs(self) -> str:
-        """The last words of all crawl pods."""
-        return self.namespace.kubectl("logs", self.of(CREW), "--prefix", "--tail=60", "--ignore-errors")
+    def logs(self, job: str) -> str:
+        """The last words of a Job's pods."""
+        of = f"--selector=batch.kubernetes.io/job-name={job}"
+        return self.namespace.kubectl("logs", of, "--prefix", "--tail=60", "--ignore-errors")
 
     def running(self, component: str) -> list[str]:
         """Names of running pods."""

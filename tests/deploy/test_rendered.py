@@ -176,6 +176,23 @@ def test_only_pods_that_need_a_secret_get_it() -> None:
     assert set(secrets_of(found["luigid"])) == set()
 
 
+def test_spark_uses_the_keytab_that_is_mounted_and_makes_no_secret_of_it() -> None:
+    found = manifests(LARGE)
+    conf = configuration(found)["spark"]["conf"]
+    mounted = {
+        mount["mountPath"]
+        for component, pod in pods(found)
+        if component in ("nightly", "driver")
+        for mount in pod["spec"]["containers"][0]["volumeMounts"]
+        if mount["name"] == "kerberos"
+    }
+    assert mounted == {"/secrets/kerberos", "/etc/krb5.conf"}
+    assert conf["spark.kerberos.keytab"] == "local:///secrets/kerberos/keytab"
+    assert conf["spark.kerberos.access.hadoopFileSystems"] == configuration(found)["archive"]["location"]
+    (role,) = of_kind(found, "Role").values()
+    assert "secrets" not in [resource for rule in role["rules"] for resource in rule["resources"]]
+
+
 def test_a_changed_job_is_another_one() -> None:
     first, same, other = (
         set(of_kind(manifests(LARGE, values={"command": {"args": [word]}}), "Job"))

@@ -44,7 +44,8 @@
 {{- with .Values.image.pullSecrets }}{{ $_ := set $conf "spark.kubernetes.container.image.pullSecrets" (join "," .) }}{{ end -}}
 {{- end -}}
 {{- with .Values.secrets.kerberos }}{{ if .secret -}}
-{{- $_ := set $conf "spark.kerberos.keytab" "/secrets/kerberos/keytab" -}}
+{{- $_ := set $conf "spark.kerberos.keytab" "local:///secrets/kerberos/keytab" -}}{{/* else Spark would put it into a Secret of its own */}}
+{{- $_ := set $conf "spark.kerberos.access.hadoopFileSystems" $config.archive.location -}}{{/* executors get tokens for it, whatever fs.defaultFS is */}}
 {{- $_ := set $conf "spark.kerberos.principal" (required "secrets.kerberos.principal is missing" .principal) -}}
 {{- end }}{{ end -}}
 {{- $_ := set $spark "conf" (merge ($spark.conf | default dict) $conf) -}}
