@@ -56,13 +56,17 @@ def served_by(command: Callable[[int], Sequence[str | Path]], log: IO[bytes], ho
 
 
 @contextlib.contextmanager
-def git_daemon(root: Path, host: str = LOOPBACK) -> Iterator[Peer]:
-    """Serve every repository below ``root`` at git://; ``requests`` holds the path of each upload-pack."""
+def git_daemon(root: Path, host: str = LOOPBACK, *options: str) -> Iterator[Peer]:
+    """Serve every repository below ``root`` at git://; ``requests`` holds the path of each upload-pack.
+
+    Args:
+        options: further ones of git's program.
+    """
     marker = b"Request upload-pack for '"
 
     def command(port: int) -> list[str | Path]:
         where = [f"--base-path={root}", f"--listen={host}", f"--port={port}"]
-        return [_exec_path() / "git-daemon", "--export-all", "--reuseaddr", "--verbose", *where, root]
+        return [_exec_path() / "git-daemon", "--export-all", "--reuseaddr", "--verbose", *options, *where, root]
 
     with tempfile.NamedTemporaryFile(prefix="git-daemon-") as log:
 
