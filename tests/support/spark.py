@@ -29,7 +29,6 @@ UNCOMPILED = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",  # every stage of an adaptive query is a job of its own, planned anew
-    "spark.sql.shuffle.partitions": "2",
     "spark.sql.ui.explainMode": "simple",
 }
 """``spark.conf`` for nights of a few rows: takes less than half of their time."""
@@ -38,7 +37,6 @@ COMPILED = {
     "spark.sql.codegen.wholeStage": "true",
     "spark.sql.codegen.factoryMode": "FALLBACK",
     "spark.sql.adaptive.enabled": "true",
-    "spark.sql.shuffle.partitions": "200",
 }
 """As users have it: for a test of Derive, whose queries are the longest, and for tests of plans."""
 
