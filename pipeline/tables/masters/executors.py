@@ -61,7 +61,7 @@ def _has_executor(scala: JavaObject) -> bool:
 def watch_executors(context: SparkContext, master: Master) -> None:
     """From now on say so when all executors are lost, and end Spark if no other comes in time: its jobs would wait for
     ever. ``why_ended`` then says why."""
-    watch = threading.Thread(target=_watch, args=(context._jsc.sc(), master), daemon=True, name="executors")
+    watch = threading.Thread(target=_watch, args=(context, context._jsc.sc(), master), daemon=True, name="executors")
     watch.start()
 
 
@@ -70,16 +70,18 @@ def why_ended() -> NoResources | None:
     return _GAVE_UP[0] if _GAVE_UP else None
 
 
-def _watch(scala: JavaObject, master: Master) -> None:
+def _watch(context: SparkContext, scala: JavaObject, master: Master) -> None:
     lost_at: float | None = None
     told = False
     while True:
         time.sleep(WATCH_EACH_S)
+        if context._jsc is None:
+            return
         try:
             if scala.isStopped():
                 return
             lost = not _has_executor(scala)
-        except Py4JError as error:  # also when a fork has cut this thread's connection to the JVM
+        except (Py4JError, OSError) as error:  # also when a fork has cut this thread's connection, or the JVM ends
             logger.debug("Spark does not say what executors it has", exc_info=error)
             continue
         if not lost:
