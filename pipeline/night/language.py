@@ -1,4 +1,5 @@
-"""The language of a file by its name, and by its content if the name is ambiguous. Names are those of Pygments."""
+"""The language of a file by its name, and by its content if the name is ambiguous. Names are those of Pygments,
+but of a few files that it does not know."""
 
 from __future__ import annotations
 
@@ -47,6 +48,14 @@ _PREFERRED = {
 }
 """What an ending means unless the content says otherwise."""
 
+_NOT_PYGMENTS = {
+    "go.mod": "Go Module",
+    "go.sum": "Go Checksums",
+    "go.work": "Go Workspace",
+    "go.work.sum": "Go Checksums",
+}
+"""Names of files that Pygments takes for other languages, or lacks, with Linguist's names of theirs."""
+
 _RENAMED = {"verilog": "Verilog", "S": "R"}
 _NO_LANGUAGE = frozenset({"Text only", "Text output", "Raw token data", "ANSI color sequences"})
 _INTERPRETERS = {"node": "javascript", "deno": "typescript", "pypy": "python", "dash": "sh", "ash": "sh", "wish": "tcl"}
@@ -72,7 +81,8 @@ def language_of(name: str, content: bytes) -> str | None:
 
 def known_languages() -> frozenset[str]:
     """All names that ``language_of`` returns."""
-    return frozenset(shown for name, *_ in _lexers() if (shown := _shown(name)) is not None)
+    names = (*(name for name, *_ in _lexers()), *_NOT_PYGMENTS.values())
+    return frozenset(shown for name in names if (shown := _shown(name)) is not None)
 
 
 def count_lines(content: bytes) -> int:
@@ -116,7 +126,7 @@ def _ending(name: str) -> str:
 
 @cache
 def _patterns() -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]], tuple[tuple[str, str], ...]]:
-    """Pygments' file patterns: whole names, endings after ``*.``, and all other globs."""
+    """Pygments' file patterns and ours: whole names, endings after ``*.``, and all other globs."""
     exact: dict[str, tuple[str, ...]] = {}
     endings: dict[str, tuple[str, ...]] = {}
     globs: list[tuple[str, str]] = []
@@ -128,7 +138,7 @@ def _patterns() -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]],
                 endings[pattern[2:]] = (*endings.get(pattern[2:], ()), lexer)
             else:
                 globs.append((pattern, lexer))
-    return exact, endings, tuple(globs)
+    return exact | {name: (language,) for name, language in _NOT_PYGMENTS.items()}, endings, tuple(globs)
 
 
 @cache
