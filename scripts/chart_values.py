@@ -28,6 +28,10 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65_535}
 QUANTITY: Schema = {"type": "string", "pattern": "^[0-9]+([.][0-9]+)?(Mi|Gi|Ti|Pi|M|G|T|P)$"}
 QUANTITY_IF_ANY: Schema = {"anyOf": [QUANTITY, {"const": ""}]}
+_BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_V4 = rf"{_BYTE}(\.{_BYTE}){{3}}/([12]?[0-9]|3[0-2])"
+_V6 = "[0-9a-fA-F:.]*:[0-9a-fA-F:.]*/([1-9]?[0-9]|1[01][0-9]|12[0-8])"
+NETWORK: Schema = {"type": "string", "pattern": f"^({_V4}|{_V6})$"}
 CRON: Schema = {"type": "string", "pattern": r"^(@[a-z]+|\S+( \S+){4})$"}
 
 SECRETS_NAME = r"(?i)secret|password|token|access.?key|credential"
@@ -38,6 +42,15 @@ def closed(**properties: Schema) -> Schema:
     """An object with these properties and no others."""
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
+
+PEER = closed(
+    ipBlock=closed(**{"cidr": NETWORK, "except": {"type": "array", "items": NETWORK}}) | {"required": ["cidr"]},
+    namespaceSelector=FREE,
+    podSelector=FREE,
+)
+"""Of a NetworkPolicy."""
+
+PEERS: Schema = {"type": "array", "items": PEER}
 
 RESOURCES = closed(requests=FREE, limits=FREE)
 
@@ -106,12 +119,12 @@ VALUES: dict[str, Schema] = {
     "hadoopConf": NAME,
     "networkPolicy": closed(
         enabled=FLAG,
-        hdfs=FREE_LIST,
+        hdfs=PEERS,
         hdfsPorts={"type": "array", "items": PORT},
-        apiServer={"type": "array", "items": closed(cidr=TEXT, port=PORT) | {"required": ["cidr", "port"]}},
+        apiServer={"type": "array", "items": closed(cidr=NETWORK, port=PORT) | {"required": ["cidr", "port"]}},
         publicPorts={"type": "array", "items": PORT},
-        dns=FREE,
-        monitoring=FREE_LIST,
+        dns=PEER,
+        monitoring=PEERS,
         extraEgress=FREE_LIST,
     ),
     "serviceAccounts": closed(annotations=FREE),
@@ -140,6 +153,7 @@ def configuration() -> Schema:
     found: Schema = _terse(Config.model_json_schema())
     definitions = found["$defs"]
     del definitions["HdfsSettings"]["properties"]["token"]
+    definitions["FetchSection"]["properties"]["allowed_networks"]["items"] = NETWORK
     definitions["MetricsSection"]["properties"]["pushgateway"] |= {"not": {"type": "string", "pattern": "@"}}
     definitions["SparkSettings"]["properties"]["conf"] |= {"propertyNames": {"not": {"pattern": SECRETS_NAME}}}
     return found

@@ -144,6 +144,15 @@ def test_zero_and_false_count_as_set(tmp_path: Path) -> None:
     assert (loaded.luigi.first_pause_s, loaded.nightly.jobs, loaded.maintain.monthlies) == (0, (), 0)
 
 
+@pytest.mark.parametrize("network", ["10.0.0.0/33", "10.0.0.1/8", "example.org", "2001:db8::/129"])
+def test_what_is_no_network_is_told_in_words(network: str, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(f'[fetch]\nallowed_networks = ["10.0.0.0/8", "{network}"]\n')
+    with pytest.raises(BadConfiguration) as caught:
+        load_config(tmp_path / "c.toml")
+    said = f"fetch.allowed_networks.1: {network} is not a network, such as 10.0.0.0/8"
+    assert list(caught.value.problems) == [said]
+
+
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("[fetch]\nworkers = 0\nworker = 1\n[nights]\n")
     with pytest.raises(BadConfiguration) as caught:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PositiveFloat,
@@ -20,7 +21,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from pipeline.forges.settings import ForgesSection
 from pipeline.git.conditions import DEFAULT_USER_AGENT, Conditions
@@ -62,6 +63,19 @@ class ArchiveSection(_Section):
     lease_s: float = Field(300, gt=0, description="seconds after which a silent run loses the archive")
 
 
+def _network(value: object) -> object:
+    """The network that a text says; pydantic's own errors would name each kind of network by its validators."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return ip_network(value)
+    except ValueError:
+        raise PydanticCustomError("network", "{value} is not a network, such as 10.0.0.0/8", {"value": value}) from None
+
+
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+
+
 class FetchSection(_Section):
     """How origins are visited."""
 
@@ -74,7 +88,7 @@ class FetchSection(_Section):
         256 << 20, ge=1 << 20, le=1 << 30, description="raw bytes sorted together; memory is about three times this"
     )
     scratch: Path | None = Field(None, description="local folder for packs and files in transit; default: the system's")
-    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+    allowed_networks: tuple[Network, ...] = Field(
         (), description="networks allowed in addition to public addresses, such as 10.0.0.0/8"
     )
     crawl_hosts: int = Field(

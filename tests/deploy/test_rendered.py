@@ -132,6 +132,10 @@ def test_two_nights_never_run_at_once_and_none_for_ever() -> None:
         ({"config": {"metrics": {"pushgateway": "http://u:p@gateway:9091"}}}, "pushgateway"),
         ({"config": {"spark": {"conf": {"spark.hadoop.fs.s3a.secret.key": "x"}}}}, "fs.s3a.secret.key"),
         ({"secrets": {"environment": [{"name": "A", "value": "x"}]}}, "value"),
+        ({"config": {"fetch": {"allowed_networks": ["10.0.0.0/33"]}}}, "allowed_networks"),
+        ({"networkPolicy": {"hdfs": [{"ipBlock": {"cidr": "10.20.0.0/33"}}]}}, "networkPolicy"),
+        ({"networkPolicy": {"monitoring": [{"podSelectr": {}}]}}, "podSelectr"),
+        ({"networkPolicy": {"apiServer": [{"cidr": "10.0.0.1", "port": 443}]}}, "apiServer"),
     ],
 )
 def test_unknown_keys_wrong_values_and_secrets_are_refused(values: dict[str, Any], told: str) -> None:

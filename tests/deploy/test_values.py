@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from chart_values import FILES, PAGE, VALUES
+from chart_values import FILES, NETWORK, PAGE, VALUES
 from pipeline import __version__
 from pipeline.context.config import Config
 from pipeline.git.network import AddressPolicy
@@ -32,6 +33,30 @@ def test_generated_files_are_current(path: str) -> None:
 
 def test_the_table_of_values_is_current() -> None:
     assert PAGE.text == PAGE.made_anew(), "run scripts/chart_values.py"
+
+
+@pytest.mark.parametrize(
+    ("network", "is_one"),
+    [
+        ("10.0.0.0/8", True),
+        ("0.0.0.0/0", True),
+        ("192.168.255.249/32", True),
+        ("2001:db8::/32", True),
+        ("::ffff:10.0.0.0/104", True),
+        ("10.0.0.0/33", False),
+        ("10.0.0.0", False),
+        ("10.0.0/8", False),
+        ("10.0.0.256/32", False),
+        ("10.0.0.01/32", False),
+        ("2001:db8::/129", False),
+        ("example.org/8", False),
+    ],
+)
+def test_the_schema_knows_what_a_network_is(network: str, *, is_one: bool) -> None:
+    """A NetworkPolicy wants the length, too."""
+    assert (re.search(NETWORK["pattern"], network) is not None) == is_one
+    if is_one:
+        ip_network(network)
 
 
 def test_the_chart_names_this_version() -> None:
