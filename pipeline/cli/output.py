@@ -39,10 +39,11 @@ class Output:
         self.messages = Console(stderr=True, force_terminal=False if log == "json" else None)
 
     def result(self, value: object) -> bool:
-        """Print the value if JSON was requested; True if it was, and there is nothing more to print."""
+        """Print the value if JSON was requested, on one line among events that are lines of JSON; True if it was, and
+        there is nothing more to print."""
         if self.format != "json":
             return False
-        self.console.out(json.dumps(jsonable(value), indent=1), highlight=False)
+        self.console.out(json.dumps(jsonable(value), indent=None if self.log == "json" else 1), highlight=False)
         return True
 
     def as_format(self, format_: Format) -> Output:

@@ -80,7 +80,7 @@ class LoadProgress:
         if self._unit == "nights":
             return "running"
         if not self._stages:
-            return "planning"
+            return "starting"
         if self._due and done < self._due:
             return "fetching"
         return f"{self._stages[-1]} done"
@@ -179,7 +179,7 @@ def _draw_bar(console: Console, look: Callable[[], View], stop: threading.Event)
         TextColumn("{task.fields[summary]}"),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=None, stage="planning", left="", summary="")
+        task = progress.add_task("", total=None, stage="starting", left="", summary="")
         while True:
             now = look()
             total = now.due or None

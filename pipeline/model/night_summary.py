@@ -26,7 +26,7 @@ class NightSummary(BaseModel):
     """Numbers of one night.
 
     ``raw_bytes``: of new blobs and trees; ``wire_bytes``: of received packs; ``stored_bytes``: of landed files;
-    ``seconds``: wall-clock time by stage, on the machine that finished the night; ``failed``: the first 100;
+    ``seconds``: wall-clock time by stage, of the run that finished the night; ``failed``: the first 100;
     ``errors``: visits by error code; ``hosts``: visits by host and status, of the 50 hosts with most;
     ``host_seconds``: how long the visits to these took, added up; ``slowest``: the 20 visits that took longest;
     ``damaged``: unreadable files of the archive, because of which something was left out; ``left_out``: by bucket, why

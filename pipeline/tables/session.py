@@ -258,6 +258,7 @@ def _start_on_cluster(settings: SparkSettings, root_uri: str, app: str) -> Spark
     jvm = open_jvm(settings, root_uri, {"spark.master": settings.master, **conf})
     conf |= fitted(jvm, settings.master, settings.shape, conf, settings.conf, settings.wait_s)
     master = known_master(jvm, settings.master, asked_for(conf), settings.wait_s, conf)
+    logger.info("starting Spark on %s", settings.master)
     with master.accepting():
         session = _start(settings.master, conf, app)
     context = session.sparkContext

@@ -6,15 +6,17 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import takewhile
 
 from pipeline.context.archive import begun_loads
 from pipeline.context.run import Run
 from pipeline.model.errors import ExitCode, PipelineError
 from pipeline.model.layout import Load
 from pipeline.model.log import all_about
+from pipeline.storage.interface import Storage
 from pipeline.workflows.engine import run_tasks
 from pipeline.workflows.events import EventLog
-from pipeline.workflows.night import Derive, Nightly
+from pipeline.workflows.night import Derive, Nightly, Plan, Publish, Seal
 from pipeline.workflows.task_run import TaskRun
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,12 @@ class RunFailed(PipelineError):
     def __str__(self) -> str:
         causes = "; ".join(message for _, message in self.errors) or "see the log above, and those of other hosts"
         return f"{self.load} could not be finished: {causes}. Run it again: it goes on where it stopped"
+
+
+def last_done(storage: Storage, load: Load) -> str | None:
+    """The last stage of a load that an earlier run has finished."""
+    done = takewhile(lambda step: storage.stat(getattr(load, step.marker)) is not None, (Plan, Publish, Derive, Seal))
+    return next((step.stage for step in reversed([*done])), None)
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,10 @@ class Loads:
         run = TaskRun.of(self.held, load.name)
         task = last(archive=run.storage.root_uri, night=load.night, name=load.name, run_object=run)
         settings = run.config.luigi
+        stage = last_done(run.storage, load)
         with all_about(night=load.night), self.workers.watch(run.events):
+            if stage is not None:
+                logger.info("%s goes on after its stage %s", load.name, stage)
             for _ in range(settings.attempts):
                 done = run_tasks([task], workers=self.workers.count, scheduler=settings.scheduler)
                 if done or run.events.failures():

@@ -65,16 +65,17 @@ def run_night(place: Workplace, workers: Workers, night: date) -> NightResult:
         return NightResult(done, already=True, led=False)
     purpose = _purpose(place, load)
     led = False
-    while done is None:
-        try:
-            done = _lead(place, workers, load, purpose)
-            led = True
-        except ArchiveHeld:
-            if place.config.luigi.scheduler is None or not _is_held_for(place.storage, purpose):
-                raise
-            _help(place, workers, load)
-            threading.Event().wait(LOOK_EVERY_S)
-            done = _finished(place.storage, load)
+    with all_about(night=night):
+        while done is None:
+            try:
+                done = _lead(place, workers, load, purpose)
+                led = True
+            except ArchiveHeld:
+                if place.config.luigi.scheduler is None or not _is_held_for(place.storage, purpose):
+                    raise
+                _help(place, workers, load)
+                threading.Event().wait(LOOK_EVERY_S)
+                done = _finished(place.storage, load)
     return NightResult(done, already=False, led=led)
 
 
@@ -149,7 +150,7 @@ def _help(place: Workplace, workers: Workers, load: Load) -> None:
         if not tasks:
             return
         logger.info("another host leads %s; helping to fetch %d buckets", load.name, len(tasks))
-        with all_about(night=load.night), workers.watch(run.events):
+        with workers.watch(run.events):
             run_tasks(tasks, workers=workers.count, scheduler=place.config.luigi.scheduler, stay=False, again=False)
         if run.events.failures():
             raise RunFailed(load.name, run.events.failures())

@@ -78,6 +78,14 @@ def test_json_is_whole_however_long_its_lines_are(capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out) == value
 
 
+def test_json_among_events_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"long": "word " * 200, "lines": "1\n2", "failed": [{"a": 1}, {"b": 2}]}
+    assert Output("json", "json").result(value)
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    assert json.loads(out) == value
+
+
 def test_text_asks_for_nothing_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Output("text").result({"a": 1})
     assert capsys.readouterr() == ("", "")

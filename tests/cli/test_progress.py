@@ -66,7 +66,7 @@ def test_stages_and_errors_are_found_without_holding_every_visit(tmp_path: Path)
 def test_a_night(tmp_path: Path) -> None:
     events = EventLog(tmp_path / "events.jsonl")
     standing = LoadProgress(events)
-    assert standing.look().stage == "planning"
+    assert standing.look().stage == "starting"
     with events.stage("plan"):
         pass
     events.planned(2, 1)
@@ -80,12 +80,12 @@ def test_a_night(tmp_path: Path) -> None:
     assert view.summary == "1 failed, 1 full; 8 objects, 2.0 kB received"
 
 
-@pytest.mark.parametrize(("due", "said"), [(0, ["planning"]), (2, ["fetching, 0 of 2 origins; no visit yet"])])
+@pytest.mark.parametrize(("due", "said"), [(0, ["starting"]), (2, ["fetching, 0 of 2 origins; no visit yet"])])
 def test_a_line_counts_origins_once_their_number_is_known(
     due: int, said: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "SAY_EVERY_S", 0.001)
-    view = View("fetching" if due else "planning", 0, due, "origins", None, "no visit yet")
+    view = View("fetching" if due else "starting", 0, due, "origins", None, "no visit yet")
     stop = threading.Event()
 
     def look() -> View:
