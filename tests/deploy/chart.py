@@ -33,10 +33,20 @@ def rendered(*files: Path, values: Mapping[str, Any] | None = None, namespace: s
         Refused: helm does not.
     """
     command = ["helm", "template", "lake", str(CHART), "--namespace", namespace, "--kube-version", "1.35.0"]
-    for file in files:
-        command += ["--values", str(file)]
     if only:
         command += ["--show-only", only]
+    return _said(command, files, values)
+
+
+def notes(*files: Path, values: Mapping[str, Any] | None = None) -> str:
+    """What helm says after it has installed such a release."""
+    command = ["helm", "install", "lake", str(CHART), "--namespace", NAMESPACE, "--dry-run=client"]
+    return _said(command, files, values).partition("\nNOTES:\n")[2]
+
+
+def _said(command: list[str], files: Iterable[Path], values: Mapping[str, Any] | None) -> str:
+    for file in files:
+        command += ["--values", str(file)]
     if values is not None:
         command += ["--values", "-"]
     done = subprocess.run(command, input=json.dumps(values), capture_output=True, text=True, check=False, timeout=60)

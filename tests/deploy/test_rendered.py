@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +14,26 @@ import yaml
 
 from kubernetes_tools import cache, schema_location
 from pipeline.context.config import Config
-from tests.deploy.chart import EXAMPLES, ROOT, Manifest, Refused, configuration, manifests, of_kind, pods, rendered
+from tests.deploy.chart import (
+    CHART,
+    EXAMPLES,
+    ROOT,
+    Manifest,
+    Refused,
+    configuration,
+    manifests,
+    notes,
+    of_kind,
+    pods,
+    rendered,
+)
 
 pytestmark = pytest.mark.kubernetes
 
 ONE_NODE, LARGE, RESEARCH = (
     next(path for path in EXAMPLES if name in path.name) for name in ("one-node", "1000-threads", "research")
 )
-ALL = {
+ALL: dict[str, Any] = {
     "backfill": {
         "enabled": True,
         "args": ["origins", "--from", "/backfill/o.txt"],
@@ -44,6 +57,13 @@ def test_every_field_is_in_the_schemas(path: Path, more: dict[str, Any] | None) 
     done = subprocess.run(
         command, input="\n---\n".join([text, *executors[:1]]), capture_output=True, text=True, check=False
     )
+    assert done.returncode == 0, done.stdout
+
+
+@every_example
+def test_helm_finds_no_fault(path: Path) -> None:
+    command = ["helm", "lint", str(CHART), "--namespace", "archive", "--values", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
@@ -204,6 +224,26 @@ def test_a_changed_job_is_another_one() -> None:
     )
     assert first == same
     assert first != other
+
+
+@pytest.mark.parametrize(
+    "values", [{"command": {"args": []}}, ALL | {"training": {**ALL["training"], "script": "own"}}, ALL]
+)
+def test_the_notes_name_the_jobs_of_the_release(values: dict[str, Any]) -> None:
+    told = set(re.findall(r"^Job .* logs --follow job/(\S+)$", notes(LARGE, values=values), re.MULTILINE))
+    made = {
+        name for name in of_kind(manifests(LARGE, values=values), "Job") if not name.startswith(("init", "command"))
+    }
+    assert {name.removeprefix("lake-git-lakehouse-") for name in told} == made
+
+
+@pytest.mark.parametrize("change", [{"nightly": {"crawlHosts": 3}}, {"image": {"tag": "2"}}])
+def test_a_job_made_from_its_template_alone_is_the_same(change: dict[str, Any]) -> None:
+    """And another one when the release changes, as the page says."""
+    submit = {"submit": ALL["submit"]}
+    alone = yaml.safe_load(rendered(LARGE, values=submit, only="templates/submit.yaml"))
+    assert alone["metadata"]["name"] in rendered(LARGE, values=submit)
+    assert alone["metadata"]["name"] not in rendered(LARGE, values=submit | change)
 
 
 def test_a_running_job_keeps_what_it_reads() -> None:
