@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.forges.cursor import BadPage, Batch, Cursor, Pager
+from pipeline.forges.cursor import BadPage, Batch, Cursor
 from pipeline.forges.errors import ListedTwice, ListingDeferred, ListingStopped
 from pipeline.forges.pages import Progress, last_progress, write_page
 from pipeline.forges.passes import SliceManifest, read_manifest, read_pass
@@ -49,7 +49,7 @@ MOST_SKIPPED = 100
 MOST_IDLE = 1_000
 """Pages in a row without a repository: such a listing does not go on."""
 
-_OF_A_PAGE = (ServerError, ConnectionLost, OriginTimeout, LimitExceeded)
+OF_A_PAGE = (ServerError, ConnectionLost, OriginTimeout, LimitExceeded)
 """Errors that a smaller page may avoid."""
 
 
@@ -82,9 +82,8 @@ class Lister:
             read_manifest(self.storage, place, slice_ - 1).progress if slice_ > 1 else Progress(next=found.begun.first)
         )
         progress = last_progress(self.storage, place, slice_) or before
-        pager = self.settings.pager()
         while progress.next is not None and progress.pages - before.pages < self.slice_pages:
-            batch, skipped = self._batch(place.forge, pager, progress, progress.next)
+            batch, skipped = self.batch(place.forge, progress, progress.next)
             progress = progress.past(skipped, batch)
             write_page(self.storage, self.scratch, place, slice_, batch.listings, progress)
         manifest = SliceManifest(first=before.pages + 1, progress=progress, ended_at=datetime.now(UTC))
@@ -94,9 +93,14 @@ class Lister:
             raise ListedTwice(place.forge) from None
         return manifest
 
-    def _batch(self, forge: str, pager: Pager, progress: Progress, cursor: Cursor) -> tuple[Batch, int]:
-        """The next page that can be read, and how often something was skipped for it."""
-        self._check(forge, pager, progress, cursor)
+    def batch(self, forge: str, progress: Progress, cursor: Cursor) -> tuple[Batch, int]:
+        """The next page that can be read, and how often something was skipped for it.
+
+        Raises:
+            ListingStopped, ListingDeferred: as above.
+        """
+        pager = self.settings.pager()
+        self._check(forge, pager.where(cursor), progress)
         skipped = failed = limited = 0
         while True:
             page = pager.where(cursor)
@@ -104,7 +108,7 @@ class Lister:
                 return pager.read(cursor, self._ask(forge, page, pager.address(cursor), pager.html)), skipped
             except BadPage as error:
                 code, why = "bad_page", str(error)
-            except _OF_A_PAGE as error:
+            except OF_A_PAGE as error:
                 code, why = error.code, error.why
             except RateLimited as error:
                 limited += 1
@@ -124,19 +128,18 @@ class Lister:
             skipped += has_skipped
             self.pause(failed)
 
-    def _check(self, forge: str, pager: Pager, progress: Progress, cursor: Cursor) -> None:
+    def _check(self, forge: str, page: str, progress: Progress) -> None:
         if progress.listed > self.settings.most:
             why = f"it lists more than {self.settings.most:,} repositories"
         elif progress.idle > MOST_IDLE:
             why = f"{MOST_IDLE:,} pages in a row showed nothing new"
         else:
             return
-        raise ListingStopped(forge, pager.where(cursor), "endless", why)
+        raise ListingStopped(forge, page, "endless", why)
 
     def _ask(self, forge: str, page: str, address: str, html: bytes | None) -> Page:
         if not self.settings.is_file:
-            tonight = datetime.now(UTC).date().toordinal()
-            return get_page(address, self.conditions, largest=self.settings.page_bytes, html=html, night=tonight)
+            return get_page(address, self.conditions, largest=self.settings.page_bytes, html=html, night=self.tonight())
         try:
             with self.settings.file.open("rb") as file:
                 body = file.read(self.settings.page_bytes + 1)
@@ -145,3 +148,7 @@ class Lister:
         if len(body) > self.settings.page_bytes:
             raise ListingStopped(forge, page, LimitExceeded.code, f"it exceeds {self.settings.page_bytes:,} bytes")
         return Page({}, body)
+
+    def tonight(self) -> int:
+        """The night that a request counts for."""
+        return datetime.now(UTC).date().toordinal()

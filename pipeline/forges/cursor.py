@@ -24,7 +24,8 @@ class Cursor(BaseModel):
     after this time; ``start``: index of the page's first item; ``most``: items that the forge gives at most; ``last``:
     the sort key of the last item seen; ``floor``: no item below this index is looked at again; ``overlaps``: the page
     should begin with something seen before; ``back``: how many pages the listing went back last; ``tail``: marks of the
-    items at the end of the last page; ``after``: when what the page has was created, or later.
+    items at the end of the last page; ``after``: when what the page has was created, or later; ``hours``: hours of
+    events, each a page, whose first one is the next.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +42,7 @@ class Cursor(BaseModel):
     back: int = 0
     tail: tuple[str, ...] = ()
     after: datetime | None = None
+    hours: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Batch:
         next: the page after this one; None after the last one.
         whole: False if the forge says that it has more than it gave.
         highest: the largest id seen, 0 for none; new repositories have larger ones.
+        late: hours that are asked for again in the next pass.
     """
 
     listings: tuple[Listing, ...] = ()
@@ -60,6 +63,7 @@ class Batch:
     next: Cursor | None = None
     whole: bool = True
     highest: int = 0
+    late: tuple[int, ...] = ()
 
 
 class BadPage(Exception):

@@ -27,7 +27,8 @@ class Progress(BaseModel):
     ``next``: the page to ask for, None when the pass is over; ``pages``: those written; ``listed``: repositories, one
     that was on two pages twice; ``bad``: items that could not be used, by reason; ``skipped``: how often something was
     passed over because no page with it could be read; ``whole``: False if the forge gave less than it said;
-    ``highest``: the largest id; ``idle``: pages since the last one with a repository.
+    ``highest``: the largest id; ``idle``: pages since the last one with a repository;
+    ``late``: hours of events that the next pass asks for again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +41,7 @@ class Progress(BaseModel):
     whole: bool = True
     highest: int = 0
     idle: int = 0
+    late: tuple[int, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -57,6 +59,7 @@ class Progress(BaseModel):
             whole=self.whole and batch.whole,
             highest=max(self.highest, batch.highest),
             idle=0 if batch.listings else self.idle + 1,
+            late=self.late + batch.late,
         )
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.forges.cursor import Cursor
+from pipeline.forges.hours import hours_to_ask
 from pipeline.forges.pages import Progress, last_progress
-from pipeline.forges.settings import ForgeSettings
+from pipeline.forges.settings import EVENTS, ForgeSettings
 from pipeline.model.layout import FORGES, ForgePass
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
@@ -203,22 +204,32 @@ def begin_pass(storage: Storage, forge: str, settings: ForgeSettings, now: datet
     past = passes(storage, forge)
     newest = next(past, None)
     number = 1 if newest is None else newest.place.number + 1
-    pager = settings.pager()
-    since, highest = None, 0
-    if pager.incremental and not full and newest is not None:
-        since, highest = _since(newest, past, settings, now)
+    since, first = _first(newest, past, settings, now, full=full)
     place = ForgePass(forge, number)
-    first = pager.first(since=since, highest=highest)
     begun = Begun(kind=settings.kind, url=settings.url, since=since, first=first, begun_at=now)
     storage.create(place.begun, begun.model_dump_json().encode())
     return place
 
 
-def _since(newest: Pass, past: Iterator[Pass], settings: ForgeSettings, now: datetime) -> tuple[datetime | None, int]:
+def _first(
+    newest: Pass | None, past: Iterator[Pass], settings: ForgeSettings, now: datetime, *, full: bool
+) -> tuple[datetime | None, Cursor]:
+    """Since when to look, None for a full pass, and where it begins."""
+    before = iter(()) if newest is None or full else chain((newest,), past)
+    if settings.kind == EVENTS:
+        known = next((each for each in before if each.is_of(settings) and each.over and not each.given_up), None)
+        since = None if known is None else known.begun.begun_at
+        return since, hours_to_ask(None if known is None else known.progress, now, settings.hours)
+    pager = settings.pager()
+    since, highest = _since(before, settings, now) if pager.incremental else (None, 0)
+    return since, pager.first(since=since, highest=highest)
+
+
+def _since(before: Iterator[Pass], settings: ForgeSettings, now: datetime) -> tuple[datetime | None, int]:
     """Since when to look, and the largest id seen; None for a full pass. What a pass skipped is looked for again."""
     last_over: datetime | None = None
     highest = 0
-    for each in (newest, *past):
+    for each in before:
         if not each.is_of(settings):
             break
         if not each.over or each.given_up:

@@ -21,6 +21,7 @@ from pipeline.model.pattern import parse_pattern
 from pipeline.model.redact import is_secret_name
 
 FILE = "file"
+EVENTS = "events"
 
 _INTERFACES: dict[str, type[Bitbucket | Gitea | GitHub | GitLab]] = {
     "bitbucket": Bitbucket,
@@ -60,15 +61,15 @@ class ForgeSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["list", "bitbucket", "cgit", "gitea", "github", "gitlab", "gitweb", "grokmirror"] = Field(
-        description="gitea is Forgejo, too; list: a text with a clone URL on each line"
+    kind: Literal["list", "bitbucket", "cgit", "events", "gitea", "github", "gitlab", "gitweb", "grokmirror"] = Field(
+        description="gitea is Forgejo, too; list: a text of clone URLs; events: hours of GH Archive"
     )
     url: Annotated[str, AfterValidator(_address)] = Field(
         description="https://codeberg.org, https://api.github.com, https://gitlab.com; else of a page"
     )
     clones: Annotated[str, AfterValidator(_address)] | None = Field(
         None,
-        description="what paths of cgit (default: url), gitweb, grokmirror are appended to; else a second host",
+        description="what paths of cgit (default: url), events, gitweb, grokmirror are appended to; else a second host",
     )
     forks: bool = Field(True, description="whether forks become origins")
     archived: bool = Field(True, description="whether read-only repositories become origins")
@@ -78,13 +79,20 @@ class ForgeSettings(BaseModel):
     full_days: int = Field(30, ge=0, description="days from one full pass to the next; others look for what is new")
     page_bytes: int = Field(16 << 20, gt=0, description="bytes of a page")
     most: int = Field(10_000_000, gt=0, description="repositories of a pass; a forge that lists more is not believed")
+    hours: int = Field(48, gt=0, le=720, description="of events: how far back hours are read, at first and later")
+    hour_bytes: int = Field(
+        512 << 20, gt=0, description="of events: bytes of an hour, compressed; inflated 16 times so many"
+    )
+    ids_of: str | None = Field(None, description="of events: the forge of this file whose repository ids they have")
 
     @model_validator(mode="after")
     def _fits(self) -> ForgeSettings:
         if self.is_file and self.kind != "list":
             raise ValueError("only a list can be a file")
-        if self.kind in _INDEXES and self.clones is None:
+        if self.kind in (*_INDEXES, EVENTS) and self.clones is None:
             raise ValueError(f"say in clones what the paths of {self.kind} are appended to")
+        if self.ids_of is not None and self.kind != EVENTS:
+            raise ValueError("ids_of is for events")
         return self
 
     @property
@@ -111,7 +119,7 @@ class ForgeSettings(BaseModel):
         return self.kind in ("cgit", "grokmirror")
 
     def pager(self) -> Pager:
-        """The rules by which the forge is listed."""
+        """The rules by which the forge is listed. Events have none of these."""
         if self.kind == "list":
             return Lines(self.url)
         if self.kind == "cgit":
@@ -132,6 +140,9 @@ class ForgesSection(BaseModel):
         bad = [name for name in self.named if not _NAME.fullmatch(name)]
         if bad:
             raise ValueError(f"{', '.join(bad)}: a name has small letters, digits, dots, hyphens and underscores")
+        for name, forge in self.named.items():
+            if forge.ids_of is not None and forge.ids_of not in self.named:
+                raise ValueError(f"{name}: ids_of names no forge here")
         return self
 
     @property

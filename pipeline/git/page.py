@@ -1,10 +1,10 @@
-"""One page over HTTP, asked for as visits ask: by the same dialer, within the limits of the host, with its token."""
+"""A page or file over HTTP, asked for as visits ask: by the same dialer, within the host's limits, with its token."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 PAGE_S = 300.0
 """Most seconds that a page may take, waits for the host's turn not counted."""
+
+FILE_S = 1_800.0
+"""The same of a file."""
+
+T = TypeVar("T")
 
 _PIECE = 65_536
 _SCHEMES = ("http", "https")
@@ -49,28 +54,60 @@ def get_page(
     Raises:
         OriginError: one of its subclasses, whatever the server did; its ``origin`` is the URL.
     """
+    return _received(url, conditions, PAGE_S, night, waits, lambda response: _page(url, response, largest, html))
+
+
+def save_file(url: str, conditions: Conditions, to: BinaryIO, *, largest: int, night: int = 0) -> None:
+    """Ask for a file, and write its bytes as they are sent. A redirect is followed to the same host only.
+
+    Args:
+        to: after an error, it may have a part of them.
+        largest: most bytes of it.
+        url, night: as in ``get_page``.
+
+    Raises:
+        OriginError: as in ``get_page``.
+    """
+
+    def save(response: urllib3.BaseHTTPResponse) -> None:
+        _check_page(url, response, html=None)
+        for part in _parts(url, response, largest, "file", decoded=False):
+            to.write(part)
+
+    _received(url, conditions, FILE_S, night, lambda: None, save)
+
+
+def _received(
+    url: str,
+    conditions: Conditions,
+    most_s: float,
+    night: int,
+    waits: Callable[[], None],
+    take: Callable[[urllib3.BaseHTTPResponse], T],
+) -> T:
+    """What is taken of the answer that is no redirect."""
     if urlsplit(url).scheme not in _SCHEMES or host_of(url) is None:
         raise SchemeRefused(url, "a page is asked for over http or https")
     limits = conditions.limits
-    with Deadline(url, min(limits.total_s, PAGE_S)) as deadline:
+    with Deadline(url, min(limits.total_s, most_s)) as deadline:
         dialer = Dialer(url, conditions.policy, deadline, limits.connect_s, limits.silence_s)
         turn = HostTurn(conditions.hosts, url, deadline, night, waits, conditions.hosts.api_logins)
         with turn.held(), origin_errors(dialer, Meter(url, 0)):
             pool = open_pool(dialer, turn, conditions.user_agent)
             try:
-                return _received(pool, url, largest, html)
+                return _followed(pool, url, take)
             finally:
                 pool.clear()
                 deadline.hang_up()
 
 
-def _received(pool: urllib3.PoolManager, url: str, largest: int, html: bytes | None) -> Page:
+def _followed(pool: urllib3.PoolManager, url: str, take: Callable[[urllib3.BaseHTTPResponse], T]) -> T:
     at = url
     for _ in range(REDIRECTS + 1):
         with _asked(pool, at) as response:
             location = response.get_redirect_location()
             if not location:
-                return _page(url, response, largest, html)
+                return take(response)
         at = _same_host(url, urljoin(at, location))
     raise ProtocolError(url, f"more than {REDIRECTS} redirects in a row")
 
@@ -93,31 +130,35 @@ def _same_host(url: str, target: str) -> str:
 
 
 def _page(url: str, response: urllib3.BaseHTTPResponse, largest: int, html: bytes | None) -> Page:
-    kind = content_type(response.headers.get("Content-Type") or "")
-    is_wanted = html is not None and kind == HTML and response.status == 200
-    check_wall(url, cast("HTTPResponse", response), "" if is_wanted else kind)
-    check_status(url, response.status, response.headers, "page")
-    if html is None and kind == HTML:
-        raise _for_people(url)
-    body = _body(url, response, largest)
+    _check_page(url, response, html)
+    body = b"".join(_parts(url, response, largest, "page", decoded=True))
     if html is not None and html not in body:
         check_wall_page(url, response.status, body)
         raise _for_people(url)
     return Page({name.lower(): value for name, value in response.headers.items()}, body)
 
 
+def _check_page(url: str, response: urllib3.BaseHTTPResponse, html: bytes | None) -> None:
+    """Check all but the body."""
+    kind = content_type(response.headers.get("Content-Type") or "")
+    is_wanted = html is not None and kind == HTML and response.status == 200
+    check_wall(url, cast("HTTPResponse", response), "" if is_wanted else kind)
+    check_status(url, response.status, response.headers, "page")
+    if html is None and kind == HTML:
+        raise _for_people(url)
+
+
 def _for_people(url: str) -> ProtocolError:
     return ProtocolError(url, "the server sends a page for people")
 
 
-def _body(url: str, response: urllib3.BaseHTTPResponse, largest: int) -> bytes:
-    parts, size = [], 0
+def _parts(url: str, response: urllib3.BaseHTTPResponse, largest: int, what: str, *, decoded: bool) -> Iterator[bytes]:
+    size = 0
     try:
-        for part in response.stream(_PIECE, decode_content=True):
+        for part in response.stream(_PIECE, decode_content=decoded):
             size += len(part)
             if size > largest:
-                raise LimitExceeded(url, f"the page exceeds {largest:,} bytes")
-            parts.append(part)
+                raise LimitExceeded(url, f"the {what} exceeds {largest:,} bytes")
+            yield part
     except urllib3.exceptions.DecodeError:
-        raise ProtocolError(url, "the page cannot be decompressed") from None
-    return b"".join(parts)
+        raise ProtocolError(url, f"the {what} cannot be decompressed") from None

@@ -202,7 +202,7 @@ def _changed(rows: DataFrame, *, by_commits: bool) -> DataFrame:
     changed = rows.where("refused IS NULL AND changed_at IS NOT NULL AND NOT changed_at <=> changed_before")
     late = F.lit(by_commits) | F.coalesce("mirror", F.lit(False))
     return changed.select(
-        F.explode(F.array(*_spelled("url"))).alias("url"),
+        F.explode(F.array(*both_names("url"))).alias("url"),
         "changed_at",
         (late & F.col("changed_before").isNotNull()).alias("late"),
     )
@@ -244,7 +244,7 @@ def _keep_out(spark: SparkSession, rules: OptOuts, gone: Collection[str], refuse
     late = [rule for rule in opt_outs(spark) if rules.rule_for(rule.url) is None]
     late += [Pattern(url) for url in taken_down(spark)[0].difference(gone)]
     if refused is not None:
-        named = refused.select(F.explode(F.array(*_spelled("url"))).alias("url"))
+        named = refused.select(F.explode(F.array(*both_names("url"))).alias("url"))
         active = spark.table(full_name(ORIGINS.name)).where(F.col("state") == str(OriginState.ACTIVE)).select("url")
         late += [Pattern(row["url"]) for row in named.join(active, "url").distinct().collect()]
     if late:
@@ -272,7 +272,7 @@ def _add(
 
 def _known(may: DataFrame, known: DataFrame) -> DataFrame:
     """Those whose URL is an origin's, with or without ``.git``."""
-    spelled = may.select("forge_id", F.explode(F.array(*_spelled("url"))).alias("url"))
+    spelled = may.select("forge_id", F.explode(F.array(*both_names("url"))).alias("url"))
     return spelled.join(known, "url").select("forge_id").distinct()
 
 
@@ -281,7 +281,7 @@ def _bare(url: str | Column) -> Column:
     return F.regexp_replace(url, r"\.git$", "")
 
 
-def _spelled(url: str | Column) -> tuple[Column, Column]:
+def both_names(url: str | Column) -> tuple[Column, Column]:
     """Both names of a repository."""
     return _bare(url), F.concat(_bare(url), F.lit(".git"))
 
@@ -327,7 +327,7 @@ def _placed(rooted: DataFrame, origins: DataFrame, buckets: int, closed: Collect
     found = rooted.join(forks, "fork_of", "left").withColumn("part", part.cast("bigint"))
     if closed:
         refused = F.array(*(F.lit(network).cast("bigint") for network in sorted(closed)))
-        for spelled in _spelled(root):
+        for spelled in both_names(root):
             found = found.where(~F.array_contains(refused, network_column(spelled, F.lit(0))))
         later = F.sequence(F.col("part"), F.col("part") + len(closed))
         is_open = F.filter(later, lambda each: ~F.array_contains(refused, network_column(root, each)))

@@ -17,7 +17,7 @@ from pipeline.model.tables import ORIGINS
 from pipeline.night.opt_outs import Refused, add_opt_outs, opt_outs, place_column, remove_opt_outs
 from pipeline.rules.origins import LOOKED_AT
 from pipeline.tables.change import RowChange, change_rows
-from pipeline.tables.frames import local_frame
+from pipeline.tables.frames import MOST_BROADCAST, local_frame
 from pipeline.tables.iceberg import in_buckets
 from pipeline.tables.rewrite import ATTEMPTS, Seen, TableBusy, until_committed
 from pipeline.tables.tombstones import taken_down
@@ -99,12 +99,13 @@ def signal(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
     return _change(spark, patterns, None, new, _as_given, {"signalled_at": F.lit(datetime.now(UTC))})
 
 
-def signal_listed(writer: Writer, changed: DataFrame, now: datetime) -> int:
+def signal_listed(writer: Writer, changed: DataFrame, now: datetime, slack: timedelta = SLACK) -> int:
     """Tell that origins changed, as listings show it: those that have been visited, but not since they changed.
 
     Args:
         changed: ``url``, ``changed_at``, and ``late``: whether that is the time of a commit, which may have been made
             long before it came to the forge. Each row says that it changed since the listing before.
+        slack: what is said to have changed before a visit by less than this may have come after it.
 
     Returns:
         How many origins were not known to have changed.
@@ -115,7 +116,7 @@ def signal_listed(writer: Writer, changed: DataFrame, now: datetime) -> int:
     def change() -> int:
         seen = writer.see(ORIGINS.name)
         known = seen.rows().where(_visited() & F.col("last_visit").isNotNull() & F.col("signalled_at").isNull())
-        before = F.col("last_visit") - F.lit(SLACK)
+        before = F.col("last_visit") - F.lit(slack)
         unseen = (F.col("failures") > 0) | F.col("late") | (F.col("changed_at") > before)
         chosen = known.join(changed, "url").where(unseen).select("bucket", "url").distinct().persist()
         try:
@@ -274,6 +275,7 @@ def _change(
 
 
 def _write(seen: Seen, chosen: DataFrame, count: int, buckets: Sequence[int], values: Mapping[str, Column]) -> None:
-    rows = seen.rows().where(in_buckets(buckets)).join(F.broadcast(chosen), ["bucket", "url"], "left_semi")
+    keys = F.broadcast(chosen) if count <= MOST_BROADCAST else chosen
+    rows = seen.rows().where(in_buckets(buckets)).join(keys, ["bucket", "url"], "left_semi")
     after = rows.withColumns(dict(values)).select(*ORIGINS.column_names)
     change_rows(seen, RowChange(after, count, chosen, count, buckets))

@@ -13,12 +13,14 @@ import luigi
 from pipeline.context.run import Run, hold, nobody
 from pipeline.context.workplace import Workplace
 from pipeline.forges.crawl import Lister
+from pipeline.forges.hour_lister import HourLister
 from pipeline.forges.passes import Pass, complete_before, delete_merged, read_manifest, read_pass, unfinished
-from pipeline.forges.settings import ForgeSettings
+from pipeline.forges.settings import EVENTS, ForgeSettings
 from pipeline.model.errors import ArchiveHeld, CheckFailed
 from pipeline.model.layout import ForgePass
 from pipeline.model.listing import Merged
 from pipeline.model.pattern import OptOuts, parse_pattern
+from pipeline.night.events import merge_events
 from pipeline.night.listings import merge_pages
 from pipeline.read.inventory.record import keep_record, record_user_tables
 from pipeline.rules.listings import Wanted
@@ -68,7 +70,8 @@ class ListSlice(ForgeTask):
             threading.Event().wait(min(first_pause_s * 2 ** (failures - 1), LONGEST_PAUSE_S))
 
         settings = run.config.forges.named[self.forge]
-        lister = Lister(run.storage, scratch, settings, run.config.conditions, pause)
+        kind = HourLister if settings.kind == EVENTS else Lister
+        lister = kind(run.storage, scratch, settings, run.config.conditions, pause)
         run.retrying(lambda: lister.list_slice(self.place, self.part))
 
 
@@ -147,6 +150,8 @@ def _merged(run: Run, place: ForgePass, part: int, settings: ForgeSettings) -> M
     lost = [path for path in pages if path not in there]
     if lost:
         raise CheckFailed(f"{lost[0]}: the page is gone, and {len(lost):,} of {len(pages):,} are; list the forge again")
+    if settings.kind == EVENTS:
+        return merge_events(run.writer(), [storage.uri(path) for path in pages], settings.ids_of, datetime.now(UTC))
     is_whole = _read(run, place).full and manifest.progress.complete
     return merge_pages(
         run.writer(), place, [storage.uri(path) for path in pages], _wanted(settings), run.archive().buckets,

@@ -66,11 +66,12 @@ def url_of(name: str) -> str:
     return f"https://forge.example/o/{name}.git"
 
 
-def fill(spark: SparkSession) -> None:
+def fill_origins(spark: SparkSession, origins: Mapping[str, Mapping[str, Any]]) -> None:
+    """Origins that have been visited, by name, with what else each has."""
     rows = []
-    for name, (_, _, _, origin, _) in LISTED.items():
+    for name, origin in origins.items():
         row: dict[str, Any] = dict.fromkeys(ORIGINS.column_names) | {"url": url_of(name), "state": "active"}
-        row |= {"added_at": at(-99), "last_visit": VISIT, "last_status": "full", "failures": 0} | origin
+        row |= {"added_at": at(-99), "last_visit": VISIT, "last_status": "full", "failures": 0} | dict(origin)
         network = network_id(row["url"])
         rows.append(tuple((row | {"network": network, "bucket": bucket_of(network, BUCKETS)}).values()))
     overwrite(local_frame(spark, rows, ORIGINS.arrow_schema), unleased(spark).see(ORIGINS.name), nothing())
@@ -80,9 +81,10 @@ def merged(
     spark: SparkSession, root: Path, number: int, changed: Mapping[str, datetime | None], **options: Any
 ) -> Merged:
     """Merge a pass of one page."""
+    forge_id = options.pop("forge_id", None)
     storage, place = LocalStorage(root), ForgePass("f", number)
     found = [
-        Listing(name, url_of(name), changed_at=time, **(LISTED[name][2] if number > 1 else {}))
+        Listing(forge_id or name, url_of(name), changed_at=time, **(LISTED[name][2] if number > 1 else {}))
         for name, time in changed.items()
     ]
     write_page(storage, root, place, 1, found, Progress(next=None, pages=1))
@@ -105,7 +107,7 @@ def forget(spark: SparkSession) -> None:
 def test_what_a_listing_shows_to_have_changed_is_a_signal(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(spark)
+    fill_origins(spark, {name: origin for name, (_, _, _, origin, _) in LISTED.items()})
     merged(spark, tmp_path, 1, {name: before for name, (before, *_) in LISTED.items() if before is not None})
     forget(spark)
     known = signals(spark)
