@@ -13,8 +13,10 @@ from pipeline.maintain.house import house
 from pipeline.model.listing import LISTINGS
 from pipeline.night.listings import FILE_BYTES
 from pipeline.rules.compaction import COMPACTED_TABLES
+from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import damaged_file
+from pipeline.tables.failures import SparkFailed, plain_failures
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.isolate import isolate_buckets
 from pipeline.tables.maintained import MaintainedTable
@@ -115,11 +117,25 @@ def apply_small_files(
         by_table.setdefault(small.table, []).append(small.bucket)
     for table, buckets in by_table.items():
         work = partial(_rewrite, writer, table, small_bytes)
+        if table == LISTINGS.name:
+            _rewrite_listings(storage, work, on_damage)
+            continue
         for at in range(0, len(buckets), BUCKETS_AT_ONCE):
             rewritten = isolate_buckets(writer.spark, storage, buckets[at : at + BUCKETS_AT_ONCE], work)
             for bucket, error in rewritten.failed.items():
                 log.error("%s, bucket %d is left unchanged: %s", table, bucket, error, extra={"bucket": bucket})
                 on_damage(damaged_file(storage, bucket, error))
+
+
+def _rewrite_listings(storage: Storage, work: Callable[[list[int]], None], on_damage: Callable[[str], None]) -> None:
+    """Rewrite the table that has no buckets. What is damaged there holds up forges, and no other table."""
+    try:
+        with plain_failures(storage.root_uri):
+            work([0])
+    except (StoredFileDamaged, SparkFailed) as error:
+        log.error("%s is left unchanged: %s", LISTINGS.name, error)
+        path = error.path if isinstance(error, StoredFileDamaged) else ""
+        on_damage(storage.path_of(path) or path or f"a file of {LISTINGS.name}")
 
 
 def _rewrite(writer: Writer, table: str, small_bytes: int, buckets: list[int]) -> None:

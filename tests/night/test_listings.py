@@ -87,3 +87,22 @@ def test_a_slice_reads_the_rows_that_it_concerns_and_housekeeping_keeps_it_so(
     assert spark.sql(f"SELECT * FROM {full_name(LISTINGS.name)}.snapshots").count() == 1
     data = Path(storage.root_uri.removeprefix("file://"), WAREHOUSE, NAMESPACE, LISTINGS.name, "data")
     assert len(list(data.rglob("*.parquet"))) == 1, "files of forgotten snapshots are gone"
+
+
+@pytest.mark.slow
+def test_a_damaged_file_of_listings_holds_up_no_other_table(
+    spark: SparkSession, storage: Storage, tmp_path: Path
+) -> None:
+    for number in range(1, 4):
+        merged(spark, storage, tmp_path, number, [listing(number)])
+    data = Path(storage.root_uri.removeprefix("file://"), WAREHOUSE, NAMESPACE, LISTINGS.name, "data")
+    damaged = sorted(data.rglob("*.parquet"))[0]
+    damaged.write_bytes(b"PAR1" + bytes(damaged.stat().st_size - 8) + b"PAR1")
+    found: list[str] = []
+    small = plan_small_files(spark, small_bytes=128 << 20, most=1)
+    assert [each.table for each in small].index(LISTINGS.name) < [each.table for each in small].index(ORIGINS.name)
+    apply_small_files(unleased(spark), storage, small, small_bytes=128 << 20, on_damage=found.append)
+    assert len(found) == 1
+    assert LISTINGS.name in found[0]
+    left = plan_small_files(spark, small_bytes=128 << 20, most=1)
+    assert [each.table for each in left] == [LISTINGS.name]
