@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes
 
 from pipeline.forges.cursor import OVERLAP, BadPage, Batch, Cursor
-from pipeline.forges.items import BadItem, Item, document_of, listing_at, number
+from pipeline.forges.items import BadItem, Item, document_of, listing_at, number, text
 from pipeline.model.listing import Listing
 from pipeline.model.origin import Origin
 from pipeline.model.origin_list import BadOriginList, parse_origin_list
@@ -101,7 +101,10 @@ class Grokmirror(_Paths):
     """``manifest.js`` or ``manifest.js.gz``: an object of repositories by path."""
 
     def read(self, cursor: Cursor, page: Page) -> Batch:
-        """Each repository; ``reference`` is what it borrows objects from, so it is taken for its fork parent."""
+        """Each repository; ``reference`` is what it borrows objects from, so it is taken for its fork parent.
+
+        ``fingerprint`` is a digest of its refs, whatever time its newest commit has.
+        """
         document = document_of(_inflated(page, self.largest))
         if not isinstance(document, dict):
             raise BadPage("it is not an object of repositories by path")
@@ -118,6 +121,7 @@ class Grokmirror(_Paths):
             parent_id=None if parent is None else parent.forge_id,
             parent_url=None if parent is None else parent.url,
             changed_at=None if not modified else _moment(modified),
+            fingerprint=text(item, "fingerprint"),
         )
 
 

@@ -31,6 +31,7 @@ class Listing(NamedTuple):
     license: str | None = None
     stars: int | None = None
     changed_at: datetime | None = None
+    fingerprint: str | None = None
 
 
 _SHOWN = (
@@ -48,6 +49,7 @@ _SHOWN = (
     Column("license", pa.string(), "the licence that the forge recognised"),
     Column("stars", pa.int64(), "how many people marked it"),
     Column("changed_at", TIME, "when the forge says that it last changed"),
+    Column("fingerprint", pa.string(), "what the forge shows of its refs: another one whenever they change"),
 )
 
 LISTINGS = Table(

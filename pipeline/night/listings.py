@@ -19,7 +19,7 @@ from pipeline.night.origin_states import apply_opt_outs, signal_listed
 from pipeline.rules.listings import OPTED_OUT, TAKEN_DOWN, Wanted, kept_out, refusal
 from pipeline.rules.networks import NETWORK_ORIGINS
 from pipeline.tables.change import CHANGED_BY_ROW
-from pipeline.tables.create import quoted
+from pipeline.tables.create import add_columns, quoted
 from pipeline.tables.frames import read_parquet
 from pipeline.tables.iceberg import full_name, table_exists
 from pipeline.tables.rewrite import Seen, creating, nothing, overwrite, until_committed
@@ -69,6 +69,7 @@ def merge_pages(
     """
     spark = writer.spark
     _create(spark)
+    add_columns(writer, LISTINGS)
     rules, (gone_urls, closed) = opt_outs(spark), taken_down(spark)
     wanted = replace(wanted, opted_out=rules, taken_down=OptOuts(map(Pattern, gone_urls)))
     seen = writer.see(LISTINGS.name)
@@ -158,7 +159,8 @@ def _merged(before: DataFrame, place: ForgePass, shown: DataFrame, wanted: Wante
     """
     before = before.select(
         "forge_id", F.col("url").alias("url_before"), F.col("moved_from").alias("moved_before"),
-        F.col("refused").alias("refused_before"), F.col("changed_at").alias("changed_before"), "first_seen",
+        F.col("refused").alias("refused_before"), F.col("changed_at").alias("changed_before"),
+        F.col("fingerprint").alias("fingerprint_before"), "first_seen",
     )  # fmt: skip
 
     def judge(
@@ -194,17 +196,23 @@ def _merged(before: DataFrame, place: ForgePass, shown: DataFrame, wanted: Wante
         F.col("url_before").isNull().alias("is_new"),
         has_moved.alias("has_moved"),
         "changed_before",
+        "fingerprint_before",
     )
 
 
 def _changed(rows: DataFrame, *, by_commits: bool) -> DataFrame:
-    """What ``signal_listed`` takes. A time of a commit says something only if the listing before had another one."""
-    changed = rows.where("refused IS NULL AND changed_at IS NOT NULL AND NOT changed_at <=> changed_before")
+    """What ``signal_listed`` takes. A time of a commit says something only if the listing before had another one.
+
+    Of two fingerprints, nothing else says anything.
+    """
+    differs = F.col("fingerprint") != F.col("fingerprint_before")  # null if one is
+    moved = F.coalesce(differs, F.expr("changed_at IS NOT NULL AND NOT changed_at <=> changed_before"))
+    changed = rows.where("refused IS NULL").where(moved)
     late = F.lit(by_commits) | F.coalesce("mirror", F.lit(False))
     return changed.select(
         F.explode(F.array(*both_names("url"))).alias("url"),
         "changed_at",
-        (late & F.col("changed_before").isNotNull()).alias("late"),
+        F.coalesce(differs, late & F.col("changed_before").isNotNull()).alias("late"),
     )
 
 

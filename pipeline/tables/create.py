@@ -81,20 +81,40 @@ def upgrade_table(writer: Writer, table: Table, buckets: int) -> None:
     changed = {name: value for name, value in properties.items() if iceberg.property(name) != value}
     if changed:
         iceberg.set_properties(changed)
-    wanted = [column for column in table.columns if column.name not in writer.see(table.name).rows().columns]
-    if not wanted:
+    if not _lacking(writer, table):
         return
+    _add_lacking(writer, table)
+    iceberg = writer.table(table.name)
+    iceberg.set_properties({"schema.name-mapping.default": iceberg.name_mapping()})
+    _set_order(writer, table)
+    _show_columns(writer, table)
+
+
+def add_columns(writer: Writer, table: Table) -> None:
+    """Give a table the columns that it lacks, and an empty snapshot, as ``upgrade_table`` does, and nothing else."""
+    if _lacking(writer, table):
+        _add_lacking(writer, table)
+        _show_columns(writer, table)
+
+
+def _lacking(writer: Writer, table: Table) -> bool:
+    """Whether a read as of the newest snapshot lacks columns."""
+    return not set(table.column_names) <= set(writer.see(table.name).rows().columns)
+
+
+def _add_lacking(writer: Writer, table: Table) -> None:
     name = full_name(table.name)
-    lacking = [column for column in wanted if column.name not in writer.spark.table(name).columns]
+    there = writer.spark.table(name).columns
+    lacking = [column for column in table.columns if column.name not in there]
     if lacking:
         listed = ", ".join(f"{c.name} {spark_type(c.type)} COMMENT {quoted(c.doc)}" for c in lacking)
         with writer.table(table.name).committing():
             writer.spark.sql(f"ALTER TABLE {name} ADD COLUMNS ({listed})")
-    iceberg = writer.table(table.name)
-    iceberg.set_properties({"schema.name-mapping.default": iceberg.name_mapping()})
-    _set_order(writer, table)
+
+
+def _show_columns(writer: Writer, table: Table) -> None:
     writer.table(table.name).commit_nothing()
-    writer.spark.catalog.refreshTable(name)
+    writer.spark.catalog.refreshTable(full_name(table.name))
 
 
 def table_properties(table: Table, buckets: int) -> dict[str, str]:

@@ -429,7 +429,11 @@ def test_a_list_of_urls_is_a_forge_as_a_file_or_behind_http(place: Place) -> Non
 
 
 def test_grokmirror_and_gitweb(place: Place) -> None:
-    manifest = {"/pub/a.git": {"modified": 1_700_000_000}, "/pub/b.git": {"reference": "/pub/a.git"}, "/../c": {}}
+    manifest = {
+        "/pub/a.git": {"modified": 1_700_000_000, "fingerprint": "ab" * 20},
+        "/pub/b.git": {"reference": "/pub/a.git", "fingerprint": ["x"]},
+        "/../c": {},
+    }
     index = b"linux/kernel.git A+B\nodd%20one.git C\n\n"
     packed, bomb = (gzip.compress(body) for body in (json.dumps(manifest).encode(), b" " * 100_000))
 
@@ -444,6 +448,8 @@ def test_grokmirror_and_gitweb(place: Place) -> None:
             ("pub/a.git", f"{base}/pub/a.git", None),
             ("pub/b.git", f"{base}/pub/b.git", f"{base}/pub/a.git"),
         ]
+        newest = place.rows(next(passes(place.storage, "f")).place)
+        assert [row["fingerprint"] for row in newest] == ["ab" * 20, None]
         web = place.settings("gitweb", f"{base}/?a=project_index", clones=f"{base}/git")
         assert list(whole(place, web)) == [
             ("linux/kernel.git", f"{base}/git/linux/kernel.git", None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 import zlib
 from datetime import UTC, datetime
 from io import BytesIO
@@ -97,6 +98,16 @@ def test_what_is_damaged_or_exceeds_a_limit_is_refused(name: str, monkeypatch: p
     body, why = REFUSED[name]
     with pytest.raises(BadPage, match=why):
         read(body, 1_000_000)
+
+
+def test_a_long_line_takes_no_more_memory_than_a_short_one() -> None:
+    body = gzip.compress(b"\0" * (96 << 20))
+    tracemalloc.start()
+    try:
+        assert read(body, 1 << 30) == ({}, {"long line": 1})
+        assert tracemalloc.get_traced_memory()[1] < 4 * events.LONGEST_LINE
+    finally:
+        tracemalloc.stop()
 
 
 JSON = st.recursive(

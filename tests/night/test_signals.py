@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -82,11 +82,16 @@ def merged(
 ) -> Merged:
     """Merge a pass of one page."""
     forge_id = options.pop("forge_id", None)
-    storage, place = LocalStorage(root), ForgePass("f", number)
     found = [
         Listing(forge_id or name, url_of(name), changed_at=time, **(LISTED[name][2] if number > 1 else {}))
         for name, time in changed.items()
     ]
+    return merged_listings(spark, root, number, found, **options)
+
+
+def merged_listings(spark: SparkSession, root: Path, number: int, found: Sequence[Listing], **options: Any) -> Merged:
+    """The same, of these listings."""
+    storage, place = LocalStorage(root), ForgePass("f", number)
     write_page(storage, root, place, 1, found, Progress(next=None, pages=1))
     return merge_pages(
         unleased(spark), place, [storage.uri(place.page(1, 1))], ALL, BUCKETS, at(24 * number), **options
