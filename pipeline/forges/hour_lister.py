@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from pipeline.forges.crawl import OF_A_PAGE, PATIENCE, Lister
+from pipeline.forges.crawl import MOST_LIMITED, OF_A_PAGE, PATIENCE, Lister
 from pipeline.forges.cursor import BadPage, Batch, Cursor
 from pipeline.forges.errors import ListingDeferred, ListingStopped
 from pipeline.forges.events import EXPANSION, Changed, read_events
@@ -17,7 +17,7 @@ from pipeline.forges.hours import name_of
 from pipeline.forges.items import BadItem, listing_at
 from pipeline.forges.pages import Progress
 from pipeline.forges.settings import ForgeSettings
-from pipeline.git.errors import LimitExceeded, OriginError, RepositoryNotFound
+from pipeline.git.errors import LimitExceeded, OriginError, OriginTimeout, RateLimited, RepositoryNotFound
 from pipeline.git.page import save_file
 from pipeline.model.listing import Listing
 from pipeline.model.visit import VisitStatus
@@ -79,7 +79,7 @@ class HourLister(Lister):
 
     def _save(self, forge: str, hour: int, path: Path) -> None:
         url, page = f"{self.settings.url}/{name_of(hour)}.json.gz", f"the hour {name_of(hour)}"
-        failed = 0
+        failed = limited = 0
         while True:
             try:
                 with path.open("wb") as file:
@@ -89,13 +89,16 @@ class HourLister(Lister):
             except OF_A_PAGE as error:
                 failed += 1
                 logger.info("%s: %s could not be listed (%s): %s", forge, page, error.code, error.why)
-                if failed > PATIENCE:
+                if failed > PATIENCE or isinstance(error, OriginTimeout):
                     self.down["hours"] += 1
                     if self.down["hours"] > MOST_DOWN:
                         raise ListingStopped(forge, page, error.code, error.why) from None
                     raise _Unreadable(error.code, error.why) from None
                 self.pause(failed)
             except OriginError as error:
+                if isinstance(error, RateLimited) and limited < MOST_LIMITED:
+                    limited += 1
+                    continue
                 kind = ListingDeferred if error.status is VisitStatus.DEFERRED else ListingStopped
                 raise kind(forge, page, error.code, error.why) from None
             else:

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from pipeline.forges import hour_lister
-from pipeline.forges.crawl import PATIENCE
+from pipeline.forges.crawl import MOST_LIMITED, PATIENCE
 from pipeline.forges.errors import ListingDeferred, ListingStopped
 from pipeline.forges.hour_lister import MOST_DOWN, HourLister
 from pipeline.forges.hours import LATE_HOURS, hour_of, hours_to_ask, name_of
 from pipeline.forges.pages import Progress
 from pipeline.forges.passes import begin_pass, give_up, read_pass
 from pipeline.forges.settings import ForgeSettings, ForgesSection
+from pipeline.git import page
 from pipeline.git.page import save_file
 from pipeline.model.layout import ForgePass
 from tests.support.forges import response
@@ -186,6 +187,19 @@ def test_an_hour_that_cannot_be_read_holds_up_no_other(name: str, place: Place, 
     assert list((place.root / "scratch").iterdir()) == []
 
 
+def test_an_hour_that_comes_too_slowly_is_asked_for_once(
+    place: Place, served: Hours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "FILE_S", 0.5)
+    fill(served, 18, 24)
+    slow = url_name(day(20))
+    half = b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n"
+    served.trouble = lambda number, path: half if path == slow else None
+    progress = read_pass(place.storage, crawl(place, settings_of(place, served), NOW)).progress
+    assert (progress.listed, progress.late) == (5, (hour_of(day(20)),))
+    assert Counter(asked(served))[slow] == 1
+
+
 def test_a_server_that_is_down_stops_the_crawl_and_costs_no_hour(place: Place, served: Hours) -> None:
     fill(served, 0, 40)
     settings = settings_of(place, served, hours=20)
@@ -213,6 +227,21 @@ def test_pauses_and_limits_of_the_host_are_kept_to(place: Place, served: Hours) 
     place.tables = ""
     crawl(place, settings, NOW, at)
     assert asked(served) == paths(*range(18, 24))
+
+
+def test_a_short_pause_is_waited_for_and_one_without_end_is_put_off(place: Place, served: Hours) -> None:
+    fill(served, 18, 24)
+    limit = response(b"", "429 Too Many", Retry_After="0")
+    served.trouble = lambda number, path: limit if number in (1, 2) else DOWN if number == 3 else None
+    assert len(named(place, crawl(place, settings_of(place, served), NOW))) == 6
+    denied = response(b"", "401 Unauthorized")
+    served.trouble = lambda number, path: limit if number == 9 else denied
+    with pytest.raises(ListingStopped, match=r"login_required"):
+        crawl(place, settings_of(place, served), day(25))
+    served.trouble = lambda number, path: limit
+    with pytest.raises(ListingDeferred, match=r"rate_limited"):
+        crawl(place, settings_of(place, served), day(25))
+    assert len(asked(served)) == 9 + 2 + 1 + MOST_LIMITED
 
 
 def test_private_addresses_are_not_asked_and_redirects_elsewhere_are_not_followed(place: Place, served: Hours) -> None:
