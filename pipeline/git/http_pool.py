@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import partial
 from socket import socket
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util import parse_url
 
 from pipeline.git.errors import LedToKeptOut, ProtocolError
 from pipeline.git.host_turn import HostTurn
 from pipeline.git.network import Dialer
-from pipeline.model.host import host_name
-from pipeline.model.pattern import OptOuts
+from pipeline.model.pattern import OptOuts, place_asked, place_of
 
 REDIRECTS = 5
 AS_GIT = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "Cache-Control": "no-cache", "Pragma": "no-cache"}
 """Headers of git's own requests: hosts with a wall against bots let git pass by them."""
-
-_SERVICE = re.compile(r"/(?:info/refs|git-upload-pack)(?:[?#].*)?$")
-"""What git appends to the URL of a repository."""
 
 LONGEST_LOCATION = 2_048
 """Most characters of an address that a server redirects to."""
 
 
 def open_pool(dialer: Dialer, turn: HostTurn, user_agent: str, kept_out: OptOuts | None = None) -> urllib3.PoolManager:
-    """A pool for the conversations of one visit. No redirect to a repository that is ``kept_out`` is followed."""
+    """A pool for the conversations of one visit. None leads from its origin to a repository that is ``kept_out``."""
 
     class Plain(_Conversation, HTTPConnection):  # type: ignore[misc]
         scheme = "http"
@@ -53,13 +48,19 @@ def open_pool(dialer: Dialer, turn: HostTurn, user_agent: str, kept_out: OptOuts
     class TlsPool(HTTPSConnectionPool):
         ConnectionCls = Tls
 
-    pool = urllib3.PoolManager(
+    class Pool(urllib3.PoolManager):
+        def urlopen(self, method: str, url: str, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as urllib3 has it
+            """Also called for each redirect."""
+            if kept_out:
+                _check_kept_out(turn.origin, url, kept_out)
+            return super().urlopen(method, url, *args, **options)
+
+    pool = Pool(
         headers={"User-Agent": user_agent, **AS_GIT},
         timeout=urllib3.Timeout(connect=dialer.connect_s, read=dialer.silence_s),
         retries=urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=REDIRECTS),
     )
     Plain.turn = Tls.turn = turn
-    Plain.kept_out = Tls.kept_out = kept_out
     pool.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
     return pool
 
@@ -73,9 +74,7 @@ class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignor
     """
 
     turn: HostTurn
-    kept_out: OptOuts | None
     scheme: str
-    _at = ""
     _again: Callable[[], None] | None = None
     _may_send = False
 
@@ -89,7 +88,6 @@ class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignor
         if login is not None:
             options["headers"] = {**options["headers"], "Authorization": login}
         send = partial(super().request, method, url, **options)
-        self._at = f"{self.scheme}://{host_name(self.host, self.port)}{url}"
         self._again = None if self.sock is None else send
         if self.sock is not None and not self._may_send:
             self.ask()
@@ -107,19 +105,7 @@ class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignor
             response = super().getresponse()
         self._again = None
         self.turn.heard(response.status, response.headers)
-        checked = _checked_redirect(self.turn.origin, response)
-        self._check_kept_out(checked)
-        return _undrained(checked)
-
-    def _check_kept_out(self, response: urllib3.HTTPResponse) -> None:
-        """Refuse a redirect to a repository that people keep out, before it is asked for anything."""
-        location = response.get_redirect_location()
-        if not location or not self.kept_out:
-            return
-        rule = self.kept_out.rule_for(_SERVICE.sub("", urljoin(self._at, location)))
-        if rule is not None:
-            response.close()
-            raise LedToKeptOut(self.turn.origin, f"it redirects to what is opted out or taken down: {rule}")
+        return _undrained(_checked_redirect(self.turn.origin, response))
 
     def _send_again(self) -> None:
         """Repeat the request on a new connection, or re-raise the current exception."""
@@ -129,6 +115,15 @@ class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignor
         self.close()
         again()
         self._may_send = False
+
+
+def _check_kept_out(origin: str, url: str, kept_out: OptOuts) -> None:
+    """Refuse to ask for anything of a repository that people keep out, however it is spelled."""
+    asked = parse_url(url)  # as urllib3 is about to do: what it reads there decides which host gets which path
+    place = place_asked(f"{asked.scheme}://{asked.netloc or ''}{asked.path or ''}")
+    rule = None if place == place_of(origin) else kept_out.rule_at(place)
+    if rule is not None:
+        raise LedToKeptOut(origin, f"it redirects to what is opted out or taken down: {rule}")
 
 
 def _checked_redirect(origin: str, response: urllib3.HTTPResponse) -> urllib3.HTTPResponse:

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from ipaddress import IPv6Address
+from socket import inet_aton, inet_ntoa
 from typing import TypeVar
 
 from pipeline.model.errors import UsageError
@@ -14,10 +16,16 @@ from pipeline.model.origin import check_url, decoded
 T = TypeVar("T")
 
 _BEFORE_HOST = re.compile(r"^[a-z][a-z0-9+.-]*://(?:[^/@]*@)?")
-_USUAL_PORT = re.compile(r":(?:443|80|9418|22)$")
+_PORT = re.compile(r":[0-9]+$")
+_USUAL_PORTS = ("", ":443", ":80", ":9418", ":22")
+_NUMBERS = re.compile(r"[0-9][0-9a-fx.]*")
+_ENCODED = "xn--"
 _SUFFIX = ".git"
 
 _EVERYTHING_BELOW = "/*"
+
+_SERVICES = (["info", "refs"], ["git-upload-pack"])
+"""What git appends to the URL of a repository."""
 
 
 class BadPattern(UsageError):
@@ -45,14 +53,30 @@ class BadPatternList(UsageError):
 def place_of(url: str) -> str:
     """Where a stored URL leads: host and path, the same for all spellings that a server may take for one repository.
 
-    The scheme, its usual port, the case of letters, percent signs, what follows ``?`` or ``;``, empty or dot segments
-    and ``.git`` make no difference. It decides what is refused, where too much is better than too little; it is never
-    visited.
+    The scheme, its usual port, the spelling of the host, the case of letters, percent signs, what follows ``?`` or
+    ``;``, empty or dot segments and ``.git`` make no difference. It decides what is refused, where too much is better
+    than too little; it is never visited.
 
     >>> place_of("https://host/a/b.git") == place_of("git://host.:9418/A//%62/.git") == "host/a/b"
     True
     """
+    return _place(*_host_and_segments(url))
+
+
+def place_asked(url: str) -> str:
+    """``place_of`` the repository that git asks with a URL.
+
+    >>> place_asked("https://host/a/b.git/info/refs?service=git-upload-pack"), place_asked("https://host/a/b")
+    ('host/a/b', 'host/a/b')
+    """
     host, segments = _host_and_segments(url)
+    for service in _SERVICES:
+        if segments[-len(service) :] == service:
+            return _place(host, segments[: -len(service)])
+    return _place(host, segments)
+
+
+def _place(host: str, segments: list[str]) -> str:
     while segments and segments[-1].endswith(_SUFFIX):
         last = segments.pop().removesuffix(_SUFFIX)
         segments += [last] if last else []
@@ -67,7 +91,32 @@ def _host_and_segments(url: str) -> tuple[str, list[str]]:
             del segments[-1:]
         elif segment not in ("", "."):
             segments.append(segment)
-    return _USUAL_PORT.sub("", authority).rstrip("."), segments
+    port = "".join(_PORT.findall(authority))
+    host = _plain_host(authority.removesuffix(port).rstrip("."))
+    return host if port in _USUAL_PORTS else host + port, segments
+
+
+def _plain_host(host: str) -> str:
+    """Addresses as everybody writes them, names in letters."""
+    try:
+        if host.startswith("["):
+            return f"[{IPv6Address(host[1:-1])}]"
+        if _NUMBERS.fullmatch(host):
+            return inet_ntoa(inet_aton(host))
+    except (OSError, ValueError):
+        return host
+    return ".".join(map(_in_letters, host.split("."))) if _ENCODED in host else host
+
+
+def _in_letters(label: str) -> str:
+    """A part of a name without the encoding of domain names."""
+    try:
+        letters = (
+            label.removeprefix(_ENCODED).encode("ascii").decode("punycode") if label.startswith(_ENCODED) else label
+        )
+    except UnicodeError:
+        return label
+    return label if letters.isascii() else letters
 
 
 def _plain(path: str) -> str:
@@ -170,11 +219,17 @@ class OptOuts:
 
     def rule_for(self, url: str) -> Pattern | None:
         """The widest pattern that a stored URL falls under, None if it falls under none."""
-        place = place_of(url)
+        return self.rule_at(place_of(url))
+
+    def rule_at(self, place: str) -> Pattern | None:
+        """The same for a place."""
         at = place.find("/")
         while at >= 0:
-            rule = self._by_place.get(place[: at + 1])
+            rule = self._named(place[: at + 1])
             if rule is not None:
                 return rule
             at = place.find("/", at + 1)
+        return self._named(place)
+
+    def _named(self, place: str) -> Pattern | None:
         return self._by_place.get(place)

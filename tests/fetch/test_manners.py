@@ -241,7 +241,7 @@ def test_a_redirect_to_what_is_opted_out_is_not_followed(code: int, tmp_path: Pa
             visited = [old.url(), server.server.url("other.git")]
             for rule in (new.removesuffix(".git").upper().replace("HTTP", "http"), server.server.url("*")):
                 asked = len(server.times)
-                kept_out = OptOuts([Pattern.of(rule)])
+                kept_out = opted_out(rule)
                 load = archive.plan(*visited[: 1 if rule.endswith("*") else 2])
                 night = archive.fetch_only(load, conditions=replace(terms, kept_out=kept_out))
                 archive.publish(night)
@@ -249,6 +249,66 @@ def test_a_redirect_to_what_is_opted_out_is_not_followed(code: int, tmp_path: Pa
                 assert (line.status, line.error) == ("refused", "opted_out")
                 assert str(Pattern.of(rule)) in str(line.detail)
                 assert len(server.times) - asked == (0 if rule.endswith("*") else 3), "the other one is fetched"
+
+
+SPELLINGS = (
+    "https://github.com/owner/repo",
+    "https://GitHub.com/owner/repo.git",
+    "HTTPS://github.com/Owner/repo",
+    "http://github.com/owner/repo",
+    "https://github.com:0443/owner/repo",
+    "https://github.com:/owner/repo",
+    "https://a@b@github.com/owner/repo",
+    "https://a:b@github.com/owner/repo",
+    "https://github.com./owner/repo",
+    "https://github%2Ecom/owner/repo",
+    "//github.com/owner/repo",
+    "https://github.com/owner//x/../../repo",
+    "https://github.com/owner/repo/info/./refs?service=git-upload-pack#",
+    "https://github.com/owner/repo/info//refs/#",
+    "https://github.com/owner/repo/%69nfo/refs#",
+    "https://github.com/owner/repo/x/../git-upload-pack#",
+)
+"""Addresses of one repository, as a server may write them. What comes after ``#`` is not sent."""
+
+
+@pytest.mark.parametrize("rule", ["https://github.com/owner/repo", "https://github.com/owner/*"])
+def test_a_redirect_is_known_in_every_spelling(rule: str, tmp_path: Path) -> None:
+    terms = replace(load_config(config(archive := Archive(tmp_path), "")).conditions, kept_out=opted_out(rule))
+    with ExitStack() as servers:
+        urls = [servers.enter_context(redirect_to(spelling)).url() for spelling in SPELLINGS]
+        night = archive.fetch_only(archive.plan(*urls), conditions=terms)
+    found = dict(zip(SPELLINGS, (night.line(url).error for url in urls), strict=True))
+    assert found == dict.fromkeys(SPELLINGS, "opted_out")
+
+
+def test_a_host_has_a_name_in_letters_and_one_without(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    names = ("https://m\u00fcnchen.example/a", "https://xn--mnchen-3ya.example/a", "https://XN--mnchen-3ya.example/a")
+    for rule in names[:2]:
+        terms = replace(load_config(config(archive, "")).conditions, kept_out=opted_out(rule))
+        with ExitStack() as servers:
+            urls = [servers.enter_context(redirect_to(name)).url() for name in names[1:]]
+            night = archive.fetch_only(archive.plan(*urls), conditions=terms)
+        assert endings(night) == {("refused", "opted_out"): 2}
+
+
+def opted_out(rule: str) -> OptOuts:
+    return OptOuts([Pattern.of(rule)])
+
+
+def test_a_redirect_of_a_redirect_is_joined_as_it_is_followed(tmp_path: Path) -> None:
+    """A relative address is joined with the one before as the server wrote it, not as it was sent."""
+    archive = Archive(tmp_path)
+    with referee() as server:
+        answers = [server.server.url("owner/x/.."), "repo.git/info/refs?service=git-upload-pack"]
+        server.answer = lambda number: status(302, f"Location: {answers[number]}") if number < 2 else None
+        terms = load_config(config(archive, "")).conditions
+        kept_out = opted_out(server.server.url("owner/x/repo.git"))
+        load = archive.plan(server.server.url("old.git"))
+        night = archive.fetch_only(load, conditions=replace(terms, kept_out=kept_out))
+    assert endings(night) == {("refused", "opted_out"): 1}
+    assert len(server.times) == 2
 
 
 def test_redirects_count_where_they_lead(tmp_path: Path) -> None:

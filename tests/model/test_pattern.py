@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.model.errors import UsageError
-from pipeline.model.pattern import BadPatternList, OptOuts, Pattern, parse_pattern, parse_patterns, place_of
+from pipeline.model.pattern import (
+    BadPatternList,
+    OptOuts,
+    Pattern,
+    parse_pattern,
+    parse_patterns,
+    place_asked,
+    place_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,10 +60,22 @@ def test_other_stars_are_refused_and_not_repeated(text: str) -> None:
         ("https://host/caf\u00c9", "host/caf\u00e9"),
         ("https://host/cafe\u0301", "host/caf\u00e9"),
         ("https://host/.git/..", "host"),
+        ("https://host.:8443/b", "host:8443/b"),
+        ("https://[2001:db8:0::1]/b", "[2001:db8::1]/b"),
+        ("https://0x7f.1/b", "127.0.0.1/b"),
+        ("https://1.example/b", "1.example/b"),
+        ("https://xn--mnchen-3ya.example/b", "m\u00fcnchen.example/b"),
+        ("https://xn--.xn--abc-/b", "xn--.xn--abc-/b"),
     ],
 )
 def test_the_place_of_a_repository_is_its_host_and_path(url: str, place: str) -> None:
     assert place_of(url) == place
+
+
+@pytest.mark.parametrize("asked", ["", "/info/refs?service=git-upload-pack", "/INFO//./refs", "/git-upload-pack"])
+def test_git_asks_a_repository_by_more_than_its_url(asked: str) -> None:
+    assert place_asked(f"https://host/a/b.git{asked}") == "host/a/b"
+    assert place_asked(f"https://host/a/info{asked}") == "host/a/info"
 
 
 def test_an_opt_out_holds_for_every_scheme_and_for_nothing_beside_it() -> None:
