@@ -79,7 +79,10 @@ def show_summary(output: Output, summary: NightSummary) -> None:
         output.table(
             "Hosts without the greatest age",
             ["host", "origins", "nights it would have to be"],
-            [(each.host, f"{each.origins:,}", f"{each.nights:,.0f}") for each in summary.unpromised[:_SHOWN]],
+            [
+                (each.host or "no host", f"{each.origins:,}", f"{each.nights:,.0f}")
+                for each in summary.unpromised[:_SHOWN]
+            ],
         )
     if summary.left_out:
         output.table("Buckets that were not derived", ["bucket", "why"], list(summary.left_out.items()))

@@ -13,7 +13,6 @@ from pyspark.sql import SparkSession
 from pipeline.cli.common import Context, command_options, today
 from pipeline.cli.output import Output
 from pipeline.model.errors import ExitCode, UsageError
-from pipeline.model.host import host_of
 from pipeline.model.origin import FETCHED_SCHEMES, Origin, check_url, is_fetched
 from pipeline.model.origin_list import parse_origin_list
 from pipeline.model.pattern import Pattern, parse_pattern, parse_patterns
@@ -21,7 +20,7 @@ from pipeline.night.opt_outs import admitted
 from pipeline.night.origin_states import StateChange, keep_out, opt_out, pause, resume, save, signal
 from pipeline.night.origins import add_origins
 from pipeline.read.inventory.record import keep_record, record_user_tables
-from pipeline.read.promises import unpromised_hosts
+from pipeline.read.promises import lost_promises
 from pipeline.read.status import origin_row, origins_list
 from pipeline.rules.turn import turn_of
 
@@ -167,8 +166,9 @@ def why(context: Context, url: str) -> None:
     context.archive(to_read=True)
     schedule = context.config.schedule
     row = origin_row(context.storage, check_url(url))
-    lost = host_of(row["url"]) in {each.host for each in unpromised_hosts(context.storage)}
-    turn = turn_of(row, today(), schedule.budget, None if lost else schedule.greatest_age_nights)
+    lost = lost_promises(context.storage).lost(row["url"])
+    promised = None if lost is None else not lost
+    turn = turn_of(row, today(), schedule.budget, schedule.greatest_age_nights, promised=promised)
     if not context.output.result(turn):
         context.output.say(turn.why)
 

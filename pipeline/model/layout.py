@@ -6,6 +6,7 @@
 ``tables/code/TABLE/``                  Iceberg tables; landed files end up in ``data/LOAD/bucket=N/``
 ``runs/LOAD/plan/``                     the plan of a load
 ``runs/LOAD/plan/origins.txt``          list of the origins that a batch adds and visits; a batch begins with it
+``runs/LOAD/plan/kept_out.jsonl``       opt-outs and takedowns that no redirect may lead to
 ``runs/LOAD/plan/refs/bucket=N/``       refs of the plan's origins, one per row
 ``runs/LOAD/plan/newcomers-K.json``     what new origins showed that were asked before their first visit was planned
 ``runs/LOAD/plan/tombstones/bucket=N/`` ids of objects that must not come back
@@ -195,6 +196,11 @@ class Load:
     def batch_list(self) -> str:
         """The origins of a batch, one per line, as ``origin_list`` reads them. A night has no such file."""
         return f"{self.root}/plan/origins.txt"
+
+    @property
+    def plan_kept_out(self) -> str:
+        """What no visit may be led to, see ``night/kept_out.py``; missing if nothing is opted out or taken down."""
+        return f"{self.root}/plan/kept_out.jsonl"
 
     @property
     def plan_origins(self) -> str:

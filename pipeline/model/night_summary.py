@@ -31,7 +31,7 @@ class NightSummary(BaseModel):
     ``host_seconds``: how long the visits to these took, added up; ``slowest``: the 20 visits that took longest;
     ``damaged``: unreadable files of the archive, because of which something was left out; ``left_out``: by bucket, why
     the derived tables do not follow it; ``unpromised``: at most 1,000 hosts that a night with a budget cannot promise
-    the greatest age to.
+    the greatest age to, of ``unpromised_hosts``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +53,7 @@ class NightSummary(BaseModel):
     hosts: ByHost = {}
     host_seconds: dict[str, float] = {}
     unpromised: tuple[Unpromised, ...] = ()
+    unpromised_hosts: int = 0
 
     @property
     def exit_code(self) -> ExitCode:

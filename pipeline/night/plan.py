@@ -21,6 +21,7 @@ from pipeline.model.origin import OriginState
 from pipeline.model.pattern import Pattern
 from pipeline.model.tables import OBJECT_TABLES
 from pipeline.model.visit import VisitStatus
+from pipeline.night.kept_out import write_kept_out
 from pipeline.night.opt_outs import kept_out_now
 from pipeline.night.schedule import Limits, choose_due
 from pipeline.rules.origins import FARTHEST_DUE_DAYS, LOOKED_AT
@@ -47,8 +48,8 @@ class PlanSummary:
 
     ``damaged`` are files of the archive that cannot be read; the origins of their buckets are skipped. ``parts`` says
     into how many parts the questions of large buckets are cut; the others ask their own. ``unpromised`` are hosts that
-    the greatest age is not promised to, at most ``MOST_NAMED``, those that take most first. No visit follows a
-    redirect to what is ``kept_out``, a pattern each.
+    the greatest age is not promised to, at most ``MOST_NAMED``, those that take most first, of ``unpromised_hosts``.
+    ``kept_out`` is for ``read_kept_out``: no visit follows a redirect to that.
     """
 
     origins_due: int
@@ -56,7 +57,8 @@ class PlanSummary:
     damaged: tuple[str, ...] = ()
     parts: dict[int, int] = field(default_factory=dict)
     unpromised: tuple[Unpromised, ...] = ()
-    kept_out: tuple[str, ...] = ()
+    unpromised_hosts: int = 0
+    kept_out: str = ""
 
     @classmethod
     def of(
@@ -64,7 +66,7 @@ class PlanSummary:
         counts: Mapping[int, _Counts],
         damaged: Iterable[str] = (),
         lost: Sequence[Unpromised] = (),
-        kept_out: Iterable[Pattern] = (),
+        kept_out: str = "",
     ) -> PlanSummary:
         """The summary of what was counted in each bucket."""
         due = {bucket: count.due for bucket, count in counts.items()}
@@ -75,7 +77,8 @@ class PlanSummary:
             tuple(sorted(damaged)),
             parts,
             tuple(lost[:MOST_NAMED]),
-            tuple(sorted(map(str, kept_out))),
+            len(lost),
+            kept_out,
         )
 
 
@@ -190,7 +193,8 @@ def write_plan(
         plan_tombstones(spark, storage, load, counts)
     damaged = {damaged_file(storage, bucket, error) for bucket, error in failed.items()}
     writer.check_lease()
-    return _write_summary(storage, load, PlanSummary.of(counts, damaged, lost, kept_out))
+    written = write_kept_out(storage, load, kept_out)
+    return _write_summary(storage, load, PlanSummary.of(counts, damaged, lost, written))
 
 
 def _report_lost(load: Load, limits: Limits, lost: Sequence[Unpromised]) -> None:
@@ -250,8 +254,8 @@ def _summary(data: bytes) -> PlanSummary:
     parts = {int(bucket): int(count) for bucket, count in document.get("parts", {}).items()}
     lost = tuple(map(Unpromised.model_validate, document.get("unpromised", ())))
     damaged = tuple(map(str, document.get("damaged", ())))
-    kept_out = tuple(map(str, document.get("kept_out", ())))
-    return PlanSummary(int(document["origins_due"]), counts, damaged, parts, lost, kept_out)
+    lost_hosts, kept_out = int(document.get("unpromised_hosts", len(lost))), str(document.get("kept_out", ""))
+    return PlanSummary(int(document["origins_due"]), counts, damaged, parts, lost, lost_hosts, kept_out)
 
 
 def restore_plan_summary(storage: Storage, load: Load, kept_out: Iterable[Pattern] = ()) -> PlanSummary:
@@ -261,7 +265,8 @@ def restore_plan_summary(storage: Storage, load: Load, kept_out: Iterable[Patter
         bucket = folder.path.rpartition("/bucket=")[2]
         if bucket.isdecimal():
             counts[int(bucket)] = _counts(storage, folder.path)
-    return _write_summary(storage, load, PlanSummary.of(counts, kept_out=kept_out))
+    written = write_kept_out(storage, load, kept_out)
+    return _write_summary(storage, load, PlanSummary.of(counts, kept_out=written))
 
 
 def _counts(storage: Storage, folder: str) -> _Counts:
@@ -289,6 +294,7 @@ def _write_summary(storage: Storage, load: Load, summary: PlanSummary) -> PlanSu
         "damaged": summary.damaged,
         "parts": {str(bucket): count for bucket, count in sorted(summary.parts.items())},
         "unpromised": [each.model_dump() for each in summary.unpromised],
+        "unpromised_hosts": summary.unpromised_hosts,
         "kept_out": summary.kept_out,
     }
     storage.replace(load.plan, json.dumps(document, indent=1).encode())

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pipeline.model.layout import Load
 from pipeline.model.tables import ALL, OBJECT_TABLES, ORIGINS, REFS, VISITS
 from pipeline.read.one_origin import RANKED, OriginNotFound, last_changes, rank
-from pipeline.read.promises import unpromised_hosts
+from pipeline.read.promises import lost_promises
 from pipeline.read.stored import StoredTables
 from pipeline.storage.interface import Storage
 
@@ -105,7 +105,7 @@ def archive_status(storage: Storage) -> ArchiveStatus:
         raw_bytes=sum(sizes),
         stored_bytes=sum(book.get("total-files-size", 0) for book in books.values()),
         report=report_of(storage, tables.nights[-1]) if tables.nights else None,
-        unpromised=tuple(each.host for each in unpromised_hosts(storage)),
+        unpromised=tuple(each.host or "no host" for each in lost_promises(storage).named),
     )
 
 

@@ -19,14 +19,17 @@ class Turn:
     why: str
 
 
-def turn_of(row: Mapping[str, Any], tonight: date, budget: str | None, greatest_age: int | None) -> Turn:
+def turn_of(
+    row: Mapping[str, Any], tonight: date, budget: str | None, greatest_age: int, *, promised: bool | None
+) -> Turn:
     """When an origin is visited, and why.
 
     Args:
         row: of ``origins``.
         tonight: the next night.
         budget: of a night, None if it visits all that are due.
-        greatest_age: nights after which a due origin is visited at the latest; None if its host has too many for that.
+        greatest_age: nights after which a due origin is visited at the latest, if that is promised.
+        promised: whether it is, or its host has too many origins for that; None if that is not known.
     """
     state, due = OriginState(row["state"]), row["next_due"]
     if state is OriginState.PAUSED:
@@ -40,9 +43,10 @@ def turn_of(row: Mapping[str, Any], tonight: date, budget: str | None, greatest_
         return _turn(row, tonight, f"is visited in the next night, {tonight}, as all that are due: {history}")
     if row["asked_at"] is not None:
         return _turn(row, tonight, f"comes first in the next night, {tonight}, because {history}")
-    when = "in some night, as its host has too many origins for a promise"
-    if greatest_age is not None:
-        when = "by " + str(max(_day(row["last_visit"] or row["added_at"]) + timedelta(days=greatest_age), tonight))
+    last = max(_day(row["last_visit"] or row["added_at"]) + timedelta(days=greatest_age), tonight)
+    when = f"by {last}" if promised else "in some night, as its host has too many origins for a promise"
+    if promised is None:
+        when = f"in some night: whether by {last} is not known, as too many hosts lost that promise to name all"
     return _turn(
         row, tonight, f"is due since {due or tonight} and visited {when}, as the budget {budget} allows: {history}"
     )

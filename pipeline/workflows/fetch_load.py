@@ -16,8 +16,8 @@ from pipeline.git.conditions import Conditions
 from pipeline.model.layout import Load
 from pipeline.model.log import about
 from pipeline.model.manifest import Manifest
-from pipeline.model.pattern import OptOuts, Pattern
 from pipeline.model.visit import Visit
+from pipeline.night.kept_out import read_kept_out
 from pipeline.night.plan import read_plan
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.workflows.scheduler_status import SchedulerStatus
@@ -90,7 +90,7 @@ def fetch_one_bucket(
 
 def _conditions(run: Run, load: Load) -> Conditions:
     """The conditions of the load's visits."""
-    kept_out = OptOuts(map(Pattern.of, read_plan(run.storage, load).kept_out))
+    kept_out = read_kept_out(run.storage, load, read_plan(run.storage, load).kept_out)
     return replace(run.config.conditions, kept_out=kept_out)
 
 

@@ -8,6 +8,7 @@ from pipeline.context.config import Config
 from pipeline.context.run import Run
 from pipeline.model.layout import Load
 from pipeline.model.pattern import parse_pattern
+from pipeline.night.kept_out import read_kept_out
 from pipeline.night.opt_outs import kept_out_now
 from pipeline.night.plan import read_plan, restore_plan_summary, write_plan
 from pipeline.night.schedule import Limits
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 def plan_is_whole(run: Run, load: Load) -> bool:
     """Whether the plan is there and can be read."""
     try:
-        read_plan(run.storage, load)
+        read_kept_out(run.storage, load, read_plan(run.storage, load).kept_out)
     except FileMissing:
         return False
     except StoredFileDamaged as error:

@@ -14,7 +14,7 @@ from pipeline.workflows.task_run import TaskRun
 def summarize(run: TaskRun, load: Load) -> NightSummary:
     """Count what a load published, and name what it left out."""
     published, derived = read_published(run.storage, load), read_derived(run.storage, load)
-    damage_of_plan, lost = _of_plan(run, load)
+    damage_of_plan, lost, lost_hosts = _of_plan(run, load)
     tables, visits = published.tables.values(), published.visits
     return NightSummary(
         night=load.night,
@@ -34,13 +34,14 @@ def summarize(run: TaskRun, load: Load) -> NightSummary:
         hosts=visits.hosts,
         host_seconds=visits.host_seconds,
         unpromised=lost,
+        unpromised_hosts=lost_hosts,
     )
 
 
-def _of_plan(run: TaskRun, load: Load) -> tuple[tuple[str, ...], tuple[Unpromised, ...]]:
-    """Damaged files, and hosts that lose the promise."""
+def _of_plan(run: TaskRun, load: Load) -> tuple[tuple[str, ...], tuple[Unpromised, ...], int]:
+    """Damaged files, and hosts that lose the promise: those that are named, and how many there are."""
     try:
         plan = read_plan(run.storage, load)
     except StoredFileDamaged as error:  # after it was used
-        return (error.path,), ()
-    return plan.damaged, plan.unpromised
+        return (error.path,), (), 0
+    return plan.damaged, plan.unpromised, plan.unpromised_hosts

@@ -40,6 +40,7 @@ from pipeline.maintain.doctor.tables import judge_doubles, judge_tables, judge_u
 from pipeline.model.errors import ExitCode
 from pipeline.model.layout import ARCHIVE, Load
 from pipeline.model.night_summary import NightSummary, Unpromised
+from pipeline.read.promises import lost_promises
 from pipeline.storage.errors import StorageError, StoredFileDamaged
 from pipeline.storage.factory import open_storage
 from pipeline.storage.hdfs_status import HdfsStatus
@@ -293,6 +294,13 @@ def test_the_promise_of_the_newest_night(tmp_path: Path) -> None:
     found = check_promise(storage)
     assert levels([found]) == [WARNING]
     assert "h (12,000 origins, 121 nights)" in found.found
+    promises = lost_promises(storage)
+    assert [promises.lost(url) for url in ("https://h/a", "https://h.:443/a", "https://i/a")] == [True, True, False]
+    some = lost.model_copy(update={"unpromised": (Unpromised(host="", origins=9, nights=120),), "unpromised_hosts": 99})
+    storage.create(Load.of_night(date(2026, 11, 4)).night_summary, some.model_dump_json().encode())
+    promises = lost_promises(storage)
+    assert [promises.lost(url) for url in ("file:///a", "https://h/a")] == [True, None], "it may be one of 98 others"
+    assert "no host (9 origins, 120 nights) and 98 more" in check_promise(storage).found
 
 
 def test_lease() -> None:

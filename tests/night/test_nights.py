@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pyarrow.parquet as pq
 import pytest
@@ -18,8 +20,10 @@ from pipeline.model.origin import Origin
 from pipeline.model.pattern import Pattern
 from pipeline.model.visit import VisitStatus
 from pipeline.night.derive import derive
-from pipeline.night.origin_states import pause
-from pipeline.night.plan import PlanSummary, read_plan, write_plan
+from pipeline.night.kept_out import read_kept_out
+from pipeline.night.opt_outs import kept_out_now
+from pipeline.night.origin_states import opt_out, pause
+from pipeline.night.plan import PlanSummary, read_plan, restore_plan_summary, write_plan
 from pipeline.night.publish import publish
 from pipeline.night.schedule import Limits
 from pipeline.night.seal import seal
@@ -37,10 +41,14 @@ from pipeline.storage.interface import Storage
 from pipeline.tables.create import create_tables
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.writer import Writer, unleased
+from pipeline.workflows.plan_load import plan_is_whole
 from tests.support.crash import Crash, crash_after
 from tests.support.tables import made_once
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, MadeLoad, oid_of
+
+if TYPE_CHECKING:
+    from pipeline.context.run import Run
 
 URL = "https://example.org/a"
 FORK = "https://example.org/fork"
@@ -199,12 +207,26 @@ def test_a_plan_names_due_origins_their_networks_and_files(spark: SparkSession, 
         storage.create(path, b"of the plan before")
     narrow = Limits(NightBudget(origins=1), greatest_age=2)
     lost = (Unpromised(host="example.org", origins=2, nights=3),)
-    expected = PlanSummary(1, {bucket: 1}, unpromised=lost)
+    expected = PlanSummary(1, {bucket: 1}, unpromised=lost, unpromised_hosts=1)
     assert write_plan(unleased(spark), storage, load, BUCKETS, limits=narrow) == expected, "a night goes on"
     assert read_plan(storage, load) == expected
     assert len(plan_rows(storage, load, bucket)) == 2
     assert storage.stat(answers) is None
     assert storage.stat(attempt) is not None, "another host may still be at it"
+
+
+def test_a_plan_keeps_what_no_redirect_may_lead_to(spark: SparkSession, storage: Storage) -> None:
+    load, run = Load.of_night(night(2)), cast("Run", SimpleNamespace(storage=storage))
+    opt_out(spark, [Pattern.of("https://example.org/owner/*")])
+    plan = write_plan(unleased(spark), storage, load, BUCKETS)
+    assert plan == read_plan(storage, load)
+    assert read_kept_out(storage, load, plan.kept_out).rule_for("https://example.org/owner/a") is not None
+    assert plan_is_whole(run, load)
+    storage.replace(load.plan_kept_out, b"")
+    assert not plan_is_whole(run, load)
+    restored = restore_plan_summary(storage, load, kept_out_now(spark))
+    assert restored.kept_out == plan.kept_out
+    assert plan_is_whole(run, load)
 
 
 def test_nothing_due_makes_an_empty_plan(spark: SparkSession, storage: Storage) -> None:

@@ -58,19 +58,24 @@ LAST = "the last visit was on 2026-11-10"
     ],
 )
 def test_a_sentence_says_when_and_why(row: dict[str, Any], night: date | None, why: str) -> None:
-    turn = turn_of(row, TONIGHT, None, 90)
+    turn = turn_of(row, TONIGHT, None, 90, promised=True)
     assert (turn.night, turn.why) == (night, f"{URL} {why}")
 
 
 def test_with_a_budget_it_says_by_when() -> None:
-    assert turn_of(ASKED, TONIGHT, "origins=5", 90).why == (
+    assert turn_of(ASKED, TONIGHT, "origins=5", 90, promised=True).why == (
         f"{URL} comes first in the next night, 2026-11-20, because people asked for it on 2026-11-19."
     )
-    assert turn_of(NEW, TONIGHT, "origins=5", 90).why == (
+    assert turn_of(NEW, TONIGHT, "origins=5", 90, promised=True).why == (
         f"{URL} is due since 2026-11-20 and visited by 2027-01-30, as the budget origins=5 allows: "
         "it was added on 2026-11-01 and never visited."
     )
-    assert turn_of(NEW, TONIGHT, "origins=5", None).why == (
+    assert turn_of(NEW, TONIGHT, "origins=5", 90, promised=False).why == (
         f"{URL} is due since 2026-11-20 and visited in some night, as its host has too many origins for a promise, as "
         "the budget origins=5 allows: it was added on 2026-11-01 and never visited."
+    )
+    assert turn_of(NEW, TONIGHT, "origins=5", 90, promised=None).why == (
+        f"{URL} is due since 2026-11-20 and visited in some night: whether by 2027-01-30 is not known, as too many "
+        "hosts lost that promise to name all, as the budget origins=5 allows: it was added on 2026-11-01 and never "
+        "visited."
     )

@@ -136,7 +136,7 @@ def test_a_search_opens_copies_and_names_what_it_cannot_read(storage: Storage, m
     visits, manifest = "tables/code/refs/data/bucket=1/x.parquet", "tables/code/refs/metadata/m.avro"
     whole = {visits: refs(1, URL), LOAD.manifest(1): visits_of(URL), manifest: avro(URL)}
     clean = {LOAD.manifest(2): visits_of(OTHER), "tables/code/refs/metadata/o.avro": avro(OTHER)}
-    refusing = {"tables/code/opt_outs/data/y.parquet": refs(1, URL)}
+    refusing = {"tables/code/opt_outs/data/y.parquet": refs(1, URL), LOAD.plan_kept_out: f'["h", "{URL}"]'.encode()}
     for path, data in (whole | clean | refusing).items():
         storage.create(path, data)
     paths = [*whole, *clean, *refusing]

@@ -8,7 +8,7 @@ from datetime import date
 from pipeline.context.archive import find_archive
 from pipeline.maintain.doctor.finding import Finding, ok, settings_failure, warning
 from pipeline.model.layout import RUNS, Load, newest_possible
-from pipeline.read.promises import unpromised_hosts
+from pipeline.read.promises import lost_promises
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import GRACE_S
 from pipeline.storage.lease_record import LeaseRecord
@@ -54,10 +54,11 @@ def check_loads(storage: Storage, today: date) -> Iterator[Finding]:
 
 def check_promise(storage: Storage) -> Finding:
     """Whether the newest night could promise every host the greatest age."""
-    lost = unpromised_hosts(storage)
-    if not lost:
+    lost = lost_promises(storage)
+    if not lost.count:
         return ok("greatest age", "no host has too many origins for it")
-    hosts = _some([f"{each.host} ({each.origins:,} origins, {each.nights:,.0f} nights)" for each in lost])
+    named = [f"{each.host or 'no host'} ({each.origins:,} origins, {each.nights:,.0f} nights)" for each in lost.named]
+    hosts = _some(named, lost.count)
     return warning(
         "greatest age",
         f"schedule.greatest_age_nights does not hold for {hosts}",
@@ -74,6 +75,7 @@ def judge_lease(record: LeaseRecord | None, now: float) -> Finding:
     return ok("lease", f"held by {record.owner}, since {(now - record.acquired_at) / 60:,.0f} min")
 
 
-def _some(names: list[str]) -> str:
-    rest = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+def _some(names: list[str], count: int | None = None) -> str:
+    shown = names[:SHOWN]
+    rest = (len(names) if count is None else count) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")

@@ -35,7 +35,8 @@ _KEY_ROWS, _CONTENT_ROWS = 65_536, 256
 _IN_TABLE = re.compile(rf"{WAREHOUSE}/{NAMESPACE}/(\w+)/data/")
 _LANDED = re.compile(r"runs/[^/]+/(?:landing|quarantine)/.*/(\w+)(?:-\d+)?\.parquet")
 _REFUSING = re.compile(
-    rf"{WAREHOUSE}/{NAMESPACE}/(?:{TAKEDOWNS}|{OPT_OUTS}|{LISTINGS.name})/|{FORGES}/|runs/[^/]+/plan/tombstones/"
+    rf"{WAREHOUSE}/{NAMESPACE}/(?:{TAKEDOWNS}|{OPT_OUTS}|{LISTINGS.name})/|{FORGES}/"
+    r"|runs/[^/]+/plan/(?:tombstones/|kept_out\.jsonl)"
 )
 _EVIDENCE = re.compile(r"runs/[^/]+/quarantine/")
 
