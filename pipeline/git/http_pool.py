@@ -118,12 +118,13 @@ class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignor
 
 
 def _check_kept_out(origin: str, url: str, kept_out: OptOuts) -> None:
-    """Refuse to ask for anything of a repository that people keep out, however it is spelled."""
+    """Refuse to ask for anything of a repository that people keep out, however it is spelled. What was taken down is
+    named in no visit, where `takedown --verify` would find it.
+    """
     asked = parse_url(url)  # as urllib3 is about to do: what it reads there decides which host gets which path
     place = place_asked(f"{asked.scheme}://{asked.netloc or ''}{asked.path or ''}")
-    rule = None if place == place_of(origin) else kept_out.rule_at(place)
-    if rule is not None:
-        raise LedToKeptOut(origin, f"it redirects to what is opted out or taken down: {rule}")
+    if place != place_of(origin) and kept_out.rule_at(place) is not None:
+        raise LedToKeptOut(origin, "it redirects to what is opted out or taken down")
 
 
 def _checked_redirect(origin: str, response: urllib3.HTTPResponse) -> urllib3.HTTPResponse:

@@ -247,7 +247,7 @@ def test_a_redirect_to_what_is_opted_out_is_not_followed(code: int, tmp_path: Pa
                 archive.publish(night)
                 line = night.line(old.url())
                 assert (line.status, line.error) == ("refused", "opted_out")
-                assert str(Pattern.of(rule)) in str(line.detail)
+                assert "//" not in str(line.detail), "a takedown searches for what it named"
                 assert len(server.times) - asked == (0 if rule.endswith("*") else 3), "the other one is fetched"
 
 
