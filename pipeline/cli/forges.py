@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import click
 
 from pipeline.cli.common import Context, command_options
 from pipeline.cli.output import Output
-from pipeline.forges.passes import passes
 from pipeline.model.errors import ExitCode, UsageError
-from pipeline.workflows.run_forges import ForgeResult, NoSuchForge, crawl_forges, result_of
+from pipeline.workflows.run_forges import ForgeResult, NoSuchForge, crawl_forges, known_passes
 
 
 @click.group()
@@ -40,29 +40,26 @@ def crawl(context: Context, names: Sequence[str], full: bool, anew: bool) -> int
     results = crawl_forges(context, names, full=full, anew=anew)
     if not context.output.result(results):
         _show(context.output, results)
-        for each in results:
-            if each.stopped is not None:
-                context.output.say(each.stopped)
     return ExitCode.SOME_ORIGINS_FAILED if any(each.failed for each in results) else ExitCode.DONE
 
 
 @forges.command()
 @click.argument("name", required=False)
 @command_options
-def status(context: Context, name: str | None) -> None:
+def status(context: Context, name: str | None) -> int:
     """Show the newest pass over each forge, or all passes over one."""
     context.archive(to_read=True)
     known = list(context.config.forges.named)
     if name is not None and name not in known:
         raise NoSuchForge(name, known)
     found = [
-        result_of(context, each)
+        each
         for forge in ([name] if name is not None else known)
-        for number, each in enumerate(passes(context.storage, forge))
-        if name is not None or number == 0
+        for each in islice(known_passes(context, forge), None if name is not None else 1)
     ]
     if not context.output.result(found):
         _show(context.output, found)
+    return ExitCode.CHECK_FAILED if any(each.failed for each in found) else ExitCode.DONE
 
 
 def _show(output: Output, results: Sequence[ForgeResult]) -> None:
@@ -75,6 +72,9 @@ def _show(output: Output, results: Sequence[ForgeResult]) -> None:
         for each in results
     ]  # fmt: skip
     output.table(None, columns, rows)
+    for each in results:
+        if each.stopped is not None:
+            output.say(each.stopped)
 
 
 def _counts(counts: Mapping[str, int]) -> str:

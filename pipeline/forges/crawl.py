@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.forges.cursor import BadPage, Batch, Cursor
-from pipeline.forges.errors import ListedTwice, ListingDeferred, ListingStopped
+from pipeline.forges.errors import ListedTwice, ListingDeferred, ListingStopped, PassGivenUp
 from pipeline.forges.pages import Progress, last_progress, write_page
 from pipeline.forges.passes import SliceManifest, read_manifest, read_pass
 from pipeline.forges.settings import ForgeSettings
@@ -75,6 +75,7 @@ class Lister:
         Raises:
             ListingStopped, ListingDeferred: it cannot go on now; what is written stays.
             ListedTwice: another process is listing this forge.
+            PassGivenUp: another process gave the pass up.
         """
         found = read_pass(self.storage, place)
         assert found is not None
@@ -83,6 +84,8 @@ class Lister:
         )
         progress = last_progress(self.storage, place, slice_) or before
         while progress.next is not None and progress.pages - before.pages < self.slice_pages:
+            if self.storage.stat(place.given_up) is not None:
+                raise PassGivenUp(place.forge)
             batch, skipped = self.batch(place.forge, progress, progress.next)
             progress = progress.past(skipped, batch)
             write_page(self.storage, self.scratch, place, slice_, batch.listings, progress)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from itertools import chain, islice, takewhile
+from datetime import UTC, datetime, timedelta
+from itertools import chain, takewhile
 
 from pydantic import BaseModel, ConfigDict
 
@@ -32,6 +32,10 @@ class Begun(BaseModel):
     begun_at: datetime
 
 
+UNKNOWN = Begun(kind="", url="", since=None, first=Cursor(), begun_at=datetime(1970, 1, 1, tzinfo=UTC))
+"""Of a pass that is given up, and does not say any more what it was: a full one, for all that is known."""
+
+
 class SliceManifest(BaseModel):
     """A slice that is listed: its pages, from ``first``, and the progress after the last one."""
 
@@ -51,6 +55,7 @@ class Pass:
         progress: after the last page that is written.
         over: whether it is listed to its end, and the manifest of its last slice says so.
         given_up: nobody goes on with it; what it has listed and not merged is lost, and the next pass lists it again.
+            Then what cannot be read of it is left out: it may be why.
     """
 
     place: ForgePass
@@ -73,18 +78,18 @@ class Pass:
 
     def is_of(self, settings: ForgeSettings) -> bool:
         """Whether it is one over this forge, and not over another one that had its name."""
-        return (self.begun.kind, self.begun.url) == (settings.kind, settings.url)
+        return self.begun == UNKNOWN or (self.begun.kind, self.begun.url) == (settings.kind, settings.url)
 
 
 def passes(storage: Storage, forge: str) -> Iterator[Pass]:
     """The passes over a forge, the newest first; those whose first file is missing never began."""
-    for place in _places(storage, forge):
+    for place in places(storage, forge):
         found = read_pass(storage, place)
         if found is not None:
             yield found
 
 
-def _places(storage: Storage, forge: str) -> list[ForgePass]:
+def places(storage: Storage, forge: str) -> list[ForgePass]:
     """Where the passes are, the newest first."""
     names = (_name(entry.path) for entry in storage.list(f"{FORGES}/{forge}"))
     return [
@@ -96,23 +101,33 @@ def read_pass(storage: Storage, place: ForgePass) -> Pass | None:
     """A pass, None if it never began.
 
     Raises:
-        StoredFileDamaged: one of its files cannot be read.
+        StoredFileDamaged: one of its files cannot be read, and it is not given up.
     """
+    names = {_name(entry.path) for entry in storage.list(place.root)}
+    given_up = _name(place.given_up) in names
+    begun = UNKNOWN
     try:
-        begun = read_document(storage, place.begun, Begun.model_validate_json)
+        with _perhaps_damaged(given_up):
+            begun = read_document(storage, place.begun, Begun.model_validate_json)
     except FileMissing:
         return None
-    names = {_name(entry.path) for entry in storage.list(place.root)}
     slices = merged = 0
     while _name(place.manifest(slices + 1)) in names:
         slices += 1
     while _name(place.merged(merged + 1)) in names:
         merged += 1
-    progress = read_manifest(storage, place, slices).progress if slices else Progress(next=begun.first)
-    over, given_up = progress.next is None, _name(place.given_up) in names
+    progress = Progress(next=begun.first)
+    if slices:
+        with _perhaps_damaged(given_up):
+            progress = read_manifest(storage, place, slices).progress
+    over = progress.next is None
     if not over and not given_up:
         progress = last_progress(storage, place, slices + 1) or progress
     return Pass(place, begun, slices, merged, progress, over, given_up)
+
+
+def _perhaps_damaged(given_up: bool) -> AbstractContextManager[None]:
+    return suppress(StoredFileDamaged) if given_up else nullcontext()
 
 
 def read_manifest(storage: Storage, place: ForgePass, slice_: int) -> SliceManifest:
@@ -120,83 +135,9 @@ def read_manifest(storage: Storage, place: ForgePass, slice_: int) -> SliceManif
     return read_document(storage, place.manifest(slice_), SliceManifest.model_validate_json)
 
 
-def delete_merged(storage: Storage, forge: str) -> None:
-    """Delete pages of merged slices, which a merge left that was killed, or a second crawl; of the last two passes."""
-    for found in islice(passes(storage, forge), 2):
-        merged = {found.place.pages(part) for part in range(1, found.merged + 1)}
-        _delete_pages(storage, found.place, merged.__contains__)
-
-
-def _delete_pages(storage: Storage, place: ForgePass, wanted: Callable[[str], bool]) -> None:
-    for entry in storage.list(place.root):
-        if entry.is_dir and wanted(entry.path):
-            storage.delete(entry.path, recursive=True)
-
-
 def unfinished(storage: Storage, forge: str) -> list[Pass]:
     """The passes that are not listed to their end or not merged, the oldest first: those before them are both."""
     return list(takewhile(lambda found: not found.finished, passes(storage, forge)))[::-1]
-
-
-def give_up(storage: Storage, forge: str) -> bool:
-    """Go on with no pass that is unfinished, nor with one that cannot be read. What is merged stays.
-
-    Returns:
-        Whether one of them was a full one.
-    """
-    places, was_full = [], False
-    for place in _places(storage, forge):
-        with suppress(StoredFileDamaged):
-            found = read_pass(storage, place)
-            if found is None or found.finished:
-                break
-            was_full |= found.full
-        places.append(place)
-    for place in reversed(places):  # so that after a kill none is unfinished that has a finished one after it
-        storage.replace(place.given_up, b"{}")
-        _delete_pages(storage, place, lambda path: True)
-    return was_full
-
-
-STUCK_DAYS = 7
-"""Days on which crawls failed at the same place, after which the next one gives the pass up."""
-
-
-class Stuck(BaseModel):
-    """The days on which a crawl failed with so many pages listed and slices merged; -1 if that cannot be read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    pages: int
-    merged: int
-    days: tuple[date, ...]
-
-
-def note_stuck(storage: Storage, forge: str, today: date) -> None:
-    """Note that a crawl failed. If something was listed or merged since the last failure, the count begins anew."""
-    for place in _places(storage, forge)[:1]:
-        known = _stuck(storage, place)
-        now = known.model_copy(update={"days": tuple(sorted({*known.days, today}))})
-        storage.replace(place.stuck, now.model_dump_json().encode())
-
-
-def is_stuck(storage: Storage, forge: str) -> bool:
-    """Whether crawls failed so often at the same place that the newest pass shall be given up."""
-    return any(len(_stuck(storage, place).days) >= STUCK_DAYS for place in _places(storage, forge)[:1])
-
-
-def _stuck(storage: Storage, place: ForgePass) -> Stuck:
-    """Where a pass stands, and the days on which crawls failed there."""
-    pages = merged = -1
-    with suppress(StoredFileDamaged):
-        found = read_pass(storage, place)
-        if found is not None:
-            pages, merged = found.progress.pages, found.merged
-    with suppress(FileMissing, StoredFileDamaged):
-        known = read_document(storage, place.stuck, Stuck.model_validate_json)
-        if (known.pages, known.merged) == (pages, merged):
-            return known
-    return Stuck(pages=pages, merged=merged, days=())
 
 
 def begin_pass(storage: Storage, forge: str, settings: ForgeSettings, now: datetime, *, full: bool) -> ForgePass:
@@ -248,12 +189,13 @@ def complete_before(storage: Storage, place: ForgePass, settings: ForgeSettings)
     for each in passes(storage, place.forge):
         if not each.is_of(settings):
             return None
-        if each.place.number < place.number and each.full and _is_complete(each):
+        if each.place.number < place.number and each.full and is_complete(each):
             return each.place.number
     return None
 
 
-def _is_complete(found: Pass) -> bool:
+def is_complete(found: Pass) -> bool:
+    """Whether everything was listed, and is merged."""
     return found.over and not found.given_up and found.progress.complete and found.merged == found.slices
 
 

@@ -57,7 +57,16 @@ class EventLog:
         """A task failed for good."""
         code = error.exit_code if isinstance(error, PipelineError) else ExitCode.RUN_FAILED
         text = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-        self._append({"kind": "error", "task": task, "exit_code": int(code), "message": without_secrets(text)})
+        self._append(
+            {
+                "kind": "error",
+                "task": task,
+                "exit_code": int(code),
+                "message": without_secrets(text),
+                "code": getattr(error, "code", None),
+                "retryable": isinstance(error, PipelineError) and error.retryable,
+            }
+        )
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -80,7 +89,11 @@ class EventLog:
 
     def failures(self) -> tuple[tuple[int, str], ...]:
         """Exit codes and messages of the tasks that failed for good, oldest first."""
-        return tuple((event["exit_code"], event["message"]) for event in self._of_kind("error"))
+        return tuple((event["exit_code"], event["message"]) for event in self.errors())
+
+    def errors(self) -> Iterator[Event]:
+        """The tasks that failed for good, oldest first."""
+        return self._of_kind("error")
 
     def _of_kind(self, kind: str) -> Iterator[Event]:
         """The events of a kind, one at a time: a night has as many visits as origins, and nobody needs them all."""

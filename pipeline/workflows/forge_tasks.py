@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
@@ -13,8 +14,10 @@ import luigi
 from pipeline.context.run import Run, hold, nobody
 from pipeline.context.workplace import Workplace
 from pipeline.forges.crawl import Lister
+from pipeline.forges.errors import PassGivenUp
 from pipeline.forges.hour_lister import HourLister
-from pipeline.forges.passes import Pass, complete_before, delete_merged, read_manifest, read_pass, unfinished
+from pipeline.forges.leftovers import delete_merged
+from pipeline.forges.passes import Pass, complete_before, read_manifest, read_pass, unfinished
 from pipeline.forges.settings import EVENTS, ForgeSettings
 from pipeline.model.errors import ArchiveHeld, CheckFailed
 from pipeline.model.layout import ForgePass
@@ -24,6 +27,7 @@ from pipeline.night.events import merge_events
 from pipeline.night.listings import merge_pages
 from pipeline.read.inventory.record import keep_record, record_user_tables
 from pipeline.rules.listings import Wanted
+from pipeline.storage.errors import StoredFileDamaged
 from pipeline.tables.iceberg import see_newest
 from pipeline.workflows.backfill_turns import MERGE
 from pipeline.workflows.target import StorageTarget
@@ -82,8 +86,10 @@ class ListPass(ForgeTask):
     """
 
     def complete(self) -> bool:
-        """Whether it is listed to its end."""
-        return _read(self.run_object, self.place).over
+        """Whether it is listed to its end. If it cannot be read, running it says why."""
+        with suppress(StoredFileDamaged):
+            return _read(self.run_object, self.place).over
+        return False
 
     def run(self) -> Iterator[ListSlice]:
         """Merge what is listed, and ask for the next slice."""
@@ -103,7 +109,8 @@ class ListPass(ForgeTask):
 
 def _read(run: Run, place: ForgePass) -> Pass:
     found = read_pass(run.storage, place)
-    assert found is not None
+    if found is None:
+        raise StoredFileDamaged(place.begun, "it is gone")
     return found
 
 
@@ -125,6 +132,8 @@ def merge_listed(place: Workplace, forge: str, *, wait_for: Callable[[str], bool
         see_newest(run.spark())
         for each, part in todo:
             run.check_lease()
+            if run.storage.stat(each.place.given_up) is not None:
+                raise PassGivenUp(forge)
             run.retrying(partial(merge_slice, run, each.place, part, settings))
 
 

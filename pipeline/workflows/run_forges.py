@@ -8,16 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from pipeline.context.run import helping
 from pipeline.context.workplace import Workplace
-from pipeline.forges.passes import Pass, begin_pass, give_up, is_stuck, note_stuck, passes, read_pass
+from pipeline.forges.errors import OF_A_PAGE
+from pipeline.forges.giving_up import forget_stuck, give_up, is_stuck, note_stuck
+from pipeline.forges.leftovers import forget_old
+from pipeline.forges.passes import Pass, begin_pass, passes, places, read_pass
 from pipeline.forges.settings import ForgeSettings
 from pipeline.model.errors import ExitCode, PipelineError, UsageError
 from pipeline.model.layout import ForgePass
 from pipeline.model.listing import Merged
 from pipeline.storage.documents import read_document
-from pipeline.storage.errors import AlreadyThere
+from pipeline.storage.errors import AlreadyThere, StoredFileDamaged
 from pipeline.workflows.backfill_turns import waits_for_anybody
 from pipeline.workflows.engine import run_tasks
 from pipeline.workflows.forge_tasks import ListPass, merge_listed
@@ -54,9 +58,9 @@ class ForgeResult:
     given_up: bool = False
 
     @classmethod
-    def nothing(cls, forge: str) -> ForgeResult:
-        """That of a forge whose passes cannot be read."""
-        return cls(forge, 0, full=False, over=False, pages=0, listed=0, bad={}, skipped=0, merged={})
+    def nothing(cls, forge: str, number: int = 0) -> ForgeResult:
+        """That of a pass that cannot be read, or of a forge all of whose passes cannot."""
+        return cls(forge, number, full=False, over=False, pages=0, listed=0, bad={}, skipped=0, merged={})
 
     @property
     def state(self) -> str:
@@ -76,8 +80,12 @@ class NoSuchForge(UsageError):
         return f"the configuration has no table [forges.{self.name}]; {there}"
 
 
-Stopped = tuple[int, str]
-"""Exit code and message of a crawl that did not go on."""
+class Stopped(NamedTuple):
+    """Why a crawl did not go on: exit code and message, and whether another pass may fare better."""
+
+    exit_code: int
+    why: str
+    may_be_the_place: bool
 
 
 def crawl_forges(
@@ -115,10 +123,15 @@ def crawl_forges(
     for name in under_way:
         with _noting(stopped, name):
             merge_listed(place, name, wait_for=waits_for_anybody)
-    for name, (code, _) in stopped.items():
-        if code not in (ExitCode.DONE, ExitCode.ARCHIVE_HELD):
-            note_stuck(place.storage, name, datetime.now(UTC).date())
-    return [_result(place, name, under_way.get(name), stopped.get(name)) for name in wanted]
+    for name, (code, _, may_be_the_place) in stopped.items():
+        if code in (ExitCode.DONE, ExitCode.USAGE, ExitCode.ARCHIVE_HELD):
+            continue
+        with _noting(stopped, name):
+            if may_be_the_place:
+                note_stuck(place.storage, name, datetime.now(UTC).date())
+            else:
+                forget_stuck(place.storage, name)
+    return [_result(place, name, under_way.get(name), stopped) for name in wanted]
 
 
 @contextmanager
@@ -129,7 +142,13 @@ def _noting(stopped: dict[str, Stopped], name: str) -> Iterator[None]:
     except UsageError:
         raise
     except PipelineError as error:
-        stopped.setdefault(name, (int(error.exit_code), str(error)))
+        code = getattr(error, "code", None)
+        stopped.setdefault(name, Stopped(int(error.exit_code), str(error), _may_be_the_place(code, error.retryable)))
+
+
+def _may_be_the_place(code: str | None, retryable: bool) -> bool:
+    """Whether an error may be due to where a pass stands: to a page, or, without a code, to damage or a merge."""
+    return code in OF_A_PAGE if code is not None else not retryable
 
 
 def _pass(place: Workplace, name: str, settings: ForgeSettings, *, full: bool, anew: bool) -> ForgePass:
@@ -143,9 +162,11 @@ def _pass(place: Workplace, name: str, settings: ForgeSettings, *, full: bool, a
     if newest is not None and not (newest.over or newest.given_up):
         return newest.place
     try:
-        return begin_pass(storage, name, settings, datetime.now(UTC), full=full)
+        begun = begin_pass(storage, name, settings, datetime.now(UTC), full=full)
     except AlreadyThere:  # another crawl has just begun it; one of the two will end at a page
         return next(passes(storage, name)).place
+    forget_old(storage, name, settings.kind)
+    return begun
 
 
 def list_passes(place: Workplace, under_way: Mapping[str, ForgePass]) -> dict[str, Stopped]:
@@ -158,22 +179,44 @@ def list_passes(place: Workplace, under_way: Mapping[str, ForgePass]) -> dict[st
         ]
         if tasks:
             run_tasks(tasks, workers=len(tasks), scheduler=None)
-        done = {task.forge for task in tasks if task.complete()}
-        return {name: _failure(run) for name, run in runs.items() if name not in done or run.events.failures()}
+        stopped: dict[str, Stopped] = {}
+        for task in tasks:
+            failure = _failure(runs[task.forge])
+            if failure is not None:
+                stopped[task.forge] = failure
+            elif not task.complete():
+                stopped[task.forge] = Stopped(int(ExitCode.RUN_FAILED), "see the log above", may_be_the_place=False)
+        return stopped
 
 
-def _failure(run: TaskRun) -> Stopped:
+def _failure(run: TaskRun) -> Stopped | None:
     """What failed first."""
-    return next(iter(run.events.failures()), (int(ExitCode.RUN_FAILED), "see the log above"))
+    for error in run.events.errors():
+        return Stopped(error["exit_code"], error["message"], _may_be_the_place(error["code"], error["retryable"]))
+    return None
 
 
-def _result(place: Workplace, name: str, at: ForgePass | None, stopped: Stopped | None) -> ForgeResult:
-    found = None if at is None else read_pass(place.storage, at)
-    result = ForgeResult.nothing(name) if found is None else result_of(place, found)
-    if stopped is None:
+def _result(place: Workplace, name: str, at: ForgePass | None, stopped: dict[str, Stopped]) -> ForgeResult:
+    result = ForgeResult.nothing(name)
+    with _noting(stopped, name):
+        found = None if at is None else read_pass(place.storage, at)
+        if found is not None:
+            result = result_of(place, found)
+    if name not in stopped:
         return result
-    code, why = stopped
+    code, why, _ = stopped[name]
     return replace(result, stopped=why, failed=code != ExitCode.DONE)
+
+
+def known_passes(place: Workplace, forge: str) -> Iterator[ForgeResult]:
+    """What is known of each pass over a forge, the newest first; of one that cannot be read, why."""
+    for at in places(place.storage, forge):
+        try:
+            found = read_pass(place.storage, at)
+            if found is not None:
+                yield result_of(place, found)
+        except StoredFileDamaged as error:
+            yield replace(ForgeResult.nothing(forge, at.number), stopped=str(error), failed=True)
 
 
 def result_of(place: Workplace, found: Pass) -> ForgeResult:

@@ -15,10 +15,11 @@ import pytest
 from pipeline.forges import hour_lister
 from pipeline.forges.crawl import MOST_LIMITED, PATIENCE
 from pipeline.forges.errors import ListingDeferred, ListingStopped
+from pipeline.forges.giving_up import give_up
 from pipeline.forges.hour_lister import MOST_DOWN, HourLister
 from pipeline.forges.hours import LATE_HOURS, hour_of, hours_to_ask, name_of
 from pipeline.forges.pages import Progress
-from pipeline.forges.passes import begin_pass, give_up, read_pass
+from pipeline.forges.passes import begin_pass, read_pass
 from pipeline.forges.settings import ForgeSettings, ForgesSection
 from pipeline.git import page
 from pipeline.git.page import save_file
