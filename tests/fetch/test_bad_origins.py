@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
@@ -441,7 +441,9 @@ def test_fifty_failures_leave_nothing_open(served: Path, tmp_path: Path) -> None
         gc.disable()
         try:
             night = archive.fetch(*urls)
-            until(lambda: open_things() <= before, "still open", limit_s=10, pause_s=0.01)
+            until(lambda: open_things() <= before, f"more than {before} are open", limit_s=30, pause_s=0.01)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {named_things()}") from None
         finally:
             gc.enable()
     assert {line.status for line in night.visits} == {"failed", "refused", "not_found"}
@@ -451,6 +453,15 @@ def test_fifty_failures_leave_nothing_open(served: Path, tmp_path: Path) -> None
 def open_things() -> tuple[int, int]:
     """Descriptors and threads of this process, which also runs most of the servers."""
     return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+
+def named_things() -> tuple[list[str], list[str]]:
+    """The same by name."""
+    descriptors = []
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            descriptors.append(os.readlink(f"/proc/self/fd/{number}"))
+    return sorted(descriptors), sorted(thread.name for thread in threading.enumerate())
 
 
 def wait_for_fewest(count: Callable[[], tuple[int, int]], calm_s: float = 0.3) -> tuple[int, int]:
