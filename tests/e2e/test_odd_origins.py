@@ -206,6 +206,7 @@ def content(repo: Path, tips: set[bytes]) -> list[bytes]:
     return sorted(line for line in checked if not line.endswith((b" missing", b" %d" % len(LARGE))))
 
 
+@pytest.mark.slow
 def test_what_cannot_come_back_is_told(visited: Visited, tmp_path: Path) -> None:
     detail = visited.archive.visit(visited.urls["funny"], 1)["detail"]
     assert detail == (
@@ -217,6 +218,7 @@ def test_what_cannot_come_back_is_told(visited: Visited, tmp_path: Path) -> None
     assert not run_git("-C", tmp_path / "head-on-a-large-blob", "symbolic-ref", "HEAD").returncode
 
 
+@pytest.mark.slow
 def test_columns_are_text_for_people(visited: Visited) -> None:
     (row,) = visited.archive.sql(
         "SELECT message, encoding, raw IS NOT NULL AS has_raw FROM commits WHERE encoding = 'UTF-7'"

@@ -152,6 +152,7 @@ def test_a_driver_without_memory(archive: Archive, tmp_path: Path, how: str) -> 
     assert archive.storage.list(f"results/{how}_job") == []
 
 
+@pytest.mark.slow
 def test_a_job_for_which_python_has_no_memory(archive: Archive, tmp_path: Path) -> None:
     job = tmp_path / "large_job.py"
     job.write_text("def main(archive):\n    return bytearray(1 << 60)\n")
@@ -187,6 +188,7 @@ def test_a_shell(archive: Archive, name: str) -> None:
         assert "Py4J" not in stop(process, signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_a_backfill_can_be_taken_up_again(archive: Archive) -> None:
     words = ("backfill", "job", "commit_activity", "--from", str(night(1)), "--to", str(night(1)))
     with archive.start(*words) as process:
