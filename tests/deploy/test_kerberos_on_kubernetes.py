@@ -90,6 +90,6 @@ def by_a_driver_in_a_pod(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def files(said: str) -> int:
-    """How many files a census counts, which stands after the log."""
-    found = json.loads(said[f"\n{said}".rindex("\n[\n") :])
+    """How many files a census counts, which stands between the log and where it is stored."""
+    found, _ = json.JSONDecoder().raw_decode(said[f"\n{said}".rindex("\n[\n") :])
     return sum(row["files"] for row in found)
