@@ -40,19 +40,13 @@ class ListedTwice(PipelineError):
         return f"{self.forge}: another crawl lists this forge; nothing was lost, wait for it"
 
 
-class PassGivenUp(PipelineError):
+class PassGivenUp(ListedTwice):
     """Another process gave up the pass that this one was listing."""
-
-    exit_code = ExitCode.ARCHIVE_HELD
-
-    def __init__(self, forge: str) -> None:
-        super().__init__(forge)
-        self.forge = forge
 
     def __str__(self) -> str:
         return f"{self.forge}: another crawl gave this pass up, and lists the forge anew; nothing was lost, wait for it"
 
 
-OF_A_PAGE = ("bad_page", "endless", "limit_exceeded", "protocol")
+CODES_OF_A_PLACE = ("bad_page", "endless", "limit_exceeded", "protocol")
 """Codes of errors that may be due to where a listing stands, so that another pass may do without them. All others, such
 as a login or a host that is down, would stop it as well."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pipeline.context.run import helping
 from pipeline.context.workplace import Workplace
-from pipeline.forges.errors import OF_A_PAGE
+from pipeline.forges.errors import CODES_OF_A_PLACE
 from pipeline.forges.giving_up import forget_stuck, give_up, is_stuck, note_stuck
 from pipeline.forges.leftovers import forget_old
 from pipeline.forges.passes import Pass, begin_pass, passes, places, read_pass
@@ -148,7 +148,7 @@ def _noting(stopped: dict[str, Stopped], name: str) -> Iterator[None]:
 
 def _may_be_the_place(code: str | None, retryable: bool) -> bool:
     """Whether an error may be due to where a pass stands: to a page, or, without a code, to damage or a merge."""
-    return code in OF_A_PAGE if code is not None else not retryable
+    return code in CODES_OF_A_PLACE if code is not None else not retryable
 
 
 def _pass(place: Workplace, name: str, settings: ForgeSettings, *, full: bool, anew: bool) -> ForgePass:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.support.hdfs import MiniHdfs
 from tests.support.kubernetes import Namespace, helm
 from tests.support.servers import git_daemon
 from tests.support.sockets import Peer
+from tests.support.until import until as found_at_last
 
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "git-lakehouse"
 IMAGE = cache_folder() / "image"
@@ -198,12 +198,8 @@ def values(namespace: Namespace, image: str, archive: Archive) -> dict[str, Any]
 
 
 def until(found: Callable[[], T | None], otherwise: str) -> T:
-    """What was found at last."""
-    limit = time.monotonic() + LIMIT_S
-    while not (there := found()):
-        assert time.monotonic() < limit, otherwise
-        time.sleep(0.3)
-    return there
+    """What was found at last; on the node everything takes long."""
+    return found_at_last(found, otherwise, limit_s=LIMIT_S, pause_s=0.3)
 
 
 def of_one_pod(given: dict[str, Any]) -> dict[str, Any]:
