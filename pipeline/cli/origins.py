@@ -166,7 +166,7 @@ def why(context: Context, url: str) -> None:
     context.archive(to_read=True)
     schedule = context.config.schedule
     row = origin_row(context.storage, check_url(url))
-    lost = lost_promises(context.storage).lost(row["url"])
+    lost = lost_promises(context.storage, today()).lost(row["url"])
     promised = None if lost is None else not lost
     turn = turn_of(row, today(), schedule.budget, schedule.greatest_age_nights, promised=promised)
     if not context.output.result(turn):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pipeline.cli.common import Context, command_options
+from pipeline.cli.common import Context, command_options, today
 from pipeline.cli.output import Output, size
 from pipeline.model.origin import check_url
 from pipeline.model.visit import VisitStatus
@@ -18,7 +18,7 @@ def status(context: Context, url: str | None) -> None:
     """Show what the archive holds, or what is known about one origin."""
     context.archive(to_read=True)
     if url is None:
-        overview = archive_status(context.storage)
+        overview = archive_status(context.storage, today())
         if not context.output.result(overview):
             _show_archive(context.output, overview)
     else:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from pipeline.context.archive import named_loads
 from pipeline.model.host import host_of
+from pipeline.model.layout import newest_possible
 from pipeline.model.night_summary import NightSummary, Unpromised
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing
@@ -27,13 +29,14 @@ class LostPromises:
         return None if self.count > len(self.named) else False
 
 
-def lost_promises(storage: Storage) -> LostPromises:
-    """The hosts; none before the first night.
+def lost_promises(storage: Storage, today: date) -> LostPromises:
+    """The hosts; none before the first night. Nights after today, which an earlier version allowed, are ignored.
 
     Raises:
         StoredFileDamaged: the night's summary cannot be read.
     """
-    for load in reversed([each for each in named_loads(storage) if each.is_night]):
+    newest = newest_possible(today)
+    for load in reversed([each for each in named_loads(storage) if each.is_night and each.night <= newest]):
         try:
             summary = read_document(storage, load.night_summary, NightSummary.model_validate_json)
         except FileMissing:

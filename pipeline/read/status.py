@@ -86,7 +86,7 @@ class OriginStatus:
     refs: tuple[CurrentRef, ...]
 
 
-def archive_status(storage: Storage) -> ArchiveStatus:
+def archive_status(storage: Storage, today: date) -> ArchiveStatus:
     """Read the current state of all tables: ``origins`` and the sizes of ``blobs``, the other counts from metadata.
 
     Raises:
@@ -105,7 +105,7 @@ def archive_status(storage: Storage) -> ArchiveStatus:
         raw_bytes=sum(sizes),
         stored_bytes=sum(book.get("total-files-size", 0) for book in books.values()),
         report=report_of(storage, tables.nights[-1]) if tables.nights else None,
-        unpromised=tuple(each.host or "no host" for each in lost_promises(storage).named),
+        unpromised=tuple(each.host or "no host" for each in lost_promises(storage, today).named),
     )
 
 

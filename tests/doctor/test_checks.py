@@ -282,7 +282,7 @@ def test_loads(tmp_path: Path) -> None:
 
 def test_the_promise_of_the_newest_night(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
-    assert levels([check_promise(storage)]) == [OK]
+    assert levels([check_promise(storage, TODAY)]) == [OK]
     kept = NightSummary(
         night=TODAY, run_id="r", origins={}, objects=0, raw_bytes=0, wire_bytes=0, stored_bytes=0, files=0, seconds={},
         failed=(),
@@ -291,16 +291,17 @@ def test_the_promise_of_the_newest_night(tmp_path: Path) -> None:
     storage.create(Load.of_night(date(2026, 11, 1)).night_summary, kept.model_dump_json().encode())
     storage.create(Load.of_night(date(2026, 11, 2)).night_summary, lost.model_dump_json().encode())
     storage.create(Load.of_night(date(2026, 11, 3)).plan, b"{}")
-    found = check_promise(storage)
+    found = check_promise(storage, TODAY)
     assert levels([found]) == [WARNING]
     assert "h (12,000 origins, 121 nights)" in found.found
-    promises = lost_promises(storage)
+    promises = lost_promises(storage, TODAY)
     assert [promises.lost(url) for url in ("https://h/a", "https://h.:443/a", "https://i/a")] == [True, True, False]
     some = lost.model_copy(update={"unpromised": (Unpromised(host="", origins=9, nights=120),), "unpromised_hosts": 99})
     storage.create(Load.of_night(date(2026, 11, 4)).night_summary, some.model_dump_json().encode())
-    promises = lost_promises(storage)
+    promises = lost_promises(storage, TODAY)
     assert [promises.lost(url) for url in ("file:///a", "https://h/a")] == [True, None], "it may be one of 98 others"
-    assert "no host (9 origins, 120 nights) and 98 more" in check_promise(storage).found
+    storage.create(Load.of_night(date(2062, 1, 1)).night_summary, b"{}")
+    assert "no host (9 origins, 120 nights) and 98 more" in check_promise(storage, TODAY).found
 
 
 def test_lease() -> None:

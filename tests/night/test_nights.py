@@ -265,7 +265,7 @@ def test_status(spark: SparkSession, storage: Storage) -> None:
     landing = MadeLoad(storage, night(4), "run4")
     landing.visit(fork, VisitStatus.FAILED, "timeout")
     publish(unleased(spark), storage, landing.load, landing.write(), "run4")
-    status = archive_status(storage)
+    status = archive_status(storage, night(4))
     assert status.nights == (night(2), night(3))
     assert status.origins == {"active": 3}
     assert status.last_visits == {"full": 1, "failed": 1, "never": 1}

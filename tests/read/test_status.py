@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def test_status_and_origins_are_what_spark_counts(spark: SparkSession, storage: 
     there = one_row_a_url(current(spark, "origins")).orderBy("url").toArrow().to_pylist()
     assert [row["url"] for row in there] == [URL, FORK, OTHER], "what was taken down is not told"
     assert origins_list(storage) == there
-    status = archive_status(storage)
+    status = archive_status(storage, datetime.now(UTC).date())
     assert status.origins == counted(row["state"] for row in there)
     assert set(status.origins) == {"paused", "opted_out"}
     assert status.last_visits == counted(row["last_status"] for row in there)

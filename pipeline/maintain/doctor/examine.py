@@ -121,7 +121,7 @@ def _of_the_archive(patient: Patient) -> list[tuple[str, Callable[[], Iterable[F
         ("storage", lambda: check_probe(storage)),
         ("archive", lambda: [check_archive(storage)]),
         ("loads", lambda: check_loads(storage, patient.today)),
-        ("greatest age", lambda: [check_promise(storage)]),
+        ("greatest age", lambda: [check_promise(storage, patient.today)]),
         ("lease", lambda: [judge_lease(read_lease(storage, patient.lease), time.time())]),
         ("configuration", lambda: check_settings(config, _buckets(storage), job_names())),
     ]

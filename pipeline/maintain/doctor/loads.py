@@ -52,9 +52,9 @@ def check_loads(storage: Storage, today: date) -> Iterator[Finding]:
         yield ok("loads", f"{len(loads)}, all finished")
 
 
-def check_promise(storage: Storage) -> Finding:
+def check_promise(storage: Storage, today: date) -> Finding:
     """Whether the newest night could promise every host the greatest age."""
-    lost = lost_promises(storage)
+    lost = lost_promises(storage, today)
     if not lost.count:
         return ok("greatest age", "no host has too many origins for it")
     named = [f"{each.host or 'no host'} ({each.origins:,} origins, {each.nights:,.0f} nights)" for each in lost.named]
