@@ -112,10 +112,10 @@ BELOW = MappingProxyType(
         "forges": ("git", "model", "storage"),
         "tables": ("model", "rules", "storage"),
         "night": ("fetch", "model", "rules", "storage", "tables"),
-        "context": ("fetch", "forges", "git", "model", "rules", "storage", "tables"),
-        "read": ("context", "fetch", "git", "model", "night", "rules", "storage", "tables"),
+        "context": ("forges", "git", "model", "rules", "storage", "tables"),
+        "read": ("context", "git", "model", "night", "rules", "storage", "tables"),
         "__init__": ("model", "read"),
-        "maintain": ("context", "fetch", "git", "model", "night", "read", "rules", "storage", "tables"),
+        "maintain": ("context", "fetch", "model", "night", "read", "rules", "storage", "tables"),
         "workflows": ("context", "fetch", "forges", "git", "model", "night", "read", "rules", "storage", "tables"),
         "metrics": ("context", "maintain", "model", "read", "rules", "storage", "tables", "workflows"),
         "cli": (

@@ -17,7 +17,6 @@ from pipeline.fetch.batches import Batches
 from pipeline.fetch.bucket_plan import BucketPlan, read_bucket_plan
 from pipeline.fetch.crew import Crew
 from pipeline.fetch.landing import RUN_BYTES, Landing, LocalFile
-from pipeline.fetch.scratch import locked_folder
 from pipeline.fetch.worker import Work
 from pipeline.git.conditions import Conditions
 from pipeline.model import tables
@@ -28,6 +27,7 @@ from pipeline.model.visit_counts import count_visits
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import AlreadyThere, FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.storage.scratch import locked_folder
 
 log = logging.getLogger(__name__)
 

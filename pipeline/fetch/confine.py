@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
-import signal
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -18,15 +16,6 @@ CPU_GRACE_S = 60
 """CPU seconds beyond the visit's own limit, in which a visit that still responds ends by itself."""
 
 STANDARD_STREAMS = (0, 1, 2)
-
-_DIE_WITH_PARENT = 1
-"""PR_SET_PDEATHSIG of prctl(2)."""
-
-
-def die_with_parent() -> None:
-    """Let the kernel kill this process when its parent ends, however that happens."""
-    with suppress(AttributeError, OSError):  # not Linux: it notices at its next message
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
 def let_go_of_files(keep: Collection[int]) -> None:

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from pipeline.fetch.agenda import DueNetwork, Errand, ToDo
 from pipeline.fetch.channel import Channel
-from pipeline.fetch.confine import CPU_GRACE_S, die_with_parent, let_go_of_files, memory_bytes
+from pipeline.fetch.confine import CPU_GRACE_S, let_go_of_files, memory_bytes
 from pipeline.fetch.landing import Landing
 from pipeline.fetch.messages import (
     Assignment,
@@ -41,6 +41,7 @@ from pipeline.git.limits import Limits
 from pipeline.model.tables import BY_NAME, CONTENTS, OBJECT_TABLES
 from pipeline.model.visit import Visit, VisitStatus
 from pipeline.model.visit_counts import WELL
+from pipeline.storage.process import die_with_parent
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ from pipeline.fetch.crew import Crew
 from pipeline.fetch.landing import Landing
 from pipeline.fetch.network_state import askable
 from pipeline.fetch.planned_refs import PlannedRefs
-from pipeline.fetch.scratch import locked_folder
 from pipeline.fetch.worker import Work
 from pipeline.git.conditions import Conditions
 from pipeline.model.layout import Load
@@ -26,6 +25,7 @@ from pipeline.model.visit import Visit, VisitStatus
 from pipeline.rules.ref_digest import UNKNOWN, RefDigest
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.storage.scratch import locked_folder
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from pipeline.fetch.agenda import DueNetwork, Errand, Questions
 from pipeline.fetch.bucket_plan import BucketPlan
 from pipeline.fetch.crew import Crew
 from pipeline.fetch.landing import Landing
-from pipeline.fetch.scratch import locked_folder
 from pipeline.fetch.worker import Work
 from pipeline.git.conditions import Conditions
 from pipeline.model.origin import network_id
 from pipeline.rules.kinship import Tips
 from pipeline.rules.ref_digest import NO_REFS
 from pipeline.storage.interface import Storage
+from pipeline.storage.scratch import locked_folder
 
 QUESTION_S = 30.0
 """Seconds for a question, without what a host's limits make it wait."""

@@ -11,7 +11,6 @@ from uuid import uuid4
 import pyarrow as pa
 
 from pipeline.fetch.parquet import MIB, open_parquet
-from pipeline.fetch.scratch import locked_folder
 from pipeline.maintain.sorted_rows import fetch, in_order, parts, read_at_head, spool
 from pipeline.maintain.sources import Piece, Source
 from pipeline.model.layout import WAREHOUSE
@@ -19,6 +18,7 @@ from pipeline.model.tables import NAMESPACE, Table
 from pipeline.rules.compaction import COMPACTED
 from pipeline.storage.interface import Storage, Uploaded
 from pipeline.storage.parquet import SealedWriter
+from pipeline.storage.scratch import locked_folder
 
 FILE_BYTES = 512 * MIB
 HEAD_FILE_BYTES = 64 * MIB

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from pipeline.fetch.bucket_plan import read_bucket_plan
 from pipeline.fetch.parquet import PAGE_BYTES, ZSTD_LEVEL, open_parquet
-from pipeline.fetch.scratch import locked_folder
 from pipeline.model.layout import Load, landed_name
 from pipeline.model.manifest import LandedFile, Manifest
 from pipeline.model.tables import BY_NAME, VISITS, Table
@@ -26,6 +25,7 @@ from pipeline.storage.documents import read_document
 from pipeline.storage.errors import AlreadyThere, FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
+from pipeline.storage.scratch import locked_folder
 
 log = logging.getLogger(__name__)
 

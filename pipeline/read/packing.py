@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.fetch.confine import die_with_parent
-from pipeline.fetch.scratch import full_disk_reported
 from pipeline.git.pack_writer import ObjectDamaged, PackPart, PackWriter, PartWriter, writing_part
 from pipeline.model.errors import CheckFailed, PipelineError
 from pipeline.model.objects import GitObject
 from pipeline.model.rows import CODECS
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.storage.process import die_with_parent
+from pipeline.storage.scratch import full_disk_reported
 from pipeline.tables.snapshot.rows import Group, rows_of
 
 TASK_BYTES = 64 << 20

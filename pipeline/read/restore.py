@@ -7,7 +7,6 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
-from pipeline.fetch.scratch import locked_folder
 from pipeline.git.pack_writer import ObjectDamaged, PackWriter
 from pipeline.git.restore import write_repository
 from pipeline.read.history import History
@@ -18,6 +17,7 @@ from pipeline.read.stored import StoredTables
 from pipeline.rules.restore import lay_out
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.storage.scratch import locked_folder
 from pipeline.tables.snapshot.rows import Group
 
 _FEWEST_TASKS = 2

@@ -1,13 +1,19 @@
-"""The identity of this process, so that others on the same machine notice when it is gone."""
+"""This process: its identity, so that others on this machine notice when it is gone, and its end with its parent."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 _PROC = Path("/proc")
 _STATE, _START = 0, 19
 """Fields of /proc/PID/stat, counted after the command name, which may contain spaces; proc(5)."""
+
+_DIE_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG of prctl(2)."""
 
 
 def process_identity() -> str:
@@ -31,6 +37,12 @@ def is_gone(pid: int, identity: str) -> bool:
     except OSError:
         return True
     return fields[_START] != start or fields[_STATE] == "Z"
+
+
+def die_with_parent() -> None:
+    """Let the kernel kill this process when its parent ends, however that happens."""
+    with suppress(AttributeError, OSError):  # not Linux: it notices at its next message
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
 def _machine() -> str:

@@ -13,7 +13,6 @@ from pipeline.fetch.batches import Batches
 from pipeline.fetch.bucket import hand_in
 from pipeline.fetch.bucket_plan import BucketPlan, PlannedOrigin, read_bucket_plan
 from pipeline.fetch.landing import Landing
-from pipeline.fetch.scratch import locked_folder
 from pipeline.model import tables
 from pipeline.model.layout import Load
 from pipeline.model.links import OID_BYTES
@@ -22,6 +21,7 @@ from pipeline.model.rows import BlobRow, ContentRow, TreeRow, blob_names, commit
 from pipeline.model.text import text_and_raw
 from pipeline.model.visit import Visit, VisitStatus
 from pipeline.night.plan import read_plan
+from pipeline.storage.scratch import locked_folder
 from scaling.made import FIRST, Made, refs_at
 from scaling.population import Population, place_of
 

@@ -14,8 +14,8 @@ import pytest
 
 from pipeline.context.archive import ArchiveInfo
 from pipeline.context.config import Config
-from pipeline.git.compiled import lacking_parts
 from pipeline.maintain.doctor import machine
+from pipeline.maintain.doctor.compiled import lacking_parts
 from pipeline.maintain.doctor.examine import Patient, examine
 from pipeline.maintain.doctor.finding import Finding, Level, exit_code_of, machine_failure, settings_failure, warning
 from pipeline.maintain.doctor.finding import damage as damaged

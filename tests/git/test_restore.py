@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.fetch.scratch import locked_folder
 from pipeline.git.pack_writer import PackWriter
 from pipeline.git.restore import DirectoryFailed, Restored, write_repository
 from pipeline.model.commit import build_commit, parse_commit
@@ -21,6 +20,7 @@ from pipeline.model.objects import BY_WORD, GitObject, ObjectType, object_id
 from pipeline.model.tag import build_tag, parse_tag
 from pipeline.rules.negotiation import Ref
 from pipeline.rules.restore import Head, lay_out
+from pipeline.storage.scratch import locked_folder
 from tests.support.compare import ls_remote
 from tests.support.repos import (
     build_graph,

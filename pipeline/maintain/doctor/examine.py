@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline.context.archive import find_archive
 from pipeline.context.config import Config, FetchSection
-from pipeline.git.compiled import lacking_parts
+from pipeline.maintain.doctor.compiled import lacking_parts
 from pipeline.maintain.doctor.finding import Finding, Level, machine_failure, warning
 from pipeline.maintain.doctor.jars import check_jars
 from pipeline.maintain.doctor.loads import check_archive, check_loads, check_promise, judge_lease
