@@ -1,6 +1,8 @@
 """Bitbucket's listing of a workspace in the order of creation: each page has what was created at a time or later.
 
 So deletions and creations move nothing. The link to the next page is not followed, it only says that there is more.
+Filters are given in milliseconds, as Bitbucket's manual has them, so what was created in that of the last item is
+asked for again.
 """
 
 from __future__ import annotations
@@ -36,10 +38,12 @@ class Bitbucket:
         return Cursor(size=SIZES[0], since=since)
 
     def address(self, cursor: Cursor) -> str:
-        """Of repositories of one moment, the last page may have had some only: they are asked for again."""
+        """Of repositories of one millisecond, the last page may have had some only: they are asked for again."""
         bounds = (("created_on", cursor.after), ("updated_on", cursor.since))
         asked = {"pagelen": cursor.size, "sort": "created_on"}
-        query = " AND ".join(f"{name} >= {bound.isoformat()}" for name, bound in bounds if bound is not None)
+        query = " AND ".join(
+            f"{name} >= {bound.isoformat(timespec='milliseconds')}" for name, bound in bounds if bound is not None
+        )
         return f"{self.base}?{urlencode(asked | ({'q': query} if query else {}))}"
 
     def where(self, cursor: Cursor) -> str:
@@ -52,9 +56,10 @@ class Bitbucket:
         times = [moment for item in items if (moment := _created(item)) is not None]
         if items and not times:
             raise BadPage(f"none of its {len(items):,} items has a time of creation")
-        if times != sorted(times) or (cursor.after is not None and times and times[0] < cursor.after):
+        begin = None if cursor.after is None else _asked(cursor.after)
+        if times != sorted(times) or (begin is not None and times and times[0] < begin):
             raise BadPage("its items are not in the order of creation")
-        if has_more and (not times or times[-1] == cursor.after):
+        if has_more and (not times or _asked(times[-1]) == begin):
             raise BadPage("nothing comes after it, but it says that there is more")
         listings, bad = read_items([item for item in items if _uuid(item) not in cursor.tail], self.listing)
         return Batch(listings, bad, _onward(cursor, items, times[-1]) if has_more else None)
@@ -118,7 +123,14 @@ def _page_url(item: Item, hosts: Collection[str]) -> str:
     return clone_url(html if isinstance(html, dict) else {}, "href", hosts)
 
 
+def _asked(moment: datetime) -> datetime:
+    """The millisecond of a time."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
 def _onward(cursor: Cursor, items: Collection[Any], last: datetime) -> Cursor:
-    """The page that begins with what was created when the last item was."""
-    again = {uuid for item in items if _created(item) == last and (uuid := _uuid(item)) is not None}
-    return cursor.model_copy(update={"after": last, "tail": tuple(sorted(again)), "size": SIZES[0]})
+    """The page that begins with what was created in the millisecond of the last item."""
+    after = _asked(last)
+    shown = ((_created(item), _uuid(item)) for item in items)
+    again = {uuid for created, uuid in shown if uuid is not None and created is not None and created >= after}
+    return cursor.model_copy(update={"after": after, "tail": tuple(sorted(again)), "size": SIZES[0]})

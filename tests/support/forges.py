@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pipeline.forges.cursor import Pager
 from pipeline.model.page import Page
+from tests.support import bitbucket
 from tests.support.sockets import Line, Listener, listening
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -89,8 +90,8 @@ class Forge:
             return self._gitea(asked)
         if parts.path.endswith("/api/v4/projects"):
             return self._gitlab(asked)
-        if "pagelen" in asked:
-            return self._bitbucket(asked)
+        if "/2.0/" in parts.path:
+            return self._bitbucket(address)
         assert parts.path.endswith("/repositories"), address
         return self._github(asked)
 
@@ -159,29 +160,35 @@ class Forge:
         page = f"<html><table summary='repository list' class='list nowrap'><tr></tr>{rows}</table>{more}</html>"
         return page.encode(), {"Content-Type": "text/html; charset=UTF-8"}
 
-    def _bitbucket(self, asked: dict[str, str]) -> tuple[Any, dict[str, str]]:
+    def _bitbucket(self, address: str) -> tuple[Any, dict[str, str]]:
+        asked, terms = bitbucket.asked_of(address)
         assert asked["sort"] == "created_on"
-        terms = [term.split(" >= ") for term in asked.get("q", "").split(" AND ") if term]
-        bounds = {name: datetime.fromisoformat(bound) for name, bound in terms}
+        assert all(operator == ">=" for _, operator, _ in terms)
+        bounds = {name: bound for name, _, bound in terms}
         created, updated = (bounds.get(name, EPOCH) for name in ("created_on", "updated_on"))
         shown = [repo for repo in self.shown() if _created(repo) >= created and repo.changed >= updated]
         size = min(int(asked["pagelen"]), 100, self.sized)
         document = {"pagelen": size, "values": [self._bitbucket_item(repo) for repo in shown[:size]]}
         more = {"next": "https://elsewhere.example/2.0/repositories/o?page=2"} if len(shown) > size else {}
+        bitbucket.check_answer(document | more)
         return document | more, {}
 
     def _bitbucket_item(self, repo: Repo) -> dict[str, Any]:
         parent = self.repos.get(repo.parent or 0)
         return {
-            "uuid": _uuid(repo), "full_name": repo.name, "scm": "git", "is_private": repo.private, "size": 12_288,
+            "type": "repository", "uuid": _uuid(repo), "full_name": repo.name, "scm": "git",
+            "is_private": repo.private, "size": 12_288,
             "created_on": _created(repo).isoformat(), "updated_on": repo.changed.isoformat(),
-            "mainbranch": None if repo.empty else {"type": "branch", "name": "main"},
+            **({} if repo.empty else {"mainbranch": {"type": "branch", "name": "main"}}),
             "links": {
                 "html": {"href": f"{self.base}/{repo.name}"},
                 "clone": [{"name": "https", "href": f"https://me@{self.base.partition('//')[2]}/{repo.name}.git"}],
             },
             **({} if parent is None else {
-                "parent": {"uuid": _uuid(parent), "links": {"html": {"href": f"{self.base}/{parent.name}"}}}
+                "parent": {
+                    "type": "repository", "uuid": _uuid(parent),
+                    "links": {"html": {"href": f"{self.base}/{parent.name}"}},
+                }
             }),
         }  # fmt: skip
 
@@ -227,8 +234,8 @@ def _uuid(repo: Repo) -> str:
 
 
 def _created(repo: Repo) -> datetime:
-    """Three are made by one import, at the same moment."""
-    return EPOCH + timedelta(seconds=repo.id // 3, microseconds=123_457)
+    """Three are made by one import, in the same millisecond."""
+    return EPOCH + timedelta(seconds=repo.id // 3, microseconds=123_457 + repo.id % 3)
 
 
 def sent(document: Any) -> bytes:
