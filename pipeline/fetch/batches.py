@@ -1,8 +1,8 @@
-"""Rows on their way to files: tuples become Arrow batches of bounded size."""
+"""Rows on their way to files: tuples become batches of bounded size, and Arrow's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -16,8 +16,11 @@ BATCH_ROWS = 512
 BATCH_BYTES = 8 * MIB
 """Limits of a batch: it ends with the row that reaches one of the two."""
 
-Sink = Callable[[Table, pa.RecordBatch, int], None]
-"""Takes a batch of a table and the raw bytes of its large values."""
+Sink = Callable[[Table, Sequence[Row], int], None]
+"""Takes rows of a table and the raw bytes of their large values."""
+
+ArrowSink = Callable[[Table, pa.RecordBatch, int], None]
+"""Takes the same as an Arrow batch."""
 
 
 @dataclass(slots=True)
@@ -53,10 +56,17 @@ class Batches:
 
     def _hand_on(self, table: Table) -> None:
         done, self._open[table.name] = self._open[table.name], _Open()
-        self._sink(table, _arrow(table, done.rows), done.raw_bytes)
+        self._sink(table, done.rows, done.raw_bytes)
 
 
-def _arrow(table: Table, rows: list[Row]) -> pa.RecordBatch:
+def in_arrow(sink: ArrowSink) -> Sink:
+    """A sink that passes rows on to one that takes Arrow batches."""
+    return lambda table, rows, raw_bytes: sink(table, record_batch(table, rows), raw_bytes)
+
+
+def record_batch(table: Table, rows: Sequence[Row], *, without: str | None = None) -> pa.RecordBatch:
+    """Rows in the table's column order, at least one, as an Arrow batch; one column may be left out."""
     cells = zip(zip(*rows, strict=True), table.columns, strict=True)
-    arrays = [pa.array(values, type=column.type) for values, column in cells]
-    return pa.RecordBatch.from_arrays(arrays, schema=table.arrow_schema)
+    kept = [(pa.array(values, type=column.type), column.name) for values, column in cells if column.name != without]
+    schema = pa.schema([table.arrow_schema.field(name) for _, name in kept])
+    return pa.RecordBatch.from_arrays([values for values, _ in kept], schema=schema)

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from pipeline.fetch.agenda import Agenda, DueNetwork
 from pipeline.fetch.asked import NOTHING, Asked
-from pipeline.fetch.batches import Batches
+from pipeline.fetch.batches import Batches, in_arrow
 from pipeline.fetch.bucket_plan import BucketPlan, read_bucket_plan
 from pipeline.fetch.crew import Crew
 from pipeline.fetch.landing import RUN_BYTES, Landing, LocalFile
@@ -145,7 +145,7 @@ def read_manifest(storage: Storage, load: Load, bucket: int) -> Manifest:
 
 
 def _land_visits(landing: Landing, visits: Sequence[Visit]) -> None:
-    rows = Batches(landing.append)
+    rows = Batches(in_arrow(landing.append))
     for visit in visits:
         rows.add(tables.VISITS, astuple(visit))
     rows.flush()

@@ -1,4 +1,4 @@
-"""Messages between a fetch task and the processes of its visits: small objects, followed by Arrow batches."""
+"""Messages between a fetch task and the processes of its visits: small objects, some followed by bytes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 _SIZES = struct.Struct("<IQ")
 _PIPE_BYTES = 1 << 20
+_PIECES = os.sysconf("SC_IOV_MAX")
 
 
 class Channel:
@@ -39,16 +40,15 @@ class Channel:
         """The descriptors of both pipes."""
         return self._reading, self._writing
 
-    def send(self, message: object, body: pa.Buffer | None = None) -> None:
-        """Send a message, with bytes if it has any.
+    def send(self, message: object, *pieces: bytes | pa.Buffer) -> None:
+        """Send a message and the bytes that follow it.
 
         Raises:
             BrokenPipeError: the other process is gone.
         """
         head = pickle.dumps(message)
-        self._write(_SIZES.pack(len(head), 0 if body is None else body.size) + head)
-        if body is not None:
-            self._write(body)
+        body = [memoryview(piece) for piece in pieces]
+        self._write([memoryview(_SIZES.pack(len(head), sum(map(len, body))) + head), *body])
 
     def receive(self) -> tuple[Any, pa.Buffer]:
         """The next message and its bytes; waits for it.
@@ -64,10 +64,16 @@ class Channel:
         os.close(self._reading)
         os.close(self._writing)
 
-    def _write(self, data: bytes | pa.Buffer) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._writing, rest) :]
+    def _write(self, pieces: list[memoryview]) -> None:
+        """Write all, from where they are. A call writes less if a signal comes, or if there are too many bytes."""
+        begin = 0
+        while begin < len(pieces):
+            written = os.writev(self._writing, pieces[begin : begin + _PIECES])
+            while begin < len(pieces) and written >= len(pieces[begin]):
+                written -= len(pieces[begin])
+                begin += 1
+            if written:
+                pieces[begin] = pieces[begin][written:]
 
     def _read(self, size: int) -> pa.Buffer:
         buffer = pa.allocate_buffer(size)

@@ -35,6 +35,7 @@ from pipeline.fetch.messages import (
     TurnGranted,
     TurnWanted,
 )
+from pipeline.fetch.parcel import unpacked
 from pipeline.fetch.worker import Work, work
 from pipeline.git.errors import LimitExceeded, OriginTimeout
 from pipeline.git.limits import Limits
@@ -221,9 +222,8 @@ class Crew:
                 raise message.error
 
     def _take(self, worker: _Worker, rows: Rows, body: pa.Buffer) -> None:
-        table = BY_NAME[rows.table]
-        batch = pa.ipc.read_record_batch(body, table.arrow_schema)
-        self._landing.append(table, batch, rows.raw_bytes)
+        batch = unpacked(rows, body)
+        self._landing.append(BY_NAME[rows.table], batch, rows.raw_bytes)
         if rows.table in _WITH_IDS:
             worker.arriving.append(b"".join(batch.column("oid").to_pylist()))
 

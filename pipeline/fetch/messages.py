@@ -65,10 +65,18 @@ class TurnGranted:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """From a worker: rows of a table as an Arrow message. ``raw_bytes`` is the size of their large values."""
+    """From a worker: rows of a table, which follow; see ``parcel``.
+
+    Attributes:
+        raw_bytes: the size of their large values.
+        others_bytes: the size of what comes before the contents.
+        offsets: Arrow's offsets of the contents, empty if the table has none.
+    """
 
     table: str
     raw_bytes: int
+    others_bytes: int
+    offsets: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-
-import pyarrow as pa
 
 from pipeline.fetch.batches import Batches
 from pipeline.fetch.channel import Channel
-from pipeline.fetch.messages import HostAwaited, Rows, RowsDropped, Surveyed, TurnWanted
+from pipeline.fetch.messages import HostAwaited, RowsDropped, Surveyed, TurnWanted
+from pipeline.fetch.parcel import packed
 from pipeline.git.network import Deadline
 from pipeline.model.rows import Row
 from pipeline.model.tables import Table
@@ -48,5 +47,6 @@ class Outbox:
         """Add one row in the table's column order; ``raw_bytes`` is the size of its large value."""
         self._batches.add(table, row, raw_bytes)
 
-    def _send(self, table: Table, batch: pa.RecordBatch, raw_bytes: int) -> None:
-        self._channel.send(Rows(table.name, raw_bytes), batch.serialize())
+    def _send(self, table: Table, rows: Sequence[Row], raw_bytes: int) -> None:
+        parcel = packed(table, rows, raw_bytes)
+        self._channel.send(parcel.message, *parcel.pieces)

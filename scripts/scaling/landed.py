@@ -9,7 +9,7 @@ from hashlib import sha256
 from itertools import chain
 
 from benchmarks.archive import Bed
-from pipeline.fetch.batches import Batches
+from pipeline.fetch.batches import Batches, in_arrow
 from pipeline.fetch.bucket import hand_in
 from pipeline.fetch.bucket_plan import BucketPlan, PlannedOrigin, read_bucket_plan
 from pipeline.fetch.landing import Landing
@@ -47,7 +47,7 @@ def land(bed: Bed, load: Load, population: Population) -> list[bytes]:
 def _land_bucket(
     landing: Landing, plan: BucketPlan, load: Load, population: Population, tips: Sequence[bytearray]
 ) -> list[Visit]:
-    rows, visits = Batches(landing.append), []
+    rows, visits = Batches(in_arrow(landing.append)), []
     for network, origins in plan.networks():
         landing.begin()
         number = place_of(origins[0].url)[0]

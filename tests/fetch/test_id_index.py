@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.fetch import id_index
 from pipeline.fetch.archived import ArchivedIds
-from pipeline.fetch.batches import Batches
+from pipeline.fetch.batches import Batches, in_arrow
 from pipeline.fetch.landing import Landing
 from pipeline.fetch.planned_files import DataFile, PlannedFiles
 from pipeline.model.objects import BLOB, TREE
@@ -65,7 +65,7 @@ def land(storage: Watched, night: int, networks: Sequence[int]) -> list[tuple[st
     """Files of a night in which each network got a tree and a blob."""
     folder = storage.folder / f"night-{night}"
     landing = Landing(folder)
-    rows = Batches(landing.append)
+    rows = Batches(in_arrow(landing.append))
     for network in networks:
         name, data = oid_of(BLOB, blob(network, night)), blob(network, night)
         rows.add(TREES, TreeRow(0, network, oid_of(TREE, tree(network, night)), True, tree(network, night)))

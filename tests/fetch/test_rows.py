@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.fetch.batches import Batches
+from pipeline.fetch.batches import Batches, in_arrow
 from pipeline.fetch.landing import Landing
 from pipeline.model.objects import GitObject, ObjectType
 from pipeline.model.rows import CODECS, ContentRow, Row, TreeRow, commit_row, tag_row
@@ -62,7 +62,7 @@ def round_trip(objects: list[GitObject]) -> list[GitObject]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         landing = Landing(folder / "landing", run_bytes=1000)
-        rows = Batches(landing.append)
+        rows = Batches(in_arrow(landing.append))
         table_of = {codec.type: codec.table for codec in CODECS.values()}
         for found in objects:
             rows.add(table_of[found.type], row_of(found), len(found.body))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.fetch.batches import Batches
+from pipeline.fetch.batches import Batches, in_arrow
 from pipeline.fetch.landing import Landing
 from pipeline.model import tables
 from pipeline.model.rows import BlobRow, ContentRow, TreeRow
@@ -46,7 +46,7 @@ def landed(one_spark: None, landed_root: Path) -> Archive:
 
 def land(session: SparkSession, folder: Path, bucket: int, rng: random.Random) -> None:
     landing = Landing(folder, run_bytes=4 << 20)
-    rows = Batches(landing.append)
+    rows = Batches(in_arrow(landing.append))
     for at in range(ROWS):
         oid, data = rng.randbytes(20), b"line %d\n" % at * rng.randint(1, 800)
         at_head = at % (ROWS // HEAD_ROWS) == 0
