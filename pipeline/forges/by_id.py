@@ -1,18 +1,21 @@
 """Listings in the order of ids: each page has what comes after an id. Deletions and creations move nothing.
 
 GitHub's ``/repositories`` and GitLab's projects with keyset pagination. Links are neither needed nor followed: the next
-page comes after the largest id of this one, and only an empty page ends the listing.
+page comes after the largest id of this one, and only an empty page ends the listing. GitHub's pages say little, so
+GraphQL may be asked for details of what one of them showed, before the next one is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from pipeline.forges.cursor import OVERLAP, BadPage, Batch, Cursor
+from pipeline.forges import details
+from pipeline.forges.cursor import OVERLAP, BadPage, Batch, Cursor, Held, Question
 from pipeline.forges.items import (
     Item,
     clone_url,
@@ -58,7 +61,10 @@ class _ById:
 
     def read(self, cursor: Cursor, page: Page) -> Batch:
         """What a page says, and what comes after it."""
-        items = items_of(page, self.sizes[0])
+        return self.batch(cursor, items_of(page, self.sizes[0]))
+
+    def batch(self, cursor: Cursor, items: Sequence[Any]) -> Batch:
+        """The same of the page's items."""
         if not items:
             return Batch()
         highest = max((found for item in items if (found := number_of(item)) is not None), default=0)
@@ -86,11 +92,63 @@ class _ById:
 
 @dataclass(frozen=True, slots=True)
 class GitHub(_ById):
-    """``GET /repositories?since=ID``. Its items are short; passes after the first find what is new, and no changes."""
+    """``GET /repositories?since=ID``. Its items are short; passes after the first find what is new, and no changes.
 
-    def address(self, cursor: Cursor) -> str:
+    ``asks_details``: GraphQL is asked as well. Repositories whose details cannot be had are listed as REST shows them.
+    """
+
+    asks_details: bool = False
+
+    def address(self, cursor: Cursor) -> str | Question:
         """GitHub decides how many items a page has."""
+        if asked := self._asked(cursor):
+            url = details.address_of(self.base)
+            return Question(url, details.question(asked), len(asked), details.is_limit)
         return f"{self.base}/repositories?{urlencode({'since': cursor.seen})}"
+
+    def where(self, cursor: Cursor) -> str:
+        """As people say it."""
+        asked = self._asked(cursor)
+        return f"the details of {len(asked)} to id {cursor.seen}" if asked else _ById.where(self, cursor)
+
+    def read(self, cursor: Cursor, page: Page) -> Batch:
+        """Of a page of REST, what has an id for GraphQL is held until the details are there."""
+        if asked := self._asked(cursor):
+            listings, bad = details.answered(page, asked, self.hosts)
+            left = tuple(each for each in cursor.held if each not in asked)
+            size = min(2 * cursor.size, details.MOST_ASKED)
+            return Batch(listings, bad, cursor.model_copy(update={"held": left, "size": size}))
+        items = items_of(page, self.sizes[0])
+        batch = self.batch(cursor, items)
+        nodes = {str(number_of(item)): text(item, "node_id") for item in items if isinstance(item, dict)}
+        held = tuple(
+            Held(node, listing)
+            for listing in batch.listings
+            if self.asks_details and (node := nodes.get(listing.forge_id)) is not None
+        )
+        shown = {each.listing.forge_id for each in held}
+        without = tuple(each.listing for each in cursor.held)
+        return replace(
+            batch,
+            listings=(*without, *(listing for listing in batch.listings if listing.forge_id not in shown)),
+            bad={**batch.bad, **({"no details": len(without)} if without else {})},
+            next=None if batch.next is None else batch.next.model_copy(update={"held": held}),
+        )
+
+    def around(self, cursor: Cursor) -> tuple[Cursor, bool] | None:
+        """Details of fewer, then of all but the next one; nothing stays unlisted for that."""
+        asked = self._asked(cursor)
+        if not asked:
+            return _ById.around(self, cursor)
+        if len(asked) > 1:
+            return cursor.model_copy(update={"size": len(asked) // 2}), False
+        held = tuple(each._replace(node="") if each == asked[0] else each for each in cursor.held)
+        return cursor.model_copy(update={"held": held}), False
+
+    def _asked(self, cursor: Cursor) -> list[Held]:
+        """Whose details are asked for next."""
+        askable = (each for each in cursor.held if each.node)
+        return list(islice(askable, cursor.size)) if self.asks_details else []
 
     def listing(self, item: Item) -> Listing:
         """One item; sizes are in KiB, and 0 until they are known."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.forges.cursor import BadPage, Batch, Cursor
+from pipeline.forges.cursor import BadPage, Batch, Cursor, Question
 from pipeline.forges.errors import ListedTwice, ListingDeferred, ListingStopped, PassGivenUp
 from pipeline.forges.pages import Progress, last_progress, write_page
 from pipeline.forges.passes import SliceManifest, read_manifest, read_pass
@@ -22,7 +22,8 @@ from pipeline.git.errors import (
     RateLimited,
     ServerError,
 )
-from pipeline.git.page import get_page
+from pipeline.git.page import get_page, post_page
+from pipeline.model.host import host_of
 from pipeline.model.layout import ForgePass
 from pipeline.model.page import Page
 from pipeline.model.visit import VisitStatus
@@ -35,7 +36,8 @@ SLICE_PAGES = 500
 """Pages of a slice: what is merged at once, and how many small files there are until then."""
 
 PATIENCE = 4
-"""Failures of a page in a row that may be the server's; from the next one on, something on the page is to blame."""
+"""Failures of a page in a row that may be the server's; from the next one on, something on the page is to blame. A
+question with several parts is divided at once."""
 
 MOST_FAILED = 50
 """Answers in a row that are no page, after which the forge is at fault, and not something on a page."""
@@ -102,13 +104,14 @@ class Lister:
         Raises:
             ListingStopped, ListingDeferred: as above.
         """
-        pager = self.settings.pager()
+        has_token = host_of(self.settings.url) in self.conditions.hosts.api_logins
+        pager = self.settings.pager(has_token=has_token)
         self._check(forge, pager.where(cursor), progress)
-        skipped = failed = limited = 0
+        skipped = failed = here = limited = 0
         while True:
-            page = pager.where(cursor)
+            page, address = pager.where(cursor), pager.address(cursor)
             try:
-                return pager.read(cursor, self._ask(forge, page, pager.address(cursor), pager.html)), skipped
+                return pager.read(cursor, self._ask(forge, page, address, pager.html)), skipped
             except BadPage as error:
                 code, why = "bad_page", str(error)
             except OF_A_PAGE as error:
@@ -121,12 +124,15 @@ class Lister:
             except OriginError as error:
                 kind = ListingDeferred if error.status is VisitStatus.DEFERRED else ListingStopped
                 raise kind(forge, page, error.code, error.why) from None
-            failed += 1
+            failed, here = failed + 1, here + 1
             logger.info("%s: %s could not be listed (%s): %s", forge, page, code, why)
-            onward = pager.around(cursor) if failed > PATIENCE else (cursor, False)
-            no_more = failed > PATIENCE and progress.skipped + skipped >= MOST_SKIPPED
+            divides = isinstance(address, Question) and address.parts > 1
+            onward = pager.around(cursor) if divides or here > PATIENCE else (cursor, False)
+            no_more = here > PATIENCE and progress.skipped + skipped >= MOST_SKIPPED
             if onward is None or failed == MOST_FAILED or no_more:
                 raise ListingStopped(forge, page, code, why)
+            if isinstance(address, Question) and onward[0] != cursor:
+                here = 0
             cursor, has_skipped = onward
             skipped += has_skipped
             self.pause(failed)
@@ -140,7 +146,12 @@ class Lister:
             return
         raise ListingStopped(forge, page, "endless", why)
 
-    def _ask(self, forge: str, page: str, address: str, html: bytes | None) -> Page:
+    def _ask(self, forge: str, page: str, address: str | Question, html: bytes | None) -> Page:
+        if isinstance(address, Question):
+            return post_page(
+                address.url, address.document, self.conditions,
+                largest=self.settings.page_bytes, is_limit=address.is_limit, night=self.tonight(),
+            )  # fmt: skip
         if not self.settings.is_file:
             return get_page(address, self.conditions, largest=self.settings.page_bytes, html=html, night=self.tonight())
         try:

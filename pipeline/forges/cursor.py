@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,6 +14,16 @@ from pipeline.model.page import Page
 
 OVERLAP = timedelta(hours=2)
 """How far back a pass looks before the last one began: clocks differ, and some forges write times once an hour."""
+
+
+class Held(NamedTuple):
+    """A repository that a page has shown, and whose details are asked for next.
+
+    ``node``: its id for that; "" if they cannot be had.
+    """
+
+    node: str
+    listing: Listing
 
 
 class Cursor(BaseModel):
@@ -25,7 +35,7 @@ class Cursor(BaseModel):
     the sort key of the last item seen; ``floor``: no item below this index is looked at again; ``overlaps``: the page
     should begin with something seen before; ``back``: how many pages the listing went back last; ``tail``: marks of the
     items at the end of the last page; ``after``: when what the page has was created, or later; ``hours``: hours of
-    events, each a page, whose first one is the next.
+    events, each a page, whose first one is the next; ``held``: repositories whose details come before the next page.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +53,7 @@ class Cursor(BaseModel):
     tail: tuple[str, ...] = ()
     after: datetime | None = None
     hours: tuple[int, ...] = ()
+    held: tuple[Held, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,18 @@ class Batch:
     whole: bool = True
     highest: int = 0
     late: tuple[int, ...] = ()
+
+
+class Question(NamedTuple):
+    """What is posted to ask for a page.
+
+    ``parts``: how many things it asks for; ``is_limit``: whether an answer says that we ask too much.
+    """
+
+    url: str
+    document: bytes
+    parts: int
+    is_limit: Callable[[Page], bool]
 
 
 class BadPage(Exception):
@@ -89,8 +112,8 @@ class Pager(Protocol):
             highest: the largest id that earlier passes saw.
         """
 
-    def address(self, cursor: Cursor) -> str:
-        """The URL of a page."""
+    def address(self, cursor: Cursor) -> str | Question:
+        """The URL of a page, or what to post for it."""
 
     def where(self, cursor: Cursor) -> str:
         """The same, for people."""
@@ -105,5 +128,5 @@ class Pager(Protocol):
     def around(self, cursor: Cursor) -> tuple[Cursor, bool] | None:
         """How to go on when a page cannot be read: with a smaller one or, second, past something that stays unseen.
 
-        None if there is no way around.
+        None if there is no way around. A question with several parts is always made smaller, which loses nothing.
         """

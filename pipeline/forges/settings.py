@@ -23,12 +23,7 @@ from pipeline.model.redact import is_secret_name
 FILE = "file"
 EVENTS = "events"
 
-_INTERFACES: dict[str, type[Bitbucket | Gitea | GitHub | GitLab]] = {
-    "bitbucket": Bitbucket,
-    "gitea": Gitea,
-    "github": GitHub,
-    "gitlab": GitLab,
-}
+_INTERFACES: dict[str, type[Bitbucket | Gitea | GitLab]] = {"bitbucket": Bitbucket, "gitea": Gitea, "gitlab": GitLab}
 _INDEXES: dict[str, type[Gitweb | Grokmirror]] = {"gitweb": Gitweb, "grokmirror": Grokmirror}
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -76,6 +71,9 @@ class ForgeSettings(BaseModel):
     largest_bytes: int | None = Field(None, ge=0, description="larger ones, as the forge says, do not; default: any do")
     only: tuple[_Pattern, ...] = Field((), description="URLs and prefixes such as https://host/owner/*; default: all")
     without: tuple[_Pattern, ...] = Field((), description="URLs and prefixes that do not become origins")
+    details: bool = Field(
+        True, description="of github: whether GraphQL is asked, too, HEAD ids among it, if its host has a token"
+    )
     full_days: int = Field(30, ge=0, description="days from one full pass to the next; others look for what is new")
     page_bytes: int = Field(16 << 20, gt=0, description="bytes of a page")
     most: int = Field(10_000_000, gt=0, description="repositories of a pass; a forge that lists more is not believed")
@@ -118,14 +116,16 @@ class ForgeSettings(BaseModel):
         """Whether the times of change that it shows are those of the newest commits, which may have come much later."""
         return self.kind in ("cgit", "grokmirror")
 
-    def pager(self) -> Pager:
-        """The rules by which the forge is listed. Events have none of these."""
+    def pager(self, *, has_token: bool = False) -> Pager:
+        """The rules by which the forge is listed; without a token, some ask for less. Events have none of these."""
         if self.kind == "list":
             return Lines(self.url)
         if self.kind == "cgit":
             return Cgit(self.url, self.clones or self.url, self.clone_hosts)
         if self.kind in _INDEXES:
             return _INDEXES[self.kind](self.url, self.clones or "", self.clone_hosts, self.page_bytes)
+        if self.kind == "github":
+            return GitHub(self.url, self.clone_hosts, asks_details=self.details and has_token)
         return _INTERFACES[self.kind](self.url, self.clone_hosts)
 
 

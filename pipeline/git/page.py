@@ -10,13 +10,14 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 
 from pipeline.git.conditions import Conditions
-from pipeline.git.errors import LimitExceeded, ProtocolError, SchemeRefused
+from pipeline.git.errors import LimitExceeded, ProtocolError, RateLimited, SchemeRefused
 from pipeline.git.host_turn import HostTurn
 from pipeline.git.http_pool import REDIRECTS, open_pool
 from pipeline.git.network import Deadline, Dialer
 from pipeline.git.transport import HTML, Meter, check_status, check_wall, check_wall_page, content_type, origin_errors
 from pipeline.model.host import host_of
 from pipeline.model.page import Page
+from pipeline.rules.asked_wait import FORBIDDEN
 
 if TYPE_CHECKING:
     from dulwich.client import HTTPResponse
@@ -26,6 +27,9 @@ PAGE_S = 300.0
 
 FILE_S = 1_800.0
 """The same of a file."""
+
+MOST_POSTED = 1 << 20
+"""Most bytes of a document that is posted."""
 
 T = TypeVar("T")
 
@@ -57,6 +61,33 @@ def get_page(
     return _received(url, conditions, PAGE_S, night, waits, lambda response: _page(url, response, largest, html))
 
 
+def post_page(
+    url: str,
+    document: bytes,
+    conditions: Conditions,
+    *,
+    largest: int,
+    is_limit: Callable[[Page], bool],
+    night: int = 0,
+    waits: Callable[[], None] = lambda: None,
+) -> Page:
+    """Post a document that only asks, and take the page that answers it. No redirect is followed.
+
+    Args:
+        document: JSON.
+        is_limit: whether a page, with the status 200 or 403, says that we ask too much; then the host is left alone.
+        url, largest, night, waits: as in ``get_page``.
+
+    Raises:
+        OriginError: as in ``get_page``.
+    """
+    if len(document) > MOST_POSTED:
+        raise LimitExceeded(url, f"a question exceeds {MOST_POSTED:,} bytes")
+    return _received(
+        url, conditions, PAGE_S, night, waits, lambda response: _answer(url, response, largest, is_limit), document
+    )
+
+
 def save_file(url: str, conditions: Conditions, to: BinaryIO, *, largest: int, night: int = 0) -> None:
     """Ask for a file, and write its bytes as they are sent. A redirect is followed to the same host only.
 
@@ -84,8 +115,9 @@ def _received(
     night: int,
     waits: Callable[[], None],
     take: Callable[[urllib3.BaseHTTPResponse], T],
+    document: bytes | None = None,
 ) -> T:
-    """What is taken of the answer that is no redirect."""
+    """What is taken of the answer that is no redirect. ``document``: it is posted; None to get the URL."""
     if urlsplit(url).scheme not in _SCHEMES or host_of(url) is None:
         raise SchemeRefused(url, "a page is asked for over http or https")
     limits = conditions.limits
@@ -95,7 +127,7 @@ def _received(
         with turn.held(), origin_errors(dialer, Meter(url, 0)):
             pool = open_pool(dialer, turn, conditions.user_agent)
             try:
-                return _followed(pool, url, take)
+                return _followed(pool, url, take) if document is None else _posted(pool, url, document, take)
             finally:
                 pool.clear()
                 deadline.hang_up()
@@ -112,9 +144,18 @@ def _followed(pool: urllib3.PoolManager, url: str, take: Callable[[urllib3.BaseH
     raise ProtocolError(url, f"more than {REDIRECTS} redirects in a row")
 
 
+def _posted(pool: urllib3.PoolManager, url: str, document: bytes, take: Callable[[urllib3.BaseHTTPResponse], T]) -> T:
+    with _asked(pool, url, document) as response:
+        if response.get_redirect_location():
+            raise ProtocolError(url, "the server redirects what was posted")
+        return take(response)
+
+
 @contextmanager
-def _asked(pool: urllib3.PoolManager, url: str) -> Iterator[urllib3.BaseHTTPResponse]:
-    response = pool.request("GET", url, redirect=False, preload_content=False)
+def _asked(pool: urllib3.PoolManager, url: str, document: bytes | None = None) -> Iterator[urllib3.BaseHTTPResponse]:
+    method, more = ("GET", {}) if document is None else ("POST", {"Content-Type": "application/json"})
+    headers = {**pool.headers, **more}
+    response = pool.request(method, url, body=document, headers=headers, redirect=False, preload_content=False)
     try:
         yield response
     finally:
@@ -131,10 +172,25 @@ def _same_host(url: str, target: str) -> str:
 
 def _page(url: str, response: urllib3.BaseHTTPResponse, largest: int, html: bytes | None) -> Page:
     _check_page(url, response, html)
-    body = b"".join(_parts(url, response, largest, "page", decoded=True))
-    if html is not None and html not in body:
-        check_wall_page(url, response.status, body)
+    page = _read(url, response, largest)
+    if html is not None and html not in page.body:
+        check_wall_page(url, response.status, page.body)
         raise _for_people(url)
+    return page
+
+
+def _answer(url: str, response: urllib3.BaseHTTPResponse, largest: int, is_limit: Callable[[Page], bool]) -> Page:
+    """A page that answers what was posted, with a limit told from other errors by what it says."""
+    is_read = response.status in (200, FORBIDDEN) and content_type(response.headers.get("Content-Type") or "") != HTML
+    page = _read(url, response, largest) if is_read else Page({}, b"")
+    if is_read and is_limit(page):
+        raise RateLimited(url, f"the server says {response.status}, and in the answer that we ask too much")
+    _check_page(url, response, html=None)
+    return page
+
+
+def _read(url: str, response: urllib3.BaseHTTPResponse, largest: int) -> Page:
+    body = b"".join(_parts(url, response, largest, "page", decoded=True))
     return Page({name.lower(): value for name, value in response.headers.items()}, body)
 
 

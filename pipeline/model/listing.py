@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.model.tables import TIME, Column, Table
+from pipeline.model.tables import OID, TIME, Column, Table
 
 LONGEST_TEXT = 255
 """Most characters of a name of a branch or a licence, and of a repository's id; longer ones are left out."""
@@ -32,6 +32,7 @@ class Listing(NamedTuple):
     stars: int | None = None
     changed_at: datetime | None = None
     fingerprint: str | None = None
+    head: bytes | None = None
 
 
 _SHOWN = (
@@ -50,6 +51,7 @@ _SHOWN = (
     Column("stars", pa.int64(), "how many people marked it"),
     Column("changed_at", TIME, "when the forge says that it last changed"),
     Column("fingerprint", pa.string(), "what the forge shows of its refs: another one whenever they change"),
+    Column("head", OID, "id of the commit at HEAD"),
 )
 
 LISTINGS = Table(

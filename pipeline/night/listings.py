@@ -160,7 +160,7 @@ def _merged(before: DataFrame, place: ForgePass, shown: DataFrame, wanted: Wante
     before = before.select(
         "forge_id", F.col("url").alias("url_before"), F.col("moved_from").alias("moved_before"),
         F.col("refused").alias("refused_before"), F.col("changed_at").alias("changed_before"),
-        F.col("fingerprint").alias("fingerprint_before"), "first_seen",
+        F.col("fingerprint").alias("fingerprint_before"), F.col("head").alias("head_before"), "first_seen",
     )  # fmt: skip
 
     def judge(
@@ -197,22 +197,25 @@ def _merged(before: DataFrame, place: ForgePass, shown: DataFrame, wanted: Wante
         has_moved.alias("has_moved"),
         "changed_before",
         "fingerprint_before",
+        "head_before",
     )
 
 
 def _changed(rows: DataFrame, *, by_commits: bool) -> DataFrame:
     """What ``signal_listed`` takes. A time of a commit says something only if the listing before had another one.
 
-    Of two fingerprints, nothing else says anything.
+    Of two fingerprints, nothing else says anything. Another HEAD does: where no time moved with it, it is another
+    branch; where one did, that says whether it came after the visit.
     """
     differs = F.col("fingerprint") != F.col("fingerprint_before")  # null if one is
-    moved = F.coalesce(differs, F.expr("changed_at IS NOT NULL AND NOT changed_at <=> changed_before"))
-    changed = rows.where("refused IS NULL").where(moved)
+    time_moved = F.expr("changed_at IS NOT NULL AND NOT changed_at <=> changed_before")
+    head_moved = F.coalesce(F.col("head") != F.col("head_before"), F.lit(False))
+    changed = rows.where("refused IS NULL").where(F.coalesce(differs, time_moved | head_moved))
     late = F.lit(by_commits) | F.coalesce("mirror", F.lit(False))
     return changed.select(
         F.explode(F.array(*both_names("url"))).alias("url"),
         "changed_at",
-        F.coalesce(differs, late & F.col("changed_before").isNotNull()).alias("late"),
+        F.coalesce(differs, (late & F.col("changed_before").isNotNull()) | (head_moved & ~time_moved)).alias("late"),
     )
 
 

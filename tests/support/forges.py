@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -29,6 +31,7 @@ class Repo:
     private: bool = False
     empty: bool = False
     changed: datetime = EPOCH
+    pushes: int = 0
 
 
 @dataclass
@@ -56,7 +59,7 @@ class Forge:
         self.repos[number] = replace(self.repos[number], **values)
 
     def push(self, number: int) -> None:
-        self.change(number, empty=False, changed=self._tick())
+        self.change(number, empty=False, changed=self._tick(), pushes=self.repos[number].pushes + 1)
 
     def delete(self, number: int) -> None:
         del self.repos[number]
@@ -141,7 +144,7 @@ class Forge:
         items = [
             {
                 "id": repo.id, "full_name": repo.name, "private": False, "fork": repo.parent is not None,
-                "html_url": f"{self.base}/{repo.name}",
+                "html_url": f"{self.base}/{repo.name}", "node_id": f"R_{repo.id}",
             }
             for repo in shown
         ]  # fmt: skip
@@ -194,7 +197,9 @@ class Forge:
 
     def page(self, pager: Pager, cursor: Any) -> Page:
         """The page that a cursor asks for, without a connection."""
-        document, headers = self.answer(pager.address(cursor))
+        address = pager.address(cursor)
+        assert isinstance(address, str)
+        document, headers = self.answer(address)
         return Page({name.lower(): value for name, value in headers.items()}, sent(document))
 
 
@@ -204,11 +209,12 @@ Trouble = Callable[[int, str], bytes | None]
 
 @dataclass
 class Served:
-    """A forge behind a server."""
+    """A forge behind a server; ``questions`` answers what is posted."""
 
     forge: Forge
     server: Listener
     trouble: Trouble = lambda number, path: None
+    questions: Callable[[bytes], bytes] | None = None
     requests: list[str] = field(default_factory=list)
     heads: list[bytes] = field(default_factory=list)
 
@@ -227,6 +233,11 @@ def response(body: bytes, status: str = "200 OK", kind: str = "application/json"
     lines = [f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in named.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def head_of(repo: Repo) -> str:
+    """The commit at its HEAD, another one after each push."""
+    return hashlib.sha1(f"{repo.id} {repo.pushes}".encode()).hexdigest()
 
 
 def _uuid(repo: Repo) -> str:
@@ -258,8 +269,13 @@ def serving(forge: Forge, trouble: Trouble = lambda number, path: None) -> Itera
             path = request.split()[1].decode()
             found.requests.append(path)
             found.heads.append(request)
+            length = re.search(rb"(?im)^content-length: *(\d+)", request)
+            posted = line.reader(int(length[1])) if length is not None else b""
             told = found.trouble(len(found.requests) - 1, path)
-            if told is None:
+            if told is None and request.startswith(b"POST"):
+                assert found.questions is not None
+                told = found.questions(posted)
+            elif told is None:
                 document, headers = forge.answer(path)
                 told = said(document, **{name.replace("-", "_"): value for name, value in headers.items()})
             line.send(told)

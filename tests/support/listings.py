@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipeline.forges import crawl
 from pipeline.forges.crawl import Lister
 from pipeline.forges.passes import begin_pass, read_pass
 from pipeline.forges.settings import ForgeSettings
-from pipeline.git.page import get_page
+from pipeline.git.page import get_page, post_page
 from pipeline.model.layout import ForgePass
 from pipeline.storage.local import LocalStorage
 
@@ -75,13 +76,22 @@ class Place:
 
 def kill_after(monkeypatch: pytest.MonkeyPatch, every: int) -> None:
     """Every so many answers, the process ends before it has kept the answer."""
+    kill_when(monkeypatch, lambda number: number % every == 0)
+
+
+def kill_when(monkeypatch: pytest.MonkeyPatch, ends: Callable[[int], bool]) -> None:
+    """The process ends before it has kept an answer, by the number of answers so far."""
     asked = Counter[str]()
 
-    def killed(*arguments: Any, **options: Any) -> Any:
-        page = get_page(*arguments, **options)
-        asked["pages"] += 1
-        if asked["pages"] % every == 0:
-            raise Killed
-        return page
+    def killing(ask: Callable[..., Any]) -> Callable[..., Any]:
+        def killed(*arguments: Any, **options: Any) -> Any:
+            page = ask(*arguments, **options)
+            asked["pages"] += 1
+            if ends(asked["pages"]):
+                raise Killed
+            return page
 
-    monkeypatch.setattr(crawl, "get_page", killed)
+        return killed
+
+    monkeypatch.setattr(crawl, "get_page", killing(get_page))
+    monkeypatch.setattr(crawl, "post_page", killing(post_page))
