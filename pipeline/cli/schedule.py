@@ -48,6 +48,7 @@ def schedule() -> None:
     show_default=True,
     help="Part of the signals that tell of a push.",
 )
+@click.option("--own", is_flag=True, help="Cut each history at the middle of its own time, not all on one day.")
 @click.option("--seeds", type=click.IntRange(1), default=10, show_default=True, help="Simulations.")
 @command_options
 def simulate_(
@@ -58,6 +59,7 @@ def simulate_(
     budget: float,
     recall: float,
     precision: float,
+    own: bool,
     seeds: int,
 ) -> None:
     """Run the planner and other policies over made-up archives with the pushes of real repositories.
@@ -66,7 +68,7 @@ def simulate_(
     """
     with click.open_file(str(pushes)) as lines:
         histories = read_histories(str(pushes), lines)
-    found = simulate(histories, Dials(origins, nights, budget, recall, precision), seeds)
+    found = simulate(histories, Dials(origins, nights, budget, recall, precision, own), seeds)
     if context.output.result(found):
         return
     context.output.table(

@@ -15,14 +15,17 @@ from typing import NamedTuple
 
 from pipeline.rules.arithmetic import NUMPY, Arithmetic, Values
 
-HALF_LIFE_NIGHTS = 120.0
-"""What was seen so long ago counts half."""
+HALF_LIFE_NIGHTS = 60.0
+"""What was seen so long ago counts half: pushes come in bursts, which a longer memory does not follow."""
 
 SHAPE = 0.2
 """Of the gamma distribution of rates among origins: most change hardly ever, some every night."""
 
 USUAL_HAZARD = 0.05
 """Changes a night of an origin about which nothing is known, before the archive knows any better."""
+
+LIKE_OTHERS = 4.0
+"""Changes of which signals are taken to have told as often as of those of all origins, before an origin's own count."""
 
 HARDLY_EVER, EVERY_NIGHT = 1e-6, 0.999
 """Least and greatest hazard: the probability that a night has a change."""
@@ -87,6 +90,11 @@ def rate(changes: Values, nights: Values, usual: float, of: Arithmetic = NUMPY) 
     """
     hazard = (changes + SHAPE) / (nights + SHAPE / usual)
     return -of.log1p(-of.least(of.greatest(hazard, HARDLY_EVER), EVERY_NIGHT))
+
+
+def silent_part(counts: Counts, usual: Usual) -> Values:
+    """The part of an origin's changes of which no signal tells: counted ones, and ``LIKE_OTHERS`` usual ones."""
+    return (counts.silent + LIKE_OTHERS * (usual.silent / usual.hazard)) / (counts.changes + LIKE_OTHERS)
 
 
 def silent_index(silent_rate: Values, nights: Values) -> Values:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.rules.arithmetic import NUMPY, Arithmetic, Values
-from pipeline.rules.change_rate import Counts, Usual, rate, silent_index, waiting_index
+from pipeline.rules.change_rate import Counts, Usual, rate, silent_index, silent_part, waiting_index
 from pipeline.rules.night_budget import MICRO, VISIT_S, NightBudget, Shares, micros_of, part_of
 
 Bools = npt.NDArray[np.bool_]
@@ -125,10 +125,10 @@ def worth(state: Values, budget: NightBudget, usual: Usual, of: Arithmetic = NUM
         state: has the attributes of ``Due``; all numbers.
     """
     counts = state.counts
-    silent = rate(counts.silent, counts.nights, usual.silent, of)
-    any_change = of.greatest(rate(counts.changes, counts.nights, usual.hazard, of), silent)
-    waits = waiting_index(any_change, state.signalled * 1.0)
-    saved = of.where(state.signalled > 0, waits, silent_index(silent, state.waited * 1.0))
+    changes = rate(counts.changes, counts.nights, usual.hazard, of)
+    waits = waiting_index(changes, state.signalled * 1.0)
+    silent = silent_index(changes * silent_part(counts, usual), state.waited * 1.0)
+    saved = of.where(state.signalled > 0, waits, silent)
     value = of.where(state.lane == int(Lane.KNOWN), saved, state.waited * 1.0)
     return rank(state.importance * value / price(state.cpu_us, budget), of)
 

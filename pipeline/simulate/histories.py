@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.model.errors import UsageError
 from pipeline.rules.schedule import Bools, Ints
@@ -28,22 +26,39 @@ class BadHistories(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Histories:
-    """The days with a push of each repository, part of one, or person, sorted; all lie between ``first`` and ``end``.
+    """The days with a push of each repository, part of one, or person, sorted.
 
-    ``before``: how many days with a push each had before ``first``.
+    Attributes:
+        days: of each history.
+        before: how many days with a push each had before its ``first``.
+        first: of each history, the first day on which an origin may begin.
+        last: and the last one, if so many days are left before ``end``.
+        end: the day after the last push of all.
     """
 
     days: tuple[Ints, ...]
-    before: npt.NDArray[Any]
-    first: int
+    before: Ints
+    first: Ints
+    last: Ints
     end: int
 
     def later_half(self) -> Histories:
-        """What lies in the later half of the time."""
-        middle = (self.first + self.end) // 2
-        before = np.array([np.searchsorted(days, middle) for days in self.days])
-        later = tuple(days[count:] for days, count in zip(self.days, before, strict=True))
-        return Histories(later, before, middle, self.end)
+        """Origins may begin in the later half of the time of all histories."""
+        middle = (int(self.first.min()) + self.end) // 2
+        return self._from(self.days, np.full(len(self.days), middle), np.full(len(self.days), self.end))
+
+    def own_later_halves(self) -> Histories:
+        """Origins may begin in the later half of the time from the first to the last push of their own history.
+
+        Histories of a single day have none, and are left out.
+        """
+        days = tuple(each for each in self.days if len(each) > 1)
+        ends = np.array([(each[0], each[-1]) for each in days], dtype=np.int64).reshape(-1, 2)
+        return self._from(days, (ends[:, 0] + ends[:, 1] + 1) // 2, ends[:, 1])
+
+    def _from(self, days: tuple[Ints, ...], first: Ints, last: Ints) -> Histories:
+        before = [np.searchsorted(each, day) for each, day in zip(days, first, strict=True)]
+        return Histories(days, np.array(before, dtype=np.int64), first, last, self.end)
 
     def sample(self, rng: np.random.Generator, origins: int, nights: int) -> Bools:
         """Whether an origin was pushed to on the day before a night: one row per night, one column per origin.
@@ -54,13 +69,14 @@ class Histories:
         Raises:
             UsageError: the histories are shorter.
         """
-        if self.end - self.first < nights:
-            raise UsageError(f"the later half of the pushes has {self.end - self.first:,} days, {nights:,} are needed")
+        last = np.minimum(self.last, self.end - nights)
+        weights = np.where(self.first <= last, np.sqrt(1.0 + self.before), 0.0)
+        if not weights.any():
+            longest = int((self.end - self.first).max(initial=0))
+            raise UsageError(f"the later half of the pushes has {longest:,} days, {nights:,} are needed")
         pushed = np.zeros((nights, origins), dtype=np.bool_)
-        starts = rng.integers(self.first, self.end - nights + 1, origins)
-        weights = np.sqrt(1.0 + self.before)
         for origin, history in enumerate(rng.choice(len(self.days), origins, p=weights / weights.sum())):
-            since = self.days[history] - starts[origin]
+            since = self.days[history] - rng.integers(self.first[history], last[history] + 1)
             pushed[since[(since >= 0) & (since < nights)], origin] = True
         return pushed
 
@@ -86,4 +102,5 @@ def read_histories(source: str, lines: Iterable[str]) -> Histories:
 
 def _histories(days: Sequence[Sequence[int]]) -> Histories:
     first, end = min(each[0] for each in days), max(each[-1] for each in days) + 1
-    return Histories(tuple(np.array(each, dtype=np.int64) for each in days), np.zeros(len(days)), first, end)
+    none = np.zeros(len(days), dtype=np.int64)
+    return Histories(tuple(np.array(each, dtype=np.int64) for each in days), none, none + first, none + end, end)

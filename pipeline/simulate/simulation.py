@@ -26,6 +26,7 @@ class Dials:
         budget: visits of a night, as a multiple of the mean number of origins that are pushed to in a day.
         recall: part of the pushes of which a signal tells in the same night.
         precision: part of the signals that tell of a push.
+        own: whether each history is cut at the middle of its own time, instead of all on one day.
     """
 
     origins: int = 3_000
@@ -33,6 +34,7 @@ class Dials:
     budget: float = 2.0
     recall: float = 0.8
     precision: float = 0.9
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def simulate(histories: Histories, dials: Dials, seeds: int) -> dict[str, dict[s
     Raises:
         UsageError: the later half of the histories is shorter than a simulation.
     """
-    later = histories.later_half()
+    later = histories.own_later_halves() if dials.own else histories.later_half()
     found: dict[str, list[Measures]] = {name: [] for name in POLICIES}
     for seed in range(seeds):
         for name, measured in _one(later, dials, seed):

@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.rules.change_rate import EVERY_NIGHT, Counts, Usual, counts_after, rate, silent_index, waiting_index
+from pipeline.rules.change_rate import (
+    EVERY_NIGHT,
+    HALF_LIFE_NIGHTS,
+    LIKE_OTHERS,
+    Counts,
+    Usual,
+    counts_after,
+    rate,
+    silent_index,
+    silent_part,
+    waiting_index,
+)
 
 
 @pytest.mark.parametrize("hazard", [0.02, 0.1, 0.5])
@@ -28,8 +39,8 @@ def test_the_rate_is_found_whatever_the_distance_of_visits(hazard: float, gap: i
 def test_changes_that_a_signal_told_are_not_silent() -> None:
     counts = counts_after(Counts(0.0, 0.0, 0.0), 1.0, np.True_, np.True_)
     assert list(map(float, counts)) == pytest.approx([1, 0, 1])
-    later = counts_after(Counts(3.0, 2.0, 120.0), 120.0, np.False_, np.False_)
-    assert list(map(float, later)) == pytest.approx([1.5, 1, 180])
+    later = counts_after(Counts(3.0, 2.0, 120.0), HALF_LIFE_NIGHTS, np.False_, np.False_)
+    assert list(map(float, later)) == pytest.approx([1.5, 1, 60 + HALF_LIFE_NIGHTS])
 
 
 def test_without_visits_the_rate_is_the_usual_one() -> None:
@@ -37,6 +48,16 @@ def test_without_visits_the_rate_is_the_usual_one() -> None:
     assert Usual.of(Counts(0, 0, 0)) == Usual()
     assert Usual.of(Counts(30.0, 10.0, 100.0)) == Usual(0.3, 0.1)
     assert Usual.of(Counts(300.0, 0.0, 100.0)).hazard == EVERY_NIGHT
+
+
+def test_signals_are_as_good_as_those_of_others_until_an_origin_shows_otherwise() -> None:
+    usual = Usual(0.1, 0.02)
+    assert silent_part(Counts(0.0, 0.0, 500.0), usual) == pytest.approx(0.2)
+    told = silent_part(Counts(LIKE_OTHERS, 0.0, 50.0), usual)
+    untold = silent_part(Counts(LIKE_OTHERS, LIKE_OTHERS, 50.0), usual)
+    assert (told, untold) == pytest.approx((0.1, 0.6))
+    assert silent_part(Counts(1e4, 1e4, 1e4), usual) == pytest.approx(1, abs=1e-3), "a signal that lies is found out"
+    assert silent_part(Counts(1e4, 0.0, 1e4), usual) == pytest.approx(0, abs=1e-3)
 
 
 @given(st.floats(1e-6, 7), st.integers(1, 10_000), st.integers(1, 100))

@@ -30,9 +30,21 @@ def made_histories(seed: int, names: int = 60) -> Histories:
 def test_a_line_is_a_time_and_a_name() -> None:
     found = read_histories("list", ["86399 a b", "86400 a b", "90000 a b", "", "5000000 c"])
     assert [days.tolist() for days in found.days] == [[0, 1], [57]]
-    assert (found.first, found.end) == (0, 58)
+    assert (found.first.tolist(), found.end) == ([0, 0], 58)
     later = found.later_half()
-    assert (later.first, [days.tolist() for days in later.days], later.before.tolist()) == (29, [[], [57]], [2, 0])
+    assert (later.first.tolist(), later.last.tolist(), later.before.tolist()) == ([29, 29], [58, 58], [2, 0])
+
+
+def test_each_history_may_be_cut_at_its_own_middle() -> None:
+    lines = ["0 a", "172800 a", "604800 a", "864000 once", "8640000 b", "9504000 b"]
+    later = read_histories("list", lines).own_later_halves()
+    assert [days.tolist() for days in later.days] == [[0, 2, 7], [100, 110]], "a single day has no halves"
+    assert (later.first.tolist(), later.last.tolist(), later.before.tolist()) == ([4, 105], [7, 110], [2, 1])
+    pushed = later.sample(np.random.default_rng(1), 400, 6)
+    assert later.first[1] + 6 <= later.end < later.last[1] + 6
+    assert set(map(tuple, pushed.T.astype(int).tolist())) == {
+        (0, 0, 0, 1, 0, 0), (0, 0, 1, 0, 0, 0), (0, 1, 0, 0, 0, 0), (1, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, 1),
+    }, "an origin begins in the later half of its history, and early enough to be watched to the end"  # fmt: skip
 
 
 @pytest.mark.parametrize(("lines", "why"), [(["1 a", "x b"], "line 2"), ([], "no pushes")])
@@ -75,6 +87,7 @@ def test_no_policy_exceeds_its_budget_and_ours_is_better_than_those_without_know
     found = simulate(histories, dials, 2)
     assert found.keys() == POLICIES.keys()
     assert found == simulate(histories, dials, 2), "the same answer again"
+    assert found["ours"] != simulate(histories, replace(dials, own=True), 2)["ours"]
     allowed = found["oldest first"]["visits"].greatest
     assert all(spreads["visits"].greatest <= allowed for name, spreads in found.items() if name != "every night")
     assert found["every night"]["mean_wait"].greatest == 0
