@@ -81,7 +81,7 @@ class Cgit:
         return Batch(listings, bad, None if is_last else _onward(cursor, marks, restarts), whole)
 
     def listing(self, item: Item) -> Listing:
-        """One row. An age may be that of a repacking; a repository without one may be empty, or lack its branch."""
+        """One row. An age may be that of a repacking; many have none: empty ones, and those without a branch master."""
         path, root = unquote_to_bytes(item["href"]), unquote_to_bytes(urlsplit(self.base).path) + b"/"
         if not path.startswith(root):
             raise BadItem("path elsewhere")

@@ -1,5 +1,7 @@
 """A real Gitea is archived; then a night visits what a listing shows to have changed, for a bounded number of requests.
 
+What is deleted is gone after two complete passes.
+
 Not in CI, like ``tests/forges/test_gitea.py``.
 """
 
@@ -131,6 +133,75 @@ def test_a_push_arrives_the_next_night_by_its_signal(count: int, tmp_path: Path)
             archive.ask("restore", f"{them.gitea.url}/{name}.git", tmp_path / "restored" / name)
             kept = them.gitea.folder / "data" / "gitea-repositories" / f"{name.lower()}.git"
             assert refs_of(tmp_path / "restored" / name) == refs_of(kept)
+
+
+@pytest.mark.usefixtures("one_spark")
+def test_a_deleted_repository_is_gone_after_two_complete_passes_and_its_origin_is_left_to_visits(
+    tmp_path: Path,
+) -> None:
+    with people(tmp_path / "gitea", items=4) as them:
+        them.organisation("ants")
+        made = {name: them.create("ants", name) for name in (f"r{number}" for number in range(9))}
+        them.gitea.settle()
+        them.age(10 * DAY_S)
+        table = {"kind": "gitea", "url": them.gitea.url}
+        fetch = {"user_agent": AGENT}
+        archive = Archive.at(Place("local", str(tmp_path)), tmp_path / "c", "archive", forges__f=table, fetch=fetch)
+        archive.init()
+        today = datetime.now(UTC).date()
+        nights = [str(today + timedelta(days=each)) for each in (-2, -1, 0)]
+        deleted = f"{them.gitea.url}/ants/r2.git"
+
+        def crawled(*options: str) -> dict[str, int]:
+            said = archive.run("forges", "crawl", "f", *options, "--output", "json")
+            assert "merge of listings, run" in said.stderr
+            assert "holds lease.json until it is released" in said.stderr
+            (told,) = said.json
+            assert told["over"]
+            merged: dict[str, int] = told["merged"]
+            return merged
+
+        def gone() -> set[str]:
+            query = "SELECT forge_id FROM archive.code.listings WHERE gone_at IS NOT NULL"
+            return {row["forge_id"] for row in archive.sql(query)}
+
+        def state() -> tuple[str, int]:
+            (row,) = archive.sql(f"SELECT state, failures FROM archive.code.origins WHERE url = '{deleted}'")
+            return row["state"], row["failures"]
+
+        assert crawled() == {"new": 9, "origins": 9}
+        archive.ask("nightly", "--night", nights[0])
+        them.delete("ants/r2")
+        assert crawled("--full") == {}
+        assert gone() == set(), "one pass is no proof"
+        assert crawled() == {}, "this one lists changes alone"
+        assert gone() == set()
+        assert crawled("--full") == {"gone": 1}
+        assert gone() == {str(made["r2"]["id"])}
+        assert state() == ("active", 0), "a listing says nothing of it"
+
+        archive.ask("nightly", "--night", nights[1])
+        assert visits(archive, nights[1]) == {
+            f"{them.gitea.url}/ants/{name}.git": "refused" if name == "r2" else "unchanged" for name in made
+        }
+        assert archive.sql(f"SELECT error FROM visits WHERE origin = '{deleted}' AND error IS NOT NULL") == [
+            {"error": "login_required"}
+        ], "as Gitea answers for what is private, too"
+        assert state() == ("active", 1)
+        archive.ask("restore", deleted, tmp_path / "restored")
+        assert refs_of(tmp_path / "restored")
+
+        # The name is given to another repository.
+        again = them.create("ants", "r2")
+        them.write("ants/r2", "file", "text")
+        them.gitea.settle()
+        assert crawled("--full")["new"] == 1
+        assert gone() == {str(made["r2"]["id"])}
+        archive.ask("origins", "save", deleted)
+        archive.ask("nightly", "--night", nights[2])
+        assert visits(archive, nights[2])[deleted] == "full"
+        assert state() == ("active", 0)
+        assert again["id"] != made["r2"]["id"]
 
 
 class Asked:
