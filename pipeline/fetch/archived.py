@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from pipeline.fetch.id_index import IdIndex
 from pipeline.fetch.planned_files import DataFile
+from pipeline.fetch.shelf import Shelf
 from pipeline.model.errors import CheckFailed
 from pipeline.model.objects import GitObject, ObjectType, object_id
 from pipeline.model.rows import CODECS, Cells, Codec
@@ -31,11 +32,14 @@ class ArchivedIds:
     Args:
         storage: where the archive is.
         files: returns a table's live data files.
+        shelf: what other workers of the task have opened; None if there are none.
     """
 
-    def __init__(self, storage: Storage, files: Callable[[str], Sequence[DataFile]]) -> None:
+    def __init__(
+        self, storage: Storage, files: Callable[[str], Sequence[DataFile]], shelf: Shelf | None = None
+    ) -> None:
         self._storage = storage
-        self._index = IdIndex(storage, files)
+        self._index = IdIndex(storage, files, shelf)
 
     def which(self, network: int, oids: Iterable[bytes]) -> set[bytes]:
         """The ids that are archived as commits, trees, tags or blobs of the network."""

@@ -18,12 +18,15 @@ from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.outbox import Outbox
 from pipeline.fetch.planned_files import PlannedFiles
 from pipeline.fetch.planned_refs import PlannedRefs
+from pipeline.fetch.shelf import Shelf
 from pipeline.fetch.visit import Visitor
 from pipeline.git.conditions import Conditions
 from pipeline.model.errors import PipelineError
 from pipeline.model.links import OID_BYTES
 from pipeline.model.log import about
 from pipeline.storage.interface import Storage
+
+_SHELF = "opened"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +50,14 @@ def work(task: Work, channel: Channel, scratch: Path) -> None:
     """Visit and ask origins as they are assigned, until the other end closes.
 
     Args:
-        scratch: a folder for this worker alone.
+        scratch: a folder for this worker alone, below that of the task.
     """
     for library in ("dulwich", "urllib3"):  # their warnings repeat what a server sends: anything, any amount
         logging.getLogger(library).setLevel(logging.CRITICAL)
     outbox = Outbox(channel)
     visitor = Visitor(task.plan.bucket, task.night, task.run_id, outbox, task.conditions, scratch)
     storage = copy.copy(task.storage)
-    known = ArchivedIds(storage, PlannedFiles(storage, task.plan.files).of)
+    known = ArchivedIds(storage, PlannedFiles(storage, task.plan.files).of, Shelf(scratch.parent / _SHELF))
     planned = PlannedRefs(storage, task.plan.refs)
     held: int | None = None
     try:

@@ -55,7 +55,7 @@ class LocalStorage(Storage):
     def open(self, path: str) -> BinaryIO:
         """See ``Storage.open``."""
         with _translated(path):
-            return self._file(path).open("rb")
+            return open(f"{self._root}/{check_path(path)}", "rb")
 
     def read(self, path: str) -> bytes:
         """See ``Storage.read``."""

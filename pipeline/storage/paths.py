@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 
 from pipeline.model.errors import UsageError
 
 TEMPORARY_SUFFIX = ".tmp"
+
+_NO_NAME = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
+_NOT_EVERYWHERE = re.compile(r"[\x00-\x1f:\\\x7f]")
 
 
 def check_path(path: str, *, root_allowed: bool = False) -> str:
@@ -21,9 +25,9 @@ def check_path(path: str, *, root_allowed: bool = False) -> str:
     """
     if path == "" and root_allowed:
         return path
-    if any(segment in {"", ".", ".."} for segment in path.split("/")):
+    if _NO_NAME.search(path):
         raise UsageError(f"{path!r}: give a path below the archive's root, without empty, '.' or '..' segments")
-    if any(character in ":\\\x7f" or character < " " for character in path):
+    if _NOT_EVERYWHERE.search(path):
         raise UsageError(f"{path!r}: colons, backslashes and control characters cannot be stored everywhere")
     return path
 

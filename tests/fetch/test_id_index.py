@@ -15,6 +15,7 @@ from pipeline.fetch.archived import ArchivedIds
 from pipeline.fetch.batches import Batches, in_arrow
 from pipeline.fetch.landing import Landing
 from pipeline.fetch.planned_files import DataFile, PlannedFiles
+from pipeline.fetch.shelf import Shelf
 from pipeline.model.objects import BLOB, TREE
 from pipeline.model.rows import BlobRow, ContentRow, TreeRow
 from pipeline.model.tables import BLOBS, CONTENTS, TREES
@@ -76,8 +77,8 @@ def land(storage: Watched, night: int, networks: Sequence[int]) -> list[tuple[st
     return [(file.table, DataFile(f"night-{night}/{file.path.name}", bounds)) for file in landing.finish()]
 
 
-def known(storage: LocalStorage, files: Sequence[tuple[str, DataFile]]) -> ArchivedIds:
-    return ArchivedIds(storage, lambda table: [file for name, file in files if name == table])
+def known(storage: LocalStorage, files: Sequence[tuple[str, DataFile]], shelf: Shelf | None = None) -> ArchivedIds:
+    return ArchivedIds(storage, lambda table: [file for name, file in files if name == table], shelf)
 
 
 def ids(network: int, nights: Sequence[int]) -> set[bytes]:
@@ -92,6 +93,64 @@ def test_each_file_of_each_night_is_opened_once_for_all_networks(nights: range, 
     for network in NETWORKS:
         assert archived.which(network, ids(network, nights) | ids(network + 1, nights) | nobody) == ids(network, nights)
     assert sorted(storage.opened()) == sorted(file.path for table, file in files if table != CONTENTS.name)
+
+
+@pytest.mark.parametrize("small_rows", [0, id_index.SMALL_ROWS])
+def test_workers_share_what_they_have_opened(
+    small_rows: int, storage: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids as well as bounds of row groups whose ids are not kept; files of other networks are opened when needed."""
+    monkeypatch.setattr(id_index, "SMALL_ROWS", small_rows)
+    nights, later = range(20), range(20, 40)
+    files = [file for night in nights for file in land(storage, night, range(10, 30))]
+    files += [file for night in later for file in land(storage, night, range(20, 40))]
+    first, second, third = (known(storage, files, Shelf(tmp_path / "shelf")) for _ in range(3))
+    assert first.which(10, ids(10, nights) | ids(15, nights)) == ids(10, nights)
+    assert second.which(25, ids(25, [*nights, *later])) == ids(25, [*nights, *later])
+    opened = storage.opened()
+    footers = sorted(file.path for table, file in files if table != CONTENTS.name)
+    assert sorted(opened) == footers if small_rows else set(opened) == set(footers)
+    assert third.which(35, ids(35, later) | ids(36, later)) == ids(35, later)
+    read = sorted(footer for footer in footers if int(footer[6:].partition("/")[0]) in later)
+    assert sorted(storage.opened()) == ([] if small_rows else read), "ids that are not kept are read"
+    for archived in (first, second, third):
+        assert archived.which(29, ids(29, [*nights, *later])) == ids(29, [*nights, *later])
+        loaded = list(archived.load(29, ids(29, [0, 39]), [BLOB, TREE]))
+        assert sorted(found.oid for found in loaded) == sorted(ids(29, [0, 39]))
+
+
+def test_what_others_have_opened_is_not_kept_beyond_the_limit(
+    storage: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights = range(10)
+    files = [file for night in nights for file in land(storage, night, NETWORKS)]
+    assert known(storage, files, Shelf(tmp_path)).which(5, ids(5, nights)) == ids(5, nights)
+    assert list(tmp_path.glob("*.arrow"))
+    monkeypatch.setattr(id_index, "KEPT_BYTES", 999 * 32)
+    storage.opened()
+    assert known(storage, files, Shelf(tmp_path)).which(5, ids(5, nights)) == ids(5, nights)
+    assert len(set(storage.opened())) == 2 * len(nights)
+
+
+def test_few_files_are_not_shared(storage: Watched, tmp_path: Path) -> None:
+    """Those of a compacted bucket have networks of their own, which no other worker looks up."""
+    files = [file for night in range(id_index.MANY_FILES - 1) for file in land(storage, night, NETWORKS)]
+    known(storage, files, Shelf(tmp_path / "shelf")).which(5, ids(5, [0]))
+    assert not (tmp_path / "shelf").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no Arrow file"], ids=["no folder", "an empty file", "another file"])
+def test_sharing_that_fails_costs_only_time(content: bytes | None, storage: Watched, tmp_path: Path) -> None:
+    nights = range(10)
+    files = [file for night in nights for file in land(storage, night, NETWORKS)]
+    folder = tmp_path / "shelf"
+    if content is None:
+        folder.write_bytes(b"")
+    else:
+        folder.mkdir()
+        (folder / "blobs-1.arrow").write_bytes(content)
+    for network in (5, 6):
+        assert known(storage, files, Shelf(folder)).which(network, ids(network, nights)) == ids(network, nights)
 
 
 def test_only_files_with_the_bytes_asked_for_are_read(storage: Watched) -> None:
@@ -171,6 +230,26 @@ def test_a_night_without_news_opens_no_data_file_nor_their_list(root: Path, tmp_
         assert {line.status for line in busy.visits} == {"full"}
         opened = [path for path in storage.opened() if "/landing/" in path or "plan/files" in path]
         assert len(opened) == len(set(opened)) > 1
+
+
+def test_each_file_is_opened_by_one_worker_of_a_task(root: Path, tmp_path: Path) -> None:
+    names, nights = [f"{number}.git" for number in range(4)], id_index.MANY_FILES
+    for name in names:
+        build_graph(root / name, [[1], [2, 1]])
+    archive = Archive(tmp_path, concurrency=len(names))
+    archive.storage = storage = Watched(tmp_path / "archive")
+    with git_daemon(root) as server:
+        urls = list(map(server.url, names))
+        for number in range(3, 3 + nights):
+            archive.fetch(*urls)
+            for name in names:
+                add_commits(root / name, 1, label=f"{name} {number}")
+        load = archive.plan(*urls)
+        storage.opened()
+        assert {line.status for line in archive.fetch_only(load).visits} == {"full"}
+    opened = [path for path in storage.opened() if "/landing/" in path]
+    assert len(opened) == len(set(opened)) == 3 * nights
+    assert not archive.left_in_scratch()
 
 
 @pytest.mark.parametrize("bounds", [{}, {"network_min": [3], "network_max": [5]}], ids=["earlier version", "ours"])
