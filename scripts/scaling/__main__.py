@@ -7,11 +7,13 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
 from benchmarks.__main__ import HERMETIC, circumstances
+from pipeline.cli.output import Output
 from scaling import parts, report
 from scaling.server import made_up_server
 from scaling.steps import Step
@@ -77,6 +79,22 @@ def nights(given: tuple[str, Path | None], after: list[int], origins: int) -> No
     """Nights without maintenance."""
     with made_up_server() as server:
         _tell(parts.nights(Path(given[0]), server, after, origins), given[1])
+
+
+@scale.command()
+@click.option("--after", default="10,60", callback=_numbers, help="Measure the fetch task after so many nights.")
+@click.option("--origins", default=25, type=click.IntRange(10), help="A tenth of them changes each night.")
+@click.option("--times", default=9, type=click.IntRange(1), help="Measure so often, and report the median.")
+@click.pass_obj
+def landed(given: tuple[str, Path | None], after: list[int], origins: int, times: int) -> None:
+    """A fetch task of one bucket after nights without maintenance, without Spark."""
+    with ExitStack() as stack:
+        servers = [stack.enter_context(made_up_server()) for _ in after]
+        found = dict(parts.landed(Path(given[0]), servers, after, origins, times))
+    rows = [(f"{nights:,}", f"{1000 * cpu_s:.0f}") for nights, cpu_s in found.items()]
+    Output("text").table("CPU milliseconds of a fetch task", ["after nights", "CPU-ms"], rows)
+    if given[1] is not None:
+        given[1].write_text(json.dumps({"circumstances": circumstances(), "fetch_cpu_s": found}, indent=1))
 
 
 @scale.command()

@@ -1,4 +1,4 @@
-"""The four measurements."""
+"""The measurements."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 
 from benchmarks import archive
 from benchmarks.archive import Bed
 from benchmarks.measure import command
+from scaling.bucket import Bucket
 from scaling.made import MAIN, Shape
 from scaling.population import Population
 from scaling.server import MadeUpServer
@@ -71,6 +73,29 @@ def nights(work: Path, server: MadeUpServer, after: Sequence[int], size: int) ->
         steps.append(changed_night(bed, server, number, _tenth(size, number), size, name))
         done = number + 1
     yield f"{size:,} origins, {max(after)} nights", steps
+
+
+def landed(
+    work: Path, servers: Sequence[MadeUpServer], after: Sequence[int], size: int, times: int
+) -> Iterator[tuple[int, float]]:
+    """The fetch task of a bucket after so many nights without maintenance, which are real fetch tasks, too.
+
+    Args:
+        servers: one for each bucket.
+        times: the fetch tasks of all buckets are measured so often, in turns.
+
+    Yields:
+        Each number of nights, and the median of its task's CPU seconds.
+    """
+    buckets: dict[int, Bucket] = {}
+    for number, server in zip(after, servers, strict=True):
+        buckets[number] = bucket = Bucket(Bed(work / f"landed-{number}"), server, Population(server.url, SMALL, size))
+        for earlier in range(number):
+            bucket.make_night()
+            bucket.change(_tenth(size, earlier + 1))
+        bucket.plan()
+    took = [[bucket.fetch_cpu_s() for bucket in buckets.values()] for _ in range(times)]
+    yield from zip(buckets, map(median, zip(*took, strict=True)), strict=True)
 
 
 def visits(work: Path, server: MadeUpServer, count: int) -> Iterator[tuple[str, list[Step]]]:
