@@ -7,9 +7,11 @@ from itertools import islice
 
 import click
 
-from pipeline.cli.common import Context, command_options
+from pipeline.cli.common import Context, command_options, today
 from pipeline.cli.output import Output
+from pipeline.cli.signals import show_signals
 from pipeline.model.errors import ExitCode, UsageError
+from pipeline.read.signals import recent_signals
 from pipeline.workflows.run_forges import ForgeResult, NoSuchForge, crawl_forges, known_passes
 
 
@@ -59,6 +61,7 @@ def status(context: Context, name: str | None) -> int:
     ]
     if not context.output.result(found):
         _show(context.output, found)
+        show_signals(context.output, recent_signals(context.storage, today()))
     return ExitCode.CHECK_FAILED if any(each.failed for each in found) else ExitCode.DONE
 
 

@@ -6,6 +6,7 @@ import click
 
 from pipeline.cli.common import Context, command_options, today
 from pipeline.cli.output import Output, size
+from pipeline.cli.signals import show_signals
 from pipeline.model.origin import check_url
 from pipeline.model.visit import VisitStatus
 from pipeline.read.status import ArchiveStatus, OriginStatus, archive_status, origin_status
@@ -42,6 +43,7 @@ def _show_archive(output: Output, overview: ArchiveStatus) -> None:
             **({"without the greatest age": ", ".join(hosts)} if (hosts := overview.unpromised) else {}),
         },
     )
+    show_signals(output, overview.signals)
     if set(overview.last_visits) == {VisitStatus.FAILED} and not any(overview.objects.values()):
         output.say("No origin could be fetched; `pipeline status URL` says why. If there is no network here,")
         output.say("`scripts/quickstart --offline` shows a night without one")

@@ -16,10 +16,12 @@ from pipeline.storage.interface import Storage
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 3
+FORMAT = 4
 """Since 2, `files` has lines, and `repositories` root trees (decision 32).
 
 Since 3, `head_blobs` says which files were generated, and licences (decision 45), and `origins` counts changes (44).
+
+Since 4, `origins` keeps the kinds of signals (decision 63).
 """
 
 

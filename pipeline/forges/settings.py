@@ -116,6 +116,11 @@ class ForgeSettings(BaseModel):
         """Whether the times of change that it shows are those of the newest commits, which may have come much later."""
         return self.kind in ("cgit", "grokmirror")
 
+    @property
+    def finds_changes(self) -> bool:
+        """Whether each pass finds what changed since the one before."""
+        return self.kind != "github"
+
     def pager(self, *, has_token: bool = False) -> Pager:
         """The rules by which the forge is listed; without a token, some ask for less. Events have none of these."""
         if self.kind == "list":

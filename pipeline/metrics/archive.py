@@ -16,8 +16,10 @@ from pipeline.metrics.shared import by_code, by_host, by_status, scratch_values
 from pipeline.model.host_counts import OTHER
 from pipeline.model.layout import LEASE, newest_possible
 from pipeline.model.night_summary import NightSummary
+from pipeline.model.signal import SignalCounts, SignalKind, SignalsByKind
 from pipeline.model.tables import ALL
 from pipeline.read.freshness import AGES, Freshness, freshness
+from pipeline.read.signals import recent_signals
 from pipeline.read.status import live_rows
 from pipeline.read.stored import StoredTables
 from pipeline.rules.compaction import COMPACTED_TABLES, BucketStats, gain_bytes, overdue
@@ -46,6 +48,7 @@ def archive_values(place: Workplace, today: date) -> tuple[Values, list[Exceptio
         "scratch": lambda: scratch_values(config.fetch.scratch_folder),
         "loads": lambda: _of_loads(storage, today),
         "lease": lambda: lease_values(read_lease(storage, LEASE), time.time()),
+        "signals": lambda: signal_values(recent_signals(storage, today)),
         "tables": lambda: _of_tables(storage),
         "compaction": lambda: _of_compaction(storage, config.maintain.small_files),
         "origins": lambda: freshness_values(freshness(storage, today)),
@@ -106,6 +109,17 @@ def lease_values(record: LeaseRecord | None, now: float) -> Values:
     held = record is not None and not record.is_over(now, GRACE_S)
     age = max(now - record.acquired_at, 0.0) if record is not None and held else 0.0
     return {known.LEASE_HELD: {(): held}, known.LEASE_AGE: {(): age}}
+
+
+def signal_values(signals: SignalsByKind) -> Values:
+    """What visits say about signals, of every kind."""
+    kinds = {str(kind): signals.get(kind, SignalCounts()) for kind in SignalKind}
+    found: dict[Labels, float] = {}
+    changes: dict[Labels, float] = {}
+    for kind, counts in kinds.items():
+        found |= {(kind, "right"): counts.right, (kind, "wrong"): counts.wrong}
+        changes |= {(kind, "yes"): counts.told, (kind, "no"): counts.changes - counts.told}
+    return {known.SIGNALLED_VISITS: found, known.CHANGED_VISITS: changes}
 
 
 def freshness_values(fresh: Freshness) -> Values:

@@ -86,6 +86,16 @@ LANDING_FILES = Metric("landing_left_files", "Files in the landings of published
 LANDING_BYTES = Metric("landing_left_bytes", "Bytes in the landings of published loads, which nobody needs.")
 LEASE_HELD = Metric("lease_held", "1 if a run holds the archive, else 0, also if that run is dead.")
 LEASE_AGE = Metric("lease_age_seconds", "How long that run has held the archive; 0 if none does.")
+SIGNALLED_VISITS = Metric(
+    "signalled_visits",
+    "Visits of the last 30 nights before which a signal came: right if they found a change.",
+    ("kind", "signal"),
+)
+CHANGED_VISITS = Metric(
+    "changed_visits",
+    "Visits of these nights that found a change of which a kind of signal could have told: whether it did.",
+    ("kind", "told"),
+)
 ORIGINS_FRESH = Metric(
     "origins_fresh",
     "Active origins whose last visit ended well, by its age: 1 day, 2 to 7, 8 to 30, more.",
@@ -131,7 +141,8 @@ OF_THE_ARCHIVE = (
     COLLECTED, NIGHT_DATE, NIGHT_COMPLETED, NIGHT_VISITS, NIGHT_ERRORS, NIGHT_HOSTS, NIGHT_HOST_SECONDS,
     NIGHT_OBJECTS, NIGHT_RECEIVED,
     NIGHT_RAW, NIGHT_STORED, NIGHT_FILES, NIGHT_STAGES, NIGHT_DAMAGED, NIGHT_LEFT_OUT, NIGHTS, LOADS_UNFINISHED,
-    LANDING_FILES, LANDING_BYTES, LEASE_HELD, LEASE_AGE, ORIGINS_FRESH, ORIGINS_FAILING, ORIGINS_NEVER, ORIGINS_DUE,
+    LANDING_FILES, LANDING_BYTES, LEASE_HELD, LEASE_AGE, SIGNALLED_VISITS, CHANGED_VISITS,
+    ORIGINS_FRESH, ORIGINS_FAILING, ORIGINS_NEVER, ORIGINS_DUE,
     ORIGINS_LONGEST, TABLE_FILES, TABLE_BYTES, TABLE_ROWS, COMPACTION_GAIN, COMPACTION_OVERDUE,
     COMPACTION_OVERDUE_BYTES, SCRATCH_FREE, SCRATCH_SIZE, STORAGE_FREE, STORAGE_SIZE,
 )  # fmt: skip

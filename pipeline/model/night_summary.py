@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.model.errors import ExitCode
 from pipeline.model.host_counts import ByHost
+from pipeline.model.signal import SignalCounts, SignalKind
 from pipeline.model.visit import VisitStatus
 from pipeline.model.visit_counts import FailedVisit, SlowVisit
 
@@ -31,7 +32,7 @@ class NightSummary(BaseModel):
     ``host_seconds``: how long the visits to these took, added up; ``slowest``: the 20 visits that took longest;
     ``damaged``: unreadable files of the archive, because of which something was left out; ``left_out``: by bucket, why
     the derived tables do not follow it; ``unpromised``: at most 1,000 hosts that a night with a budget cannot promise
-    the greatest age to, of ``unpromised_hosts``.
+    the greatest age to, of ``unpromised_hosts``; ``signals``: what its visits say about the signals before them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +55,7 @@ class NightSummary(BaseModel):
     host_seconds: dict[str, float] = {}
     unpromised: tuple[Unpromised, ...] = ()
     unpromised_hosts: int = 0
+    signals: dict[SignalKind, SignalCounts] = {}
 
     @property
     def exit_code(self) -> ExitCode:

@@ -82,6 +82,12 @@ ORIGINS = Table(
         Column("failures", pa.int32(), "visits in a row that did not end well"),
         Column("asked_at", TIME, "when people asked for a visit; null after one"),
         Column("signalled_at", TIME, "since when a signal tells of a change; null after a good visit"),
+        Column(
+            "signals",
+            pa.list_(pa.string()),
+            "kinds of the signals since then: pushed, updated, committed, fingerprint, head, event; null also if an "
+            "earlier version noted one",
+        ),
         Column("changes", pa.float64(), "nights with a change, by what visits found; older ones count less"),
         Column("silent", pa.float64(), "those of them of which no signal told"),
         Column("watched", pa.float64(), "nights among which they were counted; older ones count less"),

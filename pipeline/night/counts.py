@@ -41,6 +41,7 @@ def counted(failures: Column) -> dict[str, Column]:
     return {
         "asked_at": F.when(asked, F.col("asked_at")),
         "signalled_at": F.when(well & told, F.lit(None)).otherwise(F.col("signalled_at")),
+        "signals": F.when(well & told, F.lit(None)).otherwise(F.col("signals")),
         "changes": F.when(counts, after.changes).otherwise(before.changes),
         "silent": F.when(counts, after.silent).otherwise(before.silent),
         "watched": F.when(counts, after.nights).otherwise(before.nights),

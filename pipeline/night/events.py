@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.model.listing import LISTINGS, PAGE, Merged
+from pipeline.model.signal import SignalKind
 from pipeline.night.listings import both_names
 from pipeline.night.origin_states import signal_listed
 from pipeline.tables.frames import read_parquet
@@ -41,7 +42,10 @@ def merge_events(writer: Writer, pages: Sequence[str], ids_of: str | None, now: 
             changed = changed.unionByName(_by_id(writer, named, ids_of))
         changed = changed.groupBy("url").agg(F.max("changed_at").alias("changed_at"))
         changed = changed.select(
-            F.explode(F.array(*both_names("url"))).alias("url"), "changed_at", F.lit(False).alias("late")
+            F.explode(F.array(*both_names("url"))).alias("url"),
+            "changed_at",
+            F.lit(str(SignalKind.EVENT)).alias("kind"),
+            F.lit(False).alias("late"),
         )
         signalled = signal_listed(writer, changed, now, SLACK)
     finally:

@@ -13,6 +13,7 @@ from pipeline.model.layout import ForgePass
 from pipeline.model.listing import LISTINGS, PAGE, Merged
 from pipeline.model.origin import OriginState
 from pipeline.model.pattern import OptOuts, Pattern
+from pipeline.model.signal import SignalKind
 from pipeline.model.tables import NAMESPACE, ORIGINS, spark_type
 from pipeline.night.opt_outs import opt_outs
 from pipeline.night.origin_states import apply_opt_outs, signal_listed
@@ -212,11 +213,21 @@ def _changed(rows: DataFrame, *, by_commits: bool) -> DataFrame:
     head_moved = F.coalesce(F.col("head") != F.col("head_before"), F.lit(False))
     changed = rows.where("refused IS NULL").where(F.coalesce(differs, time_moved | head_moved))
     late = F.lit(by_commits) | F.coalesce("mirror", F.lit(False))
-    return changed.select(
-        F.explode(F.array(*both_names("url"))).alias("url"),
+    kinds = (F.when(time_moved, kind_of_time(late)), F.when(head_moved, str(SignalKind.HEAD)))
+    by_fingerprint = F.when(differs, F.array(F.lit(str(SignalKind.FINGERPRINT))))
+    told = changed.select(
+        "url",
         "changed_at",
+        F.coalesce(by_fingerprint, F.array_compact(F.array(*kinds))).alias("kinds"),
         F.coalesce(differs, (late & F.col("changed_before").isNotNull()) | (head_moved & ~time_moved)).alias("late"),
     )
+    named = told.withColumn("url", F.explode(F.array(*both_names("url"))))
+    return named.select("url", "changed_at", F.explode("kinds").alias("kind"), "late")
+
+
+def kind_of_time(late: Column) -> Column:
+    """The kind of a signal by a time of change, by whether that is the time of a commit."""
+    return F.when(late, str(SignalKind.COMMITTED)).otherwise(str(SignalKind.UPDATED))
 
 
 def _write(seen: Seen, place: ForgePass, concerned: _Among, rows: DataFrame) -> None:

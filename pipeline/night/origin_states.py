@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from pipeline.model.errors import UsageError
 from pipeline.model.origin import OriginState
 from pipeline.model.pattern import OptOuts, Pattern
+from pipeline.model.signal import SignalKind
 from pipeline.model.tables import ORIGINS
 from pipeline.night.opt_outs import Refused, add_opt_outs, opt_outs, place_column, remove_opt_outs
 from pipeline.rules.origins import LOOKED_AT
@@ -95,16 +96,19 @@ def save(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
 
 def signal(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:
     """Tell that origins changed, as an event of their forge does. An earlier signal stays until a visit."""
-    new = _visited() & F.col("signalled_at").isNull()
-    return _change(spark, patterns, None, new, _as_given, {"signalled_at": F.lit(datetime.now(UTC))})
+    kind = F.lit(str(SignalKind.PUSHED))
+    return _change(
+        spark, patterns, None, _visited() & _is_news(kind), _as_given, _signalled(datetime.now(UTC), F.array(kind))
+    )
 
 
 def signal_listed(writer: Writer, changed: DataFrame, now: datetime, slack: timedelta = SLACK) -> int:
     """Tell that origins changed, as listings show it: those that have been visited, but not since they changed.
 
     Args:
-        changed: ``url``, ``changed_at``, and ``late``: whether that is the time of a commit, which may have been made
-            long before it came to the forge. Each row says that it changed since the listing before.
+        changed: ``url``, ``changed_at``, the ``kind`` of the signal, and ``late``: whether that is the time of a
+            commit, which may have been made long before it came to the forge. Each row says that it changed since the
+            listing before.
         slack: what is said to have changed before a visit by less than this may have come after it.
 
     Returns:
@@ -115,20 +119,35 @@ def signal_listed(writer: Writer, changed: DataFrame, now: datetime, slack: time
 
     def change() -> int:
         seen = writer.see(ORIGINS.name)
-        known = seen.rows().where(_visited() & F.col("last_visit").isNotNull() & F.col("signalled_at").isNull())
+        known = seen.rows().where(_visited() & F.col("last_visit").isNotNull())
         before = F.col("last_visit") - F.lit(slack)
         unseen = (F.col("failures") > 0) | F.col("late") | (F.col("changed_at") > before)
-        chosen = known.join(changed, "url").where(unseen).select("bucket", "url").distinct().persist()
+        told = known.join(changed, "url").where(unseen & _is_news(F.col("kind"))).groupBy("bucket", "url")
+        first = F.bool_or(F.col("signalled_at").isNull()).alias("first")
+        chosen = told.agg(F.collect_set("kind").alias("kinds"), first).persist()
         try:
-            counts = chosen.groupBy("bucket").count().collect()
-            count = sum(int(row["count"]) for row in counts)
+            counts = chosen.groupBy("bucket").agg(F.count("*").alias("all"), F.count_if("first").alias("new")).collect()
+            count = sum(int(row["all"]) for row in counts)
             if count:
-                _write(seen, chosen, count, [row["bucket"] for row in counts], {"signalled_at": F.lit(now)})
+                values = _signalled(now, F.col("kinds"))
+                _write(seen, chosen.drop("first"), count, [row["bucket"] for row in counts], values)
         finally:
             chosen.unpersist()
-        return count
+        return sum(int(row["new"]) for row in counts)
 
     return until_committed(ORIGINS.name, change)
+
+
+def _is_news(kind: Column) -> Column:
+    """Whether no signal of a kind has come since the last good visit; null where an earlier version noted one."""
+    return F.col("signalled_at").isNull() | ~F.array_contains("signals", kind)
+
+
+def _signalled(now: datetime, kinds: Column) -> dict[str, Column]:
+    """Columns of an origin after signals; the time of the first one stays."""
+    first = F.col("signalled_at").isNull()
+    both = F.when(first, kinds).otherwise(F.array_union("signals", kinds))
+    return {"signalled_at": F.coalesce("signalled_at", F.lit(now)), "signals": F.array_sort(both)}
 
 
 def _visited() -> Column:
@@ -275,7 +294,8 @@ def _change(
 
 
 def _write(seen: Seen, chosen: DataFrame, count: int, buckets: Sequence[int], values: Mapping[str, Column]) -> None:
+    """Change the origins that are ``chosen``: each once by ``bucket`` and ``url``, with what else the values need."""
     keys = F.broadcast(chosen) if count <= MOST_BROADCAST else chosen
-    rows = seen.rows().where(in_buckets(buckets)).join(keys, ["bucket", "url"], "left_semi")
+    rows = seen.rows().where(in_buckets(buckets)).join(keys, ["bucket", "url"])
     after = rows.withColumns(dict(values)).select(*ORIGINS.column_names)
-    change_rows(seen, RowChange(after, count, chosen, count, buckets))
+    change_rows(seen, RowChange(after, count, chosen.select("bucket", "url"), count, buckets))

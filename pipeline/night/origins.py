@@ -8,14 +8,17 @@ from datetime import datetime
 from itertools import islice
 
 import pyarrow as pa
+from pydantic import TypeAdapter
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.model.layout import Load
 from pipeline.model.origin import Origin, OriginState, bucket_of
+from pipeline.model.signal import SignalCounts, SignalKind, SignalSource, sum_signals
 from pipeline.model.tables import ORIGINS, VISITS
 from pipeline.model.visit import VisitStatus
 from pipeline.night.counts import counted
+from pipeline.night.signals import MEASURED, count_signals, measured
 from pipeline.rules.networks import placed
 from pipeline.rules.origins import FAILURES_THAT_MATTER, rules
 from pipeline.tables.change import RowChange, change_rows
@@ -46,8 +49,19 @@ MOST_ADDED = 50_000
 _APPLIED = "pipeline.buckets"
 """The buckets whose visits a commit applied, with commas between them."""
 
+_SIGNALS = "pipeline.signals"
+"""What these visits say about signals, in JSON: in the commit that applies them, so they count once."""
 
-def apply_visits(writer: Writer, visits: Sequence[str], buckets: Collection[int], load: Load) -> None:
+_COUNTS = TypeAdapter(dict[SignalKind, SignalCounts])
+
+
+def apply_visits(
+    writer: Writer,
+    visits: Sequence[str],
+    buckets: Collection[int],
+    load: Load,
+    sources: Sequence[SignalSource] = (),
+) -> None:
     """Set last visit, failures, state and next date of every origin that a load visited.
 
     Their rows are replaced, and only theirs, in one commit that names the load and the buckets. Deferred visits change
@@ -57,6 +71,7 @@ def apply_visits(writer: Writer, visits: Sequence[str], buckets: Collection[int]
     Args:
         visits: URIs of the load's ``visits`` files.
         buckets: the buckets of these files.
+        sources: forges that tell of changes.
     """
 
     def attempt() -> None:
@@ -71,8 +86,11 @@ def apply_visits(writer: Writer, visits: Sequence[str], buckets: Collection[int]
         after = origins_after(writer.spark, origins.join(visited, ["bucket", "url"], "left_semi"), made).persist()
         try:
             count = after.count()
-            change = RowChange(after, count, after.select("bucket", "url"), count, left)
-            change_rows(seen, change, {LOAD_PROPERTY: load.name, _APPLIED: ",".join(map(str, sorted(left)))})
+            signals = count_signals(writer.spark, after.select("url", *MEASURED), sources)
+            rows = after.select(*ORIGINS.column_names)
+            change = RowChange(rows, count, after.select("bucket", "url"), count, left)
+            kept = {_APPLIED: ",".join(map(str, sorted(left))), _SIGNALS: _COUNTS.dump_json(signals).decode()}
+            change_rows(seen, change, {LOAD_PROPERTY: load.name, **kept})
         finally:
             writer.spark.catalog.clearCache()  # unpersist() finds nothing after a commit to the table that it reads
 
@@ -88,8 +106,14 @@ def _applied(table: IcebergTable, load: Load, buckets: Collection[int]) -> set[i
     return applied
 
 
+def applied_signals(writer: Writer, load: Load) -> dict[SignalKind, SignalCounts]:
+    """What the visits of a load that were applied say about signals."""
+    snapshots = writer.table(ORIGINS.name).snapshots_with(LOAD_PROPERTY, load.name)
+    return sum_signals(_COUNTS.validate_json(snapshot.summary.get(_SIGNALS, "{}")) for snapshot in snapshots)
+
+
 def origins_after(spark: SparkSession, origins: DataFrame, visits: DataFrame) -> DataFrame:
-    """All given origins after the visits, with the columns of ``origins``; the last visit of each origin counts.
+    """All given origins after the visits, with its columns and those of ``measured``; the last visit of each counts.
 
     The visits belong to the load that is being published, so they count whatever an earlier load's clock showed.
     """
@@ -116,11 +140,13 @@ def origins_after(spark: SparkSession, origins: DataFrame, visits: DataFrame) ->
         "last_error": F.col("visit.error"),
         "failures": F.when(F.col("ok"), F.lit(0)).otherwise(failures + 1),
     }
+    before = measured(visited, F.col("visit.started_at"), F.col("visit.status"), failures)
     return joined.select(
         *(
             F.when(visited, changes[name]).otherwise(F.col(name)).alias(name) if name in changes else name
             for name in ORIGINS.column_names
-        )
+        ),
+        *(before[name].alias(name) for name in MEASURED),
     )
 
 
@@ -147,7 +173,7 @@ def add_origins(spark: SparkSession, origins: Iterable[Origin], buckets: int, ad
 
 def _add_some(spark: SparkSession, origins: Mapping[str, Origin], buckets: int, added_at: datetime) -> int:
     wanted = local_frame(spark, [(url,) for url in origins], _URLS)
-    empty, uncounted = (None,) * 4, (None,) * 6  # next_due and the last visit; what visits counted
+    empty, uncounted = (None,) * 4, (None,) * 7  # next_due and the last visit; what visits counted
     _, closed = taken_down(spark)
 
     def attempt() -> int:

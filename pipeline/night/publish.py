@@ -12,12 +12,13 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
+from pipeline.model.signal import SignalCounts, SignalKind, SignalSource
 from pipeline.model.tables import LANDED, VISITS
 from pipeline.model.verdict import Decision
 from pipeline.model.visit_counts import VisitCounts
 from pipeline.night.decide import decide, read_decision
 from pipeline.night.landed import Landed, MovingFile, digest, move
-from pipeline.night.origins import apply_visits
+from pipeline.night.origins import applied_signals, apply_visits
 from pipeline.night.quarantine import AuditedManifests
 from pipeline.night.recall import reopen_takedowns
 from pipeline.storage.documents import read_document
@@ -44,13 +45,17 @@ class TableCounts(BaseModel):
 
 
 class PublishSummary(BaseModel):
-    """What a load brought; tables that got nothing are missing. ``buckets`` are those with a file."""
+    """What a load brought; tables that got nothing are missing. ``buckets`` are those with a file.
+
+    ``signals``: what its visits say about the signals before them.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     tables: dict[str, TableCounts]
     buckets: tuple[int, ...]
     visits: VisitCounts = VisitCounts()
+    signals: dict[SignalKind, SignalCounts] = {}
 
 
 def publish(
@@ -60,6 +65,7 @@ def publish(
     manifests: Sequence[Manifest],
     run_id: str,
     scratch: Path | None = None,
+    sources: Sequence[SignalSource] = (),
 ) -> PublishSummary:
     """Decide what is published, move these files to their tables' folders, register them, and update ``origins``.
 
@@ -70,6 +76,7 @@ def publish(
     Args:
         run_id: the publishing run, for the marker and the log.
         scratch: a local folder for rows that are landed again; None: the system's.
+        sources: forges that tell of changes.
 
     Raises:
         CheckFailed: a table's metadata is damaged, or the load has a fault for which no bucket is to blame.
@@ -91,7 +98,8 @@ def publish(
         if table.name in summary.tables and table.name not in registered:
             mine = [NewFile(storage.uri(file.final), file.bucket) for file in files if file.table == table.name]
             _register(writer, table.name, mine, load, load_digest)
-    summary = _with_damage(summary, _apply_visits(writer, storage, load, files))
+    summary = _with_damage(summary, _apply_visits(writer, storage, load, files, sources))
+    summary = summary.model_copy(update={"signals": applied_signals(writer, load)})
     document = {"run_id": run_id, **summary.model_dump(mode="json")}
     storage.replace(load.published, json.dumps(document, indent=1).encode())
     rows = sum(counts.rows for counts in summary.tables.values())
@@ -99,7 +107,9 @@ def publish(
     return summary
 
 
-def _apply_visits(writer: Writer, storage: Storage, load: Load, files: Sequence[MovingFile]) -> list[str]:
+def _apply_visits(
+    writer: Writer, storage: Storage, load: Load, files: Sequence[MovingFile], sources: Sequence[SignalSource]
+) -> list[str]:
     """Update ``origins``; origins of a bucket with an unreadable file stay due as before.
 
     Returns:
@@ -109,7 +119,7 @@ def _apply_visits(writer: Writer, storage: Storage, load: Load, files: Sequence[
 
     def work(buckets: list[int]) -> None:
         uris = [storage.uri(file.final) for file in visits if file.bucket in buckets]
-        apply_visits(writer, uris, buckets, load)
+        apply_visits(writer, uris, buckets, load, sources)
 
     applied = isolate_buckets(writer.spark, storage, {file.bucket for file in visits}, work)
     for bucket, error in applied.failed.items():

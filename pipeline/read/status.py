@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from operator import itemgetter
 from typing import Any
@@ -13,9 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.model.layout import Load
+from pipeline.model.signal import SignalCounts, SignalKind
 from pipeline.model.tables import ALL, OBJECT_TABLES, ORIGINS, REFS, VISITS
 from pipeline.read.one_origin import RANKED, OriginNotFound, last_changes, rank
 from pipeline.read.promises import lost_promises
+from pipeline.read.signals import recent_signals
 from pipeline.read.stored import StoredTables
 from pipeline.storage.interface import Storage
 
@@ -36,6 +38,7 @@ class ArchiveStatus:
         stored_bytes: size of the live Parquet files of all tables, in the current snapshots only.
         report: where the newest night's report is; None if it has none, such as one of an earlier version.
         unpromised: hosts with too many origins for ``schedule.greatest_age_nights``, as the newest night found.
+        signals: what visits of the newest thirty nights say about the signals before them, by kind.
     """
 
     nights: tuple[date, ...]
@@ -46,6 +49,7 @@ class ArchiveStatus:
     stored_bytes: int
     report: str | None
     unpromised: tuple[str, ...] = ()
+    signals: dict[SignalKind, SignalCounts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ def archive_status(storage: Storage, today: date) -> ArchiveStatus:
         stored_bytes=sum(book.get("total-files-size", 0) for book in books.values()),
         report=report_of(storage, tables.nights[-1]) if tables.nights else None,
         unpromised=tuple(each.host or "no host" for each in lost_promises(storage, today).named),
+        signals=recent_signals(storage, today),
     )
 
 

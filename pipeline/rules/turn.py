@@ -71,7 +71,8 @@ def _last_visit(row: Mapping[str, Any], state: OriginState, last: date) -> str:
         times = "its last visit" if row["failures"] == 1 else f"its last {row['failures']:,} visits"
         return f"{times} did not end well ({row['last_error'] or row['last_status']} on {last})"
     if row["signalled_at"] is not None:
-        return f"a signal told on {_day(row['signalled_at'])} that it changed; the last visit was on {last}"
+        kinds = f" ({', '.join(row['signals'])})" if row["signals"] else ""
+        return f"a signal told on {_day(row['signalled_at'])} that it changed{kinds}; the last visit was on {last}"
     return f"the last visit was on {last}, and {_rate(row['changes'], row['watched'])}"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import luigi
 
+from pipeline.forges.sources import signal_sources
 from pipeline.model.layout import Load, result_path
 from pipeline.model.night_summary import NightSummary
 from pipeline.night.derive import DeriveSummary, derive
@@ -111,7 +112,8 @@ class Publish(LoadTask):
 
     def do(self, run: TaskRun, load: Load) -> None:
         """Publish."""
-        publish(run.writer(), run.storage, load, read_all_manifests(run, load), run.run_id, run.scratch)
+        sources = signal_sources(run.storage, run.config.forges.named)
+        publish(run.writer(), run.storage, load, read_all_manifests(run, load), run.run_id, run.scratch, sources)
 
 
 class Derive(LoadTask):

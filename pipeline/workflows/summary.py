@@ -35,6 +35,7 @@ def summarize(run: TaskRun, load: Load) -> NightSummary:
         host_seconds=visits.host_seconds,
         unpromised=lost,
         unpromised_hosts=lost_hosts,
+        signals=published.signals,
     )
 
 

@@ -22,6 +22,7 @@ from dashboards.panels import (
     ranked,
 )
 from pipeline.metrics import known
+from pipeline.metrics.known import Metric
 
 ALERTS = Path(__file__).parents[2] / "deploy" / "monitoring" / "alerts.yml"
 UID, TITLE = "git-lakehouse-operators", "git-lakehouse: operation"
@@ -193,6 +194,14 @@ def _origins(made: Dashboard) -> None:
             "Backlog", "Active origins that are due, and those whose last visit did not end well.", COUNT,
             Query(f"max({of_archive(known.ORIGINS_DUE)})", "due"), Query(f"max({failing})", "failing"),
         ),
+        lines(
+            "Precision of signals", "Visits before which a signal came: the share with a change. 30 nights.", SHARE,
+            _share(known.SIGNALLED_VISITS, "signal", "right"),
+        ),
+        lines(
+            "Recall of signals", "Changes of which a kind could tell: the share of which it did. 30 nights.", SHARE,
+            _share(known.CHANGED_VISITS, "told", "yes"),
+        ),
         number(
             "Fresh", "Share of active origins visited well within a day. OriginsStale fires below 90 %.", SHARE,
             f"sum({of_archive(known.ORIGINS_FRESH, days='1')}) / (sum({fresh}) + max({failing}) + max({never}))",
@@ -203,6 +212,12 @@ def _origins(made: Dashboard) -> None:
             f"max({of_archive(known.ORIGINS_LONGEST)})",
         ),
     )  # fmt: skip
+
+
+def _share(metric: Metric, label: str, value: str) -> Query:
+    """The part of each kind of signal that has a value of a label."""
+    whole = f"sum by (kind) ({of_archive(metric)})"
+    return Query(f"sum by (kind) ({of_archive(metric, **{label: value})}) / ({whole} > 0)", "{{kind}}")
 
 
 def _housekeeping(made: Dashboard) -> None:

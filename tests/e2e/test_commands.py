@@ -148,7 +148,7 @@ def test_an_archive_of_an_earlier_version_is_upgraded_by_one_command(place: Plac
     info = json.loads(archive.storage.read("archive.json"))
     archive.storage.replace("archive.json", json.dumps(info | {"format": 1}).encode())
     licence = "is_generated, spdx_id, spdx_confidence"
-    scheduled = "asked_at, signalled_at, changes, silent, watched, objects"
+    scheduled = "asked_at, signalled_at, signals, changes, silent, watched, objects"
     dropped = {"files": "line, base", "head_blobs": licence, "repositories": "tree", "origins": scheduled}
     for table, columns in dropped.items():
         archive.spark.sql(f"ALTER TABLE archive.code.{table} WRITE UNORDERED")
@@ -166,8 +166,25 @@ def test_an_archive_of_an_earlier_version_is_upgraded_by_one_command(place: Plac
     ):
         archive.spark.catalog.refreshTable(f"archive.code.{table}")
         assert column in archive.spark.table(f"archive.code.{table}").columns
-    assert archive.run("upgrade", "--output", "json").json["before"] == 3
+    assert archive.run("upgrade", "--output", "json").json["before"] == 4
     archive.run("fsck")
+
+
+def test_a_signal_of_an_earlier_version_is_of_an_unknown_kind(place: Place, tmp_path: Path) -> None:
+    archive = Archive.at(place, tmp_path, "unknown-kinds")
+    archive.run("init")
+    urls = ("https://example.org/a", "https://example.org/b")
+    archive.add(*urls)
+    info = json.loads(archive.storage.read("archive.json"))
+    archive.storage.replace("archive.json", json.dumps(info | {"format": 3}).encode())
+    archive.spark.sql("ALTER TABLE archive.code.origins DROP COLUMN signals")
+    archive.spark.sql(f"UPDATE archive.code.origins SET signalled_at = TIMESTAMP '2026-11-01' WHERE url = '{urls[0]}'")
+    assert "run `pipeline upgrade`" in archive.run("origins", "pushed", urls[1], code=2).stderr
+    assert archive.run("upgrade", "--output", "json").json["before"] == 3
+    archive.run("origins", "pushed", "https://example.org/*")
+    found = {row["url"]: row for row in archive.ask("origins", "list")}
+    assert [found[url]["signals"] for url in urls] == [None, ["pushed"]]
+    assert None not in [found[url]["signalled_at"] for url in urls]
 
 
 # origins

@@ -121,6 +121,10 @@ def test_a_push_arrives_the_next_night_by_its_signal(count: int, tmp_path: Path)
         visited = visits(archive, nights[2])
         assert {url for url, status in visited.items() if status != "unchanged"} == changed
         assert len(visited) == 4, "the one that waits longest, too"
+        assert archive.status()["signals"] == {
+            "updated": {"right": 2, "wrong": 0, "changes": 2, "told": 2},
+            "committed": {"right": 1, "wrong": 0, "changes": 1, "told": 1},
+        }
         assert asked.now() <= 2 * 4 + 3
 
         # Once more: nothing is left to do, and all is there.

@@ -27,13 +27,20 @@ def place(tmp_path: Path) -> Place:
 
 
 def put(
-    storage: Storage, number: int, *, url: str = "http://f", full: bool = True, merged: bool = True, skipped: int = 0
+    storage: Storage,
+    number: int,
+    *,
+    kind: str = "github",
+    url: str = "http://f",
+    full: bool = True,
+    merged: bool = True,
+    skipped: int = 0,
 ) -> ForgePass:
     """A pass of one slice that is listed to its end."""
     at = ForgePass("f", number)
     since = None if full else NOW
-    kind = Begun(kind="github", url=url, since=since, first=Cursor(), begun_at=NOW + timedelta(days=number))
-    storage.create(at.begun, kind.model_dump_json().encode())
+    begun = Begun(kind=kind, url=url, since=since, first=Cursor(), begun_at=NOW + timedelta(days=number))
+    storage.create(at.begun, begun.model_dump_json().encode())
     last = SliceManifest(first=1, progress=Progress(next=None, pages=1, skipped=skipped), ended_at=NOW)
     storage.create(at.manifest(1), last.model_dump_json().encode())
     storage.create(at.page(1, 1), b"")

@@ -14,10 +14,18 @@ import pytest
 from pipeline.context.config import Config
 from pipeline.context.workplace import Workplace
 from pipeline.metrics import known
-from pipeline.metrics.archive import archive_values, compaction_values, freshness_values, lease_values, night_values
+from pipeline.metrics.archive import (
+    archive_values,
+    compaction_values,
+    freshness_values,
+    lease_values,
+    night_values,
+    signal_values,
+)
 from pipeline.metrics.exposed import text_of
 from pipeline.model.layout import LEASE, Load
 from pipeline.model.night_summary import NightSummary
+from pipeline.model.signal import SignalCounts, SignalKind
 from pipeline.model.visit import VisitStatus
 from pipeline.read.freshness import Freshness
 from pipeline.rules.compaction import BucketStats
@@ -32,7 +40,7 @@ SUMMARY = NightSummary(
     night=date(2026, 11, 2), run_id="r", origins={VisitStatus.FULL: 3, VisitStatus.FAILED: 1}, objects=7, raw_bytes=8,
     wire_bytes=9, stored_bytes=10, files=2, seconds={"plan": 1.5, "fetch": 2.0, "nightly": 9.0}, failed=(),
     damaged=("x",), left_out={3: "y"}, errors={"timeout": 1}, hosts={"a.org": {VisitStatus.FULL: 3}},
-    host_seconds={"a.org": 4.5},
+    host_seconds={"a.org": 4.5}, signals={SignalKind.EVENT: SignalCounts(right=5)},
 )  # fmt: skip
 
 
@@ -68,6 +76,8 @@ def test_loads_the_newest_complete_night_and_what_is_left(storage: LocalStorage,
     assert (values["night_completed_timestamp_seconds"], values["night_objects"]) == (1000, 7)
     assert (values["landing_left_files"], values["landing_left_bytes"]) == (1, 5)
     assert values["loads_unfinished"] == 1
+    signals = archive_values(Workplace(Config(), storage), TODAY)[0][known.SIGNALLED_VISITS]
+    assert signals["event", "right"] == 10, "of both nights"
     assert {type(error).__name__ for error in errors} == {"NotAnArchive"}
     assert "metrics_collected_timestamp_seconds" not in values
     assert 0 < values["storage_free_bytes"] <= values["storage_size_bytes"]
@@ -150,6 +160,17 @@ def test_origins_by_age() -> None:
     assert values[known.ORIGINS_FRESH] == {("1",): 4, ("7",): 3, ("30",): 2, ("more",): 1}
     assert [values[name][()] for name in (known.ORIGINS_FAILING, known.ORIGINS_NEVER, known.ORIGINS_DUE)] == [5, 6, 7]
     assert values[known.ORIGINS_LONGEST] == {(): 8 * 86_400}
+
+
+def test_signals_of_every_kind_have_a_series() -> None:
+    values = signal_values({SignalKind.EVENT: SignalCounts(right=5, wrong=2, changes=9, told=4)})
+    signals, changes = values[known.SIGNALLED_VISITS], values[known.CHANGED_VISITS]
+    assert {labels: count for labels, count in signals.items() if count} == {
+        ("event", "right"): 5,
+        ("event", "wrong"): 2,
+    }
+    assert {labels: count for labels, count in changes.items() if count} == {("event", "yes"): 4, ("event", "no"): 5}
+    assert {kind for kind, _ in signals} == {kind for kind, _ in changes} == set(SignalKind)
 
 
 def test_debt_is_what_maintain_would_do() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from pipeline.context.archive import FORMAT
 from pipeline.context.config import BadConfiguration, Config, MetricsSection, load_config
 from pipeline.context.workplace import Workplace
 from pipeline.metrics import known
@@ -162,7 +163,8 @@ def test_addresses_of_endpoints(listen: str, good: bool) -> None:
 @pytest.fixture
 def place(tmp_path: Path) -> Workplace:
     storage = LocalStorage(tmp_path / "archive")
-    storage.create(ARCHIVE, b'{"format": 3, "buckets": 4, "created_at": "2026-11-01T00:00:00Z"}')
+    text = f'{{"format": {FORMAT}, "buckets": 4, "created_at": "2026-11-01T00:00:00Z"}}'
+    storage.create(ARCHIVE, text.encode())
     return Workplace(Config(metrics=settings(textfiles=tmp_path)), storage)
 
 

@@ -18,7 +18,7 @@ from pipeline.night.events import SLACK, merge_events
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.writer import unleased
-from tests.night.test_signals import at, fill_origins, merged, signals, url_of
+from tests.night.test_signals import at, fill_origins, kinds, merged, signals, url_of
 
 EVENTS: dict[str, tuple[float | None, dict[str, Any], bool]] = {
     # hours from the visit to the event, None for no event; the origin; whether it is a signal
@@ -32,6 +32,7 @@ EVENTS: dict[str, tuple[float | None, dict[str, Any], bool]] = {
     "gone": (3, {"state": "gone"}, True),
     "unvisited": (3, {"last_visit": None}, False),
     "known-to": (3, {"signalled_at": at(1)}, False),
+    "listed": (3, {"signalled_at": at(1), "signals": ["updated"]}, False),
     "bare": (3, {"url": "https://forge.example/o/bare"}, True),
     "old-name": (None, {}, True),
     "of-another-forge": (None, {"url": "https://other.example/o/x"}, False),
@@ -67,6 +68,8 @@ def test_what_events_name_is_a_signal_by_path_or_id(spark: SparkSession, tmp_pat
     assert {url for url, time in signals(spark).items() if time == at(96)} == expected
     assert (done.signalled, done.listed, done.origins) == (len(expected), len(found) + 3, 0)
     assert spark.table(f"{full_name(ORIGINS.name)}.snapshots").count() == before + 1
+    known = {url_of("known-to"): None, url_of("listed"): ["event", "updated"]}
+    assert kinds(spark) == {url: ["event"] for url in expected} | known
     assert told(spark, tmp_path, 5, [*found, moved]).signalled == 0, "nobody is told twice"
     assert told(spark, tmp_path, 6, []) == Merged(listed=0, new=0, moved=0, refused={}, origins=0)
     assert spark.table(full_name(ORIGINS.name)).count() == len(EVENTS)

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.model.listing import LISTINGS, Listing
 from pipeline.tables.iceberg import full_name
-from tests.night.test_signals import at, fill_origins, merged_listings, signals, url_of
+from tests.night.test_signals import at, fill_origins, kinds, merged_listings, signals, url_of
 
 SHOWN: dict[
     str, tuple[tuple[str | None, datetime | None], tuple[str | None, datetime | None], dict[str, Any], bool]
@@ -44,6 +44,10 @@ def test_what_shows_another_fingerprint_is_a_signal(spark: SparkSession, tmp_pat
     done = merged_listings(spark, tmp_path, 2, now, by_commits=True)
     assert sorted(signals(spark)) == sorted(url_of(name) for name, (*_, is_signal) in SHOWN.items() if is_signal)
     assert done.signalled == sum(is_signal for *_, is_signal in SHOWN.values())
+    by_time = {"now-with-one-and-pushed": "committed", "now-without": "committed"}
+    assert kinds(spark) == {
+        url: [by_time.get(name, "fingerprint")] for name in SHOWN if (url := url_of(name)) in signals(spark)
+    }
     assert merged_listings(spark, tmp_path, 3, now, by_commits=True).signalled == 0
 
 
@@ -57,5 +61,29 @@ def test_listings_of_an_earlier_version_gain_the_column(spark: SparkSession, tmp
     spark.sql(f"DELETE FROM {full_name(LISTINGS.name)} WHERE forge_id = 'quiet'")  # a snapshot without the column
     assert "fingerprint" not in spark.table(full_name(LISTINGS.name)).columns
     assert merged_listings(spark, tmp_path, 2, shown["a"]).signalled == 0
-    done = merged_listings(spark, tmp_path, 3, [*shown["b"][:1], *shown["a"][1:]])
-    assert (done.signalled, list(signals(spark))) == (1, [url_of("pushed")])
+    now = [*shown["b"][:1], *shown["a"][1:]]
+    done = merged_listings(spark, tmp_path, 3, now)
+    assert (done.signalled, kinds(spark)) == (1, {url_of("pushed"): ["fingerprint"]})
+
+
+Shown = tuple[bytes | None, datetime | None]
+HEADS: dict[str, tuple[Shown, Shown, list[str]]] = {
+    # HEAD and time in the listing before, in this one; the kinds of signals
+    "pushed": ((b"a", at(-9)), (b"b", at(3)), ["head", "updated"]),
+    "pushed-before": ((b"a", at(-9)), (b"b", at(-3)), []),
+    "pushed-to-another-branch": ((b"a", at(-9)), (b"a", at(3)), ["updated"]),
+    "another-branch": ((b"a", at(-9)), (b"b", at(-9)), ["head"]),
+    "now-without": ((b"a", at(-9)), (None, at(-9)), []),
+    "quiet": ((b"a", None), (b"a", None), []),
+}
+
+
+@pytest.mark.slow
+def test_another_head_is_a_signal_of_its_own_kind(spark: SparkSession, tmp_path: Path) -> None:
+    fill_origins(spark, {name: {} for name in HEADS})
+    before = {name: case[0] for name, case in HEADS.items()}
+    now = {name: case[1] for name, case in HEADS.items()}
+    for number, shown in enumerate((before, now), start=1):
+        found = [Listing(name, url_of(name), head=head, changed_at=time) for name, (head, time) in shown.items()]
+        merged_listings(spark, tmp_path, number, found)
+    assert kinds(spark) == {url_of(name): expected for name, (_, _, expected) in HEADS.items() if expected}

@@ -181,7 +181,7 @@ def test_visits_apply_to_all_origins_when_spark_fails_on_all_at_once(
     (elsewhere,) = add(spark, f"{GOOD}{name}")
     landing.visit(elsewhere, VisitStatus.NOT_FOUND)
 
-    def weak(writer: Writer, visits: list[str], buckets: list[int], load: Load) -> None:
+    def weak(writer: Writer, visits: list[str], buckets: list[int], load: Load, sources: object) -> None:
         if len(buckets) > 1:
             raise SparkFailed("OutOfMemoryError", "two buckets are too many")
         apply_visits(writer, visits, buckets, load)

@@ -166,7 +166,8 @@ def test_people_ask_for_visits_and_tell_of_changes(spark: SparkSession) -> None:
             "state": "paused" if number == 5 else "active",
             "next_due": NIGHT,
             "asked_at": None,
-            "signalled_at": None,
+            "signalled_at": before(1) if number == 0 else None,
+            "signals": ["event"] if number == 0 else None,
         }
     fill(spark, rows)
     asked, told = ([parse_pattern(row["url"]) for row in some] for some in (rows[3:], rows[:2]))
@@ -175,6 +176,8 @@ def test_people_ask_for_visits_and_tell_of_changes(spark: SparkSession) -> None:
     after = {row["url"]: row for row in spark.table(full_name("origins")).collect()}
     found = [after[row["url"]] for row in rows]
     assert [row["signalled_at"] is not None for row in found] == [True, True, False, False, False, False]
+    assert [row["signals"] for row in found] == [["event", "pushed"], ["pushed"], None, None, None, None]
+    assert found[0]["signalled_at"].astimezone(UTC) == before(1), "the time of the first"
     assert [row["asked_at"] is not None for row in found] == [False, False, False, True, True, False]
     assert [row["next_due"] for row in found] == [NIGHT, NIGHT, NIGHT, None, None, NIGHT]
     assert {row["state"] for row in found} == {"active", "paused"}

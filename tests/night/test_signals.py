@@ -58,6 +58,7 @@ LISTED: dict[str, tuple[datetime | None, datetime | None, dict[str, Any], dict[s
     "gone": (at(-9), at(3), {}, {"state": "gone"}, True),
     "unvisited": (at(-9), at(3), {}, {"last_visit": None}, False),
     "known-to": (at(-9), at(3), {}, {"signalled_at": at(1)}, False),
+    "known-to-people": (at(-9), at(3), {}, {"signalled_at": at(1), "signals": ["pushed"]}, False),
     "bare": (at(-9), at(3), {}, {"url": "https://forge.example/o/bare"}, True),
 }
 
@@ -103,9 +104,15 @@ def signals(spark: SparkSession) -> dict[str, datetime]:
     return {row["url"]: row["signalled_at"].astimezone(UTC) for row in rows}
 
 
+def kinds(spark: SparkSession) -> dict[str, list[str] | None]:
+    """Of the signals that are known, by URL."""
+    rows = spark.table(full_name(ORIGINS.name)).where("signalled_at IS NOT NULL OR signals IS NOT NULL").collect()
+    return {row["url"]: row["signals"] for row in rows}
+
+
 def forget(spark: SparkSession) -> None:
     told = f"signalled_at = timestamp '{at(1).isoformat()}'"
-    spark.sql(f"UPDATE {full_name(ORIGINS.name)} SET signalled_at = NULL WHERE NOT {told}")
+    spark.sql(f"UPDATE {full_name(ORIGINS.name)} SET signalled_at = NULL, signals = NULL WHERE NOT {told}")
 
 
 @pytest.mark.slow
@@ -116,7 +123,7 @@ def test_what_a_listing_shows_to_have_changed_is_a_signal(
     merged(spark, tmp_path, 1, {name: before for name, (before, *_) in LISTED.items() if before is not None})
     forget(spark)
     known = signals(spark)
-    assert list(known) == [url_of("known-to")]
+    assert known.keys() == {url_of("known-to"), url_of("known-to-people")}
     now = {name: after for name, (_, after, *_) in LISTED.items()}
 
     with monkeypatch.context() as killed:
@@ -127,6 +134,8 @@ def test_what_a_listing_shows_to_have_changed_is_a_signal(
     assert signals(spark) == expected | known, "a kill before the listing is merged loses none"
     again = merged(spark, tmp_path, 3, now)
     assert (again.signalled, again.listed) == (0, len(LISTED))
+    told = {url: ["committed" if "mirror" in url else "updated"] for url in expected}
+    assert kinds(spark) == told | {url_of("known-to"): None, url_of("known-to-people"): ["pushed", "updated"]}
     forget(spark)
     assert merged(spark, tmp_path, 4, now).signalled == 0, "nothing moved since"
 
@@ -134,6 +143,8 @@ def test_what_a_listing_shows_to_have_changed_is_a_signal(
     assert merged(spark, tmp_path, 5, later).signalled == 0
     earlier = {name: at(-6) for name in later}
     assert merged(spark, tmp_path, 6, earlier, by_commits=True).signalled == 3, "as grokmirror's times"
+    found = kinds(spark)
+    assert [found[url_of(name)] for name in later] == [["committed"]] * 3
 
 
 def interrupted(*arguments: object) -> None:

@@ -36,6 +36,11 @@ LAST = "the last visit was on 2026-11-10"
         (KNOWN | {"watched": 60.0, "changes": 0.0}, TONIGHT, f"{NEXT}{LAST}, and no visit found a change lately."),
         (TOLD, TONIGHT, f"{NEXT}a signal told on 2026-11-18 that it changed; {LAST}."),
         (
+            TOLD | {"signals": ["event", "updated"]},
+            TONIGHT,
+            f"{NEXT}a signal told on 2026-11-18 that it changed (event, updated); {LAST}.",
+        ),
+        (
             FAILED,
             date(2026, 11, 24),
             "is due on 2026-11-24, because its last 3 visits did not end well (timeout on 2026-11-10).",

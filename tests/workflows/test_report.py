@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pipeline.model.night_summary import NightSummary, Unpromised
+from pipeline.model.signal import SignalCounts, SignalKind
 from pipeline.model.visit import VisitStatus
 from pipeline.model.visit_counts import FailedVisit, SlowVisit
 from pipeline.read.freshness import Freshness
@@ -74,6 +75,13 @@ def test_what_origins_send_is_text_and_nothing_else() -> None:
     assert "{{ 7 * 7 }}" in page.text
     assert "\\u202e\\x1b[2J" in page.text
     assert page.text.replace("\n", "").isprintable()
+
+
+def test_signals_are_counted_by_kind() -> None:
+    counts = SignalCounts(right=1_200, wrong=34, changes=5_678, told=901)
+    page = Page(render(QUIET.model_copy(update={"signals": {SignalKind.EVENT: counts}}), None, None))
+    assert re.search(r"event\s*1,234\s*1,200\s*5,678\s*901\s", page.text)
+    assert "Signals" not in Page(render(QUIET, None, None)).text
 
 
 def test_a_host_without_the_promise_is_named_and_the_night_says_so() -> None:
