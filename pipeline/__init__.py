@@ -20,7 +20,7 @@ os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
 memory is cleared by 2 MB at a time, used or not: a third of the CPU of a small fetch.
 """
 
-os.environ.setdefault("MIMALLOC_PURGE_DELAY", "2000")
+os.environ.setdefault("MIMALLOC_PURGE_DELAY", "60000")
 """Milliseconds for which Arrow keeps memory that it does not need. After the default, 10, the next large page would
 take memory that is cleared again: a tenth of the CPU of a fetch.
 """

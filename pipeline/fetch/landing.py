@@ -7,17 +7,16 @@ of HEAD never opens those of the history.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.fetch.batches import BATCH_ROWS
+from pipeline.fetch.contents_file import CONTENT, ContentsFile, PageBuffer
 from pipeline.fetch.id_index import SMALL_ROWS
 from pipeline.fetch.parquet import MIB, PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.model import tables
@@ -35,7 +34,6 @@ _ORDER = {
     tables.BLOBS.name: ("network", "ext", "name"),
 }
 _NETWORK = ("network",)
-_HALVED = (tables.CONTENTS.name, tables.TREES.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class _Open:
     """A file that is being written. ``unsafe``: all of it belongs to the current origin, which may still fail."""
 
     path: Path
-    writer: SealedWriter
+    writer: SealedWriter | ContentsFile
     unsafe: bool
     rows: int = 0
     raw_bytes: int = 0
@@ -74,6 +72,7 @@ class _Run:
 
     table: Table
     folder: Path
+    buffer: PageBuffer
     batches: list[pa.RecordBatch] = field(default_factory=list)
     held_bytes: int = 0
     raw_bytes: int = 0
@@ -95,8 +94,13 @@ class _Run:
         if self.open is None:
             path = self.folder / landed_name(self.table.name, self.begun)
             self.begun += 1
-            self.open = _Open(path, open_parquet(self.table, path, ZSTD_LEVEL, PAGE_BYTES), unsafe)
+            self.open = _Open(path, self._writer(path), unsafe)
         return self.open
+
+    def _writer(self, path: Path) -> SealedWriter | ContentsFile:
+        if CONTENT in self.table.column_names:
+            return ContentsFile(self.table, path, self.buffer)
+        return open_parquet(self.table, path, ZSTD_LEVEL, PAGE_BYTES)
 
     def close(self) -> None:
         """Finish the file; the next rows begin another."""
@@ -128,7 +132,8 @@ class Landing:
         folder.mkdir(parents=True, exist_ok=True)
         self._run_bytes = run_bytes
         self._held = 0
-        self._runs = {t.name: _Run(t, folder) for t in tables.LANDED}
+        buffer = PageBuffer()
+        self._runs = {t.name: _Run(t, folder, buffer) for t in tables.LANDED}
 
     def begin(self) -> None:
         """Begin an origin: the rows that follow can be dropped."""
@@ -181,9 +186,12 @@ def _write(table: Table, file: _Open, batches: list[pa.RecordBatch], raw_bytes: 
     """Write the batches and release them: the list is empty afterwards."""
     file.rows += sum(map(len, batches))
     file.raw_bytes += raw_bytes
-    for part in _sorted_parts(table, batches):
-        for group in [part] if "content" in table.column_names else _between_networks(part):
-            file.writer.write_table(group, row_group_size=len(group))
+    if isinstance(file.writer, ContentsFile):
+        for part, contents in _halves(table, batches):
+            file.writer.write_group(part, contents)
+        return
+    for group in _between_networks(_in_order(table, batches)):
+        file.writer.write_table(group, row_group_size=len(group))
 
 
 def _between_networks(part: pa.Table) -> Iterator[pa.Table]:
@@ -201,48 +209,39 @@ def _between_networks(part: pa.Table) -> Iterator[pa.Table]:
     yield part.slice(begin)
 
 
-def _sorted_parts(table: Table, batches: list[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The rows in order, as one table or, where HEAD is separate, as two. Releases the batches."""
-    bulk = "content" in table.column_names
-    contents = [batch.column("content") for batch in batches] if bulk else []
-    others = pa.Table.from_batches([batch.drop_columns(["content"]) if bulk else batch for batch in batches])
+def _in_order(table: Table, batches: list[pa.RecordBatch]) -> pa.Table:
+    """The rows of a table without contents, sorted. Releases the batches."""
+    rows = pa.Table.from_batches(batches)
     batches.clear()
-    keys = [(name, "ascending") for name in _ORDER.get(table.name, _NETWORK)]
-    order = pc.sort_indices(others, sort_keys=keys)  # stable: equal rows stay in order of arrival
-    in_order = order.equals(pa.array(range(len(order)), order.type))
-    if not in_order:
-        others = others.combine_chunks()
-    halves = [order]
-    if table.name in _HALVED:
-        at_head = others["at_head"].combine_chunks().take(order)
-        halves = [order.filter(at_head), order.filter(pc.invert(at_head))]
-    gather = _Gather(contents)
-    for half in halves:
+    order = _order(table, rows)
+    return rows if _is_sorted(order) else rows.combine_chunks().take(order)
+
+
+def _halves(table: Table, batches: list[pa.RecordBatch]) -> Iterator[tuple[pa.Table, list[memoryview]]]:
+    """The rows at HEAD, then all others, sorted, each with their contents in place. Releases the batches."""
+    contents = [value for batch in batches for value in _values(batch.column(CONTENT))]
+    rows = pa.Table.from_batches([batch.drop_columns([CONTENT]) for batch in batches]).combine_chunks()
+    batches.clear()
+    order = _order(table, rows)
+    at_head = rows["at_head"].combine_chunks().take(order)
+    for half in (order.filter(at_head), order.filter(pc.invert(at_head))):
         if len(half):
-            part = others if in_order and len(half) == len(others) else others.take(half)
-            yield part.append_column("content", gather.take(half)).select(table.column_names) if bulk else part
+            yield rows.take(half), [contents[number] for number in half.to_pylist()]
 
 
-class _Gather:
-    """Takes values from many arrays by index, in small chunks: one large buffer costs more to grow.
+def _order(table: Table, rows: pa.Table) -> pa.Array:
+    """Numbers of the rows in the order in which they are written; equal ones stay in order of arrival."""
+    keys = [(name, "ascending") for name in _ORDER.get(table.name, _NETWORK)]
+    return pc.sort_indices(rows, sort_keys=keys)
 
-    Values are copied once, from buffer to buffer; as Python objects they would be copied twice.
-    """
 
-    def __init__(self, arrays: list[pa.BinaryArray]) -> None:
-        self._values: list[memoryview] = []
-        for values in arrays:
-            _, offsets, data = values.buffers()
-            at = memoryview(offsets).cast("i")[values.offset : values.offset + len(values) + 1].tolist()
-            whole = memoryview(data) if data is not None else memoryview(b"")
-            self._values += [whole[begin:end] for begin, end in pairwise(at)]
+def _is_sorted(order: pa.Array) -> bool:
+    return bool(order.equals(pa.array(range(len(order)), order.type)))
 
-    def take(self, order: pa.Array) -> pa.ChunkedArray:
-        chunks = [self._chunk(order.slice(begin, BATCH_ROWS).to_pylist()) for begin in range(0, len(order), BATCH_ROWS)]
-        return pa.chunked_array(chunks, pa.binary())
 
-    def _chunk(self, order: list[int]) -> pa.BinaryArray:
-        values = [self._values[number] for number in order]
-        offsets = array("i", accumulate(map(len, values), initial=0))
-        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
-        return pa.BinaryArray.from_buffers(pa.binary(), len(values), buffers)
+def _values(values: pa.BinaryArray) -> Iterator[memoryview]:
+    """Each value where it is; Python objects would be copies."""
+    _, offsets, data = values.buffers()
+    at = memoryview(offsets).cast("i")[values.offset : values.offset + len(values) + 1].tolist()
+    whole = memoryview(data).cast("B") if data is not None else memoryview(b"")
+    return (whole[begin:end] for begin, end in pairwise(at))

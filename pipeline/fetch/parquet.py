@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pipeline.model.tables import Table
 from pipeline.storage.parquet import SealedWriter
@@ -33,15 +34,18 @@ def open_parquet(table: Table, path: Path, level: int, page_bytes: int) -> Seale
         level: zstd level.
         page_bytes: raw bytes after which a page ends.
     """
+    return SealedWriter(path, table.arrow_schema, **parquet_options(table, level, page_bytes))
+
+
+def parquet_options(table: Table, level: int = ZSTD_LEVEL, page_bytes: int = PAGE_BYTES) -> dict[str, Any]:
+    """Options of Arrow's writer for rows of a table, as above."""
     bulk = any(c.name == "content" for c in table.columns)
-    return SealedWriter(
-        path,
-        table.arrow_schema,
-        compression="zstd",
-        compression_level=level,
-        use_dictionary=[c.name for c in table.columns if c.name in _REPEATING],
-        write_statistics=[c.name for c in table.columns if c.name not in _BULK],
-        data_page_size=page_bytes,
-        write_batch_size=VALUES_PER_CHECK if bulk else 1024,
-        store_schema=False,
-    )
+    return {
+        "compression": "zstd",
+        "compression_level": level,
+        "use_dictionary": [c.name for c in table.columns if c.name in _REPEATING],
+        "write_statistics": [c.name for c in table.columns if c.name not in _BULK],
+        "data_page_size": page_bytes,
+        "write_batch_size": VALUES_PER_CHECK if bulk else 1024,
+        "store_schema": False,
+    }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -34,18 +34,29 @@ _TAIL_BYTES = 64 << 10
 
 
 class SealedWriter(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no types
-    """Writes a local Parquet file; closing it puts a CRC-32 of the footer before the footer."""
+    """Writes a local Parquet file; closing it puts a CRC-32 of the footer before the footer.
 
-    def __init__(self, path: Path, schema: pa.Schema, **options: Any) -> None:  # noqa: ANN401 - Arrow's own
-        super().__init__(path, schema, write_page_checksum=True, **options)
-        self._path = path
+    Args:
+        out: an open file at that path, for subclasses that write to it, too.
+        options: of Arrow's own writer.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, out: pa.NativeFile | None = None, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(path if out is None else out, schema, write_page_checksum=True, **options)
+        self._path, self._out = path, out
 
     def close(self) -> None:
         """Write the footer and the seal; a second call does nothing."""
         was_open = self.is_open
         super().close()
         if was_open:
-            _seal(self._path)
+            if self._out is not None:
+                self._out.close()
+            _seal(self._path, self._footer)
+
+    def _footer(self, footer: bytes) -> bytes:
+        """The footer to write in place of Arrow's."""
+        return footer
 
 
 class ArchiveFile(pq.ParquetFile):  # type: ignore[misc]
@@ -174,13 +185,15 @@ def _is_true(said: pq.Statistics, values: pa.ChunkedArray) -> bool:
     return not said.has_min_max or (said.min, said.max) == (bounds["min"], bounds["max"])
 
 
-def _seal(path: Path) -> None:
-    """Insert the seal before the footer of a closed file. Offsets in the footer count from the file's start."""
+def _seal(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """Change the footer of a closed file and insert the seal before it. Its offsets count from the file's start."""
     with path.open("r+b") as file:
         footer = _footer_bytes(_tail(file, _END_BYTES))
         file.seek(-footer, io.SEEK_END)
-        end = file.read()
+        changed = change(file.read()[:-_END_BYTES])
+        end = changed + len(changed).to_bytes(_END_BYTES - len(_MAGIC), "little") + _MAGIC
         file.seek(-footer, io.SEEK_END)
+        file.truncate()
         file.write(_SEAL + _crc(end) + end)
 
 

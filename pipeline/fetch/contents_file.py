@@ -1,0 +1,162 @@
+"""Landed files of contents and trees, whose large values lie in pages that we compress ourselves.
+
+PyArrow copies each value three times on its way to a page, into memory that is new, and zstd then looks back 4 MiB at
+most. Here a value is copied once, into a page of 128 MiB that is used again, and zstd looks back to the page's begin
+(decision 68). For readers it is Parquet as any other: a page of plain values, version 1, with a checksum.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+import zstandard
+
+from pipeline.fetch.parquet import MIB, ZSTD_LEVEL, parquet_options
+from pipeline.model.tables import Table
+from pipeline.storage.parquet import SealedWriter
+from pipeline.storage.thrift import Field, Kind, Struct, read_struct, write_struct
+
+LARGE_PAGE_BYTES: Final = 128 * MIB
+"""Most bytes of a page, except for one larger value."""
+
+CONTENT: Final = "content"
+
+_SEARCH: Final = {"window_log": 27, "hash_log": 22, "search_log": 6}
+"""Logarithms: how far zstd looks back, here the whole page; how many places it remembers; how many of them it tries.
+Parquet's reader for the JVM takes no window of more than 27.
+"""
+
+_LENGTH_BYTES: Final = 4
+
+
+class PageBuffer:
+    """Memory of one page, for any number of files one after the other."""
+
+    def __init__(self, most_bytes: int = LARGE_PAGE_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._memory = bytearray()
+        options = zstandard.ZstdCompressionParameters(compression_level=ZSTD_LEVEL, **_SEARCH)
+        self._compressor = zstandard.ZstdCompressor(compression_params=options)
+
+    def pages(self, values: Sequence[memoryview]) -> Iterator[_Page]:
+        """The values, at least one, as pages in order. Each must be written before the next is asked for."""
+        begin, size = 0, 0
+        for end, value in enumerate(values):
+            if size and size + len(value) + _LENGTH_BYTES > self._most_bytes:
+                yield self._page(values[begin:end])
+                begin, size = end, 0
+            size += len(value) + _LENGTH_BYTES
+        yield self._page(values[begin:])
+
+    def _page(self, values: Sequence[memoryview]) -> _Page:
+        levels = _all_there(len(values))
+        size = len(levels) + sum(map(len, values)) + _LENGTH_BYTES * len(values)
+        if size > len(self._memory):
+            self._memory = bytearray()
+            self._memory = bytearray(max(size, self._most_bytes))  # the kernel clears what is used of it
+        memory, at = memoryview(self._memory), len(levels)
+        memory[:at] = levels
+        for value in values:
+            begin = at + _LENGTH_BYTES
+            memory[at:begin] = len(value).to_bytes(_LENGTH_BYTES, "little")
+            at = begin + len(value)
+            memory[begin:at] = value
+        body = self._compressor.compress(memory[:size])
+        return _Page(_page_header(len(values), size, body), body, size)
+
+
+class _Page(NamedTuple):
+    header: bytes
+    body: bytes
+    raw_bytes: int
+
+
+class _Chunk(NamedTuple):
+    """Where the large values of a row group are, and how many bytes they take, headers included."""
+
+    begin: int
+    stored_bytes: int
+    raw_bytes: int
+
+
+class ContentsFile(SealedWriter):
+    """Writes a local Parquet file of a table with contents.
+
+    PyArrow writes the other columns, and empty values in place of the contents, which nothing in the footer names then.
+    """
+
+    def __init__(self, table: Table, path: Path, buffer: PageBuffer) -> None:
+        self._buffer = buffer
+        self._names = table.column_names
+        self._chunks: list[_Chunk] = []
+        self._file = pa.OSFile(str(path), "wb")
+        super().__init__(path, table.arrow_schema, self._file, **parquet_options(table))
+
+    def write_group(self, others: pa.Table, contents: Sequence[memoryview]) -> None:
+        """Write a row group: the rows' other columns, and the content of each."""
+        nothing = pa.array([b""] * len(others), pa.binary())
+        self.write_table(others.append_column(CONTENT, nothing).select(self._names), row_group_size=len(others))
+        begin, raw_bytes = self._file.tell(), 0
+        for page in self._buffer.pages(contents):
+            self._file.write(page.header)
+            self._file.write(page.body)
+            raw_bytes += len(page.header) + page.raw_bytes
+        self._chunks.append(_Chunk(begin, self._file.tell() - begin, raw_bytes))
+
+    def _footer(self, footer: bytes) -> bytes:
+        found = read_struct(footer)
+        groups = found[_Footer.GROUPS].value.values
+        for group, chunk in zip(groups, self._chunks, strict=True):
+            _point(group, self._names.index(CONTENT), chunk)
+        return write_struct(found)
+
+
+class _Footer:
+    """Numbers of fields in Parquet's ``FileMetaData``, ``RowGroup``, ``ColumnChunk`` and ``ColumnMetaData``."""
+
+    GROUPS = 4
+    GROUP_COLUMNS, GROUP_RAW_BYTES, GROUP_STORED_BYTES = 1, 2, 6
+    COLUMN_META = 3
+    META_RAW_BYTES, META_STORED_BYTES, META_FIRST_PAGE = 6, 7, 9
+    META_ENCODING_COUNTS, META_SIZES = 13, 16
+
+
+def _point(group: Struct, column: int, chunk: _Chunk) -> None:
+    """Let a row group's column be a chunk. What PyArrow counted of its empty pages is left out: it is optional."""
+    meta: Struct = group[_Footer.GROUP_COLUMNS].value.values[column][_Footer.COLUMN_META].value
+    for total, part, size in (
+        (_Footer.GROUP_RAW_BYTES, _Footer.META_RAW_BYTES, chunk.raw_bytes),
+        (_Footer.GROUP_STORED_BYTES, _Footer.META_STORED_BYTES, chunk.stored_bytes),
+    ):
+        group[total] = Field(Kind.I64, group[total].value - meta[part].value + size)
+        meta[part] = Field(Kind.I64, size)
+    meta[_Footer.META_FIRST_PAGE] = Field(Kind.I64, chunk.begin)
+    for number in (_Footer.META_ENCODING_COUNTS, _Footer.META_SIZES):
+        meta.pop(number, None)
+
+
+def _all_there(count: int) -> bytes:
+    """Definition levels of so many values, none of them null: one run, behind its size in bytes."""
+    run = count << 1
+    levels = bytearray()
+    while run > 0x7F:
+        levels.append(run & 0x7F | 0x80)
+        run >>= 7
+    levels += bytes((run, 1))
+    return len(levels).to_bytes(_LENGTH_BYTES, "little") + levels
+
+
+def _page_header(count: int, raw_bytes: int, body: bytes) -> bytes:
+    data_page, plain, run_lengths = 0, 0, 3
+    checksum = zlib.crc32(body)
+    values = _numbered([count, plain, run_lengths, run_lengths])
+    header = _numbered([data_page, raw_bytes, len(body), checksum - (checksum >> 31 << 32)])
+    return write_struct(header | {5: Field(Kind.STRUCT, values)})
+
+
+def _numbered(values: Iterable[int]) -> Struct:
+    return {number: Field(Kind.I32, value) for number, value in enumerate(values, start=1)}
