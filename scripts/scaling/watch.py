@@ -73,7 +73,7 @@ def pipeline(bed: Bed, *words: str, stdin: str = "") -> Watched:
     told, errors = bed.folder / "told.json", bed.folder / "errors.txt"
     with told.open("w+") as out, errors.open("w") as log, _typed(bed.folder / "typed.txt", stdin) as typed:
         process = subprocess.Popen(program, stdin=typed, stdout=out, stderr=log)
-        found = _watch(process, bed.config.fetch.scratch_folder)
+        found = watch(process, bed.config.fetch.scratch_folder)
         out.seek(0)
         text = out.read()
     found.wall_s = time.monotonic() - began
@@ -88,13 +88,15 @@ def _typed(path: Path, text: str) -> IO[str]:
     return path.open()
 
 
-def _watch(process: subprocess.Popen[bytes], scratch: Path) -> Watched:
+def watch(process: subprocess.Popen[bytes], scratch: Path) -> Watched:
+    """Watch a process and all that it starts until it ends; its event files are somewhere below ``scratch``."""
     root, found, stages = psutil.Process(process.pid), Watched(), _Stages(scratch)
+    workers = dict[psutil.Process, float]()
     times: list[float] = []
     used: list[float] = []
     while True:
         with suppress(psutil.NoSuchProcess):
-            cpu_s, fetch_cpu_s = _look(root, found.peak_bytes)
+            cpu_s, fetch_cpu_s = _look(root, found.peak_bytes, workers)
             times.append(time.time())
             used.append(max(cpu_s, used[-1] if used else 0.0))
             found.fetch_cpu_s = max(found.fetch_cpu_s, fetch_cpu_s)
@@ -124,10 +126,11 @@ def _apart(spans: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]
             last = ended
 
 
-def _look(root: psutil.Process, peaks: dict[Kind, int]) -> tuple[float, float]:
-    """CPU seconds so far of the tree and of its fetch tasks; notes the peaks.
+def _look(root: psutil.Process, peaks: dict[Kind, int], workers: dict[psutil.Process, float]) -> tuple[float, float]:
+    """CPU seconds so far of the tree and of its fetch tasks; notes the peaks, and what each worker of Spark's took.
 
-    What has ended counts for the process that has waited for it; the leader waits for fetch tasks alone.
+    What has ended counts for the process that has waited for it; the leader waits for fetch tasks alone. For Spark's
+    Python workers nobody waits, so they are remembered: what they took since they were last seen is missing.
     """
     cpu_s = fetch_cpu_s = 0.0
     tree = {process.pid: process for process in (root, *root.children(recursive=True))}
@@ -135,11 +138,14 @@ def _look(root: psutil.Process, peaks: dict[Kind, int]) -> tuple[float, float]:
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError, ProcessLookupError):
             taken = process.cpu_times()
             own_s, ended_s = taken.user + taken.system, taken.children_user + taken.children_system
-            cpu_s += own_s + ended_s
             kind = _kind(process, root.pid, tree)
+            if kind is Kind.PYTHON:
+                workers[process] = own_s + ended_s
+            else:
+                cpu_s += own_s + ended_s
             fetch_cpu_s += ended_s if kind is Kind.LEADER else own_s + ended_s if kind in _FETCHING else 0.0
             peaks[kind] = max(peaks.get(kind, 0), _peak_bytes(process.pid))
-    return cpu_s, fetch_cpu_s
+    return cpu_s + sum(workers.values()), fetch_cpu_s
 
 
 def _kind(process: psutil.Process, root: int, tree: Mapping[int, psutil.Process]) -> Kind:
