@@ -68,12 +68,15 @@ class ArchivedIds:
         wanted = pa.array(list(oids), pa.binary())
         if len(wanted) == 0:
             return
-        for table, codec in CODECS.items():
-            if codec.type in types:
-                columns = ["oid", *codec.columns]
-                for path, batch in self._rows(table, network, columns, wanted, CONTENT_BATCH_ROWS):
-                    for row in batch.to_pylist():
-                        yield _verified(path, codec, row)
+        try:
+            for table, codec in CODECS.items():
+                if codec.type in types:
+                    columns = ["oid", *codec.columns]
+                    for path, batch in self._rows(table, network, columns, wanted, CONTENT_BATCH_ROWS):
+                        for row in batch.to_pylist():
+                            yield _verified(path, codec, row)
+        finally:
+            pa.default_memory_pool().release_unused()  # pages of contents are large
 
     def tags(self, network: int, oids: Iterable[bytes]) -> dict[bytes, bytes]:
         """The ids that are archived annotated tags, and their direct targets."""

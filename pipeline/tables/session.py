@@ -76,6 +76,7 @@ _ALWAYS = {
     "spark.pyspark.python": sys.executable,
     "spark.pyspark.driver.python": sys.executable,
     "spark.python.daemon.module": "pipeline.tables.python_daemon",
+    "spark.executorEnv.MIMALLOC_PURGE_DELAY": "10",  # Arrow's default: executors have little memory besides the JVM's
     "spark.python.unix.domain.socket.enabled": "true",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.catalogImplementation": "in-memory",

@@ -139,7 +139,8 @@ def _look(root: psutil.Process, peaks: dict[Kind, int], workers: dict[psutil.Pro
             taken = process.cpu_times()
             own_s, ended_s = taken.user + taken.system, taken.children_user + taken.children_system
             kind = _kind(process, root.pid, tree)
-            if kind is Kind.PYTHON:
+            parent = tree.get(process.ppid())
+            if kind is Kind.PYTHON and parent is not None and _kind(parent, root.pid, tree) is Kind.PYTHON:
                 workers[process] = own_s + ended_s
             else:
                 cpu_s += own_s + ended_s
