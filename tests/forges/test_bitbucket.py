@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from pipeline.forges.by_time import Bitbucket
 from pipeline.forges.cursor import Cursor
 from pipeline.model.page import Page
 from tests.support.bitbucket import PAGES, asked_of, check_answer
+from tests.support.openapi import differences
 
 DOCUMENT = os.environ.get("BITBUCKET_OPENAPI")
 BASE = "https://api.bitbucket.org/2.0/repositories/o"
@@ -101,67 +101,11 @@ def test_a_repository_without_a_branch_has_none() -> None:
 # The document itself
 
 
-def resolved(document: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
-    while "$ref" in node:
-        found: Any = document
-        for name in node["$ref"].removeprefix("#/").split("/"):
-            found = found[name]
-        node = found
-    return node
-
-
-def parts(document: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, Any]:
-    """A schema with what it is made of, as one object: its values, those it must have, whether it may have others."""
-    node = resolved(document, node)
-    each = [parts(document, one) for one in node.get("allOf", [])] + [
-        {
-            "values": dict(node.get("properties", {})), "must": set(node.get("required", [])),
-            "open": node.get("additionalProperties", True) is not False,
-        }
-    ]  # fmt: skip
-    return {
-        "values": {name: value for one in each for name, value in one["values"].items()},
-        "must": {name for one in each for name in one["must"]},
-        "open": all(one["open"] for one in each),
-    }
-
-
-def differences(
-    theirs: Mapping[str, Any], their: Mapping[str, Any], ours: Mapping[str, Any], our: Mapping[str, Any], at: str = ""
-) -> list[str]:
-    """Where our schema is another than the document's. What we know but its type of is not looked into."""
-    their, our = resolved(theirs, their), resolved(ours, our)
-    if at.count(".parent") > 1:
-        return []
-    found = []
-    for name in ("type", "format"):
-        expected = their.get(name, "object" if name == "type" and "allOf" in their else None)
-        if our.get(name) != expected:
-            found.append(f"{at}: {name} {our.get(name)} instead of {expected}")
-    choices = our.get("enum", [our["const"]] if "const" in our else None)
-    if "enum" in their and choices != their["enum"] and "merge_strateg" not in at:
-        found.append(f"{at}: {choices} instead of {their['enum']}")
-    if our.get("minimum") != their.get("minimum"):
-        found.append(f"{at}: at least {our.get('minimum')} instead of {their.get('minimum')}")
-    if "items" in their:
-        found += differences(theirs, their["items"], ours, our["items"], f"{at}[]")
-    mine, other = parts(ours, our), parts(theirs, their)
-    if mine["values"].keys() in ({"type"}, set()):
-        return found
-    for name in ("must", "open"):
-        if mine[name] != other[name]:
-            found.append(f"{at}: {name} {mine[name]} instead of {other[name]}")
-    if mine["values"].keys() != other["values"].keys():
-        found.append(f"{at}: {mine['values'].keys() ^ other['values'].keys()}")
-    for name in mine["values"].keys() & other["values"].keys():
-        found += differences(theirs, other["values"][name], ours, mine["values"][name], f"{at}.{name}")
-    return found
-
-
 @pytest.mark.skipif(DOCUMENT is None, reason="BITBUCKET_OPENAPI names no copy of the document")
 def test_our_words_are_those_of_the_document() -> None:
     theirs = yaml.safe_load(Path(DOCUMENT or "").read_text())
     answer = theirs["paths"]["/repositories/{workspace}"]["get"]["responses"]["200"]
     schema = answer["schema"] if "schema" in answer else answer["content"]["application/json"]["schema"]
     ours = PAGES.json_schema()
-    assert differences(theirs, schema, ours, ours) == []
+    found = differences(theirs, schema, ours, ours)
+    assert [each for each in found if not ("merge_strateg" in each and each.endswith("]"))] == []

@@ -225,7 +225,7 @@ ENDING = {
     "always 500": (response(b"", "500 Oops"), "server_error", False),
     "always an error in a 200": (said({"message": "no"}), "bad_page", False),
     "nothing but nulls": (said([None] * 5), "bad_page", False),
-    "a huge page": (response(b" " * 5000), "limit_exceeded", False),
+    "a huge page": (response(b" " * 50_000), "limit_exceeded", False),
     "429": (response(b"", "429 Too Many"), "rate_limited", True),
     "429 for long": (response(b"", "429 Too Many", Retry_After="3600"), "rate_limited", True),
     "403 with a limit": (
@@ -238,7 +238,7 @@ ENDING = {
 def test_what_ends_a_listing_names_forge_and_page_and_is_resumed(name: str, place: Place) -> None:
     answer, code, deferred = ENDING[name]
     with serving(filled(30, sized=10), lambda number, path: answer if number else None) as served:
-        settings = place.settings("gitlab", served.url, page_bytes=4_000)
+        settings = place.settings("gitlab", served.url, page_bytes=40_000)
         at = place.begin(settings)
         with pytest.raises(ListingDeferred if deferred else ListingStopped) as caught:
             place.list_all(settings, at)

@@ -14,10 +14,23 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pipeline.forges.cursor import Pager
 from pipeline.model.page import Page
-from tests.support import bitbucket
+from tests.support import bitbucket, github_rest, gitlab_rest
 from tests.support.sockets import Line, Listener, listening
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+_OF_REPOSITORIES = (
+    "archive", "assignees", "blobs", "branches", "collaborators", "comments", "commits", "compare", "contents",
+    "contributors", "deployments", "downloads", "events", "forks", "git_commits", "git_refs", "git_tags", "hooks",
+    "issue_comment", "issue_events", "issues", "keys", "labels", "languages", "merges", "milestones", "notifications",
+    "pulls", "releases", "stargazers", "statuses", "subscribers", "subscription", "tags", "teams", "trees",
+)  # fmt: skip
+"""GitHub's items have a URL of each."""
+
+_OF_USERS = (
+    "avatar", "events", "followers", "following", "gists", "organizations", "received_events", "repos", "starred",
+    "subscriptions",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,11 +105,10 @@ class Forge:
         if parts.path.endswith("/api/v1/repos/search"):
             return self._gitea(asked)
         if parts.path.endswith("/api/v4/projects"):
-            return self._gitlab(asked)
+            return self._gitlab(address)
         if "/2.0/" in parts.path:
             return self._bitbucket(address)
-        assert parts.path.endswith("/repositories"), address
-        return self._github(asked)
+        return self._github(address)
 
     def _gitea(self, asked: dict[str, str]) -> tuple[Any, dict[str, str]]:
         shown = self.shown()
@@ -118,37 +130,58 @@ class Forge:
             "updated_at": repo.changed.isoformat().replace("+00:00", "Z"),
         }  # fmt: skip
 
-    def _gitlab(self, asked: dict[str, str]) -> tuple[Any, dict[str, str]]:
-        assert (asked["pagination"], asked["order_by"], asked["sort"]) == ("keyset", "id", "asc")
-        shown = [repo for repo in self.shown() if repo.id > int(asked["id_after"])]
+    def _gitlab(self, address: str) -> tuple[Any, dict[str, str]]:
+        asked = gitlab_rest.asked_of(address)
+        shown = [repo for repo in self.shown() if repo.id > asked.get("id_after", 0)]
         if "last_activity_after" in asked:
-            since = datetime.fromisoformat(asked["last_activity_after"])
-            shown = [repo for repo in shown if repo.changed > since]
-        items = []
-        for repo in shown[: min(int(asked["per_page"]), self.sized)]:
-            parent = self.repos.get(repo.parent or 0)
-            items.append(
-                {
-                    "id": repo.id, "path_with_namespace": repo.name, "http_url_to_repo": self.url(repo),
-                    "visibility": "public", "archived": repo.archived, "empty_repo": repo.empty, "star_count": 3,
-                    "default_branch": "main", "last_activity_at": repo.changed.isoformat(),
-                    **({} if parent is None else {
-                        "forked_from_project": {"id": parent.id, "http_url_to_repo": self.url(parent)}
-                    }),
-                }
-            )  # fmt: skip
+            shown = [repo for repo in shown if repo.changed > asked["last_activity_after"]]
+        items = [self._gitlab_item(repo) for repo in shown[: min(asked.get("per_page", 20), self.sized)]]
+        gitlab_rest.check_answer(items, asked)
         return items, {"Link": f'<{self.base}/api/v4/projects?id_after=1>; rel="next"'}
 
-    def _github(self, asked: dict[str, str]) -> tuple[Any, dict[str, str]]:
-        shown = [repo for repo in self.shown() if repo.id > int(asked["since"])][: min(100, self.sized)]
-        items = [
-            {
-                "id": repo.id, "full_name": repo.name, "private": False, "fork": repo.parent is not None,
-                "html_url": f"{self.base}/{repo.name}", "node_id": f"R_{repo.id}",
-            }
-            for repo in shown
-        ]  # fmt: skip
-        return items, {}
+    def _gitlab_item(self, repo: Repo) -> dict[str, Any]:
+        parent = self.repos.get(repo.parent or 0)
+        return {
+            **self._gitlab_basic(repo), "archived": repo.archived, "empty_repo": repo.empty,
+            **({} if parent is None else {"forked_from_project": self._gitlab_basic(parent)}),
+        }  # fmt: skip
+
+    def _gitlab_basic(self, repo: Repo) -> dict[str, Any]:
+        owner, _, name = repo.name.partition("/")
+        return {
+            "id": repo.id, "description": "", "name": name, "name_with_namespace": f"{owner} / {name}", "path": name,
+            "path_with_namespace": repo.name, "created_at": _created(repo).isoformat(timespec="milliseconds"),
+            "default_branch": "main", "tag_list": [], "topics": [],
+            "ssh_url_to_repo": f"git@{urlsplit(self.base).hostname}:{repo.name}.git",
+            "http_url_to_repo": self.url(repo), "web_url": f"{self.base}/{repo.name}", "forks_count": 0,
+            "avatar_url": f"{self.base}/uploads/{repo.id}.png", "star_count": 3,
+            "last_activity_at": repo.changed.isoformat(timespec="milliseconds"), "visibility": "public",
+            "namespace": {
+                "id": 1, "name": owner, "path": owner, "kind": "user", "full_path": owner,
+                "web_url": f"{self.base}/{owner}",
+            },
+        }  # fmt: skip
+
+    def _github(self, address: str) -> tuple[Any, dict[str, str]]:
+        asked = github_rest.asked_of(address)
+        shown = [repo for repo in self.shown() if repo.id > asked.get("since", 0)][: min(100, self.sized)]
+        items = [self._github_item(repo) for repo in shown]
+        github_rest.check_answer(items, asked)
+        return items, {"Link": f'<{self.base}/repositories?since=1>; rel="next"'}
+
+    def _github_item(self, repo: Repo) -> dict[str, Any]:
+        owner, _, name = repo.name.partition("/")
+        url, user = f"{self.base}/repos/{repo.name}", f"{self.base}/users/{owner}"
+        return {
+            **{f"{name}_url": f"{url}/{name}" for name in _OF_REPOSITORIES},
+            "id": repo.id, "node_id": f"R_{repo.id}", "name": name, "full_name": repo.name, "private": False,
+            "description": None, "fork": repo.parent is not None, "url": url, "html_url": f"{self.base}/{repo.name}",
+            "owner": {
+                **{f"{name}_url": f"{user}/{name}" for name in _OF_USERS},
+                "id": 1, "node_id": "U_1", "login": owner, "gravatar_id": "", "url": user,
+                "html_url": f"{self.base}/{owner}", "type": "User", "site_admin": False,
+            },
+        }  # fmt: skip
 
     def _cgit(self, asked: dict[str, str]) -> tuple[bytes, dict[str, str]]:
         by_age = asked["s"] == "idle"
