@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -78,7 +77,7 @@ class _ById:
         """One item."""
         raise NotImplementedError("abstract")
 
-    def around(self, cursor: Cursor) -> tuple[Cursor, bool] | None:
+    def around(self, cursor: Cursor) -> tuple[Cursor, bool] | Batch | None:
         """Fewer items, then without those that come next: one, one more, and two, four, eight more and so on."""
         smaller = next((size for size in self.sizes if size < cursor.size), None)
         if smaller is not None:
@@ -115,9 +114,10 @@ class GitHub(_ById):
         """Of a page of REST, what has an id for GraphQL is held until the details are there."""
         if asked := self._asked(cursor):
             listings, bad = details.answered(page, asked, self.hosts)
-            left = tuple(each for each in cursor.held if each not in asked)
-            size = min(2 * cursor.size, details.MOST_ASKED)
-            return Batch(listings, bad, cursor.model_copy(update={"held": left, "size": size}))
+            most = _most(cursor)
+            asks = most if len(asked) < most else min(2 * most, details.MOST_ASKED)
+            after = cursor.model_copy(update={"held": cursor.held[len(asked) :], "asks": asks})
+            return Batch(listings, bad, after)
         items = items_of(page, self.sizes[0])
         batch = self.batch(cursor, items)
         nodes = {str(number_of(item)): text(item, "node_id") for item in items if isinstance(item, dict)}
@@ -135,20 +135,19 @@ class GitHub(_ById):
             next=None if batch.next is None else batch.next.model_copy(update={"held": held}),
         )
 
-    def around(self, cursor: Cursor) -> tuple[Cursor, bool] | None:
+    def around(self, cursor: Cursor) -> tuple[Cursor, bool] | Batch | None:
         """Details of fewer, then of all but the next one; nothing stays unlisted for that."""
         asked = self._asked(cursor)
         if not asked:
             return _ById.around(self, cursor)
         if len(asked) > 1:
-            return cursor.model_copy(update={"size": len(asked) // 2}), False
-        held = tuple(each._replace(node="") if each == asked[0] else each for each in cursor.held)
-        return cursor.model_copy(update={"held": held}), False
+            return cursor.model_copy(update={"asks": len(asked) // 2}), False
+        after = cursor.model_copy(update={"held": cursor.held[1:]})
+        return Batch((asked[0].listing,), {"no details": 1}, after)
 
-    def _asked(self, cursor: Cursor) -> list[Held]:
+    def _asked(self, cursor: Cursor) -> Sequence[Held]:
         """Whose details are asked for next."""
-        askable = (each for each in cursor.held if each.node)
-        return list(islice(askable, cursor.size)) if self.asks_details else []
+        return cursor.held[: _most(cursor)] if self.asks_details else ()
 
     def listing(self, item: Item) -> Listing:
         """One item; sizes are in KiB, and 0 until they are known."""
@@ -165,6 +164,10 @@ class GitHub(_ById):
             stars=number(item, "stargazers_count"),
             changed_at=when(item, "pushed_at"),
         )
+
+
+def _most(cursor: Cursor) -> int:
+    return cursor.asks or details.MOST_ASKED
 
 
 def _license(found: Any) -> str | None:  # noqa: ANN401 - JSON

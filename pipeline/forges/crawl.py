@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +24,6 @@ from pipeline.git.errors import (
     ServerError,
 )
 from pipeline.git.page import get_page, post_page
-from pipeline.model.host import host_of
 from pipeline.model.layout import ForgePass
 from pipeline.model.page import Page
 from pipeline.model.visit import VisitStatus
@@ -41,6 +41,10 @@ question with several parts is divided at once."""
 
 MOST_FAILED = 50
 """Answers in a row that are no page, after which the forge is at fault, and not something on a page."""
+
+MOST_UNANSWERED = 10
+"""Questions of one repository each, in a row, that have no answer whenever they are asked: then it is for the next
+crawl to go on after the last but one."""
 
 MOST_LIMITED = 5
 """Times that a page is asked for again after the forge said that we ask too much."""
@@ -70,6 +74,8 @@ class Lister:
     conditions: Conditions
     pause: Callable[[int], None]
     slice_pages: int = SLICE_PAGES
+    unanswered: Counter[str] = field(default_factory=Counter)
+    """Questions of one repository each, since the last answer to one, that had none whenever they were asked."""
 
     def list_slice(self, place: ForgePass, slice_: int) -> SliceManifest:
         """List a slice, from the page after the last one that is written; its manifest comes last.
@@ -104,16 +110,18 @@ class Lister:
         Raises:
             ListingStopped, ListingDeferred: as above.
         """
-        has_token = host_of(self.settings.url) in self.conditions.hosts.api_logins
-        pager = self.settings.pager(has_token=has_token)
+        pager = self.settings.pager(has_token=self.conditions.hosts.has_api_login(self.settings.url))
         self._check(forge, pager.where(cursor), progress)
         skipped = failed = here = limited = 0
         while True:
             page, address = pager.where(cursor), pager.address(cursor)
             try:
-                return pager.read(cursor, self._ask(forge, page, address, pager.html)), skipped
+                batch = pager.read(cursor, self._ask(forge, page, address, pager.html))
+                if isinstance(address, Question):
+                    self.unanswered.clear()
+                return batch, skipped
             except BadPage as error:
-                code, why = "bad_page", str(error)
+                code, why = error.code, str(error)
             except OF_A_PAGE as error:
                 code, why = error.code, error.why
             except RateLimited as error:
@@ -128,14 +136,22 @@ class Lister:
             logger.info("%s: %s could not be listed (%s): %s", forge, page, code, why)
             divides = isinstance(address, Question) and address.parts > 1
             onward = pager.around(cursor) if divides or here > PATIENCE else (cursor, False)
-            no_more = here > PATIENCE and progress.skipped + skipped >= MOST_SKIPPED
+            if isinstance(onward, Batch):
+                self.unanswered[forge] += 1
+                if self.unanswered[forge] >= MOST_UNANSWERED:
+                    raise ListingStopped(forge, page, code, why)
+                return onward, skipped
+            no_more = onward is not None and onward[1] and progress.skipped + skipped >= MOST_SKIPPED
             if onward is None or failed == MOST_FAILED or no_more:
                 raise ListingStopped(forge, page, code, why)
-            if isinstance(address, Question) and onward[0] != cursor:
-                here = 0
             cursor, has_skipped = onward
             skipped += has_skipped
-            self.pause(failed)
+            if not divides:
+                self.pause(failed + self.unanswered[forge])
+                continue
+            failed = here = 0  # another question
+            if code != BadPage.code:
+                self.pause(1)
 
     def _check(self, forge: str, page: str, progress: Progress) -> None:
         if progress.listed > self.settings.most:

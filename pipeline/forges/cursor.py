@@ -19,7 +19,7 @@ OVERLAP = timedelta(hours=2)
 class Held(NamedTuple):
     """A repository that a page has shown, and whose details are asked for next.
 
-    ``node``: its id for that; "" if they cannot be had.
+    ``node``: its id for that.
     """
 
     node: str
@@ -35,7 +35,8 @@ class Cursor(BaseModel):
     the sort key of the last item seen; ``floor``: no item below this index is looked at again; ``overlaps``: the page
     should begin with something seen before; ``back``: how many pages the listing went back last; ``tail``: marks of the
     items at the end of the last page; ``after``: when what the page has was created, or later; ``hours``: hours of
-    events, each a page, whose first one is the next; ``held``: repositories whose details come before the next page.
+    events, each a page, whose first one is the next; ``held``: repositories whose details come before the next page;
+    ``asks``: of how many of them a question asks, 0 for as many as one can.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +55,7 @@ class Cursor(BaseModel):
     after: datetime | None = None
     hours: tuple[int, ...] = ()
     held: tuple[Held, ...] = ()
+    asks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class Question(NamedTuple):
 class BadPage(Exception):
     """A page that came is not a page of such a listing. Its text says what is wrong, and quotes nothing."""
 
+    code = "bad_page"
+
 
 class Pager(Protocol):
     """The rules of a kind of forge: pure, without a connection. Only some can look for what is new or changed.
@@ -125,8 +129,9 @@ class Pager(Protocol):
             BadPage: it is not one.
         """
 
-    def around(self, cursor: Cursor) -> tuple[Cursor, bool] | None:
+    def around(self, cursor: Cursor) -> tuple[Cursor, bool] | Batch | None:
         """How to go on when a page cannot be read: with a smaller one or, second, past something that stays unseen.
 
-        None if there is no way around. A question with several parts is always made smaller, which loses nothing.
+        None if there is no way around. A question with several parts is always made smaller, which loses nothing; of
+        one with a single part, a batch is what is known without an answer.
         """

@@ -117,6 +117,11 @@ class ForgeSettings(BaseModel):
         return self.kind in ("cgit", "grokmirror")
 
     @property
+    def has_details(self) -> bool:
+        """Whether it is asked for what its pages lack, if there is a token."""
+        return self.kind == "github" and self.details
+
+    @property
     def finds_changes(self) -> bool:
         """Whether each pass finds what changed since the one before."""
         return self.kind != "github"
@@ -130,7 +135,7 @@ class ForgeSettings(BaseModel):
         if self.kind in _INDEXES:
             return _INDEXES[self.kind](self.url, self.clones or "", self.clone_hosts, self.page_bytes)
         if self.kind == "github":
-            return GitHub(self.url, self.clone_hosts, asks_details=self.details and has_token)
+            return GitHub(self.url, self.clone_hosts, asks_details=self.has_details and has_token)
         return _INTERFACES[self.kind](self.url, self.clone_hosts)
 
 

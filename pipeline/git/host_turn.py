@@ -24,7 +24,7 @@ from pipeline.git.errors import (
 from pipeline.git.host_file import HostFile
 from pipeline.git.hosts import Hosts
 from pipeline.git.network import Deadline
-from pipeline.model.host import host_name, host_of, is_loopback
+from pipeline.model.host import hides, host_name, host_of
 from pipeline.rules.asked_wait import asked_wait, closes
 from pipeline.rules.host_state import (
     Admitted,
@@ -64,6 +64,8 @@ class HostTurn:
         night: ordinal of the logical date, for the requests of a night.
         waits: called at least every ``SIGN_OF_LIFE_S`` during waits.
         logins: what to send as ``Authorization``, by host; default: what git's servers expect.
+        judged: an answer that closes no host by its status counts at the end of the conversation only, when its body
+            has been read: a host that is half open stays so until then, and a limit that the body tells of is one more.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class HostTurn:
         night: int = 0,
         waits: Callable[[], None] = lambda: None,
         logins: Mapping[str, str] | None = None,
+        *,
+        judged: bool = False,
     ) -> None:
         self.origin = origin
         self._logins = hosts.logins if logins is None else logins
@@ -82,7 +86,9 @@ class HostTurn:
         self._name = ""
         self._limits: HostLimits | None = None
         self._file: HostFile | None = None
-        self._unheard = self._told = self._has_strayed = False
+        self._judged = judged
+        self._wait_s: float | None = None
+        self._unheard = self._told = self._unjudged = self._has_strayed = False
 
     def look_ahead(self) -> None:
         """End the visit before it begins if its host would not be waited for.
@@ -113,9 +119,12 @@ class HostTurn:
             raise
         except RateLimited:
             if not self._told:
-                self._change(partial(_close, wait_s=None))
+                self._change(partial(_close, wait_s=self._wait_s if self._unjudged else None))
+            self._unjudged = False
             raise
         finally:
+            if self._unjudged:
+                self._opened()
             self._leave()
 
     def ask(self, host: str, port: int) -> None:
@@ -151,8 +160,7 @@ class HostTurn:
         """
         name = host_name(host, port)
         self._has_strayed |= name != host_of(self.origin)
-        safe = scheme == "https" or is_loopback(name)
-        return self._logins.get(name) if safe and not self._has_strayed else None
+        return self._logins.get(name) if hides(scheme, name) and not self._has_strayed else None
 
     def heard_with(self, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
         """A read function whose first bytes are the host's answer."""
@@ -170,14 +178,20 @@ class HostTurn:
         self._unheard = False
         if self._file is None:
             return
-        wait_s = None if headers is None else asked_wait(headers, time.time())
-        self._told = closes(status, wait_s)
+        self._wait_s = None if headers is None else asked_wait(headers, time.time())
+        self._told = closes(status, self._wait_s)
         if self._told:
-            self._change(partial(_close, wait_s=wait_s))
+            self._change(partial(_close, wait_s=self._wait_s))
+        elif self._judged:
+            self._unjudged = True
         else:
-            self._change(_answered)
-            if wait_s:
-                self._change(partial(_close, wait_s=wait_s))
+            self._opened()
+
+    def _opened(self) -> None:
+        """The host has answered, and may have said that it answers nothing more for a while."""
+        self._change(_answered)
+        if self._wait_s:
+            self._change(partial(_close, wait_s=self._wait_s))
 
     def _change(self, step: Callable[[HostState, HostLimits, float], HostState]) -> None:
         if self._file is not None and self._limits is not None:
@@ -201,6 +215,7 @@ class HostTurn:
         if self._file is not None:
             self._file.close()
         self._name, self._file, self._limits, self._unheard = "", None, None, False
+        self._unjudged = False
 
     def _give_up(self, name: str, found: Answer | None) -> None:
         """End the visit if what was found is not worth a wait."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pipeline.model.host import is_loopback
+from pipeline.model.host import hides, host_of, is_loopback
 from pipeline.rules.host_state import HostLimits
 
 
@@ -32,6 +33,11 @@ class Hosts:
         """What may be asked of a host; None for anything."""
         found = self.named.get(name)
         return self.others if found is None and not is_loopback(name) else found
+
+    def has_api_login(self, url: str) -> bool:
+        """Whether a request to this URL, of a forge's interface, would have a token of ours."""
+        name = host_of(url)
+        return name is not None and name in self.api_logins and hides(urlsplit(url).scheme, name)
 
 
 UNLIMITED = Hosts(Path())

@@ -123,7 +123,9 @@ def _received(
     limits = conditions.limits
     with Deadline(url, min(limits.total_s, most_s)) as deadline:
         dialer = Dialer(url, conditions.policy, deadline, limits.connect_s, limits.silence_s)
-        turn = HostTurn(conditions.hosts, url, deadline, night, waits, conditions.hosts.api_logins)
+        turn = HostTurn(
+            conditions.hosts, url, deadline, night, waits, conditions.hosts.api_logins, judged=document is not None
+        )
         with turn.held(), origin_errors(dialer, Meter(url, 0)):
             pool = open_pool(dialer, turn, conditions.user_agent)
             try:

@@ -34,6 +34,15 @@ def host_of(url: str) -> str | None:
         return None
 
 
+def hides(scheme: str, name: str) -> bool:
+    """Whether nobody on the way reads what is sent to a host: over TLS, or to this machine.
+
+    >>> hides("https", "h"), hides("http", "h"), hides("http", "localhost:8080")
+    (True, False, True)
+    """
+    return scheme == "https" or is_loopback(name)
+
+
 def is_loopback(name: str) -> bool:
     """Whether a name from ``host_name`` is this machine's own, as it is written.
 

@@ -137,6 +137,23 @@ def test_a_server_that_is_down_for_a_moment_costs_no_repository(kind: str, place
     assert read_pass(place.storage, at).progress.complete
 
 
+def test_smaller_pages_skip_nothing_and_are_asked_for_when_no_more_may_be(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crawl, "MOST_SKIPPED", 0)
+
+    def trouble(number: int, path: str) -> bytes | None:
+        return response(b"", "502 Bad Gateway") if "per_page=100" in path else None
+
+    with serving(filled(60), trouble) as served:
+        at = place.list_all(place.settings("gitlab", served.url))
+        assert listed(place, at) == sorted(served.forge.repos)
+        served.trouble = lambda number, path: response(b"", "502 Bad Gateway") if "id_after=0" in path else None
+        settings = place.settings("gitlab", served.url)
+        with pytest.raises(ListingStopped):
+            place.list_all(settings, place.begin(settings, full=True))
+
+
 def broken(numbers: set[int], served: list[Served]) -> Callable[[int, str], bytes | None]:
     """A forge that cannot show some repositories: each page with one of them is a 500."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,10 @@ from pipeline.git.errors import (
     SchemeRefused,
     ServerError,
 )
+from pipeline.git.host_file import HostFile
 from pipeline.git.page import MOST_POSTED, post_page
 from pipeline.model.page import Page
+from pipeline.rules.host_state import HostState
 from tests.support.forges import Forge, Served, response, said, serving
 from tests.support.listings import Place
 
@@ -120,6 +123,74 @@ def test_what_is_no_answer_is_an_error_that_shows_neither_token_nor_document(
     assert SECRET not in shown
     assert "a question" not in shown
     assert len(served.requests) == 1
+
+
+def state_of(place: Place, host: str, change: Callable[[HostState], HostState] = lambda state: state) -> HostState:
+    """What is known of a host, and is changed then."""
+    file = HostFile(place.root / "hosts", host)
+    try:
+        return file.change(lambda state, now: (change(state), state))
+    finally:
+        file.close()
+
+
+def test_limits_in_a_row_that_only_answers_tell_of_double_the_pause(place: Place, served: Served) -> None:
+    served.trouble = lambda number, path: said({"message": "too much"})
+    pauses = []
+    for closings in (1, 2, 3):
+        before = time.time()
+        with pytest.raises(RateLimited):
+            posted(place, f"{served.url}/graphql")
+        state = state_of(place, served.host, lambda state: state._replace(closed_until=time.time()))
+        assert state.closings == closings
+        pauses.append(state.closed_until - before)
+    for pause, expected in zip(pauses, (60, 120, 240), strict=True):
+        assert expected <= pause < expected + 30
+    served.trouble = lambda number, path: said({"data": 1})
+    posted(place, f"{served.url}/graphql")
+    assert state_of(place, served.host).closings == 0
+
+
+def test_a_half_open_host_is_open_when_the_answer_is_judged(place: Place, served: Served) -> None:
+    conditions = place.lister(place.settings("github", "https://forge.example")).conditions
+    state_of(place, served.host, lambda state: state._replace(closings=2, seen_at=time.time()))
+    judged: list[HostState] = []
+
+    def judge(page: Page) -> bool:
+        judged.append(state_of(place, served.host))
+        return False
+
+    served.questions = lambda document: said({"data": 1})
+    post_page(f"{served.url}/graphql", QUESTION, conditions, largest=2_000, is_limit=judge)
+    assert judged[0].closings == 2
+    assert judged[0].probe_until > time.time(), "others wait for the answer"
+    after = state_of(place, served.host)
+    assert (after.closings, after.probe_until) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [response(b"", "502 Bad Gateway"), b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n"],
+)
+def test_another_answer_or_half_of_one_opens_a_half_open_host(answer: bytes, place: Place, served: Served) -> None:
+    served.trouble = lambda number, path: answer
+    state_of(place, served.host, lambda state: state._replace(closings=2, seen_at=time.time()))
+    with pytest.raises((ServerError, ConnectionLost)):
+        posted(place, f"{served.url}/graphql")
+    assert state_of(place, served.host).closings == 0
+
+
+def test_a_limit_in_an_answer_is_as_long_as_its_headers_say(place: Place, served: Served) -> None:
+    served.trouble = lambda number, path: said({"message": "too much"}, Retry_After="7")
+    with pytest.raises(RateLimited):
+        posted(place, f"{served.url}/graphql")
+    assert 0 < state_of(place, served.host).closed_until - time.time() <= 7
+
+
+def test_a_full_answer_may_ask_for_a_pause(place: Place, served: Served) -> None:
+    served.trouble = lambda number, path: said({"data": 1}, X_RateLimit_Remaining="0", X_RateLimit_Reset="90")
+    posted(place, f"{served.url}/graphql")
+    assert 60 < state_of(place, served.host).closed_until - time.time() <= 90
 
 
 def test_what_may_not_be_posted_is_not(place: Place, served: Served) -> None:

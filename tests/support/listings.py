@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,16 @@ class Place:
 
     root: Path
     tables: str = ""
-    pauses: int = 0
+    waited: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         (self.root / "scratch").mkdir()
         self.storage = LocalStorage(self.root / "archive")
+
+    @property
+    def pauses(self) -> int:
+        """How many there were; ``waited`` says after how many failures in a row each was."""
+        return len(self.waited)
 
     def settings(self, kind: str, url: str, **values: Any) -> ForgeSettings:
         return ForgeSettings(kind=kind, url=url, **values)
@@ -51,7 +56,7 @@ class Place:
         return Lister(self.storage, self.root / "scratch", settings, loaded.conditions, self._pause, slice_pages)
 
     def _pause(self, failures: int) -> None:
-        self.pauses += 1
+        self.waited.append(failures)
 
     def begin(self, settings: ForgeSettings, now: datetime = NOW, *, full: bool = False) -> ForgePass:
         return begin_pass(self.storage, "f", settings, now, full=full)
