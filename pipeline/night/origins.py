@@ -14,11 +14,11 @@ from pyspark.sql import functions as F
 
 from pipeline.model.layout import Load
 from pipeline.model.origin import Origin, OriginState, bucket_of
-from pipeline.model.signal import SignalCounts, SignalKind, SignalSource, sum_signals
+from pipeline.model.signal import SignalCounts, SignalKind, sum_signals
 from pipeline.model.tables import ORIGINS, VISITS
 from pipeline.model.visit import VisitStatus
 from pipeline.night.counts import counted
-from pipeline.night.signals import MEASURED, count_signals, measured
+from pipeline.night.signals import MEASURED, by_signals, measured, right_and_wrong, told_of
 from pipeline.rules.networks import placed
 from pipeline.rules.origins import FAILURES_THAT_MATTER, rules
 from pipeline.tables.change import RowChange, change_rows
@@ -60,7 +60,7 @@ def apply_visits(
     visits: Sequence[str],
     buckets: Collection[int],
     load: Load,
-    sources: Sequence[SignalSource] = (),
+    could: DataFrame | None = None,
 ) -> None:
     """Set last visit, failures, state and next date of every origin that a load visited.
 
@@ -71,7 +71,7 @@ def apply_visits(
     Args:
         visits: URIs of the load's ``visits`` files.
         buckets: the buckets of these files.
-        sources: forges that tell of changes.
+        could: which signals could have told of changes, from ``could_tell``; None: not measured.
     """
 
     def attempt() -> None:
@@ -85,8 +85,10 @@ def apply_visits(
         visited = made.select("bucket", F.col("origin").alias("url")).distinct()
         after = origins_after(writer.spark, origins.join(visited, ["bucket", "url"], "left_semi"), made).persist()
         try:
-            count = after.count()
-            signals = count_signals(writer.spark, after.select("url", *MEASURED), sources)
+            groups = by_signals(after)
+            count = sum(row["count"] for row in groups)
+            told = {} if could is None else told_of(writer.spark, load, after.select("url", *MEASURED), could)
+            signals = sum_signals([right_and_wrong(groups), told])
             rows = after.select(*ORIGINS.column_names)
             change = RowChange(rows, count, after.select("bucket", "url"), count, left)
             kept = {_APPLIED: ",".join(map(str, sorted(left))), _SIGNALS: _COUNTS.dump_json(signals).decode()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -21,6 +21,7 @@ from pipeline.night.landed import Landed, MovingFile, digest, move
 from pipeline.night.origins import applied_signals, apply_visits
 from pipeline.night.quarantine import AuditedManifests
 from pipeline.night.recall import reopen_takedowns
+from pipeline.night.signals import could_tell
 from pipeline.storage.documents import read_document
 from pipeline.storage.interface import Storage
 from pipeline.tables.damage import damaged_file
@@ -116,12 +117,15 @@ def _apply_visits(
         The damaged files.
     """
     visits = [file for file in files if file.table == VISITS.name]
+    buckets = {file.bucket for file in visits}
 
-    def work(buckets: list[int]) -> None:
-        uris = [storage.uri(file.final) for file in visits if file.bucket in buckets]
-        apply_visits(writer, uris, buckets, load, sources)
+    def uris(some: Collection[int]) -> list[str]:
+        return [storage.uri(file.final) for file in visits if file.bucket in some]
 
-    applied = isolate_buckets(writer.spark, storage, {file.bucket for file in visits}, work)
+    could = could_tell(writer.spark, load, uris(buckets), sources)
+    applied = isolate_buckets(
+        writer.spark, storage, buckets, lambda some: apply_visits(writer, uris(some), some, load, could)
+    )
     for bucket, error in applied.failed.items():
         log.error(
             "load %s: the origins of bucket %d stay due as before: %s",

@@ -7,25 +7,35 @@ and has looked at it since; files of events, if they have names of that place an
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
+from pipeline.model.layout import Load
 from pipeline.model.listing import LISTINGS
-from pipeline.model.signal import SignalCounts, SignalKind, SignalSource
+from pipeline.model.signal import SignalCounts, SignalKind, SignalSource, sum_signals
+from pipeline.model.tables import VISITS
 from pipeline.model.visit import VisitStatus
 from pipeline.night.listings import both_names, kind_of_time
-from pipeline.tables.iceberg import full_name, table_exists
+from pipeline.rules.signal_nights import measures_listings
+from pipeline.storage.errors import StorageUnavailable, StoredFileDamaged
+from pipeline.tables.failures import SparkFailed, plain_failures
+from pipeline.tables.frames import read_parquet
+from pipeline.tables.iceberg import RECORDS, IcebergTable, full_name, table_exists
+from pipeline.tables.session import WAREHOUSE_SETTING
+
+log = logging.getLogger(__name__)
 
 MEASURED = ("told_kinds", "found_change", "known_at")
 """Columns of ``measured``."""
 
 
 def measured(visited: Column, started_at: Column, status: Column, failures: Column) -> dict[str, Column]:
-    """Of a row of ``origins`` before a visit: what ``count_signals`` needs.
+    """Of a row of ``origins`` before a visit: what signals are counted by.
 
     ``told_kinds``: of the signals before the visit; ``found_change``: whether it found one, null if it does not count;
     ``known_at``: the visit before.
@@ -44,41 +54,108 @@ def measured(visited: Column, started_at: Column, status: Column, failures: Colu
     }
 
 
-def count_signals(
-    spark: SparkSession, visits: DataFrame, sources: Sequence[SignalSource]
-) -> dict[SignalKind, SignalCounts]:
-    """Count the signals before visits, and the changes of which one could have told.
+def by_signals(after: DataFrame) -> list[Row]:
+    """How many rows there are: ``told_kinds``, ``found_change``, ``count``, in one job.
 
     Args:
-        visits: ``url`` and the columns of ``measured``.
+        after: the columns of ``measured``.
     """
-    visits = visits.where("found_change IS NOT NULL")
-    counts: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    told = visits.select(F.explode("told_kinds").alias("kind"), "found_change")
-    for row in told.groupBy("kind", "found_change").count().collect():
-        counts[row["kind"]]["right" if row["found_change"] else "wrong"] = row["count"]
-    changes = visits.where("found_change")
-    could = None if changes.isEmpty() else _could_tell(spark, changes, sources)
-    if could is not None:
+    return after.groupBy("told_kinds", "found_change").count().collect()
+
+
+def right_and_wrong(groups: Iterable[Row]) -> dict[SignalKind, SignalCounts]:
+    """Signals by whether the visit after them found a change; of what ``by_signals`` returns."""
+    return sum_signals(
+        {kind: SignalCounts(**{"right" if row["found_change"] else "wrong": row["count"]})}
+        for row in groups
+        if row["found_change"] is not None
+        for kind in SignalKind
+        if kind in row["told_kinds"]
+    )
+
+
+def could_tell(
+    spark: SparkSession, load: Load, visits: Sequence[str], sources: Sequence[SignalSource]
+) -> DataFrame | None:
+    """Which kinds of signals could have told of the changes that a load's visits found, if that is measured tonight.
+
+    Executors keep the rows, at most a few per visit. Reads ``listings``, so it may take long: call it once per load,
+    before the look at ``origins`` that a commit of others makes worthless.
+
+    Args:
+        visits: URIs of the load's ``visits`` files.
+
+    Returns:
+        ``url``, ``kind``, ``since`` (null: ever) and ``until``: a change could be told of if the visit before was
+        between them. None if nothing is measured, also because something could not be read.
+    """
+    with _spared(spark, load):
+        events = [source for source in sources if source.below is not None and source.looked_at is not None]
+        listed = [source for source in sources if source.below is None]
+        if listed and not _measures_listings(spark, load):
+            listed = []
+        if not visits or not (events or listed):
+            return None
+        found = F.col("status").isin([str(each) for each in VisitStatus if each.ok and each != VisitStatus.UNCHANGED])
+        changes = read_parquet(spark, VISITS, visits).where(found).select(F.col("origin").alias("url")).distinct()
+        if changes.isEmpty():
+            return None
+        parts = [_named(changes, source) for source in events]
+        if listed:
+            parts.append(_listed(spark, changes, listed))
+        # Unlike what persist() keeps, it outlives the clearCache() of each attempt to commit.
+        return reduce(DataFrame.unionByName, parts).localCheckpoint()
+    return None
+
+
+def told_of(spark: SparkSession, load: Load, after: DataFrame, could: DataFrame) -> dict[SignalKind, SignalCounts]:
+    """Changes of which a kind of signal could have told, and those of which it did; empty if Spark fails.
+
+    Args:
+        after: ``url`` and the columns of ``measured``.
+        could: what ``could_tell`` returns.
+    """
+    with _spared(spark, load):
+        since = F.coalesce(F.col("since") <= F.col("known_at"), F.lit(True))
+        changes = after.where("found_change").join(could, "url").where(since & (F.col("until") > F.col("known_at")))
         did = F.array_contains("told_kinds", F.col("kind"))
-        found = could.groupBy("kind").agg(F.count("*").alias("changes"), F.count_if(did).alias("told"))
-        for row in found.collect():
-            counts[row["kind"]] |= {"changes": row["changes"], "told": row["told"]}
-    return {kind: SignalCounts(**counts[kind]) for kind in SignalKind if kind in counts}
+        found = changes.dropDuplicates(["url", "kind"]).groupBy("kind")
+        rows = found.agg(F.count("*").alias("changes"), F.count_if(did).alias("told")).collect()
+        return {SignalKind(row["kind"]): SignalCounts(changes=row["changes"], told=row["told"]) for row in rows}
+    return {}
 
 
-def _could_tell(spark: SparkSession, changes: DataFrame, sources: Sequence[SignalSource]) -> DataFrame | None:
-    """The changes with each ``kind`` of signal that could have told of them, once; None if there are no such kinds."""
-    found = [
-        changes.where(F.startswith("url", F.lit(source.below)) & (F.lit(source.looked_at) > F.col("known_at")))
-        .withColumn("kind", F.lit(str(SignalKind.EVENT)))
-        for source in sources
-        if source.below is not None and source.looked_at is not None
-    ]  # fmt: skip
-    listed = [source for source in sources if source.below is None]
-    if listed and table_exists(spark, LISTINGS.name):
-        found.append(_listed(spark, changes, listed))
-    return reduce(DataFrame.unionByName, found).dropDuplicates(["url", "kind"]) if found else None
+@contextmanager
+def _spared(spark: SparkSession, load: Load) -> Iterator[None]:
+    """Leave out what the block counts if it fails: figures hold up no visits."""
+    try:
+        with plain_failures(str(spark.conf.get(WAREHOUSE_SETTING))):
+            yield
+    except (StoredFileDamaged, StorageUnavailable, SparkFailed) as error:
+        log.warning(
+            "load %s: of how many changes signals told is not counted; nothing else is missing. Mend it if later "
+            "nights say so, too: %s",
+            load.name,
+            error,
+        )
+
+
+def _measures_listings(spark: SparkSession, load: Load) -> bool:
+    """Whether a load reads ``listings``: none of a backfill does, as most of its visits are first ones."""
+    if load.batch_number is not None or not table_exists(spark, LISTINGS.name):
+        return False
+    current = IcebergTable(spark, LISTINGS.name).current()
+    return current is not None and measures_listings(int(current.summary.get(RECORDS) or 0), load.night)
+
+
+def _named(changes: DataFrame, source: SignalSource) -> DataFrame:
+    """The changes that a forge's files of events could have named."""
+    return changes.where(F.startswith("url", F.lit(source.below))).select(
+        "url",
+        F.lit(str(SignalKind.EVENT)).alias("kind"),
+        F.lit(None).cast("timestamp").alias("since"),
+        F.lit(source.looked_at).cast("timestamp").alias("until"),
+    )
 
 
 def _listed(spark: SparkSession, changes: DataFrame, sources: Sequence[SignalSource]) -> DataFrame:
@@ -87,9 +164,7 @@ def _listed(spark: SparkSession, changes: DataFrame, sources: Sequence[SignalSou
         listings = listings.withColumn(column, F.lit(None))
     name, _ = both_names("url")
     rows = reduce(DataFrame.unionByName, (_shown(listings, source, name) for source in sources))
-    looked = F.greatest("last_seen", "looked_at") > F.col("known_at")
-    before = F.col("first_seen") <= F.col("known_at")
-    return rows.join(changes.withColumn("name", name), "name").where(looked & before).select(*changes.columns, "kind")
+    return rows.join(changes.withColumn("name", name), "name").drop("name")
 
 
 def _shown(listings: DataFrame, source: SignalSource, name: Column) -> DataFrame:
@@ -100,7 +175,6 @@ def _shown(listings: DataFrame, source: SignalSource, name: Column) -> DataFrame
     return listings.where(F.col("forge") == source.forge).select(
         name.alias("name"),
         F.explode(F.coalesce(by_fingerprint, F.array_compact(F.array(*kinds)))).alias("kind"),
-        "first_seen",
-        "last_seen",
-        F.lit(source.looked_at).cast("timestamp").alias("looked_at"),
+        F.col("first_seen").alias("since"),
+        F.greatest("last_seen", F.lit(source.looked_at).cast("timestamp")).alias("until"),
     )

@@ -9,18 +9,24 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.forges.pages import Progress, write_page
-from pipeline.model.layout import ForgePass, Load
-from pipeline.model.listing import Listing
+from pipeline.model.layout import WAREHOUSE, ForgePass, Load
+from pipeline.model.listing import LISTINGS, Listing
 from pipeline.model.origin import Origin
 from pipeline.model.signal import SignalCounts, SignalKind, SignalSource, sum_signals
+from pipeline.model.tables import NAMESPACE, ORIGINS
 from pipeline.model.visit import VisitStatus
 from pipeline.night import publish as publish_module
 from pipeline.night.listings import merge_pages
 from pipeline.night.origins import apply_visits
 from pipeline.night.publish import publish
+from pipeline.night.signals import could_tell
+from pipeline.rules import signal_nights
+from pipeline.rules.signal_nights import measures_listings
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
+from pipeline.tables.change import change_rows
 from pipeline.tables.failures import SparkFailed
+from pipeline.tables.iceberg import full_name
 from pipeline.tables.writer import Writer, unleased
 from tests.night.test_signals import ALL, at, fill_origins, kinds, url_of
 from tests.tables.conftest import night
@@ -158,3 +164,99 @@ def test_buckets_that_are_applied_by_themselves_add_up(
     assert len(manifests) > 1
     done = publish(unleased(spark), storage, load.load, manifests, "run1", sources=SOURCES[:1])
     assert done.signals == counts({"pushed": (5, 1, 0, 0)})
+
+
+VISITED = ("told", "silent", "told-in-vain")
+"""Names of ``CASES``, in two buckets."""
+
+
+def visited(spark: SparkSession, storage: Storage, root: Path) -> MadeLoad:
+    """A load with visits to listed origins."""
+    fill_origins(spark, {name: {"last_visit": VISITED_AT} | CASES[name][0] for name in VISITED})
+    list_all(spark, root, set(VISITED), 1, 24)
+    load = MadeLoad(storage, night(22))
+    for name in VISITED:
+        load.visit(Origin(url_of(name)), CASES[name][2])
+    return load
+
+
+def break_listings(storage: Storage) -> None:
+    """Damage all data files of the table."""
+    data = Path(storage.root_uri.removeprefix("file://"), WAREHOUSE, NAMESPACE, LISTINGS.name, "data")
+    files = list(data.rglob("*.parquet"))
+    assert files
+    for file in files:
+        file.write_bytes(b"PAR1" + bytes(file.stat().st_size - 8) + b"PAR1")
+
+
+@pytest.mark.slow
+def test_listings_that_cannot_be_read_hold_up_no_visit(
+    spark: SparkSession, storage: Storage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    load = visited(spark, storage, tmp_path)
+    break_listings(storage)
+    done = publish(unleased(spark), storage, load.load, load.write(), "run1", sources=SOURCES)
+    assert done.signals == counts({"updated": (1, 1, 0, 0)})
+    assert done.visits.damaged == ()
+    assert kinds(spark) == {}, "visits are applied"
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    assert "of how many changes signals told is not counted" in said
+    assert f"/{LISTINGS.name}/" in said
+
+
+@pytest.mark.slow
+def test_listings_are_read_once_per_load(
+    spark: SparkSession, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the visits are applied, whatever others commit to ``origins``, and in however many parts."""
+    load = visited(spark, storage, tmp_path)
+    attempts = []
+
+    def weak(writer: Writer, visits: list[str], buckets: list[int], load: Load, could: Any) -> None:
+        attempts.append(buckets)
+        if len(attempts) == 1:
+            break_listings(storage)
+            raise SparkFailed("OutOfMemoryError", "all at once are too many")
+        apply_visits(writer, visits, buckets, load, could)
+
+    def hindered(seen: Any, change: Any, properties: Any) -> None:
+        commits.append(change.buckets)
+        if len(commits) == 1:
+            spark.sql(f"UPDATE {full_name(ORIGINS.name)} SET added_at = added_at")
+        change_rows(seen, change, properties)
+
+    commits: list[Any] = []
+    monkeypatch.setattr(publish_module, "apply_visits", weak)
+    monkeypatch.setattr("pipeline.night.origins.change_rows", hindered)
+    published = publish(unleased(spark), storage, load.load, load.write(), "run1", sources=SOURCES)
+    assert len(attempts) > 2
+    assert len(commits) > len(attempts) - 1, "one was repeated"
+    assert published.signals == counts({"updated": (1, 1, 2, 1)})
+
+
+@pytest.mark.slow
+def test_what_is_not_measured_takes_no_job(
+    spark: SparkSession,
+    storage: Storage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    visited(spark, storage, tmp_path)
+    caplog.clear()
+    monkeypatch.setattr(signal_nights, "ROWS_A_NIGHT", 1)  # there are three
+    tonight, other = night(24), night(23)
+    assert (measures_listings(3, tonight), measures_listings(3, other)) == (True, False)
+    jobs = spark.sparkContext.statusTracker().getJobIdsForGroup
+    before = list(jobs())
+    for each, visits, sources in (
+        (Load.of_night(tonight), ["/no/such/file"], ()),
+        (Load.of_night(tonight), ["/no/such/file"], SOURCES[-1:]),
+        (Load.of_night(tonight), [], SOURCES),
+        (Load.of_night(other), ["/no/such/file"], SOURCES[:1]),
+        (Load.of_batch(tonight, 1), ["/no/such/file"], SOURCES[:1]),
+    ):
+        assert could_tell(spark, each, visits, sources) is None
+    assert caplog.records == []
+    assert list(jobs()) == before
+    assert before
