@@ -39,6 +39,12 @@ FILE_BYTES, GROUP_BYTES = 16 << 20, 1 << 20
 Smaller groups would cost more than they save: Iceberg reads the footer of a file for each group of it.
 """
 
+_DETAILS = (
+    "parent_id", "parent_url", "archived", "empty", "mirror", "size_bytes", "default_branch", "license", "stars",
+    "changed_at", "head",
+)  # fmt: skip
+"""What a forge may say apart from its pages."""
+
 _VIEW = "listed_repositories"
 
 
@@ -52,6 +58,7 @@ def merge_pages(
     *,
     missing_since: int | None = None,
     by_commits: bool = False,
+    has_details: bool = False,
 ) -> Merged:
     """Merge pages of a pass. May be called again after a kill at any point; then less is new.
 
@@ -67,6 +74,8 @@ def merge_pages(
         missing_since: after the last page of a complete full pass, the number of the one before: what neither of them
             nor a pass between them showed is gone. None to conclude nothing.
         by_commits: whether times of change are those of the newest commits, as those of mirrors are.
+        has_details: whether the forge says apart from its pages what they lack. Of a repository of which it could not,
+            what the listing before said of that stays.
     """
     spark = writer.spark
     _create(spark)
@@ -78,6 +87,8 @@ def merge_pages(
         shown = _newest(read_parquet(spark, PAGE, pages)).persist()
         concerned = _among(shown.select("forge_id"))
         before = seen.rows().where(F.col("forge") == place.forge).where(concerned.sql("forge_id"))
+        if has_details:
+            shown = _completed(shown, before)
         rows = _merged(before, place, shown, wanted, now).persist()
         counts = rows.groupBy("refused").agg(
             F.count("*").alias("listed"), F.count_if("is_new").alias("new"), F.count_if("has_moved").alias("moved")
@@ -150,6 +161,22 @@ def _newest(pages: DataFrame) -> DataFrame:
     columns = [name for name in PAGE.column_names if name != "page"]
     newest = pages.groupBy("forge_id").agg(F.max_by(F.struct(*columns), "page").alias("last"))
     return newest.select("last.*")
+
+
+def _completed(shown: DataFrame, before: DataFrame) -> DataFrame:
+    """What is shown, with the details that the listing before had where there are none now.
+
+    Then a forge does not say whether a repository is empty, as it does in all details.
+    """
+    known = before.select("forge_id", *(F.col(name).alias(f"{name}_before") for name in _DETAILS))
+    lacks = F.col("empty").isNull()
+
+    def completed(name: str) -> Column:
+        holds = lacks & F.col("fork") if name.startswith("parent_") else lacks
+        return F.when(holds, F.coalesce(name, f"{name}_before")).otherwise(F.col(name)).alias(name)
+
+    columns = (completed(name) if name in _DETAILS else F.col(name) for name in shown.columns)
+    return shown.join(known, "forge_id", "left").select(*columns)
 
 
 def _merged(before: DataFrame, place: ForgePass, shown: DataFrame, wanted: Wanted, now: datetime) -> DataFrame:

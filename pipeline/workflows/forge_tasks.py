@@ -165,7 +165,7 @@ def _merged(run: Run, place: ForgePass, part: int, settings: ForgeSettings) -> M
     return merge_pages(
         run.writer(), place, [storage.uri(path) for path in pages], _wanted(settings), run.archive().buckets,
         datetime.now(UTC), missing_since=complete_before(storage, place, settings) if is_whole else None,
-        by_commits=settings.by_commits,
+        by_commits=settings.by_commits, has_details=settings.has_details,
     )  # fmt: skip
 
 

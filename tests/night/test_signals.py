@@ -94,9 +94,8 @@ def merged_listings(spark: SparkSession, root: Path, number: int, found: Sequenc
     """The same, of these listings."""
     storage, place = LocalStorage(root), ForgePass("f", number)
     write_page(storage, root, place, 1, found, Progress(next=None, pages=1))
-    return merge_pages(
-        unleased(spark), place, [storage.uri(place.page(1, 1))], ALL, BUCKETS, at(24 * number), **options
-    )
+    pages, wanted = [storage.uri(place.page(1, 1))], options.pop("wanted", ALL)
+    return merge_pages(unleased(spark), place, pages, wanted, BUCKETS, at(24 * number), **options)
 
 
 def signals(spark: SparkSession) -> dict[str, datetime]:
