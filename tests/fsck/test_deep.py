@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.fetch.parquet import PAGE_BYTES, ZSTD_LEVEL, open_parquet
+from pipeline.fetch.contents_file import CONTENT, ContentsFile, PageBuffer
+from pipeline.fetch.parquet import parquet_options
 from pipeline.maintain.fsck import deep as module
-from pipeline.model.tables import BY_NAME
+from pipeline.model.tables import BY_NAME, Table
+from pipeline.storage.parquet import SealedWriter
 from tests.fsck.conftest import Story
 from tests.fsck.flips import flip
 from tests.fsck.test_quick import check
 
 Change = Callable[[list[dict[str, Any]]], None]
+
+
+def write(path: Path, table: Table, groups: list[list[dict[str, Any]]], padding: int) -> None:
+    """Write a file as landing does, with so many bytes before its footer that belong to nothing."""
+    parts = [pa.Table.from_pylist(rows, table.arrow_schema) for rows in groups]
+    if CONTENT in table.column_names:
+        with ContentsFile(table, path, PageBuffer()) as file:
+            for part, rows in zip(parts, groups, strict=True):
+                file.write_group(part.drop_columns([CONTENT]), [memoryview(row[CONTENT]) for row in rows])
+            file._file.write(bytes(padding))
+        return
+    out = pa.OSFile(str(path), "wb")
+    with SealedWriter(path, table.arrow_schema, out, **parquet_options(table)) as file:
+        for part in parts:
+            file.write_table(part)
+        out.write(bytes(padding))
 
 
 def rewrite(story: Story, table: str, bucket: int, change: Change) -> str:
@@ -25,15 +44,10 @@ def rewrite(story: Story, table: str, bucket: int, change: Change) -> str:
     with pq.ParquetFile(path) as file:
         groups = [file.read_row_group(group).to_pylist() for group in range(file.num_row_groups)]
     change(groups[0])
-    size, padding = path.stat().st_size, 0
-    for _ in range(20):  # pad to the size in the manifest, otherwise Spark does not read it
-        with open_parquet(BY_NAME[table], path, ZSTD_LEVEL, PAGE_BYTES) as writer:
-            for rows in groups:
-                writer.write_table(pa.Table.from_pylist(rows, BY_NAME[table].arrow_schema))
-            writer.add_key_value_metadata({"padding": "x" * padding})
-        if path.stat().st_size >= size:
-            break
-        padding += size - path.stat().st_size
+    size = path.stat().st_size
+    write(path, BY_NAME[table], groups, 0)
+    # Java reads no file of another size than the manifest has; of those that become larger it reads none here.
+    write(path, BY_NAME[table], groups, max(size - path.stat().st_size, 0))
     return path.relative_to(story.root).as_posix()
 
 
@@ -43,7 +57,8 @@ def forget_sizes(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def other_bytes(rows: list[dict[str, Any]]) -> None:
-    rows[0]["content"] += b"!"
+    longest = max(rows, key=lambda row: len(row["content"]))
+    longest["content"] = b"!" * len(longest["content"])  # takes less, so that there is room to pad
 
 
 def other_message(rows: list[dict[str, Any]]) -> None:

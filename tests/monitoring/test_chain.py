@@ -11,15 +11,18 @@ import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from pipeline.tables.iceberg import full_name
 from tests.e2e.archive import Archive, Place, night
 from tests.monitoring.chain import FOLDER, MISSING, Chain, Told, chain
 from tests.support.git import git
 from tests.support.hdfs import MiniHdfs
-from tests.support.repos import build_graph
+from tests.support.hours import event, serving_hours
+from tests.support.repos import add_commits, build_graph
 from tests.support.servers import Peer, git_daemon, http_backend
 from tests.support.sockets import LOOPBACK
 
@@ -52,20 +55,31 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(one_spark: None, hdfs: MiniHdfs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """A host refuses us, the night is late, the next one fails; then complete. Maintain fails, a copy gets old."""
+    """A host refuses us, the night is late, the next one fails; then complete, and one that events told of a push for.
+
+    Maintain fails, a copy gets old.
+    """
     served, folder = tmp_path_factory.mktemp("served"), tmp_path_factory.mktemp("chain")
     build_graph(served / "good.git", [[1], [2, 1]])
     build_graph(served / REFUSED[0], [[1]])
     for name in REFUSED[1:]:
         (served / name).symlink_to(served / REFUSED[0])
     daemons = [hdfs.port("namenode", "http"), hdfs.port("datanode", "http")]
-    with git_daemon(served) as daemon, http_backend(served) as web, chain(folder, daemons) as watched:
+    with (
+        git_daemon(served) as daemon,
+        http_backend(served) as web,
+        serving_hours() as hours,
+        chain(folder, daemons) as watched,
+    ):
         archive = Archive.at(
             Place("local", str(folder)), folder / "settings", "archive",
             archive={"buckets": 1},
             hdfs={"webhdfs_urls": [hdfs.webhdfs_url]},
             metrics={
                 "listen": f"{LOOPBACK}:{watched.endpoint}", "pushgateway": f"http://{LOOPBACK}:{watched.pushgateway}"
+            },
+            forges__events={
+                "kind": "events", "url": hours.url, "clones": web.url(REFUSED[0]).rpartition("/")[0], "hours": 2
             },
         )  # fmt: skip
         archive.init()
@@ -85,6 +99,14 @@ def story(one_spark: None, hdfs: MiniHdfs, tmp_path_factory: pytest.TempPathFact
         git(served / REFUSED[0], "config", "http.uploadpack", "true")
         archive.nightly(2)
         resolved = {name: receiver.wait(name, "resolved") for name in fired}
+
+        told_at = datetime.now(UTC) - timedelta(hours=1)
+        hours.put(told_at, event(1, REFUSED[0].removesuffix(".git"), told_at))
+        before = (told_at - timedelta(hours=1)).isoformat()
+        archive.spark.sql(f"UPDATE {full_name('origins')} SET last_visit = timestamp '{before}'")
+        archive.run("forges", "crawl")
+        add_commits(served / REFUSED[0], 1)
+        archive.nightly(3)
 
         (folder / "known.txt").write_text(daemon.url("good.git"))
         archive.run("backfill", "origins", "--from", folder / "known.txt")

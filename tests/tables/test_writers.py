@@ -206,7 +206,7 @@ def test_a_session_that_looked_long_ago_finds_the_table(spark: SparkSession) -> 
 def test_a_table_that_is_always_changed_by_others_is_told(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.tables.rewrite.ATTEMPTS", 2)
     other, count = session_beside(spark), iter(range(9))
-    row = (0, 0, A, None, "active", ADDED, None, None, None, None, 0, *(None,) * 6)
+    row = (0, 0, A, None, "active", ADDED, *(None,) * 4, 0, *(None,) * (len(ORIGINS.columns) - 11))
 
     def too_late() -> None:
         seen = unleased(spark).see("origins")
