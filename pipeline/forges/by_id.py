@@ -23,6 +23,7 @@ from pipeline.forges.items import (
     number,
     number_of,
     parent_of,
+    part_of,
     read_items,
     scaled,
     text,
@@ -160,7 +161,7 @@ class GitHub(_ById):
             private=truth(item, "private"),
             size_bytes=scaled(item, "size", 1024) or None,
             default_branch=text(item, "default_branch"),
-            license=_license(item.get("license")),
+            license=text(part_of(item, "license"), "spdx_id"),
             stars=number(item, "stargazers_count"),
             changed_at=when(item, "pushed_at"),
         )
@@ -168,10 +169,6 @@ class GitHub(_ById):
 
 def _most(cursor: Cursor) -> int:
     return cursor.asks or details.MOST_ASKED
-
-
-def _license(found: Any) -> str | None:  # noqa: ANN401 - JSON
-    return text(found, "spdx_id") if isinstance(found, dict) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from pipeline.forges.cursor import OVERLAP, BadPage, Batch, Cursor
-from pipeline.forges.items import BadItem, Item, clone_url, document_of, number, read_items, text, truth, when
+from pipeline.forges.items import BadItem, Item, clone_url, document_of, number, part_of, read_items, text, truth, when
 from pipeline.model.listing import Listing
 from pipeline.model.page import Page
 
@@ -72,7 +72,6 @@ class Bitbucket:
         if item.get("scm") != "git":
             raise BadItem("no git repository")
         parent_id, parent_url = self._parent(item.get("parent"))
-        branch = item.get("mainbranch")
         return Listing(
             forge_id=uuid,
             url=_page_url(item, self.hosts),
@@ -81,7 +80,7 @@ class Bitbucket:
             parent_url=parent_url,
             private=truth(item, "is_private"),
             size_bytes=number(item, "size"),
-            default_branch=text(branch, "name") if isinstance(branch, dict) else None,
+            default_branch=text(part_of(item, "mainbranch"), "name"),
             changed_at=when(item, "updated_on"),
         )
 
@@ -118,9 +117,7 @@ def _uuid(item: object) -> str | None:
 
 
 def _page_url(item: Item, hosts: Collection[str]) -> str:
-    links = item.get("links")
-    html = links.get("html") if isinstance(links, dict) else None
-    return clone_url(html if isinstance(html, dict) else {}, "href", hosts)
+    return clone_url(part_of(part_of(item, "links"), "html"), "href", hosts)
 
 
 def _asked(moment: datetime) -> datetime:

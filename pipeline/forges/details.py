@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from pipeline.forges.cursor import BadPage, Held
-from pipeline.forges.items import BadItem, Item, clone_url, document_of, number, scaled, text, truth, when
+from pipeline.forges.items import BadItem, Item, clone_url, document_of, number, part_of, scaled, text, truth, when
 from pipeline.model.listing import Listing
 from pipeline.model.page import Page
 
@@ -115,7 +115,7 @@ def _listing(shown: Listing, node: Any, hosts: Collection[str]) -> Listing:  # n
         raise BadItem("no object")
     if node.get("databaseId") not in (None, int(shown.forge_id)):
         raise BadItem("details of another id")
-    branch, parent = _part(node, "defaultBranchRef"), _part(node, "parent")
+    branch, parent = part_of(node, "defaultBranchRef"), part_of(node, "parent")
     parent_id, parent_url = _parent(parent, hosts)
     seen_as = text(node, "visibility")
     return Listing(
@@ -130,10 +130,10 @@ def _listing(shown: Listing, node: Any, hosts: Collection[str]) -> Listing:  # n
         mirror=truth(node, "isMirror"),
         size_bytes=scaled(node, "diskUsage", 1024) or None,
         default_branch=text(branch, "name"),
-        license=text(_part(node, "licenseInfo"), "spdxId"),
+        license=text(part_of(node, "licenseInfo"), "spdxId"),
         stars=number(node, "stargazerCount"),
         changed_at=when(node, "pushedAt"),
-        head=_oid(_part(branch, "target").get("oid")),
+        head=_oid(part_of(branch, "target").get("oid")),
     )
 
 
@@ -144,11 +144,6 @@ def _parent(parent: Item, hosts: Collection[str]) -> tuple[str | None, str | Non
         return found, clone_url(parent, "url", hosts)
     except BadItem:
         return found, None
-
-
-def _part(item: Item, name: str) -> Item:
-    found = item.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def _oid(found: object) -> bytes | None:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from pipeline.forges.cursor import BadPage
 from pipeline.forges.hours import end_of
-from pipeline.forges.items import BadItem, Item, number, text, when
+from pipeline.forges.items import BadItem, number, part_of, text, when
 
 EXPANSION = 16
 """Most bytes, inflated, that a byte of a file may become on average."""
@@ -92,18 +92,13 @@ def _event(line: bytes) -> tuple[Changed, datetime] | None:
         raise BadItem("no object")
     if event.get("type") not in _TYPES:
         return None
-    repository, moment = _part(event, "repo"), when(event, "created_at")
+    repository, moment = part_of(event, "repo"), when(event, "created_at")
     name = text(repository, "name")
     if name is None:
         raise BadItem("no repository")
     if moment is None:
         raise BadItem("no time")
-    return Changed(number(repository, "id") or number(_part(event, "payload"), "repository_id") or 0, name), moment
-
-
-def _part(event: Item, name: str) -> Mapping[str, Any]:
-    found = event.get(name)
-    return found if isinstance(found, dict) else {}
+    return Changed(number(repository, "id") or number(part_of(event, "payload"), "repository_id") or 0, name), moment
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[bytes | None]:

@@ -143,6 +143,12 @@ def parent_of(item: Item, name: str, url: str, hosts: Collection[str]) -> tuple[
         return None, None
 
 
+def part_of(item: Item, name: str) -> Item:
+    """An object in an item, empty if there is none."""
+    found = item.get(name)
+    return found if isinstance(found, dict) else {}
+
+
 def truth(item: Item, name: str) -> bool | None:
     """A truth value, None if there is none."""
     found = item.get(name)
