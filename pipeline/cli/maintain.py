@@ -110,16 +110,20 @@ def show_compacted(output: Output, done: Sequence[Compacted]) -> None:
 
 
 @click.command()
-@click.option("--budget", metavar="SIZE|TIME", help="Start no further bucket after, say, 10GB rewritten or 30m.")
+@click.option(
+    "--budget",
+    type=parse_budget,
+    metavar="SIZE|TIME",
+    help="Start no further bucket after, say, 10GB rewritten or 30m.",
+)
 @click.option("--bucket", "buckets", type=click.IntRange(min=0), multiple=True, help="Only this one; may be repeated.")
 @command_options
-def compact(context: Context, budget: str | None, buckets: tuple[int, ...]) -> int:
+def compact(context: Context, budget: Budget | None, buckets: tuple[int, ...]) -> int:
     """Sort and recompress contents and trees, whole buckets, those that gain most first."""
     context.archive()
-    limit = Budget() if budget is None else parse_budget(budget)
     damaged: list[str] = []
     with delivering(context, "compact") as ending:
-        done = run_compact(context, limit, buckets=buckets, on_damage=damaged.append)
+        done = run_compact(context, budget or Budget(), buckets=buckets, on_damage=damaged.append)
         ending.exit_code = _exit_code(damaged)
     if not context.output.result(done):
         _show_gain(context.output, done)

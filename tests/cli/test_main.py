@@ -34,6 +34,12 @@ def test_every_command_is_found_by_its_name() -> None:
     assert (said.exit_code, "No such command" in said.stderr) == (2, True)
 
 
+def test_a_budget_that_is_none_is_wrong_usage(tmp_path: Path) -> None:
+    said = CliRunner().invoke(cli, ["compact", "--archive", str(tmp_path), "--budget", "much"])
+    assert said.exit_code == 2
+    assert "'--budget': 'much' is neither a size like 10GB nor a time like 30m" in said.stderr
+
+
 @pytest.mark.parametrize("module", ["status", "jobs"])
 def test_commands_without_spark_import_none_of_it(module: str) -> None:
     code = f"import sys, pipeline.cli.main, pipeline.cli.{module}; print(*sys.modules)"
