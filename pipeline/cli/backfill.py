@@ -11,7 +11,7 @@ import click
 from pipeline.cli.common import Context, Night, command_options, today
 from pipeline.cli.output import Output, report_damage, size
 from pipeline.cli.progress import show_backfill, show_progress
-from pipeline.metrics.run import delivering, served
+from pipeline.metrics.run import CommandMetrics, measured
 from pipeline.model.errors import ExitCode
 from pipeline.workflows.backfill_choice import BUCKET_ORIGINS, LEAST_BATCH, MOST_BATCH
 from pipeline.workflows.backfill_job import JobBackfill, backfill_job
@@ -42,27 +42,31 @@ def backfill() -> None:
 @click.option("--retry", type=click.Choice(["failed"]), default=None, help="Visit these again, too.")
 @click.option("--workers", type=click.IntRange(min=1), default=None, help="Buckets fetched at once.")
 @command_options
-def origins(context: Context, source: Path, batch: int | None, retry: str | None, workers: int | None) -> int:
+@measured("backfill")
+def origins(
+    context: Context,
+    metrics: CommandMetrics,
+    source: Path,
+    batch: int | None,
+    retry: str | None,
+    workers: int | None,
+) -> int:
     """Add the origins of a file and visit those without a visit, batch by batch.
 
     May be stopped at any time and run again: it continues where it stopped. Between two batches a waiting nightly
     gets its turn. Fetched objects are readable from the next night on.
     """
-    with (
-        show_backfill(context.output.messages) as progress,
-        served(context, "backfill", progress.watch) as watch,
-        delivering(context, "backfill") as ending,
-    ):
+    with show_backfill(context.output.messages) as progress:
         summary = backfill_origins(
             context,
-            Workers(workers or context.config.fetch.workers, watch),
+            Workers(workers or context.config.fetch.workers, metrics.beside(progress.watch)),
             source,
             today(),
             batch=batch,
             retry_failed=retry == "failed",
             progress=progress,
         )
-        ending.exit_code = summary.exit_code
+    metrics.exit_code = summary.exit_code
     if not context.output.result({**summary.model_dump(), "failures": summary.failures}):
         _show_origins(context.output, summary, source)
     report_damage(context.output, summary.damaged)
@@ -102,15 +106,15 @@ def _show_origins(output: Output, summary: BackfillSummary, source: Path) -> Non
 @click.option("--from", "first", type=Night(), required=True, help="First night.")
 @click.option("--to", "last", type=Night(), required=True, help="Last night.")
 @command_options
-def job(context: Context, job: str, argv: tuple[str, ...], first: date, last: date) -> None:
+@measured("backfill_job")
+def job(context: Context, metrics: CommandMetrics, job: str, argv: tuple[str, ...], first: date, last: date) -> None:
     """Run jobs/JOB.py on each past night from one date to another; its own arguments follow after --.
 
     Skips nights that have its result for the same arguments. May be stopped at any time and run again, and needs no
     lease on the archive.
     """
-    with delivering(context, "backfill_job") as ending:
-        done = backfill_job(context, partial(show_progress, context.output.messages), job, argv, first, last)
-        ending.exit_code = ExitCode.DONE
+    done = backfill_job(context, partial(show_progress, context.output.messages), job, argv, first, last)
+    metrics.exit_code = ExitCode.DONE
     if not context.output.result(done):
         _show_job(context.output, done)
 

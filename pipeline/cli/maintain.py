@@ -13,7 +13,7 @@ from pipeline.cli.output import Output, report_damage, size
 from pipeline.maintain.compact import Compacted
 from pipeline.maintain.run_compact import run_compact
 from pipeline.maintain.run_maintain import MaintainReport, run_maintain
-from pipeline.metrics.run import delivering
+from pipeline.metrics.run import CommandMetrics, measured
 from pipeline.model.errors import ExitCode
 from pipeline.rules.budget import Budget
 from pipeline.rules.compaction import gain_bytes
@@ -22,19 +22,17 @@ from pipeline.rules.compaction import gain_bytes
 @click.command()
 @click.option("--dry-run", is_flag=True, help="List what would be deleted and change nothing.")
 @command_options
-def maintain(context: Context, dry_run: bool) -> int:
+@measured("maintain")
+def maintain(context: Context, metrics: CommandMetrics, dry_run: bool) -> int:
     """Retire old nights, delete unneeded files, merge small files, and compact within a budget."""
+    metrics.ours = not dry_run
     context.archive()
-    if dry_run:
-        report = run_maintain(context, dry_run=True)
-    else:
-        with delivering(context, "maintain") as ending:
-            report = run_maintain(context)
-            ending.exit_code = _exit_code(report.damaged)
+    report = run_maintain(context, dry_run=dry_run)
+    metrics.exit_code = _exit_code(report.damaged)
     if not context.output.result({**asdict(report), "freed_bytes": report.freed_bytes}):
         show_report(context.output, report)
     report_damage(context.output, report.damaged)
-    return _exit_code(report.damaged)
+    return metrics.exit_code
 
 
 def _exit_code(damaged: Sequence[str]) -> ExitCode:
@@ -118,17 +116,17 @@ def show_compacted(output: Output, done: Sequence[Compacted]) -> None:
 )
 @click.option("--bucket", "buckets", type=click.IntRange(min=0), multiple=True, help="Only this one; may be repeated.")
 @command_options
-def compact(context: Context, budget: Budget | None, buckets: tuple[int, ...]) -> int:
+@measured("compact")
+def compact(context: Context, metrics: CommandMetrics, budget: Budget | None, buckets: tuple[int, ...]) -> int:
     """Sort and recompress contents and trees, whole buckets, those that gain most first."""
     context.archive()
     damaged: list[str] = []
-    with delivering(context, "compact") as ending:
-        done = run_compact(context, budget or Budget(), buckets=buckets, on_damage=damaged.append)
-        ending.exit_code = _exit_code(damaged)
+    done = run_compact(context, budget or Budget(), buckets=buckets, on_damage=damaged.append)
+    metrics.exit_code = _exit_code(damaged)
     if not context.output.result(done):
         _show_gain(context.output, done)
     report_damage(context.output, damaged)
-    return _exit_code(damaged)
+    return metrics.exit_code
 
 
 def _show_gain(output: Output, done: Sequence[Compacted]) -> None:

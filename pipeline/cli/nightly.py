@@ -11,7 +11,7 @@ import click
 from pipeline.cli.common import Context, Night, command_options, today
 from pipeline.cli.output import Output, report_damage, size
 from pipeline.cli.progress import show_progress
-from pipeline.metrics.run import delivering, served
+from pipeline.metrics.run import CommandMetrics, measured
 from pipeline.model.errors import ExitCode
 from pipeline.model.night_summary import NightSummary
 from pipeline.read.status import report_of
@@ -28,13 +28,15 @@ from pipeline.workflows.run_night import run_night
     help="Visit only so many of the due origins, those whose visits save most waiting; requests to each host.",
 )
 @command_options
-def nightly(context: Context, night: date | None, workers: int | None, budget: str | None) -> int:
+@measured("nightly")
+def nightly(
+    context: Context, metrics: CommandMetrics, night: date | None, workers: int | None, budget: str | None
+) -> int:
     """Visit every origin that is due, or those that a budget allows, and publish one consistent night."""
     context = replace(context, config=context.config.with_budget(budget))
-    show = partial(show_progress, context.output.messages)
-    with served(context, "nightly", show) as watch, delivering(context, "nightly") as ending:
-        result = run_night(context, Workers(workers or context.config.fetch.workers, watch), night or today())
-        ending.exit_code = result.summary.exit_code if result.led else None
+    watch = metrics.beside(partial(show_progress, context.output.messages))
+    result = run_night(context, Workers(workers or context.config.fetch.workers, watch), night or today())
+    metrics.exit_code, metrics.ours = result.summary.exit_code, result.led
     report = report_of(context.storage, result.summary.night)
     if not context.output.result({**result.summary.model_dump(), "already": result.already, "report": report}):
         if result.already:

@@ -122,6 +122,9 @@ OF_A_RUN = (
 
 Command = Literal["nightly", "backfill", "maintain", "compact", "backfill_job"]
 
+RUNS: tuple[Command, ...] = ("nightly", "backfill")
+"""Those that have loads to follow."""
+
 ENDINGS: Mapping[Command, tuple[Metric, Metric]] = {
     "nightly": (NIGHTLY_ENDED, NIGHTLY_EXIT_CODE),
     "backfill": (BACKFILL_ENDED, BACKFILL_EXIT_CODE),

@@ -9,16 +9,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 from pipeline.metrics import known
-from pipeline.metrics.known import Labels, Values
+from pipeline.metrics.known import Command, Labels, Values
 from pipeline.metrics.shared import by_code, by_host, by_status, scratch_values
 from pipeline.model.host_counts import HostCounts
 from pipeline.model.visit import VisitStatus
 from pipeline.workflows.events import Event, EventLog, EventReader
-
-Run = Literal["nightly", "backfill"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +26,7 @@ class LiveRun:
     An event is read once, when somebody asks; what is kept does not grow with the number of visits.
     """
 
-    def __init__(self, run: Run, scratch: Path) -> None:
+    def __init__(self, run: Command, scratch: Path) -> None:
         self._run, self._scratch, self._started = run, scratch, time.time()
         self._lock = threading.Lock()
         self._loads: list[_Load] = []

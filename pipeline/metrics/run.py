@@ -2,57 +2,95 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Concatenate, ParamSpec, TypeVar
 
 from pipeline.context.workplace import Workplace
 from pipeline.metrics import known
 from pipeline.metrics.archive import archive_values, midnight
 from pipeline.metrics.delivery import ARCHIVE_FILE, deliver, file_of
 from pipeline.metrics.endpoint import serving
-from pipeline.metrics.known import ENDINGS, Command, Values
-from pipeline.metrics.live import LiveRun, Run
+from pipeline.metrics.known import ENDINGS, RUNS, Command, Values
+from pipeline.metrics.live import LiveRun
 from pipeline.model.errors import ExitCode, PipelineError, UsageError
 from pipeline.workflows.events import EventLog
 from pipeline.workflows.loads import Watch
 
-
-@contextmanager
-def served(place: Workplace, run: Run, watch: Watch) -> Iterator[Watch]:
-    """Serve the metrics of a run while the block runs, if an endpoint is configured.
-
-    Args:
-        watch: shows progress.
-
-    Yields:
-        The same, which also follows the run for the endpoint.
-    """
-    if not place.config.metrics.listen:
-        yield watch
-        return
-    live = LiveRun(run, place.config.fetch.scratch_folder)
-
-    @contextmanager
-    def both(events: EventLog) -> Iterator[None]:
-        with watch(events), live.watch(events):
-            yield
-
-    with serving(place.config.metrics.listen, live.values):
-        yield both
+P = ParamSpec("P")
+R = TypeVar("R")
+PlaceT = TypeVar("PlaceT", bound=Workplace)
 
 
 @dataclass(slots=True)
-class Ending:
-    """How a command ended. ``exit_code`` is None if another run has to say it."""
+class CommandMetrics:
+    """What a command tells its metrics.
 
+    Attributes:
+        follow: follows a load for the endpoint while a block runs.
+        exit_code: how the command ended, once that is known. What goes wrong after it does not change it.
+        ours: whether this command is the one to say it. False of a night that another host led, and of a dry run.
+    """
+
+    follow: Watch
     exit_code: ExitCode | None = None
+    ours: bool = True
+
+    def beside(self, show: Watch) -> Watch:
+        """Show progress, and follow the same load for the endpoint."""
+
+        @contextmanager
+        def both(events: EventLog) -> Iterator[None]:
+            with show(events), self.follow(events):
+                yield
+
+        return both
+
+
+def measured(
+    command: Command,
+) -> Callable[[Callable[Concatenate[PlaceT, CommandMetrics, P], R]], Callable[Concatenate[PlaceT, P], R]]:
+    """Serve the metrics of a command while it lasts, and deliver them when it has ended; it gets them to fill in."""
+
+    def decorated(
+        function: Callable[Concatenate[PlaceT, CommandMetrics, P], R],
+    ) -> Callable[Concatenate[PlaceT, P], R]:
+        @functools.wraps(function)
+        def wrapped(place: PlaceT, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            with served(place, command) as follow, delivering(place, command, follow) as metrics:
+                return function(place, metrics, *args, **kwargs)
+
+        return wrapped
+
+    return decorated
 
 
 @contextmanager
-def delivering(place: Workplace, command: Command) -> Iterator[Ending]:
+def served(place: Workplace, command: Command) -> Iterator[Watch]:
+    """Serve the metrics of a run while the block runs, if it has loads, and an endpoint is configured.
+
+    Yields:
+        What follows a load for the endpoint, without one nothing.
+    """
+    if command not in RUNS or not place.config.metrics.listen:
+        yield _not_followed
+        return
+    live = LiveRun(command, place.config.fetch.scratch_folder)
+    with serving(place.config.metrics.listen, live.values):
+        yield live.watch
+
+
+@contextmanager
+def _not_followed(events: EventLog) -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def delivering(place: Workplace, command: Command, follow: Watch = _not_followed) -> Iterator[CommandMetrics]:
     """Deliver the metrics of the archive and of this ending, also of a failure, when the block has ended.
 
     Not if another run holds the archive, nor if this one was asked for something impossible, nor after an interrupt:
@@ -60,18 +98,20 @@ def delivering(place: Workplace, command: Command) -> Iterator[Ending]:
 
     Args:
         command: what the block is.
+        follow: follows a load for the endpoint.
     """
-    ending = Ending()
+    metrics = CommandMetrics(follow)
     try:
-        yield ending
+        yield metrics
     except UsageError:
         raise
     except Exception as error:
-        ending.exit_code = error.exit_code if isinstance(error, PipelineError) else ExitCode.RUN_FAILED
+        if metrics.exit_code is None:
+            metrics.exit_code = error.exit_code if isinstance(error, PipelineError) else ExitCode.RUN_FAILED
         raise
     finally:
-        code = ending.exit_code
-        if code is not None and code is not ExitCode.ARCHIVE_HELD:
+        code = metrics.exit_code
+        if metrics.ours and code is not None and code is not ExitCode.ARCHIVE_HELD:
             when, how = ENDINGS[command]
             _deliver(place, command, {when: {(): time.time()}, how: {(): code}})
 

@@ -16,7 +16,7 @@ from pipeline.context.config import BadConfiguration, Config, MetricsSection, lo
 from pipeline.context.workplace import Workplace
 from pipeline.metrics import known
 from pipeline.metrics.delivery import ARCHIVE_FILE, deliver, file_of
-from pipeline.metrics.run import deliver_copy, delivering
+from pipeline.metrics.run import CommandMetrics, deliver_copy, delivering, measured
 from pipeline.model.errors import ArchiveHeld, ExitCode, ScratchFailed, UsageError
 from pipeline.model.layout import ARCHIVE
 from pipeline.storage.local import LocalStorage
@@ -207,6 +207,45 @@ def test_an_ending_that_is_not_ours_delivers_nothing(place: Workplace, tmp_path:
     with delivering(place, "nightly") as ending:
         ending.exit_code = ExitCode.SOME_ORIGINS_FAILED
     assert "git_lakehouse_nightly_exit_code 1.0\n" in (tmp_path / ENDING_FILE).read_text()
+
+
+@pytest.mark.parametrize(("ours", "code"), [(True, 1), (False, None)])
+def test_what_goes_wrong_after_the_work_does_not_change_how_it_ended(
+    place: Workplace, tmp_path: Path, ours: bool, code: int | None
+) -> None:
+    @measured("nightly")
+    def command(place: Workplace, metrics: CommandMetrics) -> None:
+        metrics.exit_code, metrics.ours = ExitCode.SOME_ORIGINS_FAILED, ours
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        command(place)
+    file = tmp_path / ENDING_FILE
+    found = {name: value for name, _, value in read(file.read_text())} if file.exists() else {}
+    assert found.get("git_lakehouse_nightly_exit_code") == code
+
+
+def test_a_dry_run_that_fails_delivers_nothing(place: Workplace, tmp_path: Path) -> None:
+    @measured("maintain")
+    def command(place: Workplace, metrics: CommandMetrics) -> None:
+        metrics.ours = False
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        command(place)
+    assert not (tmp_path / file_of("maintain")).exists()
+
+
+def test_a_measured_command_gets_what_it_fills_in_after_its_place(place: Workplace, tmp_path: Path) -> None:
+    @measured("compact")
+    def command(place: Workplace, metrics: CommandMetrics, code: ExitCode, *, answer: str) -> str:
+        """Do it."""
+        metrics.exit_code = code
+        return answer
+
+    assert command.__doc__ == "Do it."
+    assert command(place, ExitCode.CHECK_FAILED, answer="so") == "so"
+    assert "git_lakehouse_compact_exit_code 3.0\n" in (tmp_path / file_of("compact")).read_text()
 
 
 def test_each_command_says_how_it_ended_and_leaves_the_others(place: Workplace, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from pipeline.context.workplace import Workplace
 from pipeline.metrics import endpoint, known
 from pipeline.metrics.exposed import text_of
 from pipeline.metrics.live import LiveRun
-from pipeline.metrics.run import served
+from pipeline.metrics.run import CommandMetrics, served
 from pipeline.metrics.shared import MOST_CODES, by_code
 from pipeline.model.host_counts import HOSTS_SHOWN, OTHER
 from pipeline.model.visit import Visit, VisitStatus
@@ -40,11 +40,6 @@ def address_in(log: str) -> str:
     """Where the log says that metrics are served."""
     (found,) = re.findall(r"http://127.0.0.1:\d+/metrics", log)
     return str(found)
-
-
-@contextmanager
-def quiet(events: EventLog) -> Iterator[None]:
-    yield
 
 
 def test_a_run_without_events_has_zeros(tmp_path: Path) -> None:
@@ -126,7 +121,7 @@ def test_the_endpoint_is_there_during_the_run_and_no_longer(
 ) -> None:
     events = EventLog(tmp_path / "e.jsonl")
     with caplog.at_level(logging.INFO, logger=endpoint.__name__):
-        with served(place, "nightly", quiet) as watch, watch(events):
+        with served(place, "nightly") as follow, follow(events):
             url = address_in(caplog.text)
             before = read(urlopen(url).read().decode())
             events.visit(visit())
@@ -142,20 +137,20 @@ def test_the_endpoint_is_there_during_the_run_and_no_longer(
 def test_it_ends_with_a_run_that_fails(place: Workplace, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     before = threading.enumerate()  # PySpark has a server of its own
-    with pytest.raises(ZeroDivisionError), served(place, "nightly", quiet):
+    with pytest.raises(ZeroDivisionError), served(place, "nightly"):
         raise ZeroDivisionError
     with pytest.raises(URLError):
         urlopen(address_in(caplog.text))
     assert [thread for thread in threading.enumerate() if "serve_forever" in thread.name and thread not in before] == []
 
 
-def test_an_address_in_use_is_a_warning(place: Workplace, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_address_in_use_is_a_warning(place: Workplace, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    with served(place, "nightly", quiet):
+    with served(place, "nightly"):
         port = urlsplit(address_in(caplog.text)).port
         same = Workplace(Config(metrics=MetricsSection(listen=f"127.0.0.1:{port}")), place.storage)
-        with served(same, "nightly", quiet) as watch:
-            assert watch is not quiet
+        with served(same, "nightly") as follow, follow(EventLog(tmp_path / "e.jsonl")):
+            pass
     assert f"metrics are not served at 127.0.0.1:{port}: Address already in use" in caplog.text
 
 
@@ -179,9 +174,29 @@ def test_a_torn_line_of_events_is_a_warning(line: bytes, tmp_path: Path, caplog:
     assert live.values()[known.RUN_OBJECTS] == {(): 3}
 
 
-def test_without_an_address_nothing_listens(tmp_path: Path) -> None:
-    with served(Workplace(Config(), LocalStorage(tmp_path)), "nightly", quiet) as watch:
-        assert watch is quiet
+@pytest.mark.parametrize(("listen", "command"), [("", "nightly"), ("127.0.0.1:0", "maintain")])
+def test_without_an_address_or_loads_nothing_listens(
+    listen: str, command: known.Command, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    config = Config(metrics=MetricsSection(listen=listen))
+    with served(Workplace(config, LocalStorage(tmp_path)), command) as follow, follow(EventLog(tmp_path / "e.jsonl")):
+        pass
+    assert "metrics are served" not in caplog.text
+
+
+def test_a_load_is_shown_and_followed(tmp_path: Path) -> None:
+    live, events, shown = LiveRun("nightly", tmp_path), EventLog(tmp_path / "e.jsonl"), []
+
+    @contextmanager
+    def show(events: EventLog) -> Iterator[None]:
+        shown.append(events)
+        yield
+
+    with CommandMetrics(live.watch).beside(show)(events):
+        events.visit(visit())
+    assert shown == [events]
+    assert live.values()[known.RUN_OBJECTS] == {(): 3}
 
 
 def test_hostile_text_stays_within_its_label(tmp_path: Path) -> None:
