@@ -16,12 +16,11 @@ from uuid import uuid4
 from pipeline.context.config import Config
 from pipeline.context.workplace import Workplace
 from pipeline.git.host_file import delete_unused
-from pipeline.model.errors import ArchiveHeld
 from pipeline.model.layout import LEASE
 from pipeline.model.log import all_about
 from pipeline.storage.errors import LeaseLost
 from pipeline.storage.lease import Lease, Owner
-from pipeline.storage.lease_record import read_record
+from pipeline.storage.lease_record import ArchiveHeld, read_record
 from pipeline.storage.scratch import locked_folder
 from pipeline.tables.writer import Writer
 

@@ -21,13 +21,14 @@ from pipeline.maintain.cut import cut
 from pipeline.maintain.rewrite_piece import Layout, Rewritten, rewrite
 from pipeline.maintain.sources import Piece, Source, sources
 from pipeline.maintain.spread import Spread
-from pipeline.model.errors import ArchiveHeld, PipelineError
+from pipeline.model.errors import PipelineError
 from pipeline.model.tables import CONTENTS, HEAD_BLOBS, Table
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import PieceJobs
 from pipeline.rules.compaction import COMPACTED, COMPACTED_TABLES, Bounds, BucketStats
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage, Uploaded
+from pipeline.storage.lease_record import ArchiveHeld
 from pipeline.tables.damage import damaged_file
 from pipeline.tables.failures import plain_failures
 from pipeline.tables.iceberg import NewFile, full_name

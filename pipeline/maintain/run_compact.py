@@ -13,12 +13,13 @@ from pipeline.context.run import BRIEFLY, helping, hold, nobody
 from pipeline.context.workplace import Workplace
 from pipeline.maintain.compact import Compacted, Manner, bucket_stats, compact, layout_of
 from pipeline.maintain.loads import load_states, may_renew
-from pipeline.model.errors import ArchiveHeld, PipelineError
+from pipeline.model.errors import PipelineError
 from pipeline.read.inventory.record import keep_record, record_changes
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import piece_jobs
 from pipeline.rules.compaction import BucketStats, by_gain
 from pipeline.storage.interface import Storage, Uploaded
+from pipeline.storage.lease_record import ArchiveHeld
 from pipeline.tables.writer import Writer
 
 logger = logging.getLogger(__name__)

@@ -26,8 +26,8 @@ from pipeline.rules.compaction import COMPACTED_TABLES, BucketStats, gain_bytes,
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing, StorageUnavailable
 from pipeline.storage.interface import Storage
-from pipeline.storage.lease import GRACE_S, read_lease
-from pipeline.storage.lease_record import LeaseRecord
+from pipeline.storage.lease import GRACE_S
+from pipeline.storage.lease_record import LeaseRecord, read_lease
 from pipeline.storage.space import archive_space
 
 logger = logging.getLogger(__name__)

@@ -52,19 +52,3 @@ class ScratchFailed(PipelineError):
 
     def __str__(self) -> str:
         return f"scratch cannot be written at {self.path}: {self.why}. Free space there, or configure another folder"
-
-
-class ArchiveHeld(PipelineError):
-    """Another run holds the archive."""
-
-    exit_code = ExitCode.ARCHIVE_HELD
-
-    def __init__(self, holder: str, expires_in_s: float) -> None:
-        super().__init__(holder, expires_in_s)
-        self.holder, self.expires_in_s = holder, expires_in_s
-
-    def __str__(self) -> str:
-        return (
-            f"the archive is held by {self.holder}; its lease runs out in {self.expires_in_s:.0f} s "
-            "unless renewed. Wait for that run to end, or stop it"
-        )

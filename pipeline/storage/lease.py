@@ -21,13 +21,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from pipeline.model.errors import ArchiveHeld, UsageError
+from pipeline.model.errors import UsageError
 from pipeline.storage.errors import AlreadyThere, FileMissing, LeaseLost, StorageError, StorageUnavailable
 from pipeline.storage.interface import Storage
-from pipeline.storage.lease_record import LeaseRecord, Owner, read_record
+from pipeline.storage.lease_record import LeaseRecord, Owner, beat_path, end_expired, over_path, read_record, sweep
 from pipeline.storage.lease_ticket import LeaseTicket
 
-__all__ = ["Lease", "Owner", "read_lease"]
+__all__ = ["Lease", "Owner"]
 
 logger = logging.getLogger(__name__)
 
@@ -88,12 +88,12 @@ class Lease:
             except AlreadyThere:
                 holder = read_record(storage, path)
                 if holder is not None:
-                    _end_expired(storage, path, holder, grace_s, clock)
+                    end_expired(storage, path, holder, grace_s, clock)
                 continue
             lease = cls(storage, path, record, clock)
             lease.check()
             logger.info("%s holds %s until it is released", owner, path)
-            _sweep(storage, path, older_than=clock() - KEEP_ENDED_S)
+            sweep(storage, path, older_than=clock() - KEEP_ENDED_S)
             if heartbeat:
                 lease._start_heartbeat()
             return lease
@@ -107,7 +107,7 @@ class Lease:
     @property
     def ticket(self) -> LeaseTicket:
         """A ticket for workers of this run, which do not renew the lease and may be other processes."""
-        return LeaseTicket(self._storage, self._path, _beat(self._path, self._record.token), self._record.token)
+        return LeaseTicket(self._storage, self._path, beat_path(self._path, self._record.token), self._record.token)
 
     @property
     def lost(self) -> bool:
@@ -141,7 +141,7 @@ class Lease:
         with self._renewing:
             self.check()
             renewed = self._record.renewed(self._clock())
-            self._storage.replace(_beat(self._path, renewed.token), renewed.to_bytes())
+            self._storage.replace(beat_path(self._path, renewed.token), renewed.to_bytes())
             if self._clock() >= self._expires_at:
                 self._lose("it ran out while it was being renewed")
             self._expires_at = renewed.expires_at
@@ -159,11 +159,11 @@ class Lease:
         try:
             holder = read_record(self._storage, self._path)
             if holder is not None and holder.token == token:
-                self._storage.rename(self._path, _over(self._path, token))
+                self._storage.rename(self._path, over_path(self._path, token))
         except (AlreadyThere, FileMissing):
             logger.warning("%s was taken over before it was released", self._path)
         self._lost = self._lost or "it was released"
-        self._storage.delete(_beat(self._path, token))
+        self._storage.delete(beat_path(self._path, token))
 
     def __enter__(self) -> Self:
         return self
@@ -193,60 +193,3 @@ class Lease:
                 logger.error("the lease is lost: %s", error)
             except StorageError as error:
                 logger.warning("lease not renewed, %.0f s left: %s", self._expires_at - self._clock(), error)
-
-
-def read_lease(storage: Storage, path: str) -> LeaseRecord | None:
-    """The lease at a path, with the end that its last renewal gave it; None if nobody has it.
-
-    Raises:
-        StorageError: the file is not one of ours.
-    """
-    holder = read_record(storage, path)
-    return None if holder is None else _renewed(storage, path, holder)
-
-
-def _renewed(storage: Storage, path: str, holder: LeaseRecord) -> LeaseRecord:
-    return read_record(storage, _beat(path, holder.token)) or holder
-
-
-def _end_expired(storage: Storage, path: str, holder: LeaseRecord, grace_s: float, clock: Callable[[], float]) -> None:
-    """Move away a lease that has expired or whose process is gone; return silently if somebody else was faster.
-
-    Raises:
-        ArchiveHeld: it has not expired, and its process may run.
-    """
-    beat, now = _renewed(storage, path, holder), clock()
-    if not beat.is_over(now, grace_s):
-        raise ArchiveHeld(str(holder.owner), beat.expires_at + grace_s - now)
-    try:
-        storage.rename(path, _over(path, holder.token))
-    except (AlreadyThere, FileMissing):
-        return
-    late_s = now - beat.expires_at
-    why = f"whose lease ran out {late_s:.0f} s ago" if late_s >= grace_s else "whose process is gone"
-    logger.warning("took over %s from %s, %s", path, holder.owner, why)
-    moved = read_record(storage, _over(path, holder.token))
-    if moved is None or moved.token != holder.token:
-        raise StorageError(_over(path, holder.token), "is not the lease to be ended; somebody is editing these files")
-
-
-def _sweep(storage: Storage, path: str, *, older_than: float) -> None:
-    """Delete files of ended leases, once no contender can still be reading them."""
-    try:
-        for entry in storage.list(_companions(path)):
-            if not entry.is_dir and entry.modified_at < older_than:
-                storage.delete(entry.path)
-    except StorageError as error:
-        logger.warning("ended leases not swept: %s", error)
-
-
-def _companions(path: str) -> str:
-    return f"{path.removesuffix('.json')}.d"
-
-
-def _beat(path: str, token: str) -> str:
-    return f"{_companions(path)}/{token}.beat.json"
-
-
-def _over(path: str, token: str) -> str:
-    return f"{_companions(path)}/{token}.over.json"

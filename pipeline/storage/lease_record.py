@@ -1,17 +1,22 @@
-"""The content of a lease file."""
+"""The files of a lease, as everybody sees them: who holds it, until when, and its end."""
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.storage.errors import FileMissing, StorageError
+from pipeline.model.errors import ExitCode, PipelineError
+from pipeline.storage.errors import AlreadyThere, FileMissing, StorageError
 from pipeline.storage.interface import Storage
 from pipeline.storage.process import is_gone, process_identity
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,22 @@ class LeaseRecord(BaseModel):
         return (self.model_dump_json(indent=2) + "\n").encode()
 
 
+class ArchiveHeld(PipelineError):
+    """Another run holds the archive."""
+
+    exit_code = ExitCode.ARCHIVE_HELD
+
+    def __init__(self, holder: str, expires_in_s: float) -> None:
+        super().__init__(holder, expires_in_s)
+        self.holder, self.expires_in_s = holder, expires_in_s
+
+    def __str__(self) -> str:
+        return (
+            f"the archive is held by {self.holder}; its lease runs out in {self.expires_in_s:.0f} s "
+            "unless renewed. Wait for that run to end, or stop it"
+        )
+
+
 def read_record(storage: Storage, path: str) -> LeaseRecord | None:
     """The lease in a file; None without the file.
 
@@ -100,3 +121,64 @@ def read_record(storage: Storage, path: str) -> LeaseRecord | None:
         return LeaseRecord.model_validate_json(content)
     except ValidationError as error:
         raise StorageError(path, "is not a lease file; inspect it, and delete it if no run is active") from error
+
+
+def read_lease(storage: Storage, path: str) -> LeaseRecord | None:
+    """The lease at a path, with the end that its last renewal gave it; None if nobody has it.
+
+    Raises:
+        StorageError: the file is not one of ours.
+    """
+    holder = read_record(storage, path)
+    return None if holder is None else _renewed(storage, path, holder)
+
+
+def _renewed(storage: Storage, path: str, holder: LeaseRecord) -> LeaseRecord:
+    return read_record(storage, beat_path(path, holder.token)) or holder
+
+
+def end_expired(storage: Storage, path: str, holder: LeaseRecord, grace_s: float, clock: Callable[[], float]) -> None:
+    """Move away a lease that has expired or whose process is gone; return silently if somebody else was faster.
+
+    Raises:
+        ArchiveHeld: it has not expired, and its process may run.
+    """
+    beat, now = _renewed(storage, path, holder), clock()
+    if not beat.is_over(now, grace_s):
+        raise ArchiveHeld(str(holder.owner), beat.expires_at + grace_s - now)
+    try:
+        storage.rename(path, over_path(path, holder.token))
+    except (AlreadyThere, FileMissing):
+        return
+    late_s = now - beat.expires_at
+    why = f"whose lease ran out {late_s:.0f} s ago" if late_s >= grace_s else "whose process is gone"
+    logger.warning("took over %s from %s, %s", path, holder.owner, why)
+    moved = read_record(storage, over_path(path, holder.token))
+    if moved is None or moved.token != holder.token:
+        raise StorageError(
+            over_path(path, holder.token), "is not the lease to be ended; somebody is editing these files"
+        )
+
+
+def sweep(storage: Storage, path: str, *, older_than: float) -> None:
+    """Delete files of ended leases, once no contender can still be reading them."""
+    try:
+        for entry in storage.list(_companions(path)):
+            if not entry.is_dir and entry.modified_at < older_than:
+                storage.delete(entry.path)
+    except StorageError as error:
+        logger.warning("ended leases not swept: %s", error)
+
+
+def _companions(path: str) -> str:
+    return f"{path.removesuffix('.json')}.d"
+
+
+def beat_path(path: str, token: str) -> str:
+    """Says until when the lease was renewed."""
+    return f"{_companions(path)}/{token}.beat.json"
+
+
+def over_path(path: str, token: str) -> str:
+    """What the lease file is renamed to when the lease ends."""
+    return f"{_companions(path)}/{token}.over.json"

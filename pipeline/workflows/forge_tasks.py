@@ -19,7 +19,7 @@ from pipeline.forges.hour_lister import HourLister
 from pipeline.forges.leftovers import delete_merged
 from pipeline.forges.passes import Pass, complete_before, read_manifest, read_pass, unfinished
 from pipeline.forges.settings import EVENTS, ForgeSettings
-from pipeline.model.errors import ArchiveHeld, CheckFailed
+from pipeline.model.errors import CheckFailed
 from pipeline.model.layout import ForgePass
 from pipeline.model.listing import Merged
 from pipeline.model.pattern import OptOuts, parse_pattern
@@ -28,6 +28,7 @@ from pipeline.night.listings import merge_pages
 from pipeline.read.inventory.record import keep_record, record_user_tables
 from pipeline.rules.listings import Wanted
 from pipeline.storage.errors import StoredFileDamaged
+from pipeline.storage.lease_record import ArchiveHeld
 from pipeline.tables.iceberg import see_newest
 from pipeline.workflows.backfill_turns import MERGE
 from pipeline.workflows.target import StorageTarget

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from pipeline.context.archive import begun_loads
 from pipeline.context.run import LOOK_EVERY_S, helping, hold
 from pipeline.context.workplace import Workplace
-from pipeline.model.errors import ArchiveHeld, UsageError
+from pipeline.model.errors import UsageError
 from pipeline.model.layout import LEASE, Load, newest_possible
 from pipeline.model.log import all_about
 from pipeline.model.night_summary import NightSummary
@@ -20,7 +20,7 @@ from pipeline.rules.fetch_order import fetch_order
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
-from pipeline.storage.lease_record import read_record
+from pipeline.storage.lease_record import ArchiveHeld, read_record
 from pipeline.workflows.backfill_turns import waits_for_turn
 from pipeline.workflows.engine import run_tasks
 from pipeline.workflows.loads import Loads, RunFailed, Workers

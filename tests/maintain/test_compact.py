@@ -19,7 +19,6 @@ from pipeline.maintain.compact import Compacted, Manner, Writing, bucket_stats, 
 from pipeline.maintain.rewrite_piece import Files, Layout
 from pipeline.maintain.run_compact import run_compact
 from pipeline.maintain.stored_stats import stored_stats
-from pipeline.model.errors import ArchiveHeld
 from pipeline.model.origin import Origin
 from pipeline.model.tables import CONTENTS, HEAD_BLOBS
 from pipeline.read.inventory.ledger import read_ledger
@@ -28,6 +27,7 @@ from pipeline.rules.cluster import PieceJobs
 from pipeline.rules.compaction import COMPACTED, Bounds, by_gain
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
+from pipeline.storage.lease_record import ArchiveHeld
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.maintained import BucketFiles, MaintainedTable

@@ -15,7 +15,6 @@ from pipeline.context.workplace import Workplace
 from pipeline.maintain.compact import Compacted, Manner, _Bucket, _Run
 from pipeline.maintain.rewrite_piece import Layout
 from pipeline.maintain.run_compact import PURPOSE, Renewal, compact_chosen
-from pipeline.model.errors import ArchiveHeld
 from pipeline.model.layout import Load
 from pipeline.model.tables import CONTENTS
 from pipeline.rules.budget import Budget
@@ -24,7 +23,7 @@ from pipeline.rules.compaction import BucketStats
 from pipeline.storage.errors import StorageUnavailable, StoredFileDamaged
 from pipeline.storage.interface import Uploaded
 from pipeline.storage.lease import Lease, Owner
-from pipeline.storage.lease_record import LeaseRecord, read_record
+from pipeline.storage.lease_record import ArchiveHeld, LeaseRecord, read_record
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.maintained import BucketFiles, FilesChanged
 from pipeline.tables.writer import Writer

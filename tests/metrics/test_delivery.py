@@ -17,8 +17,9 @@ from pipeline.context.workplace import Workplace
 from pipeline.metrics import known
 from pipeline.metrics.delivery import ARCHIVE_FILE, deliver, file_of
 from pipeline.metrics.run import CommandMetrics, deliver_copy, delivering, measured
-from pipeline.model.errors import ArchiveHeld, ExitCode, ScratchFailed, UsageError
+from pipeline.model.errors import ExitCode, ScratchFailed, UsageError
 from pipeline.model.layout import ARCHIVE
+from pipeline.storage.lease_record import ArchiveHeld
 from pipeline.storage.local import LocalStorage
 from pipeline.workflows.loads import RunFailed
 from tests.metrics.gateway import gateway

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.model.errors import ArchiveHeld, UsageError
+from pipeline.model.errors import UsageError
 from pipeline.storage.errors import LeaseLost, StorageError, StorageUnavailable
 from pipeline.storage.factory import open_storage
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
+from pipeline.storage.lease_record import ArchiveHeld
 
 RACERS = 8
 

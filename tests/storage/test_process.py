@@ -52,7 +52,7 @@ def test_a_dead_holder_is_not_waited_for(tmp_path):
 
 
 def test_a_living_holder_is_waited_for_and_named(tmp_path):
-    from pipeline.model.errors import ArchiveHeld
+    from pipeline.storage.lease_record import ArchiveHeld
 
     child = hold(tmp_path)
     try:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from pipeline.context.config import Config
-from pipeline.model.errors import ArchiveHeld
 from pipeline.model.layout import Load
 from pipeline.model.log import fields_here
+from pipeline.storage.lease_record import ArchiveHeld
 from pipeline.storage.local import LocalStorage
 from pipeline.workflows import run_night
 from pipeline.workflows.loads import Workers, last_done

@@ -32,7 +32,7 @@ from pipeline.read.submit.find_job import job_names
 from pipeline.storage.errors import StorageError
 from pipeline.storage.hdfs_status import hdfs_status
 from pipeline.storage.interface import Storage
-from pipeline.storage.lease import read_lease
+from pipeline.storage.lease_record import read_lease
 from pipeline.tables.doubles import Doubles
 from pipeline.tables.session import session_conf
 from pipeline.tables.snapshot.moved import check_place

@@ -23,10 +23,10 @@ from pipeline.maintain.takedown.remove import RemovedRows, remove_rows
 from pipeline.maintain.takedown.runs import scrub_runs
 from pipeline.maintain.takedown.targets import BadTargets, Target
 from pipeline.maintain.takedown.victims import find_object, victims
-from pipeline.model.errors import ArchiveHeld
 from pipeline.model.tombstone import ANYWHERE, NETWORK, OBJECT, ORIGIN, Tombstone
 from pipeline.read.inventory.record import record_takedown
 from pipeline.storage.interface import Storage
+from pipeline.storage.lease_record import ArchiveHeld
 from pipeline.tables.damage import check_footers
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable, full_name
