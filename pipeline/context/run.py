@@ -20,7 +20,7 @@ from pipeline.model.layout import LEASE
 from pipeline.model.log import all_about
 from pipeline.storage.errors import LeaseLost
 from pipeline.storage.lease import Lease, Owner
-from pipeline.storage.lease_record import ArchiveHeld, read_record
+from pipeline.storage.lease_record import ArchiveHeld
 from pipeline.storage.scratch import locked_folder
 from pipeline.tables.writer import Writer
 
@@ -87,20 +87,18 @@ def hold(place: Workplace, purpose: str, wait_for: Callable[[str], bool] = nobod
 
 
 def _lease(place: Workplace, owner: Owner, wait_for: Callable[[str], bool]) -> Lease:
-    waited_for = ""
+    waited_for: Owner | None = None
     while True:
         try:
             return Lease.acquire(place.storage, owner, ttl_s=place.config.archive.lease_s, path=LEASE)
         except ArchiveHeld as held:
-            record = read_record(place.storage, LEASE)
-            if record is None:
-                continue
-            brief = record.purpose.endswith(BRIEFLY)
-            if not (brief or wait_for(record.purpose)):
+            holder = held.owner
+            brief = holder.purpose.endswith(BRIEFLY)
+            if not (brief or wait_for(holder.purpose)):
                 raise
-            if not brief and held.holder != waited_for:
-                logger.warning("the archive is held by %s; waiting for its release", held.holder)
-                waited_for = held.holder
+            if not brief and holder != waited_for:
+                logger.warning("the archive is held by %s; waiting for its release", holder)
+                waited_for = holder
             threading.Event().wait(LOOK_EVERY_S)  # shared storage does not report deletions
 
 

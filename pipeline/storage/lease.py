@@ -86,9 +86,7 @@ class Lease:
             try:
                 storage.create(path, record.to_bytes())
             except AlreadyThere:
-                holder = read_record(storage, path)
-                if holder is not None:
-                    end_expired(storage, path, holder, grace_s, clock)
+                end_expired(storage, path, grace_s, clock)
                 continue
             lease = cls(storage, path, record, clock)
             lease.check()

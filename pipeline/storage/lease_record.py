@@ -96,9 +96,14 @@ class ArchiveHeld(PipelineError):
 
     exit_code = ExitCode.ARCHIVE_HELD
 
-    def __init__(self, holder: str, expires_in_s: float) -> None:
-        super().__init__(holder, expires_in_s)
-        self.holder, self.expires_in_s = holder, expires_in_s
+    def __init__(self, owner: Owner, expires_in_s: float) -> None:
+        super().__init__(owner, expires_in_s)
+        self.owner, self.expires_in_s = owner, expires_in_s
+
+    @property
+    def holder(self) -> str:
+        """Who holds it and why, for people."""
+        return str(self.owner)
 
     def __str__(self) -> str:
         return (
@@ -130,27 +135,26 @@ def read_lease(storage: Storage, path: str) -> LeaseRecord | None:
         StorageError: the file is not one of ours.
     """
     holder = read_record(storage, path)
-    return None if holder is None else _renewed(storage, path, holder)
+    return None if holder is None else read_record(storage, beat_path(path, holder.token)) or holder
 
 
-def _renewed(storage: Storage, path: str, holder: LeaseRecord) -> LeaseRecord:
-    return read_record(storage, beat_path(path, holder.token)) or holder
-
-
-def end_expired(storage: Storage, path: str, holder: LeaseRecord, grace_s: float, clock: Callable[[], float]) -> None:
-    """Move away a lease that has expired or whose process is gone; return silently if somebody else was faster.
+def end_expired(storage: Storage, path: str, grace_s: float, clock: Callable[[], float]) -> None:
+    """Move away a lease that has expired or whose process is gone; return silently if it is gone, or goes meanwhile.
 
     Raises:
         ArchiveHeld: it has not expired, and its process may run.
     """
-    beat, now = _renewed(storage, path, holder), clock()
-    if not beat.is_over(now, grace_s):
-        raise ArchiveHeld(str(holder.owner), beat.expires_at + grace_s - now)
+    holder = read_lease(storage, path)
+    if holder is None:
+        return
+    now = clock()
+    if not holder.is_over(now, grace_s):
+        raise ArchiveHeld(holder.owner, holder.expires_at + grace_s - now)
     try:
         storage.rename(path, over_path(path, holder.token))
     except (AlreadyThere, FileMissing):
         return
-    late_s = now - beat.expires_at
+    late_s = now - holder.expires_at
     why = f"whose lease ran out {late_s:.0f} s ago" if late_s >= grace_s else "whose process is gone"
     logger.warning("took over %s from %s, %s", path, holder.owner, why)
     moved = read_record(storage, over_path(path, holder.token))

@@ -231,7 +231,7 @@ def test_a_night_while_a_compaction_runs_costs_it_the_buckets_that_changed(
     def writing(patiently: bool) -> AbstractContextManager[Writer]:
         turns.append(patiently)
         if not patiently:
-            raise ArchiveHeld("night 2026-11-04", 300.0)
+            raise ArchiveHeld(Owner("r1", "h", 7, "night 2026-11-04"), 300.0)
         if turns.count(True) == 1:
             publish_unchecked(spark, storage, land(storage, 4))
             put_at_head(spark, "day 2")

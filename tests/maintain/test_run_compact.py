@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -23,7 +24,7 @@ from pipeline.rules.compaction import BucketStats
 from pipeline.storage.errors import StorageUnavailable, StoredFileDamaged
 from pipeline.storage.interface import Uploaded
 from pipeline.storage.lease import Lease, Owner
-from pipeline.storage.lease_record import ArchiveHeld, LeaseRecord, read_record
+from pipeline.storage.lease_record import ArchiveHeld
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.maintained import BucketFiles, FilesChanged
 from pipeline.tables.writer import Writer
@@ -33,16 +34,19 @@ def test_a_night_waits_for_a_commit_of_a_compaction(tmp_path: Path, monkeypatch:
     storage = LocalStorage(tmp_path / "archive")
     place = Workplace(Config(fetch=FetchSection(scratch=tmp_path / "scratch")), storage)
     committing = Lease.acquire(storage, Owner.here("r1", PURPOSE), heartbeat=False)
-    looked: list[LeaseRecord | None] = []
+    refused: list[str] = []
 
-    def look_and_commit(*arguments: Any) -> LeaseRecord | None:
-        looked.append(read_record(*arguments))
-        committing.release()
-        return looked[-1]
+    def refuse_and_commit(*arguments: Any, **settings: Any) -> Lease:
+        try:
+            return Lease.acquire(*arguments, **settings)
+        except ArchiveHeld as held:
+            refused.append(held.owner.purpose)
+            committing.release()
+            raise
 
-    monkeypatch.setattr("pipeline.context.run.read_record", look_and_commit)
+    monkeypatch.setattr("pipeline.context.run.Lease", SimpleNamespace(acquire=refuse_and_commit))
     with hold(place, "night 2026-11-02"):
-        assert len(looked) == 1
+        assert refused == [PURPOSE]
         with pytest.raises(ArchiveHeld), hold(place, "maintain"):
             pytest.fail("two runs held the archive")
 

@@ -19,7 +19,7 @@ from pipeline.metrics.delivery import ARCHIVE_FILE, deliver, file_of
 from pipeline.metrics.run import CommandMetrics, deliver_copy, delivering, measured
 from pipeline.model.errors import ExitCode, ScratchFailed, UsageError
 from pipeline.model.layout import ARCHIVE
-from pipeline.storage.lease_record import ArchiveHeld
+from pipeline.storage.lease_record import ArchiveHeld, Owner
 from pipeline.storage.local import LocalStorage
 from pipeline.workflows.loads import RunFailed
 from tests.metrics.gateway import gateway
@@ -173,7 +173,7 @@ def place(tmp_path: Path) -> Workplace:
     ("error", "code"),
     [
         (ScratchFailed("/x", "full"), 5), (ZeroDivisionError(), 5), (RunFailed("n", [(2, "a token")]), 2),
-        (ArchiveHeld("a run", 9.0), None), (UsageError("in the future"), None),
+        (ArchiveHeld(Owner("r1", "h", 7), 9.0), None), (UsageError("in the future"), None),
     ],
 )  # fmt: skip
 def test_a_failure_is_delivered_unless_it_is_of_another_run_or_of_the_caller(

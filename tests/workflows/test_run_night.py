@@ -13,7 +13,7 @@ import pytest
 from pipeline.context.config import Config
 from pipeline.model.layout import Load
 from pipeline.model.log import fields_here
-from pipeline.storage.lease_record import ArchiveHeld
+from pipeline.storage.lease_record import ArchiveHeld, Owner
 from pipeline.storage.local import LocalStorage
 from pipeline.workflows import run_night
 from pipeline.workflows.loads import Workers, last_done
@@ -27,7 +27,7 @@ def test_what_a_helping_host_says_is_about_the_night(tmp_path: Path, monkeypatch
 
     def lead(*_: object) -> None:
         said.append(fields_here())
-        raise ArchiveHeld("another host", 1)
+        raise ArchiveHeld(Owner("r1", "another host", 7), 1)
 
     monkeypatch.setattr(run_night, "LOOK_EVERY_S", 0)
     monkeypatch.setattr(run_night, "_lead", lead)
