@@ -93,6 +93,7 @@ LIBRARY_OF = MappingProxyType(
         ),
         "jinja2": ("pipeline/workflows/report.py",),
         "prometheus_client": ("pipeline/metrics/",),
+        "isal": ("pipeline/git/pack_writer.py",),
         "zstandard": ("pipeline/fetch/contents_file.py",),
         "tenacity": ("pipeline/storage/", "pipeline/workflows/"),
     }

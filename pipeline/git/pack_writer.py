@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 from dulwich.pack import write_pack_index_v2
+from isal import isal_zlib
 
 from pipeline.git.delta_window import DeltaWindow
 from pipeline.model.errors import CheckFailed
@@ -22,7 +23,9 @@ from pipeline.model.objects import BLOB, TAG, TREE, GitObject, ObjectType, objec
 
 _HEADER_BYTES: Final = 12
 _BLOCK_BYTES: Final = 1 << 20
-_LEVEL: Final = 6
+_LEVEL: Final = 3
+"""The best of ISA-L, a quarter of the CPU time of zlib's level 6 for a twentieth more bytes."""
+
 _OFS_DELTA: Final = 6
 """Type of an entry that is a delta of an earlier one, given by the distance to it."""
 
@@ -86,7 +89,7 @@ class PartWriter:
             head = _entry_head(_OFS_DELTA, len(delta.data)) + _distance(self._offset - delta.offset)
             data = delta.data
         self._window.remember(type_, name, raw, self._offset, 0 if delta is None else delta.depth)
-        body = zlib.compress(data, _LEVEL)
+        body = isal_zlib.compress(data, _LEVEL)
         self._file.write(head)
         self._file.write(body)
         self.places[oid] = self._offset << 32 | zlib.crc32(body, zlib.crc32(head))

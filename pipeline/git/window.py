@@ -14,7 +14,7 @@ _KEY_BYTES: Final = 300
 _ITEM_BYTES: Final = 250
 """Memory of a key and of an item, without their bytes."""
 
-_ALIKE: Final = 0.9
+_ALIKE: Final = 0.6
 """Share of an object that, if it is at the ends of another, ends the search."""
 
 
