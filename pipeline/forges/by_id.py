@@ -192,7 +192,8 @@ class GitLab(_ById):
 
     def listing(self, item: Item) -> Listing:
         """One item. What has no default branch cannot be read."""
-        parent_id, parent_url = parent_of(item, "forked_from_project", "http_url_to_repo", self.hosts)
+        parent = part_of(item, "forked_from_project")
+        parent_id, parent_url = parent_of(number_of(parent), parent, "http_url_to_repo", self.hosts)
         seen_as = text(item, "visibility")
         return Listing(
             forge_id=id_of(item),

@@ -22,6 +22,7 @@ from pipeline.forges.items import (
     number,
     number_of,
     parent_of,
+    part_of,
     read_items,
     scaled,
     text,
@@ -95,7 +96,8 @@ class Gitea:
 
     def listing(self, item: Item) -> Listing:
         """One item; sizes are in KiB."""
-        parent_id, parent_url = parent_of(item, "parent", "clone_url", self.hosts)
+        parent = part_of(item, "parent")
+        parent_id, parent_url = parent_of(number_of(parent), parent, "clone_url", self.hosts)
         hidden = [truth(item, "private"), truth(item, "internal")]
         return Listing(
             forge_id=id_of(item),

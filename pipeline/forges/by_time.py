@@ -14,7 +14,19 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from pipeline.forges.cursor import OVERLAP, BadPage, Batch, Cursor
-from pipeline.forges.items import BadItem, Item, clone_url, document_of, number, part_of, read_items, text, truth, when
+from pipeline.forges.items import (
+    BadItem,
+    Item,
+    clone_url,
+    document_of,
+    number,
+    parent_of,
+    part_of,
+    read_items,
+    text,
+    truth,
+    when,
+)
 from pipeline.model.listing import Listing
 from pipeline.model.page import Page
 
@@ -71,10 +83,11 @@ class Bitbucket:
             raise BadItem("no id")
         if item.get("scm") != "git":
             raise BadItem("no git repository")
-        parent_id, parent_url = self._parent(item.get("parent"))
+        parent = part_of(item, "parent")
+        parent_id, parent_url = parent_of(_uuid(parent), _page(parent), "href", self.hosts)
         return Listing(
             forge_id=uuid,
-            url=_page_url(item, self.hosts),
+            url=clone_url(_page(item), "href", self.hosts),
             fork=parent_id is not None,
             parent_id=parent_id,
             parent_url=parent_url,
@@ -83,14 +96,6 @@ class Bitbucket:
             default_branch=text(part_of(item, "mainbranch"), "name"),
             changed_at=when(item, "updated_on"),
         )
-
-    def _parent(self, parent: object) -> tuple[str | None, str | None]:
-        if not isinstance(parent, dict):
-            return None, None
-        try:
-            return _uuid(parent), _page_url(parent, self.hosts)
-        except BadItem:
-            return _uuid(parent), None
 
     def around(self, cursor: Cursor) -> tuple[Cursor, bool] | None:
         """Fewer items; without their times there is no way past them."""
@@ -116,8 +121,9 @@ def _uuid(item: object) -> str | None:
     return text(item, "uuid") if isinstance(item, dict) else None
 
 
-def _page_url(item: Item, hosts: Collection[str]) -> str:
-    return clone_url(part_of(part_of(item, "links"), "html"), "href", hosts)
+def _page(item: Item) -> Item:
+    """Has the address of a repository's page as ``href``."""
+    return part_of(part_of(item, "links"), "html")
 
 
 def _asked(moment: datetime) -> datetime:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -59,13 +58,15 @@ OF_A_PAGE = (ServerError, ConnectionLost, OriginTimeout, LimitExceeded)
 """Errors that a smaller page may avoid."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lister:
     """What listing needs besides the pass.
 
     Attributes:
         pause: waits before a page is asked for again, longer after more failures in a row.
         slice_pages: pages of a slice.
+        unanswered: questions of one repository each, since the last answer to one, that had none whenever they were
+            asked.
     """
 
     storage: Storage
@@ -74,8 +75,7 @@ class Lister:
     conditions: Conditions
     pause: Callable[[int], None]
     slice_pages: int = SLICE_PAGES
-    unanswered: Counter[str] = field(default_factory=Counter)
-    """Questions of one repository each, since the last answer to one, that had none whenever they were asked."""
+    unanswered: int = field(default=0, init=False)
 
     def list_slice(self, place: ForgePass, slice_: int) -> SliceManifest:
         """List a slice, from the page after the last one that is written; its manifest comes last.
@@ -118,7 +118,7 @@ class Lister:
             try:
                 batch = pager.read(cursor, self._ask(forge, page, address, pager.html))
                 if isinstance(address, Question):
-                    self.unanswered.clear()
+                    self.unanswered = 0
                 return batch, skipped
             except BadPage as error:
                 code, why = error.code, str(error)
@@ -137,8 +137,8 @@ class Lister:
             divides = isinstance(address, Question) and address.parts > 1
             onward = pager.around(cursor) if divides or here > PATIENCE else (cursor, False)
             if isinstance(onward, Batch):
-                self.unanswered[forge] += 1
-                if self.unanswered[forge] >= MOST_UNANSWERED:
+                self.unanswered += 1
+                if self.unanswered >= MOST_UNANSWERED:
                     raise ListingStopped(forge, page, code, why)
                 return onward, skipped
             no_more = onward is not None and onward[1] and progress.skipped + skipped >= MOST_SKIPPED
@@ -147,7 +147,7 @@ class Lister:
             cursor, has_skipped = onward
             skipped += has_skipped
             if not divides:
-                self.pause(failed + self.unanswered[forge])
+                self.pause(failed + self.unanswered)
                 continue
             failed = here = 0  # another question
             if code != BadPage.code:

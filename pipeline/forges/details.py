@@ -12,7 +12,19 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from pipeline.forges.cursor import BadPage, Held
-from pipeline.forges.items import BadItem, Item, clone_url, document_of, number, part_of, scaled, text, truth, when
+from pipeline.forges.items import (
+    BadItem,
+    Item,
+    clone_url,
+    document_of,
+    number,
+    parent_of,
+    part_of,
+    scaled,
+    text,
+    truth,
+    when,
+)
 from pipeline.model.listing import Listing
 from pipeline.model.page import Page
 
@@ -116,7 +128,7 @@ def _listing(shown: Listing, node: Any, hosts: Collection[str]) -> Listing:  # n
     if node.get("databaseId") not in (None, int(shown.forge_id)):
         raise BadItem("details of another id")
     branch, parent = part_of(node, "defaultBranchRef"), part_of(node, "parent")
-    parent_id, parent_url = _parent(parent, hosts)
+    parent_id, parent_url = parent_of(number(parent, "databaseId"), parent, "url", hosts)
     seen_as = text(node, "visibility")
     return Listing(
         forge_id=shown.forge_id,
@@ -135,15 +147,6 @@ def _listing(shown: Listing, node: Any, hosts: Collection[str]) -> Listing:  # n
         changed_at=when(node, "pushedAt"),
         head=_oid(part_of(branch, "target").get("oid")),
     )
-
-
-def _parent(parent: Item, hosts: Collection[str]) -> tuple[str | None, str | None]:
-    known = number(parent, "databaseId")
-    found = str(known) if known else None
-    try:
-        return found, clone_url(parent, "url", hosts)
-    except BadItem:
-        return found, None
 
 
 def _oid(found: object) -> bytes | None:

@@ -28,12 +28,15 @@ MOST_DOWN = 3
 """Hours in a row that the server fails to send, after which it is at fault, and not something about an hour."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HourLister(Lister):
-    """Lists the repositories that events name. A page is an hour; one that cannot be read holds up no other."""
+    """Lists the repositories that events name. A page is an hour; one that cannot be read holds up no other.
 
-    down: Counter[str] = field(default_factory=Counter)
-    """Hours in a row that the server failed to send."""
+    Attributes:
+        down: hours in a row that the server failed to send.
+    """
+
+    down: int = field(default=0, init=False)
 
     def batch(self, forge: str, progress: Progress, cursor: Cursor) -> tuple[Batch, int]:
         """The next hour, and how many hours are lost."""
@@ -55,7 +58,7 @@ class HourLister(Lister):
             )  # fmt: skip
             late = () if is_lost else (hour,)
             return Batch(next=onward.next, highest=onward.highest, late=late), cursor.jumps + is_lost
-        self.down.clear()
+        self.down = 0
         listings, refused = self._listings(found)
         counts = dict(sorted((Counter(bad) + Counter(refused)).items()))
         return Batch(listings, counts, onward.next, highest=onward.highest), cursor.jumps
@@ -90,8 +93,8 @@ class HourLister(Lister):
                 failed += 1
                 logger.info("%s: %s could not be listed (%s): %s", forge, page, error.code, error.why)
                 if failed > PATIENCE or isinstance(error, OriginTimeout):
-                    self.down["hours"] += 1
-                    if self.down["hours"] > MOST_DOWN:
+                    self.down += 1
+                    if self.down > MOST_DOWN:
                         raise ListingStopped(forge, page, error.code, error.why) from None
                     raise _Unreadable(error.code, error.why) from None
                 self.pause(failed)

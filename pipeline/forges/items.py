@@ -132,15 +132,19 @@ def listing_at(path: bytes, clones: str, hosts: Collection[str], **shown: Any) -
     return Listing(found, clone_url({"url": f"{clones}/{quote(found)}"}, "url", hosts), **shown)
 
 
-def parent_of(item: Item, name: str, url: str, hosts: Collection[str]) -> tuple[str | None, str | None]:
-    """Id and clone URL of the repository that an item was forked from, as far as they can be used."""
-    parent = item.get(name)
-    if not isinstance(parent, dict):
-        return None, None
+def parent_of(known: int | str | None, item: Item, name: str, hosts: Collection[str]) -> tuple[str | None, str | None]:
+    """Id and clone URL of the repository that another one was forked from, each as far as it can be used.
+
+    Args:
+        known: the id; 0 is none.
+        item: has the URL as ``name``.
+        hosts: as in ``clone_url``.
+    """
+    found = str(known) if known else None
     try:
-        return id_of(parent), clone_url(parent, url, hosts)
+        return found, clone_url(item, name, hosts)
     except BadItem:
-        return None, None
+        return found, None
 
 
 def part_of(item: Item, name: str) -> Item:

@@ -42,6 +42,10 @@ class VisitStatus(StrEnum):
         return self in (VisitStatus.UNCHANGED, VisitStatus.FULL, VisitStatus.PARTIAL)
 
 
+ENDED_WELL = tuple(str(status) for status in VisitStatus if status.ok)
+"""What tables have as the status of visits that ended well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
     """One row of ``visits``. ``error`` is a short stable code, ``detail`` a sentence; both None if all is well.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from pipeline.model.visit import VisitStatus
+from pipeline.model.visit import ENDED_WELL, VisitStatus
 from pipeline.night.column_arithmetic import COLUMNS
 from pipeline.rules.change_rate import LEAST_NIGHTS, Counts, counts_after
 from pipeline.rules.schedule import averaged
@@ -27,7 +27,7 @@ def counted(failures: Column) -> dict[str, Column]:
         failures: those before the visit.
     """
     visit = {name: F.col(f"visit.{name}") for name in ("started_at", "status", "objects")}
-    well = visit["status"].isin([str(status) for status in VisitStatus if status.ok])
+    well = visit["status"].isin(*ENDED_WELL)
     changed = visit["status"] != str(VisitStatus.UNCHANGED)
     told = F.coalesce(F.col("signalled_at") <= visit["started_at"], F.lit(False))
     since = visit["started_at"].cast("double") - F.col("last_visit").cast("double")

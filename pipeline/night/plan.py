@@ -20,7 +20,7 @@ from pipeline.model.night_summary import Unpromised
 from pipeline.model.origin import OriginState
 from pipeline.model.pattern import Pattern
 from pipeline.model.tables import OBJECT_TABLES
-from pipeline.model.visit import VisitStatus
+from pipeline.model.visit import ENDED_WELL, VisitStatus
 from pipeline.night.kept_out import write_kept_out
 from pipeline.night.opt_outs import kept_out_now
 from pipeline.night.schedule import Limits, choose_due
@@ -340,7 +340,7 @@ def _count(origins: DataFrame) -> dict[int, _Counts]:
 
 def _visited_well() -> Column:
     """Whether an origin's last visit ended well; false before the first."""
-    return F.coalesce(F.col("last_status").isin([str(status) for status in VisitStatus if status.ok]), F.lit(False))
+    return F.coalesce(F.col("last_status").isin(*ENDED_WELL), F.lit(False))
 
 
 def _wanted(origins: DataFrame, buckets: Collection[int]) -> DataFrame:

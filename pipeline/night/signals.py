@@ -19,7 +19,7 @@ from pipeline.model.layout import Load
 from pipeline.model.listing import LISTINGS
 from pipeline.model.signal import SignalCounts, SignalKind, SignalSource, sum_signals
 from pipeline.model.tables import VISITS
-from pipeline.model.visit import VisitStatus
+from pipeline.model.visit import ENDED_WELL, VisitStatus
 from pipeline.night.listings import both_names, kind_of_time
 from pipeline.rules.signal_nights import measures_listings
 from pipeline.storage.errors import StorageUnavailable, StoredFileDamaged
@@ -44,7 +44,7 @@ def measured(visited: Column, started_at: Column, status: Column, failures: Colu
         visited: whether there is a visit; the others are of it, and the failures before it.
     """
     told = F.coalesce(F.col("signalled_at") <= started_at, F.lit(False))
-    well = status.isin([str(each) for each in VisitStatus if each.ok])
+    well = status.isin(*ENDED_WELL)
     # An earlier version did not keep the kinds.
     counts = visited & well & F.col("last_visit").isNotNull() & (failures == 0) & ~(told & F.col("signals").isNull())
     return {
@@ -96,7 +96,7 @@ def could_tell(
             listed = []
         if not visits or not (events or listed):
             return None
-        found = F.col("status").isin([str(each) for each in VisitStatus if each.ok and each != VisitStatus.UNCHANGED])
+        found = F.col("status").isin(*ENDED_WELL) & (F.col("status") != str(VisitStatus.UNCHANGED))
         changes = read_parquet(spark, VISITS, visits).where(found).select(F.col("origin").alias("url")).distinct()
         if changes.isEmpty():
             return None

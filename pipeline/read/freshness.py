@@ -12,14 +12,12 @@ import pyarrow.compute as pc
 
 from pipeline.model.origin import OriginState
 from pipeline.model.tables import ORIGINS
-from pipeline.model.visit import VisitStatus
+from pipeline.model.visit import ENDED_WELL
 from pipeline.read.stored import StoredTables
 from pipeline.storage.interface import Storage
 
 AGES = {"up to 1 day": 1, "2 to 7 days": 7, "8 to 30 days": 30, "longer": None}
 """Ages of visits that are counted together, and the last day of each."""
-
-_WELL = [str(status) for status in VisitStatus if status.ok]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def freshness_of(active: Iterable[pa.RecordBatch], night: date) -> Freshness:
     failing = never = due = longest = 0
     for batch in active:
         status = batch.column("last_status")
-        well = pc.fill_null(pc.is_in(status, pa.array(_WELL)), fill_value=False)
+        well = pc.fill_null(pc.is_in(status, pa.array(ENDED_WELL)), fill_value=False)
         never += status.null_count
         failing += len(batch) - status.null_count - pc.sum(well).as_py() if len(batch) else 0
         days = _days(night, pc.cast(batch.filter(well).column("last_visit"), pa.date32(), safe=False))

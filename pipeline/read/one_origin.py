@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.model.errors import UsageError
 from pipeline.model.origin import OriginState
-from pipeline.model.visit import VisitStatus
+from pipeline.model.visit import ENDED_WELL
 from pipeline.read.stored import StoredTables
 from pipeline.rules.negotiation import Ref
 from pipeline.tables.snapshot.rows import ROW_ID, Value
@@ -98,8 +98,7 @@ def last_changes(tables: StoredTables, equal: Mapping[str, Value], bucket: int) 
 
 
 def _ever_ended_well(tables: StoredTables, url: str, bucket: int) -> bool:
-    good = {str(status) for status in VisitStatus if status.ok}
-    return any(row["status"] in good for row in tables.rows("visits", ["status"], {"origin": url}, bucket))
+    return any(row["status"] in ENDED_WELL for row in tables.rows("visits", ["status"], {"origin": url}, bucket))
 
 
 def _exact(row: Mapping[str, Any], name: str) -> bytes | None:

@@ -388,3 +388,34 @@ def test_bitbucket_items_that_cannot_be_used_are_counted() -> None:
     assert (last.parent_id, last.parent_url, last.default_branch, last.size_bytes, last.private) == (
         "{9}", None, "m", None, None,
     )  # fmt: skip
+
+
+# Parents
+
+
+def parent_in(kind: str, number: int | None, url: str | None) -> dict[str, Any]:
+    """An item with a parent of this number and URL."""
+    if kind == "bitbucket":
+        uuid = None if number is None else f"{{{number}}}"
+        return made(1, parent={"uuid": uuid, "links": {"html": {"href": url}}})
+    name, parent = {"gitea": ("clone_url", "parent"), "gitlab": ("http_url_to_repo", "forked_from_project")}[kind]
+    return {"id": 1, name: f"{BASE}/o/r1", parent: {"id": number, name: url}}
+
+
+@pytest.mark.parametrize("kind", ["bitbucket", "gitea", "gitlab"])
+@pytest.mark.parametrize(
+    ("number", "url", "has_number", "has_url"),
+    [
+        (9, f"{BASE}/o/r9", True, True),
+        (9, "https://victim.example/o/r9", True, False),
+        (9, None, True, False),
+        (None, f"{BASE}/o/r9", False, True),
+        (None, None, False, False),
+    ],
+)
+def test_of_a_parent_is_kept_what_can_be_used(
+    kind: str, number: int | None, url: str | None, has_number: bool, has_url: bool
+) -> None:
+    listing = PAGERS[kind]().listing(parent_in(kind, number, url))  # type: ignore[attr-defined]
+    assert (listing.parent_id is not None, listing.parent_url is not None) == (has_number, has_url)
+    assert listing.url == f"{BASE}/o/r1"
