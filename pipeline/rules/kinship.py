@@ -18,7 +18,8 @@ ENOUGH = 2
 """Commits that must be shared at least, HEAD's among them: one alone may be a template's, or a vendor's branch."""
 
 ENOUGH_WITHOUT_HEAD = 3
-"""The same if HEAD's is not among them: tags and branches of others wander more easily."""
+"""The same if HEAD's is not among them: tags and branches of others wander more easily. ``ENOUGH`` are enough if,
+beside HEAD's, the root shows no others, and they are half of what the newcomer shows."""
 
 
 class Tip(NamedTuple):
@@ -141,7 +142,9 @@ class _Showing:
         if not by_name:
             return None
         best = max(by_name, key=lambda root: len(by_name[root]))
-        mine, smaller = by_name[best], min(tips.commits, self.commits[best])
-        is_copy = len(mine) >= (ENOUGH if best in with_head else ENOUGH_WITHOUT_HEAD) and 2 * len(mine) >= smaller
+        mine, its = by_name[best], self.commits[best]
+        is_all = len(mine) >= its - 1 and 2 * len(mine) >= tips.commits - 1
+        least = ENOUGH if best in with_head or is_all else ENOUGH_WITHOUT_HEAD
+        is_copy = len(mine) >= least and 2 * len(mine) >= min(tips.commits, its)
         is_only_one = all(commits < mine for root, commits in shared.items() if root != best)
         return best if is_copy and is_only_one and best != url else None

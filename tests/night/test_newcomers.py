@@ -126,7 +126,7 @@ def test_answers_are_used_after_a_kill_and_limits_count_all_that_were_asked(
 
     def ask(urls: Sequence[str]) -> Mapping[str, Tips]:
         assert list(urls) == [COPY, PARENT], "those added first, by their URLs"
-        return {COPY: tips(SHOWN), PARENT: tips(refs("refs/tags/v1", "refs/tags/v2", "refs/tags/v3", "refs/tags/v4"))}
+        return {COPY: tips(SHOWN), PARENT: tips(refs(*(f"refs/tags/v{number}" for number in range(1, 7))))}
 
     checks = iter([None, Killed()])
 
