@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pipeline.model.errors import PipelineError
 from pipeline.model.redact import one_line, without_secrets
-from pipeline.model.visit import VisitStatus
+from pipeline.model.visit import LOGIN_REQUIRED, VisitStatus
 
 
 class OriginError(PipelineError):
@@ -103,7 +103,7 @@ class LoginRequired(OriginError):
     """The server wants a login, which we do not have."""
 
     status = VisitStatus.REFUSED
-    code = "login_required"
+    code = LOGIN_REQUIRED
 
 
 class AddressRefused(OriginError):

@@ -18,6 +18,10 @@ MOVED = "moved"
 """Code of a good visit whose server redirects to another URL for good; the detail ends with it."""
 
 
+LOGIN_REQUIRED = "login_required"
+"""Code of a visit whose server wants a login. Many say so, too, of what is not there, as they hide what is private."""
+
+
 class VisitStatus(StrEnum):
     """How a visit ended.
 

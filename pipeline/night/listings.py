@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,9 +17,10 @@ from pipeline.model.pattern import OptOuts, Pattern
 from pipeline.model.signal import SignalKind
 from pipeline.model.tables import NAMESPACE, ORIGINS, spark_type
 from pipeline.night.opt_outs import opt_outs
-from pipeline.night.origin_states import apply_opt_outs, signal_listed
+from pipeline.night.origin_states import apply_opt_outs, bring_back, mark_gone, signal_listed
 from pipeline.rules.listings import OPTED_OUT, TAKEN_DOWN, Wanted, kept_out, refusal
 from pipeline.rules.networks import NETWORK_ORIGINS
+from pipeline.rules.origins import is_gone_unlisted
 from pipeline.tables.change import CHANGED_BY_ROW
 from pipeline.tables.create import add_columns, quoted
 from pipeline.tables.frames import read_parquet
@@ -26,6 +28,8 @@ from pipeline.tables.iceberg import full_name, table_exists
 from pipeline.tables.rewrite import Seen, creating, nothing, overwrite, until_committed
 from pipeline.tables.tombstones import taken_down
 from pipeline.tables.writer import Writer
+
+log = logging.getLogger(__name__)
 
 DEEPEST = 4
 """Forks of forks are followed so far up; what lies deeper gets the network of the repository reached by then."""
@@ -64,7 +68,9 @@ def merge_pages(
 
     A known id at another URL is a move: the new URL becomes an origin in the network of the old one. A known URL with
     another id changes nothing in ``origins``. Forks go to the network of the root that listings and origins know.
-    What changed since the listing before is a signal for its origin, written before the listing is.
+    What changed since the listing before is a signal for its origin, written before the listing is. A gone origin is
+    visited again if its repository is shown and was not, or not there. One whose repository is gone is, too, if its
+    server hides that.
 
     Args:
         pages: URIs of page files.
@@ -97,14 +103,22 @@ def merge_pages(
         signalled = signal_listed(writer, _changed(rows, by_commits=by_commits), now)
         if counted:
             _write(seen, place, concerned, rows.select(*LISTINGS.column_names))
-        may = rows.where("refused IS NULL").select("forge_id", "url", "parent_id", "parent_url", "moved_from")
+        may = rows.where("refused IS NULL").select(
+            "forge_id", "url", "parent_id", "parent_url", "moved_from", "has_come"
+        )
         listed = writer.see(LISTINGS.name).rows().where(F.col("forge") == place.forge)
-        added = until_committed(ORIGINS.name, lambda: _add(writer, may, listed, buckets, closed, now))
+        added, back = until_committed(ORIGINS.name, lambda: _add(writer, may, listed, buckets, closed, now))
+        if not back.isEmpty():
+            log.info("%s: it shows %d origins again that were gone", place.forge, bring_back(writer, back))
         out = rows.where(F.col("refused").isin(OPTED_OUT, TAKEN_DOWN))
         has_refused = any(row["refused"] in (OPTED_OUT, TAKEN_DOWN) for row in counted)
         _keep_out(spark, rules, gone_urls, out if has_refused else None)
     finally:
         spark.catalog.clearCache()  # unpersist() finds nothing after a commit to the table that it reads
+    gone = 0
+    if missing_since is not None:
+        gone = _mark_gone(writer, place, missing_since, now)
+        _mark_origins_gone(writer, place, now)
     return Merged(
         listed=sum(row["listed"] for row in counted),
         new=sum(row["new"] for row in counted),
@@ -112,7 +126,7 @@ def merge_pages(
         refused={row["refused"]: row["listed"] for row in counted if row["refused"] is not None},
         origins=added,
         signalled=signalled,
-        gone=0 if missing_since is None else _mark_gone(writer, place, missing_since, now),
+        gone=gone,
     )
 
 
@@ -189,6 +203,7 @@ def _merged(before: DataFrame, place: ForgePass, shown: DataFrame, wanted: Wante
         "forge_id", F.col("url").alias("url_before"), F.col("moved_from").alias("moved_before"),
         F.col("refused").alias("refused_before"), F.col("changed_at").alias("changed_before"),
         F.col("fingerprint").alias("fingerprint_before"), F.col("head").alias("head_before"), "first_seen",
+        F.col("gone_at").alias("gone_before"), F.col("last_pass").alias("pass_before"),
     )  # fmt: skip
 
     def judge(
@@ -211,6 +226,8 @@ def _merged(before: DataFrame, place: ForgePass, shown: DataFrame, wanted: Wante
     )
     # The name that is kept out is remembered, however often a repository moves.
     was = F.when(has_moved & kept("moved_before").isNull(), F.col("url_before")).otherwise(F.col("moved_before"))
+    # A merge that was killed has written the listing, too: what a pass shows twice may have come with it.
+    was_there = F.col("gone_before").isNull() & (F.col("pass_before") < place.number) & ~has_moved
     joined = shown.join(before, "forge_id", "left")
     return joined.select(
         F.lit(place.forge).alias("forge"),
@@ -223,6 +240,7 @@ def _merged(before: DataFrame, place: ForgePass, shown: DataFrame, wanted: Wante
         F.lit(None).cast("timestamp").alias("gone_at"),
         F.col("url_before").isNull().alias("is_new"),
         has_moved.alias("has_moved"),
+        (~F.coalesce(was_there, F.lit(False))).alias("has_come"),
         "changed_before",
         "fingerprint_before",
         "head_before",
@@ -281,6 +299,23 @@ def _mark_gone(writer: Writer, place: ForgePass, missing_since: int, now: dateti
     return count
 
 
+def _mark_origins_gone(writer: Writer, place: ForgePass, now: datetime) -> None:
+    """Take those for gone whose repositories are, if their servers hide that, and nothing else has their names."""
+    listings = writer.see(LISTINGS.name).rows().where(F.col("forge") == place.forge)
+
+    def names(condition: str) -> DataFrame:
+        return listings.where(condition).select(F.explode(F.array(*both_names("url"))).alias("url"))
+
+    origins = writer.see(ORIGINS.name).rows().where(is_gone_unlisted(F.col("state"), F.col("last_error")))
+    hidden = origins.select("url").join(names("gone_at IS NOT NULL"), "url", "left_semi").persist()
+    try:
+        if not hidden.isEmpty():
+            gone = mark_gone(writer, hidden.join(names("gone_at IS NULL"), "url", "left_anti"), now.date())
+            log.info("%s: it lists %d origins no more whose server asks for a login; they are gone", place.forge, gone)
+    finally:
+        hidden.unpersist()
+
+
 def _keep_out(spark: SparkSession, rules: OptOuts, gone: Collection[str], refused: DataFrame | None) -> None:
     """Keep out what was opted out or taken down while origins were added: each side looks after it has written.
 
@@ -305,24 +340,28 @@ def _keep_out(spark: SparkSession, rules: OptOuts, gone: Collection[str], refuse
 
 def _add(
     writer: Writer, may: DataFrame, listed: DataFrame, buckets: int, closed: Collection[int], now: datetime
-) -> int:
+) -> tuple[int, DataFrame]:
+    """Add what is no origin yet; returns how many, and the ``url`` of gone origins whose repositories have come."""
     seen = writer.see(ORIGINS.name)
-    known = seen.rows().select("url", F.coalesce("fork_of", "url").alias("root"))
-    new = may.join(_known(may, known), "forge_id", "left_anti").persist()
+    known = seen.rows().select("url", "state", F.coalesce("fork_of", "url").alias("root"))
+    there = _known(may, known).persist()
+    # Unlike what persist() keeps, it outlives the commit.
+    back = there.where((F.col("state") == str(OriginState.GONE)) & F.col("has_come")).select("url").localCheckpoint()
+    new = may.join(there.select("forge_id").distinct(), "forge_id", "left_anti").persist()
     if new.isEmpty():
-        return 0
+        return 0, back
     rooted = _rooted(new, listed, known)
     rows = _placed(rooted, seen.rows(), buckets, closed, now).persist()
     count = rows.count()
     if count:
         overwrite(rows, seen, nothing())
-    return count
+    return count, back
 
 
 def _known(may: DataFrame, known: DataFrame) -> DataFrame:
-    """Those whose URL is an origin's, with or without ``.git``."""
-    spelled = may.select("forge_id", F.explode(F.array(*both_names("url"))).alias("url"))
-    return spelled.join(known, "url").select("forge_id").distinct()
+    """Those whose URL is an origin's, with or without ``.git``: once with each such origin."""
+    spelled = may.select("forge_id", "has_come", F.explode(F.array(*both_names("url"))).alias("url"))
+    return spelled.join(known, "url").select("forge_id", "has_come", "url", "state")
 
 
 def _bare(url: str | Column) -> Column:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -16,7 +16,7 @@ from pipeline.model.pattern import OptOuts, Pattern
 from pipeline.model.signal import SignalKind
 from pipeline.model.tables import ORIGINS
 from pipeline.night.opt_outs import Refused, add_opt_outs, opt_outs, place_column, remove_opt_outs
-from pipeline.rules.origins import LOOKED_AT
+from pipeline.rules.origins import LOOKED_AT, is_gone_unlisted, next_due
 from pipeline.tables.change import RowChange, change_rows
 from pipeline.tables.frames import MOST_BROADCAST, local_frame
 from pipeline.tables.iceberg import in_buckets
@@ -134,6 +134,52 @@ def signal_listed(writer: Writer, changed: DataFrame, now: datetime, slack: time
         finally:
             chosen.unpersist()
         return sum(int(row["new"]) for row in counts)
+
+    return until_committed(ORIGINS.name, change)
+
+
+def mark_gone(writer: Writer, unlisted: DataFrame, today: date) -> int:
+    """Take origins for gone that listings say to be gone, if their servers hide what is.
+
+    Args:
+        unlisted: ``url``, all names of repositories that are gone.
+
+    Returns:
+        How many.
+    """
+    hidden = is_gone_unlisted(F.col("state"), F.col("last_error"))
+    due = next_due(today, failures=0, gone=True)
+    return _change_at(writer, unlisted, hidden, {"state": F.lit(str(OriginState.GONE)), "next_due": F.lit(due)})
+
+
+def bring_back(writer: Writer, listed: DataFrame) -> int:
+    """Visit gone origins again, at once.
+
+    Args:
+        listed: ``url``, names of repositories that a listing shows again.
+
+    Returns:
+        How many were gone.
+    """
+    gone = F.col("state") == str(OriginState.GONE)
+    due = F.lit(None).cast("date")
+    return _change_at(writer, listed, gone, {"state": F.lit(str(OriginState.ACTIVE)), "next_due": due})
+
+
+def _change_at(writer: Writer, urls: DataFrame, wanted: Column, values: Mapping[str, Column]) -> int:
+    """Change the wanted origins among those at some URLs, in one commit; returns how many there are."""
+
+    def change() -> int:
+        seen = writer.see(ORIGINS.name)
+        chosen = seen.rows().where(wanted).join(urls, "url", "left_semi").select("bucket", "url").distinct().persist()
+        try:
+            counts = chosen.groupBy("bucket").count().collect()
+            count = sum(int(row["count"]) for row in counts)
+            if count:
+                _write(seen, chosen, count, [row["bucket"] for row in counts], values)
+        finally:
+            chosen.unpersist()
+        return count
 
     return until_committed(ORIGINS.name, change)
 

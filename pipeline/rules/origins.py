@@ -8,7 +8,8 @@ from datetime import date, timedelta
 from itertools import product
 
 from pipeline.model.origin import OriginState
-from pipeline.model.visit import VisitStatus
+from pipeline.model.visit import LOGIN_REQUIRED, VisitStatus
+from pipeline.rules.arithmetic import Values
 
 LOOKED_AT = (OriginState.ACTIVE, OriginState.GONE)
 """States in which origins are due at their ``next_due``, or at once without one."""
@@ -77,6 +78,18 @@ def outcome_of_visit(state: OriginState, failures: int, *, was_not_found: bool, 
 
 
 _ANY_NIGHT = date(2000, 1, 1)
+
+
+def is_gone_unlisted(state: Values, last_error: Values) -> Values:
+    """Whether an origin is gone, given that listings say so of its repository.
+
+    Its server must have hidden it on the last visit, as servers do that never say of what is private that it is there.
+    If visits end well, or in another way, they say more than a listing.
+
+    Args:
+        state, last_error: of the origin; texts or columns.
+    """
+    return (state == str(OriginState.ACTIVE)) & (last_error == LOGIN_REQUIRED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from pipeline.model.origin import OriginState
+from pipeline.model.visit import LOGIN_REQUIRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ def _history(row: Mapping[str, Any], state: OriginState) -> str:
 
 
 def _last_visit(row: Mapping[str, Any], state: OriginState, last: date) -> str:
+    if state is OriginState.GONE and row["last_error"] == LOGIN_REQUIRED:
+        return f"it is gone: its forge no longer lists it, or its server said so, and asked for a login on {last}"
     if state is OriginState.GONE:
         return f"its server said several times that it is gone, last on {last}"
     if row["failures"]:

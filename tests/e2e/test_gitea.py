@@ -1,6 +1,6 @@
 """A real Gitea is archived; then a night visits what a listing shows to have changed, for a bounded number of requests.
 
-What is deleted is gone after two complete passes.
+What is deleted is gone after two complete passes, and so is its origin, which visits cannot tell.
 
 Not in CI, like ``tests/forges/test_gitea.py``.
 """
@@ -140,9 +140,7 @@ def test_a_push_arrives_the_next_night_by_its_signal(count: int, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("one_spark")
-def test_a_deleted_repository_is_gone_after_two_complete_passes_and_its_origin_is_left_to_visits(
-    tmp_path: Path,
-) -> None:
+def test_a_deleted_repository_is_gone_after_two_complete_passes_and_its_origin_too(tmp_path: Path) -> None:
     with people(tmp_path / "gitea", items=4) as them:
         them.organisation("ants")
         made = {name: them.create("ants", name) for name in (f"r{number}" for number in range(9))}
@@ -195,13 +193,18 @@ def test_a_deleted_repository_is_gone_after_two_complete_passes_and_its_origin_i
         archive.ask("restore", deleted, tmp_path / "restored")
         assert refs_of(tmp_path / "restored")
 
+        # What visits cannot tell, the next complete pass does.
+        assert crawled("--full") == {}
+        assert state() == ("gone", 1)
+        assert "its forge no longer lists it" in archive.ask("origins", "why", deleted)["why"]
+
         # The name is given to another repository.
         again = them.create("ants", "r2")
         them.write("ants/r2", "file", "text")
         them.gitea.settle()
         assert crawled("--full")["new"] == 1
         assert gone() == {str(made["r2"]["id"])}
-        archive.ask("origins", "save", deleted)
+        assert state() == ("active", 1)
         archive.ask("nightly", "--night", nights[2])
         assert visits(archive, nights[2])[deleted] == "full"
         assert state() == ("active", 0)

@@ -2,7 +2,14 @@ import pytest
 
 from pipeline.model.origin import OriginState
 from pipeline.model.visit import VisitStatus
-from pipeline.rules.origins import FAILURES_THAT_MATTER, GONE_AFTER, outcome_of_visit, rules
+from pipeline.rules.origins import (
+    FAILURES_THAT_MATTER,
+    GONE_AFTER,
+    VisitOutcome,
+    is_gone_unlisted,
+    outcome_of_visit,
+    rules,
+)
 
 ACTIVE, GONE = OriginState.ACTIVE, OriginState.GONE
 
@@ -36,6 +43,29 @@ def test_gone_takes_the_servers_word_twice(
 def test_a_gone_origin_stays_gone_while_it_fails_and_is_asked_once_a_month() -> None:
     after = outcome_of_visit(GONE, 9, was_not_found=True, status=VisitStatus.FAILED)
     assert (after.state, after.wait_days) == (GONE, 30)
+
+
+@pytest.mark.parametrize(
+    ("state", "last_error", "expected"),
+    [
+        (ACTIVE, "login_required", True),
+        (ACTIVE, "timeout", False),
+        (ACTIVE, None, False),
+        (GONE, "login_required", False),
+        (OriginState.PAUSED, "login_required", False),
+        (OriginState.OPTED_OUT, "login_required", False),
+    ],
+)
+def test_listings_say_what_is_gone_where_the_server_hides_it(
+    state: OriginState, last_error: str | None, expected: bool
+) -> None:
+    assert is_gone_unlisted(state, last_error) is expected
+
+
+@pytest.mark.parametrize("status", [VisitStatus.REFUSED, VisitStatus.FAILED])
+def test_such_an_origin_stays_gone_until_a_visit_ends_well(status: VisitStatus) -> None:
+    assert outcome_of_visit(GONE, 1, was_not_found=False, status=status) == VisitOutcome(GONE, 2, 30)
+    assert outcome_of_visit(GONE, 2, was_not_found=False, status=VisitStatus.FULL) == VisitOutcome(ACTIVE, 0, 1)
 
 
 @pytest.mark.parametrize("state", [OriginState.PAUSED, OriginState.OPTED_OUT])

@@ -51,6 +51,12 @@ LAST = "the last visit was on 2026-11-10"
             "is due on 2026-12-10, because its server said several times that it is gone, last on 2026-11-10.",
         ),
         (
+            GONE | {"last_error": "login_required"},
+            date(2026, 12, 10),
+            "is due on 2026-12-10, because it is gone: its forge no longer lists it, or its server said so, and asked "
+            "for a login on 2026-11-10.",
+        ),
+        (
             ASKED | {"state": "paused"},
             None,
             "is not visited, because people paused it; `pipeline origins resume` ends that.",
