@@ -7,6 +7,7 @@ most. Here a value is copied once, into a page of 128 MiB that is used again, an
 
 from __future__ import annotations
 
+import mmap
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import zstandard
 
+from pipeline.fetch.large_memory import large_memory
 from pipeline.fetch.parquet import MIB, ZSTD_LEVEL, parquet_options
 from pipeline.model.tables import Table
 from pipeline.storage.parquet import SealedWriter
@@ -25,8 +27,9 @@ LARGE_PAGE_BYTES: Final = 128 * MIB
 
 CONTENT: Final = "content"
 
-_SEARCH: Final = {"window_log": 27, "hash_log": 22, "search_log": 6}
-"""Logarithms: how far zstd looks back, here the whole page; how many places it remembers; how many of them it tries.
+_SEARCH: Final = {"window_log": 27, "hash_log": 22, "search_log": 5, "min_match": 6}
+"""How zstd searches. Logarithms: how far it looks back, here the whole page; how many places it remembers; how many of
+them it tries. Of places whose next six bytes are the same, not five as at this level: fewer that lead nowhere.
 Parquet's reader for the JVM takes no window of more than 27.
 """
 
@@ -38,7 +41,7 @@ class PageBuffer:
 
     def __init__(self, most_bytes: int = LARGE_PAGE_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._memory = bytearray()
+        self._memory: mmap.mmap | None = None
         options = zstandard.ZstdCompressionParameters(compression_level=ZSTD_LEVEL, **_SEARCH)
         self._compressor = zstandard.ZstdCompressor(compression_params=options)
 
@@ -55,9 +58,9 @@ class PageBuffer:
     def _page(self, values: Sequence[memoryview]) -> _Page:
         levels = _all_there(len(values))
         size = len(levels) + sum(map(len, values)) + _LENGTH_BYTES * len(values)
-        if size > len(self._memory):
-            self._memory = bytearray()
-            self._memory = bytearray(max(size, self._most_bytes))  # the kernel clears what is used of it
+        if self._memory is None or size > len(self._memory):
+            self._memory = None
+            self._memory = large_memory(max(size, self._most_bytes))
         memory, at = memoryview(self._memory), len(levels)
         memory[:at] = levels
         for value in values:
