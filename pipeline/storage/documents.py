@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from pipeline.storage.errors import StoredFileDamaged
+from pydantic import BaseModel
+
+from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
+RecordT = TypeVar("RecordT", bound=BaseModel)
 
 
 def read_document(storage: Storage, path: str, parse: Callable[[bytes], T]) -> T:
@@ -26,3 +32,14 @@ def read_document(storage: Storage, path: str, parse: Callable[[bytes], T]) -> T
         return parse(data)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoredFileDamaged(path, f"its content is invalid: {str(error)[:200]}") from error
+
+
+def read_if_whole(storage: Storage, path: str, kind: type[RecordT]) -> RecordT | None:
+    """A record that is made again if need be: None if it is missing, or damaged, which is logged."""
+    try:
+        return read_document(storage, path, kind.model_validate_json)
+    except FileMissing:
+        return None
+    except StoredFileDamaged as error:
+        logger.error("%s; it is made again", error)
+        return None

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from itertools import takewhile
 
-from pipeline.context.archive import begun_loads
+from pipeline.context.archive import begun_loads, named_loads
 from pipeline.context.run import Run
 from pipeline.model.errors import ExitCode, PipelineError
-from pipeline.model.layout import Load
+from pipeline.model.layout import Load, newest_possible
 from pipeline.model.log import all_about
 from pipeline.storage.interface import Storage
 from pipeline.workflows.engine import run_tasks
@@ -83,6 +84,12 @@ class Loads:
         if not done or any(code == ExitCode.ARCHIVE_HELD for code, _ in errors):
             raise RunFailed(load.name, errors)
         return run
+
+    def nights_after(self, night: date) -> list[date]:
+        """Later nights that were begun, except with dates that no run can have, which an earlier version allowed."""
+        newest = newest_possible(datetime.now(UTC).date())
+        loads = named_loads(self.held.storage)
+        return [load.night for load in loads if load.is_night and night < load.night <= newest]
 
     def complete_unfinished(self, but: Load | None = None) -> None:
         """Complete all loads that were begun and not finished, except one.

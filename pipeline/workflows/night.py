@@ -83,6 +83,23 @@ class Fetch(LoadTask):
         fetch_one_bucket(run, load, self.bucket, self.parts, *show)
 
 
+def planned_fetches(run: TaskRun, load: Load) -> list[Fetch]:
+    """The fetches that the plan asks for, in the order in which they should begin."""
+    plan = read_plan(run.storage, load)
+    run.events.planned(plan.origins_due, len(plan.buckets))
+    return [
+        Fetch(
+            archive=run.storage.root_uri,
+            night=load.night,
+            name=load.name,
+            bucket=bucket,
+            parts=plan.parts.get(bucket, 0),
+            run_object=run,
+        )
+        for bucket in fetch_order(plan.buckets)
+    ]
+
+
 class FetchAll(LoadTask):
     """Fetch every bucket in the plan; the buckets are known once the plan is there."""
 
@@ -98,10 +115,7 @@ class FetchAll(LoadTask):
 
     def run(self) -> Iterator[luigi.DynamicRequirements]:
         """Hand all of them to Luigi at once."""
-        plan = read_plan(self.run_object.storage, self.load)
-        self.run_object.events.planned(plan.origins_due, len(plan.buckets))
-        order = fetch_order(plan.buckets)
-        fetches = [self.step(Fetch, bucket=bucket, parts=plan.parts.get(bucket, 0)) for bucket in order]
+        fetches = planned_fetches(self.run_object, self.load)
         yield luigi.DynamicRequirements(fetches, custom_complete=lambda _: self.complete())
 
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 import luigi
 from pydantic import BaseModel
 
-from pipeline.storage.documents import read_document
-from pipeline.storage.errors import FileMissing, StoredFileDamaged
+from pipeline.storage.documents import read_if_whole
 from pipeline.storage.interface import Storage
-
-logger = logging.getLogger(__name__)
 
 
 class StorageTarget(luigi.Target):
@@ -38,11 +33,4 @@ class RecordTarget(StorageTarget):
 
     def exists(self) -> bool:
         """Whether the file is there and can be read."""
-        try:
-            read_document(self.storage, self.path, self._kind.model_validate_json)
-        except FileMissing:
-            return False
-        except StoredFileDamaged as error:
-            logger.error("%s; it is made again", error)
-            return False
-        return True
+        return read_if_whole(self.storage, self.path, self._kind) is not None

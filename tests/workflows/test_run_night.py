@@ -23,23 +23,34 @@ NIGHT = date(2026, 11, 1)
 
 def test_what_a_helping_host_says_is_about_the_night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[dict[str, object]] = []
+    leader = Owner("r1", "another host", 1, f"night {NIGHT} through luigid:8082")
     answers = iter([None, "done"])
 
     def lead(*_: object) -> None:
         said.append(fields_here())
-        raise ArchiveHeld(Owner("r1", "another host", 7), 1)
+        raise ArchiveHeld(leader, 1)
 
     monkeypatch.setattr(run_night, "LOOK_EVERY_S", 0)
     monkeypatch.setattr(run_night, "_lead", lead)
     monkeypatch.setattr(run_night, "_help", lambda *_: said.append(fields_here()))
-    monkeypatch.setattr(run_night, "_is_held_for", lambda *_: True)
-    monkeypatch.setattr(run_night, "_finished", lambda *_: next(answers))
+    monkeypatch.setattr(run_night, "read_if_whole", lambda *_: next(answers))
     config = Config.model_validate({"luigi": {"scheduler": "luigid:8082"}})
     place: Any = SimpleNamespace(archive=lambda: None, storage=LocalStorage(tmp_path), config=config)
     result = run_night.run_night(place, Workers(1, lambda _: nullcontext()), NIGHT)
     assert not result.led
     assert said == [{"night": NIGHT}] * 2
     assert fields_here() == {}
+
+
+def test_a_night_that_another_host_finished_meanwhile_is_not_led(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place: Any = SimpleNamespace(archive=lambda: None, storage=LocalStorage(tmp_path), config=Config())
+    answers = iter([None, "done", "done"])
+    monkeypatch.setattr(run_night, "read_if_whole", lambda *_: next(answers))
+    monkeypatch.setattr(run_night, "hold", lambda *_, **__: nullcontext(place))
+    result = run_night.run_night(place, Workers(1, lambda _: nullcontext()), NIGHT)
+    assert (result.summary, result.already, result.led) == ("done", False, False)
 
 
 def test_a_resumed_night_knows_what_it_has(tmp_path: Path) -> None:
