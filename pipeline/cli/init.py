@@ -5,11 +5,10 @@ from __future__ import annotations
 import click
 
 from pipeline.cli.common import Context, command_options
-from pipeline.context.archive import ArchiveInfo, find_archive
+from pipeline.context.archive import ArchiveInfo, check_place, find_archive
 from pipeline.model.layout import ARCHIVE
 from pipeline.storage.errors import AlreadyThere
 from pipeline.tables.create import create_tables
-from pipeline.tables.snapshot.moved import check_place
 
 
 @click.command()

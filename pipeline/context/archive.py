@@ -1,4 +1,4 @@
-"""The archive itself: whether it exists, and its fixed number of buckets."""
+"""The archive itself: whether it exists, where it was made, its fixed number of buckets, and its loads."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from functools import cache
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.model.errors import UsageError
-from pipeline.model.layout import ARCHIVE, RUNS, Load
+from pipeline.model.layout import ARCHIVE, COPY, RUNS, WAREHOUSE, Load
+from pipeline.model.tables import NAMESPACE, ORIGINS
 from pipeline.storage.documents import read_document
-from pipeline.storage.errors import FileMissing
+from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.tables.snapshot.metadata import TableMetadata, read_metadata
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,10 @@ Since 3, `head_blobs` says which files were generated, and licences (decision 45
 
 Since 4, `origins` keeps the kinds of signals (decision 63).
 """
+
+
+ALLOWED = "only `status`, `origins list`, `restore`, and what Python reads without Spark work"
+_FOLDER = f"{WAREHOUSE}/{NAMESPACE}/{ORIGINS.name}"
 
 
 class NoArchive(UsageError):
@@ -58,6 +64,35 @@ class ArchiveIsOlder(UsageError):
         return (
             f"an earlier version made the archive at {self.location}: upgrade this program on every host that uses it, "
             "then run `pipeline upgrade`, which takes seconds and keeps every night"
+        )
+
+
+class ArchiveMoved(UsageError):
+    """The archive is elsewhere than where it was made, and what was asked for needs it there."""
+
+    def __init__(self, location: str, made_at: str) -> None:
+        super().__init__(location, made_at)
+        self.location, self.made_at = location, made_at
+
+    def __str__(self) -> str:
+        return (
+            f"the archive at {self.location} was made at {self.made_at}, and its tables name their files there. Here "
+            f"{ALLOWED}. For everything else move it back; or let it be an archive of this place with "
+            "`pipeline relocate`"
+        )
+
+
+class ArchiveIsCopy(UsageError):
+    """The archive is a copy, which only `pipeline copy` writes."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self.location = location
+
+    def __str__(self) -> str:
+        return (
+            f"the archive at {self.location} is a copy of another one. Here {ALLOWED}. If the other one is lost, "
+            "make the copy an archive of its own with `pipeline relocate`"
         )
 
 
@@ -111,6 +146,34 @@ def open_archive(storage: Storage) -> ArchiveInfo:
     if info is None:
         raise NoArchive(storage.root_uri)
     return info
+
+
+def former_root(storage: Storage, origins: TableMetadata | None) -> str | None:
+    """The URI of the root where an archive was made, None if it still is there.
+
+    Args:
+        origins: metadata of its table ``origins``; None if it has none.
+    """
+    if origins is None or storage.path_of(origins.location) == _FOLDER or not origins.location.endswith(f"/{_FOLDER}"):
+        return None
+    return origins.location.removesuffix(f"/{_FOLDER}")
+
+
+def check_place(storage: Storage) -> None:
+    """Make sure that an archive, if there is one, is where it was made. Damaged metadata say nothing.
+
+    Raises:
+        ArchiveIsCopy: it is a copy. One on another HDFS may have the path of the original, but not its host.
+        ArchiveMoved: it is elsewhere.
+    """
+    if storage.stat(COPY) is not None:
+        raise ArchiveIsCopy(storage.root_uri)
+    try:
+        found = former_root(storage, read_metadata(storage, ORIGINS.name))
+    except StoredFileDamaged:
+        return
+    if found is not None:
+        raise ArchiveMoved(storage.root_uri, found)
 
 
 def begun_loads(storage: Storage) -> dict[Load, bool]:

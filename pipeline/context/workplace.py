@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.context.archive import ArchiveInfo, open_archive
+from pipeline.context.archive import ArchiveInfo, check_place, open_archive
 from pipeline.context.config import Config
 from pipeline.model.errors import UsageError
 from pipeline.storage.interface import Storage
 from pipeline.tables.settings import SparkSettings
-from pipeline.tables.snapshot.moved import check_place
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from pipeline.context.archive import FORMAT, NoArchive, find_any_archive
+from pipeline.context.archive import FORMAT, NoArchive, check_place, find_any_archive
 from pipeline.context.run import hold
 from pipeline.context.workplace import Workplace
 from pipeline.model.layout import ARCHIVE
@@ -13,7 +13,6 @@ from pipeline.model.tables import ALL
 from pipeline.read.inventory.record import record_document
 from pipeline.tables.create import upgrade_table
 from pipeline.tables.rewrite import until_committed
-from pipeline.tables.snapshot.moved import check_place
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from pipeline.context.archive import check_place
 from pipeline.context.config import load_config
 from pipeline.context.workplace import Workplace
 from pipeline.model.errors import UsageError
@@ -18,7 +19,6 @@ from pipeline.storage.factory import open_storage
 from pipeline.tables.connect import check_served, connected
 from pipeline.tables.iceberg import has_jvm
 from pipeline.tables.session import adopt_session
-from pipeline.tables.snapshot.moved import check_place
 
 
 def open_archive(

@@ -10,6 +10,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.context.archive import former_root
 from pipeline.model.layout import night_of, tag_of
 from pipeline.model.tables import BY_NAME, LANDED, ORIGINS
 from pipeline.model.tombstone import ANYWHERE, OBJECT, PENDING, TAKEDOWNS, Hidden, Tombstone, hidden
@@ -19,7 +20,6 @@ from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.tables.snapshot.live_files import DataFile, live_files
 from pipeline.tables.snapshot.metadata import TableMetadata, read_metadata
-from pipeline.tables.snapshot.moved import former_root
 from pipeline.tables.snapshot.rows import BATCH_ROWS, Value, rows
 
 _READ = tuple(table.name for table in LANDED)

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli.main import cli
-from pipeline.context.archive import NoArchive
+from pipeline.context.archive import ArchiveIsCopy, NoArchive, check_place
 from pipeline.context.workplace import Workplace
 from pipeline.maintain.copy.run_copy import CopyRefused, run_copy
 from pipeline.maintain.copy.run_relocate import CopyNotComplete, run_relocate
@@ -22,7 +22,6 @@ from pipeline.read.inventory.named import read_table, table_folders
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.snapshot.avro import AvroDamaged, edited_avro, read_avro
-from pipeline.tables.snapshot.moved import ArchiveIsCopy, check_place
 from tests.copy.fake import FakeArchive, avro, files, number, text
 from tests.support.crash import Crash
 

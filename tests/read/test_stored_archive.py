@@ -226,7 +226,7 @@ def test_a_copied_archive_is_read_here_and_never_written(
     """Its tables name the files of the original, which Spark would read, and a writer would mix with its own."""
     import shutil
 
-    from pipeline.tables.snapshot.moved import ArchiveMoved
+    from pipeline.context.archive import ArchiveMoved
 
     grow(spark, storage)
     describe(storage)

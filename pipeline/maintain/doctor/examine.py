@@ -12,7 +12,7 @@ from datetime import date
 from importlib import metadata
 from pathlib import Path
 
-from pipeline.context.archive import find_archive
+from pipeline.context.archive import check_place, find_archive
 from pipeline.context.config import Config, FetchSection
 from pipeline.maintain.doctor.compiled import lacking_parts
 from pipeline.maintain.doctor.finding import Finding, Level, machine_failure, warning
@@ -35,7 +35,6 @@ from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import read_lease
 from pipeline.tables.doubles import Doubles
 from pipeline.tables.session import session_conf
-from pipeline.tables.snapshot.moved import check_place
 
 logger = logging.getLogger(__name__)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from pipeline.context.archive import find_archive
+from pipeline.context.archive import check_place, find_archive
 from pipeline.maintain.doctor.finding import Finding, ok, settings_failure, warning
 from pipeline.model.layout import RUNS, Load, newest_possible
 from pipeline.read.promises import lost_promises
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import GRACE_S
 from pipeline.storage.lease_record import LeaseRecord
-from pipeline.tables.snapshot.moved import check_place
 
 SHOWN = 5
 
