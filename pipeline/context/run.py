@@ -15,13 +15,13 @@ from uuid import uuid4
 
 from pipeline.context.config import Config
 from pipeline.context.workplace import Workplace
-from pipeline.git.host_file import delete_unused
+from pipeline.git.host_file import UNUSED_S
 from pipeline.model.layout import LEASE
 from pipeline.model.log import all_about
 from pipeline.storage.errors import LeaseLost
 from pipeline.storage.lease import Lease, Owner
 from pipeline.storage.lease_record import ArchiveHeld
-from pipeline.storage.scratch import locked_folder
+from pipeline.storage.scratch import delete_untouched, locked_folder
 from pipeline.tables.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def _never_ours() -> None:
 def _own_scratch(config: Config, run_id: str) -> Iterator[Path]:
     """A folder of this run, deleted afterwards; leftovers of killed runs are deleted first."""
     with locked_folder(config.fetch.scratch_folder, run_id) as locked:
-        delete_unused(config.fetch.hosts_folder)
+        delete_untouched(config.fetch.hosts_folder, UNUSED_S)
         scratch = locked / "run"  # fetch tasks lock the folder that they are given
         scratch.mkdir()
         yield scratch

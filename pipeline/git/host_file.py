@@ -89,16 +89,6 @@ class HostFile:
         return ScratchFailed(str(self.path), error.strerror or str(error))
 
 
-def delete_unused(folder: Path) -> None:
-    """Delete the files of hosts that nobody has asked for long."""
-    oldest = time.time() - UNUSED_S
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        for entry in entries:
-            with suppress(OSError):
-                if entry.stat().st_mtime < oldest:
-                    os.unlink(entry.path)
-
-
 def _packed(state: HostState) -> bytes:
     body = _RECORD.pack(_MAGIC, *state, 0)[:-4]
     return body + struct.pack("<I", zlib.crc32(body))

@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -53,6 +54,16 @@ def full_disk_reported(scratch: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise ScratchFailed(str(scratch), os.strerror(error.errno)) from error
+
+
+def delete_untouched(folder: Path, for_s: float) -> None:
+    """Delete the files of a folder, if there is one, that nobody has written for so long."""
+    oldest = time.time() - for_s
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                if entry.stat().st_mtime < oldest:
+                    os.unlink(entry.path)
 
 
 def _sweep(scratch: Path) -> None:

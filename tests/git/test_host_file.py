@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.git.host_file import UNUSED_S, HostFile, delete_unused
+from pipeline.git.host_file import UNUSED_S, HostFile
 from pipeline.model.errors import ScratchFailed
 from pipeline.rules.host_state import HostState
+from pipeline.storage.scratch import delete_untouched
 
 NAME = "h.example"
 
@@ -119,6 +120,6 @@ def test_unused_files_are_deleted(tmp_path: Path) -> None:
         HostFile(tmp_path, name).close()
     long_ago = (tmp_path / "new.example").stat().st_mtime - UNUSED_S - 60
     os.utime(tmp_path / "old.example", (long_ago, long_ago))
-    delete_unused(tmp_path)
+    delete_untouched(tmp_path, UNUSED_S)
     assert [path.name for path in tmp_path.iterdir()] == ["new.example"]
-    delete_unused(tmp_path / "not there")
+    delete_untouched(tmp_path / "not there", UNUSED_S)
