@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,6 @@ from pipeline.model.errors import ExitCode
 from pipeline.workflows.backfill_choice import BUCKET_ORIGINS, LEAST_BATCH, MOST_BATCH
 from pipeline.workflows.backfill_job import JobBackfill, backfill_job
 from pipeline.workflows.backfill_origins import BackfillSummary, backfill_origins
-from pipeline.workflows.loads import Workers
 
 
 @click.group()
@@ -56,10 +56,11 @@ def origins(
     May be stopped at any time and run again: it continues where it stopped. Between two batches a waiting nightly
     gets its turn. Fetched objects are readable from the next night on.
     """
+    context = replace(context, config=context.config.with_workers(workers))
     with show_backfill(context.output.messages) as progress:
         summary = backfill_origins(
             context,
-            Workers(workers or context.config.fetch.workers, metrics.beside(progress.watch)),
+            (progress.watch, metrics.follow),
             source,
             today(),
             batch=batch,

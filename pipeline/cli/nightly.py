@@ -14,8 +14,6 @@ from pipeline.cli.progress import show_progress
 from pipeline.metrics.run import CommandMetrics, measured
 from pipeline.model.errors import ExitCode
 from pipeline.model.night_summary import NightSummary
-from pipeline.read.status import report_of
-from pipeline.workflows.loads import Workers
 from pipeline.workflows.run_night import run_night
 
 
@@ -33,17 +31,17 @@ def nightly(
     context: Context, metrics: CommandMetrics, night: date | None, workers: int | None, budget: str | None
 ) -> int:
     """Visit every origin that is due, or those that a budget allows, and publish one consistent night."""
-    context = replace(context, config=context.config.with_budget(budget))
-    watch = metrics.beside(partial(show_progress, context.output.messages))
-    result = run_night(context, Workers(workers or context.config.fetch.workers, watch), night or today())
+    context = replace(context, config=context.config.with_budget(budget).with_workers(workers))
+    followers = partial(show_progress, context.output.messages), metrics.follow
+    result = run_night(context, followers, night or today())
     metrics.exit_code, metrics.ours = result.summary.exit_code, result.led
-    report = report_of(context.storage, result.summary.night)
-    if not context.output.result({**result.summary.model_dump(), "already": result.already, "report": report}):
+    shown = {**result.summary.model_dump(), "already": result.already, "report": result.report}
+    if not context.output.result(shown):
         if result.already:
             context.output.say(f"The night {result.summary.night} is already complete; nothing was done.")
         show_summary(context.output, result.summary)
-        if report is not None:
-            context.output.say(f"Report: {report}")
+        if result.report is not None:
+            context.output.say(f"Report: {result.report}")
     if result.already:
         return ExitCode.DONE
     report_damage(context.output, result.summary.damaged)

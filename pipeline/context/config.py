@@ -348,6 +348,12 @@ class Config(_Section):
             raise UsageError("; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())) from None
         return self.model_copy(update={"schedule": schedule})
 
+    def with_workers(self, workers: int | None) -> Config:
+        """This configuration with another number of buckets fetched at once, if given."""
+        if workers is None:
+            return self
+        return self.model_copy(update={"fetch": self.fetch.model_copy(update={"workers": workers})})
+
     def at(self, location: str | None) -> Config:
         """This configuration with another archive location, if given."""
         if location is None:

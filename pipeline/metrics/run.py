@@ -40,16 +40,6 @@ class CommandMetrics:
     exit_code: ExitCode | None = None
     ours: bool = True
 
-    def beside(self, show: Watch) -> Watch:
-        """Show progress, and follow the same load for the endpoint."""
-
-        @contextmanager
-        def both(events: EventLog) -> Iterator[None]:
-            with show(events), self.follow(events):
-                yield
-
-        return both
-
 
 def measured(
     command: Command,

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -57,17 +57,7 @@ class LeaseRecord(BaseModel):
     @classmethod
     def starting(cls, owner: Owner, token: str, *, now: float, ttl_s: float) -> Self:
         """A lease that starts now."""
-        return cls(
-            run_id=owner.run_id,
-            host=owner.host,
-            pid=owner.pid,
-            purpose=owner.purpose,
-            process=owner.process,
-            token=token,
-            acquired_at=now,
-            ttl_s=ttl_s,
-            expires_at=now + ttl_s,
-        )
+        return cls(**asdict(owner), token=token, acquired_at=now, ttl_s=ttl_s, expires_at=now + ttl_s)
 
     @property
     def owner(self) -> Owner:

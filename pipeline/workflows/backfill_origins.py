@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -31,7 +31,7 @@ from pipeline.workflows.backfill_batch import begin_batch
 from pipeline.workflows.backfill_choice import Choice, batch_origins, choose, in_batches
 from pipeline.workflows.backfill_list import OriginFile
 from pipeline.workflows.backfill_turns import BACKFILL, TURN_S, waits_for_anybody
-from pipeline.workflows.loads import Loads, Workers
+from pipeline.workflows.loads import Loads, Watch
 from pipeline.workflows.summary import summarize
 
 
@@ -103,10 +103,17 @@ class _Backfill:
     """One run over a list."""
 
     def __init__(
-        self, place: Workplace, workers: Workers, night: date, *, batch: int, retry_failed: bool, progress: Progress
+        self,
+        place: Workplace,
+        followers: Sequence[Watch],
+        night: date,
+        *,
+        batch: int,
+        retry_failed: bool,
+        progress: Progress,
     ) -> None:
         self._place, self._night, self._batch = place, night, batch
-        self._workers, self._retry_failed, self._progress = workers, retry_failed, progress
+        self._followers, self._retry_failed, self._progress = followers, retry_failed, progress
         self._summary = BackfillSummary(total=0)
 
     def run(self, origins: OriginFile) -> BackfillSummary:
@@ -140,7 +147,7 @@ class _Backfill:
     def _visit(self, origins: list[Origin], wait_for: Callable[[str], bool]) -> None:
         with hold(self._place, BACKFILL, wait_for=wait_for) as run:
             see_newest(run.spark())
-            loads = Loads(run, self._workers)
+            loads = Loads(run, self._followers)
             loads.complete_unfinished()
             wanted = self._choose(origins).visit  # again: a nightly may have run, or a batch was completed
             if not wanted:
@@ -155,7 +162,7 @@ class _Backfill:
 
 def backfill_origins(
     place: Workplace,
-    workers: Workers,
+    followers: Sequence[Watch],
     source: Path,
     night: date,
     *,
@@ -166,7 +173,7 @@ def backfill_origins(
     """Visit every origin of a list that has no visit yet.
 
     Args:
-        workers: how batches are fetched, and who watches them.
+        followers: follow each batch while it is fetched.
         source: the list, see ``origin_list``; checked as a whole before anything is done.
         night: logical date of the visits.
         batch: maximum number of origins that are visited and published at once; None for what suits the archive.
@@ -178,5 +185,5 @@ def backfill_origins(
         RunFailed: some task failed; published batches stay.
     """
     batch = batch or batch_origins(place.archive().buckets)
-    run = _Backfill(place, workers, night, batch=batch, retry_failed=retry_failed, progress=progress)
+    run = _Backfill(place, followers, night, batch=batch, retry_failed=retry_failed, progress=progress)
     return run.run(OriginFile.check(source))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import takewhile
@@ -23,7 +23,7 @@ from pipeline.workflows.task_run import TaskRun
 logger = logging.getLogger(__name__)
 
 Watch = Callable[[EventLog], AbstractContextManager[None]]
-"""Shows progress while the block runs."""
+"""Follows a load while the block runs."""
 
 
 class RunFailed(PipelineError):
@@ -45,12 +45,13 @@ def last_done(storage: Storage, load: Load) -> str | None:
     return next((step.stage for step in reversed([*done])), None)
 
 
-@dataclass(frozen=True)
-class Workers:
-    """How tasks are run: how many at once, and how progress is shown."""
-
-    count: int
-    watch: Watch
+@contextmanager
+def followed(events: EventLog, followers: Sequence[Watch]) -> Iterator[None]:
+    """Let all of them follow a load while the block runs, for progress and for metrics."""
+    with ExitStack() as stack:
+        for follow in followers:
+            stack.enter_context(follow(events))
+        yield
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Loads:
     """The loads of an archive that a run holds."""
 
     held: Run
-    workers: Workers
+    followers: Sequence[Watch]
 
     def complete(self, load: Load) -> TaskRun:
         """Complete a load: a night up to its summary, a batch up to its derived tables.
@@ -71,13 +72,13 @@ class Loads:
         last = Nightly if load.is_night else Derive
         run = TaskRun.of(self.held, load.name)
         task = last(archive=run.storage.root_uri, night=load.night, name=load.name, run_object=run)
-        settings = run.config.luigi
+        settings, workers = run.config.luigi, run.config.fetch.workers
         stage = last_done(run.storage, load)
-        with all_about(night=load.night), self.workers.watch(run.events):
+        with all_about(night=load.night), followed(run.events, self.followers):
             if stage is not None:
                 logger.info("%s goes on after its stage %s", load.name, stage)
             for _ in range(settings.attempts):
-                done = run_tasks([task], workers=self.workers.count, scheduler=settings.scheduler)
+                done = run_tasks([task], workers=workers, scheduler=settings.scheduler)
                 if done or run.events.failures():
                     break
         errors = run.events.failures()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -18,7 +19,7 @@ from pipeline.storage.documents import read_if_whole
 from pipeline.storage.lease_record import ArchiveHeld, Owner
 from pipeline.workflows.backfill_turns import waits_for_turn
 from pipeline.workflows.engine import run_tasks
-from pipeline.workflows.loads import Loads, RunFailed, Workers
+from pipeline.workflows.loads import Loads, RunFailed, Watch, followed
 from pipeline.workflows.night import planned_fetches
 from pipeline.workflows.task_run import TaskRun
 
@@ -27,19 +28,29 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class NightResult:
-    """A complete night; ``already`` if it was complete before, ``led`` if this run completed it, and no other host."""
+    """A complete night.
+
+    Attributes:
+        already: it was complete before.
+        led: this run completed it, and no other host.
+        report: URI of its report; None if it has none.
+    """
 
     summary: NightSummary
     already: bool
     led: bool
+    report: str | None
 
 
-def run_night(place: Workplace, workers: Workers, night: date) -> NightResult:
+def run_night(place: Workplace, followers: Sequence[Watch], night: date) -> NightResult:
     """Complete a night, and first any other load that was begun and not finished.
 
     If a luigid is configured and another host holds the archive for the same night through it, fetch buckets until the
     night is complete; if that host's lease expires, lead the night from there. If a backfill holds the archive, wait:
     it releases the lease after each batch.
+
+    Args:
+        followers: follow each load while it is completed.
 
     Raises:
         NoArchive, ArchiveFormatUnknown: there is no archive, or none that this version knows; nothing was changed.
@@ -60,13 +71,14 @@ def run_night(place: Workplace, workers: Workers, night: date) -> NightResult:
         while (done := read_if_whole(place.storage, load.finished, NightSummary)) is None:
             already = False
             try:
-                led = _lead(place, workers, load)
+                led = _lead(place, followers, load)
             except ArchiveHeld as held:
                 if place.config.luigi.scheduler is None or held.owner.purpose != _purpose(place, load):
                     raise
-                _help(place, workers, load, held.owner)
+                _help(place, followers, load, held.owner)
                 threading.Event().wait(LOOK_EVERY_S)
-    return NightResult(done, already=already, led=led)
+    has_report = place.storage.stat(load.report) is not None
+    return NightResult(done, already, led, place.storage.uri(load.report) if has_report else None)
 
 
 def _purpose(place: Workplace, load: Load) -> str:
@@ -74,12 +86,12 @@ def _purpose(place: Workplace, load: Load) -> str:
     return f"night {load.name}" + (f" through {scheduler}" if scheduler is not None else "")
 
 
-def _lead(place: Workplace, workers: Workers, load: Load) -> bool:
+def _lead(place: Workplace, followers: Sequence[Watch], load: Load) -> bool:
     """Complete the night; false if another run had done so when this one got the archive."""
     with hold(place, _purpose(place, load), wait_for=waits_for_turn) as run:
         if read_if_whole(run.storage, load.finished, NightSummary) is not None:
             return False
-        loads = Loads(run, workers)
+        loads = Loads(run, followers)
         later = loads.nights_after(load.night)
         if later:
             raise UsageError(f"the night {max(later)} was run already; nights only go forward")
@@ -88,7 +100,7 @@ def _lead(place: Workplace, workers: Workers, load: Load) -> bool:
         return True
 
 
-def _help(place: Workplace, workers: Workers, load: Load, leader: Owner) -> None:
+def _help(place: Workplace, followers: Sequence[Watch], load: Load, leader: Owner) -> None:
     """Fetch the remaining buckets, once there is a plan; commit nothing."""
     if place.storage.stat(load.plan) is None:
         return
@@ -103,7 +115,8 @@ def _help(place: Workplace, workers: Workers, load: Load, leader: Owner) -> None
         if not tasks:
             return
         logger.info("another host leads %s; helping to fetch %d buckets", load.name, len(tasks))
-        with workers.watch(run.events):
-            run_tasks(tasks, workers=workers.count, scheduler=run.config.luigi.scheduler, stay=False, again=False)
+        with followed(run.events, followers):
+            workers, scheduler = run.config.fetch.workers, run.config.luigi.scheduler
+            run_tasks(tasks, workers=workers, scheduler=scheduler, stay=False, again=False)
         if run.events.failures():
             raise RunFailed(load.name, run.events.failures())

@@ -21,12 +21,13 @@ from pipeline.context.workplace import Workplace
 from pipeline.metrics import endpoint, known
 from pipeline.metrics.exposed import text_of
 from pipeline.metrics.live import LiveRun
-from pipeline.metrics.run import CommandMetrics, served
+from pipeline.metrics.run import served
 from pipeline.metrics.shared import MOST_CODES, by_code
 from pipeline.model.host_counts import HOSTS_SHOWN, OTHER
 from pipeline.model.visit import Visit, VisitStatus
 from pipeline.storage.local import LocalStorage
 from pipeline.workflows.events import EventLog
+from pipeline.workflows.loads import followed
 from tests.metrics.reading import read
 
 NIGHT = date(2026, 11, 1)
@@ -193,7 +194,7 @@ def test_a_load_is_shown_and_followed(tmp_path: Path) -> None:
         shown.append(events)
         yield
 
-    with CommandMetrics(live.watch).beside(show)(events):
+    with followed(events, (show, live.watch)):
         events.visit(visit())
     assert shown == [events]
     assert live.values()[known.RUN_OBJECTS] == {(): 3}

@@ -16,7 +16,7 @@ from pipeline.model.log import fields_here
 from pipeline.storage.lease_record import ArchiveHeld, Owner
 from pipeline.storage.local import LocalStorage
 from pipeline.workflows import run_night
-from pipeline.workflows.loads import Workers, last_done
+from pipeline.workflows.loads import last_done
 
 NIGHT = date(2026, 11, 1)
 
@@ -36,8 +36,8 @@ def test_what_a_helping_host_says_is_about_the_night(tmp_path: Path, monkeypatch
     monkeypatch.setattr(run_night, "read_if_whole", lambda *_: next(answers))
     config = Config.model_validate({"luigi": {"scheduler": "luigid:8082"}})
     place: Any = SimpleNamespace(archive=lambda: None, storage=LocalStorage(tmp_path), config=config)
-    result = run_night.run_night(place, Workers(1, lambda _: nullcontext()), NIGHT)
-    assert not result.led
+    result = run_night.run_night(place, (), NIGHT)
+    assert (result.led, result.report) == (False, None)
     assert said == [{"night": NIGHT}] * 2
     assert fields_here() == {}
 
@@ -49,8 +49,8 @@ def test_a_night_that_another_host_finished_meanwhile_is_not_led(
     answers = iter([None, "done", "done"])
     monkeypatch.setattr(run_night, "read_if_whole", lambda *_: next(answers))
     monkeypatch.setattr(run_night, "hold", lambda *_, **__: nullcontext(place))
-    result = run_night.run_night(place, Workers(1, lambda _: nullcontext()), NIGHT)
-    assert (result.summary, result.already, result.led) == ("done", False, False)
+    result = run_night.run_night(place, (), NIGHT)
+    assert (result.already, result.led) == (False, False)
 
 
 def test_a_resumed_night_knows_what_it_has(tmp_path: Path) -> None:
