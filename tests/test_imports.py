@@ -87,7 +87,6 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/maintain/",
             "pipeline/read/",
             "pipeline/rules/",
-            "pipeline/simulate/",
             "pipeline/tables/snapshot/",
             "pipeline/maintain/takedown/",
         ),
@@ -107,7 +106,6 @@ BELOW = MappingProxyType(
     {
         "model": (),
         "rules": ("model",),
-        "simulate": ("model", "rules"),
         "storage": ("model",),
         "git": ("model", "rules"),
         "fetch": ("git", "model", "rules", "storage"),
@@ -129,7 +127,6 @@ BELOW = MappingProxyType(
             "night",
             "read",
             "rules",
-            "simulate",
             "storage",
             "tables",
             "workflows",
@@ -139,6 +136,7 @@ BELOW = MappingProxyType(
 """What a room or a module of ``pipeline`` may import besides itself; each stands below all that it imports."""
 
 INSIDE = (
+    ("rules", "rules/simulate"),
     ("tables/masters", "tables/snapshot", "tables"),
     ("read/inventory", "read", "read/export", "read/submit"),
     ("maintain/copy", "maintain/doctor", "maintain/fsck", "maintain/takedown", "maintain"),

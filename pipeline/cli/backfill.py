@@ -14,7 +14,7 @@ from pipeline.cli.output import Output, report_damage, size
 from pipeline.cli.progress import show_backfill, show_progress
 from pipeline.metrics.run import CommandMetrics, measured
 from pipeline.model.errors import ExitCode
-from pipeline.workflows.backfill_choice import BUCKET_ORIGINS, LEAST_BATCH, MOST_BATCH
+from pipeline.rules.batches import BUCKET_ORIGINS, LEAST_BATCH, MOST_BATCH
 from pipeline.workflows.backfill_job import JobBackfill, backfill_job
 from pipeline.workflows.backfill_origins import BackfillSummary, backfill_origins
 

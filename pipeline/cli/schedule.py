@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from pipeline.cli.common import Context, command_options
-from pipeline.simulate.histories import read_histories
-from pipeline.simulate.simulation import Dials, Spread, simulate
+from pipeline.rules.simulate.histories import read_histories
+from pipeline.rules.simulate.simulation import Dials, Spread, simulate
 
 _DEFAULT = Dials()
 

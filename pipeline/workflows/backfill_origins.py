@@ -26,9 +26,10 @@ from pipeline.model.visit import VisitStatus
 from pipeline.model.visit_counts import FAILURES_SHOWN, FailedVisit
 from pipeline.night.opt_outs import admitted
 from pipeline.night.plan import last_visits
+from pipeline.rules.batches import batch_origins
 from pipeline.tables.iceberg import see_newest
 from pipeline.workflows.backfill_batch import begin_batch
-from pipeline.workflows.backfill_choice import Choice, batch_origins, choose, in_batches
+from pipeline.workflows.backfill_choice import Choice, choose, in_batches
 from pipeline.workflows.backfill_list import OriginFile
 from pipeline.workflows.backfill_turns import BACKFILL, TURN_S, waits_for_anybody
 from pipeline.workflows.loads import Loads, Watch

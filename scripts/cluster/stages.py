@@ -23,6 +23,7 @@ from pipeline.git.limits import Limits
 from pipeline.model.origin import bucket_of
 from pipeline.model.tables import LANDED
 from pipeline.night.walk import NETWORK_PATHS
+from pipeline.rules.batches import batch_origins as usual_batch
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import shuffle_partitions
 from pipeline.rules.compaction import ROW_BYTES, Bounds, BucketStats, Key, KeyRange, Weighed, by_gain, ranges, within
@@ -41,7 +42,6 @@ from pipeline.rules.partitioning import (
 )
 from pipeline.rules.questions import question_parts
 from pipeline.rules.walk import MOST_PATHS
-from pipeline.workflows.backfill_choice import batch_origins as usual_batch
 
 BATCHES, SIMULATED_ORIGINS = 24, 2_000_000
 """Batches of a first crawl that are simulated, fewer if they are large; the others are like them."""

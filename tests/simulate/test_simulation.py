@@ -9,10 +9,10 @@ import pytest
 
 from pipeline.model.errors import UsageError
 from pipeline.rules.schedule import Bools
-from pipeline.simulate import simulation
-from pipeline.simulate.histories import DAY_S, BadHistories, Histories, read_histories
-from pipeline.simulate.policies import POLICIES, Oracle, Policy, World
-from pipeline.simulate.simulation import AFTERWARDS, WARM_UP, Dials, run, simulate
+from pipeline.rules.simulate import simulation
+from pipeline.rules.simulate.histories import DAY_S, BadHistories, Histories, read_histories
+from pipeline.rules.simulate.policies import POLICIES, Oracle, Policy, World
+from pipeline.rules.simulate.simulation import AFTERWARDS, WARM_UP, Dials, run, simulate
 
 
 def made_histories(seed: int, names: int = 60) -> Histories:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pipeline.model.origin import Origin, OriginState
 from pipeline.model.visit import VisitStatus
 from pipeline.night.plan import LastVisit
-from pipeline.workflows.backfill_choice import batch_origins, choose, in_batches
+from pipeline.workflows.backfill_choice import choose, in_batches
 
 ACTIVE = OriginState.ACTIVE
 
@@ -58,11 +58,3 @@ def test_batches_take_no_more_than_they_hold() -> None:
     assert taken == [0, 1]
     assert list(batches) == [[2, 3], [4]]
     assert list(in_batches([], 2)) == []
-
-
-def test_a_batch_grows_with_the_buckets_between_two_bounds() -> None:
-    assert [batch_origins(buckets) for buckets in (1, 8, 10, 64, 1_024, 16_384)] == [
-        *(10_000, 32_000, 40_000),
-        256_000,
-        *(4_000_000, 4_000_000),
-    ]

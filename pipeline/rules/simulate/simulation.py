@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from pipeline.rules.schedule import Bools, Floats
-from pipeline.simulate.histories import Histories
-from pipeline.simulate.policies import POLICIES, Policy, World
+from pipeline.rules.simulate.histories import Histories
+from pipeline.rules.simulate.policies import POLICIES, Policy, World
 
 WARM_UP, AFTERWARDS = 180, 90
 """Nights before those that are measured, and after them: a push that is not archived then has waited so long."""
