@@ -116,7 +116,7 @@ BELOW = MappingProxyType(
         "read": ("context", "git", "model", "night", "rules", "storage", "tables"),
         "__init__": ("model", "read"),
         "maintain": ("context", "fetch", "model", "night", "read", "rules", "storage", "tables"),
-        "workflows": ("context", "fetch", "forges", "git", "model", "night", "read", "rules", "storage", "tables"),
+        "workflows": ("context", "fetch", "forges", "model", "night", "read", "rules", "storage", "tables"),
         "metrics": ("context", "maintain", "model", "read", "rules", "storage", "tables", "workflows"),
         "cli": (
             "context",

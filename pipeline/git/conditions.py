@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.git.hosts import UNLIMITED, Hosts
 from pipeline.git.limits import Limits
@@ -53,6 +53,10 @@ class Conditions:
     user_agent: str
     hosts: Hosts = UNLIMITED
     kept_out: OptOuts = NOTHING
+
+    def keeping_out(self, kept_out: OptOuts) -> Conditions:
+        """The same, of which no redirect leads to these."""
+        return replace(self, kept_out=kept_out)
 
     def check_name(self, origins: Iterable[str]) -> None:
         """Refuse to visit public forges without a name.

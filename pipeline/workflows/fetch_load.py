@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -12,10 +11,10 @@ from pipeline.context.run import Run
 from pipeline.fetch.asked import read_asked
 from pipeline.fetch.bucket import fetch_bucket, read_manifests
 from pipeline.fetch.questions import ask_part
-from pipeline.git.conditions import Conditions
 from pipeline.model.layout import Load
 from pipeline.model.log import about
 from pipeline.model.manifest import Manifest
+from pipeline.model.pattern import OptOuts
 from pipeline.model.visit import Visit
 from pipeline.night.kept_out import read_kept_out
 from pipeline.night.plan import read_plan
@@ -42,7 +41,7 @@ def ask_one_part(run: TaskRun, load: Load, bucket: int, part: int, parts: int) -
             part,
             parts,
             run_id=run.run_id,
-            conditions=_conditions(run, load),
+            conditions=run.config.conditions.keeping_out(_kept_out(run, load)),
             concurrency=settings.concurrency,
             scratch=run.scratch,
             on_visit=run.events.visit,
@@ -79,7 +78,7 @@ def fetch_one_bucket(
             load,
             bucket,
             run_id=run.run_id,
-            conditions=_conditions(run, load),
+            conditions=run.config.conditions.keeping_out(_kept_out(run, load)),
             concurrency=settings.concurrency,
             scratch=run.scratch,
             run_bytes=settings.run_bytes,
@@ -88,10 +87,9 @@ def fetch_one_bucket(
         )
 
 
-def _conditions(run: Run, load: Load) -> Conditions:
-    """The conditions of the load's visits."""
-    kept_out = read_kept_out(run.storage, load, read_plan(run.storage, load).kept_out)
-    return replace(run.config.conditions, kept_out=kept_out)
+def _kept_out(run: Run, load: Load) -> OptOuts:
+    """What no visit of the load follows a redirect to."""
+    return read_kept_out(run.storage, load, read_plan(run.storage, load).kept_out)
 
 
 def manifests_are_whole(run: Run, load: Load) -> bool:

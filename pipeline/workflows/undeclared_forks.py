@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import replace
 from functools import partial
 
 from pipeline.context.config import Config
@@ -43,7 +42,7 @@ def place_undeclared_forks(
         run.storage,
         night=load.night,
         run_id=run.run_id,
-        conditions=replace(run.config.conditions, kept_out=kept_out_now(run.spark())),
+        conditions=run.config.conditions.keeping_out(kept_out_now(run.spark())),
         concurrency=settings.concurrency,
         scratch=run.scratch,
         until=time.monotonic() + ALL_QUESTIONS_S,
