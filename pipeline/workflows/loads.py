@@ -1,4 +1,4 @@
-"""Completes loads from any state, by Luigi, in a run that holds the archive."""
+"""Completes loads from any state, by Luigi, in a run that holds the archive, or helps one to fetch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.model.log import all_about
 from pipeline.storage.interface import Storage
 from pipeline.workflows.engine import run_tasks
 from pipeline.workflows.events import EventLog
-from pipeline.workflows.night import Derive, Nightly, Plan, Publish, Seal
+from pipeline.workflows.night import Derive, Nightly, Plan, Publish, Seal, planned_fetches
 from pipeline.workflows.task_run import TaskRun
 
 logger = logging.getLogger(__name__)
@@ -56,9 +56,9 @@ def followed(events: EventLog, followers: Sequence[Watch]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Loads:
-    """The loads of an archive that a run holds."""
+    """The loads of an archive, for a run that holds it, or one that helps to fetch."""
 
-    held: Run
+    run: Run
     followers: Sequence[Watch]
 
     def complete(self, load: Load) -> TaskRun:
@@ -70,7 +70,7 @@ class Loads:
             RunFailed: some task failed; also if this run lost its lease and another one has completed them since.
         """
         last = Nightly if load.is_night else Derive
-        run = TaskRun.of(self.held, load.name)
+        run = TaskRun.of(self.run, load.name)
         task = last(archive=run.storage.root_uri, night=load.night, name=load.name, run_object=run)
         settings, workers = run.config.luigi, run.config.fetch.workers
         stage = last_done(run.storage, load)
@@ -86,10 +86,28 @@ class Loads:
             raise RunFailed(load.name, errors)
         return run
 
+    def fetch_the_rest(self, load: Load) -> None:
+        """Fetch the planned buckets that are not fetched, beside the run that holds the archive; commit nothing.
+
+        Raises:
+            RunFailed: some bucket failed; it is left to other hosts.
+        """
+        run = TaskRun.of(self.run, load.name)
+        done = {entry.path for entry in run.storage.list(load.manifests)}
+        tasks = [task for task in planned_fetches(run, load) if task.path() not in done]
+        if not tasks:
+            return
+        logger.info("another host leads %s; helping to fetch %d buckets", load.name, len(tasks))
+        workers, scheduler = run.config.fetch.workers, run.config.luigi.scheduler
+        with followed(run.events, self.followers):
+            run_tasks(tasks, workers=workers, scheduler=scheduler, stay=False, again=False)
+        if run.events.failures():
+            raise RunFailed(load.name, run.events.failures())
+
     def nights_after(self, night: date) -> list[date]:
         """Later nights that were begun, except with dates that no run can have, which an earlier version allowed."""
         newest = newest_possible(datetime.now(UTC).date())
-        loads = named_loads(self.held.storage)
+        loads = named_loads(self.run.storage)
         return [load.night for load in loads if load.is_night and night < load.night <= newest]
 
     def complete_unfinished(self, but: Load | None = None) -> None:
@@ -98,7 +116,7 @@ class Loads:
         This comes before anything new is planned: origins of an unfinished load are still due, so what it has already
         fetched would be fetched and published twice.
         """
-        for load, finished in begun_loads(self.held.storage).items():
+        for load, finished in begun_loads(self.run.storage).items():
             if not finished and load != but:
                 logger.warning("%s was begun and not finished; it is completed first", load.name)
                 self.complete(load)

@@ -18,10 +18,7 @@ from pipeline.model.night_summary import NightSummary
 from pipeline.storage.documents import read_if_whole
 from pipeline.storage.lease_record import ArchiveHeld, Owner
 from pipeline.workflows.backfill_turns import waits_for_turn
-from pipeline.workflows.engine import run_tasks
-from pipeline.workflows.loads import Loads, RunFailed, Watch, followed
-from pipeline.workflows.night import planned_fetches
-from pipeline.workflows.task_run import TaskRun
+from pipeline.workflows.loads import Loads, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -69,26 +66,28 @@ def run_night(place: Workplace, followers: Sequence[Watch], night: date) -> Nigh
     already, led = True, False
     with all_about(night=night):
         while (done := read_if_whole(place.storage, load.finished, NightSummary)) is None:
-            already = False
-            try:
-                led = _lead(place, followers, load)
-            except ArchiveHeld as held:
-                if place.config.luigi.scheduler is None or held.owner.purpose != _purpose(place, load):
-                    raise
-                _help(place, followers, load, held.owner)
-                threading.Event().wait(LOOK_EVERY_S)
+            already, led = False, _lead_or_help(place, followers, load)
     has_report = place.storage.stat(load.report) is not None
     return NightResult(done, already, led, place.storage.uri(load.report) if has_report else None)
 
 
-def _purpose(place: Workplace, load: Load) -> str:
+def _lead_or_help(place: Workplace, followers: Sequence[Watch], load: Load) -> bool:
+    """Lead the night to its end if the archive is free, otherwise help for a while; whether this run led."""
     scheduler = place.config.luigi.scheduler
-    return f"night {load.name}" + (f" through {scheduler}" if scheduler is not None else "")
+    purpose = f"night {load.name}" + (f" through {scheduler}" if scheduler is not None else "")
+    try:
+        return _lead(place, followers, load, purpose)
+    except ArchiveHeld as held:
+        if scheduler is None or held.owner.purpose != purpose:
+            raise
+        _help(place, followers, load, held.owner)
+        threading.Event().wait(LOOK_EVERY_S)
+        return False
 
 
-def _lead(place: Workplace, followers: Sequence[Watch], load: Load) -> bool:
+def _lead(place: Workplace, followers: Sequence[Watch], load: Load, purpose: str) -> bool:
     """Complete the night; false if another run had done so when this one got the archive."""
-    with hold(place, _purpose(place, load), wait_for=waits_for_turn) as run:
+    with hold(place, purpose, wait_for=waits_for_turn) as run:
         if read_if_whole(run.storage, load.finished, NightSummary) is not None:
             return False
         loads = Loads(run, followers)
@@ -108,15 +107,5 @@ def _help(place: Workplace, followers: Sequence[Watch], load: Load, leader: Owne
         logger.warning(
             "%s leads, and fetch.crawl_hosts is 1: together we may ask for twice what [hosts] allows", leader.host
         )
-    with helping(place) as helper:
-        run = TaskRun.of(helper, load.name)
-        done = {entry.path for entry in run.storage.list(load.manifests)}
-        tasks = [task for task in planned_fetches(run, load) if task.path() not in done]
-        if not tasks:
-            return
-        logger.info("another host leads %s; helping to fetch %d buckets", load.name, len(tasks))
-        with followed(run.events, followers):
-            workers, scheduler = run.config.fetch.workers, run.config.luigi.scheduler
-            run_tasks(tasks, workers=workers, scheduler=scheduler, stay=False, again=False)
-        if run.events.failures():
-            raise RunFailed(load.name, run.events.failures())
+    with helping(place) as run:
+        Loads(run, followers).fetch_the_rest(load)
