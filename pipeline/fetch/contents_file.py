@@ -1,15 +1,17 @@
-"""Landed files of contents and trees, whose large values lie in pages that we compress ourselves.
+"""Files of contents and trees, landed or compacted, whose large values lie in pages that we compress ourselves.
 
-PyArrow copies each value three times on its way to a page, into memory that is new, and zstd then looks back 4 MiB at
-most. Here a value is copied once, into a page of 128 MiB that is used again, and zstd looks back to the page's begin
-(decision 68). For readers it is Parquet as any other: a page of plain values, version 1, with a checksum.
+PyArrow copies each value three times on its way to a page, into memory that is new, and zstd then looks back as far as
+its level says, 4 MiB when landing. Here a value is copied once, into a page that is used again, and zstd looks back
+128 MiB (decisions 68 and 70). For readers it is Parquet as any other: a page of plain values, version 1, with a
+checksum.
 """
 
 from __future__ import annotations
 
 import mmap
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,27 +25,77 @@ from pipeline.storage.parquet import SealedWriter
 from pipeline.storage.thrift import Field, Kind, Struct, read_struct, write_struct
 
 LARGE_PAGE_BYTES: Final = 128 * MIB
-"""Most bytes of a page, except for one larger value."""
+"""Most bytes of a landed page, except for one larger value."""
 
 CONTENT: Final = "content"
 
-_SEARCH: Final = {"window_log": 27, "hash_log": 22, "search_log": 5, "min_match": 6}
-"""How zstd searches. Logarithms: how far it looks back, here the whole page; how many places it remembers; how many of
-them it tries. Of places whose next six bytes are the same, not five as at this level: fewer that lead nowhere.
-Parquet's reader for the JVM takes no window of more than 27.
-"""
+_WINDOW_LOG: Final = 27
+"""Logarithm of how far zstd looks back. Parquet's reader for the JVM takes no more."""
+
+_LANDING: Final = zstandard.ZstdCompressionParameters(
+    compression_level=ZSTD_LEVEL, window_log=_WINDOW_LOG, hash_log=22, search_log=5, min_match=6
+)
+"""How zstd searches landed pages. Logarithms, besides the window: how many places it remembers; how many of them it
+tries. Of places whose next six bytes are the same, not five as at this level: fewer that lead nowhere."""
+
+_NEAR_BYTES: Final = 16 * MIB
+"""Raw bytes up to which a compacted page is small: the last 4 MiB, which level 18 remembers, are enough."""
+
+_NEAR_LEVELS: Final = 2
+"""How many levels less a small page has."""
+
+_FAR_CHAIN_LOG: Final = 25
+_OPTIMAL_LEVELS: Final = range(16, 20)
+"""Levels that find the best parse and remember fewer places than that."""
 
 _LENGTH_BYTES: Final = 4
 
+How = Callable[[int], zstandard.ZstdCompressionParameters]
+"""How a page of so many raw bytes is compressed."""
+
+
+def landing(_raw_bytes: int) -> zstandard.ZstdCompressionParameters:
+    """How landed pages are compressed."""
+    return _LANDING
+
+
+def compacting(level: int) -> How:
+    """How compacted pages are compressed: by a level's own search, which in large pages remembers more places.
+
+    Small pages cost as much as git's own repack, so they are searched less, and long matches found more cheaply.
+    """
+    near = zstandard.ZstdCompressionParameters(
+        compression_level=max(level - _NEAR_LEVELS, 1), window_log=_WINDOW_LOG, enable_ldm=True
+    )
+    far = zstandard.ZstdCompressionParameters(
+        compression_level=level,
+        window_log=_WINDOW_LOG,
+        chain_log=_FAR_CHAIN_LOG if level in _OPTIMAL_LEVELS else 0,
+    )
+    return lambda raw_bytes: near if raw_bytes <= _NEAR_BYTES else far
+
+
+def values(contents: pa.BinaryArray) -> Iterator[memoryview]:
+    """Each value where it is; Python objects would be copies."""
+    _, offsets, data = contents.buffers()
+    at = memoryview(offsets).cast("i")[contents.offset : contents.offset + len(contents) + 1].tolist()
+    whole = memoryview(data).cast("B") if data is not None else memoryview(b"")
+    return (whole[begin:end] for begin, end in pairwise(at))
+
 
 class PageBuffer:
-    """Memory of one page, for any number of files one after the other."""
+    """Memory of one page, for any number of files one after the other.
 
-    def __init__(self, most_bytes: int = LARGE_PAGE_BYTES) -> None:
+    Args:
+        most_bytes: of a page, except for one larger value.
+        how: how pages are compressed, by their size.
+    """
+
+    def __init__(self, most_bytes: int = LARGE_PAGE_BYTES, how: How = landing) -> None:
         self._most_bytes = most_bytes
         self._memory: mmap.mmap | None = None
-        options = zstandard.ZstdCompressionParameters(compression_level=ZSTD_LEVEL, **_SEARCH)
-        self._compressor = zstandard.ZstdCompressor(compression_params=options)
+        self._how = how
+        self._used: zstandard.ZstdCompressionParameters | None = None
 
     def pages(self, values: Sequence[memoryview]) -> Iterator[_Page]:
         """The values, at least one, as pages in order. Each must be written before the next is asked for."""
@@ -68,8 +120,15 @@ class PageBuffer:
             memory[at:begin] = len(value).to_bytes(_LENGTH_BYTES, "little")
             at = begin + len(value)
             memory[begin:at] = value
-        body = self._compressor.compress(memory[:size])
+        body = self._compressor_of(size).compress(memory[:size])
         return _Page(_page_header(len(values), size, body), body, size)
+
+    def _compressor_of(self, raw_bytes: int) -> zstandard.ZstdCompressor:
+        """The last one if it will do: each has tables of its own."""
+        how = self._how(raw_bytes)
+        if how is not self._used:
+            self._used, self._compressor = how, zstandard.ZstdCompressor(compression_params=how)
+        return self._compressor
 
 
 class _Page(NamedTuple):
@@ -90,14 +149,17 @@ class ContentsFile(SealedWriter):
     """Writes a local Parquet file of a table with contents.
 
     PyArrow writes the other columns, and empty values in place of the contents, which nothing in the footer names then.
+
+    Args:
+        level: zstd level of the other columns.
     """
 
-    def __init__(self, table: Table, path: Path, buffer: PageBuffer) -> None:
+    def __init__(self, table: Table, path: Path, buffer: PageBuffer, level: int = ZSTD_LEVEL) -> None:
         self._buffer = buffer
         self._names = table.column_names
         self._chunks: list[_Chunk] = []
         self._file = pa.OSFile(str(path), "wb")
-        super().__init__(path, table.arrow_schema, self._file, **parquet_options(table))
+        super().__init__(path, table.arrow_schema, self._file, **parquet_options(table, level))
 
     def write_group(self, others: pa.Table, contents: Sequence[memoryview]) -> None:
         """Write a row group: the rows' other columns, and the content of each."""

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.fetch.contents_file import CONTENT, ContentsFile, PageBuffer
+from pipeline.fetch.contents_file import CONTENT, ContentsFile, PageBuffer, values
 from pipeline.fetch.id_index import SMALL_ROWS
 from pipeline.fetch.parquet import MIB, PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.model import tables
@@ -219,7 +218,7 @@ def _in_order(table: Table, batches: list[pa.RecordBatch]) -> pa.Table:
 
 def _halves(table: Table, batches: list[pa.RecordBatch]) -> Iterator[tuple[pa.Table, list[memoryview]]]:
     """The rows at HEAD, then all others, sorted, each with their contents in place. Releases the batches."""
-    contents = [value for batch in batches for value in _values(batch.column(CONTENT))]
+    contents = [value for batch in batches for value in values(batch.column(CONTENT))]
     rows = pa.Table.from_batches([batch.drop_columns([CONTENT]) for batch in batches]).combine_chunks()
     batches.clear()
     order = _order(table, rows)
@@ -237,11 +236,3 @@ def _order(table: Table, rows: pa.Table) -> pa.Array:
 
 def _is_sorted(order: pa.Array) -> bool:
     return bool(order.equals(pa.array(range(len(order)), order.type)))
-
-
-def _values(values: pa.BinaryArray) -> Iterator[memoryview]:
-    """Each value where it is; Python objects would be copies."""
-    _, offsets, data = values.buffers()
-    at = memoryview(offsets).cast("i")[values.offset : values.offset + len(values) + 1].tolist()
-    whole = memoryview(data).cast("B") if data is not None else memoryview(b"")
-    return (whole[begin:end] for begin, end in pairwise(at))

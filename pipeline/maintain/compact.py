@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -38,6 +39,7 @@ from pipeline.tables.writer import Writer
 log = logging.getLogger(__name__)
 
 _STATS_AT_ONCE = 16
+_NO_FILES = BucketFiles(0, (), (), {})
 
 Writing = Callable[[bool], AbstractContextManager[Writer]]
 """Holds the right to write for one commit. Given False, it raises ``ArchiveHeld`` at once if another run has it; given
@@ -169,7 +171,7 @@ class _Run:
     began: float = field(default_factory=time.monotonic)
     taken_bytes: int = 0
     begun: list[_Bucket] = field(default_factory=list)
-    jobs: dict[Future[list[object]], tuple[_Bucket, bool]] = field(default_factory=dict)
+    jobs: dict[Future[list[object]], _Bucket] = field(default_factory=dict)
     held_up: list[_Bucket] = field(default_factory=list)
 
     def buckets(self) -> Iterator[Compacted]:
@@ -183,8 +185,8 @@ class _Run:
                     return
             ended, _ = wait(self.jobs, return_when=FIRST_COMPLETED)
             for future in ended:
-                bucket, planned = self.jobs.pop(future)
-                self._take(bucket, future.result(), planned=planned)
+                bucket = self.jobs.pop(future)
+                self._take(bucket, future.result())
                 if not bucket.running and not bucket.waiting:
                     self.begun.remove(bucket)
                     if not bucket.failed:
@@ -215,7 +217,7 @@ class _Run:
             return True
         self.taken_bytes += stats.size_bytes
         self.begun.append(bucket)
-        self._run(bucket, partial(_cut, self.storage, bucket.table, self.manner.bounds), [bucket.sources], planned=True)
+        self._run(bucket, partial(_begun, self._rewriting(bucket), self.manner.bounds), [bucket.sources])
         return True
 
     def _look(self, stats: BucketStats) -> _Bucket:
@@ -229,24 +231,19 @@ class _Run:
     def _give_out(self, bucket: _Bucket) -> None:
         count = self.manner.jobs.pieces
         pieces, bucket.waiting = bucket.waiting[:count], bucket.waiting[count:]
-        work = partial(
-            _rewrite,
-            self.storage,
-            bucket.table,
-            bucket.stats.bucket,
-            bucket.at_head,
-            self.manner.layout,
-            self.manner.scratch,
+        self._run(bucket, self._rewriting(bucket), pieces)
+
+    def _rewriting(self, bucket: _Bucket) -> _Rewriting:
+        manner = self.manner
+        return _Rewriting(
+            self.storage, bucket.table, bucket.stats.bucket, bucket.at_head, manner.layout, manner.scratch
         )
-        self._run(bucket, work, pieces, planned=False)
 
-    def _run(
-        self, bucket: _Bucket, work: Callable[[object], object], items: Sequence[object], *, planned: bool
-    ) -> None:
+    def _run(self, bucket: _Bucket, work: Callable[[Any], object], items: Sequence[object]) -> None:
         bucket.running += 1
-        self.jobs[self.spread.submit(work, items)] = bucket, planned
+        self.jobs[self.spread.submit(work, items)] = bucket
 
-    def _take(self, bucket: _Bucket, answers: Sequence[object], *, planned: bool) -> None:
+    def _take(self, bucket: _Bucket, answers: Sequence[object]) -> None:
         """Take the answers of a job: the pieces of a bucket, or pieces that are done."""
         bucket.running -= 1
         for answer in answers:
@@ -255,7 +252,7 @@ class _Run:
                     self._drop(bucket, answer)
                 case PipelineError():
                     raise answer
-                case list() if planned:
+                case list():
                     bucket.waiting = answer
                 case Rewritten():
                     bucket.done.append(answer)
@@ -310,7 +307,7 @@ class _Run:
             FilesChanged: nothing was committed; the written files are swept later.
         """
         stats = bucket.stats
-        if bucket.heads is not None and not _same(bucket.heads, _files_of(self.spark, HEAD_BLOBS.name, stats.bucket)):
+        if bucket.heads is not None and not _still(self.spark, bucket.heads, stats.bucket):
             raise FilesChanged(HEAD_BLOBS.name, "HEAD has changed since")
         _check_there(self.storage, stats.table, bucket.new)
         new = [NewFile(self.storage.uri(uploaded.path), stats.bucket) for uploaded in bucket.new]
@@ -333,34 +330,47 @@ class _Run:
         return Compacted(stats.table, stats.bucket, rows, before, stats.size_bytes, len(new), after, seconds)
 
 
-def _cut(storage: Storage, table: Table, bounds: Bounds, files: Sequence[Source]) -> list[Piece]:
-    return cut(storage, table, files, bounds)
+@dataclass(frozen=True, slots=True)
+class _Rewriting:
+    """Rewrites pieces of a bucket, in a worker; see ``rewrite``."""
+
+    storage: Storage
+    table: Table
+    bucket: int
+    at_head: tuple[Source, ...] | None
+    layout: Layout
+    scratch: Path | None
+
+    def __call__(self, piece: Piece) -> Rewritten:
+        return rewrite(self.storage, self.table, self.bucket, piece, self.at_head, self.layout, self.scratch)
 
 
-def _rewrite(
-    storage: Storage,
-    table: Table,
-    bucket: int,
-    at_head: Sequence[Source] | None,
-    layout: Layout,
-    scratch: Path | None,
-    piece: Piece,
-) -> Rewritten:
-    return rewrite(storage, table, bucket, piece, at_head, layout, scratch)
+def _begun(rewriting: _Rewriting, bounds: Bounds, files: Sequence[Source]) -> list[Piece] | Rewritten:
+    """The pieces of a bucket; the only one is rewritten at once, since nobody could help."""
+    pieces = cut(rewriting.storage, rewriting.table, files, bounds)
+    return rewriting(pieces[0]) if len(pieces) == 1 else pieces
 
 
 def _files_of(spark: SparkSession, name: str, bucket: int) -> BucketFiles:
     """The files of a bucket now; none if the table never had any."""
     table = MaintainedTable(spark, name)
     current = table.current()
-    return BucketFiles(0, (), (), {}) if current is None else table.scan_bucket(current.id, bucket)
+    return _NO_FILES if current is None else table.scan_bucket(current.id, bucket)
 
 
 def _sources(files: BucketFiles) -> tuple[Source, ...]:
     return sources(files.uris(), files.vectors)
 
 
-def _same(before: BucketFiles, now: BucketFiles) -> bool:
+def _still(spark: SparkSession, before: BucketFiles, bucket: int) -> bool:
+    """Whether a bucket of ``head_blobs`` has these files now; they are listed only if the table has changed."""
+    table = MaintainedTable(spark, HEAD_BLOBS.name)
+    current = table.current()
+    if current is None:
+        return before == _NO_FILES
+    if current.id == before.snapshot:
+        return True
+    now = table.scan_bucket(current.id, bucket)
     return before.uris() == now.uris() and before.vectors == now.vectors
 
 

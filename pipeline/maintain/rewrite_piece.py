@@ -10,14 +10,14 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from pipeline.fetch.parquet import MIB, open_parquet
+from pipeline.fetch.contents_file import CONTENT, ContentsFile, PageBuffer, compacting, values
+from pipeline.fetch.parquet import MIB
 from pipeline.maintain.sorted_rows import fetch, in_order, parts, read_at_head, spool
 from pipeline.maintain.sources import Piece, Source
 from pipeline.model.layout import WAREHOUSE
 from pipeline.model.tables import NAMESPACE, Table
 from pipeline.rules.compaction import COMPACTED
 from pipeline.storage.interface import Storage, Uploaded
-from pipeline.storage.parquet import SealedWriter
 from pipeline.storage.scratch import locked_folder
 
 FILE_BYTES = 512 * MIB
@@ -92,8 +92,12 @@ class Files:
     folder: Path
     layout: Layout
     paths: list[Path] = field(default_factory=list)
-    writer: SealedWriter | None = None
+    writer: ContentsFile | None = None
     heads: bool = False
+    pages: PageBuffer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pages = PageBuffer(ONE_PAGE_BYTES, compacting(self.layout.level))
 
     def write(self, rows: pa.Table, *, at_head: bool) -> None:
         """Write one row group; those at HEAD come first."""
@@ -101,9 +105,10 @@ class Files:
             self._close()
         if self.writer is None:
             self.paths.append(self.folder / f"{len(self.paths)}.parquet")
-            self.writer = open_parquet(self.table, self.paths[-1], self.layout.level, ONE_PAGE_BYTES)
+            self.writer = ContentsFile(self.table, self.paths[-1], self.pages, self.layout.level)
         self.heads = at_head
-        self.writer.write_table(rows, row_group_size=max(len(rows), 1))
+        contents = [value for chunk in rows[CONTENT].chunks for value in values(chunk)]
+        self.writer.write_group(rows.drop_columns([CONTENT]), contents)
 
     def finish(self) -> list[Path]:
         """Close, and return the files in order."""

@@ -1,8 +1,10 @@
-"""The process on an executor from which Spark forks its Python workers: Spark's own, except for four things.
+"""The process on an executor from which Spark forks its Python workers: Spark's own, except for five things.
 
 A worker of PySpark 4.1 drops all import caches before each task. Python before 3.13 then reads the whole directory of
 each jar and zip on its path again, and of a zip once more for every package that came from it. These files do not
 change while a worker lives, so workers keep the cached directories (decision 13).
+
+After each task a worker looks for garbage. What it has imported by the end of its first task is none: it is left out.
 
 A worker whose task was cancelled, or did not need all its rows, finds its socket closed. PySpark prints a traceback for
 each; nobody can act on it, so these workers exit silently.
@@ -15,6 +17,7 @@ Warnings go to the executor's standard error in the form of the driver's log, wi
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -39,9 +42,13 @@ def _work_quietly(sock: socket, authenticated: bool) -> int:
     if _folders:
         tempfile.tempdir = _folders[os.getpid() % len(_folders)]
     try:
-        return int(_work(sock, authenticated))  # type: ignore[no-untyped-call]  # PySpark's daemon has no types
+        code = int(_work(sock, authenticated))  # type: ignore[no-untyped-call]  # PySpark's daemon has no types
     except (BrokenPipeError, ConnectionResetError):
         return 1
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
+    return code
 
 
 class _TaskFormatter(logging.Formatter):

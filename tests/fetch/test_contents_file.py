@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.fetch.batches import record_batch
-from pipeline.fetch.contents_file import ContentsFile, PageBuffer
+from pipeline.fetch.contents_file import ContentsFile, PageBuffer, compacting
 from pipeline.fetch.parquet import ZSTD_LEVEL, open_parquet
 from pipeline.model.rows import ContentRow
 from pipeline.model.tables import CONTENTS, LANDED, Table
@@ -129,3 +130,31 @@ def test_what_is_read_of_a_footer_is_written_again(table: Table, tmp_path: Path)
 def test_bytes_that_are_no_struct_are_refused(data: bytes) -> None:
     with pytest.raises((ValueError, IndexError)):
         read_struct(data)
+
+
+def test_a_small_page_takes_no_more_memory_than_its_values() -> None:
+    buffer = PageBuffer(256 << 20)
+    before = psutil.Process().memory_info().rss
+    (page,) = buffer.pages([memoryview(b"x")])
+    assert psutil.Process().memory_info().rss - before < 64 << 20
+    assert page.raw_bytes < 100
+
+
+def test_a_large_compacted_page_remembers_more_places_and_a_small_one_looks_for_long_matches() -> None:
+    small, large = (compacting(18)(size << 20) for size in (16, 17))
+    assert (small.compression_level, small.chain_log, bool(small.enable_ldm)) == (16, 0, True)
+    assert (large.compression_level, large.chain_log, bool(large.enable_ldm)) == (18, 25, False)
+    assert compacting(21)(64 << 20).chain_log == 0, "level 21 remembers more by itself"
+    assert compacting(18)(1) is not compacting(18)(64 << 20)
+
+
+def test_a_compacted_page_is_read_and_finds_what_is_far_behind(tmp_path: Path) -> None:
+    noise = [Random(n).randbytes(1 << 20) for n in range(9)]
+    path = tmp_path / "contents.parquet"
+    with ContentsFile(CONTENTS, path, PageBuffer(64 << 20, compacting(18)), 18) as file:
+        contents = [*noise, *noise]
+        rows = [ContentRow(1, 2, bytes([n]) * 20, 1 << 20, "c", "a.c", at_head=False, content=b"") for n in range(18)]
+        batch = record_batch(CONTENTS, rows).drop_columns(["content"])
+        file.write_group(pa.Table.from_batches([batch]), [memoryview(value) for value in contents])
+    assert path.stat().st_size < (9 << 20) + (1 << 17)
+    assert read(path)["content"].to_pylist() == contents

@@ -18,6 +18,7 @@ from pipeline.context.workplace import Workplace
 from pipeline.maintain.compact import Compacted, Manner, Writing, bucket_stats, compact, layout_of
 from pipeline.maintain.rewrite_piece import Files, Layout
 from pipeline.maintain.run_compact import run_compact
+from pipeline.maintain.spread import Spread
 from pipeline.maintain.stored_stats import stored_stats
 from pipeline.model.origin import Origin
 from pipeline.model.tables import CONTENTS, HEAD_BLOBS
@@ -220,6 +221,30 @@ def test_several_pieces_of_a_bucket_are_committed_together(
     assert rows(spark) == before
     assert spark.table(f"{full_name('contents')}.files").where("content != 0").count() == 0
     assert run(spark, storage, tmp_path) == []
+
+
+def test_a_bucket_of_one_piece_takes_one_job_and_heads_that_are_as_they_were_are_listed_once(
+    spark: SparkSession, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_nights(spark, storage, 2, 3)
+    jobs, scans = [], []
+    submit, scan_bucket = Spread.submit, MaintainedTable.scan_bucket
+
+    def submitting(self: Spread, work: Any, items: Any) -> Any:
+        jobs.append(len(items))
+        return submit(self, work, items)
+
+    def scanning(self: MaintainedTable, *arguments: Any) -> BucketFiles:
+        scans.append(self.name.rpartition(".")[2])
+        return scan_bucket(self, *arguments)
+
+    monkeypatch.setattr(Spread, "submit", submitting)
+    monkeypatch.setattr(MaintainedTable, "scan_bucket", scanning)
+    before = rows(spark)
+    assert {done.table: done.after_files for done in run(spark, storage, tmp_path)} == {"contents": 1, "trees": 1}
+    assert rows(spark) == before
+    assert jobs == [1, 1]
+    assert sorted(scans) == ["contents", "head_blobs", "trees"]
 
 
 def test_a_night_while_a_compaction_runs_costs_it_the_buckets_that_changed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -46,6 +47,24 @@ def test_a_worker_whose_socket_is_closed_ends_without_a_word(monkeypatch: pytest
 
     monkeypatch.setattr(python_daemon, "_work", broken)
     assert python_daemon._work_quietly(None, True) == 1  # type: ignore[arg-type]
+
+
+def test_after_its_first_task_a_worker_looks_for_garbage_in_what_came_later_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frozen: list[int] = []
+
+    def work(sock: object, authenticated: bool) -> int:
+        frozen.append(gc.get_freeze_count())
+        return 0
+
+    monkeypatch.setattr(python_daemon, "_work", work)
+    try:
+        assert [python_daemon._work_quietly(None, True) for _ in range(2)] == [0, 0]  # type: ignore[arg-type]
+    finally:
+        gc.unfreeze()
+    assert frozen[0] == 0
+    assert frozen[1] > 1000
 
 
 def test_a_line_of_java_becomes_an_event_and_one_of_ours_stays_one() -> None:
