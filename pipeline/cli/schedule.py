@@ -86,6 +86,7 @@ _COLUMNS = {
     "mean_age": ("mean age", 1, 3),
     "mean_wait": ("mean wait", 1, 2),
     "p999_wait": ("p99.9 wait", 1, 0),
+    "beyond_month": ("beyond 30 nights %", 100, 2),
     "within_week": ("within a week %", 100, 1),
     "visits": ("visits", 1, 1),
 }

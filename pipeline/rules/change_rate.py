@@ -82,11 +82,11 @@ def counts_after(before: Counts, nights: Values, changed: Values, signalled: Val
     )
 
 
-def rate(changes: Values, nights: Values, usual: float, of: Arithmetic = NUMPY) -> Values:
+def rate(changes: Values, nights: Values, usual: Values, of: Arithmetic = NUMPY) -> Values:
     """Changes a night as the rate of a Poisson process: counted ones, and ``SHAPE`` usual ones for lack of knowledge.
 
     Args:
-        usual: the average hazard of all origins.
+        usual: the average hazard of all origins, or of those like it.
     """
     hazard = (changes + SHAPE) / (nights + SHAPE / usual)
     return -of.log1p(-of.least(of.greatest(hazard, HARDLY_EVER), EVERY_NIGHT))

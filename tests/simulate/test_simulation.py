@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ import pytest
 from pipeline.model.errors import UsageError
 from pipeline.rules.schedule import Bools
 from pipeline.rules.simulate import simulation
-from pipeline.rules.simulate.histories import DAY_S, BadHistories, Histories, read_histories
-from pipeline.rules.simulate.policies import POLICIES, Oracle, Policy, World
+from pipeline.rules.simulate.histories import DAY_S, NEVER, BadHistories, Histories, Pushes, read_histories
+from pipeline.rules.simulate.policies import POLICIES, Dated, Oracle, Policy, World
 from pipeline.rules.simulate.simulation import AFTERWARDS, WARM_UP, Dials, run, simulate
 
 
@@ -40,11 +41,17 @@ def test_each_history_may_be_cut_at_its_own_middle() -> None:
     later = read_histories("list", lines).own_later_halves()
     assert [days.tolist() for days in later.days] == [[0, 2, 7], [100, 110]], "a single day has no halves"
     assert (later.first.tolist(), later.last.tolist(), later.before.tolist()) == ([4, 105], [7, 110], [2, 1])
-    pushed = later.sample(np.random.default_rng(1), 400, 6)
+    sampled = later.sample(np.random.default_rng(1), 400, 6)
+    pushed = sampled.pushed
     assert later.first[1] + 6 <= later.end < later.last[1] + 6
     assert set(map(tuple, pushed.T.astype(int).tolist())) == {
         (0, 0, 0, 1, 0, 0), (0, 0, 1, 0, 0, 0), (0, 1, 0, 0, 0, 0), (1, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, 1),
     }, "an origin begins in the later half of its history, and early enough to be watched to the end"  # fmt: skip
+    pasts = {
+        (int(pushed[:, origin].argmax()), last, days)
+        for origin, (last, days) in enumerate(zip(sampled.last.tolist(), sampled.days.tolist(), strict=True))
+    }
+    assert pasts == {(3, -1, 2), (2, -2, 2), (1, -3, 2), (0, -4, 2), (5, -4, 1)}, "night 0 is the day before the first"
 
 
 @pytest.mark.parametrize(("lines", "why"), [(["1 a", "x b"], "line 2"), ([], "no pushes")])
@@ -53,6 +60,11 @@ def test_what_has_no_times_is_refused(lines: list[str], why: str) -> None:
         read_histories("list", lines)
     with pytest.raises(UsageError, match="10,000 are needed"):
         made_histories(1).later_half().sample(np.random.default_rng(1), 3, 10_000)
+
+
+def _without_past(pushed: Bools) -> Pushes:
+    origins = pushed.shape[1]
+    return Pushes(pushed, np.full(origins, NEVER), np.zeros(origins, dtype=np.int64))
 
 
 class _Peeking(Oracle):
@@ -67,11 +79,70 @@ def test_waits_and_ages_are_counted_by_hand() -> None:
     pushed = np.zeros((WARM_UP + nights + AFTERWARDS, 2), dtype=np.bool_)
     pushed[WARM_UP + 4, 0] = pushed[WARM_UP + 6, 0] = True  # nights 185 and 187; night 190 visits
     pushed[WARM_UP + 19, 1] = True  # night 200, never visited
-    found = run(_Peeking(), pushed, np.zeros_like(pushed), 1, nights)
+    found = run(_Peeking(), _without_past(pushed), np.zeros_like(pushed), 1, nights)
     assert found.mean_wait == pytest.approx((5 + 3 + AFTERWARDS + 1) / 3)
     assert [found.p999_wait, found.within_week, found.visits] == pytest.approx([AFTERWARDS + 1, 2 / 3, 0.1])
+    assert found.beyond_month == pytest.approx(1 / 3)
     assert found.fresh == pytest.approx(1 - 6 / 40)
     assert found.mean_age == pytest.approx((1 + 2 + 3 + 4 + 5 + 1) / 40)
+
+
+class _Reading(Oracle):
+    """Visits the first origin in nights 3 and 6, and notes what is known of both before each night."""
+
+    def __init__(self) -> None:
+        self.known: list[tuple[list[int], list[int]]] = []
+
+    def choose(self, world: World, budget: int) -> Bools:
+        self.known.append((world.newest.tolist(), world.days.tolist()))
+        return np.arange(len(world.visited)) == (0 if world.night in (3, 6) else -1)
+
+
+def test_what_is_known_of_pushes_is_what_visits_brought() -> None:
+    pushed = np.zeros((WARM_UP + 1 + AFTERWARDS, 2), dtype=np.bool_)
+    pushed[[0, 2, 4], :] = True  # nights 1, 3 and 5
+    reading = _Reading()
+    run(reading, Pushes(pushed, np.array([-8, NEVER]), np.array([2, 0])), np.zeros_like(pushed), 1, 1)
+    before, third, sixth = ([-8, NEVER], [2, 0]), ([3, NEVER], [4, 0]), ([5, NEVER], [5, 0])
+    assert reading.known[:8] == [before] * 3 + [third] * 3 + [sixth] * 2
+
+
+def _order(policy: Policy, world: World) -> list[int]:
+    """The origins in the order in which the policy takes them."""
+    budgets = range(1, len(world.visited) + 1)
+    chosen = [set(np.flatnonzero(policy.choose(world, budget)).tolist()) for budget in budgets]
+    assert list(map(len, chosen)) == list(budgets)
+    return [min(more - less) for less, more in pairwise([set(), *chosen])]
+
+
+def _world(visited: list[int], newest: list[int], days: list[int]) -> World:
+    none = np.zeros(len(visited), dtype=np.int64)
+    return World(
+        100, np.array(visited), none, none, none, np.array(newest), np.array(days), np.arange(len(visited))
+    )  # fmt: skip
+
+
+def test_who_knows_dates_takes_those_that_were_pushed_to_lately_and_often() -> None:
+    old = 40  # the oldest one is taken first, by its share
+    assert _order(Dated(), _world([old, 80, 80, 80], [-900, -400, 0, 79], [90, 1, 1, 1])) == [0, 3, 2, 1], "lately"
+    assert _order(Dated(), _world([old, 80, 80, 80], [-900, 0, 0, 0], [1, 1, 7, 50])) == [0, 3, 2, 1], "often"
+    late = _world([old, 80, 71, 70], [-900, 0, -300, -300], [1, 50, 3, 3])
+    assert _order(Dated(), late) == [0, 3, 1, 2], "what may have waited 30 nights comes first"
+    for visited, first in ((71, 2), (70, 1)):
+        alike = _world([old, visited, visited], [-900, -230, -574], [1, 1, 16])
+        assert _order(Dated(), alike)[1] == first, "of a burst that begins, another push may have a signal"
+    signalled = replace(late, signalled=np.array([0, 0, 100, 0]))
+    assert _order(Dated(), signalled)[:2] == [0, 2]
+
+
+def test_origins_without_pushes_are_taken_by_how_often_such_had_a_first_one() -> None:
+    world = _world([40, 80, 80], [-900, NEVER, 20], [1, 0, 1])
+    policy = Dated()
+    assert _order(policy, world) == [0, 2, 1]
+    for _ in range(20):
+        policy.learn(_world([99] * 3, [-900, NEVER, 20], [1, 0, 1]), np.array([0, 1, 0]) > 0, np.array([0, 1, 0]) > 0)
+    policy.counts = None
+    assert _order(policy, world) == [0, 1, 2]
 
 
 def test_signals_are_as_good_as_they_are_said_to_be() -> None:

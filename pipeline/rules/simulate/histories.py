@@ -24,6 +24,25 @@ class BadHistories(UsageError):
         return f"{self.source}: {self.why}"
 
 
+NEVER = -(10**6)
+"""The night of the last push of an origin that has had none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushes:
+    """When the origins of a made-up archive are pushed to: a column per origin, nights count from 1.
+
+    Attributes:
+        pushed: whether it was, on the day before a night; one row per night.
+        last: of those before the first night, the night of the last push, at most 0; ``NEVER`` if there was none.
+        days: of those before the first night, how many days had a push.
+    """
+
+    pushed: Bools
+    last: Ints
+    days: Ints
+
+
 @dataclass(frozen=True, slots=True)
 class Histories:
     """The days with a push of each repository, part of one, or person, sorted.
@@ -60,8 +79,8 @@ class Histories:
         before = [np.searchsorted(each, day) for each, day in zip(days, first, strict=True)]
         return Histories(days, np.array(before, dtype=np.int64), first, last, self.end)
 
-    def sample(self, rng: np.random.Generator, origins: int, nights: int) -> Bools:
-        """Whether an origin was pushed to on the day before a night: one row per night, one column per origin.
+    def sample(self, rng: np.random.Generator, origins: int, nights: int) -> Pushes:
+        """The pushes to an archive of so many origins, in so many nights.
 
         Each origin is a history from a night at random. Of histories, those with more pushes before ``first`` are drawn
         more often, by the square root: what comes later decides nothing.
@@ -75,10 +94,14 @@ class Histories:
             longest = int((self.end - self.first).max(initial=0))
             raise UsageError(f"the later half of the pushes has {longest:,} days, {nights:,} are needed")
         pushed = np.zeros((nights, origins), dtype=np.bool_)
+        newest, days = np.full(origins, NEVER, dtype=np.int64), np.zeros(origins, dtype=np.int64)
         for origin, history in enumerate(rng.choice(len(self.days), origins, p=weights / weights.sum())):
             since = self.days[history] - rng.integers(self.first[history], last[history] + 1)
             pushed[since[(since >= 0) & (since < nights)], origin] = True
-        return pushed
+            days[origin] = earlier = np.searchsorted(since, 0)
+            if earlier:
+                newest[origin] = since[earlier - 1] + 1
+        return Pushes(pushed, newest, days)
 
 
 def read_histories(source: str, lines: Iterable[str]) -> Histories:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from pipeline.rules.schedule import Bools, Floats
-from pipeline.rules.simulate.histories import Histories
+from pipeline.rules.simulate.histories import Histories, Pushes
 from pipeline.rules.simulate.policies import POLICIES, Policy, World
 
 WARM_UP, AFTERWARDS = 180, 90
@@ -46,6 +46,7 @@ class Measures:
         mean_age: nights that the oldest waiting push of an origin waits after the visits, on average over all origins.
         mean_wait: nights from a push to its visit, on average; 0 if it is the next one.
         p999_wait: 999 of 1,000 pushes wait no longer.
+        beyond_month: part of the pushes that wait more than 30 nights.
         within_week: part of the pushes that wait at most 7 nights.
         visits: per night.
     """
@@ -54,6 +55,7 @@ class Measures:
     mean_age: float
     mean_wait: float
     p999_wait: float
+    beyond_month: float
     within_week: float
     visits: float
 
@@ -89,11 +91,11 @@ def _spreads(measured: list[Measures]) -> dict[str, Spread]:
 
 def _one(histories: Histories, dials: Dials, seed: int) -> Iterator[tuple[str, Measures]]:
     rng = np.random.default_rng(seed)
-    pushed = histories.sample(rng, dials.origins, WARM_UP + dials.nights + AFTERWARDS)
-    budget = max(math.ceil(dials.budget * pushed.sum(axis=1).mean()), 1)
-    signals = _signals(rng, pushed, dials)
+    pushes = histories.sample(rng, dials.origins, WARM_UP + dials.nights + AFTERWARDS)
+    budget = max(math.ceil(dials.budget * pushes.pushed.sum(axis=1).mean()), 1)
+    signals = _signals(rng, pushes.pushed, dials)
     for name, policy in POLICIES.items():
-        yield name, run(policy(seed), pushed, signals, budget, dials.nights)
+        yield name, run(policy(seed), pushes, signals, budget, dials.nights)
 
 
 def _signals(rng: np.random.Generator, pushed: Bools, dials: Dials) -> Bools:
@@ -103,12 +105,14 @@ def _signals(rng: np.random.Generator, pushed: Bools, dials: Dials) -> Bools:
     return np.asarray(true | (rng.random(pushed.shape) < false))
 
 
-def run(policy: Policy, pushed: Bools, signals: Bools, budget: int, nights: int) -> Measures:
-    """One policy over one archive; ``pushed`` and ``signals`` have one row per night."""
+def run(policy: Policy, pushes: Pushes, signals: Bools, budget: int, nights: int) -> Measures:
+    """One policy over one archive; ``signals`` has one row per night, like ``pushes.pushed``."""
+    pushed = pushes.pushed
     origins = pushed.shape[1]
     none = np.zeros(origins, dtype=np.int64)
     tie = np.random.default_rng(0).permutation(origins)
-    world = World(0, none, none.copy(), none.copy(), none.copy(), tie)
+    world = World(0, none, none.copy(), none.copy(), none.copy(), pushes.last, pushes.days, tie)
+    newest, days = pushes.last, pushes.days
     archived = np.full(pushed.shape, len(pushed) + 1)
     fresh: list[float] = []
     ages: list[float] = []
@@ -117,6 +121,7 @@ def run(policy: Policy, pushed: Bools, signals: Bools, budget: int, nights: int)
         world.night = night
         world.waiting = np.where(some & (world.waiting == 0), night, world.waiting)
         world.signalled = np.where(told & (world.signalled == 0), night, world.signalled)
+        newest, days = np.where(some, night, newest), days + some
         visited = policy.choose(world, budget)
         found = visited & (world.waiting > 0)
         policy.learn(world, visited, found)
@@ -125,6 +130,7 @@ def run(policy: Policy, pushed: Bools, signals: Bools, budget: int, nights: int)
             archived[since, origin] = np.minimum(archived[since, origin], night)
         world.changed = np.where(found, night, world.changed)
         world.visited = np.where(visited, night, world.visited)
+        world.newest, world.days = np.where(visited, newest, world.newest), np.where(visited, days, world.days)
         world.waiting = np.where(visited, 0, world.waiting)
         world.signalled = np.where(visited, 0, world.signalled)
         if WARM_UP < night <= WARM_UP + nights:
@@ -137,6 +143,7 @@ def run(policy: Policy, pushed: Bools, signals: Bools, budget: int, nights: int)
         mean_age=float(np.mean(ages)),
         mean_wait=float(waits.mean()) if len(waits) else 0.0,
         p999_wait=float(np.quantile(waits, 0.999, method="higher")) if len(waits) else 0.0,
+        beyond_month=float((waits > 30).mean()) if len(waits) else 0.0,
         within_week=float((waits <= 7).mean()) if len(waits) else 1.0,
         visits=float(np.mean(visits)),
     )
