@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 
 from pipeline.maintain.sources import Piece, Source, among, batches, deleted, shortened
 from pipeline.model.tables import Table
-from pipeline.rules.compaction import ROW_BYTES, Bounds, Key, KeyRange, Weighed, exceeds, ranges
+from pipeline.rules.compaction import ROW_BYTES, Bounds, Key, KeyRange, Weighed, compaction_s, exceeds, ranges
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import ArchiveFile, open_data_file
 from pipeline.tables.snapshot.deletion_vectors import Positions
@@ -34,12 +35,14 @@ SMALL = 64
 _OID_START = np.dtype("<u8")
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Number = TypeVar("Number", np.int64, np.float64)
 
 
 def cut(storage: Storage, table: Table, files: Sequence[Source], bounds: Bounds) -> list[Piece]:
     """The pieces of a bucket, in order; none if it has no rows.
 
-    Keeps in memory, per network, four numbers and its row groups and, of networks that are cut, eight bytes per row
+    Keeps in memory, per network, five numbers and its row groups and, of networks that are cut, eight bytes per row
     and 550 for each of some 500,000 names.
 
     Raises:
@@ -47,7 +50,7 @@ def cut(storage: Storage, table: Table, files: Sequence[Source], bounds: Bounds)
         StorageError: a file cannot be read, or is not below the archive's root.
     """
     survey = _survey(storage, table, files)
-    giants = {n for n, keys, raw in survey.weights() if exceeds(keys, raw, bounds)}
+    giants = {n for n, keys, raw, seconds in survey.weights() if exceeds(keys, raw, seconds, bounds)}
     within = _Within(bounds, MOST_NAMES)
     if giants:
         within.read(storage, table, [survey.only(source, giants) for source in files], giants)
@@ -63,30 +66,31 @@ class _Survey:
     networks: list[Ints] = field(default_factory=list)
     keys: list[Ints] = field(default_factory=list)
     raw: list[Ints] = field(default_factory=list)
+    seconds: list[Floats] = field(default_factory=list)
     groups: dict[int, dict[int, Ints]] = field(default_factory=dict)
 
-    def add(self, number: int, group: int, networks: Ints, keys: Ints, raw: Ints) -> None:
+    def add(self, number: int, group: int, networks: Ints, keys: Ints, raw: Ints, seconds: Floats) -> None:
         """Add the live rows of a batch: their networks, and the weights of each."""
         held, places = np.unique(networks, return_inverse=True)
-        for sums, each in ((self.keys, keys), (self.raw, raw)):
-            sums.append(np.zeros(len(held), np.int64))
-            np.add.at(sums[-1], places, each)
+        self.keys.append(_sums(places, keys, len(held)))
+        self.raw.append(_sums(places, raw, len(held)))
+        self.seconds.append(_sums(places, seconds, len(held)))
         self.networks.append(held)
         of_file = self.groups.setdefault(number, {})
         of_file[group] = np.union1d(of_file[group], held) if group in of_file else held
         if len(self.networks) > MOST_APART:
             self.weights()
 
-    def weights(self) -> list[tuple[int, int, int]]:
-        """Network, bytes of keys and raw bytes, in order of networks."""
+    def weights(self) -> list[tuple[int, int, int, float]]:
+        """Network, bytes of keys, raw bytes and CPU seconds, in order of networks."""
         if not self.networks:
             return []
         networks, places = np.unique(np.concatenate(self.networks), return_inverse=True)
-        keys, raw = np.zeros(len(networks), np.int64), np.zeros(len(networks), np.int64)
-        np.add.at(keys, places, np.concatenate(self.keys))
-        np.add.at(raw, places, np.concatenate(self.raw))
-        self.networks, self.keys, self.raw = [networks], [keys], [raw]
-        return list(zip(networks.tolist(), keys.tolist(), raw.tolist(), strict=True))
+        keys = _sums(places, np.concatenate(self.keys), len(networks))
+        raw = _sums(places, np.concatenate(self.raw), len(networks))
+        seconds = _sums(places, np.concatenate(self.seconds), len(networks))
+        self.networks, self.keys, self.raw, self.seconds = [networks], [keys], [raw], [seconds]
+        return list(zip(networks.tolist(), keys.tolist(), raw.tolist(), seconds.tolist(), strict=True))
 
     def only(self, source: Source, networks: Collection[int]) -> Source:
         """The row groups of a source that hold some of these networks."""
@@ -118,9 +122,9 @@ def _survey(storage: Storage, table: Table, files: Sequence[Source]) -> _Survey:
             gone = deleted(storage, source)
             for group, begin, batch in batches(file, source, _columns(table), BATCH_ROWS):
                 live = ~among(gone, begin, len(batch))
-                keys, raw = _weigh(file, table, group, batch)
+                keys, raw, seconds = _weigh(file, table, group, batch)
                 networks = batch.column("network").to_numpy()[live]
-                survey.add(source.number, group, networks, keys[live], raw[live])
+                survey.add(source.number, group, networks, keys[live], raw[live], seconds[live])
     return survey
 
 
@@ -128,17 +132,28 @@ def _columns(table: Table) -> list[str]:
     return [name for name in ("network", "size", "ext", "name") if name in table.column_names]
 
 
-def _weigh(file: ArchiveFile, table: Table, group: int, batch: pa.RecordBatch) -> tuple[Ints, Ints]:
-    """Bytes of keys and raw bytes of each row; where the table has no sizes, each row of a row group has the mean."""
+def _weigh(file: ArchiveFile, table: Table, group: int, batch: pa.RecordBatch) -> tuple[Ints, Ints, Floats]:
+    """Bytes of keys, raw bytes and CPU seconds of each row. Each has its share by size of a row group's stored bytes;
+    where the table has no sizes, all have the mean."""
     keys = np.full(len(batch), ROW_BYTES, np.int64)
     for name in ("ext", "name"):
         if name in table.column_names:
             keys += _numbers(pc.binary_length(batch.column(name)))
-    if "size" in table.column_names:
-        return keys, _numbers(batch.column("size"))
     said = file.metadata.row_group(group)
     content = said.column(file.schema_arrow.get_field_index("content"))
-    return keys, np.full(len(batch), content.total_uncompressed_size // max(said.num_rows, 1), np.int64)
+    if "size" in table.column_names:
+        raw = _numbers(batch.column("size"))
+    else:
+        raw = np.full(len(batch), content.total_uncompressed_size // max(said.num_rows, 1), np.int64)
+    stored = raw * (content.total_compressed_size / max(content.total_uncompressed_size, 1))
+    return keys, raw, compaction_s(np.ones(len(batch)), raw.astype(np.float64), stored)
+
+
+def _sums(places: Ints, values: npt.NDArray[Number], count: int) -> npt.NDArray[Number]:
+    """Sums of values by place."""
+    sums = np.zeros(count, values.dtype)
+    np.add.at(sums, places, values)
+    return sums
 
 
 def _numbers(values: pa.Array) -> Ints:
@@ -159,14 +174,19 @@ class _Within:
 
     def read(self, storage: Storage, table: Table, files: Sequence[Source], giants: Collection[int]) -> None:
         for number, positions, group, file, batch in _of_networks(storage, files, [*_columns(table), "oid"], giants):
-            keys, raw = _weigh(file, table, group, batch)
+            keys, raw, seconds = _weigh(file, table, group, batch)
             self.ids.append(_starts(batch.column("oid")))
             texts = {name: batch.column(name) for name in ("ext", "name") if name in table.column_names}
             columns: dict[str, pa.Array] = {name: shortened(text) for name, text in texts.items()}
-            columns |= {"network": batch.column("network"), "keys": pa.array(keys), "raw": pa.array(raw)}
+            columns |= {
+                "network": batch.column("network"),
+                "keys": pa.array(keys),
+                "raw": pa.array(raw),
+                "seconds": pa.array(seconds),
+            }
             rows = pa.table({**columns, "pos": pa.array(positions)})
             sums = rows.group_by(["network", *texts], use_threads=False).aggregate(
-                [("keys", "sum"), ("raw", "sum"), ("pos", "min")]
+                [("keys", "sum"), ("raw", "sum"), ("seconds", "sum"), ("pos", "min")]
             )
             for row in sums.to_pylist():
                 self._add(number, row)
@@ -175,28 +195,30 @@ class _Within:
 
     def _sum_up(self) -> None:
         """Sum up small neighbours: anybody may archive millions of names."""
-        small = Bounds(self.bounds.key_bytes // SMALL, self.bounds.raw_bytes // SMALL)
+        small = Bounds(self.bounds.key_bytes // SMALL, self.bounds.raw_bytes // SMALL, self.bounds.seconds / SMALL)
         kept: dict[tuple[int, str, str], list[Weighed]] = {}
         last: list[Weighed] = []
         for name in sorted(self.names):
             found = self.names[name]
             if len(last) == len(found) == 1 and last[0].low.network == name[0]:
-                keys, raw = last[0].key_bytes + found[0].key_bytes, last[0].raw_bytes + found[0].raw_bytes
-                if not exceeds(keys, raw, small):
-                    last[0] = Weighed(last[0].low, keys, raw)
+                both = _together(last[0], found[0])
+                if not _exceed(both, small):
+                    last[0] = both
                     continue
             kept[name] = last = found
         self.names, self.most = kept, max(self.most, 2 * len(kept))
 
-    def _add(self, number: int, row: Mapping[str, int | str]) -> None:
+    def _add(self, number: int, row: Mapping[str, int | float | str]) -> None:
         name = int(row["network"]), str(row.get("ext", "")), str(row.get("name", ""))
-        keys, raw = int(row["keys_sum"]), int(row["raw_sum"])
+        low = Key(*name, number, int(row["pos_min"]))
+        rows = Weighed(low, int(row["keys_sum"]), int(row["raw_sum"]), float(row["seconds_sum"]))
         found = self.names.setdefault(name, [])
-        if found and not exceeds(found[-1].key_bytes + keys, found[-1].raw_bytes + raw, self.bounds):
-            found[-1] = Weighed(found[-1].low, found[-1].key_bytes + keys, found[-1].raw_bytes + raw)
+        if not found:
+            found.append(replace(rows, low=Key(*name)))
+        elif _exceed(both := _together(found[-1], rows), self.bounds):
+            found.append(rows)
         else:
-            low = Key(*name, number, int(row["pos_min"])) if found else Key(*name)
-            found.append(Weighed(low, keys, raw))
+            found[-1] = both
 
     def of(self, network: int) -> Iterator[Weighed]:
         """The parts of a network, in order."""
@@ -204,14 +226,24 @@ class _Within:
             yield from self.names[name]
 
 
+def _together(first: Weighed, then: Weighed) -> Weighed:
+    """Rows and those that follow."""
+    keys, raw = first.key_bytes + then.key_bytes, first.raw_bytes + then.raw_bytes
+    return Weighed(first.low, keys, raw, first.seconds + then.seconds)
+
+
+def _exceed(rows: Weighed, bounds: Bounds) -> bool:
+    return exceeds(rows.key_bytes, rows.raw_bytes, rows.seconds, bounds)
+
+
 def _in_order(survey: _Survey, within: _Within, giants: Collection[int]) -> Iterator[Weighed]:
-    for network, keys, raw in survey.weights():
+    for network, keys, raw, seconds in survey.weights():
         if network in giants:
             first, *others = within.of(network)
             yield replace(first, low=Key(network))
             yield from others
         else:
-            yield Weighed(Key(network), keys, raw)
+            yield Weighed(Key(network), keys, raw, seconds)
 
 
 def _of_networks(

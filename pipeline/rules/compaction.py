@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from pipeline.model.tables import CONTENTS, TREES
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import GIB, MIB
+
+Amount = TypeVar("Amount", float, npt.NDArray[np.float64])
 
 LANDED_GAIN = 0.25
 """Share of landed bytes that sorting a whole bucket at the compaction level saves; see docs/decisions."""
@@ -28,15 +34,19 @@ NAME_CHARS = 64
 """Leading characters of ext and of name by which rows are assigned to pieces."""
 
 
+RAW_BYTES_S, STORED_BYTES_S, ROWS_S = 30_000_000, 1_000_000, 2_000
+"""What a core compacts in a second: raw bytes of texts, landed bytes, which are what zstd did not find elsewhere, and
+rows, whose ends are ends of matches. See decision 29; trees cost less.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Limits of a piece: bytes of memory for ids and names of its rows, and raw bytes, which take scratch and time.
-
-    4 GiB raw take four minutes of a core.
-    """
+    """Limits of a piece: bytes of memory for ids and names of its rows, raw bytes, which take scratch, CPU seconds."""
 
     key_bytes: int = 192 * MIB
     raw_bytes: int = 4 * GIB
+    seconds: float = 240.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,6 +67,7 @@ class Weighed:
     low: Key
     key_bytes: int
     raw_bytes: int
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,7 @@ class KeyRange:
     high: Key | None
     key_bytes: int = 0
     raw_bytes: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +148,29 @@ def ranges(weighed: Iterable[Weighed], bounds: Bounds) -> list[KeyRange]:
         weighed: in ascending order of ``low``.
     """
     starts: list[Weighed] = []
-    sums: list[tuple[int, int]] = []
+    sums: list[tuple[int, int, float]] = []
     for rows in weighed:
-        keys, raw = (rows.key_bytes, rows.raw_bytes)
-        if sums and sums[-1][0] + keys <= bounds.key_bytes and sums[-1][1] + raw <= bounds.raw_bytes:
-            sums[-1] = (sums[-1][0] + keys, sums[-1][1] + raw)
-        else:
-            starts.append(rows)
-            sums.append((keys, raw))
+        if sums:
+            keys, raw, seconds = sums[-1]
+            more = keys + rows.key_bytes, raw + rows.raw_bytes, seconds + rows.seconds
+            if not exceeds(*more, bounds):
+                sums[-1] = more
+                continue
+        starts.append(rows)
+        sums.append((rows.key_bytes, rows.raw_bytes, rows.seconds))
     lows: list[Key | None] = [None, *(rows.low for rows in starts[1:]), None]
     return [KeyRange(lows[n], lows[n + 1], *found) for n, found in enumerate(sums)]
 
 
-def exceeds(key_bytes: int, raw_bytes: int, bounds: Bounds) -> bool:
+def exceeds(key_bytes: int, raw_bytes: int, seconds: float, bounds: Bounds) -> bool:
     """Whether rows are too many for one piece."""
-    return key_bytes > bounds.key_bytes or raw_bytes > bounds.raw_bytes
+    return key_bytes > bounds.key_bytes or raw_bytes > bounds.raw_bytes or seconds > bounds.seconds
+
+
+def compaction_s(rows: Amount, raw_bytes: Amount, stored_bytes: Amount) -> Amount:
+    """CPU seconds to compact rows of contents, within a factor of two for what was measured.
+
+    Args:
+        stored_bytes: of the contents as they are stored now.
+    """
+    return raw_bytes / RAW_BYTES_S + stored_bytes / STORED_BYTES_S + rows / ROWS_S

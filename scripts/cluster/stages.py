@@ -26,7 +26,18 @@ from pipeline.night.walk import NETWORK_PATHS
 from pipeline.rules.batches import batch_origins as usual_batch
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import shuffle_partitions
-from pipeline.rules.compaction import ROW_BYTES, Bounds, BucketStats, Key, KeyRange, Weighed, by_gain, ranges, within
+from pipeline.rules.compaction import (
+    ROW_BYTES,
+    Bounds,
+    BucketStats,
+    Key,
+    KeyRange,
+    Weighed,
+    by_gain,
+    compaction_s,
+    ranges,
+    within,
+)
 from pipeline.rules.fetch_order import fetch_order
 from pipeline.rules.networks import NETWORK_ORIGINS
 from pipeline.rules.partitioning import (
@@ -406,11 +417,13 @@ def _pieces(people: Population) -> list[list[KeyRange]]:
     return found
 
 
-def _lots(rows: float, raw: float, bounds: Bounds) -> list[tuple[int, int]]:
-    """Bytes of keys and raw bytes of equal parts of some rows."""
+def _lots(rows: float, raw: float, bounds: Bounds) -> list[tuple[int, int, float]]:
+    """Bytes of keys, raw bytes and CPU seconds of equal parts of some rows."""
     keys = rows * (ROW_BYTES + assumed.NAME_BYTES)
-    count = max(math.ceil(2 * max(keys / bounds.key_bytes, raw / bounds.raw_bytes)), 1)
-    return [(int(keys / count), int(raw / count))] * count
+    seconds = compaction_s(rows, raw, raw / TYPICAL_RATIO["contents"])
+    weights = keys / bounds.key_bytes, raw / bounds.raw_bytes, seconds / bounds.seconds
+    count = max(math.ceil(2 * max(weights)), 1)
+    return [(int(keys / count), int(raw / count), seconds / count)] * count
 
 
 def restore(people: Population, rates: Rates, threads: int) -> tuple[Stage, float]:

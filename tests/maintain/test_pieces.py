@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -101,6 +102,10 @@ def some_blobs(networks: Sequence[int], each: int) -> list[Cells]:
     ]
 
 
+def too_large(piece: Piece, bounds: Bounds) -> bool:
+    return exceeds(piece.rows.key_bytes, piece.rows.raw_bytes, piece.rows.seconds, bounds)
+
+
 def test_pieces_of_networks_hold_every_row_once_in_order(storage: LocalStorage, tmp_path: Path) -> None:
     rows = some_blobs(range(3, 40, 4), 30)
     random.Random(2).shuffle(rows)
@@ -108,7 +113,7 @@ def test_pieces_of_networks_hold_every_row_once_in_order(storage: LocalStorage, 
     pieces, found = rewritten(storage, CONTENTS, files, tmp_path / "scratch", Bounds(raw_bytes=6_000))
     assert len(pieces) > 3
     assert sorted(found, key=str) == sorted(rows, key=str)
-    assert not any(exceeds(p.rows.key_bytes, p.rows.raw_bytes, Bounds(raw_bytes=6_000)) for p in pieces)
+    assert not any(too_large(piece, Bounds(raw_bytes=6_000)) for piece in pieces)
 
 
 def test_one_piece_reads_only_row_groups_with_its_networks(storage: LocalStorage) -> None:
@@ -133,7 +138,7 @@ def test_a_network_too_large_is_cut_between_names_and_a_name_between_arrivals(
     pieces, found = rewritten(storage, CONTENTS, files, tmp_path / "scratch", bounds)
     assert sorted(found, key=str) == sorted([*versions, *others, *small], key=str)
     assert len(pieces) > 5
-    assert not any(exceeds(piece.rows.key_bytes, piece.rows.raw_bytes, bounds) for piece in pieces)
+    assert not any(too_large(piece, bounds) for piece in pieces)
     cuts = [piece.rows.low for piece in pieces[1:] if piece.rows.low is not None]
     assert cuts == sorted(cuts)
     assert any(low.name == "same.c" and low.file for low in cuts)
@@ -199,6 +204,22 @@ def test_ids_that_only_begin_alike_are_different_objects(storage: LocalStorage, 
     pieces, found = rewritten(storage, CONTENTS, files, tmp_path / "scratch", Bounds(raw_bytes=600))
     assert len(pieces) > 1
     assert sorted(found, key=str) == sorted(alike, key=str)
+
+
+@pytest.mark.parametrize("networks", [range(1, 41), [7] * 40], ids=["small networks", "one large network"])
+def test_what_hardly_compresses_takes_longer_and_is_cut_into_more_pieces(
+    storage: LocalStorage, tmp_path: Path, networks: Sequence[int]
+) -> None:
+    noise = random.Random(4).randbytes
+    for contents, count in (([noise(100_000) for _ in networks], 5), ([bytes(100_000)] * len(networks), 1)):
+        rows = [blob(at, n, f"{n:02}.c", content=contents[n]) for n, at in enumerate(networks)]
+        files = land(storage, CONTENTS, [rows[:25], rows[25:]])
+        bounds = Bounds(seconds=1.0)
+        pieces, found = rewritten(storage, CONTENTS, files, tmp_path / "scratch", bounds)
+        assert len(pieces) == count
+        assert not any(too_large(piece, bounds) for piece in pieces)
+        assert sorted(found, key=str) == sorted(rows, key=str)
+        shutil.rmtree(Path(storage.root_uri.removeprefix("file://")))
 
 
 def test_trees_have_no_sizes_and_are_cut_between_arrivals(storage: LocalStorage, tmp_path: Path) -> None:

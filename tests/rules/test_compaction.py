@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from pipeline.cli.maintain import parse_budget
 from pipeline.rules.budget import Budget
-from pipeline.rules.compaction import Bounds, BucketStats, Key, Weighed, by_gain, exceeds, overdue, ranges, within
+from pipeline.rules.compaction import (
+    Bounds,
+    BucketStats,
+    Key,
+    Weighed,
+    by_gain,
+    compaction_s,
+    exceeds,
+    overdue,
+    ranges,
+    within,
+)
 
 IDLE = BucketStats("contents", 0, 1, 1000, 100, 0, 0, 0, "")
 
@@ -87,25 +98,54 @@ def test_what_is_no_budget(text: str) -> None:
         parse_budget(text)
 
 
-WEIGHTS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=40)
+WEIGHTS = st.lists(st.tuples(*[st.integers(0, 12)] * 3), max_size=40)
 
 
-@given(WEIGHTS, st.integers(1, 20), st.integers(1, 20))
+@given(WEIGHTS, st.integers(1, 20), st.integers(1, 20), st.integers(1, 20))
 def test_pieces_hold_every_key_once_within_their_bounds(
-    weights: list[tuple[int, int]], key_bytes: int, raw_bytes: int
+    weights: list[tuple[int, int, int]], key_bytes: int, raw_bytes: int, seconds: int
 ) -> None:
-    bounds = Bounds(key_bytes, raw_bytes)
+    bounds = Bounds(key_bytes, raw_bytes, seconds)
     found = ranges([Weighed(Key(n), *weight) for n, weight in enumerate(weights)], bounds)
-    for n, (keys, raw) in enumerate(weights):
+    for n, weight in enumerate(weights):
         holding = [r for r in found if (r.low is None or r.low <= Key(n)) and (r.high is None or Key(n, "x") < r.high)]
         assert len(holding) == 1
-        if exceeds(holding[0].key_bytes, holding[0].raw_bytes, bounds):
-            assert (holding[0].key_bytes, holding[0].raw_bytes) == (keys, raw)
+        held = holding[0].key_bytes, holding[0].raw_bytes, holding[0].seconds
+        if exceeds(*held, bounds):
+            assert held == weight
     assert [r.high for r in found[:-1]] == [r.low for r in found[1:]]
-    assert sum(r.raw_bytes for r in found) == sum(raw for _, raw in weights)
+    assert sum(r.raw_bytes for r in found) == sum(raw for _, raw, _ in weights)
+    assert sum(r.seconds for r in found) == sum(s for _, _, s in weights)
 
 
 def test_a_usual_bucket_of_a_laptop_is_one_piece() -> None:
     (whole,) = ranges([Weighed(Key(n), 96_000, 10 << 20) for n in range(100)], Bounds())
     assert (whole.low, whole.high) == (None, None)
     assert ranges([], Bounds()) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "raw_mb", "stored_mb", "measured_s"),
+    [
+        pytest.param(29_400, 31.37, 3.79, 37.4, id="texts of 1 kB"),
+        pytest.param(392, 5.62, 2.09, 1.7, id="luigi at HEAD"),
+        pytest.param(7_273, 107.9, 2.92, 6.1, id="luigi, history"),
+        pytest.param(3_464, 200.0, 2.43, 11.4, id="big"),
+        pytest.param(4_040, 200.0, 0.90, 6.3, id="pages"),
+    ],
+)
+def test_what_a_compaction_takes_is_expected_within_a_factor(
+    rows: int, raw_mb: float, stored_mb: float, measured_s: float
+) -> None:
+    """Measured on 2026-11-28, see decision 29; stored as landed."""
+    expected = compaction_s(float(rows), raw_mb * 1e6, stored_mb * 1e6)
+    assert measured_s / 2 < expected < measured_s * 1.7
+
+
+def test_many_small_texts_are_cut_by_time_long_before_their_bytes_are_too_many() -> None:
+    networks, raw, stored = 24_000, 100_000, 17_600
+    seconds = compaction_s(100.0, float(raw), float(stored))
+    weighed = [Weighed(Key(n), 100 * 120, raw, seconds) for n in range(networks)]
+    found = ranges(weighed, Bounds())
+    assert len(found) == 8
+    assert all(piece.raw_bytes < Bounds().raw_bytes / 12 and piece.seconds <= 240 for piece in found)
