@@ -18,12 +18,14 @@ from pipeline.tables.snapshot.metadata import TableMetadata, read_metadata
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 4
+FORMAT = 5
 """Since 2, `files` has lines, and `repositories` root trees (decision 32).
 
 Since 3, `head_blobs` says which files were generated, and licences (decision 45), and `origins` counts changes (44).
 
 Since 4, `origins` keeps the kinds of signals (decision 63).
+
+Since 5, `visits` and `origins` know the dates of commits.
 """
 
 

@@ -30,10 +30,20 @@ from pipeline.git.scanned_pack import MAX_OBJECTS
 from pipeline.model import tables
 from pipeline.model.errors import ScratchFailed
 from pipeline.model.objects import BLOB, COMMIT, TREE
-from pipeline.model.rows import BlobRow, ContentRow, TreeRow, blob_names, commit_row, is_binary, tag_row
+from pipeline.model.rows import (
+    BlobRow,
+    ContentRow,
+    TreeRow,
+    blob_names,
+    commit_row,
+    committer_time,
+    is_binary,
+    tag_row,
+)
 from pipeline.model.text import text_and_raw
 from pipeline.model.visit import MOVED, TAKEN_DOWN, Visit, VisitStatus
 from pipeline.model.visit_counts import DAMAGED
+from pipeline.rules.commit_dates import CommitDates
 from pipeline.rules.kinship import Tips
 from pipeline.rules.negotiation import HEAD, FetchPlan, Ref, changed_refs, describe_left_out
 from pipeline.rules.ref_digest import NO_REFS, digest_of
@@ -44,8 +54,9 @@ _Answer = TypeVar("_Answer")
 
 
 class _Bounds(NamedTuple):
-    """The limits that end a visit."""
+    """The limits that end a visit, and its start, which limits the dates of commits."""
 
+    started: datetime
     deadline: Deadline
     quota: ScratchQuota
     confinement: Confinement
@@ -57,6 +68,7 @@ class _Absorbed(NamedTuple):
     too_large: int
     taken_down: int
     tag_targets: Mapping[bytes, bytes]
+    dates: CommitDates
 
 
 class Visitor:
@@ -126,7 +138,7 @@ class Visitor:
             with _blamed_on(url, limits, quota), Deadline(url, limits.total_s) as deadline:
                 turn = self._turn(url, deadline)
                 turn.look_ahead()
-                return attempt(_Bounds(deadline, quota, confinement, turn), finish)
+                return attempt(_Bounds(started, deadline, quota, confinement, turn), finish)
         except OriginError as error:
             return Outcome(finish(error.status, error.code, error.why))
         except StoredFileDamaged as error:
@@ -146,11 +158,12 @@ class Visitor:
         detail: str | None = None,
         pack_bytes: int = 0,
         objects: int = 0,
+        dates: CommitDates | None = None,
     ) -> Visit:
         took = round(time.monotonic() - clock, 6)
         return Visit(
             self._bucket, network, url, self._night, self._run_id, status, error, detail, started, took,
-            pack_bytes, objects,
+            pack_bytes, objects, *((None, 0) if dates is None else (dates.newest, dates.days)),
         )  # fmt: skip
 
     def _attempt(
@@ -180,19 +193,22 @@ class Visitor:
             *_remark(received, absorbed.too_large, absorbed.taken_down),
             pack_bytes=received.pack_bytes,
             objects=len(absorbed.fresh),
+            dates=absorbed.dates,
         )
         return Outcome(visit)
 
     def _absorb(self, state: NetworkState, url: str, received: Received, spool: Path, bounds: _Bounds) -> _Absorbed:
         targets = {ref.target for ref in received.refs.values() if ref.target is not None}
+        dates = CommitDates(bounds.started)
         if received.pack_bytes == 0:
-            return _Absorbed(set(), 0, 0, {})
+            return _Absorbed(set(), 0, 0, {}, dates)
         limits, check, take = self._conditions.limits, bounds.deadline.check, bounds.quota.take
         with (
             Pack(spool, origin=url, limits=limits, scratch=self._scratch, check=check, take=take) as pack,
             Skeleton(self._scratch, take) as skeleton,
         ):
-            task = _Absorbing(url, self._bucket, state, self._outbox, skeleton, received.refs.get(HEAD), targets)
+            head = received.refs.get(HEAD)
+            task = _Absorbing(url, self._bucket, state, self._outbox, skeleton, head, targets, dates)
             for found in pack.objects(partial(state.known.load, state.network)):
                 check()
                 if found.type is BLOB:
@@ -209,7 +225,7 @@ class Visitor:
                 raise PackIncomplete(
                     url, f"the pack lacks {len(lacking)} objects that it names, for example {min(lacking).hex()}"
                 )
-            return _Absorbed(task.fresh, task.too_large, task.taken_down, dict(skeleton.tag_targets))
+            return _Absorbed(task.fresh, task.too_large, task.taken_down, dict(skeleton.tag_targets), dates)
 
     def _peel(
         self, state: NetworkState, changed: Iterable[Ref], absorbed: _Absorbed, deadline: Deadline
@@ -295,10 +311,11 @@ class _Absorbing:
         skeleton: Skeleton,
         head: Ref | None,
         targets: set[bytes],
+        dates: CommitDates,
     ) -> None:
         self._url, self._place = url, (bucket, state.network)
         self._state, self._outbox, self._skeleton = state, outbox, skeleton
-        self._head, self._targets = head, targets
+        self._head, self._targets, self._dates = head, targets, dates
         self._archived: set[bytes] | None = None
         self._at_head: set[bytes] = set()
         self.fresh: set[bytes] = set()
@@ -355,7 +372,9 @@ class _Absorbing:
             if type_ is TREE:
                 outbox.add(tables.TREES, TreeRow(bucket, network, oid, oid in trees, data), len(data))
             elif type_ is COMMIT:
-                outbox.add(tables.COMMITS, commit_row(bucket, network, oid, data), len(data))
+                row = commit_row(bucket, network, oid, data)
+                self._dates.add(committer_time(row))
+                outbox.add(tables.COMMITS, row, len(data))
             else:
                 outbox.add(tables.TAGS, tag_row(bucket, network, oid, data), len(data))
         return archived

@@ -71,6 +71,13 @@ def commit_row(bucket: int, network: int, oid: bytes, body: bytes) -> Row:
     return _row(bucket, network, oid, parse_commit(body), _COMMIT_TIMES)
 
 
+def committer_time(row: Row) -> int | None:
+    """That of a row of ``commits``: microseconds since 1970, UTC; None if it has none."""
+    time = row[_COMMITTER_TIME]
+    assert time is None or isinstance(time, int)
+    return time
+
+
 def tag_row(bucket: int, network: int, oid: bytes, body: bytes) -> Row:
     """A row of ``tags``."""
     return _row(bucket, network, oid, parse_tag(body), _TAG_TIMES)
@@ -88,6 +95,7 @@ def _times(table: Table) -> tuple[int, ...]:
     return tuple(at for at, column in enumerate(table.columns) if column.type == TIME)
 
 
+_COMMITTER_TIME: Final = COMMITS.column_names.index("committer_time")
 _COMMIT_TIMES: Final = _times(COMMITS)
 _TAG_TIMES: Final = _times(TAGS)
 

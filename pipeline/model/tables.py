@@ -92,6 +92,13 @@ ORIGINS = Table(
         Column("silent", pa.float64(), "those of them of which no signal told"),
         Column("watched", pa.float64(), "nights among which they were counted; older ones count less"),
         Column("objects", pa.float64(), "new objects of a visit, on average; recent visits count more"),
+        Column("newest_commit", TIME, "the newest of its visits' `newest_commit`; null if there is none"),
+        Column(
+            "commit_days",
+            pa.int32(),
+            "sum of its visits' `commit_days`: a day counts once per visit that brought commits of it; null if the "
+            "origin is older than format 5 and no visit since then brought a commit",
+        ),
     ),
 )
 VISITS = Table(
@@ -109,6 +116,18 @@ VISITS = Table(
         Column("duration_s", pa.float64(), "seconds"),
         Column("pack_bytes", pa.int64(), "bytes of pack received"),
         Column("objects", pa.int64(), "objects new to the network"),
+        Column(
+            "newest_commit",
+            TIME,
+            "the newest committer time of the commits new to the network, from 1970 until the start of the visit; "
+            "null if there is none",
+        ),
+        Column(
+            "commit_days",
+            pa.int32(),
+            "on how many days, in UTC, these commits were made, by committer times within the same limits; null if "
+            "the visit is older than format 5",
+        ),
     ),
     landed=True,
 )

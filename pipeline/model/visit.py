@@ -69,15 +69,18 @@ class Visit:
     duration_s: float
     pack_bytes: int
     objects: int
+    newest_commit: datetime | None = None
+    commit_days: int = 0
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Visit:
-        """A visit from a row of ``visits``.
+        """A visit from a row of ``visits``; one of before format 5 lacks the dates of commits.
 
         Raises:
             ValueError: its status is unknown.
         """
-        return cls(**{**row, "status": VisitStatus(row["status"])})
+        days = row.get("commit_days") or 0
+        return cls(**{**row, "status": VisitStatus(row["status"]), "commit_days": days})
 
     def __post_init__(self) -> None:
         if self.detail is not None:

@@ -26,7 +26,9 @@ def counted(failures: Column) -> dict[str, Column]:
     Args:
         failures: those before the visit.
     """
-    visit = {name: F.col(f"visit.{name}") for name in ("started_at", "status", "objects")}
+    visit = {
+        name: F.col(f"visit.{name}") for name in ("started_at", "status", "objects", "newest_commit", "commit_days")
+    }
     well = visit["status"].isin(*ENDED_WELL)
     changed = visit["status"] != str(VisitStatus.UNCHANGED)
     told = F.coalesce(F.col("signalled_at") <= visit["started_at"], F.lit(False))
@@ -38,6 +40,7 @@ def counted(failures: Column) -> dict[str, Column]:
     objects = visit["objects"].cast("double")
     average = F.when(F.col("objects").isNull(), objects).otherwise(averaged(F.col("objects"), objects))
     asked = F.coalesce(F.col("asked_at") > visit["started_at"], F.lit(False))
+    brought, known = visit["commit_days"], F.coalesce("commit_days", F.lit(0))
     return {
         "asked_at": F.when(asked, F.col("asked_at")),
         "signalled_at": F.when(well & told, F.lit(None)).otherwise(F.col("signalled_at")),
@@ -47,4 +50,6 @@ def counted(failures: Column) -> dict[str, Column]:
         "watched": F.when(counts, after.nights).otherwise(before.nights),
         # A first visit brings all there is, the next ones do not.
         "objects": F.when(counts, average).otherwise(F.col("objects")),
+        "newest_commit": F.greatest("newest_commit", visit["newest_commit"]),
+        "commit_days": F.when(brought > 0, known + brought).otherwise(F.col("commit_days")),
     }

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from pipeline.model.errors import PipelineError
 from pipeline.model.layout import Load, table_data
 from pipeline.model.manifest import LandedFile, Manifest
@@ -22,6 +24,9 @@ _THREADS = 16
 _BATCH_ROWS = 4096
 _READ_WHOLE = (REFS.name, VISITS.name)
 """Small tables that decide the states of origins: every page of them is checked before anything is published."""
+
+_LATER = {VISITS.name: ("newest_commit", "commit_days")}
+"""Columns that files lack which were landed before format 5; they are null there."""
 
 Landed = Manifest | PublishedBucket
 """The files of one attempt on one bucket."""
@@ -129,5 +134,11 @@ def _check(storage: Storage, path: str, file: LandedFile) -> None:
         raise _Unfit(error.problem) from error
     if rows != file.rows:
         raise _Unfit(f"{rows} rows instead of {file.rows}")
-    if not schema.equals(BY_NAME[file.table].arrow_schema, check_metadata=False):
+    if not any(schema.equals(known, check_metadata=False) for known in _schemas(file.table)):
         raise _Unfit(f"its columns are not those of {file.table}: {', '.join(schema.names)}"[:300])
+
+
+def _schemas(table: str) -> tuple[pa.Schema, pa.Schema]:
+    """Those of files that are landed now, and of those that were landed by an earlier version."""
+    now = BY_NAME[table].arrow_schema
+    return now, pa.schema([field for field in now if field.name not in _LATER.get(table, ())])

@@ -46,6 +46,8 @@ _URLS = pa.schema([("url", pa.string())])
 MOST_ADDED = 50_000
 """Origins that are added in one commit."""
 
+_OF_A_VISIT = ("started_at", "night", "status", "error", "objects", "newest_commit", "commit_days")
+
 _APPLIED = "pipeline.buckets"
 """The buckets whose visits a commit applied, with commas between them."""
 
@@ -121,7 +123,7 @@ def origins_after(spark: SparkSession, origins: DataFrame, visits: DataFrame) ->
     """
     rule = F.broadcast(local_frame(spark, [astuple(rule) for rule in rules()], _RULE_SCHEMA))
     last = visits.groupBy(F.col("bucket"), F.col("origin").alias("url")).agg(
-        F.max_by(F.struct("started_at", "night", "status", "error", "objects"), "started_at").alias("visit")
+        F.max_by(F.struct(*_OF_A_VISIT), "started_at").alias("visit")
     )
     failures = F.coalesce("failures", F.lit(0))
     joined = (
@@ -176,6 +178,7 @@ def add_origins(spark: SparkSession, origins: Iterable[Origin], buckets: int, ad
 def _add_some(spark: SparkSession, origins: Mapping[str, Origin], buckets: int, added_at: datetime) -> int:
     wanted = local_frame(spark, [(url,) for url in origins], _URLS)
     empty, uncounted = (None,) * 4, (None,) * 7  # next_due and the last visit; what visits counted
+    undated = (None, 0)
     _, closed = taken_down(spark)
 
     def attempt() -> int:
@@ -194,6 +197,7 @@ def _add_some(spark: SparkSession, origins: Mapping[str, Origin], buckets: int, 
                 *empty,
                 0,
                 *uncounted,
+                *undated,
             )
             for o, network in placed(new, forks_of(seen, new), closed)
         ]

@@ -260,6 +260,7 @@ def _failed(visits: pa.Table, faults: _Faults) -> pa.Table:
         fault = faults.of(row["network"])
         if fault is not None and _brought(row["status"]):
             row.update(status=str(VisitStatus.FAILED), error=fault.error, detail=_detail(fault), objects=0)
+            row.update(newest_commit=None, commit_days=0)
     return pa.Table.from_pylist(rows, VISITS.arrow_schema)
 
 

@@ -148,8 +148,10 @@ def test_an_archive_of_an_earlier_version_is_upgraded_by_one_command(place: Plac
     info = json.loads(archive.storage.read("archive.json"))
     archive.storage.replace("archive.json", json.dumps(info | {"format": 1}).encode())
     licence = "is_generated, spdx_id, spdx_confidence"
-    scheduled = "asked_at, signalled_at, signals, changes, silent, watched, objects"
+    dates = "newest_commit, commit_days"
+    scheduled = f"asked_at, signalled_at, signals, changes, silent, watched, objects, {dates}"
     dropped = {"files": "line, base", "head_blobs": licence, "repositories": "tree", "origins": scheduled}
+    dropped["visits"] = dates
     for table, columns in dropped.items():
         archive.spark.sql(f"ALTER TABLE archive.code.{table} WRITE UNORDERED")
         archive.spark.sql(f"ALTER TABLE archive.code.{table} DROP COLUMNS ({columns})")
@@ -163,10 +165,12 @@ def test_an_archive_of_an_earlier_version_is_upgraded_by_one_command(place: Plac
         ("head_blobs", "spdx_id"),
         ("repositories", "tree"),
         ("origins", "watched"),
+        ("origins", "commit_days"),
+        ("visits", "newest_commit"),
     ):
         archive.spark.catalog.refreshTable(f"archive.code.{table}")
         assert column in archive.spark.table(f"archive.code.{table}").columns
-    assert archive.run("upgrade", "--output", "json").json["before"] == 4
+    assert archive.run("upgrade", "--output", "json").json["before"] == 5
     archive.run("fsck")
 
 

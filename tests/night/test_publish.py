@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
 
@@ -11,7 +13,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.model.layout import WAREHOUSE, Load
+from pipeline.model.manifest import Manifest
 from pipeline.model.origin import Origin, bucket_of, network_id
+from pipeline.model.tables import ORIGINS, VISITS
 from pipeline.model.visit import VisitStatus
 from pipeline.night import publish as publish_module
 from pipeline.night.landed import move
@@ -19,6 +23,7 @@ from pipeline.night.origins import apply_visits
 from pipeline.night.publish import publish, read_published
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.tables.create import upgrade_table
 from pipeline.tables.failures import SparkFailed, plain_failures
 from pipeline.tables.writer import Writer, unleased
 from tests.support.crash import Crash, crash_after
@@ -128,6 +133,79 @@ def test_a_night_with_visits_only(spark: SparkSession, storage: Storage) -> None
     assert counts(spark) == NONE | {"visits": 7}
 
 
+def dates_of(spark: SparkSession) -> dict[str, tuple[datetime | None, int | None]]:
+    """By URL of the origins: the newest commit, and the number of days."""
+    rows = spark.table("origins").select("url", "newest_commit", "commit_days").toArrow().to_pylist()
+    return {row["url"]: (row["newest_commit"], row["commit_days"]) for row in rows}
+
+
+NEWEST = datetime(2026, 10, 5, 12, 30, tzinfo=UTC)
+
+
+@pytest.mark.slow
+def test_origins_keep_the_newest_commit_and_the_days_of_all(spark: SparkSession, storage: Storage) -> None:
+    origin, fork, new = add(spark, URL, (f"{URL}-fork", URL), f"{URL}-new")
+    older, newer = NEWEST - timedelta(days=9), NEWEST + timedelta(days=1)
+    visits = [(NEWEST, 3), (None, 0), (older, 2), (newer, 1)]
+    expected = [(NEWEST, 3), (NEWEST, 3), (NEWEST, 5), (newer, 6)]
+    for day, (dates, after) in enumerate(zip(visits, expected, strict=True), start=2):
+        landing = MadeLoad(storage, night(day), f"run{day}")
+        landing.visit(origin, dates=dates)
+        landing.visit(fork)
+        manifests = landing.write()
+        publish(unleased(spark), storage, landing.load, manifests, f"run{day}")
+        assert dates_of(spark) == {origin.url: after, fork.url: (None, 0), new.url: (None, 0)}
+    storage.delete(landing.load.published)
+    publish(unleased(spark), storage, landing.load, manifests, "again")
+    assert dates_of(spark)[URL] == expected[-1], "each visit counts once"
+
+
+def as_of_format_4(storage: Storage, manifest: Manifest) -> Manifest:
+    """The same manifest, with visits that lack the dates of commits."""
+    files = []
+    for file in manifest.files:
+        if file.table == "visits":
+            rows = pq.read_table(BytesIO(storage.read(file.path))).drop_columns(["newest_commit", "commit_days"])
+            pq.write_table(rows, sink := BytesIO(), compression="zstd")
+            storage.replace(file.path, sink.getvalue())
+            digest = hashlib.sha256(sink.getvalue()).hexdigest()
+            files.append(file.model_copy(update={"size_bytes": len(sink.getvalue()), "sha256": digest}))
+        else:
+            files.append(file)
+    return manifest.model_copy(update={"files": tuple(files)})
+
+
+@pytest.mark.slow
+def test_a_night_that_began_before_format_5_is_published_after_it(spark: SparkSession, storage: Storage) -> None:
+    (origin,) = add(spark, URL)
+    for name in ("origins", "visits"):
+        spark.sql(f"ALTER TABLE {name} WRITE UNORDERED")
+        spark.sql(f"ALTER TABLE {name} DROP COLUMNS (newest_commit, commit_days)")
+        unleased(spark).table(name).commit_nothing()
+        spark.catalog.refreshTable(name)
+    earlier, broken = MadeLoad(storage, night(2), "run2"), MadeLoad(storage, night(3), "run3")
+    earlier.visit(origin)
+    broken.push(origin, broken.commit(origin.network, broken.tree(origin.network, {b"a": b"1\n"}), b"\1" * 20))
+    manifests = [[as_of_format_4(storage, each) for each in landing.write()] for landing in (earlier, broken)]
+    for table in (ORIGINS, VISITS):
+        upgrade_table(unleased(spark), table, BUCKETS)
+    assert dates_of(spark) == {URL: (None, None)}
+    for landing, landed in zip((earlier, broken), manifests, strict=True):
+        publish(unleased(spark), storage, landing.load, landed, landing.run_id)
+        assert dates_of(spark) == {URL: (None, None)}
+    visits = spark.table("visits").orderBy("night").collect()
+    assert [(row.status, row.error, row.commit_days) for row in visits] == [
+        ("full", None, None),
+        ("failed", "audit", 0),
+    ]
+
+    for day, dates in enumerate([(NEWEST, 2), (None, 0)], start=4):
+        landing = MadeLoad(storage, night(day), f"run{day}")
+        landing.visit(origin, dates=dates)
+        publish(unleased(spark), storage, landing.load, landing.write(), landing.run_id)
+        assert dates_of(spark) == {URL: (NEWEST, 2)}
+
+
 def break_parent(landing: MadeLoad, network: int) -> None:
     landing.commit(network, landing.tree(network, {}), b"\1" * 20)
 
@@ -232,6 +310,8 @@ ALL_BAD = {
 def test_networks_at_fault_are_left_out_and_the_others_are_not(spark: SparkSession, storage: Storage) -> None:
     landing, good = beside_a_good_one(storage, spark)
     break_parent(landing, Origin(URL).network)
+    for visit in landing.rows["visits"]:
+        visit |= {"newest_commit": NEWEST, "commit_days": 2}
     words = {URL: ALL_BAD[break_parent]}
     for damage, said in ALL_BAD.items():
         (origin,) = add(spark, f"https://example.org/{damage.__name__}")
@@ -250,6 +330,7 @@ def test_networks_at_fault_are_left_out_and_the_others_are_not(spark: SparkSessi
     assert {url: said for url, said in words.items() if not visits[url][2].startswith(said)} == {}
     after = {r.url: (r.last_status, r.failures) for r in spark.table("origins").collect()}
     assert after == dict.fromkeys(words, ("failed", 1)) | {good.url: ("full", 0)}
+    assert dates_of(spark) == dict.fromkeys(words, (None, 0)) | {good.url: (NEWEST, 2)}
     assert summary.visits.origins == {"failed": 8, "full": 1}
     assert {(f.origin, f.error) for f in summary.visits.failed} == {(url, "audit") for url in words}
     kept = sorted(entry.path.rpartition("/")[2] for entry in storage.walk(landing.load.quarantine))

@@ -132,10 +132,12 @@ def test_counts_of_the_table_are_those_of_the_arrays(spark: SparkSession) -> Non
             ("started_at", pa.timestamp("us", "UTC")),
             ("status", pa.string()),
             ("objects", pa.int64()),
+            ("newest_commit", pa.timestamp("us", "UTC")),
+            ("commit_days", pa.int32()),
         ]
     )
-    made_visits = local_frame(spark, visits, schema).select(
-        "url", F.struct("started_at", "status", "objects").alias("visit")
+    made_visits = local_frame(spark, [(*visit, None, 0) for visit in visits], schema).select(
+        "url", F.struct(*schema.names[1:]).alias("visit")
     )
     origins = local_frame(spark, [tuple(row.values()) for row in rows], ORIGINS.arrow_schema)
     after = counted(F.col("failures"))

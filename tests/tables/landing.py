@@ -113,7 +113,13 @@ class MadeLoad:
             peeled=peeled,
         )
 
-    def visit(self, origin: Origin, status: VisitStatus = VisitStatus.FULL, error: str | None = None) -> None:
+    def visit(
+        self,
+        origin: Origin,
+        status: VisitStatus = VisitStatus.FULL,
+        error: str | None = None,
+        dates: tuple[datetime | None, int] = (None, 0),
+    ) -> None:
         self.clock += timedelta(seconds=1)
         numbers: dict[str, Any] = {"duration_s": 0.5, "pack_bytes": 100, "objects": 3}
         self.row(
@@ -125,6 +131,8 @@ class MadeLoad:
             status=str(status),
             error=error,
             started_at=self.clock,
+            newest_commit=dates[0],
+            commit_days=dates[1],
             **numbers,
         )
 
