@@ -86,13 +86,14 @@ _COLUMNS = {
     "mean_age": ("mean age", 1, 3),
     "mean_wait": ("mean wait", 1, 2),
     "p999_wait": ("p99.9 wait", 1, 0),
+    "p999_of_all": ("p99.9 of all seeds", 1, 0),
     "beyond_month": ("beyond 30 nights %", 100, 2),
     "within_week": ("within a week %", 100, 1),
     "visits": ("visits", 1, 1),
 }
-"""Of ``Measures``: title, factor, digits."""
+"""Of ``simulate``'s measures: title, factor, digits."""
 
 
 def _shown(spread: Spread, factor: float, digits: int) -> str:
     mean, least, greatest = (f"{factor * value:.{digits}f}" for value in (spread.mean, spread.least, spread.greatest))
-    return f"{mean} ({least} to {greatest})"
+    return mean if least == greatest else f"{mean} ({least} to {greatest})"

@@ -21,7 +21,7 @@ from pipeline.model.night_summary import Unpromised
 from pipeline.model.pattern import Pattern
 from pipeline.night.column_arithmetic import COLUMNS
 from pipeline.night.counts import counts_of_origin
-from pipeline.rules.change_rate import Counts, Usual
+from pipeline.rules.change_rate import Counts, Dates, Usual
 from pipeline.rules.night_budget import HostRequests, NightBudget, Shares, part_of
 from pipeline.rules.promise import Hosts, archive_nights, unpromised
 from pipeline.rules.schedule import (
@@ -89,7 +89,7 @@ class _State:
     def __init__(self) -> None:
         self.lane, self.waited, self.signalled = F.col("lane"), F.col("waited"), F.col("told")
         self.cpu_us, self.importance = F.col("cpu_us"), F.col("importance")
-        self.counts = counts_of_origin()
+        self.counts, self.dates = counts_of_origin(), Dates(F.col("days"), F.col("quiet"))
 
 
 _COUNTED = ("host", "cap", "lane", "promised", "waited", "rank", "tie", "one", "requests", "cpu_us")
@@ -109,12 +109,15 @@ def _with_states(origins: DataFrame, night: date, limits: Limits) -> DataFrame:
         F.greatest(F.datediff(tonight, "signalled_at") + 1, F.lit(1))
     )
     first = F.col("last_status").isNull()
+    quiet = F.greatest(F.coalesce(F.datediff("last_visit", "newest_commit"), F.lit(0)), F.lit(0))
     objects = F.coalesce("objects", F.when(first, FIRST_OBJECTS).otherwise(0.0))
     news = first | (F.col("told") > 0)
     return (
         origins.withColumn("lane", lane)
         .withColumn("waited", F.greatest(F.coalesce(waited, F.lit(1)), F.lit(1)))
         .withColumn("told", told)
+        .withColumn("days", F.coalesce("commit_days", F.lit(0)))
+        .withColumn("quiet", quiet)
         .withColumn("one", F.lit(1))
         .withColumn("cpu_us", cpu_us(objects, COLUMNS))
         .withColumn("requests", F.when(news, REQUESTS + MORE_REQUESTS).otherwise(REQUESTS))

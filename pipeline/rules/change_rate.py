@@ -33,6 +33,13 @@ HARDLY_EVER, EVERY_NIGHT = 1e-6, 0.999
 LEAST_NIGHTS = 0.01
 """Nights between two visits that count as different times."""
 
+OFTEN, SOON, FALLS, MOST_USUAL = 0.24, 5.0, 1.3, 0.5
+"""Usual hazard of an origin: ``OFTEN sqrt(days) / (quiet + SOON) ** FALLS``, at most ``MOST_USUAL``. docs/schedule.md
+has the pushes to which it is fitted."""
+
+LATE_NIGHTS, LATE = 30.0, 1_000.0
+"""A push that waits so long without a signal costs so many nights more."""
+
 EVIDENCE = 2.0
 """Nights of ``USUAL_HAZARD`` that a guess begins with while visits are counted."""
 
@@ -46,6 +53,17 @@ class Counts(NamedTuple):
     changes: Values
     silent: Values
     nights: Values
+
+
+class Dates(NamedTuple):
+    """What an archive knows of an origin's commits.
+
+    ``days``: days with a commit among those that its visits brought; 0 if they brought none.
+    ``quiet``: nights from the newest one to the last visit, at least 0.
+    """
+
+    days: Values
+    quiet: Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +110,12 @@ def rate(changes: Values, nights: Values, usual: Values, of: Arithmetic = NUMPY)
     return -of.log1p(-of.least(of.greatest(hazard, HARDLY_EVER), EVERY_NIGHT))
 
 
+def usual_hazard(dates: Dates, usual: Usual, of: Arithmetic = NUMPY) -> Values:
+    """Changes a night of an origin before its visits are counted, as of the last one: by the dates of its commits."""
+    often = of.exp(of.log(of.greatest(dates.days, 1) * 1.0) * 0.5 - of.log(dates.quiet + SOON) * FALLS) * OFTEN
+    return of.where(dates.days > 0, of.least(of.greatest(often, HARDLY_EVER), MOST_USUAL), usual.hazard)
+
+
 def silent_part(counts: Counts, usual: Usual) -> Values:
     """The part of an origin's changes of which no signal tells: counted ones, and ``LIKE_OTHERS`` usual ones."""
     return (counts.silent + LIKE_OTHERS * (usual.silent / usual.hazard)) / (counts.changes + LIKE_OTHERS)
@@ -104,6 +128,15 @@ def silent_index(silent_rate: Values, nights: Values) -> Values:
     costs (p + rate nights^2 / 2) / nights a night, which is least at the price that this returns (Whittle's index).
     """
     return silent_rate * nights * nights / 2
+
+
+def late_index(silent_rate: Values, nights: Values, days: Values, of: Arithmetic = NUMPY) -> Values:
+    """What a visit saves in addition once pushes of which no signal told may have waited for ``LATE_NIGHTS``.
+
+    The more days with a commit an origin has had, the sooner another push follows, and a signal may tell of that.
+    """
+    followed = of.exp(of.log(of.greatest(days, 1) * 1.0) * 0.25)
+    return of.where(nights >= LATE_NIGHTS, silent_rate * (LATE * LATE_NIGHTS) / followed, 0.0)
 
 
 def waiting_index(any_rate: Values, nights: Values) -> Values:

@@ -21,7 +21,17 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.rules.arithmetic import NUMPY, Arithmetic, Values
-from pipeline.rules.change_rate import Counts, Usual, rate, silent_index, silent_part, waiting_index
+from pipeline.rules.change_rate import (
+    Counts,
+    Dates,
+    Usual,
+    late_index,
+    rate,
+    silent_index,
+    silent_part,
+    usual_hazard,
+    waiting_index,
+)
 from pipeline.rules.night_budget import MICRO, VISIT_S, NightBudget, Shares, micros_of, part_of
 
 Bools = npt.NDArray[np.bool_]
@@ -82,6 +92,7 @@ class Due:
         waited: whole nights since the last visit, or since it was added; at least 1.
         signalled: whole nights since a signal told of a change, this one included; 0 if none did.
         counts: what visits saw.
+        dates: what they brought.
         cpu_us: predicted CPU time of a visit, at least 1.
         requests: predicted requests, at least 1.
         importance: greater than 0; what a night of its age counts.
@@ -93,6 +104,7 @@ class Due:
     waited: Ints
     signalled: Ints
     counts: Counts
+    dates: Dates
     cpu_us: Ints
     requests: Ints
     importance: Floats
@@ -124,10 +136,11 @@ def worth(state: Values, budget: NightBudget, usual: Usual, of: Arithmetic = NUM
     Args:
         state: has the attributes of ``Due``; all numbers.
     """
-    counts = state.counts
-    changes = rate(counts.changes, counts.nights, usual.hazard, of)
+    counts, dates = state.counts, state.dates
+    changes = rate(counts.changes, counts.nights, usual_hazard(dates, usual, of), of)
     waits = waiting_index(changes, state.signalled * 1.0)
-    silent = silent_index(changes * silent_part(counts, usual), state.waited * 1.0)
+    silent_rate, waited = changes * silent_part(counts, usual), state.waited * 1.0
+    silent = silent_index(silent_rate, waited) + late_index(silent_rate, waited, dates.days, of)
     saved = of.where(state.signalled > 0, waits, silent)
     value = of.where(state.lane == int(Lane.KNOWN), saved, state.waited * 1.0)
     return rank(state.importance * value / price(state.cpu_us, budget), of)

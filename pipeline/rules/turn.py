@@ -76,7 +76,9 @@ def _last_visit(row: Mapping[str, Any], state: OriginState, last: date) -> str:
     if row["signalled_at"] is not None:
         kinds = f" ({', '.join(row['signals'])})" if row["signals"] else ""
         return f"a signal told on {_day(row['signalled_at'])} that it changed{kinds}; the last visit was on {last}"
-    return f"the last visit was on {last}, and {_rate(row['changes'], row['watched'])}"
+    newest = row["newest_commit"]
+    dated = "" if newest is None else f", its newest commit is of {_day(newest)}"
+    return f"the last visit was on {last}{dated}, and {_rate(row['changes'], row['watched'])}"
 
 
 def _rate(changes: float | None, nights: float | None) -> str:

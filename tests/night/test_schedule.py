@@ -18,7 +18,7 @@ from pipeline.model.tables import ORIGINS
 from pipeline.night.counts import counted
 from pipeline.night.origin_states import save, signal
 from pipeline.night.schedule import Chosen, Limits, choose_due, host_column
-from pipeline.rules.change_rate import Counts, Usual, counts_after
+from pipeline.rules.change_rate import Counts, Dates, Usual, counts_after
 from pipeline.rules.night_budget import HostRequests, NightBudget, Shares
 from pipeline.rules.promise import unpromised
 from pipeline.rules.schedule import NO_LIMIT, Bools, Due, Lane, averaged, choose, cpu_us
@@ -57,6 +57,9 @@ def rows_of(due: Due) -> tuple[list[dict[str, Any]], Due]:
                 name: float(c[number]) for name, c in zip(("changes", "silent", "watched"), due.counts, strict=True)
             }
             row |= {"objects": float(due.cpu_us[number])}
+            if due.dates.days[number]:
+                quiet = int(due.dates.quiet[number])
+                row |= {"commit_days": int(due.dates.days[number]), "newest_commit": before(waited + quiet)}
         if lane is Lane.ASKED:
             row |= {"asked_at": before(0.1)}
         if told:
@@ -64,11 +67,12 @@ def rows_of(due: Due) -> tuple[list[dict[str, Any]], Due]:
         rows.append(row)
     first = due.lane == Lane.FIRST
     news = first | (due.signalled > 0)
+    days = np.where(first, 0, due.dates.days)
     objects = np.where(first, 5_000.0, due.cpu_us.astype(float))
     found = Due(
         due.lane, due.waited, due.signalled, Counts(*(np.where(first, 0.0, column) for column in due.counts)),
-        cpu_us(objects), np.where(news, 3, 2), np.array([8.0 if "important" in row["url"] else 1.0 for row in rows]),
-        due.host, due.tie,
+        Dates(days, np.where(days > 0, due.dates.quiet, 0)), cpu_us(objects), np.where(news, 3, 2),
+        np.array([8.0 if "important" in row["url"] else 1.0 for row in rows]), due.host, due.tie,
     )  # fmt: skip
     return rows, found
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from pipeline.rules.change_rate import Counts
+from pipeline.rules.change_rate import Counts, Dates
 from pipeline.rules.night_budget import NightBudget, Shares, part_of
 from pipeline.rules.promise import Hosts, archive_nights
 from pipeline.rules.schedule import NO_LIMIT, Bools, Due, Ints, Lane
@@ -26,6 +27,7 @@ def made(seed: int, count: int) -> Due:
         waited=rng.integers(1, 6, count) ** rng.integers(1, 4, count),
         signalled=rng.integers(0, 4, count) * rng.integers(0, 2, count),
         counts=Counts(changes, changes * rng.choice([0.2, 1.0], count), nights),
+        dates=Dates(rng.integers(0, 30, count), rng.integers(0, 9, count) ** rng.integers(1, 4, count)),
         cpu_us=2_000 + (rng.pareto(1.2, count) * 1_000).astype(np.int64),
         requests=rng.integers(2, 4, count),
         importance=rng.choice([0.5, 1.0, 8.0], count),
@@ -36,17 +38,23 @@ def made(seed: int, count: int) -> Due:
 
 def some(due: Due, rows: Bools | Ints) -> Due:
     """Some of the origins, or all of them in another order."""
-    found = {field.name: getattr(due, field.name) for field in fields(due) if field.name != "counts"}
-    counts = Counts(*(column[rows] for column in due.counts))
-    return Due(**{name: column[rows] for name, column in found.items()}, counts=counts)
+    return _each(lambda column: column[rows], due)
 
 
 def joined(one: Due, other: Due) -> Due:
     """The origins of both."""
-    names = [field.name for field in fields(one) if field.name != "counts"]
-    found = {name: np.concatenate([getattr(one, name), getattr(other, name)]) for name in names}
-    counts = Counts(*(np.concatenate(pair) for pair in zip(one.counts, other.counts, strict=True)))
-    return Due(**found, counts=counts)
+    return _each(lambda *columns: np.concatenate(columns), one, other)
+
+
+def _each(change: Callable[..., Any], *dues: Due) -> Due:
+    found: dict[str, Any] = {}
+    for field in fields(Due):
+        values = [getattr(due, field.name) for due in dues]
+        if isinstance(values[0], tuple):
+            found[field.name] = type(values[0])(*(change(*columns) for columns in zip(*values, strict=True)))
+        else:
+            found[field.name] = change(*values)
+    return Due(**found)
 
 
 def of_hosts(due: Due, budget: NightBudget, caps: Ints, shares: Shares, names: Sequence[str] = "abcdef") -> Hosts:

@@ -8,13 +8,20 @@ from hypothesis import strategies as st
 from pipeline.rules.change_rate import (
     EVERY_NIGHT,
     HALF_LIFE_NIGHTS,
+    HARDLY_EVER,
+    LATE,
+    LATE_NIGHTS,
     LIKE_OTHERS,
+    MOST_USUAL,
     Counts,
+    Dates,
     Usual,
     counts_after,
+    late_index,
     rate,
     silent_index,
     silent_part,
+    usual_hazard,
     waiting_index,
 )
 
@@ -74,3 +81,22 @@ def test_at_its_index_as_a_price_no_other_distance_of_visits_is_cheaper(often: f
     assert nights[np.argmin(visits / nights)] == 20
     told = waiting_index(often, 20.0) + nights + often * nights**2 / 2
     assert nights[np.argmin(told / (nights + 1 / often))] == 20
+
+
+def test_who_pushed_lately_and_often_is_expected_to_push_again() -> None:
+    usual = Usual(0.02, 0.01)
+    days, quiet = np.array([1, 1, 16, 16, 400]), np.array([10, 400, 400, 0, 0])
+    hazards = usual_hazard(Dates(days, quiet), usual)
+    assert hazards.tolist() == pytest.approx(
+        [0.24 / 15**1.3, 0.24 / 405**1.3, 0.96 / 405**1.3, 0.96 / 5**1.3, MOST_USUAL]
+    )
+    assert usual_hazard(Dates(0, 0), usual) == usual.hazard, "of those without commits nothing is known"
+    assert usual_hazard(Dates(1, 10**9), usual) == HARDLY_EVER
+
+
+def test_what_may_have_waited_too_long_costs_more_unless_a_signal_is_likely() -> None:
+    nights = np.array([1.0, LATE_NIGHTS - 0.01, LATE_NIGHTS, 500.0])
+    late = LATE * LATE_NIGHTS * 0.001
+    assert late_index(0.001, nights, 1).tolist() == pytest.approx([0, 0, late, late])
+    assert late_index(0.001, LATE_NIGHTS, 16) == pytest.approx(late / 2)
+    assert late_index(0.001, LATE_NIGHTS, 0) == late_index(0.001, LATE_NIGHTS, 1)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.rules.change_rate import Usual
+from pipeline.rules.change_rate import Dates, Usual
 from pipeline.rules.night_budget import NightBudget, Shares, part_of
 from pipeline.rules.promise import unpromised
 from pipeline.rules.schedule import (
@@ -135,17 +135,21 @@ def test_the_oldest_comes_first_and_then_what_saves_most() -> None:
     due = replace(
         made(1, 4),
         lane=np.full(4, Lane.KNOWN),
-        waited=np.array([40, 5, 5, 41]),
+        waited=np.array([20, 5, 5, 41]),
         signalled=np.array([0, 0, 3, 0]),
         counts=made(1, 4).counts._replace(
             changes=np.array([0.0, 0.0, 20.0, 0.0]), silent=np.zeros(4), nights=np.array([400.0, 400, 40, 400])
         ),
+        dates=Dates(*np.zeros((2, 4), dtype=np.int64)),
         cpu_us=np.array([2000, 2000, 2000, 20_000]),
         importance=np.ones(4),
     )
     shares = Shares(0.01, 0.01, 0.01)
     two = choose(due, NightBudget(origins=2), ANY_HOST, shares, Usual(0.02, 0.02))
     assert two.tolist() == [False, False, True, True], "the oldest, then the one of which a signal told"
+    late = replace(due, waited=np.array([40, 5, 5, 41]))
+    month = choose(late, NightBudget(origins=2), ANY_HOST, shares, Usual(0.02, 0.02))
+    assert month.tolist() == [True, False, False, True], "the oldest, then what may have waited for a month"
     heavy = choose(due, NightBudget(origins=3, cpu_s=0.03), ANY_HOST, shares, Usual(0.02, 0.02))
     assert heavy[3], "the oldest is visited even if it costs most of the night"
 
@@ -153,6 +157,7 @@ def test_the_oldest_comes_first_and_then_what_saves_most() -> None:
 def test_what_is_important_comes_before_its_equals() -> None:
     due = made(3, 40)
     due = replace(due, lane=np.full(40, Lane.KNOWN), waited=np.full(40, 9), signalled=np.zeros(40, dtype=np.int64))
+    due = replace(due, dates=Dates(np.full(40, 3), np.full(40, 20)))
     due = replace(due, counts=due.counts._replace(changes=np.ones(40), silent=np.ones(40), nights=np.full(40, 50.0)))
     chosen = choose(due, NightBudget(origins=10), ANY_HOST, Shares(0.1, 0.1, 0.1), USUAL)
     assert due.importance[chosen].sum() >= 8 * 9

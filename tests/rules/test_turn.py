@@ -34,6 +34,11 @@ LAST = "the last visit was on 2026-11-10"
         (KNOWN, TONIGHT, f"{NEXT}{LAST}, and how often it changes is not known yet."),
         (KNOWN | {"watched": 60.0, "changes": 3.0}, TONIGHT, f"{NEXT}{LAST}, and it changes once in some 20 nights."),
         (KNOWN | {"watched": 60.0, "changes": 0.0}, TONIGHT, f"{NEXT}{LAST}, and no visit found a change lately."),
+        (
+            KNOWN | {"newest_commit": datetime(2024, 3, 1, 9, tzinfo=UTC), "watched": 60.0, "changes": 0.0},
+            TONIGHT,
+            f"{NEXT}{LAST}, its newest commit is of 2024-03-01, and no visit found a change lately.",
+        ),
         (TOLD, TONIGHT, f"{NEXT}a signal told on 2026-11-18 that it changed; {LAST}."),
         (
             TOLD | {"signals": ["event", "updated"]},

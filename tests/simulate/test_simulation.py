@@ -12,7 +12,7 @@ from pipeline.model.errors import UsageError
 from pipeline.rules.schedule import Bools
 from pipeline.rules.simulate import simulation
 from pipeline.rules.simulate.histories import DAY_S, NEVER, BadHistories, Histories, Pushes, read_histories
-from pipeline.rules.simulate.policies import POLICIES, Dated, Oracle, Policy, World
+from pipeline.rules.simulate.policies import POLICIES, Oracle, Ours, Policy, World
 from pipeline.rules.simulate.simulation import AFTERWARDS, WARM_UP, Dials, run, simulate
 
 
@@ -122,27 +122,12 @@ def _world(visited: list[int], newest: list[int], days: list[int]) -> World:
     )  # fmt: skip
 
 
-def test_who_knows_dates_takes_those_that_were_pushed_to_lately_and_often() -> None:
+def test_dates_of_commits_decide_between_those_of_which_visits_said_little() -> None:
     old = 40  # the oldest one is taken first, by its share
-    assert _order(Dated(), _world([old, 80, 80, 80], [-900, -400, 0, 79], [90, 1, 1, 1])) == [0, 3, 2, 1], "lately"
-    assert _order(Dated(), _world([old, 80, 80, 80], [-900, 0, 0, 0], [1, 1, 7, 50])) == [0, 3, 2, 1], "often"
-    late = _world([old, 80, 71, 70], [-900, 0, -300, -300], [1, 50, 3, 3])
-    assert _order(Dated(), late) == [0, 3, 1, 2], "what may have waited 30 nights comes first"
-    for visited, first in ((71, 2), (70, 1)):
-        alike = _world([old, visited, visited], [-900, -230, -574], [1, 1, 16])
-        assert _order(Dated(), alike)[1] == first, "of a burst that begins, another push may have a signal"
-    signalled = replace(late, signalled=np.array([0, 0, 100, 0]))
-    assert _order(Dated(), signalled)[:2] == [0, 2]
-
-
-def test_origins_without_pushes_are_taken_by_how_often_such_had_a_first_one() -> None:
-    world = _world([40, 80, 80], [-900, NEVER, 20], [1, 0, 1])
-    policy = Dated()
-    assert _order(policy, world) == [0, 2, 1]
-    for _ in range(20):
-        policy.learn(_world([99] * 3, [-900, NEVER, 20], [1, 0, 1]), np.array([0, 1, 0]) > 0, np.array([0, 1, 0]) > 0)
-    policy.counts = None
-    assert _order(policy, world) == [0, 1, 2]
+    lately = _world([old, 80, 80, 80], [-900, -400, 0, 79], [90, 1, 1, 1])
+    assert _order(Ours(), lately) == [0, 3, 2, 1]
+    often = _world([old, 80, 80, 80], [-900, 0, 0, 0], [1, 1, 7, 50])
+    assert _order(Ours(), often) == [0, 3, 2, 1]
 
 
 def test_signals_are_as_good_as_they_are_said_to_be() -> None:

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from pipeline.rules.change_rate import (
-    HARDLY_EVER,
-    Counts,
-    Usual,
-    counts_after,
-    rate,
-    silent_index,
-    silent_part,
-    waiting_index,
-)
+from pipeline.rules.change_rate import Counts, Dates, Usual, counts_after
 from pipeline.rules.night_budget import MICRO, VISIT_S, NightBudget, Shares
 from pipeline.rules.schedule import NO_LIMIT, REQUESTS, Bools, Due, Floats, Ints, Lane, choose
 
@@ -165,6 +155,7 @@ class Ours:
             waited=world.night - world.visited,
             signalled=np.where(world.signalled > 0, world.night - world.signalled + 1, 0),
             counts=self.counts,
+            dates=Dates(world.days, np.maximum(world.visited - world.newest, 0)),
             cpu_us=np.full(count, int(VISIT_S * MICRO)),
             requests=np.full(count, REQUESTS),
             importance=np.ones(count),
@@ -181,64 +172,11 @@ class Ours:
         self.counts = Counts(*(np.where(visited, new, old) for new, old in zip(after, self.counts, strict=True)))
 
 
-@dataclass
-class Dated(Ours):
-    """Our planner if it knew the dates of all commits that visits brought: no night does. docs/schedule.md says more.
-
-    The rate of an origin about which visits said little is not that of all, but falls with the time since its last
-    commit and rises with the days that had one. A push that waits 30 nights costs another ``LATE`` nights then.
-
-    Attributes:
-        births, empty: first pushes to origins that had none, and the nights that these were watched.
-    """
-
-    OFTEN: ClassVar[float] = 0.24
-    FALLS: ClassVar[float] = 1.3
-    SOON: ClassVar[float] = 5.0
-    MOST: ClassVar[float] = 0.5
-    LATE_AFTER: ClassVar[float] = 30.0
-    LATE: ClassVar[float] = 1_000.0
-    births: float = 0.5
-    empty: float = 500.0
-
-    def choose(self, world: World, budget: int) -> Bools:
-        """The oldest, a share as in a night, then by what a visit saves."""
-        if self.counts is None:
-            self.counts = Counts(*np.zeros((3, len(world.visited))))
-        oldest = _first(math.ceil(Shares().oldest * budget), _all(world), world.tie, world.visited)
-        return oldest | _first(budget - int(oldest.sum()), ~oldest, world.tie, -self._saved(world, self.counts))
-
-    def learn(self, world: World, visited: Bools, found: Bools) -> None:
-        """Count what the visits saw."""
-        super().learn(world, visited, found)
-        empty = visited & (world.days == 0)
-        self.births += float((empty & found).sum())
-        self.empty += float((world.night - world.visited)[empty].sum())
-
-    def _saved(self, world: World, counts: Counts) -> Floats:
-        usual = Usual.of(Counts(*(column.sum() for column in counts)))
-        days, nights = np.maximum(world.days, 1), (world.night - world.visited) * 1.0
-        changes = rate(counts.changes, counts.nights, self._usual(world, days))
-        silent = changes * silent_part(counts, usual)
-        # The more often an origin was pushed to, the sooner another push follows, which a signal may tell of.
-        late = np.where(nights >= self.LATE_AFTER, self.LATE * self.LATE_AFTER * silent / days**0.25, 0.0)
-        told = np.where(world.signalled > 0, world.night - world.signalled + 1.0, 0.0)
-        saved: Floats = np.where(told > 0, waiting_index(changes, told), silent_index(silent, nights) + late)
-        return saved
-
-    def _usual(self, world: World, days: Ints) -> Floats:
-        """The hazard of an origin before its visits are counted, as of its last visit."""
-        quiet = np.maximum(world.visited - world.newest, 0)
-        known = self.OFTEN * np.sqrt(days) / (quiet + self.SOON) ** self.FALLS
-        return np.where(world.days == 0, self.births / self.empty, np.clip(known, HARDLY_EVER, self.MOST))
-
-
 POLICIES: MappingProxyType[str, Callable[[int], Policy]] = MappingProxyType(
     {
         "every night": lambda seed: EveryNight(),
         "oracle": lambda seed: Oracle(),
         "ours": lambda seed: Ours(),
-        "dated": lambda seed: Dated(),
         "oldest first": lambda seed: OldestFirst(),
         "half age": lambda seed: HalfAge(),
         "SWH offsets": SwhOffsets,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -45,10 +45,11 @@ class Measures:
         fresh: part of the origins of which nothing waits after a night's visits, on average.
         mean_age: nights that the oldest waiting push of an origin waits after the visits, on average over all origins.
         mean_wait: nights from a push to its visit, on average; 0 if it is the next one.
-        p999_wait: 999 of 1,000 pushes wait no longer.
+        p999_wait: 999 of 1,000 pushes wait no longer; of fewer than that it is the longest wait.
         beyond_month: part of the pushes that wait more than 30 nights.
         within_week: part of the pushes that wait at most 7 nights.
         visits: per night.
+        waits: nights from each push to its visit.
     """
 
     fresh: float
@@ -58,6 +59,7 @@ class Measures:
     beyond_month: float
     within_week: float
     visits: float
+    waits: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Spread:
 
 
 def simulate(histories: Histories, dials: Dials, seeds: int) -> dict[str, dict[str, Spread]]:
-    """Measures of each policy, by its name, over so many simulations.
+    """Measures of each policy, by its name, over so many simulations; ``p999_of_all`` is that of all their pushes.
 
     Raises:
         UsageError: the later half of the histories is shorter than a simulation.
@@ -84,9 +86,14 @@ def simulate(histories: Histories, dials: Dials, seeds: int) -> dict[str, dict[s
 
 
 def _spreads(measured: list[Measures]) -> dict[str, Spread]:
-    rows = [asdict(each) for each in measured]
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    names = [each.name for each in fields(Measures) if each.name != "waits"]
+    columns = {name: [getattr(each, name) for each in measured] for name in names}
+    columns["p999_of_all"] = [_p999(np.concatenate([each.waits for each in measured]))]
     return {name: Spread(sum(some) / len(some), min(some), max(some)) for name, some in columns.items()}
+
+
+def _p999(waits: Floats) -> float:
+    return float(np.quantile(waits, 0.999, method="higher")) if len(waits) else 0.0
 
 
 def _one(histories: Histories, dials: Dials, seed: int) -> Iterator[tuple[str, Measures]]:
@@ -142,10 +149,11 @@ def run(policy: Policy, pushes: Pushes, signals: Bools, budget: int, nights: int
         fresh=float(np.mean(fresh)),
         mean_age=float(np.mean(ages)),
         mean_wait=float(waits.mean()) if len(waits) else 0.0,
-        p999_wait=float(np.quantile(waits, 0.999, method="higher")) if len(waits) else 0.0,
+        p999_wait=_p999(waits),
         beyond_month=float((waits > 30).mean()) if len(waits) else 0.0,
         within_week=float((waits <= 7).mean()) if len(waits) else 1.0,
         visits=float(np.mean(visits)),
+        waits=waits,
     )
 
 
