@@ -25,7 +25,7 @@ Since 3, `head_blobs` says which files were generated, and licences (decision 45
 
 Since 4, `origins` keeps the kinds of signals (decision 63).
 
-Since 5, `visits` and `origins` know the dates of commits.
+Since 5, `visits` and `origins` know the dates of commits (decision 66).
 """
 
 
