@@ -25,7 +25,7 @@ HEAD_FILE_BYTES = 64 * MIB
 """Where HEAD ends, a file of at least this size ends too, so that a scan of HEAD does not open what follows."""
 
 ONE_PAGE_BYTES = 320 * MIB
-"""More than a row group has, so that each column is one page: zstd sees nothing across pages (decision 12)."""
+"""More than a row group has, so that contents are one page: zstd sees nothing across pages (decisions 12 and 70)."""
 
 
 @dataclass(frozen=True, slots=True)

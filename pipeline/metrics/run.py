@@ -33,7 +33,8 @@ class CommandMetrics:
     Attributes:
         follow: follows a load for the endpoint while a block runs.
         exit_code: how the command ended, once that is known. What goes wrong after it does not change it.
-        ours: whether this command is the one to say it. False of a night that another host led, and of a dry run.
+        ours: whether this command is the one to say it. False of a night that another host led and that ended, and of a
+            dry run. A host that helps and fails says so until the leading one has ended.
     """
 
     follow: Watch

@@ -17,10 +17,9 @@ from pipeline.model.pattern import OptOuts, Pattern
 from pipeline.model.signal import SignalKind
 from pipeline.model.tables import NAMESPACE, ORIGINS, spark_type
 from pipeline.night.opt_outs import opt_outs
-from pipeline.night.origin_states import apply_opt_outs, bring_back, mark_gone, signal_listed
+from pipeline.night.origin_states import apply_opt_outs, bring_back, hidden_by_server, mark_gone, signal_listed
 from pipeline.rules.listings import OPTED_OUT, TAKEN_DOWN, Wanted, kept_out, refusal
 from pipeline.rules.networks import NETWORK_ORIGINS
-from pipeline.rules.origins import is_gone_unlisted
 from pipeline.tables.change import CHANGED_BY_ROW
 from pipeline.tables.create import add_columns, quoted
 from pipeline.tables.frames import read_parquet
@@ -89,6 +88,7 @@ def merge_pages(
     rules, (gone_urls, closed) = opt_outs(spark), taken_down(spark)
     wanted = replace(wanted, opted_out=rules, taken_down=OptOuts(map(Pattern, gone_urls)))
     seen = writer.see(LISTINGS.name)
+    gone = 0
     try:
         shown = _newest(read_parquet(spark, PAGE, pages)).persist()
         concerned = _among(shown.select("forge_id"))
@@ -113,12 +113,11 @@ def merge_pages(
         out = rows.where(F.col("refused").isin(OPTED_OUT, TAKEN_DOWN))
         has_refused = any(row["refused"] in (OPTED_OUT, TAKEN_DOWN) for row in counted)
         _keep_out(spark, rules, gone_urls, out if has_refused else None)
+        if missing_since is not None:
+            gone = _mark_gone(writer, place, missing_since, now)
+            _mark_origins_gone(writer, place, now)
     finally:
         spark.catalog.clearCache()  # unpersist() finds nothing after a commit to the table that it reads
-    gone = 0
-    if missing_since is not None:
-        gone = _mark_gone(writer, place, missing_since, now)
-        _mark_origins_gone(writer, place, now)
     return Merged(
         listed=sum(row["listed"] for row in counted),
         new=sum(row["new"] for row in counted),
@@ -306,14 +305,11 @@ def _mark_origins_gone(writer: Writer, place: ForgePass, now: datetime) -> None:
     def names(condition: str) -> DataFrame:
         return listings.where(condition).select(F.explode(F.array(*both_names("url"))).alias("url"))
 
-    origins = writer.see(ORIGINS.name).rows().where(is_gone_unlisted(F.col("state"), F.col("last_error")))
+    origins = writer.see(ORIGINS.name).rows().where(hidden_by_server())
     hidden = origins.select("url").join(names("gone_at IS NOT NULL"), "url", "left_semi").persist()
-    try:
-        if not hidden.isEmpty():
-            gone = mark_gone(writer, hidden.join(names("gone_at IS NULL"), "url", "left_anti"), now.date())
-            log.info("%s: it lists %d origins no more whose server asks for a login; they are gone", place.forge, gone)
-    finally:
-        hidden.unpersist()
+    if not hidden.isEmpty():
+        gone = mark_gone(writer, hidden.join(names("gone_at IS NULL"), "url", "left_anti"), now.date())
+        log.info("%s: it lists %d origins no more whose server asks for a login; they are gone", place.forge, gone)
 
 
 def _keep_out(spark: SparkSession, rules: OptOuts, gone: Collection[str], refused: DataFrame | None) -> None:
@@ -329,8 +325,8 @@ def _keep_out(spark: SparkSession, rules: OptOuts, gone: Collection[str], refuse
     late += [Pattern(url) for url in taken_down(spark)[0].difference(gone)]
     if refused is not None:
         named = refused.select(F.explode(F.array(*both_names("url"))).alias("url"))
-        active = spark.table(full_name(ORIGINS.name)).where(F.col("state") == str(OriginState.ACTIVE)).select("url")
-        late += [Pattern(row["url"]) for row in named.join(active, "url").distinct().collect()]
+        asked = spark.table(full_name(ORIGINS.name)).where(F.col("state") != str(OriginState.OPTED_OUT)).select("url")
+        late += [Pattern(row["url"]) for row in named.join(asked, "url").distinct().collect()]
     if late:
         apply_opt_outs(spark, late)
 
@@ -426,6 +422,7 @@ def _placed(rooted: DataFrame, origins: DataFrame, buckets: int, closed: Collect
         "state": F.lit(str(OriginState.ACTIVE)),
         "added_at": F.lit(now),
         "failures": F.lit(0),
+        "commit_days": F.lit(0),
     }
     kept = found.select("url", "fork_of", network.alias("network"))
     return kept.select(

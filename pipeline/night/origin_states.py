@@ -138,6 +138,11 @@ def signal_listed(writer: Writer, changed: DataFrame, now: datetime, slack: time
     return until_committed(ORIGINS.name, change)
 
 
+def hidden_by_server() -> Column:
+    """Whether an origin is gone if listings say so, and nobody asked for another visit since the last one."""
+    return F.col("next_due").isNotNull() & is_gone_unlisted(F.col("state"), F.col("last_error"))
+
+
 def mark_gone(writer: Writer, unlisted: DataFrame, today: date) -> int:
     """Take origins for gone that listings say to be gone, if their servers hide what is.
 
@@ -147,9 +152,10 @@ def mark_gone(writer: Writer, unlisted: DataFrame, today: date) -> int:
     Returns:
         How many.
     """
-    hidden = is_gone_unlisted(F.col("state"), F.col("last_error"))
     due = next_due(today, failures=0, gone=True)
-    return _change_at(writer, unlisted, hidden, {"state": F.lit(str(OriginState.GONE)), "next_due": F.lit(due)})
+    return _change_at(
+        writer, unlisted, hidden_by_server(), {"state": F.lit(str(OriginState.GONE)), "next_due": F.lit(due)}
+    )
 
 
 def bring_back(writer: Writer, listed: DataFrame) -> int:

@@ -109,7 +109,7 @@ def _with_states(origins: DataFrame, night: date, limits: Limits) -> DataFrame:
         F.greatest(F.datediff(tonight, "signalled_at") + 1, F.lit(1))
     )
     first = F.col("last_status").isNull()
-    quiet = F.greatest(F.coalesce(F.datediff("last_visit", "newest_commit"), F.lit(0)), F.lit(0))
+    quiet = F.greatest(F.coalesce(F.datediff("last_visit", "newest_commit") - 1, F.lit(0)), F.lit(0))
     objects = F.coalesce("objects", F.when(first, FIRST_OBJECTS).otherwise(0.0))
     news = first | (F.col("told") > 0)
     return (

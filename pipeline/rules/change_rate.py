@@ -59,7 +59,7 @@ class Dates(NamedTuple):
     """What an archive knows of an origin's commits.
 
     ``days``: days with a commit among those that its visits brought; 0 if they brought none.
-    ``quiet``: nights from the newest one to the last visit, at least 0.
+    ``quiet``: nights between the newest one and the last visit; 0 if that came in the night after it.
     """
 
     days: Values

@@ -82,9 +82,9 @@ def find_kin(newcomers: Mapping[str, Tips], roots: Iterable[Root]) -> dict[str, 
     """The newcomers that are undeclared forks, with the root that each is a copy of, by URL.
 
     A newcomer is a copy of a root if refs of the same names lead both to the same commits: to at least ``ENOUGH``, or
-    ``ENOUGH_WITHOUT_HEAD``, and to half of those to which the refs of the smaller of both lead. What it shows of any
-    other root, whatever the refs are called, must be a part of these and not all. Otherwise it may be a copy of either,
-    or bring several histories together, and it is taken for nobody's copy.
+    ``ENOUGH_WITHOUT_HEAD`` with the exception that stands there, and to half of those to which the refs of the smaller
+    of both lead. What it shows of any other root, whatever the refs are called, must be a part of these and not all.
+    Otherwise it may be a copy of either, or bring several histories together, and it is taken for nobody's copy.
 
     Args:
         newcomers: what they show.

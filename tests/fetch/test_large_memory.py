@@ -35,6 +35,11 @@ def test_it_begins_as_zeros_and_can_be_used_to_its_end() -> None:
     assert memory[-1] == 7
 
 
+def test_too_much_is_a_lack_of_memory() -> None:
+    with pytest.raises(MemoryError):
+        large_memory(1 << 60)
+
+
 def test_forked_processes_do_not_have_it() -> None:
     memory = large_memory(SIZE)
     pid = os.fork()

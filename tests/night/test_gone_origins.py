@@ -33,10 +33,11 @@ ORIGINS_BEFORE: dict[str, dict[str, Any]] = {
     "paused": HIDDEN | {"state": "paused"},
     "another": HIDDEN,
     "never-listed": HIDDEN,
+    "asked-for": HIDDEN | {"next_due": None},
     "shown": HIDDEN,
     "gone-but-shown": HIDDEN | {"state": "gone"},
 }
-NOT_SHOWN = ("hidden", "bare", "failing", "not-found", "well", "paused", "another")
+NOT_SHOWN = ("hidden", "bare", "failing", "not-found", "well", "paused", "another", "asked-for")
 SHOWN = ("shown", "gone-but-shown")
 
 

@@ -23,16 +23,18 @@ from tests.night.test_signals import ALL, at, url_of
 from tests.tables.landing import BUCKETS
 
 
-def active(spark: SparkSession) -> set[str]:
-    rows = spark.table(full_name(ORIGINS.name)).where("state = 'active'").collect()
+def visited(spark: SparkSession) -> set[str]:
+    rows = spark.table(full_name(ORIGINS.name)).where("state IN ('active', 'gone')").collect()
     return {row["url"] for row in rows}
 
 
 @pytest.mark.slow
-def test_a_repository_that_moves_twice_stays_out(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.mark.parametrize("state", ["active", "gone"])
+def test_a_repository_that_moves_twice_stays_out(spark: SparkSession, tmp_path: Path, state: str) -> None:
     storage = LocalStorage(tmp_path)
     there = url_of("there").removesuffix(".git")
     add_origins(spark, [Origin(there, None)], BUCKETS, at(0))
+    spark.sql(f"UPDATE {full_name(ORIGINS.name)} SET state = '{state}'")
     opt_out(spark, [Pattern(url_of("out")), Pattern(url_of("other"))])
     moves = [("out", "other"), ("once", "there"), ("twice", "there"), ("twice", "there"), ("thrice", "there")]
     for number, (name, other) in enumerate(moves, start=1):
@@ -43,4 +45,4 @@ def test_a_repository_that_moves_twice_stays_out(spark: SparkSession, tmp_path: 
         for _ in range(2):  # the second as after a kill
             merged = merge_pages(unleased(spark), place, pages, ALL, BUCKETS, at(24 * number))
             assert merged.refused == {"opted_out": 2}, number
-        assert active(spark) == {url_of("free")} | ({there} if number == 1 else set()), number
+        assert visited(spark) == {url_of("free")} | ({there} if number == 1 else set()), number

@@ -59,7 +59,7 @@ def rows_of(due: Due) -> tuple[list[dict[str, Any]], Due]:
             row |= {"objects": float(due.cpu_us[number])}
             if due.dates.days[number]:
                 quiet = int(due.dates.quiet[number])
-                row |= {"commit_days": int(due.dates.days[number]), "newest_commit": before(waited + quiet)}
+                row |= {"commit_days": int(due.dates.days[number]), "newest_commit": before(waited + quiet + 1)}
         if lane is Lane.ASKED:
             row |= {"asked_at": before(0.1)}
         if told:
