@@ -140,7 +140,8 @@ def signal_listed(writer: Writer, changed: DataFrame, now: datetime, slack: time
 
 def hidden_by_server() -> Column:
     """Whether an origin is gone if listings say so, and nobody asked for another visit since the last one."""
-    return F.col("next_due").isNotNull() & is_gone_unlisted(F.col("state"), F.col("last_error"))
+    hidden: Column = is_gone_unlisted(F.col("state"), F.col("last_error"))
+    return hidden & F.col("next_due").isNotNull()
 
 
 def mark_gone(writer: Writer, unlisted: DataFrame, today: date) -> int:
