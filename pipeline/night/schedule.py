@@ -239,8 +239,9 @@ class _Cut:
         """Whether a row is chosen in some stage."""
         found = F.lit(False)
         for stage, (first, tie) in zip(self.stages, bounds, strict=False):
-            own = _first(stage)
-            found = found | (_members(stage) & ((own > first) | ((own == first) & (F.col("tie") > tie))))
+            # One comparison of pairs: Spark copies the formula behind a rank wherever it stands.
+            above = F.struct(_first(stage), "tie") > F.struct(first.cast("long"), tie.cast("long"))
+            found = found | (_members(stage) & above)
         return found
 
 

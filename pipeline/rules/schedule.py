@@ -139,8 +139,9 @@ def worth(state: Values, budget: NightBudget, usual: Usual, of: Arithmetic = NUM
     counts, dates = state.counts, state.dates
     changes = rate(counts.changes, counts.nights, usual_hazard(dates, usual, of), of)
     waits = waiting_index(changes, state.signalled * 1.0)
-    silent_rate, waited = changes * silent_part(counts, usual), state.waited * 1.0
-    silent = silent_index(silent_rate, waited) + late_index(silent_rate, waited, dates.days, of)
+    waited = state.waited * 1.0
+    each = silent_index(1.0, waited) + late_index(1.0, waited, dates.days, of)
+    silent = changes * silent_part(counts, usual) * each  # both grow with the rate, which Spark would copy
     saved = of.where(state.signalled > 0, waits, silent)
     value = of.where(state.lane == int(Lane.KNOWN), saved, state.waited * 1.0)
     return rank(state.importance * value / price(state.cpu_us, budget), of)
