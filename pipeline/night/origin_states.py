@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.model.errors import UsageError
@@ -124,15 +124,8 @@ def signal_listed(writer: Writer, changed: DataFrame, now: datetime, slack: time
         unseen = (F.col("failures") > 0) | F.col("late") | (F.col("changed_at") > before)
         told = known.join(changed, "url").where(unseen & _is_news(F.col("kind"))).groupBy("bucket", "url")
         first = F.bool_or(F.col("signalled_at").isNull()).alias("first")
-        chosen = told.agg(F.collect_set("kind").alias("kinds"), first).persist()
-        try:
-            counts = chosen.groupBy("bucket").agg(F.count("*").alias("all"), F.count_if("first").alias("new")).collect()
-            count = sum(int(row["all"]) for row in counts)
-            if count:
-                values = _signalled(now, F.col("kinds"))
-                _write(seen, chosen.drop("first"), count, [row["bucket"] for row in counts], values)
-        finally:
-            chosen.unpersist()
+        chosen = told.agg(F.collect_set("kind").alias("kinds"), first)
+        counts = _write_all(seen, chosen, _signalled(now, F.col("kinds")), F.count_if("first").alias("new"))
         return sum(int(row["new"]) for row in counts)
 
     return until_committed(ORIGINS.name, change)
@@ -178,15 +171,8 @@ def _change_at(writer: Writer, urls: DataFrame, wanted: Column, values: Mapping[
 
     def change() -> int:
         seen = writer.see(ORIGINS.name)
-        chosen = seen.rows().where(wanted).join(urls, "url", "left_semi").select("bucket", "url").distinct().persist()
-        try:
-            counts = chosen.groupBy("bucket").count().collect()
-            count = sum(int(row["count"]) for row in counts)
-            if count:
-                _write(seen, chosen, count, [row["bucket"] for row in counts], values)
-        finally:
-            chosen.unpersist()
-        return count
+        chosen = seen.rows().where(wanted).join(urls, "url", "left_semi").select("bucket", "url").distinct()
+        return sum(int(row["all"]) for row in _write_all(seen, chosen, values))
 
     return until_committed(ORIGINS.name, change)
 
@@ -344,6 +330,19 @@ def _change(
         return StateChange(state, new, sum(row["all"] for row in counts) - new, unknown)
 
     return until_committed(ORIGINS.name, change)
+
+
+def _write_all(seen: Seen, chosen: DataFrame, values: Mapping[str, Column], *sums: Column) -> list[Row]:
+    """Change the chosen origins as ``_write`` does; returns per bucket how many they are, ``all``, and other sums."""
+    chosen = chosen.persist()
+    try:
+        counts = chosen.groupBy("bucket").agg(F.count("*").alias("all"), *sums).collect()
+        count = sum(int(row["all"]) for row in counts)
+        if count:
+            _write(seen, chosen, count, [row["bucket"] for row in counts], values)
+    finally:
+        chosen.unpersist()
+    return counts
 
 
 def _write(seen: Seen, chosen: DataFrame, count: int, buckets: Sequence[int], values: Mapping[str, Column]) -> None:

@@ -34,8 +34,8 @@ LEAST_NIGHTS = 0.01
 """Nights between two visits that count as different times."""
 
 OFTEN, SOON, FALLS, MOST_USUAL = 0.24, 5.0, 1.3, 0.5
-"""Usual hazard of an origin: ``OFTEN sqrt(days) / (quiet + SOON) ** FALLS``, at most ``MOST_USUAL``. docs/schedule.md
-has the pushes to which it is fitted."""
+"""Usual hazard of an origin: ``OFTEN sqrt(days) / (quiet + SOON) ** FALLS``, at most ``MOST_USUAL``. Decision
+66 has the pushes to which it is fitted."""
 
 LATE_NIGHTS, LATE = 30.0, 1_000.0
 """A push that waits so long without a signal costs so many nights more."""
