@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -188,7 +188,7 @@ class Daemons:
         del name
         return self.jars()
 
-    def checks(self, started: Iterable[str]) -> list[Callable[[], bool]]:
+    def checks(self, started: Mapping[str, subprocess.Popen[bytes]]) -> list[Callable[[], bool]]:
         """What must be true, one after the other, before the daemons count as started."""
         raise NotImplementedError
 
@@ -267,10 +267,19 @@ class Daemons:
                     )
                 self.state["pids"][name] = started[name].pid
                 self.save()
+                self._wait_for_words(name, started[name])
             self._wait(started)
         except BaseException:
             self.stop(list(started), kill=True)
             raise
+
+    def _wait_for_words(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        """Popen can return before the system shows the new command line: until then a daemon looks dead."""
+        until = time.monotonic() + ANSWER_WITHIN_S
+        while not self.alive(name) and process.poll() is None:
+            if time.monotonic() > until:
+                raise Failed(f"the process {process.pid} does not become the {name}")
+            time.sleep(0.001)
 
     def _wait(self, started: Mapping[str, subprocess.Popen[bytes]]) -> None:
         until = time.monotonic() + ANSWER_WITHIN_S

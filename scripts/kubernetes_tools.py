@@ -16,10 +16,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from go_command import go
@@ -196,7 +196,7 @@ class Builder:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    time.sleep(LOOK_AGAIN_S)
+                    sleep(LOOK_AGAIN_S)
                 else:
                     self.build_alone(names)
                     return

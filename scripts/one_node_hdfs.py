@@ -20,7 +20,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -212,7 +212,7 @@ class Hdfs(Daemons):
         """The KDC knows everybody, and services can log in."""
         return (self.kerberos / "keytab").exists()
 
-    def checks(self, started: Iterable[str]) -> list[Callable[[], bool]]:
+    def checks(self, started: Mapping[str, subprocess.Popen[bytes]]) -> list[Callable[[], bool]]:
         """The NameNode's answers, the DataNode's registration and the end of safe mode."""
         checks: list[Callable[[], bool]] = []
         if KDC in started:

@@ -16,8 +16,9 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -142,7 +143,7 @@ class Yarn(Daemons):
         (self.root / "logs").mkdir(exist_ok=True)
         self.save()
 
-    def checks(self, started: Iterable[str]) -> list[Callable[[], bool]]:
+    def checks(self, started: Mapping[str, subprocess.Popen[bytes]]) -> list[Callable[[], bool]]:
         """The ResourceManager's answers, and a node that it may use."""
         checks: list[Callable[[], bool]] = [self.resourcemanager_answers]
         if self.alive("nodemanager"):

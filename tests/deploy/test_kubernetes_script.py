@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import time
 import zipfile
 from pathlib import Path
 
@@ -126,7 +125,7 @@ def test_a_waiting_build_stops_waiting_once_its_own_programs_are_there(
         looked.append(seconds)
         builder.note("etcd", next(tool.version for tool in TOOLS if tool.name == "etcd"))
 
-    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(kubernetes_tools, "sleep", sleep)
     with locked(builder.folder / ".lock"):
         builder.build(["etcd"])
     assert len(looked) == 1

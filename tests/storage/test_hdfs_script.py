@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,8 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+import hadoop_daemons
+from hadoop_daemons import Daemons, words_of
 from pipeline.storage.factory import open_storage
 from pipeline.storage.settings import HdfsSettings
 from tests.support.hdfs import SCRIPTS, MiniHdfs
@@ -36,6 +39,44 @@ def test_starting_twice_changes_nothing(hdfs: MiniHdfs) -> None:
     again = run("start", "--dir", str(hdfs.folder), "--json")
     assert again.returncode == 0
     assert json.loads(again.stdout) == before
+
+
+class Idle(Daemons):
+    """One process that waits; it counts as started once it is alive."""
+
+    kind = "idle"
+    classes = {"idle": "idle.Main"}
+
+    def configure(self) -> None:
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.state = {"pids": {}}
+        (self.root / "logs").mkdir(parents=True)
+
+    def command(self, name: str, *arguments: str) -> list[str]:
+        return [sys.executable, "-c", "import time; time.sleep(600)", self.mark, self.classes[name]]
+
+    def checks(self, started: Mapping[str, subprocess.Popen[bytes]]) -> list[Callable[[], bool]]:
+        self.processes += started.values()
+        assert all(self.alive(name) for name in started)
+        return []
+
+
+def test_a_daemon_is_looked_at_once_its_command_line_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A DataNode that was started in this moment was not waited for."""
+    looks: list[list[str]] = []
+
+    def late(pid: int) -> list[str]:
+        looks.append([""] if len(looks) < 3 else words_of(pid))
+        return looks[-1]
+
+    monkeypatch.setattr(hadoop_daemons, "words_of", late)
+    idle = Idle(tmp_path / "idle")
+    try:
+        idle.start(["idle"])
+    finally:
+        idle.processes[0].kill()
+        idle.processes[0].wait()
+    assert looks[:3] == [[""]] * 3
 
 
 @pytest.mark.slow
