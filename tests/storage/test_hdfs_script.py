@@ -45,7 +45,10 @@ class Idle(Daemons):
     """One process that waits; it counts as started once it is alive."""
 
     kind = "idle"
-    classes = {"idle": "idle.Main"}
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.classes = {"idle": "idle.Main"}
 
     def configure(self) -> None:
         self.processes: list[subprocess.Popen[bytes]] = []
