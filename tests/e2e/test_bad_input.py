@@ -17,6 +17,8 @@ from tests.support.nobody import nobody
 from tests.support.repos import add_commits, build_graph, compare, empty_repository, init, sha256_repository
 from tests.support.servers import Peer, corrupt_pack, garbage_pack, half, http_status, redirect_to, silent
 
+pytestmark = pytest.mark.slow
+
 EXPECTED = MappingProxyType(
     {
         "unknown host": ("failed", "unknown_host"),
@@ -98,7 +100,6 @@ def bad_night(make_archive: MakeArchive, served: Path, daemon: Peer, web: Peer) 
     return BadNight(archive, urls, summary)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
 def test_each_origin_is_one_visit_with_its_code(bad_night: BadNight, name: str) -> None:
     visit = bad_night.archive.visit(bad_night.urls[name], 1)

@@ -77,6 +77,7 @@ def test_filters(sealed: SparkSession, storage: Storage, tmp_path: Path) -> None
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_licences_and_stars_choose_the_origin_of_a_content(
     sealed: SparkSession, storage: Storage, tmp_path: Path
 ) -> None:

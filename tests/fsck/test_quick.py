@@ -21,6 +21,8 @@ from tests.e2e.archive import night
 from tests.fsck.conftest import Story
 from tests.fsck.flips import any_bit, flip
 
+pytestmark = pytest.mark.slow
+
 
 def check(story: Story, *arguments: str, code: int = 3) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = story.archive.ask("fsck", *arguments, code=code)["findings"]

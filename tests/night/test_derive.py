@@ -137,6 +137,7 @@ def test_many_moved_origins_are_derived_in_slices(
     assert {row.origin for row in Archive(spark).table("files").collect()} == {origin.url for origin in wanted}
 
 
+@pytest.mark.slow
 def test_a_merged_branch_is_promoted(spark: SparkSession, storage: Storage) -> None:
     (origin,) = add(spark, URL)
     first = night_of(storage, 2)

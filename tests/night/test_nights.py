@@ -122,6 +122,7 @@ def flip_statistics(storage: Storage, path: str, value: bytes) -> None:
     storage.replace(path, bytes(data))
 
 
+@pytest.mark.slow
 def test_flipped_statistics_stop_a_restore_a_plan_and_a_takedown(
     spark: SparkSession, storage: Storage, tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ def test_status_and_origins_are_what_spark_counts(spark: SparkSession, storage: 
     assert status.stored_bytes == sum(int(book.summary["total-files-size"]) for book in books if book)
 
 
+@pytest.mark.slow
 def test_an_origin_is_told_as_spark_reads_it(spark: SparkSession, storage: Storage) -> None:
     grow(spark, storage)
     double_origins(spark)

@@ -140,6 +140,7 @@ def test_commits_are_found_by_id_and_name(spark: SparkSession, storage: Storage)
     assert FORK not in archive.arrow("files", ["origin"]).column("origin").to_pylist()
 
 
+@pytest.mark.slow
 def test_an_odd_head_fails_nobody_elses_files(
     spark: SparkSession, storage: Storage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -92,6 +92,7 @@ def test_daemons_tell_prometheus_how_they_are(hdfs: MiniHdfs, of: Literal["namen
     assert wanted[of] in names, sorted(names)[:20]
 
 
+@pytest.mark.slow
 @pytest.mark.hdfs
 def test_stop_leaves_a_cluster_that_starts_again(tmp_path: Path) -> None:
     folder = str(tmp_path / "cluster")
