@@ -12,6 +12,8 @@ from tests.fsck.flips import flip
 from tests.fsck.test_deep import doubled, forget_sizes, lost, other_bytes, other_message, other_sum, rewrite
 from tests.support.git import git
 
+pytestmark = pytest.mark.slow
+
 
 def same_as(before: Restored, story: Story, folder: Path) -> None:
     for (name, day), old in before.items():
@@ -54,7 +56,6 @@ def test_whatever_has_a_copy_is_put_back_byte_for_byte(intact: Story) -> None:
     intact.archive.ask("fsck")
 
 
-@pytest.mark.slow
 def test_objects_are_fetched_again_and_every_night_is_what_it_was(
     intact: Story, before: Restored, tmp_path: Path
 ) -> None:
@@ -77,7 +78,6 @@ def test_objects_are_fetched_again_and_every_night_is_what_it_was(
             assert len(intact.archive.rows(table, day)) == len(was[table][day]), (table, day)
 
 
-@pytest.mark.slow
 def test_a_derived_table_is_made_anew(intact: Story) -> None:
     tables = ("files", "head_blobs", "repositories")
     was = {table: intact.archive.rows(table, 4) for table in tables}
@@ -89,7 +89,6 @@ def test_a_derived_table_is_made_anew(intact: Story) -> None:
     assert {table: intact.archive.rows(table, 4) for table in tables} == was
 
 
-@pytest.mark.slow
 def test_what_nobody_serves_any_more_stays_a_finding(intact: Story, before: Restored) -> None:
     """Even of a quick repair, which looks at files only. The readable part of the damaged file is kept."""
     a = intact.repositories[0]
@@ -111,7 +110,6 @@ def test_what_nobody_serves_any_more_stays_a_finding(intact: Story, before: Rest
     assert git(intact.archive.restore(intact.daemon.url(a.name), before[a.name, 2].parent / "again"), "fsck") == b""
 
 
-@pytest.mark.slow
 def test_what_writers_did_wrong_is_put_right(
     intact: Story, before: Restored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +125,6 @@ def test_what_writers_did_wrong_is_put_right(
     same_as(before, intact, tmp_path)
 
 
-@pytest.mark.slow
 def test_what_people_told_us_is_put_back(intact: Story) -> None:
     """Tombstones, opt-outs and states are recorded as soon as the command ends, whoever holds the archive."""
     archive, url = intact.archive, intact.daemon.url(intact.repositories[0].name)
