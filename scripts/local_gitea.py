@@ -37,7 +37,7 @@ TAGS = "sqlite sqlite_unlock_notify"
 SHIPPED = ("options", "public", "templates")
 """Folders of the module that the program reads."""
 
-TESTS = ("tests/forges/test_gitea.py", "tests/e2e/test_gitea.py")
+TESTS = ("tests/fetch/forges/test_gitea.py", "tests/e2e/test_gitea.py")
 
 ADMIN = "keeper"
 STARTS_WITHIN_S = 120.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from generated import Page
-from pipeline.metrics.known import OF_A_RUN, OF_THE_ARCHIVE, OF_THE_END, Metric
+from pipeline.workflows.metrics.known import OF_A_RUN, OF_THE_ARCHIVE, OF_THE_END, Metric
 
 PARTS = (
     ("While a run lasts, at its endpoint", OF_A_RUN),

@@ -12,11 +12,11 @@ import click
 from pipeline.cli.common import Context, Night, command_options, today
 from pipeline.cli.output import Output, report_damage, size
 from pipeline.cli.progress import show_backfill, show_progress
-from pipeline.metrics.run import CommandMetrics, measured
 from pipeline.model.errors import ExitCode
 from pipeline.rules.batches import BUCKET_ORIGINS, LEAST_BATCH, MOST_BATCH
 from pipeline.workflows.backfill_job import JobBackfill, backfill_job
 from pipeline.workflows.backfill_origins import BackfillSummary, backfill_origins
+from pipeline.workflows.metrics.run import CommandMetrics, measured
 
 
 @click.group()

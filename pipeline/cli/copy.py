@@ -13,9 +13,9 @@ from pipeline.cli.output import size
 from pipeline.context.config import load_config
 from pipeline.maintain.copy.run_copy import run_copy
 from pipeline.maintain.copy.run_relocate import run_relocate
-from pipeline.metrics.run import deliver_copy
 from pipeline.model.redact import never_show
 from pipeline.storage.factory import open_storage
+from pipeline.workflows.metrics.run import deliver_copy
 
 
 @click.command()

@@ -13,10 +13,10 @@ from pipeline.cli.output import Output, report_damage, size
 from pipeline.maintain.compact import Compacted
 from pipeline.maintain.run_compact import run_compact
 from pipeline.maintain.run_maintain import MaintainReport, run_maintain
-from pipeline.metrics.run import CommandMetrics, measured
 from pipeline.model.errors import ExitCode
 from pipeline.rules.budget import Budget
 from pipeline.rules.compaction import gain_bytes
+from pipeline.workflows.metrics.run import CommandMetrics, measured
 
 
 @click.command()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from pipeline.cli.common import Context, command_options, today
-from pipeline.metrics.archive import archive_values
-from pipeline.metrics.delivery import ARCHIVE_FILE, deliver
-from pipeline.metrics.exposed import text_of
 from pipeline.model.errors import ExitCode, PipelineError
+from pipeline.workflows.metrics.archive import archive_values
+from pipeline.workflows.metrics.delivery import ARCHIVE_FILE, deliver
+from pipeline.workflows.metrics.exposed import text_of
 
 
 @click.command()

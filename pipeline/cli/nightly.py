@@ -11,9 +11,9 @@ import click
 from pipeline.cli.common import Context, Night, command_options, today
 from pipeline.cli.output import Output, report_damage, size
 from pipeline.cli.progress import show_progress
-from pipeline.metrics.run import CommandMetrics, measured
 from pipeline.model.errors import ExitCode
 from pipeline.model.night_summary import NightSummary
+from pipeline.workflows.metrics.run import CommandMetrics, measured
 from pipeline.workflows.run_night import run_night
 
 

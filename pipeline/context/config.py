@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from pipeline.forges.settings import ForgesSection
+from pipeline.fetch.forges.settings import ForgesSection
 from pipeline.git.conditions import DEFAULT_USER_AGENT, Conditions
 from pipeline.git.host_settings import HostsSection
 from pipeline.git.limits import Limits

@@ -13,12 +13,12 @@ import luigi
 
 from pipeline.context.run import Run, hold, nobody
 from pipeline.context.workplace import Workplace
-from pipeline.forges.crawl import Lister
-from pipeline.forges.errors import PassGivenUp
-from pipeline.forges.hour_lister import HourLister
-from pipeline.forges.leftovers import delete_merged
-from pipeline.forges.passes import Pass, complete_before, read_manifest, read_pass, unfinished
-from pipeline.forges.settings import EVENTS, ForgeSettings
+from pipeline.fetch.forges.crawl import Lister
+from pipeline.fetch.forges.errors import PassGivenUp
+from pipeline.fetch.forges.hour_lister import HourLister
+from pipeline.fetch.forges.leftovers import delete_merged
+from pipeline.fetch.forges.passes import Pass, complete_before, read_manifest, read_pass, unfinished
+from pipeline.fetch.forges.settings import EVENTS, ForgeSettings
 from pipeline.model.errors import CheckFailed
 from pipeline.model.layout import ForgePass
 from pipeline.model.listing import Merged

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import luigi
 
-from pipeline.forges.sources import signal_sources
+from pipeline.fetch.forges.sources import signal_sources
 from pipeline.model.layout import Load, result_path
 from pipeline.model.night_summary import NightSummary
 from pipeline.night.derive import DeriveSummary, derive

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from pipeline.context.run import helping
 from pipeline.context.workplace import Workplace
-from pipeline.forges.errors import CODES_OF_A_PLACE
-from pipeline.forges.giving_up import forget_stuck, give_up, is_stuck, note_stuck
-from pipeline.forges.leftovers import forget_old
-from pipeline.forges.passes import Pass, begin_pass, passes, places, read_pass
-from pipeline.forges.settings import ForgeSettings
+from pipeline.fetch.forges.errors import CODES_OF_A_PLACE
+from pipeline.fetch.forges.giving_up import forget_stuck, give_up, is_stuck, note_stuck
+from pipeline.fetch.forges.leftovers import forget_old
+from pipeline.fetch.forges.passes import Pass, begin_pass, passes, places, read_pass
+from pipeline.fetch.forges.settings import ForgeSettings
 from pipeline.model.errors import ExitCode, PipelineError, UsageError
 from pipeline.model.layout import ForgePass
 from pipeline.model.listing import Merged

@@ -21,8 +21,8 @@ from dashboards.panels import (
     of_runs,
     ranked,
 )
-from pipeline.metrics import known
-from pipeline.metrics.known import Metric
+from pipeline.workflows.metrics import known
+from pipeline.workflows.metrics.known import Metric
 
 ALERTS = Path(__file__).parents[2] / "deploy" / "monitoring" / "alerts.yml"
 UID, TITLE = "git-lakehouse-operators", "git-lakehouse: operation"

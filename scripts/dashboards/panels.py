@@ -25,7 +25,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from pipeline.metrics.known import COLLECTED, Metric
+from pipeline.workflows.metrics.known import COLLECTED, Metric
 
 WIDTH = 24
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from dashboards.operators import BYTES, COUNT, NOTHING, SECONDS, SHARE
 from dashboards.panels import Limits, Query, add_row, lines, new_dashboard, number, of_archive, ranked
-from pipeline.metrics import known
+from pipeline.workflows.metrics import known
 
 UID, TITLE = "git-lakehouse-scientists", "git-lakehouse: data"
 

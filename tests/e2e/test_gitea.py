@@ -2,7 +2,7 @@
 
 What is deleted is gone after two complete passes, and so is its origin, which visits cannot tell.
 
-Not in CI, like ``tests/forges/test_gitea.py``.
+Not in CI, like ``tests/fetch/forges/test_gitea.py``.
 """
 
 from __future__ import annotations

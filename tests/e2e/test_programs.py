@@ -17,19 +17,19 @@ from urllib.request import urlopen
 import pytest
 
 import pipeline.workflows.night
-from pipeline.metrics.delivery import ARCHIVE_FILE, file_of
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
 from pipeline.model.visit import VisitStatus
+from pipeline.workflows.metrics.delivery import ARCHIVE_FILE, file_of
 from tests.e2e.archive import PROGRAM, PROGRAM_LIMIT_S, Archive, Place, night
 from tests.e2e.conftest import MakeArchive
-from tests.metrics.gateway import gateway
-from tests.metrics.reading import read
 from tests.support.git import resolve
 from tests.support.nobody import nobody
 from tests.support.repos import build_graph, compare
 from tests.support.servers import Peer, silent
 from tests.support.sockets import free_port
+from tests.workflows.metrics.gateway import gateway
+from tests.workflows.metrics.reading import read
 
 HOLDER = """
 import sys

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.metrics.exposed import text_of
-from pipeline.metrics.known import OF_A_RUN, OF_THE_ARCHIVE, OF_THE_END
-from tests.metrics.reading import KNOWN
+from pipeline.workflows.metrics.exposed import text_of
+from pipeline.workflows.metrics.known import OF_A_RUN, OF_THE_ARCHIVE, OF_THE_END
 from tests.monitoring.chain import FOLDER, MISSING, SOONER, program, quicker_rules
+from tests.workflows.metrics.reading import KNOWN
 
 ROOT = Path(__file__).parents[2]
 RULES = FOLDER / "alerts.yml"

@@ -13,8 +13,8 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.files import FOLDER, made_anew
 from dashboards.panels import of_archive
-from pipeline.metrics import known
-from tests.metrics.reading import KNOWN
+from pipeline.workflows.metrics import known
+from tests.workflows.metrics.reading import KNOWN
 
 FILES = sorted(FOLDER.glob("*.json"))
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.forges.pages import Progress, write_page
+from pipeline.fetch.forges.pages import Progress, write_page
 from pipeline.model.layout import ForgePass
 from pipeline.model.listing import Listing, Merged
 from pipeline.model.tables import ORIGINS

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.forges.pages import Progress, write_page
+from pipeline.fetch.forges.pages import Progress, write_page
 from pipeline.model.layout import ForgePass
 from pipeline.model.listing import Listing
 from pipeline.model.origin import Origin

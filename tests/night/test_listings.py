@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pyspark.sql import Row, SparkSession
 
-from pipeline.forges.pages import Progress, write_page
+from pipeline.fetch.forges.pages import Progress, write_page
 from pipeline.maintain.retention import apply_nights, plan_nights
 from pipeline.maintain.rewrite import apply_manifests, apply_small_files, plan_manifests, plan_small_files
 from pipeline.model.layout import WAREHOUSE, ForgePass

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.forges.pages import Progress, write_page
+from pipeline.fetch.forges.pages import Progress, write_page
 from pipeline.model.layout import WAREHOUSE, ForgePass, Load
 from pipeline.model.listing import LISTINGS, Listing
 from pipeline.model.origin import Origin

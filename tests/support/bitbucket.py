@@ -1,7 +1,7 @@
 """What Bitbucket's OpenAPI document says of ``GET /repositories/{workspace}``, in our words.
 
 The document is https://api.bitbucket.org/swagger.json (version 2.0); what it says of queries is in its section on
-filtering. ``tests/forges/test_bitbucket.py`` compares the two where there is a copy.
+filtering. ``tests/fetch/forges/test_bitbucket.py`` compares the two where there is a copy.
 """
 
 from __future__ import annotations

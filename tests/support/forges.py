@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from pipeline.forges.cursor import Pager
+from pipeline.fetch.forges.cursor import Pager
 from pipeline.model.page import Page
 from tests.support import bitbucket, github_rest, gitlab_rest
 from tests.support.sockets import Line, Listener, listening

@@ -1,7 +1,8 @@
 """What GitHub's OpenAPI document says of ``GET /repositories``, in our words.
 
 The document is api.github.com.json of https://github.com/github/rest-api-description (MIT), as version 23.0.2 of the
-npm package ``@octokit/openapi`` has it. ``tests/forges/test_github_rest.py`` compares the two where there is a copy.
+npm package ``@octokit/openapi`` has it. ``tests/fetch/forges/test_github_rest.py`` compares the two where there is a
+copy.
 """
 
 from __future__ import annotations

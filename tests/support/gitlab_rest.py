@@ -3,7 +3,7 @@
 The document is doc/api/openapi/openapi_v3.yaml of https://github.com/gitlabhq/gitlabhq (GitLab 19.5, commit
 045bf8777ea893e770b49d420febaeb7bf89e24a). It requires nothing of a project and has no null; which fields are in all
 answers is in lib/api/entities/basic_project_details.rb, and what keyset pagination needs in doc/api/rest/_index.md.
-``tests/forges/test_gitlab_rest.py`` compares the two where there is a copy.
+``tests/fetch/forges/test_gitlab_rest.py`` compares the two where there is a copy.
 """
 
 from __future__ import annotations

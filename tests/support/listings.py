@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.context.config import load_config
-from pipeline.forges import crawl
-from pipeline.forges.crawl import Lister
-from pipeline.forges.passes import begin_pass, read_pass
-from pipeline.forges.settings import ForgeSettings
+from pipeline.fetch.forges import crawl
+from pipeline.fetch.forges.crawl import Lister
+from pipeline.fetch.forges.passes import begin_pass, read_pass
+from pipeline.fetch.forges.settings import ForgeSettings
 from pipeline.git.page import get_page, post_page
 from pipeline.model.layout import ForgePass
 from pipeline.storage.local import LocalStorage

@@ -17,11 +17,11 @@ from pipeline.context.archive import ArchiveInfo
 from pipeline.context.config import Config
 from pipeline.context.run import Run, helping
 from pipeline.context.workplace import Workplace
-from pipeline.forges import crawl
-from pipeline.forges.crawl import Lister
-from pipeline.forges.errors import PassGivenUp
-from pipeline.forges.giving_up import STUCK_DAYS, give_up, is_stuck, note_stuck
-from pipeline.forges.passes import begin_pass, passes, places, read_pass, unfinished
+from pipeline.fetch.forges import crawl
+from pipeline.fetch.forges.crawl import Lister
+from pipeline.fetch.forges.errors import PassGivenUp
+from pipeline.fetch.forges.giving_up import STUCK_DAYS, give_up, is_stuck, note_stuck
+from pipeline.fetch.forges.passes import begin_pass, passes, places, read_pass, unfinished
 from pipeline.model.layout import ARCHIVE, LEASE, ForgePass
 from pipeline.storage.lease import Lease, Owner
 from pipeline.storage.local import LocalStorage
@@ -29,7 +29,7 @@ from pipeline.workflows import forge_tasks
 from pipeline.workflows.forge_tasks import merge_listed
 from pipeline.workflows.run_forges import crawl_forges, known_passes, list_passes
 from pipeline.workflows.task_run import TaskRun
-from tests.forges.test_leftovers import put
+from tests.fetch.forges.test_leftovers import put
 from tests.support.forges import Forge, Served, Trouble, response, said, serving
 from tests.support.listings import NOW
 
