@@ -27,8 +27,8 @@ LIBRARY_OF = MappingProxyType(
         "urllib3": ("pipeline/git/", "pipeline/storage/"),
         "pyspark": (
             "pipeline/cli/doctor.py",
-            "pipeline/__init__.py",
             "pipeline/read/api.py",
+            "pipeline/read/opening.py",
             "pipeline/cli/origins.py",
             "pipeline/cli/query_progress.py",
             "pipeline/cli/rows.py",

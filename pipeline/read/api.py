@@ -1,63 +1,38 @@
-"""What Python programs and notebooks begin with; ``pipeline.open`` is its short name. docs/python.md explains it."""
+"""What Python programs and notebooks begin with: ``pipeline.open``. docs/python.md explains it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import date
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pyspark.sql import SparkSession
+if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
 
-from pipeline.context.archive import check_place
-from pipeline.context.config import load_config
-from pipeline.context.workplace import Workplace
-from pipeline.model.errors import UsageError
-from pipeline.model.layout import parse_night
-from pipeline.model.redact import never_show
-from pipeline.read.archive import Archive
-from pipeline.storage.factory import open_storage
-from pipeline.tables.connect import check_served, connected
-from pipeline.tables.iceberg import has_jvm
-from pipeline.tables.session import adopt_session
+    from pyspark.sql import SparkSession
+
+    from pipeline.read.archive import Archive
 
 
-def open_archive(
+def open(
     location: str | Path | None = None,
     night: date | str | None = None,
     *,
     config: str | Path | None = None,
     spark: SparkSession | str | None = None,
 ) -> Archive:
-    """See ``pipeline.open``."""
-    settings = load_config(None if config is None else Path(config))
-    settings = settings.at(None if location is None else str(location))
-    for secret in settings.secrets:
-        never_show(secret)
-    place = Workplace(settings, open_storage(settings.archive.location, settings.hdfs))
-    place.archive(to_read=True)
-    archive = Archive(_opener(place, spark), _date(night), place.storage)
-    archive.night()
-    return archive
+    """Open an archive to read it as of a night. Starts no Spark; ``table`` and ``sql`` of the result do.
 
+    Args:
+        location: a folder or an hdfs:// URL; None for the one that the configuration names.
+        night: a date, or a text such as 2026-11-24; None for the newest night at the time of each read.
+        config: a TOML file; None for conf/local.toml in the current folder, or else the defaults.
+        spark: a session to use instead of one of our own, such as that of ``spark-submit``, with Iceberg on its class
+            path. It keeps its settings; what the archive needs is set in a new session beside it. Or a session of a
+            ``pipeline connect``, or its address.
 
-def _opener(place: Workplace, spark: SparkSession | str | None) -> Callable[[], SparkSession]:
-    root = place.storage.root_uri
+    Raises:
+        NoArchive, NightNotFound, BadConfiguration: there is no such archive, night or configuration.
+    """
+    from pipeline.read.opening import open_archive  # noqa: PLC0415 - every room imports this module, and most of them no Spark
 
-    def opened() -> SparkSession:
-        check_place(place.storage)
-        if spark is None:
-            return place.spark()
-        if isinstance(spark, str):
-            return connected(spark, root)
-        return adopt_session(spark, place.config.spark, root) if has_jvm(spark) else check_served(spark, root)
-
-    return opened
-
-
-def _date(night: date | str | None) -> date | None:
-    if not isinstance(night, str):
-        return night
-    found = parse_night(night)
-    if found is None:
-        raise UsageError(f"{night!r} is not a date like 2026-11-24")
-    return found
+    return open_archive(location, night, config=config, spark=spark)
