@@ -1,4 +1,6 @@
-"""The platform, room by room; docs/architecture.md is the map. Programs that read an archive use ``pipeline.open``."""
+"""The platform, room by room; docs/architecture.md is the map. Programs that read an archive use ``pipeline.open``: see
+`pipeline.read.api.open`.
+"""
 
 import os
 
