@@ -114,9 +114,7 @@ class Visitor:
         """Ask one origin for its refs. Returns and raises like ``visit``, except if there is something to land."""
 
         def attempt(bounds: _Bounds, finish: partial[Visit]) -> Outcome | RefsChanged:
-            received = exchange(
-                question.url, _want_nothing, self._spool, self._conditions, bounds.deadline, turn=bounds.turn
-            )
+            received = exchange(bounds.turn, _want_nothing, self._spool, self._conditions)
             if digest_of(received.refs) != question.digest:
                 return RefsChanged(Tips.of(received.refs, received.peeled) if question.digest == NO_REFS else None)
             return Outcome(finish(VisitStatus.UNCHANGED, *_remark(received)))
@@ -175,7 +173,7 @@ class Visitor:
                 self._outbox.survey(b"".join(state.digests()))
             state.check(url)
             decide = partial(state.decide, url, alone=alone)
-            received = exchange(url, decide, spool, self._conditions, bounds.deadline, bounds.quota.take, bounds.turn)
+            received = exchange(bounds.turn, decide, spool, self._conditions, bounds.quota.take)
             if state.is_unchanged(url, received.refs):
                 return Outcome(finish(VisitStatus.UNCHANGED, *_remark(received)))
             before = state.refs_before(url)

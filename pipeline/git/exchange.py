@@ -57,39 +57,34 @@ class Received:
 
 
 def exchange(
-    url: str,
+    turn: HostTurn,
     decide: Callable[[Mapping[bytes, bytes]], FetchPlan],
     spool: Path,
     conditions: Conditions,
-    deadline: Deadline,
     take: Callable[[int], None] = lambda size: None,
-    turn: HostTurn | None = None,
 ) -> Received:
     """Ask a server for its refs, decide, and receive a verified pack into ``spool`` if the decision has wants.
 
     Args:
-        url: the origin.
+        turn: with the origin's URL; its deadline is already running.
         decide: receives the wanted refs, name to id, without dangling ones; called once.
         spool: file to write; it is created with the first byte of a pack.
         conditions: limits and the like.
-        deadline: already running.
         take: called with the number of bytes before they are written; may raise to stop.
-        turn: keeps to the limits of the host; default: one that waits silently.
 
     Raises:
         OriginError: one of its subclasses, whatever the server did.
         ScratchFailed: ``spool`` cannot be written.
     """
-    limits = conditions.limits
+    url, deadline, limits = turn.url, turn.deadline, conditions.limits
     dialer = Dialer(url, conditions.policy, deadline, limits.connect_s, limits.silence_s)
-    turn = turn or HostTurn(conditions.hosts, url, deadline)
     meter = Meter(url, limits.refs_bytes)
     offers = _Offers()
     asked_for_pack = False
     advertised: dict[bytes, bytes] = {}
     peeled: dict[bytes, bytes] = {}
     with turn.held(), origin_errors(dialer, meter), _Spool(spool, url, limits, deadline, take) as sink:
-        client, path = open_client(url, dialer, turn, meter, conditions)
+        client, path = open_client(dialer, turn, meter, conditions)
 
         def determine_wants(refs: Mapping[bytes, bytes], depth: int | None = None) -> list[bytes]:
             nonlocal asked_for_pack

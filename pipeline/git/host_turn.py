@@ -59,7 +59,7 @@ class HostTurn:
 
     Args:
         hosts: the limits.
-        origin: for errors.
+        url: of the origin or page that is asked for; its host gets the login, no other does.
         deadline: of the visit; it stands still during waits.
         night: ordinal of the logical date, for the requests of a night.
         waits: called at least every ``SIGN_OF_LIFE_S`` during waits.
@@ -71,7 +71,7 @@ class HostTurn:
     def __init__(
         self,
         hosts: Hosts,
-        origin: str,
+        url: str,
         deadline: Deadline,
         night: int = 0,
         waits: Callable[[], None] = lambda: None,
@@ -79,9 +79,9 @@ class HostTurn:
         *,
         judged: bool = False,
     ) -> None:
-        self.origin = origin
+        self.url, self.deadline = url, deadline
         self._logins = hosts.logins if logins is None else logins
-        self._hosts, self._deadline = hosts, deadline
+        self._hosts = hosts
         self._night, self._waits = night, waits
         self._name = ""
         self._limits: HostLimits | None = None
@@ -96,7 +96,7 @@ class HostTurn:
         Raises:
             HostClosed, RequestsSpent: it is deferred.
         """
-        name = host_of(self.origin)
+        name = host_of(self.url)
         limits = None if name is None else self._hosts.limits_of(name)
         if name is None or limits is None:
             return
@@ -159,7 +159,7 @@ class HostTurn:
         Once a conversation has left that host, there is none: the other one would choose what our token reads.
         """
         name = host_name(host, port)
-        self._has_strayed |= name != host_of(self.origin)
+        self._has_strayed |= name != host_of(self.url)
         return self._logins.get(name) if hides(scheme, name) and not self._has_strayed else None
 
     def heard_with(self, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
@@ -202,7 +202,7 @@ class HostTurn:
         if name == self._name:
             return
         if self._name:
-            self._deadline.hang_up()  # it keeps a redirect's connection open
+            self.deadline.hang_up()  # it keeps a redirect's connection open
         self._leave()
         limits = self._hosts.limits_of(name)
         self._name, self._limits = name, limits
@@ -220,12 +220,12 @@ class HostTurn:
     def _give_up(self, name: str, found: Answer | None) -> None:
         """End the visit if what was found is not worth a wait."""
         if isinstance(found, Spent):
-            raise RequestsSpent(self.origin, f"the {found.requests:,} requests of this night to {name} are spent")
+            raise RequestsSpent(self.url, f"the {found.requests:,} requests of this night to {name} are spent")
         if isinstance(found, Closed):
             left = found.until - time.time()
             if found.silent or found.tiring or left > PATIENCE_S:
                 why = "does not answer" if found.silent else "asked for a pause"
-                raise HostClosed(self.origin, f"{name} {why}, it is left alone for {max(left, 0):,.0f} more seconds")
+                raise HostClosed(self.url, f"{name} {why}, it is left alone for {max(left, 0):,.0f} more seconds")
 
     def _sleep_until(self, then: float, spread_s: float = 0.0) -> None:
         """Sleep, and up to ``spread_s`` longer, so that not all who wait wake at once."""
@@ -233,7 +233,7 @@ class HostTurn:
         if seconds <= 0:
             return
         ends = time.monotonic() + seconds
-        with self._deadline.paused():
+        with self.deadline.paused():
             while (left := ends - time.monotonic()) > 0:
                 time.sleep(min(left, SIGN_OF_LIFE_S))
                 self._waits()

@@ -52,7 +52,7 @@ def open_pool(dialer: Dialer, turn: HostTurn, user_agent: str, kept_out: OptOuts
         def urlopen(self, method: str, url: str, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as urllib3 has it
             """Also called for each redirect."""
             if kept_out:
-                _check_kept_out(turn.origin, url, kept_out)
+                _check_kept_out(turn.url, url, kept_out)
             return super().urlopen(method, url, *args, **options)
 
     pool = Pool(
@@ -105,7 +105,7 @@ class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignor
             response = super().getresponse()
         self._again = None
         self.turn.heard(response.status, response.headers)
-        return _undrained(_checked_redirect(self.turn.origin, response))
+        return _undrained(_checked_redirect(self.turn.url, response))
 
     def _send_again(self) -> None:
         """Repeat the request on a new connection, or re-raise the current exception."""

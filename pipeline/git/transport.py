@@ -297,13 +297,14 @@ def _check_advertised(origin: str, kind: str) -> None:
 
 
 def open_client(
-    url: str, dialer: Dialer, turn: HostTurn, meter: Meter, conditions: Conditions
+    dialer: Dialer, turn: HostTurn, meter: Meter, conditions: Conditions
 ) -> tuple[_TcpClient | _HttpClient, str | bytes]:
     """A client for one visit, which the caller closes, and the path to request from it.
 
     Raises:
         SchemeRefused: not a git, http or https URL with a host.
     """
+    url = turn.url
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -17,6 +17,7 @@ from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.planned_refs import PlannedRefs
 from pipeline.fetch.visit import Visitor
 from pipeline.git.exchange import exchange
+from pipeline.git.host_turn import HostTurn
 from pipeline.model.objects import ObjectType
 from pipeline.model.visit import Visit
 from pipeline.rules.negotiation import Ref
@@ -117,10 +118,10 @@ def ask_before_the_root_ends(
         asked.release()
         return answer
 
-    def exchanges(url: str, *arguments: Any, **options: Any) -> Any:
-        if url == root:
+    def exchanges(turn: HostTurn, *arguments: Any, **options: Any) -> Any:
+        if turn.url == root:
             assert all(asked.acquire(timeout=WAIT_S) for _ in range(forks)), "not all forks were asked"
-        return exchange(url, *arguments, **options)
+        return exchange(turn, *arguments, **options)
 
     patch.setattr(Visitor, "ask", asks)
     patch.setattr("pipeline.fetch.visit.exchange", exchanges)

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ValidationError
 from pipeline.git.conditions import Conditions
 from pipeline.git.errors import OriginError, ProtocolError
 from pipeline.git.exchange import advertised_ids, exchange
+from pipeline.git.host_turn import HostTurn
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import AddressPolicy, Deadline, Dialer
 from pipeline.git.pack import Pack
@@ -220,7 +221,7 @@ def _converse(url: str, data: bytes) -> None:
     conditions = Conditions(AddressPolicy(()), LIMITS, PREFIXES, "git/fuzz")
     try:
         with patch("pipeline.git.exchange.Dialer", Dialing), Deadline(url, LIMITS.total_s) as deadline:
-            received = exchange(url, decide, spool, conditions, deadline)
+            received = exchange(HostTurn(conditions.hosts, url, deadline), decide, spool, conditions)
         assert received.pack_bytes <= LIMITS.pack_bytes
         assert all(name == HEAD or is_ref_name(name) for name in received.refs)
     except OriginError as error:

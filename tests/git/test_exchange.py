@@ -20,6 +20,7 @@ from pipeline.git.errors import (
     ServerError,
 )
 from pipeline.git.exchange import Received, advertised_ids, exchange
+from pipeline.git.host_turn import HostTurn
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import AddressPolicy, Deadline
 from pipeline.model.errors import ScratchFailed
@@ -45,7 +46,7 @@ def talk(
 
     conditions = Conditions(AddressPolicy((ip_network("127.0.0.0/8"),)), limits, PREFIXES, "git/test")
     with Deadline(url, limits.total_s) as deadline:
-        return exchange(url, decide, spool, conditions, deadline)
+        return exchange(HostTurn(conditions.hosts, url, deadline), decide, spool, conditions)
 
 
 @pytest.fixture
