@@ -22,8 +22,7 @@ class ScratchQuota:
         limit_bytes: most bytes that the visit may hold; less if little is free.
     """
 
-    def __init__(self, origin: str, folder: Path, limit_bytes: int) -> None:
-        self._origin = origin
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
         fair = max(shutil.disk_usage(folder).free // FREE_PARTS, BLAMELESS_BYTES)
         self._limit = min(limit_bytes, fair)
         self.held_bytes = 0
@@ -36,7 +35,7 @@ class ScratchQuota:
         """
         self.held_bytes += size_bytes
         if self.held_bytes > self._limit:
-            raise LimitExceeded(self._origin, f"the visit needs more than {self._limit} bytes of scratch")
+            raise LimitExceeded(f"the visit needs more than {self._limit} bytes of scratch")
 
     def clear(self) -> None:
         """Reset the count: what was written is deleted."""

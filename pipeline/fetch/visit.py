@@ -131,9 +131,9 @@ class Visitor:
         limits = self._conditions.limits
         started, clock = datetime.now(UTC), time.monotonic()
         finish = partial(self._finish, network, url, started, clock)
-        quota = ScratchQuota(url, self._scratch, limits.scratch_bytes)
+        quota = ScratchQuota(self._scratch, limits.scratch_bytes)
         try:
-            with _blamed_on(url, limits, quota), Deadline(url, limits.total_s) as deadline:
+            with _blamed_on(limits, quota), Deadline(limits.total_s) as deadline:
                 turn = self._turn(url, deadline)
                 turn.look_ahead()
                 return attempt(_Bounds(started, deadline, quota, confinement, turn), finish)
@@ -179,7 +179,7 @@ class Visitor:
             before = state.refs_before(url)
             bounds.confinement.map_file(received.pack_bytes)
             with self._outbox.turn(bounds.deadline):
-                absorbed = self._absorb(state, url, received, spool, bounds)
+                absorbed = self._absorb(state, received, spool, bounds)
                 changed = changed_refs(received.refs, before)
                 peeled = self._peel(state, changed.values(), absorbed, bounds.deadline)
                 self._land_refs(state.network, url, changed, peeled)
@@ -195,33 +195,33 @@ class Visitor:
         )
         return Outcome(visit)
 
-    def _absorb(self, state: NetworkState, url: str, received: Received, spool: Path, bounds: _Bounds) -> _Absorbed:
+    def _absorb(self, state: NetworkState, received: Received, spool: Path, bounds: _Bounds) -> _Absorbed:
         targets = {ref.target for ref in received.refs.values() if ref.target is not None}
         dates = CommitDates(bounds.started)
         if received.pack_bytes == 0:
             return _Absorbed(set(), 0, 0, {}, dates)
         limits, check, take = self._conditions.limits, bounds.deadline.check, bounds.quota.take
         with (
-            Pack(spool, origin=url, limits=limits, scratch=self._scratch, check=check, take=take) as pack,
+            Pack(spool, limits=limits, scratch=self._scratch, check=check, take=take) as pack,
             Skeleton(self._scratch, take) as skeleton,
         ):
             head = received.refs.get(HEAD)
-            task = _Absorbing(url, self._bucket, state, self._outbox, skeleton, head, targets, dates)
+            task = _Absorbing(self._bucket, state, self._outbox, skeleton, head, targets, dates)
             for found in pack.objects(partial(state.known.load, state.network)):
                 check()
                 if found.type is BLOB:
                     task.blob(found)
                 elif found.size > MOST_OBJECT_BYTES:
-                    raise LimitExceeded(url, f"a commit, tag or tree has more than {MOST_OBJECT_BYTES} bytes")
+                    raise LimitExceeded(f"a commit, tag or tree has more than {MOST_OBJECT_BYTES} bytes")
                 else:
                     assert found.data is not None
                     skeleton.add(found.type, found.oid, found.data)
                     if skeleton.named > MAX_OBJECTS:
-                        raise LimitExceeded(url, f"trees and commits name more than {MAX_OBJECTS} objects")
+                        raise LimitExceeded(f"trees and commits name more than {MAX_OBJECTS} objects")
             lacking = task.close()
             if lacking:
                 raise PackIncomplete(
-                    url, f"the pack lacks {len(lacking)} objects that it names, for example {min(lacking).hex()}"
+                    f"the pack lacks {len(lacking)} objects that it names, for example {min(lacking).hex()}"
                 )
             return _Absorbed(task.fresh, task.too_large, task.taken_down, dict(skeleton.tag_targets), dates)
 
@@ -269,16 +269,16 @@ def _follow(oid: bytes, tags: Mapping[bytes, bytes], ends: dict[bytes, bytes]) -
 
 
 @contextmanager
-def _blamed_on(url: str, limits: Limits, quota: ScratchQuota) -> Iterator[None]:
+def _blamed_on(limits: Limits, quota: ScratchQuota) -> Iterator[None]:
     """Blame the visit if memory runs out, or if scratch is full and the visit filled it."""
     try:
         yield
     except MemoryError:
-        raise LimitExceeded(url, f"the visit needs more than {limits.memory_bytes} bytes of memory") from None
+        raise LimitExceeded(f"the visit needs more than {limits.memory_bytes} bytes of memory") from None
     except (ScratchFailed, OSError) as error:
         full = isinstance(error, ScratchFailed) or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         if full and quota.is_large:
-            raise LimitExceeded(url, f"scratch is full while the visit holds {quota.held_bytes} bytes of it") from error
+            raise LimitExceeded(f"scratch is full while the visit holds {quota.held_bytes} bytes of it") from error
         raise
 
 
@@ -302,7 +302,6 @@ class _Absorbing:
 
     def __init__(
         self,
-        url: str,
         bucket: int,
         state: NetworkState,
         outbox: Outbox,
@@ -311,7 +310,7 @@ class _Absorbing:
         targets: set[bytes],
         dates: CommitDates,
     ) -> None:
-        self._url, self._place = url, (bucket, state.network)
+        self._place = bucket, state.network
         self._state, self._outbox, self._skeleton = state, outbox, skeleton
         self._head, self._targets, self._dates = head, targets, dates
         self._archived: set[bytes] | None = None
@@ -384,7 +383,7 @@ class _Absorbing:
         paths, path_bytes = count_paths(root, self._skeleton.trees())
         if paths > MOST_PATHS or path_bytes > MOST_PATH_BYTES:
             raise LimitExceeded(
-                self._url, f"HEAD has more than {MOST_PATHS} paths, or they take more than {MOST_PATH_BYTES} bytes"
+                f"HEAD has more than {MOST_PATHS} paths, or they take more than {MOST_PATH_BYTES} bytes"
             )
 
     def _head_tree(self) -> bytes | None:

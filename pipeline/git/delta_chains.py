@@ -52,7 +52,7 @@ class DeltaChains:
             if not children:
                 return
             if size > DELTA_BYTES:
-                raise LimitExceeded(pack.origin, f"a delta is based on {size} bytes, more than {DELTA_BYTES}")
+                raise LimitExceeded(f"a delta is based on {size} bytes, more than {DELTA_BYTES}")
             data = pack.inflate(index)
         else:
             data = pack.inflate(index)
@@ -89,7 +89,7 @@ class DeltaChains:
             if base_size != len(base):
                 raise ValueError(f"it is for {base_size} bytes instead of {len(base)}")
             if size > DELTA_BYTES:
-                raise LimitExceeded(pack.origin, f"a delta of {len(delta)} bytes builds an object of {size}")
+                raise LimitExceeded(f"a delta of {len(delta)} bytes builds an object of {size}")
             pack.declare(type_, size)
             return b"".join(apply_delta(base, delta))
         except (ApplyDeltaError, IndexError, ValueError) as error:

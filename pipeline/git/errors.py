@@ -5,26 +5,24 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pipeline.model.errors import PipelineError
-from pipeline.model.redact import one_line, without_secrets
+from pipeline.model.redact import one_line
 from pipeline.model.visit import LOGIN_REQUIRED, VisitStatus
 
 
 class OriginError(PipelineError):
     """A visit that did not end well. ``code`` goes into ``visits.error``, ``why`` into ``visits.detail``.
 
-    ``why`` is always one printable line of at most 500 characters without a URL's secrets. ``status`` decides when the
-    origin is visited again (``rules.origins``); a failed visit is not repeated within its load.
+    It does not name the origin: whoever asked one catches the error, and knows whom. ``why`` is always one printable
+    line of at most 500 characters without a URL's secrets. ``status`` decides when the origin is visited again
+    (``rules.origins``); a failed visit is not repeated within its load.
     """
 
     status: ClassVar[VisitStatus] = VisitStatus.FAILED
     code: ClassVar[str] = "failed"
 
-    def __init__(self, origin: str, why: str) -> None:
-        self.origin, self.why = without_secrets(origin), one_line(why)
-        super().__init__(self.origin, self.why)
-
-    def __str__(self) -> str:
-        return f"{self.origin}: {self.why}"
+    def __init__(self, why: str) -> None:
+        self.why = one_line(why)
+        super().__init__(self.why)
 
 
 class UnknownHost(OriginError):

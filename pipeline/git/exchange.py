@@ -76,22 +76,22 @@ def exchange(
         OriginError: one of its subclasses, whatever the server did.
         ScratchFailed: ``spool`` cannot be written.
     """
-    url, deadline, limits = turn.url, turn.deadline, conditions.limits
-    dialer = Dialer(url, conditions.policy, deadline, limits.connect_s, limits.silence_s)
-    meter = Meter(url, limits.refs_bytes)
+    limits, deadline = conditions.limits, turn.deadline
+    dialer = Dialer(conditions.policy, deadline, limits.connect_s, limits.silence_s)
+    meter = Meter(limits.refs_bytes)
     offers = _Offers()
     asked_for_pack = False
     advertised: dict[bytes, bytes] = {}
     peeled: dict[bytes, bytes] = {}
-    with turn.held(), origin_errors(dialer, meter), _Spool(spool, url, limits, deadline, take) as sink:
+    with turn.held(), origin_errors(dialer, meter), _Spool(spool, limits, deadline, take) as sink:
         client, path = open_client(dialer, turn, meter, conditions)
 
         def determine_wants(refs: Mapping[bytes, bytes], depth: int | None = None) -> list[bytes]:
             nonlocal asked_for_pack
             if any(len(target) == SHA256_DIGITS for target in refs.values()):
-                raise ObjectFormatRefused(url, "the repository uses SHA-256 ids")
+                raise ObjectFormatRefused("the repository uses SHA-256 ids")
             meter.listing = False
-            advertised.update(advertised_ids(url, wanted_refs(refs, conditions.prefixes)))
+            advertised.update(advertised_ids(wanted_refs(refs, conditions.prefixes)))
             peeled.update(_peeled(refs, advertised))
             plan = decide(advertised)
             offers.rest = map(hexlify, plan.offers)
@@ -115,14 +115,14 @@ def exchange(
             client.close()
             deadline.hang_up()
         if result.object_format not in (None, "sha1"):
-            raise ObjectFormatRefused(url, f"the repository uses {result.object_format} ids")
+            raise ObjectFormatRefused(f"the repository uses {result.object_format} ids")
         if asked_for_pack:
             sink.verify()
         shown = _shown(result, advertised, conditions.prefixes)
         return Received(shown.refs, sink.size, shown.left_out, client.moved_to, peeled)
 
 
-def advertised_ids(origin: str, refs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+def advertised_ids(refs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """The refs with 20-byte ids instead of hexadecimal digits.
 
     Raises:
@@ -130,7 +130,7 @@ def advertised_ids(origin: str, refs: Mapping[bytes, bytes]) -> dict[bytes, byte
     """
     for name, digits in refs.items():
         if not _SHA1.fullmatch(digits):
-            raise ProtocolError(origin, f"a bad ref advertisement: {name!r} has the id {digits[:80]!r}")
+            raise ProtocolError(f"a bad ref advertisement: {name!r} has the id {digits[:80]!r}")
     return {name: unhexlify(digits) for name, digits in refs.items()}
 
 
@@ -164,11 +164,8 @@ class _Offers:
 class _Spool:
     """Writes a pack to a file while checking its length and its trailing SHA-1."""
 
-    def __init__(
-        self, path: Path, origin: str, limits: Limits, deadline: Deadline, take: Callable[[int], None]
-    ) -> None:
-        self._take = take
-        self._path, self._origin, self._limit, self._deadline = path, origin, limits.pack_bytes, deadline
+    def __init__(self, path: Path, limits: Limits, deadline: Deadline, take: Callable[[int], None]) -> None:
+        self._path, self._limit, self._deadline, self._take = path, limits.pack_bytes, deadline, take
         self._file: BinaryIO | None = None
         self._hash = sha1(usedforsecurity=False)
         self._tail = b""
@@ -185,7 +182,7 @@ class _Spool:
     def write(self, data: bytes) -> int:
         self.size += len(data)
         if self.size > self._limit:
-            raise LimitExceeded(self._origin, f"the pack exceeds {self._limit} bytes")
+            raise LimitExceeded(f"the pack exceeds {self._limit} bytes")
         self._take(len(data))
         self._deadline.check()
         with self._ours():
@@ -200,7 +197,7 @@ class _Spool:
     def verify(self) -> None:
         """Compare the computed hash with the pack's trailing one."""
         if self._hash.digest() != self._tail:
-            raise PackCorrupt(self._origin, f"the checksum of the pack does not match after {self.size} bytes")
+            raise PackCorrupt(f"the checksum of the pack does not match after {self.size} bytes")
 
     @contextmanager
     def _ours(self) -> Iterator[None]:

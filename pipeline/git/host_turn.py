@@ -220,12 +220,12 @@ class HostTurn:
     def _give_up(self, name: str, found: Answer | None) -> None:
         """End the visit if what was found is not worth a wait."""
         if isinstance(found, Spent):
-            raise RequestsSpent(self.url, f"the {found.requests:,} requests of this night to {name} are spent")
+            raise RequestsSpent(f"the {found.requests:,} requests of this night to {name} are spent")
         if isinstance(found, Closed):
             left = found.until - time.time()
             if found.silent or found.tiring or left > PATIENCE_S:
                 why = "does not answer" if found.silent else "asked for a pause"
-                raise HostClosed(self.url, f"{name} {why}, it is left alone for {max(left, 0):,.0f} more seconds")
+                raise HostClosed(f"{name} {why}, it is left alone for {max(left, 0):,.0f} more seconds")
 
     def _sleep_until(self, then: float, spread_s: float = 0.0) -> None:
         """Sleep, and up to ``spread_s`` longer, so that not all who wait wake at once."""

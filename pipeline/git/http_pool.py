@@ -105,7 +105,7 @@ class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignor
             response = super().getresponse()
         self._again = None
         self.turn.heard(response.status, response.headers)
-        return _undrained(_checked_redirect(self.turn.url, response))
+        return _undrained(_checked_redirect(response))
 
     def _send_again(self) -> None:
         """Repeat the request on a new connection, or re-raise the current exception."""
@@ -117,22 +117,22 @@ class _Conversation(HTTPConnection if TYPE_CHECKING else object):  # type: ignor
         self._may_send = False
 
 
-def _check_kept_out(origin: str, url: str, kept_out: OptOuts) -> None:
+def _check_kept_out(url: str, to: str, kept_out: OptOuts) -> None:
     """Refuse to ask for anything of a repository that people keep out, however it is spelled. What was taken down is
     named in no visit, where `takedown --verify` would find it.
     """
-    asked = parse_url(url)  # as urllib3 is about to do: what it reads there decides which host gets which path
+    asked = parse_url(to)  # as urllib3 is about to do: what it reads there decides which host gets which path
     place = place_asked(f"{asked.scheme}://{asked.netloc or ''}{asked.path or ''}")
-    if place != place_of(origin) and kept_out.rule_at(place) is not None:
-        raise LedToKeptOut(origin, "it redirects to what is opted out or taken down")
+    if place != place_of(url) and kept_out.rule_at(place) is not None:
+        raise LedToKeptOut("it redirects to what is opted out or taken down")
 
 
-def _checked_redirect(origin: str, response: urllib3.HTTPResponse) -> urllib3.HTTPResponse:
+def _checked_redirect(response: urllib3.HTTPResponse) -> urllib3.HTTPResponse:
     """Refuse a redirect to something that is not an address, before anything parses it."""
     location = response.get_redirect_location()
     if location and (len(location) > LONGEST_LOCATION or not location.isprintable()):
         response.close()
-        raise ProtocolError(origin, f"the server redirects to {len(location):,} characters that are not an address")
+        raise ProtocolError(f"the server redirects to {len(location):,} characters that are not an address")
     return response
 
 

@@ -61,8 +61,8 @@ class Deadline:
     A server that sends one byte per second is never silent; only this stops it. Use as a context manager.
     """
 
-    def __init__(self, origin: str, total_s: float) -> None:
-        self.origin, self.total_s = origin, total_s
+    def __init__(self, total_s: float) -> None:
+        self.total_s = total_s
         self._ends = time.monotonic() + total_s
         self._sockets: list[socket.socket] = []
         self._timer: threading.Timer | None = None
@@ -95,7 +95,7 @@ class Deadline:
     def check(self) -> None:
         """Raise OriginTimeout if the time is up. Called between pieces of work that touch no network."""
         if self.passed:
-            raise OriginTimeout(self.origin, f"the visit took longer than its limit of {self.total_s:g} s")
+            raise OriginTimeout(f"the visit took longer than its limit of {self.total_s:g} s")
 
     def hang_up(self) -> None:
         """End the watched connections: the server hears of it now, even if a library keeps them open."""
@@ -144,7 +144,6 @@ class Dialer:
     server gets around the check.
     """
 
-    origin: str
     policy: AddressPolicy
     deadline: Deadline
     connect_s: float
@@ -164,11 +163,11 @@ class Dialer:
             found = look_up(host.strip("[]"), port, min(self.connect_s, self.deadline.left_s))
         except LookUpTimedOut:
             self.deadline.check()
-            raise OriginTimeout(self.origin, f"the host {shown} was not resolved within {self.connect_s:g} s") from None
+            raise OriginTimeout(f"the host {shown} was not resolved within {self.connect_s:g} s") from None
         except socket.gaierror as error:
-            raise UnknownHost(self.origin, f"the host {shown} does not resolve ({error.strerror})") from None
+            raise UnknownHost(f"the host {shown} does not resolve ({error.strerror})") from None
         except ValueError:
-            raise UnknownHost(self.origin, f"the host {shown} does not resolve (it is not a host name)") from None
+            raise UnknownHost(f"the host {shown} does not resolve (it is not a host name)") from None
         return self._first_that_answers(shown, port, found)
 
     def _first_that_answers(self, host: str, port: int, found: Iterable[AddressInfo]) -> socket.socket:
@@ -176,7 +175,7 @@ class Dialer:
         permitted = [info for info in found if self.policy.permits(str(info[4][0]))]
         if not permitted:
             raise AddressRefused(
-                self.origin, f"{host} leads to an address that is not public; allow its network in the configuration"
+                f"{host} leads to an address that is not public; allow its network in the configuration"
             )
         for family, kind, proto, _, address in permitted[:MOST_ADDRESSES]:
             self.deadline.check()
@@ -193,11 +192,11 @@ class Dialer:
                 return self._ready(connection)
         self.deadline.check()
         if isinstance(why, TimeoutError):
-            raise OriginTimeout(self.origin, f"{host}:{port} did not accept within {self.connect_s:g} s") from None
+            raise OriginTimeout(f"{host}:{port} did not accept within {self.connect_s:g} s") from None
         if isinstance(why, ConnectionResetError):
-            raise ConnectionLost(self.origin, f"{host}:{port} closed the connection at once") from None
+            raise ConnectionLost(f"{host}:{port} closed the connection at once") from None
         reason = (why and why.strerror) or "no reason given"
-        raise ConnectionFailed(self.origin, f"cannot connect to {host}:{port} ({reason})") from None
+        raise ConnectionFailed(f"cannot connect to {host}:{port} ({reason})") from None
 
     def _ready(self, connection: socket.socket) -> socket.socket:
         try:

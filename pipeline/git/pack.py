@@ -61,4 +61,4 @@ class Pack(ScannedPack):
                         yield from resolver.descend(Frame(base.type, base.body, children, size=len(base.body)))
         if self._by_oid:
             lost = sum(map(len, self._by_oid.values()))
-            raise BasesMissing(self.origin, f"{lost} deltas have no base, for example {next(iter(self._by_oid)).hex()}")
+            raise BasesMissing(f"{lost} deltas have no base, for example {next(iter(self._by_oid)).hex()}")

@@ -56,9 +56,9 @@ def get_page(
         waits: called from time to time during waits for the host's turn.
 
     Raises:
-        OriginError: one of its subclasses, whatever the server did; its ``origin`` is the URL.
+        OriginError: one of its subclasses, whatever the server did.
     """
-    return _received(url, conditions, PAGE_S, night, waits, lambda response: _page(url, response, largest, html))
+    return _received(url, conditions, PAGE_S, night, waits, lambda response: _page(response, largest, html))
 
 
 def post_page(
@@ -82,9 +82,9 @@ def post_page(
         OriginError: as in ``get_page``.
     """
     if len(document) > MOST_POSTED:
-        raise LimitExceeded(url, f"a question exceeds {MOST_POSTED:,} bytes")
+        raise LimitExceeded(f"a question exceeds {MOST_POSTED:,} bytes")
     return _received(
-        url, conditions, PAGE_S, night, waits, lambda response: _answer(url, response, largest, is_limit), document
+        url, conditions, PAGE_S, night, waits, lambda response: _answer(response, largest, is_limit), document
     )
 
 
@@ -101,8 +101,8 @@ def save_file(url: str, conditions: Conditions, to: BinaryIO, *, largest: int, n
     """
 
     def save(response: urllib3.BaseHTTPResponse) -> None:
-        _check_page(url, response, html=None)
-        for part in _parts(url, response, largest, "file", decoded=False):
+        _check_page(response, html=None)
+        for part in _parts(response, largest, "file", decoded=False):
             to.write(part)
 
     _received(url, conditions, FILE_S, night, lambda: None, save)
@@ -119,14 +119,14 @@ def _received(
 ) -> T:
     """What is taken of the answer that is no redirect. ``document``: it is posted; None to get the URL."""
     if urlsplit(url).scheme not in _SCHEMES or host_of(url) is None:
-        raise SchemeRefused(url, "a page is asked for over http or https")
+        raise SchemeRefused("a page is asked for over http or https")
     limits = conditions.limits
-    with Deadline(url, min(limits.total_s, most_s)) as deadline:
-        dialer = Dialer(url, conditions.policy, deadline, limits.connect_s, limits.silence_s)
+    with Deadline(min(limits.total_s, most_s)) as deadline:
+        dialer = Dialer(conditions.policy, deadline, limits.connect_s, limits.silence_s)
         turn = HostTurn(
             conditions.hosts, url, deadline, night, waits, conditions.hosts.api_logins, judged=document is not None
         )
-        with turn.held(), origin_errors(dialer, Meter(url, 0)):
+        with turn.held(), origin_errors(dialer, Meter(0)):
             pool = open_pool(dialer, turn, conditions.user_agent)
             try:
                 return _followed(pool, url, take) if document is None else _posted(pool, url, document, take)
@@ -143,13 +143,13 @@ def _followed(pool: urllib3.PoolManager, url: str, take: Callable[[urllib3.BaseH
             if not location:
                 return take(response)
         at = _same_host(url, urljoin(at, location))
-    raise ProtocolError(url, f"more than {REDIRECTS} redirects in a row")
+    raise ProtocolError(f"more than {REDIRECTS} redirects in a row")
 
 
 def _posted(pool: urllib3.PoolManager, url: str, document: bytes, take: Callable[[urllib3.BaseHTTPResponse], T]) -> T:
     with _asked(pool, url, document) as response:
         if response.get_redirect_location():
-            raise ProtocolError(url, "the server redirects what was posted")
+            raise ProtocolError("the server redirects what was posted")
         return take(response)
 
 
@@ -168,55 +168,55 @@ def _same_host(url: str, target: str) -> str:
     """The target of a redirect. Another host would list what it likes as this forge's, within its own limits."""
     schemes = (urlsplit(url).scheme, "https")
     if host_of(target) != host_of(url) or urlsplit(target).scheme not in schemes:
-        raise ProtocolError(url, "the server redirects to another host, or from https to http")
+        raise ProtocolError("the server redirects to another host, or from https to http")
     return target
 
 
-def _page(url: str, response: urllib3.BaseHTTPResponse, largest: int, html: bytes | None) -> Page:
-    _check_page(url, response, html)
-    page = _read(url, response, largest)
+def _page(response: urllib3.BaseHTTPResponse, largest: int, html: bytes | None) -> Page:
+    _check_page(response, html)
+    page = _read(response, largest)
     if html is not None and html not in page.body:
-        check_wall_page(url, response.status, page.body)
-        raise _for_people(url)
+        check_wall_page(response.status, page.body)
+        raise _for_people()
     return page
 
 
-def _answer(url: str, response: urllib3.BaseHTTPResponse, largest: int, is_limit: Callable[[Page], bool]) -> Page:
+def _answer(response: urllib3.BaseHTTPResponse, largest: int, is_limit: Callable[[Page], bool]) -> Page:
     """A page that answers what was posted, with a limit told from other errors by what it says."""
     is_read = response.status in (200, FORBIDDEN) and content_type(response.headers.get("Content-Type") or "") != HTML
-    page = _read(url, response, largest) if is_read else Page({}, b"")
+    page = _read(response, largest) if is_read else Page({}, b"")
     if is_read and is_limit(page):
-        raise RateLimited(url, f"the server says {response.status}, and in the answer that we ask too much")
-    _check_page(url, response, html=None)
+        raise RateLimited(f"the server says {response.status}, and in the answer that we ask too much")
+    _check_page(response, html=None)
     return page
 
 
-def _read(url: str, response: urllib3.BaseHTTPResponse, largest: int) -> Page:
-    body = b"".join(_parts(url, response, largest, "page", decoded=True))
+def _read(response: urllib3.BaseHTTPResponse, largest: int) -> Page:
+    body = b"".join(_parts(response, largest, "page", decoded=True))
     return Page({name.lower(): value for name, value in response.headers.items()}, body)
 
 
-def _check_page(url: str, response: urllib3.BaseHTTPResponse, html: bytes | None) -> None:
+def _check_page(response: urllib3.BaseHTTPResponse, html: bytes | None) -> None:
     """Check all but the body."""
     kind = content_type(response.headers.get("Content-Type") or "")
     is_wanted = html is not None and kind == HTML and response.status == 200
-    check_wall(url, cast("HTTPResponse", response), "" if is_wanted else kind)
-    check_status(url, response.status, response.headers, "page")
+    check_wall(cast("HTTPResponse", response), "" if is_wanted else kind)
+    check_status(response.status, response.headers, "page")
     if html is None and kind == HTML:
-        raise _for_people(url)
+        raise _for_people()
 
 
-def _for_people(url: str) -> ProtocolError:
-    return ProtocolError(url, "the server sends a page for people")
+def _for_people() -> ProtocolError:
+    return ProtocolError("the server sends a page for people")
 
 
-def _parts(url: str, response: urllib3.BaseHTTPResponse, largest: int, what: str, *, decoded: bool) -> Iterator[bytes]:
+def _parts(response: urllib3.BaseHTTPResponse, largest: int, what: str, *, decoded: bool) -> Iterator[bytes]:
     size = 0
     try:
         for part in response.stream(_PIECE, decode_content=decoded):
             size += len(part)
             if size > largest:
-                raise LimitExceeded(url, f"the {what} exceeds {largest:,} bytes")
+                raise LimitExceeded(f"the {what} exceeds {largest:,} bytes")
             yield part
     except urllib3.exceptions.DecodeError:
-        raise ProtocolError(url, f"the {what} cannot be decompressed") from None
+        raise ProtocolError(f"the {what} cannot be decompressed") from None

@@ -60,7 +60,6 @@ class ScannedPack:
 
     Args:
         path: the file; its receiver has verified its trailing checksum.
-        origin: the origin in errors.
         limits: ``blob_bytes`` and ``inflated_bytes`` are used here.
         scratch: folder for bases that do not fit in memory.
         memory_bytes: limit of kept scan results, and the same again for bases that wait for their deltas.
@@ -76,16 +75,14 @@ class ScannedPack:
         self,
         path: Path,
         *,
-        origin: str,
         limits: Limits,
         scratch: Path,
         memory_bytes: int = 64 * MIB,
         check: Callable[[], None] = lambda: None,
         take: Callable[[int], None] = lambda size: None,
     ) -> None:
-        self.take = take
-        self.origin, self.limits, self._scratch, self.memory_bytes = origin, limits, scratch, memory_bytes
-        self.check = check
+        self.limits, self._scratch, self.memory_bytes = limits, scratch, memory_bytes
+        self.check, self.take = check, take
         self.entries = Entries()
         self._kept: dict[int, bytes] = {}
         self._by_oid: dict[bytes, list[int]] = {}
@@ -93,7 +90,7 @@ class ScannedPack:
         with path.open("rb") as file:
             size = path.stat().st_size
             if size < HEADER_BYTES + TRAILER_BYTES:
-                raise PackCorrupt(origin, f"the pack has only {size} bytes")
+                raise PackCorrupt(f"the pack has only {size} bytes")
             self.map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         try:
             self._scan(size - TRAILER_BYTES)
@@ -113,7 +110,7 @@ class ScannedPack:
 
     def corrupt(self, at: int, why: str) -> PackCorrupt:
         """The error for damage at an offset."""
-        return PackCorrupt(self.origin, f"the pack is damaged at byte {at}: {why}")
+        return PackCorrupt(f"the pack is damaged at byte {at}: {why}")
 
     def _scan(self, end: int) -> None:
         pack, entries = self.map, self.entries
@@ -121,7 +118,7 @@ class ScannedPack:
             raise self.corrupt(0, "no header of version 2 or 3")
         count = int.from_bytes(pack[8:12], "big")
         if count > MAX_OBJECTS:
-            raise LimitExceeded(self.origin, f"the pack claims {count} objects, more than {MAX_OBJECTS}")
+            raise LimitExceeded(f"the pack claims {count} objects, more than {MAX_OBJECTS}")
         at, room = HEADER_BYTES, self.memory_bytes
         by_oid, kept = self._by_oid, self._kept
         for index in range(count):
@@ -163,11 +160,11 @@ class ScannedPack:
         """Count the size of an entry or a delta result before it is inflated."""
         self._inflated += size
         if self._inflated > self.limits.inflated_bytes:
-            raise LimitExceeded(self.origin, f"the objects inflate to more than {self.limits.inflated_bytes} bytes")
+            raise LimitExceeded(f"the objects inflate to more than {self.limits.inflated_bytes} bytes")
         if type_num in (OFS_DELTA, REF_DELTA) and size > DELTA_BYTES:
-            raise LimitExceeded(self.origin, f"a delta of {size} bytes, more than {DELTA_BYTES}")
+            raise LimitExceeded(f"a delta of {size} bytes, more than {DELTA_BYTES}")
         if type_num in SKELETON and size > PLAIN_BYTES:
-            raise LimitExceeded(self.origin, f"a {BY_NUMBER[type_num].text} of {size} bytes, more than {PLAIN_BYTES}")
+            raise LimitExceeded(f"a {BY_NUMBER[type_num].text} of {size} bytes, more than {PLAIN_BYTES}")
 
     def _families(self) -> tuple[array[int], array[int]]:
         """Base offsets of all OFS_DELTAs in order, and the deltas in the same order: 16 bytes each."""

@@ -79,8 +79,8 @@ SHOWN_OF_MESSAGE = 200
 class Meter:
     """Watches what arrives: stops a server that talks on without sending a pack, and finds its error messages."""
 
-    def __init__(self, origin: str, refs_bytes: int) -> None:
-        self.origin, self.refs_bytes = origin, refs_bytes
+    def __init__(self, refs_bytes: int) -> None:
+        self.refs_bytes = refs_bytes
         self.listing = True
         self.cut_short = False
         self._idle_bytes = 0
@@ -99,20 +99,20 @@ class Meter:
             self._idle_bytes += len(data)
             if self._idle_bytes > self.refs_bytes:
                 what = "the ref advertisement exceeds" if self.listing else "no pack after"
-                raise LimitExceeded(self.origin, f"{what} {self.refs_bytes} bytes")
+                raise LimitExceeded(f"{what} {self.refs_bytes} bytes")
             if self._expects_line and data.startswith((b"ERR ", SIDE_BAND_FATAL)):
-                raise _said(self.origin, data.removeprefix(b"ERR ").removeprefix(SIDE_BAND_FATAL))
+                raise _said(data.removeprefix(b"ERR ").removeprefix(SIDE_BAND_FATAL))
             self._expects_line = size == len(FLUSH)
             return data
 
         return watched
 
 
-def _said(origin: str, message: bytes) -> OriginError:
+def _said(message: bytes) -> OriginError:
     text = _plain(message.decode(errors="replace"))
     said = text.lower()
     meaning = next((kind for kind, words in _MEANINGS if any(some in said for some in words)), ServerError)
-    return meaning(origin, f"the server says: {text}")
+    return meaning(f"the server says: {text}")
 
 
 def _plain(text: str) -> str:
@@ -204,16 +204,16 @@ class _HttpClient(Urllib3HttpGitClient):
         raise_for_status: bool = True,
     ) -> tuple[Any, Callable[[int], bytes]]:
         if data is None and not self._meter.listing:
-            raise ProtocolError(self._meter.origin, "the server sends addresses of packs instead of a pack")
+            raise ProtocolError("the server sends addresses of packs instead of a pack")
         response, read = super()._http_request(url, headers, data, raise_for_status=False)
         self._responses.append(response)
         kind = content_type(response.headers.get("Content-Type") or "")
         if data is None:
-            check_wall(self._meter.origin, response, kind)
-        check_status(self._meter.origin, response.status, response.headers)
+            check_wall(response, kind)
+        check_status(response.status, response.headers)
         if data is None:
-            self.moved_to = _moved_to(self._meter.origin, url, response)
-            _check_advertised(self._meter.origin, kind)
+            self.moved_to = _moved_to(url, response)
+            _check_advertised(kind)
             response.content_type = kind
         else:
             response.content_type = (headers or {}).get("Accept")  # dulwich insists on it; git ignores it
@@ -225,7 +225,7 @@ def content_type(header: str) -> str:
     return "".join(header.partition(";")[0].split()).lower()
 
 
-def check_wall(origin: str, response: HTTPResponse, kind: str) -> None:
+def check_wall(response: HTTPResponse, kind: str) -> None:
     """Look for a page that tells people from programs.
 
     Raises:
@@ -233,39 +233,40 @@ def check_wall(origin: str, response: HTTPResponse, kind: str) -> None:
     """
     headers, status = response.headers, response.status
     if any(headers.get(name, "").lower() == value for name, value in _WALL_HEADERS):
-        raise _challenged(origin, status)
+        raise _challenged(status)
     if kind == HTML and status in (200, 202, 403, 429, 503):
         with suppress(urllib3.exceptions.HTTPError):
-            check_wall_page(origin, status, response.read(_PAGE_BYTES))
+            check_wall_page(status, response.read(_PAGE_BYTES))
 
 
-def check_wall_page(origin: str, status: int, body: bytes) -> None:
+def check_wall_page(status: int, body: bytes) -> None:
     """The same for a page of HTML that has been read.
 
     Raises:
         Challenged: this is one.
     """
     if _WALLS.search(body, 0, _PAGE_BYTES):
-        raise _challenged(origin, status)
+        raise _challenged(status)
 
 
-def _challenged(origin: str, status: int) -> Challenged:
-    return Challenged(origin, f"the server says {status} and wants to see a person at a browser")
+def _challenged(status: int) -> Challenged:
+    return Challenged(f"the server says {status} and wants to see a person at a browser")
 
 
-def _moved_to(origin: str, url: str, response: HTTPResponse) -> str | None:
-    """The URL of the repository that permanent redirects have led to, if it is another one."""
+def _moved_to(url: str, response: HTTPResponse) -> str | None:
+    """The URL of the repository that permanent redirects from this address have led to, if it is another one."""
     retries: urllib3.Retry | None = getattr(response, "retries", None)
     history = retries.history if retries is not None else ()
     if not history or any(step.status not in _MOVED_FOR_GOOD for step in history):
         return None
+    to = url
     for step in history:
-        url = urljoin(url, step.redirect_location or "")
-    found = url.partition("/info/refs")[0]
-    return None if place_of(found) == place_of(origin) else found
+        to = urljoin(to, step.redirect_location or "")
+    asked, found = (address.partition("/info/refs")[0] for address in (url, to))
+    return None if place_of(found) == place_of(asked) else found
 
 
-def check_status(origin: str, status: int, headers: Mapping[str, str], what: str = "repository") -> None:
+def check_status(status: int, headers: Mapping[str, str], what: str = "repository") -> None:
     """Judge an HTTP status.
 
     Args:
@@ -275,25 +276,25 @@ def check_status(origin: str, status: int, headers: Mapping[str, str], what: str
         RateLimited, BlockedLegal, RepositoryNotFound, LoginRequired, ServerError, ProtocolError: as they say.
     """
     if is_limit(status, asked_wait(headers, time.time())):
-        raise RateLimited(origin, f"the server says {status}, we ask too much")
+        raise RateLimited(f"the server says {status}, we ask too much")
     if status == 451:
-        raise BlockedLegal(origin, f"the server says 451, the {what} is withheld for legal reasons")
+        raise BlockedLegal(f"the server says 451, the {what} is withheld for legal reasons")
     if status in (404, 410):
-        raise RepositoryNotFound(origin, f"the server says {status}, there is no such {what}")
+        raise RepositoryNotFound(f"the server says {status}, there is no such {what}")
     if status in (401, 403, 407):
-        raise LoginRequired(origin, f"the server says {status}, it wants a login")
+        raise LoginRequired(f"the server says {status}, it wants a login")
     if status >= 500:
-        raise ServerError(origin, f"the server says {status}")
+        raise ServerError(f"the server says {status}")
     if status != 200:
-        raise ProtocolError(origin, f"the server says {status}")
+        raise ProtocolError(f"the server says {status}")
 
 
-def _check_advertised(origin: str, kind: str) -> None:
+def _check_advertised(kind: str) -> None:
     """Check the type: git accepts no other for a smart server's list of refs."""
     if kind != ADVERTISEMENT:
         if kind in FILE_TYPES:
-            raise DumbProtocolRefused(origin, "the server only serves files (the dumb protocol)")
-        raise ProtocolError(origin, f"this is not a git server: it sends {_plain(kind) or 'no content type'}")
+            raise DumbProtocolRefused("the server only serves files (the dumb protocol)")
+        raise ProtocolError(f"this is not a git server: it sends {_plain(kind) or 'no content type'}")
 
 
 def open_client(
@@ -304,29 +305,28 @@ def open_client(
     Raises:
         SchemeRefused: not a git, http or https URL with a host.
     """
-    url = turn.url
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(turn.url)
         port = parts.port
     except ValueError:
-        raise SchemeRefused(url, "this is not a URL, or its port is invalid") from None
+        raise SchemeRefused("this is not a URL, or its port is invalid") from None
     path = parts.path + (f"?{parts.query}" if parts.query else "")
-    if not is_fetched(url):
-        raise _scheme_refused(url, parts.scheme)
+    if not is_fetched(turn.url):
+        raise _scheme_refused(parts.scheme)
     if not parts.hostname:
-        raise SchemeRefused(url, "the URL has no host")
+        raise SchemeRefused("the URL has no host")
     if parts.scheme == "git":
         decoded = unquote_to_bytes(path)
         if any(byte < SPACE for byte in decoded):
-            raise SchemeRefused(url, "the URL's path has a control character")
+            raise SchemeRefused("the URL's path has a control character")
         return _TcpClient(parts.hostname, port or GIT_PORT, dialer, turn, meter), decoded
     pool = open_pool(dialer, turn, conditions.user_agent, conditions.kept_out)
     return _HttpClient(f"{parts.scheme}://{parts.netloc}", pool, meter), path
 
 
-def _scheme_refused(origin: str, scheme: str) -> SchemeRefused:
+def _scheme_refused(scheme: str) -> SchemeRefused:
     found = f"{scheme}:// is not fetched from" if scheme else "a path is not fetched from"
-    return SchemeRefused(origin, f"{found}, only git, http and https are")
+    return SchemeRefused(f"{found}, only git, http and https are")
 
 
 @contextmanager
@@ -351,10 +351,10 @@ def _classify(dialer: Dialer, meter: Meter, error: BaseException) -> OriginError
         if not isinstance(meaning, ConnectionLost):
             return meaning
     if found or meter.cut_short:
-        return ConnectionLost(dialer.origin, "the server closed the connection before it was done")
+        return ConnectionLost("the server closed the connection before it was done")
     text = f": {_unquoted(str(error))}" if isinstance(error, GitProtocolError) else ""
     why = f"the server does not speak git's protocol ({type(error).__name__}{text})"
-    return ProtocolError(dialer.origin, why)
+    return ProtocolError(why)
 
 
 def _unquoted(text: str) -> str:
@@ -363,24 +363,24 @@ def _unquoted(text: str) -> str:
 
 
 def _meaning(dialer: Dialer, cause: BaseException) -> OriginError | None:
-    origin, found = dialer.origin, None
+    found = None
     match cause:
         case OriginError():
             found = cause
         case TimeoutError() | urllib3.exceptions.TimeoutError():
-            found = OriginTimeout(origin, f"the server was silent for {dialer.silence_s:g} s")
+            found = OriginTimeout(f"the server was silent for {dialer.silence_s:g} s")
         case urllib3.exceptions.SSLError():
-            found = ConnectionFailed(origin, f"TLS failed ({_plain(str(cause))})")
+            found = ConnectionFailed(f"TLS failed ({_plain(str(cause))})")
         case NotGitRepository():
-            found = RepositoryNotFound(origin, "there is no such repository")
+            found = RepositoryNotFound("there is no such repository")
         case urllib3.exceptions.URLSchemeUnknown():
-            found = _scheme_refused(origin, _plain(cause.scheme))
+            found = _scheme_refused(_plain(cause.scheme))
         case urllib3.exceptions.ResponseError():
-            found = ProtocolError(origin, f"more than {REDIRECTS} redirects in a row")
+            found = ProtocolError(f"more than {REDIRECTS} redirects in a row")
         case HangupException() | ConnectionError() | EOFError() | IncompleteRead() | urllib3.exceptions.ProtocolError():
-            found = ConnectionLost(origin, "")
+            found = ConnectionLost("")
         case HTTPException():
-            found = ProtocolError(origin, f"the server does not speak HTTP ({type(cause).__name__})")
+            found = ProtocolError(f"the server does not speak HTTP ({type(cause).__name__})")
     return found
 
 

@@ -191,7 +191,7 @@ def test_a_silent_server_keeps_no_neighbour_waiting(root: Path, tmp_path: Path) 
 def test_waiting_for_its_turn_does_not_count_against_an_origin() -> None:
     """While another origin decodes, the clock of this one is stopped."""
     task, worker = Channel.pair()
-    deadline = Deadline("git://host/repo", 2)
+    deadline = Deadline(2)
 
     def grant_late() -> None:
         asked, _ = task.receive()

@@ -330,7 +330,7 @@ def test_rows_of_a_block_that_raises_are_dropped() -> None:
     task, worker = Channel.pair()
     task.send(None)
     with (
-        Deadline("git://host/repo", 60) as deadline,
+        Deadline(60) as deadline,
         pytest.raises(ValueError, match="x"),
         Outbox(worker).turn(deadline),
     ):

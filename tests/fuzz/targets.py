@@ -50,7 +50,6 @@ from pipeline.storage.local import LocalStorage
 from pipeline.storage.parquet import open_parquet_file
 from tests.support.prefixes import PREFIXES
 
-ORIGIN: Final = "git://example.org/repo.git"
 LIMITS: Final = Limits(
     connect_s=1, silence_s=1, total_s=5, refs_bytes=MIB, pack_bytes=MIB, blob_bytes=64 << 10, inflated_bytes=32 * MIB
 )
@@ -127,7 +126,7 @@ def packs(data: bytes) -> None:
     path.write_bytes(body + hashlib.sha1(body, usedforsecurity=False).digest())
     seen_blob = False
     try:
-        with Pack(path, origin=ORIGIN, limits=LIMITS, scratch=scratch(), memory_bytes=4096) as pack:
+        with Pack(path, limits=LIMITS, scratch=scratch(), memory_bytes=4096) as pack:
             for found in pack.objects():
                 assert isinstance(found.type, ObjectType)
                 seen_blob |= found.type is ObjectType.BLOB
@@ -183,7 +182,7 @@ def refs(data: bytes) -> None:
     assert changed_refs(shown.refs, shown.refs) == {}
     with_ids = {name: oid for name, oid in advertised.items() if oid is not None}
     try:
-        plan = plan_fetch(advertised_ids(ORIGIN, wanted_refs(with_ids, PREFIXES)), ())
+        plan = plan_fetch(advertised_ids(wanted_refs(with_ids, PREFIXES)), ())
     except ProtocolError as error:
         _fit_to_show(error, most=100_000)
     else:
@@ -220,7 +219,7 @@ def _converse(url: str, data: bytes) -> None:
     spool = scratch() / "spool.pack"
     conditions = Conditions(AddressPolicy(()), LIMITS, PREFIXES, "git/fuzz")
     try:
-        with patch("pipeline.git.exchange.Dialer", Dialing), Deadline(url, LIMITS.total_s) as deadline:
+        with patch("pipeline.git.exchange.Dialer", Dialing), Deadline(LIMITS.total_s) as deadline:
             received = exchange(HostTurn(conditions.hosts, url, deadline), decide, spool, conditions)
         assert received.pack_bytes <= LIMITS.pack_bytes
         assert all(name == HEAD or is_ref_name(name) for name in received.refs)

@@ -20,7 +20,7 @@ def main(path: str, scratch: str, limits: str, address_space: str) -> None:
     objects, error = [], None
     try:
         chosen = Limits.model_validate_json(limits)
-        with Pack(Path(path), origin="git://example.org/repo", limits=chosen, scratch=Path(scratch)) as pack:
+        with Pack(Path(path), limits=chosen, scratch=Path(scratch)) as pack:
             for found in pack.objects():
                 sha256 = found.sha256.hex() if found.sha256 else None
                 objects.append((found.oid.hex(), found.type, found.size, found.data is not None, sha256))

@@ -20,7 +20,6 @@ from tests.support.git import git, git_environment
 COMMIT, TREE, BLOB, TAG, OFS_DELTA, REF_DELTA = 1, 2, 3, 4, 6, 7
 NAMES = {COMMIT: "commit", TREE: "tree", BLOB: "blob", TAG: "tag"}
 NUMBERS = {name: number for number, name in NAMES.items()}
-ORIGIN = "git://example.org/repo"
 
 
 def number(value: int) -> bytes:
@@ -129,7 +128,7 @@ def read_pack(
     path = folder / "test.pack"
     path.write_bytes(data)
     limits = limits or Limits()
-    with Pack(path, origin=ORIGIN, limits=limits, scratch=folder, memory_bytes=memory_bytes) as pack:
+    with Pack(path, limits=limits, scratch=folder, memory_bytes=memory_bytes) as pack:
         return list(pack.objects(external))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import pickle
 from binascii import unhexlify
 from collections.abc import Mapping
 from ipaddress import ip_network
@@ -28,6 +29,7 @@ from pipeline.rules.negotiation import FetchPlan, Ref
 from tests.fetch.handmade import handmade
 from tests.git.packs import BLOB, full, pack_of
 from tests.support.bad_servers import ADVERTISEMENT_TYPE, FLUSH, RESULT_TYPE, pkt
+from tests.support.nobody import nobody
 from tests.support.prefixes import PREFIXES
 from tests.support.repos import add_commits, build_graph, git, resolve, run_git
 from tests.support.servers import git_daemon, http_backend, redirect_to
@@ -45,7 +47,7 @@ def talk(
         return FetchPlan(tuple(sorted(set(refs.values()))) if wants else (), offers)
 
     conditions = Conditions(AddressPolicy((ip_network("127.0.0.0/8"),)), limits, PREFIXES, "git/test")
-    with Deadline(url, limits.total_s) as deadline:
+    with Deadline(limits.total_s) as deadline:
         return exchange(HostTurn(conditions.hosts, url, deadline), decide, spool, conditions)
 
 
@@ -95,7 +97,7 @@ def test_offers_are_sent_in_their_order_and_no_pack_without_wants(spool: Path) -
 )
 def test_an_id_that_is_none_is_refused(bad: bytes) -> None:
     with pytest.raises(ProtocolError, match="bad ref advertisement: b'refs/heads/a' has the id"):
-        advertised_ids("git://example.org/repo", {b"HEAD": b"b" * 40, b"refs/heads/a": bad})
+        advertised_ids({b"HEAD": b"b" * 40, b"refs/heads/a": bad})
 
 
 def test_a_spool_that_can_not_be_written_is_no_servers_fault(tmp_path: Path) -> None:
@@ -193,9 +195,31 @@ def test_a_renamed_repository_is_followed(tmp_path: Path, spool: Path) -> None:
     assert any(request.startswith("POST") for request in target.requests)
 
 
+@pytest.mark.parametrize(("to", "is_move"), [("/Old.git", False), ("/new.git", True)])
+def test_another_spelling_of_a_place_is_no_move(to: str, is_move: bool, spool: Path) -> None:
+    head = f"HTTP/1.1 301 Moved\r\nLocation: {to}/info/refs?service=git-upload-pack\r\n"
+    redirect = f"{head}Content-Length: 0\r\nConnection: close\r\n\r\n".encode()
+    with http(redirect, ADVERTISEMENT, REFS) as server:  # type: ignore[attr-defined]
+        found = talk(server.url("old"), spool, wants=False).moved_to
+        assert found == (server.url(to[1:]) if is_move else None)
+
+
 def test_a_compressed_answer_is_counted_as_it_inflates(spool: Path) -> None:
     body = gzip.compress(b"".join(pkt(b"%040d refs/heads/b%d\n" % (n, n)) for n in range(200_000)))
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {RESULT_TYPE}\r\nContent-Encoding: gzip\r\n"
     head += f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     with http(ADVERTISEMENT, head.encode() + body) as server, pytest.raises(LimitExceeded, match="ref advertisement"):  # type: ignore[attr-defined]
         talk(server.url(), spool)
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://u:s3cr3t@h/place", "http://h:s3cr3t/place", "/place", "git:///place", "http://u:s3cr3t@{here}/place"]
+)
+def test_an_error_says_why_and_not_whom(url: str, spool: Path) -> None:
+    """Who asked knows whom, and a URL may have a secret."""
+    with nobody() as peer, pytest.raises(OriginError) as caught:
+        talk(url.format(here=f"127.0.0.1:{peer.port}"), spool)
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert "s3cr3t" not in repr(error)
+    assert "place" not in repr(error)
+    assert str(error) == error.why == caught.value.why

@@ -15,7 +15,6 @@ from pipeline.git.network import MOST_ADDRESSES, AddressPolicy, Deadline, Dialer
 from pipeline.git.resolver import THREADS, look_up
 from tests.support.nobody import nobody
 
-ORIGIN = "git://example.org/repo"
 PUBLIC = ["8.8.8.8", "140.82.121.4", "2606:4700::1111", "2a01:4f8::1", "::ffff:8.8.8.8", "64:ff9b::808:808"]
 PRIVATE = {
     "this network": "0.0.0.0",
@@ -85,7 +84,7 @@ def test_allowed_networks_are_permitted_and_no_others(network: str, inside: list
 
 def dialer(deadline: Deadline, *allowed: str, connect_s: float = 5, silence_s: float = 5) -> Dialer:
     policy = AddressPolicy(tuple(ip_network(network) for network in allowed))
-    return Dialer(ORIGIN, policy, deadline, connect_s, silence_s)
+    return Dialer(policy, deadline, connect_s, silence_s)
 
 
 @pytest.fixture
@@ -100,9 +99,8 @@ def port_of(server: socket.socket) -> int:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0x7f000001", "2130706433", "127.1", "[::ffff:127.0.0.1]"])
 def test_a_host_is_judged_by_its_address_however_it_is_written(host: str, listener: socket.socket) -> None:
-    with Deadline(ORIGIN, 10) as deadline, pytest.raises(AddressRefused, match="not public") as caught:
+    with Deadline(10) as deadline, pytest.raises(AddressRefused, match="not public"):
         dialer(deadline).connect(host, port_of(listener))
-    assert caught.value.origin == ORIGIN
 
 
 def test_a_name_is_judged_by_what_it_resolves_to_now(monkeypatch: pytest.MonkeyPatch, listener: socket.socket) -> None:
@@ -113,7 +111,7 @@ def test_a_name_is_judged_by_what_it_resolves_to_now(monkeypatch: pytest.MonkeyP
         return real("10.0.0.1", port, *rest) + real("127.0.0.1", port, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket, "getaddrinfo", answers)
-    with Deadline(ORIGIN, 10) as deadline:
+    with Deadline(10) as deadline:
         dialing = dialer(deadline, "127.0.0.0/8")
         with dialing.connect("rebound.example", port_of(listener)) as connection:
             tried.append(connection.getpeername()[0])
@@ -123,7 +121,7 @@ def test_a_name_is_judged_by_what_it_resolves_to_now(monkeypatch: pytest.MonkeyP
 def test_a_refused_connection(listener: socket.socket) -> None:
     with (
         nobody() as peer,
-        Deadline(ORIGIN, 10) as deadline,
+        Deadline(10) as deadline,
         pytest.raises(ConnectionFailed) as caught,
     ):
         dialer(deadline, "127.0.0.0/8").connect("127.0.0.1", peer.port)
@@ -132,7 +130,7 @@ def test_a_refused_connection(listener: socket.socket) -> None:
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 80 + ".example", "..", "bad\0host"])
 def test_an_unknown_host(host: str) -> None:
-    with Deadline(ORIGIN, 60) as deadline, pytest.raises(UnknownHost, match="does not resolve"):
+    with Deadline(60) as deadline, pytest.raises(UnknownHost, match="does not resolve"):
         dialer(deadline, connect_s=30).connect(host, 9418)
 
 
@@ -160,18 +158,18 @@ def dead_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
 
 
 def test_a_resolver_that_never_answers_is_a_timeout(dead_resolver: Resolver) -> None:
-    with Deadline(ORIGIN, 10) as deadline, pytest.raises(OriginTimeout, match=r"not resolved within 0\.1 s"):
+    with Deadline(10) as deadline, pytest.raises(OriginTimeout, match=r"not resolved within 0\.1 s"):
         dialer(deadline, connect_s=0.1).connect("slow.example", 9418)
 
 
 def test_the_visits_deadline_holds_for_names_too(dead_resolver: Resolver) -> None:
-    with Deadline(ORIGIN, 0.1) as deadline, pytest.raises(OriginTimeout, match=r"longer than its limit of 0\.1 s"):
+    with Deadline(0.1) as deadline, pytest.raises(OriginTimeout, match=r"longer than its limit of 0\.1 s"):
         dialer(deadline, connect_s=60).connect("slow.example", 9418)
 
 
 def test_a_dead_resolver_holds_a_bounded_number_of_threads(dead_resolver: Resolver) -> None:
     before = threading.active_count()
-    with Deadline(ORIGIN, 60) as deadline:
+    with Deadline(60) as deadline:
         dialing = dialer(deadline, connect_s=0.001)
         for number in range(THREADS + 20):
             with pytest.raises(OriginTimeout, match="not resolved"):
@@ -206,13 +204,13 @@ def test_of_very_many_addresses_a_few_are_tried(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(socket, "getaddrinfo", many)
     monkeypatch.setattr(socket.socket, "connect", connect)
-    with nobody() as peer, Deadline(ORIGIN, 10) as deadline, pytest.raises(ConnectionFailed):
+    with nobody() as peer, Deadline(10) as deadline, pytest.raises(ConnectionFailed):
         dialer(deadline, "127.0.0.0/8").connect("many.example", peer.port)
     assert tried == [f"127.0.1.{n}" for n in range(1, MOST_ADDRESSES + 1)]
 
 
 def test_a_host_of_any_length_makes_a_short_sentence() -> None:
-    with Deadline(ORIGIN, 10) as deadline, pytest.raises(UnknownHost) as caught:
+    with Deadline(10) as deadline, pytest.raises(UnknownHost) as caught:
         dialer(deadline).connect("a" * 60_000, 9418)
     assert len(str(caught.value)) < 300
 
@@ -227,7 +225,7 @@ def test_a_server_that_does_not_accept() -> None:
             for connection in waiting:
                 connection.setblocking(False)
                 connection.connect_ex(server.getsockname())
-            with Deadline(ORIGIN, 10) as deadline, pytest.raises(OriginTimeout, match=r"did not accept within 0\.2 s"):
+            with Deadline(10) as deadline, pytest.raises(OriginTimeout, match=r"did not accept within 0\.2 s"):
                 dialer(deadline, "127.0.0.0/8", connect_s=0.2).connect("127.0.0.1", port_of(server))
         finally:
             for connection in waiting:
@@ -235,7 +233,7 @@ def test_a_server_that_does_not_accept() -> None:
 
 
 def test_silence_ends_a_read(listener: socket.socket) -> None:
-    with Deadline(ORIGIN, 10) as deadline:
+    with Deadline(10) as deadline:
         dialing = dialer(deadline, "127.0.0.0/8", silence_s=0.1)
         with dialing.connect("127.0.0.1", port_of(listener)) as connection, pytest.raises(TimeoutError):
             connection.recv(1)
@@ -243,7 +241,7 @@ def test_silence_ends_a_read(listener: socket.socket) -> None:
 
 def test_the_deadline_ends_a_read_that_is_never_silent(listener: socket.socket) -> None:
     ended = threading.Event()
-    with Deadline(ORIGIN, 2) as deadline:
+    with Deadline(2) as deadline:
         connection = dialer(deadline, "127.0.0.0/8").connect("127.0.0.1", port_of(listener))
         peer, _ = listener.accept()
 
@@ -270,7 +268,7 @@ def test_the_deadline_ends_a_read_that_is_never_silent(listener: socket.socket) 
 
 
 def test_a_paused_deadline_does_not_pass_and_goes_on_afterwards(listener: socket.socket) -> None:
-    with Deadline(ORIGIN, 2) as deadline:
+    with Deadline(2) as deadline:
         with deadline.paused():
             threading.Event().wait(2.2)
         deadline.check()
@@ -281,7 +279,7 @@ def test_a_paused_deadline_does_not_pass_and_goes_on_afterwards(listener: socket
 
 
 def test_hanging_up_closes_what_was_watched(listener: socket.socket) -> None:
-    with Deadline(ORIGIN, 10) as deadline:
+    with Deadline(10) as deadline:
         dialer(deadline, "127.0.0.0/8").connect("127.0.0.1", port_of(listener)).close()
         peer, _ = listener.accept()
         deadline.hang_up()

@@ -101,7 +101,7 @@ def test_a_forked_process_knows_all(log: logging.Logger) -> None:
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(OriginTimeout("git://h/a", "slow"), "timeout"), (ScratchFailed("/s", "full"), "scratch_failed")],
+    [(OriginTimeout("slow"), "timeout"), (ScratchFailed("/s", "full"), "scratch_failed")],
 )
 def test_the_code_is_the_errors(log: logging.Logger, error: Exception, code: str) -> None:
     lines = handled(log, JsonFormatter())
