@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +68,47 @@ class ArchiveFile(pq.ParquetFile):  # type: ignore[misc]
         super().__init__(source, metadata=metadata, page_checksum_verification=True)
         self.sealed = self.trusted = sealed
 
+    def iter_batches(
+        self,
+        batch_size: int = 65_536,
+        row_groups: Sequence[int] | None = None,
+        columns: Sequence[str] | None = None,
+        use_threads: bool = True,
+    ) -> Iterator[pa.RecordBatch]:
+        """Batches of rows.
+
+        Raises:
+            OSError: a column has fewer rows than the footer says. Arrow skips a page of a type that it does not know,
+                and ends where the shortest column does.
+        """
+        lacking = self._rows_of(row_groups)
+        for batch in super().iter_batches(batch_size, row_groups, columns, use_threads=use_threads):
+            lacking -= len(batch)
+            yield batch
+        _check_none_lacks(lacking)
+
+    def read_row_groups(self, row_groups: Sequence[int], *args: Any, **options: Any) -> pa.Table:  # noqa: ANN401
+        """Some row groups as a table; raises like ``iter_batches``."""
+        rows = super().read_row_groups(row_groups, *args, **options)
+        _check_none_lacks(self._rows_of(row_groups) - len(rows))
+        return rows
+
+    def read_row_group(self, i: int, *args: Any, **options: Any) -> pa.Table:  # noqa: ANN401
+        """A row group as a table; raises like ``iter_batches``."""
+        return self.read_row_groups([i], *args, **options)
+
+    def read(self, *args: Any, **options: Any) -> pa.Table:  # noqa: ANN401
+        """All rows as a table; raises like ``iter_batches``."""
+        rows = super().read(*args, **options)
+        _check_none_lacks(self._rows_of(None) - len(rows))
+        return rows
+
+    def _rows_of(self, row_groups: Sequence[int] | None) -> int:
+        """How many rows there are according to the footer; None for all row groups."""
+        if row_groups is None:
+            return int(self.metadata.num_rows)
+        return sum(self.metadata.row_group(group).num_rows for group in row_groups)
+
     def bounds(self, group: int, column: str) -> tuple[Any, Any] | None:
         """The checked minimum and maximum of a column in a row group; None if there are none."""
         said = self.statistics(group, column) if self.trusted else None
@@ -87,6 +128,11 @@ class ArchiveFile(pq.ParquetFile):  # type: ignore[misc]
     def _leaves(self) -> dict[str, int]:
         """Numbers of columns in row groups, where each part of a struct, list or map counts."""
         return {self.schema.column(at).path: at for at in range(self.metadata.num_columns)}
+
+
+def _check_none_lacks(rows: int) -> None:
+    if rows:
+        raise OSError(f"a column has {rows} rows less than the footer says")
 
 
 @contextmanager

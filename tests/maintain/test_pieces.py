@@ -259,6 +259,20 @@ def test_a_deletion_vector_that_is_gone_is_damage(storage: LocalStorage) -> None
         cut(storage, CONTENTS, [Source(source.uri, 0, None, vector)], WIDE)
 
 
+@pytest.mark.parametrize("column", ["network", "oid", "content"])
+def test_a_row_group_whose_page_seems_to_be_of_another_kind_is_damage_and_not_empty(
+    storage: LocalStorage, tmp_path: Path, column: str
+) -> None:
+    files = land(storage, CONTENTS, [some_blobs([1, 2], 30), some_blobs([3], 30)])
+    path = Path(files[0].uri.removeprefix("file://"))
+    data, at = bytearray(path.read_bytes()), CONTENTS.column_names.index(column)
+    said = pq.read_metadata(path).row_group(0).column(at)
+    data[(said.dictionary_page_offset or said.data_page_offset) + 1] ^= 2  # the header's first value, its type
+    path.write_bytes(data)
+    with pytest.raises(StoredFileDamaged, match=r"0\.parquet"):
+        rewritten(storage, CONTENTS, files, tmp_path / "scratch")
+
+
 def test_nothing_is_left_on_scratch_by_a_piece_that_fails(storage: LocalStorage, tmp_path: Path) -> None:
     files = land(storage, CONTENTS, [some_blobs([1, 2], 30)])
     (piece,) = cut(storage, CONTENTS, files, WIDE)

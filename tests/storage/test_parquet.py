@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,10 +12,11 @@ import pytest
 from pipeline.fetch import id_index
 from pipeline.maintain.takedown.doomed import Doomed
 from pipeline.maintain.takedown.rewrite_file import doomed_rows
-from pipeline.model.tables import BLOBS, REFS, Table
+from pipeline.model.tables import BLOBS, COMMITS, REFS, Table
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.local import LocalStorage
-from pipeline.storage.parquet import SealedWriter, check_bounds, open_parquet_file
+from pipeline.storage.parquet import ArchiveFile, SealedWriter, check_bounds, open_parquet_file
+from pipeline.storage.thrift import read_struct, write_struct
 from tests.fetch.archive import known_ids
 
 NETWORK, URL, OID = 0x1122334455, "https://host/a", b"o" * 20
@@ -26,12 +27,16 @@ def storage(tmp_path: Path) -> LocalStorage:
     return LocalStorage(tmp_path)
 
 
+def storage_path(storage: LocalStorage) -> Path:
+    return Path(storage.root_uri.removeprefix("file://")) / "t.parquet"
+
+
 def write(storage: LocalStorage, table: Table, **values: object) -> Path:
     """A file with one row, ``t.parquet``."""
     columns = {field.name: pa.nulls(1, field.type) for field in table.arrow_schema}
     given = {"bucket": 1, "network": NETWORK, **values}
     columns |= {name: pa.array([value], table.arrow_schema.field(name).type) for name, value in given.items()}
-    path = Path(storage.root_uri.removeprefix("file://")) / "t.parquet"
+    path = storage_path(storage)
     with SealedWriter(path, table.arrow_schema, compression="zstd", store_schema=False) as writer:
         writer.write_table(pa.table(columns, table.arrow_schema))
     return path
@@ -75,6 +80,50 @@ def test_a_flipped_bit_of_a_footer_is_told_or_does_no_harm(storage: LocalStorage
         except StoredFileDamaged:
             told += 1
     assert told >= 8 * len(footer)
+
+
+def page_headers(path: Path) -> Iterator[tuple[str, range]]:
+    """The columns of a file's only row group, and the position of the header of each of their pages."""
+    data, group = path.read_bytes(), pq.read_metadata(path).row_group(0)
+    for number in range(group.num_columns):
+        column = group.column(number)
+        at = column.dictionary_page_offset or column.data_page_offset
+        end = at + column.total_compressed_size
+        while at < end:
+            header = read_struct(data[at:])
+            body = at + len(write_struct(header))
+            yield column.path_in_schema, range(at, body)
+            at = body + header[3].value
+
+
+READERS: dict[str, Callable[[ArchiveFile, str], pa.Table]] = {
+    "column": lambda file, name: file.read([name]),
+    "column of a group": lambda file, name: file.read_row_group(0, [name]),
+    "batches of a column": lambda file, name: pa.Table.from_batches(list(file.iter_batches(2, columns=[name]))),
+    "batches": lambda file, _: pa.Table.from_batches(list(file.iter_batches(2, [0]))),
+}
+
+
+@pytest.mark.parametrize("how", READERS)
+def test_a_flipped_bit_of_a_page_s_header_is_told_or_does_no_harm(storage: LocalStorage, how: str) -> None:
+    """Headers have no checksum. One says how many values there are, and Arrow skips pages of types it does not know."""
+    path, told = storage_path(storage), 0
+    schema = pa.schema([COMMITS.arrow_schema.field(name) for name in ("network", "oid", "parents")])
+    rows = [{"network": n, "oid": OID, "parents": [OID] * (n % 3)} for n in range(6)]
+    with SealedWriter(path, schema, compression="zstd", store_schema=False) as writer:
+        writer.write_table(pa.Table.from_pylist(rows, schema))
+    headers = [(column.partition(".")[0], place) for column, place in page_headers(path)]
+    assert {column for column, _ in headers} == set(schema.names)
+    for column, place in headers:
+        with open_parquet_file(storage, path.name) as file:
+            right = READERS[how](file, column)
+        for _ in flips(path, place.start, place.stop):
+            try:
+                with open_parquet_file(storage, path.name) as file:
+                    assert READERS[how](file, column).equals(right)
+            except StoredFileDamaged:
+                told += 1
+    assert told >= 8 * len(headers)
 
 
 def statistics_of(path: Path, value: bytes) -> list[int]:
