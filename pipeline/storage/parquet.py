@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.storage.parquet_pages import a_page_is_too_large
 from pipeline.storage.paths import side_path
 from pipeline.storage.uris import path_below_root
 
@@ -160,6 +161,7 @@ def parquet_in(stream: BinaryIO, path: str) -> Iterator[ArchiveFile]:
     Raises:
         StoredFileDamaged, MemoryError: as above.
     """
+    opened: ArchiveFile | None = None
     try:
         tail = _tail(stream, _TAIL_BYTES)
         end = _end(stream, tail)
@@ -173,7 +175,9 @@ def parquet_in(stream: BinaryIO, path: str) -> Iterator[ArchiveFile]:
             opened = ArchiveFile(stream, metadata, sealed=sealed)
         with opened as file:
             yield file
-    except MemoryError:  # Arrow has an error that is both
+    except MemoryError as error:  # Arrow has an error that is both
+        if opened is not None and a_page_is_too_large(stream, opened.metadata):
+            raise StoredFileDamaged(path, "a page says that it is larger than its column") from error
         raise
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise StoredFileDamaged(path, str(error).partition("\n")[0]) from error

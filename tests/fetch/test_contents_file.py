@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -14,7 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.fetch import contents_file
 from pipeline.fetch.batches import record_batch
+from pipeline.fetch.confine import memory_bytes
 from pipeline.fetch.contents_file import ContentsFile, PageBuffer, compacting
 from pipeline.fetch.parquet import ZSTD_LEVEL, open_parquet
 from pipeline.model.rows import ContentRow
@@ -98,6 +101,29 @@ def test_a_flipped_bit_in_a_page_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(StoredFileDamaged):
         read(path)
+
+
+@pytest.mark.parametrize("claim", [1 << 31, (1 << 31) - 1, None])
+def test_a_page_that_says_to_be_huge_is_damage_and_no_lack_of_memory(
+    claim: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a visit's process meets it, which may have so much memory and no more."""
+    path, header = tmp_path / "contents.parquet", contents_file._page_header
+    if claim is not None:
+        monkeypatch.setattr(contents_file, "_page_header", lambda count, _, body: header(count, claim, body))
+    wanted = write(path, [[b"one", b"two"], [b"three"]])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes().space + (1 << 29), before[1]))
+    try:
+        if claim is None:
+            assert read(path).equals(wanted)
+            with path.open("rb") as stream, pytest.raises(MemoryError), parquet_in(stream, str(path)):
+                bytearray(1 << 31)
+        else:
+            with pytest.raises(StoredFileDamaged, match="contents"):
+                read(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def test_zstd_finds_what_is_further_back_than_its_usual_window(tmp_path: Path) -> None:
