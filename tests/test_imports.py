@@ -66,7 +66,7 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/night/",
             "pipeline/read/",
             "pipeline/tables/snapshot/",
-            "pipeline/storage/parquet.py",
+            "pipeline/storage/parquet",
             "pipeline/read/submit/exact_rows.py",
             "pipeline/read/submit/results.py",
             "pipeline/read/submit/stored_results.py",

@@ -245,9 +245,9 @@ def test_a_part_reads_its_share_of_the_plan(tmp_path: Path, monkeypatch: pytest.
     read: list[int] = []
     real = ArchiveFile.iter_batches
 
-    def counted(self: ArchiveFile, *arguments: Any, row_groups: list[int], **options: Any) -> Any:
+    def counted(self: ArchiveFile, size: int = 1, *, row_groups: list[int], **options: Any) -> Any:
         read.extend(row_groups)
-        return real(self, *arguments, row_groups=row_groups, **options)
+        return real(self, size, row_groups=row_groups, **options)
 
     monkeypatch.setattr(ArchiveFile, "iter_batches", counted)
     planned = PlannedRefs(archive.storage, [path])

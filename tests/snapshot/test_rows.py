@@ -56,8 +56,8 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     noted = []
     iter_batches = ArchiveFile.iter_batches
 
-    def counted(self: ArchiveFile, *arguments: Any, row_groups: list[int], **options: Any) -> Iterator[pa.RecordBatch]:
-        for batch in iter_batches(self, *arguments, row_groups=row_groups, **options):
+    def counted(self: ArchiveFile, size: int = 1, *, row_groups: list[int], **options: Any) -> Iterator[pa.RecordBatch]:
+        for batch in iter_batches(self, size, row_groups=row_groups, **options):
             noted.append((row_groups[0], len(batch)))
             yield batch
 

@@ -14,25 +14,28 @@ from dataclasses import dataclass, field
 from itertools import count
 from unittest.mock import patch
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.maintain.rewrite import SmallFiles, apply_small_files
 from pipeline.model.layout import result_path
 from pipeline.model.origin import Origin, OriginState
 from pipeline.model.pattern import Pattern
-from pipeline.model.visit import VisitStatus
+from pipeline.model.visit import LOGIN_REQUIRED, VisitStatus
 from pipeline.night.derive import derive
 from pipeline.night.opt_outs import opt_outs
-from pipeline.night.origin_states import opt_out, pause, resume
+from pipeline.night.origin_states import bring_back, mark_gone, opt_out, pause, resume, save
 from pipeline.night.origins import add_origins
 from pipeline.night.publish import publish
 from pipeline.read.submit.results import Lineage, write_result
+from pipeline.rules.origins import LOOKED_AT
 from pipeline.storage.interface import Storage
 from pipeline.tables.doubles import find_doubles
 from pipeline.tables.file_rows import file_rows
+from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable
 from pipeline.tables.rewrite import see
 from pipeline.tables.writer import unleased
@@ -65,6 +68,10 @@ class World:
     name: str
     states: dict[str, OriginState] = field(default_factory=dict)
     visited: dict[str, VisitStatus] = field(default_factory=dict)
+    put_off: set[str] = field(default_factory=set)
+    """Origins that are due on a night, not at once."""
+    asked: set[str] = field(default_factory=set)
+    """Those that were asked for after the times of all loads here."""
     texts: dict[str, bytes] = field(default_factory=dict)
     """By origin that a night saw: what the load published last brought."""
     results: set[int] = field(default_factory=set)
@@ -112,18 +119,59 @@ class World:
         named = self.known(writer)  # the others may be added before the commit, or after it
         if named:
             change(spark, [Pattern(url) for url in named])
-        self.states |= {url: state for url in named if self.states[url] != stays}
+        changed = [url for url in named if self.states[url] not in (state, stays) or state is OriginState.ACTIVE]
+        self.states |= dict.fromkeys(changed, state)
+        self.put_off -= set(changed)
+
+    def save(self, writer: Writer, spark: SparkSession) -> None:
+        named = self.known(writer)
+        if named:
+            save(spark, [Pattern(url) for url in named])
+        looked_at = {url for url in named if self.states[url] in LOOKED_AT}
+        self.asked |= looked_at
+        self.put_off -= looked_at
+
+    def list_gone(self, writer: Writer, spark: SparkSession) -> None:
+        """What a merge of listings does with repositories that are not listed."""
+        named = self.known(writer)
+        if named:
+            mark_gone(unleased(spark), self._frame(spark, named), night(2))
+        for url in named:
+            hidden = self.visited.get(url) is VisitStatus.REFUSED and url in self.put_off
+            if hidden and self.states[url] is OriginState.ACTIVE:
+                self.states[url] = OriginState.GONE
+
+    def list_back(self, writer: Writer, spark: SparkSession) -> None:
+        """What it does with those that are listed again."""
+        named = self.known(writer)
+        if named:
+            bring_back(unleased(spark), self._frame(spark, named))
+        for url in named:
+            if self.states[url] is OriginState.GONE:
+                self.states[url] = OriginState.ACTIVE
+                self.put_off.discard(url)
+
+    def _frame(self, spark: SparkSession, urls: list[str]) -> DataFrame:
+        return local_frame(spark, [(url,) for url in urls], pa.schema([("url", pa.string())]))
 
     def fail(self, writer: Writer, spark: SparkSession) -> None:
         """Publish a load in which visits failed."""
+        self._fail(writer, spark, VisitStatus.FAILED, "timeout")
+
+    def hide(self, writer: Writer, spark: SparkSession) -> None:
+        """Publish a load in which servers asked for a login."""
+        self._fail(writer, spark, VisitStatus.REFUSED, LOGIN_REQUIRED)
+
+    def _fail(self, writer: Writer, spark: SparkSession, status: VisitStatus, error: str) -> None:
         landing = self._landing()
         named = self.known(writer)
         if not named:
             return
         for url in named:
-            landing.visit(Origin(url), VisitStatus.FAILED, "timeout")
+            landing.visit(Origin(url), status, error)
         publish(unleased(spark), self.storage, landing.load, landing.write(), landing.run_id)
-        self.visited |= dict.fromkeys(named, VisitStatus.FAILED)
+        self.visited |= dict.fromkeys(named, status)
+        self.put_off |= {*named} - self.asked
 
     def fetch(self, writer: Writer, spark: SparkSession) -> None:
         """Complete a load that brings commits, from its audit to its derived tables."""
@@ -145,6 +193,8 @@ class World:
         with patch.object(IcebergTable, "append_files", watched):
             publish(unleased(spark), self.storage, landing.load, landing.write(), landing.run_id)
         self.visited |= dict.fromkeys(named, VisitStatus.FULL)
+        self.put_off |= {*named} - self.asked
+        self.states |= {url: OriginState.ACTIVE for url in named if self.states[url] in LOOKED_AT}
         derive(unleased(spark), self.storage, landing.load)
 
     def submit(self, writer: Writer, spark: SparkSession) -> None:
@@ -165,8 +215,8 @@ class World:
     def check(self) -> None:
         mine = f"url LIKE 'https://example.org/{self.name}/%'"
         rows = see(self.spark, "origins").rows().where(mine).collect()
-        assert sorted((row.url, row.state, row.last_status) for row in rows) == sorted(
-            (url, str(state), self.visited.get(url)) for url, state in self.states.items()
+        assert sorted((row.url, row.state, row.last_status, row.next_due is not None) for row in rows) == sorted(
+            (url, str(state), self.visited.get(url), url in self.put_off) for url, state in self.states.items()
         )
         rules = opt_outs(self.spark)
         ruled = {url for url in self.states if rules.rule_for(url) is not None}
@@ -211,7 +261,12 @@ def before_commit(number: int, act: Callable[[], object]) -> Iterator[Callable[[
 
 writers = st.builds(
     Writer,
-    st.sampled_from(["add", "pause", "resume", "opt_out", "fail", "fetch", "submit", "rewrite"]),
+    st.sampled_from(
+        [
+            *("add", "pause", "resume", "opt_out", "save", "fail", "hide", "list_gone", "list_back"),
+            *("fetch", "submit", "rewrite"),
+        ]
+    ),
     st.frozensets(st.integers(0, MEMBERS - 1), min_size=1),
     st.integers(0, 9),
 )
@@ -227,6 +282,13 @@ ALL = frozenset(range(MEMBERS))
 @example(drawn=[Writer("fetch", frozenset({0}), 7), Writer("pause", ALL, 0), Writer("resume", ALL, 0)])
 @example(drawn=[Writer("fetch", frozenset({0}), 6), Writer("fetch", frozenset({0, 1}), 0)])
 @example(drawn=[Writer("opt_out", ALL, 1), Writer("resume", ALL, 1), Writer("opt_out", ALL, 0)])
+@example(drawn=[Writer("hide", ALL, 9), Writer("list_gone", ALL, 0), Writer("save", frozenset({0}), 9)])
+@example(
+    drawn=[
+        *(Writer("hide", ALL, 9), Writer("list_gone", ALL, 9)),
+        *(Writer("list_back", ALL, 0), Writer("opt_out", frozenset({0}), 0), Writer("fail", frozenset({1}), 0)),
+    ]
+)
 @given(drawn=st.lists(writers, min_size=2, max_size=4))
 def test_writers_end_as_if_they_had_taken_turns(drawn: list[Writer], spark: SparkSession, storage: Storage) -> None:
     world = World(spark, session_beside(spark), storage, f"x{next(examples)}")
