@@ -47,11 +47,12 @@ def in_child(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 def cost_of(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, Cost]:
-    """Do it in this process; what it returned, and what it cost."""
-    cpu_s, began = _cpu_s(), time.monotonic()
+    """Do it in this process; what it returned, and what it cost. To look for running children does not count."""
+    running_s, own_s, began = _running_s(), _own_s(), time.monotonic()
     found = work(*args, **kwargs)
     wall_s = time.monotonic() - began
-    return found, Cost(_cpu_s() - cpu_s, wall_s, _peak_bytes())
+    cpu_s = _own_s() - own_s
+    return found, Cost(cpu_s + _running_s() - running_s, wall_s, _peak_bytes())
 
 
 def measured(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, Cost]:
@@ -79,12 +80,17 @@ def _peak_bytes() -> int:
     return (own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024
 
 
-def _cpu_s() -> float:
-    """CPU time of this process and its ended and running children, including Spark's JVM and workers."""
-    ended = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    running = []
+def _own_s() -> float:
+    """CPU time of this process and its ended children."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _running_s() -> float:
+    """CPU time of running children, including Spark's JVM and workers, and of their ended ones."""
+    cpu_s = 0.0
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            running.append(process.cpu_times())
-    cpu_s: float = sum(usage.ru_utime + usage.ru_stime for usage in ended)
-    return cpu_s + float(sum(t.user + t.system + t.children_user + t.children_system for t in running))
+            times = process.cpu_times()
+            cpu_s += times.user + times.system + times.children_user + times.children_system
+    return cpu_s
