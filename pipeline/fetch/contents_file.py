@@ -32,14 +32,22 @@ CONTENT: Final = "content"
 _WINDOW_LOG: Final = 27
 """Logarithm of how far zstd looks back. Parquet's reader for the JVM takes no more."""
 
-_LANDING: Final = zstandard.ZstdCompressionParameters(
-    compression_level=ZSTD_LEVEL, window_log=_WINDOW_LOG, hash_log=22, search_log=5, min_match=6
-)
-"""How zstd searches landed pages. Logarithms, besides the window: how many places it remembers; how many of them it
-tries. Of places whose next six bytes are the same, not five as at this level: fewer that lead nowhere."""
-
 _NEAR_BYTES: Final = 16 * MIB
-"""Raw bytes up to which a compacted page is small: the last 4 MiB, which level 18 remembers, are enough."""
+"""Raw bytes up to which a page is small: when compacted, the last 4 MiB, which level 18 remembers, are enough."""
+
+
+def _landing(hash_log: int, min_match: int) -> zstandard.ZstdCompressionParameters:
+    return zstandard.ZstdCompressionParameters(
+        compression_level=ZSTD_LEVEL, window_log=_WINDOW_LOG, hash_log=hash_log, search_log=5, min_match=min_match
+    )
+
+
+_LANDING: Final = ((MIB, _landing(20, 5)), (_NEAR_BYTES, _landing(21, 6)))
+"""How zstd searches landed pages of at most so many bytes: logarithm of how many places it remembers, and how many
+bytes are the same at those that it tries. The table of places is cleared for each page, and at first the kernel clears
+it, too: for small repositories a large one costs more than it finds."""
+
+_LARGE_LANDING: Final = _landing(22, 6)
 
 _NEAR_LEVELS: Final = 2
 """How many levels less a small page has."""
@@ -54,9 +62,9 @@ How = Callable[[int], zstandard.ZstdCompressionParameters]
 """How a page of so many raw bytes is compressed."""
 
 
-def landing(_raw_bytes: int) -> zstandard.ZstdCompressionParameters:
+def landing(raw_bytes: int) -> zstandard.ZstdCompressionParameters:
     """How landed pages are compressed."""
-    return _LANDING
+    return next((how for most_bytes, how in _LANDING if raw_bytes <= most_bytes), _LARGE_LANDING)
 
 
 def compacting(level: int) -> How:

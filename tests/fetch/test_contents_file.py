@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pipeline.fetch import contents_file
 from pipeline.fetch.batches import record_batch
 from pipeline.fetch.confine import memory_bytes
-from pipeline.fetch.contents_file import ContentsFile, PageBuffer, compacting
+from pipeline.fetch.contents_file import ContentsFile, PageBuffer, compacting, landing
 from pipeline.fetch.parquet import ZSTD_LEVEL, open_parquet
 from pipeline.model.rows import ContentRow
 from pipeline.model.tables import CONTENTS, LANDED, Table
@@ -164,6 +164,14 @@ def test_a_small_page_takes_no_more_memory_than_its_values() -> None:
     (page,) = buffer.pages([memoryview(b"x")])
     assert psutil.Process().memory_info().rss - before < 64 << 20
     assert page.raw_bytes < 100
+
+
+def test_a_small_landed_page_has_a_small_table_of_places_to_be_cleared() -> None:
+    ways = [landing(size) for size in (1 << 20, 16 << 20, (16 << 20) + 1)]
+    assert [(way.hash_log, way.min_match) for way in ways] == [(20, 5), (21, 6), (22, 6)]
+    sizes = [way.estimated_compression_context_size() >> 20 for way in ways]
+    assert sizes == [5, 10, 20]
+    assert landing(1) is ways[0], "the same object, or each page would have a table of its own"
 
 
 def test_a_large_compacted_page_remembers_more_places_and_a_small_one_looks_for_long_matches() -> None:
