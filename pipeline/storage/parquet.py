@@ -60,6 +60,13 @@ class SealedWriter(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no ty
         return footer
 
 
+class RowsLacking(OSError):
+    """A column has fewer rows than the footer says. Any row may have another row's value of it."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(f"a column has {rows} rows less than the footer says")
+
+
 class ArchiveFile(pq.ParquetFile):  # type: ignore[misc]
     """An open file of the archive. ``sealed`` says whether its footer was checked, ``trusted`` whether its statistics
     are, because of the seal or because a caller set it after it checked the whole file.
@@ -79,8 +86,8 @@ class ArchiveFile(pq.ParquetFile):  # type: ignore[misc]
         """Batches of rows.
 
         Raises:
-            OSError: a column has fewer rows than the footer says. Arrow skips a page of a type that it does not know,
-                and ends where the shortest column does.
+            RowsLacking: after the last batch. Arrow skips a page of a type that it does not know, and ends where the
+                shortest column does.
         """
         lacking = self._rows_of(row_groups)
         for batch in super().iter_batches(batch_size, row_groups, columns, use_threads=use_threads):
@@ -133,7 +140,7 @@ class ArchiveFile(pq.ParquetFile):  # type: ignore[misc]
 
 def _check_none_lacks(rows: int) -> None:
     if rows:
-        raise OSError(f"a column has {rows} rows less than the footer says")
+        raise RowsLacking(rows)
 
 
 @contextmanager

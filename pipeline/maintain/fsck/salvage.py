@@ -18,7 +18,7 @@ from pipeline.model.rows import CODECS, Cells
 from pipeline.model.tables import BY_NAME, Table
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
-from pipeline.storage.parquet import SealedWriter, open_parquet_file
+from pipeline.storage.parquet import RowsLacking, SealedWriter, open_parquet_file
 
 BATCH_ROWS = 64
 GROUP_BYTES = 128 << 20
@@ -66,7 +66,8 @@ class RowFile:
 def salvage(
     storage: Storage, table: str, paths: Iterable[str], live: Ids, into: RowFile, refused: Container[Key]
 ) -> bool:
-    """Copy rows whose objects are whole and not live; each becomes live. Unreadable parts are skipped.
+    """Copy rows whose objects are whole and not live; each becomes live. Unreadable parts are skipped, and so are row
+    groups that lack values: their rows may have those of others.
 
     Args:
         live: ids that the table has; grows.
@@ -90,7 +91,7 @@ def _group(
     file: pq.ParquetFile, group: int, table: Table, live: Ids, refused: Container[Key]
 ) -> Iterator[pa.RecordBatch]:
     ids = file.read_row_group(group, ["network", "oid"])
-    if live.issuperset(_ids(ids)):
+    if live.issuperset(_ids(ids)) or _lacks_values(file, group, table):
         return
     for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(table.column_names)):
         rows = batch.select(list(table.column_names))
@@ -100,6 +101,19 @@ def _group(
             if whole[-1]:
                 live.add(key)
         yield _at_head(rows.filter(pa.array(whole, pa.bool_())), table)
+
+
+def _lacks_values(file: pq.ParquetFile, group: int, table: Table) -> bool:
+    """Whether some column is too short, which shows at its end only."""
+    for name in table.column_names:
+        try:
+            for _ in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=[name]):
+                pass
+        except RowsLacking:
+            return True
+        except (OSError, UnicodeDecodeError, pa.ArrowException):
+            continue  # what comes before the damage is as it was
+    return False
 
 
 def only_new(storage: Storage, table: str, paths: Iterable[str], live: Ids, into: RowFile) -> None:
