@@ -59,7 +59,7 @@ class _Open:
     """A file that is being written. ``unsafe``: all of it belongs to the current origin, which may still fail."""
 
     path: Path
-    writer: SealedWriter | ContentsFile
+    writer: SealedWriter
     unsafe: bool
     rows: int = 0
     raw_bytes: int = 0
@@ -96,7 +96,7 @@ class _Run:
             self.open = _Open(path, self._writer(path), unsafe)
         return self.open
 
-    def _writer(self, path: Path) -> SealedWriter | ContentsFile:
+    def _writer(self, path: Path) -> SealedWriter:
         if CONTENT in self.table.column_names:
             return ContentsFile(self.table, path, self.buffer)
         return open_parquet(self.table, path, ZSTD_LEVEL, PAGE_BYTES)

@@ -1,4 +1,4 @@
-"""Memory for a fetch task's many bytes, in pages of 2 MiB where the system has them.
+"""Memory for a page of contents, in pages of 2 MiB where the system has them.
 
 A search in 128 MiB looks at one distant place after the other, and a processor remembers where few pages are. And the
 kernel takes its time to hand out each page.

@@ -66,7 +66,7 @@ def _key_bytes(key: str | bytes) -> int:
 
 
 def most_alike(items: Iterable[T], body: bytes) -> tuple[T, Ends] | None:
-    """The item that shares most bytes with a body at both ends; the first one that shares nearly all is enough."""
+    """The item that shares most bytes with a body at both ends, or the first one that shares ``_ALIKE`` of it."""
     best: tuple[T, Ends] | None = None
     for item in items:
         ends = shared_ends(item.body, body)

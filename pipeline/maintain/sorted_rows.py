@@ -26,7 +26,7 @@ from pipeline.storage.parquet import open_data_file
 BATCH_ROWS = 256
 HEAD_BATCH_ROWS = 1 << 16
 MOST_APART = 64
-"""Batches of ``files`` whose objects are kept apart, although many forks list the same."""
+"""Batches of ``head_blobs`` whose objects are kept apart, although many forks have the same."""
 
 HEAD_TYPES = pa.schema({"network": pa.int64(), "oid": pa.binary()})
 

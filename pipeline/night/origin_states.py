@@ -1,4 +1,6 @@
-"""What people set of origins: paused, opted out, resumed, asked for, changed. Needs no lease."""
+"""What is set of origins apart from visits: paused, opted out, resumed, asked for, changed, by people, who need no
+lease; and changed, gone, back, by listings.
+"""
 
 from __future__ import annotations
 

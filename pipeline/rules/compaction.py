@@ -168,7 +168,8 @@ def exceeds(key_bytes: int, raw_bytes: int, seconds: float, bounds: Bounds) -> b
 
 
 def compaction_s(rows: Amount, raw_bytes: Amount, stored_bytes: Amount) -> Amount:
-    """CPU seconds to compact rows of contents, within a factor of two for what was measured.
+    """CPU seconds to compact rows of contents, within a factor of two for repositories; made-up texts take up to eight
+    times as long.
 
     Args:
         stored_bytes: of the contents as they are stored now.

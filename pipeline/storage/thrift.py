@@ -1,7 +1,8 @@
 """Structs in Thrift's compact protocol, as in Parquet's footers and page headers: read, changed, written again.
 
 A struct is a dictionary of its fields by number, in order; a field is a pair of its type and its value. Values are
-numbers, bytes, lists (``Items``) and structs; of booleans only the type counts. Only for bytes that are our own.
+numbers, bytes, lists (``Items``) and structs; of booleans only the type counts. What Parquet does not use is no
+struct here.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def read_struct(data: bytes) -> Struct:
     """The struct that the bytes begin with.
 
     Raises:
-        ValueError, IndexError: they are none, or it has a set, a map or a list of booleans.
+        ValueError, IndexError, RecursionError: they are none, or it has a set, a map or a list of booleans.
     """
     return _Reader(data).struct()
 
