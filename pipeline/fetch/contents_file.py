@@ -27,6 +27,10 @@ from pipeline.storage.thrift import Field, Kind, Struct, read_struct, write_stru
 LARGE_PAGE_BYTES: Final = 128 * MIB
 """Most bytes of a landed page, except for one larger value."""
 
+HEAD_PAGE_BYTES: Final = 30 * MIB
+"""The same for contents at HEAD, landed or compacted. A reader in the JVM needs as much for zstd's window: up to 32 MiB
+the C library keeps it for the next page; more it gives back, and takes it anew from the kernel, which clears it."""
+
 CONTENT: Final = "content"
 
 _WINDOW_LOG: Final = 27
@@ -105,11 +109,12 @@ class PageBuffer:
         self._how = how
         self._used: zstandard.ZstdCompressionParameters | None = None
 
-    def pages(self, values: Sequence[memoryview]) -> Iterator[_Page]:
+    def pages(self, values: Sequence[memoryview], *, at_head: bool = False) -> Iterator[_Page]:
         """The values, at least one, as pages in order. Each must be written before the next is asked for."""
+        most_bytes = min(self._most_bytes, HEAD_PAGE_BYTES) if at_head else self._most_bytes
         begin, size = 0, 0
         for end, value in enumerate(values):
-            if size and size + len(value) + _LENGTH_BYTES > self._most_bytes:
+            if size and size + len(value) + _LENGTH_BYTES > most_bytes:
                 yield self._page(values[begin:end])
                 begin, size = end, 0
             size += len(value) + _LENGTH_BYTES
@@ -169,12 +174,12 @@ class ContentsFile(SealedWriter):
         self._file = pa.OSFile(str(path), "wb")
         super().__init__(path, table.arrow_schema, self._file, **parquet_options(table, level))
 
-    def write_group(self, others: pa.Table, contents: Sequence[memoryview]) -> None:
-        """Write a row group: the rows' other columns, and the content of each."""
+    def write_group(self, others: pa.Table, contents: Sequence[memoryview], *, at_head: bool = False) -> None:
+        """Write a row group: the rows' other columns, and the content of each; ``at_head``: all are at HEAD."""
         nothing = pa.array([b""] * len(others), pa.binary())
         self.write_table(others.append_column(CONTENT, nothing).select(self._names), row_group_size=len(others))
         begin, raw_bytes = self._file.tell(), 0
-        for page in self._buffer.pages(contents):
+        for page in self._buffer.pages(contents, at_head=at_head):
             self._file.write(page.header)
             self._file.write(page.body)
             raw_bytes += len(page.header) + page.raw_bytes

@@ -186,8 +186,8 @@ def _write(table: Table, file: _Open, batches: list[pa.RecordBatch], raw_bytes: 
     file.rows += sum(map(len, batches))
     file.raw_bytes += raw_bytes
     if isinstance(file.writer, ContentsFile):
-        for part, contents in _halves(table, batches):
-            file.writer.write_group(part, contents)
+        for part, contents, at_head in _halves(table, batches):
+            file.writer.write_group(part, contents, at_head=at_head)
         return
     for group in _between_networks(_in_order(table, batches)):
         file.writer.write_table(group, row_group_size=len(group))
@@ -216,16 +216,19 @@ def _in_order(table: Table, batches: list[pa.RecordBatch]) -> pa.Table:
     return rows if _is_sorted(order) else rows.combine_chunks().take(order)
 
 
-def _halves(table: Table, batches: list[pa.RecordBatch]) -> Iterator[tuple[pa.Table, list[memoryview]]]:
-    """The rows at HEAD, then all others, sorted, each with their contents in place. Releases the batches."""
+def _halves(table: Table, batches: list[pa.RecordBatch]) -> Iterator[tuple[pa.Table, list[memoryview], bool]]:
+    """The rows at HEAD, then all others, sorted, each with their contents in place, and whether they are at HEAD.
+
+    Releases the batches.
+    """
     contents = [value for batch in batches for value in values(batch.column(CONTENT))]
     rows = pa.Table.from_batches([batch.drop_columns([CONTENT]) for batch in batches]).combine_chunks()
     batches.clear()
     order = _order(table, rows)
-    at_head = rows["at_head"].combine_chunks().take(order)
-    for half in (order.filter(at_head), order.filter(pc.invert(at_head))):
+    heads = rows["at_head"].combine_chunks().take(order)
+    for half, at_head in ((order.filter(heads), True), (order.filter(pc.invert(heads)), False)):
         if len(half):
-            yield rows.take(half), [contents[number] for number in half.to_pylist()]
+            yield rows.take(half), [contents[number] for number in half.to_pylist()], at_head
 
 
 def _order(table: Table, rows: pa.Table) -> pa.Array:

@@ -25,7 +25,8 @@ HEAD_FILE_BYTES = 64 * MIB
 """Where HEAD ends, a file of at least this size ends too, so that a scan of HEAD does not open what follows."""
 
 ONE_PAGE_BYTES = 320 * MIB
-"""More than a row group has, so that contents are one page: zstd sees nothing across pages (decisions 12 and 70)."""
+"""More than a row group has, so that contents that are not at HEAD are one page: zstd sees nothing across pages
+(decisions 12, 70, and 72)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class Files:
             self.writer = ContentsFile(self.table, self.paths[-1], self.pages, self.layout.level)
         self.heads = at_head
         contents = [value for chunk in rows[CONTENT].chunks for value in values(chunk)]
-        self.writer.write_group(rows.drop_columns([CONTENT]), contents)
+        self.writer.write_group(rows.drop_columns([CONTENT]), contents, at_head=at_head)
 
     def finish(self) -> list[Path]:
         """Close, and return the files in order."""

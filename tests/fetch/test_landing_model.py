@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.fetch import contents_file
 from pipeline.fetch import landing as landing_module
 from pipeline.fetch.landing import Landing
 from pipeline.model import tables
@@ -100,6 +102,27 @@ def test_row_groups_end_between_networks(
     assert [network for networks in found for network in networks] == sorted(3 * rows // 3 * [0, 1, 2])
     with pq.ParquetFile(trees.path) as file:
         assert file.num_row_groups == 1
+
+
+def test_contents_at_head_have_smaller_pages_than_old_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is on another page is not found again, so the bytes say how many pages there are."""
+    noise, copies = Random(1).randbytes(100_000), 6
+    monkeypatch.setattr(contents_file, "HEAD_PAGE_BYTES", 2 * len(noise) + 100)
+    landing = Landing(tmp_path)
+    batch = batch_of(tables.CONTENTS, [bytes([n]) * 20 for n in range(2 * copies)], 1)
+    batch = batch.set_column(batch.schema.get_field_index("content"), "content", pa.array([noise] * len(batch)))
+    landing.append(tables.CONTENTS, batch.cast(tables.CONTENTS.arrow_schema), 2 * copies * len(noise))
+    (file,) = landing.finish()
+    metadata = pq.read_metadata(file.path)
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    assert [group.num_rows for group in groups] == [copies, copies]
+    stored = [
+        column.total_compressed_size / len(noise)
+        for group in groups
+        for column in map(group.column, range(group.num_columns))
+        if column.path_in_schema == "content"
+    ]
+    assert stored == pytest.approx([copies / 2, 1], rel=0.1)
 
 
 def test_a_large_row_is_written_without_copies_of_it(tmp_path: Path) -> None:

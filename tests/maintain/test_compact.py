@@ -168,7 +168,10 @@ def test_nothing_is_at_head_where_files_has_no_rows(spark: SparkSession, storage
     assert not any(any(flags) for flags in groups(spark, storage))
 
 
-def test_a_row_group_is_one_page_across_which_values_are_found_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("at_head", "pages"), [(False, 1), (True, 2)])
+def test_values_are_found_again_in_a_whole_row_group_or_at_head_within_30_mib(
+    tmp_path: Path, *, at_head: bool, pages: int
+) -> None:
     copies, noise = 40, random.Random(0).randbytes(1 << 20)
     cells = {
         "bucket": BUCKET,
@@ -176,13 +179,13 @@ def test_a_row_group_is_one_page_across_which_values_are_found_again(tmp_path: P
         "size": len(noise),
         "content": noise,
         "name": "a",
-        "at_head": True,
+        "at_head": at_head,
     }
     made = [{**cells, "oid": n.to_bytes(20, "big")} for n in range(copies)]
     writer = Files(CONTENTS, tmp_path, Layout(3, 1 << 30))
-    writer.write(pa.Table.from_pylist(made, CONTENTS.arrow_schema), at_head=True)
+    writer.write(pa.Table.from_pylist(made, CONTENTS.arrow_schema), at_head=at_head)
     (path,) = writer.finish()
-    assert path.stat().st_size < 1.5 * len(noise)
+    assert path.stat().st_size == pytest.approx(pages * len(noise), rel=0.3)
 
 
 def test_small_parts_make_the_same_rows(spark: SparkSession, storage: Storage, tmp_path: Path) -> None:
