@@ -220,10 +220,12 @@ class _Within:
         else:
             found[-1] = both
 
-    def of(self, network: int) -> Iterator[Weighed]:
-        """The parts of a network, in order."""
-        for name in sorted(name for name in self.names if name[0] == network):
-            yield from self.names[name]
+    def parts(self) -> dict[int, list[Weighed]]:
+        """The parts of each network, in order."""
+        found: dict[int, list[Weighed]] = {}
+        for name in sorted(self.names):
+            found.setdefault(name[0], []).extend(self.names[name])
+        return found
 
 
 def _together(first: Weighed, then: Weighed) -> Weighed:
@@ -237,9 +239,10 @@ def _exceed(rows: Weighed, bounds: Bounds) -> bool:
 
 
 def _in_order(survey: _Survey, within: _Within, giants: Collection[int]) -> Iterator[Weighed]:
+    parts = within.parts()
     for network, keys, raw, seconds in survey.weights():
         if network in giants:
-            first, *others = within.of(network)
+            first, *others = parts[network]
             yield replace(first, low=Key(network))
             yield from others
         else:

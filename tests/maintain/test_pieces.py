@@ -156,7 +156,9 @@ def test_many_names_of_a_network_are_summed_up_and_cut_all_the_same(
     def counting(self: _Within) -> None:
         sum_up(self)
         summed.append(len(self.names))
-        assert sum(weighed.raw_bytes for weighed in self.of(7)) == sum(row["size"] for row in rows[: 30 * len(summed)])
+        assert sum(weighed.raw_bytes for weighed in self.parts()[7]) == sum(
+            row["size"] for row in rows[: 30 * len(summed)]
+        )
 
     monkeypatch.setattr(_Within, "_sum_up", counting)
     rows = [blob(7, 10 + n, f"{n:03}.c") for n in range(90)]
