@@ -26,7 +26,7 @@ def list_(context: Context) -> None:
     """Show the configured forges."""
     named = context.config.forges.named
     shown = [{"forge": name, "kind": forge.kind, "url": forge.url} for name, forge in named.items()]
-    if not context.output.result(shown):
+    if not context.output.result(shown) and not _none(context):
         context.output.table(None, ("forge", "kind", "url"), [tuple(each.values()) for each in shown])
 
 
@@ -40,7 +40,7 @@ def crawl(context: Context, names: Sequence[str], full: bool, anew: bool) -> int
     if anew and not names:
         raise UsageError("--anew needs the names of forges: what their passes have listed is given up")
     results = crawl_forges(context, names, full=full, anew=anew)
-    if not context.output.result(results):
+    if not context.output.result(results) and not _none(context):
         _show(context.output, results)
     return ExitCode.SOME_ORIGINS_FAILED if any(each.failed for each in results) else ExitCode.DONE
 
@@ -60,9 +60,17 @@ def status(context: Context, name: str | None) -> int:
         for each in islice(known_passes(context, forge), None if name is not None else 1)
     ]
     if not context.output.result(found):
-        _show(context.output, found)
+        if not _none(context):
+            _show(context.output, found)
         show_signals(context.output, recent_signals(context.storage, today()))
     return ExitCode.CHECK_FAILED if any(each.failed for each in found) else ExitCode.DONE
+
+
+def _none(context: Context) -> bool:
+    """Whether there is no forge; says so."""
+    if not context.config.forges.named:
+        context.output.say("no forge is configured: add a table [forges.NAME] with its kind and url")
+    return not context.config.forges.named
 
 
 def _show(output: Output, results: Sequence[ForgeResult]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 
 import click
@@ -38,7 +38,7 @@ def nightly(
     shown = {**result.summary.model_dump(), "already": result.already, "report": result.report}
     if not context.output.result(shown):
         if result.already:
-            context.output.say(f"The night {result.summary.night} is already complete; nothing was done.")
+            context.output.say(already_complete(result.summary.night, today()))
         show_summary(context.output, result.summary)
         if result.report is not None:
             context.output.say(f"Report: {result.report}")
@@ -46,6 +46,14 @@ def nightly(
         return ExitCode.DONE
     report_damage(context.output, result.summary.damaged)
     return result.summary.exit_code
+
+
+def already_complete(night: date, now: date) -> str:
+    """What is said of a night that was complete before; of today's, also how to visit what was added since."""
+    said = f"The night {night} is already complete; nothing was done."
+    if night == now:
+        said += f" What was added since waits for tomorrow's, which --night {now + timedelta(days=1)} runs now."
+    return said
 
 
 _SHOWN = 20

@@ -148,8 +148,17 @@ def set_up_logging(level: str, output: Output) -> None:
     logging.captureWarnings(output.log == "json")
     for name in (None, "py4j.clientserver"):  # a logger's filter does not see what others pass on to it
         logging.getLogger(name).addFilter(_is_not_told_anyway)
+    logging.getLogger("luigi-interface").addFilter(_in_one_line)
     for chatty in ("py4j", "luigi", "luigi-interface", "urllib3", "dulwich", "hdfs"):
         logging.getLogger(chatty).setLevel(max(logging.getLevelName(level), logging.WARNING))
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Luigi logs a traceback for a task that failed; errors of ours say in a sentence what is wrong."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, PipelineError) and isinstance(record.args, tuple) and not logger.isEnabledFor(logging.DEBUG):
+        record.msg, record.args, record.exc_info = f"{record.msg}: %s", (*record.args, error), None
+    return True
 
 
 def _is_not_told_anyway(record: logging.LogRecord) -> bool:

@@ -29,6 +29,13 @@ class OriginNotFound(UsageError):
         return f"{self.url} is not an origin of this archive; add it first, or check its spelling"
 
 
+class NotVisited(OriginNotFound):
+    """By that night the archive had not visited such an origin."""
+
+    def __str__(self) -> str:
+        return f"{self.url} was not visited by that night; `pipeline status {self.url}` shows whether it was later"
+
+
 class NeverArchived(UsageError):
     """No visit to the origin succeeded by that night, so its content is unknown."""
 
@@ -52,12 +59,12 @@ def place_of(tables: StoredTables, url: str) -> Place:
     """The place of an origin that was visited by the night.
 
     Raises:
-        OriginNotFound: by that night the archive had not visited such an origin.
+        NotVisited: by that night the archive had not visited such an origin.
     """
     rows = tables.rows("origins", ["bucket", *RANKED], {"url": url}) if url not in tables.hidden.urls else ()
     visited = [row for row in rows if row["last_visit"] is not None]
     if not visited:
-        raise OriginNotFound(url)
+        raise NotVisited(url)
     best = min(visited, key=rank)
     return Place(best["network"], best["bucket"])
 

@@ -35,7 +35,10 @@ class RunFailed(PipelineError):
         self.exit_code = ExitCode(errors[0][0]) if errors else ExitCode.RUN_FAILED
 
     def __str__(self) -> str:
-        causes = "; ".join(message for _, message in self.errors) or "see the log above, and those of other hosts"
+        causes = (
+            "; ".join(dict.fromkeys(message for _, message in self.errors))
+            or "see the log above, and those of other hosts"
+        )
         return f"{self.load} could not be finished: {causes}. Run it again: it goes on where it stopped"
 
 

@@ -169,3 +169,19 @@ def test_calls_that_an_interrupt_cuts_off_are_not_told_by_py4j(capsys: pytest.Ca
     calls.error("something else")
     (said,) = capsys.readouterr().err.splitlines()
     assert said.endswith("something else")
+
+
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+def test_an_error_of_ours_in_a_task_is_a_sentence(
+    root_log: None, capsys: pytest.CaptureFixture[str], level: str
+) -> None:
+    """Luigi's traceback of any other error stays."""
+    set_up_logging(level, Output("text"))
+    for error in (ScratchFailed("/x", "full"), ZeroDivisionError("by nothing")):
+        try:
+            raise error
+        except (ScratchFailed, ZeroDivisionError):
+            logging.getLogger("luigi-interface").exception("[pid %s] Worker %s failed    %s", 1, "w", "Fetch()")
+    told = capsys.readouterr().err
+    assert f"failed    Fetch(): {ScratchFailed('/x', 'full')}\n" in told or level == "DEBUG"
+    assert told.count("Traceback") == (1 if level == "INFO" else 2)

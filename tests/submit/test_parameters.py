@@ -72,7 +72,7 @@ def test_values_get_the_types_that_they_are_declared_with(module: Any) -> None:
     assert [(p.option, p.kind, p.default, p.required, p.many, p.is_flag) for p in parameters.all()] == [
         ("--language", "STR", None, True, False, False),
         ("--top", "INT", "10", False, False, False),
-        ("--kinds", "STR", "[]", False, True, False),
+        ("--kinds", "STR", None, False, True, False),
         ("--since", "DATE", None, False, False, False),
         ("--form", "full|short", "full", False, False, False),
         ("--deep-scan", "", "False", False, False, True),

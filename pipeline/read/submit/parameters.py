@@ -140,7 +140,7 @@ def _parameter(name: str, field: FieldInfo) -> Parameter:
     is_choice = get_origin(inner) is Literal
     kind = "|".join(map(str, get_args(inner))) if is_choice else getattr(inner, "__name__", "value").upper()
     is_flag = inner is bool and not many
-    shown = None if field.is_required() or field.default in (None, "") else str(field.default)
+    shown = None if field.is_required() or field.default in (None, "", (), []) else str(field.default)
     return Parameter(name, "" if is_flag else kind, shown, field.is_required(), field.description or "", many, is_flag)
 
 

@@ -1,0 +1,14 @@
+"""What ``pipeline nightly`` says."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pipeline.cli.nightly import already_complete
+
+
+def test_who_added_origins_since_is_told_how_to_visit_them_today() -> None:
+    today = date(2026, 11, 30)
+    assert already_complete(today, today).endswith("waits for tomorrow's, which --night 2026-12-01 runs now.")
+    for other in (date(2026, 11, 29), date(2026, 12, 1)):
+        assert already_complete(other, today) == f"The night {other} is already complete; nothing was done."
