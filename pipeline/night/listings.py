@@ -16,7 +16,7 @@ from pipeline.model.origin import OriginState
 from pipeline.model.pattern import OptOuts, Pattern
 from pipeline.model.signal import SignalKind
 from pipeline.model.tables import NAMESPACE, ORIGINS, spark_type
-from pipeline.night.opt_outs import opt_outs
+from pipeline.night.opt_outs import leave_closed, opt_outs
 from pipeline.night.origin_states import apply_opt_outs, bring_back, hidden_by_server, mark_gone, signal_listed
 from pipeline.rules.listings import OPTED_OUT, TAKEN_DOWN, Wanted, kept_out, refusal
 from pipeline.rules.networks import NETWORK_ORIGINS
@@ -110,9 +110,8 @@ def merge_pages(
         added, back = until_committed(ORIGINS.name, lambda: _add(writer, may, listed, buckets, closed, now))
         if not back.isEmpty():
             log.info("%s: it shows %d origins again that were gone", place.forge, bring_back(writer, back))
-        out = rows.where(F.col("refused").isin(OPTED_OUT, TAKEN_DOWN))
         has_refused = any(row["refused"] in (OPTED_OUT, TAKEN_DOWN) for row in counted)
-        _keep_out(spark, rules, gone_urls, out if has_refused else None)
+        _keep_out(spark, rules, gone_urls, rows, has_refused=has_refused)
         if missing_since is not None:
             gone = _mark_gone(writer, place, missing_since, now)
             _mark_origins_gone(writer, place, now)
@@ -312,23 +311,30 @@ def _mark_origins_gone(writer: Writer, place: ForgePass, now: datetime) -> None:
         log.info("%s: it lists %d origins no more whose server asks for a login; they are gone", place.forge, gone)
 
 
-def _keep_out(spark: SparkSession, rules: OptOuts, gone: Collection[str], refused: DataFrame | None) -> None:
+def _keep_out(
+    spark: SparkSession, rules: OptOuts, gone: Collection[str], rows: DataFrame, *, has_refused: bool
+) -> None:
     """Keep out what was opted out or taken down while origins were added: each side looks after it has written.
 
     If the merge before was killed at this point, these are origins that the merge now refuses; so is an origin to whose
-    name something kept out has moved.
+    name something kept out has moved, in this merge, too.
 
     Args:
-        refused: what the merge keeps out, None for nothing.
+        rows: what the merge shows.
+        has_refused: whether any of it was kept out already.
     """
     late = [rule for rule in opt_outs(spark) if rules.rule_for(rule.url) is None]
     late += [Pattern(url) for url in taken_down(spark)[0].difference(gone)]
-    if refused is not None:
-        named = refused.select(F.explode(F.array(*both_names("url"))).alias("url"))
+    if late or has_refused:
+        named = OptOuts(late)
+        is_late = F.udf(lambda url: url is not None and named.rule_for(url) is not None, "boolean", useArrow=False)
+        refused = rows.where(F.col("refused").isin(OPTED_OUT, TAKEN_DOWN) | is_late("moved_from"))
+        both = refused.select(F.explode(F.array(*both_names("url"))).alias("url"))
         asked = spark.table(full_name(ORIGINS.name)).where(F.col("state") != str(OriginState.OPTED_OUT)).select("url")
-        late += [Pattern(row["url"]) for row in named.join(asked, "url").distinct().collect()]
+        late += [Pattern(row["url"]) for row in both.join(asked, "url").distinct().collect()]
     if late:
         apply_opt_outs(spark, late)
+    leave_closed(spark)
 
 
 # Origins

@@ -12,15 +12,19 @@ from pyspark.sql import functions as F
 
 from pipeline.model.origin import Origin
 from pipeline.model.pattern import OptOuts, Pattern, parse_pattern, place_of
-from pipeline.model.tables import NAMESPACE, TIME
+from pipeline.model.tables import NAMESPACE, ORIGINS, TIME
+from pipeline.tables.change import RowChange, change_rows, in_places
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name, table_exists
 from pipeline.tables.rewrite import creating, nothing, overwrite, see, until_committed
-from pipeline.tables.tombstones import taken_down
+from pipeline.tables.tombstones import closed_networks, taken_down
 from pipeline.tables.writer import unleased
 
 OPT_OUTS = "opt_outs"
 _SCHEMA = pa.schema([("pattern", pa.string()), ("added_at", TIME)])
+_URLS = pa.schema([("url", pa.string())])
+_KEYS = pa.schema([("bucket", pa.int32()), ("url", pa.string())])
+_CLOSED = pa.schema([("bucket", pa.int32()), ("network", pa.int64())])
 
 
 def opt_outs(spark: SparkSession) -> OptOuts:
@@ -117,6 +121,34 @@ def admitted(spark: SparkSession, origins: Iterable[Origin]) -> tuple[list[Origi
         else:
             may_not.append(Refused(origin.url, why, in_any_network))
     return may, may_not
+
+
+def leave_closed(spark: SparkSession) -> int:
+    """Remove origins without a visit that were added to a network while it was taken down completely.
+
+    Both sides call it after they have written, so that the last one finds what the other did. Needs no lease.
+
+    Returns:
+        How many.
+    """
+    closed = closed_networks(spark)
+    if not closed:
+        return 0
+    networks = F.broadcast(local_frame(spark, closed, _CLOSED))
+    near = in_places({bucket for bucket, _ in closed}, [network for _, network in closed])
+    gone = F.broadcast(local_frame(spark, [(url,) for url in sorted(taken_down(spark)[0])], _URLS))
+
+    def attempt() -> int:
+        seen = unleased(spark).see(ORIGINS.name)
+        late = seen.rows().where(near & F.col("last_visit").isNull()).join(networks, ["bucket", "network"])
+        rows = late.join(gone, "url", "left_anti").select("bucket", "url").distinct().collect()
+        if rows:
+            keys = local_frame(spark, [tuple(row) for row in rows], _KEYS)
+            none = local_frame(spark, [], ORIGINS.arrow_schema)
+            change_rows(seen, RowChange(none, 0, keys, len(rows), {row["bucket"] for row in rows}))
+        return len(rows)
+
+    return until_committed(ORIGINS.name, attempt)
 
 
 def place_column(url: str = "url") -> Column:

@@ -17,7 +17,7 @@ from pipeline.model.origin import OriginState
 from pipeline.model.pattern import OptOuts, Pattern
 from pipeline.model.signal import SignalKind
 from pipeline.model.tables import ORIGINS
-from pipeline.night.opt_outs import Refused, add_opt_outs, opt_outs, place_column, remove_opt_outs
+from pipeline.night.opt_outs import Refused, add_opt_outs, leave_closed, opt_outs, place_column, remove_opt_outs
 from pipeline.rules.origins import LOOKED_AT, is_gone_unlisted, next_due
 from pipeline.tables.change import RowChange, change_rows
 from pipeline.tables.frames import MOST_BROADCAST, local_frame
@@ -196,10 +196,14 @@ def _visited() -> Column:
 
 
 def keep_out(spark: SparkSession, refused: Iterable[Refused]) -> None:
-    """Opt out what is refused, if it was added nevertheless, while its opt-out was being written."""
+    """Opt out what is refused, if it was added nevertheless, while its opt-out was being written.
+
+    What was added to a network while that was taken down is removed.
+    """
     patterns = [Pattern(each.url) for each in refused if each.in_any_network]
     if patterns:
         _change(spark, patterns, OriginState.OPTED_OUT, F.col("state") != str(OriginState.OPTED_OUT), _as_given)
+    leave_closed(spark)
 
 
 def resume(spark: SparkSession, patterns: Sequence[Pattern]) -> StateChange:

@@ -92,6 +92,14 @@ def taken_down(spark: SparkSession) -> tuple[frozenset[str], frozenset[int]]:
     return urls, frozenset(row["network"] for row in rows if row["kind"] == NETWORK)
 
 
+def closed_networks(spark: SparkSession) -> list[tuple[int, int]]:
+    """Bucket and number of each network that was taken down completely."""
+    if not takedowns_exist(spark):
+        return []
+    rows = spark.table(full_name(TAKEDOWNS)).where(F.col("kind") == NETWORK).select("bucket", "network").distinct()
+    return [(row["bucket"], row["network"]) for row in rows.collect()]
+
+
 def pending(spark: SparkSession) -> frozenset[str]:
     """Takedowns whose rows may still be in files; from metadata alone."""
     if not takedowns_exist(spark):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 
@@ -9,16 +10,18 @@ import pytest
 from pyspark.sql import Row, SparkSession
 
 from pipeline.model.layout import Load
-from pipeline.model.origin import Origin
+from pipeline.model.origin import Origin, bucket_of
 from pipeline.model.pattern import parse_pattern
+from pipeline.model.tombstone import NETWORK, ORIGIN, Tombstone
 from pipeline.night import origin_states
-from pipeline.night.opt_outs import Refused, add_opt_outs, admitted, opt_outs
+from pipeline.night.opt_outs import Refused, add_opt_outs, admitted, leave_closed, opt_outs
 from pipeline.night.origin_states import StateChange, StillOptedOut, keep_out, opt_out, pause, resume
 from pipeline.night.plan import write_plan
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import IcebergTable, full_name, in_buckets
+from pipeline.tables.tombstones import add_tombstones
 from pipeline.tables.writer import unleased
-from tests.tables.conftest import add, night
+from tests.tables.conftest import ADDED, add, night
 from tests.tables.landing import BUCKETS
 from tests.tables.test_interleaved import before_commit
 
@@ -86,6 +89,19 @@ def test_what_was_added_while_it_was_opted_out_is_kept_out(spark: SparkSession) 
     assert [refused.url for refused in may_not] == [f"{HOST}/foo"]
     keep_out(spark, [*may_not, Refused(f"{HOST}/owners/c", "its network was taken down", in_any_network=False)])
     assert {url for url, state in states(spark).items() if state != "active"} == {f"{HOST}/foo"}
+
+
+def test_what_was_added_to_a_network_while_it_was_taken_down_is_removed(spark: SparkSession) -> None:
+    """Unless it was visited: then it has rows there, which nobody asked to remove."""
+    root, fork, visited, other = add(
+        spark, f"{HOST}/root", (f"{HOST}/fork", f"{HOST}/root"), (f"{HOST}/visited", f"{HOST}/root"), f"{HOST}/other"
+    )
+    spark.sql(f"UPDATE {full_name('origins')} SET last_visit = added_at WHERE url = '{visited.url}'")
+    base = Tombstone("t", NETWORK, ADDED, bucket=bucket_of(root.network, BUCKETS), network=root.network)
+    add_tombstones(spark, [base, replace(base, kind=ORIGIN, url=root.url)])
+    keep_out(spark, admitted(spark, [fork, other])[1])
+    assert states(spark).keys() == {root.url, visited.url, other.url}
+    assert leave_closed(spark) == 0
 
 
 def test_a_change_is_made_again_when_another_writer_was_faster(

@@ -24,6 +24,7 @@ from pipeline.maintain.takedown.runs import scrub_runs
 from pipeline.maintain.takedown.targets import BadTargets, Target
 from pipeline.maintain.takedown.victims import find_object, victims
 from pipeline.model.tombstone import ANYWHERE, NETWORK, OBJECT, ORIGIN, Tombstone
+from pipeline.night.opt_outs import leave_closed
 from pipeline.read.inventory.record import record_takedown
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import ArchiveHeld
@@ -141,6 +142,7 @@ def take_down(
         add_tombstones(spark, stones)
         log.info("%s was taken down: %s", target, reason)
         taken.append(Taken(str(target), False, objects))
+    leave_closed(spark)
     return tuple(taken)
 
 
