@@ -12,6 +12,7 @@ from pipeline.cli.common import Context, Night, command_options, today
 from pipeline.cli.output import Output, report_damage, size
 from pipeline.cli.progress import show_progress
 from pipeline.model.errors import ExitCode
+from pipeline.model.layout import Load
 from pipeline.model.night_summary import NightSummary
 from pipeline.workflows.metrics.run import CommandMetrics, measured
 from pipeline.workflows.run_night import run_night
@@ -38,7 +39,9 @@ def nightly(
     shown = {**result.summary.model_dump(), "already": result.already, "report": result.report}
     if not context.output.result(shown):
         if result.already:
-            context.output.say(already_complete(result.summary.night, today()))
+            tomorrow = Load.of_night(today() + timedelta(days=1))
+            free = None if context.storage.stat(tomorrow.finished) is not None else tomorrow.night
+            context.output.say(already_complete(result.summary.night, free))
         show_summary(context.output, result.summary)
         if result.report is not None:
             context.output.say(f"Report: {result.report}")
@@ -48,11 +51,15 @@ def nightly(
     return result.summary.exit_code
 
 
-def already_complete(night: date, now: date) -> str:
-    """What is said of a night that was complete before; of today's, also how to visit what was added since."""
+def already_complete(night: date, tomorrow: date | None) -> str:
+    """What is said of a night that was complete before; of today's, also how to visit what was added since.
+
+    Args:
+        tomorrow: None if its night is complete, too.
+    """
     said = f"The night {night} is already complete; nothing was done."
-    if night == now:
-        said += f" What was added since waits for tomorrow's, which --night {now + timedelta(days=1)} runs now."
+    if tomorrow is not None and night == tomorrow - timedelta(days=1):
+        said += f" What was added since waits for tomorrow's, which --night {tomorrow} runs now."
     return said
 
 
