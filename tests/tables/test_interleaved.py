@@ -63,7 +63,6 @@ class World:
     """One example: the tables, and their expected rows."""
 
     spark: SparkSession
-    other: SparkSession
     storage: Storage
     name: str
     states: dict[str, OriginState] = field(default_factory=dict)
@@ -75,6 +74,8 @@ class World:
     texts: dict[str, bytes] = field(default_factory=dict)
     """By origin that a night saw: what the load published last brought."""
     results: set[int] = field(default_factory=set)
+    sessions: list[SparkSession] = field(default_factory=list)
+    """One of each writer that is under way: what a commit needs of its session is not another writer's."""
 
     def url(self, member: int) -> str:
         return f"https://example.org/{self.name}/{member}"
@@ -88,7 +89,9 @@ class World:
             return
         first, *rest = writers
         with before_commit(first.commit, lambda: self.run(rest, depth + 1)) as ran:
-            getattr(self, first.does)(first, self.other if depth % 2 else self.spark)
+            while len(self.sessions) <= depth:
+                self.sessions.append(session_beside(self.spark) if self.sessions else self.spark)
+            getattr(self, first.does)(first, self.sessions[depth])
         if not ran():
             self.run(rest, depth + 1)
 
@@ -291,7 +294,7 @@ ALL = frozenset(range(MEMBERS))
 )
 @given(drawn=st.lists(writers, min_size=2, max_size=4))
 def test_writers_end_as_if_they_had_taken_turns(drawn: list[Writer], spark: SparkSession, storage: Storage) -> None:
-    world = World(spark, session_beside(spark), storage, f"x{next(examples)}")
+    world = World(spark, storage, f"x{next(examples)}")
     add_origins(spark, [Origin(world.url(member)) for member in range(2)], BUCKETS, ADDED)
     world.states = {world.url(member): OriginState.ACTIVE for member in range(2)}
     world.run(drawn)
