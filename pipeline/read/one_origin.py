@@ -33,7 +33,10 @@ class NotVisited(OriginNotFound):
     """By that night the archive had not visited such an origin."""
 
     def __str__(self) -> str:
-        return f"{self.url} was not visited by that night; `pipeline status {self.url}` shows whether it was later"
+        return (
+            f"{self.url} is not an origin that was visited by that night; "
+            f"`pipeline status {self.url}` shows whether it was later"
+        )
 
 
 class NeverArchived(UsageError):

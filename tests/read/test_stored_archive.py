@@ -122,7 +122,7 @@ def test_commits_are_found_by_id_and_name(spark: SparkSession, storage: Storage)
         with pytest.raises(CommitNotFound, match=r"has no commit (old|no-such|0{40}): give a full id"):
             paths(commit)
     for url in (GONE, OTHER, "https://example.org/unknown"):
-        with pytest.raises(OriginNotFound, match="was not visited by that night; `pipeline status"):
+        with pytest.raises(OriginNotFound, match="is not an origin that was visited by that night; `pipeline status"):
             archive.files(url)
     changes = archive.history(URL, "x/b.c").to_pylist()
     assert [(change["commit"], change["status"]) for change in changes] == [(grown.two, "D"), (grown.one, "A")]
