@@ -26,7 +26,7 @@ from pipeline.rules.kinship import Root, Tip, Tips, find_kin
 from pipeline.rules.networks import placed
 from pipeline.storage.interface import Storage
 from pipeline.tables.change import RowChange, change_rows, in_places
-from pipeline.tables.frames import local_frame
+from pipeline.tables.frames import local_frame, url_frame
 from pipeline.tables.iceberg import full_name, in_buckets
 from pipeline.tables.isolate import isolate_buckets
 from pipeline.tables.refs import PUBLISHED, current_refs, exact
@@ -50,7 +50,6 @@ Ask = Callable[[Sequence[str]], Mapping[str, Tips]]
 
 _OIDS = pa.schema([("oid", OID)])
 _NETWORKS = pa.schema([("network", pa.int64())])
-_URLS = pa.schema([("url", pa.string())])
 _PLACES = pa.schema([("bucket", pa.int32()), ("network", pa.int64()), ("origin", pa.string())])
 _KEYS = pa.schema([("bucket", pa.int32()), ("url", pa.string())])
 _UNVISITED = "state = 'active' AND last_visit IS NULL AND last_status IS NULL AND fork_of IS NULL"
@@ -151,7 +150,7 @@ class _Step:
         found = [row for row in found if row["network"] == network_id(row["url"])]
         if not found:
             return {}
-        urls = F.broadcast(local_frame(self.spark, [(row["url"],) for row in found], _URLS))
+        urls = F.broadcast(url_frame(self.spark, (row["url"] for row in found)))
         networks = F.broadcast(local_frame(self.spark, [(row["network"],) for row in found], _NETWORKS))
 
         def others(among: Column) -> DataFrame:
@@ -301,7 +300,7 @@ class _Now:
     def of(cls, seen: Seen, kin: Mapping[str, str]) -> _Now:
         """About newcomers and their roots."""
         spark, table = seen.spark, seen.rows()
-        urls = local_frame(spark, [(url,) for url in sorted({*kin, *kin.values()})], _URLS)
+        urls = url_frame(spark, sorted({*kin, *kin.values()}))
         networks = local_frame(spark, [(network_id(url),) for url in sorted(kin)], _NETWORKS)
         named = table.join(F.broadcast(urls), "url", "left_semi").select(*ORIGINS.column_names)
         rows = defaultdict(list)

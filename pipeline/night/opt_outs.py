@@ -14,7 +14,7 @@ from pipeline.model.origin import Origin
 from pipeline.model.pattern import OptOuts, Pattern, parse_pattern, place_of
 from pipeline.model.tables import NAMESPACE, ORIGINS, TIME
 from pipeline.tables.change import RowChange, change_rows, in_places
-from pipeline.tables.frames import local_frame
+from pipeline.tables.frames import local_frame, url_frame
 from pipeline.tables.iceberg import full_name, table_exists
 from pipeline.tables.rewrite import creating, nothing, overwrite, see, until_committed
 from pipeline.tables.tombstones import closed_networks, taken_down
@@ -22,7 +22,6 @@ from pipeline.tables.writer import unleased
 
 OPT_OUTS = "opt_outs"
 _SCHEMA = pa.schema([("pattern", pa.string()), ("added_at", TIME)])
-_URLS = pa.schema([("url", pa.string())])
 _KEYS = pa.schema([("bucket", pa.int32()), ("url", pa.string())])
 _CLOSED = pa.schema([("bucket", pa.int32()), ("network", pa.int64())])
 
@@ -136,7 +135,7 @@ def leave_closed(spark: SparkSession) -> int:
         return 0
     networks = F.broadcast(local_frame(spark, closed, _CLOSED))
     near = in_places({bucket for bucket, _ in closed}, [network for _, network in closed])
-    gone = F.broadcast(local_frame(spark, [(url,) for url in sorted(taken_down(spark)[0])], _URLS))
+    gone = F.broadcast(url_frame(spark, sorted(taken_down(spark)[0])))
 
     def attempt() -> int:
         seen = unleased(spark).see(ORIGINS.name)

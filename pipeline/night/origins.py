@@ -23,7 +23,7 @@ from pipeline.rules.networks import placed
 from pipeline.rules.origins import FAILURES_THAT_MATTER, rules
 from pipeline.tables.change import RowChange, change_rows
 from pipeline.tables.doubles import one_row_a_url
-from pipeline.tables.frames import local_frame, read_parquet
+from pipeline.tables.frames import local_frame, read_parquet, url_frame
 from pipeline.tables.iceberg import LOAD_PROPERTY, IcebergTable, in_buckets
 from pipeline.tables.rewrite import Seen, nothing, overwrite, until_committed
 from pipeline.tables.tombstones import taken_down
@@ -41,7 +41,6 @@ _RULE_SCHEMA = pa.schema(
     ]
 )
 
-_URLS = pa.schema([("url", pa.string())])
 
 MOST_ADDED = 50_000
 """Origins that are added in one commit."""
@@ -176,7 +175,7 @@ def add_origins(spark: SparkSession, origins: Iterable[Origin], buckets: int, ad
 
 
 def _add_some(spark: SparkSession, origins: Mapping[str, Origin], buckets: int, added_at: datetime) -> int:
-    wanted = local_frame(spark, [(url,) for url in origins], _URLS)
+    wanted = url_frame(spark, origins)
     empty, uncounted = (None,) * 4, (None,) * 7  # next_due and the last visit; what visits counted
     undated = (None, 0)
     _, closed = taken_down(spark)
@@ -210,9 +209,9 @@ def _add_some(spark: SparkSession, origins: Mapping[str, Origin], buckets: int, 
 
 def forks_of(seen: Seen, origins: Iterable[Origin]) -> dict[str, int]:
     """By root of the given forks, how many forks of it there are already."""
-    roots = sorted({(origin.fork_of,) for origin in origins if origin.fork_of is not None})
+    roots = sorted({origin.fork_of for origin in origins if origin.fork_of is not None})
     if not roots:
         return {}
-    wanted = F.broadcast(local_frame(seen.spark, roots, _URLS).withColumnRenamed("url", "fork_of"))
+    wanted = F.broadcast(url_frame(seen.spark, roots).withColumnRenamed("url", "fork_of"))
     found = seen.rows().join(wanted, "fork_of", "left_semi").groupBy("fork_of").count().collect()
     return {row["fork_of"]: row["count"] for row in found}

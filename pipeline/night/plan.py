@@ -32,7 +32,7 @@ from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
 from pipeline.tables.damage import check_footers, damaged_file
 from pipeline.tables.doubles import one_row_a_url
-from pipeline.tables.frames import local_frame
+from pipeline.tables.frames import local_frame, url_frame
 from pipeline.tables.iceberg import full_name, in_buckets
 from pipeline.tables.isolate import isolate_buckets
 from pipeline.tables.refs import current_refs, exact
@@ -96,7 +96,6 @@ MOST_LOGGED = 10
 """The same in the log."""
 
 _GROUP_BYTES = 1 << 20
-_URLS = pa.schema([("url", pa.string())])
 _BUCKETS = pa.schema([("bucket", pa.int32())])
 
 
@@ -112,7 +111,7 @@ def last_visits(spark: SparkSession, urls: Collection[str]) -> dict[str, LastVis
     """What the table has on these origins, by URL; unknown URLs are left out."""
     if not urls:
         return {}
-    known = current(spark, "origins").join(F.broadcast(_frame(spark, urls)), "url", "left_semi")
+    known = current(spark, "origins").join(F.broadcast(url_frame(spark, urls)), "url", "left_semi")
     return {
         row["url"]: LastVisit(
             OriginState(row["state"]), None if row["last_status"] is None else VisitStatus(row["last_status"])
@@ -234,7 +233,7 @@ def due_origins(
     limits: Limits | None = None,
 ) -> DueOrigins:
     """What the load looks at. Takes what ``write_plan`` takes."""
-    all_due = _with_due(spark, load, None if only is None else _frame(spark, only))
+    all_due = _with_due(spark, load, None if only is None else url_frame(spark, only))
     return DueOrigins(all_due, {}, ()) if limits is None else _choose(spark, storage, all_due, load, limits, buckets)
 
 
@@ -299,10 +298,6 @@ def _write_summary(storage: Storage, load: Load, summary: PlanSummary) -> PlanSu
     }
     storage.replace(load.plan, json.dumps(document, indent=1).encode())
     return summary
-
-
-def _frame(spark: SparkSession, urls: Collection[str]) -> DataFrame:
-    return local_frame(spark, [(url,) for url in urls], _URLS)
 
 
 def _with_due(spark: SparkSession, load: Load, only: DataFrame | None) -> DataFrame:

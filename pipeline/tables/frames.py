@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -17,12 +17,19 @@ from pipeline.tables.iceberg import in_buckets
 MOST_BROADCAST = 2_000_000
 """Maximum number of ids that are sent to every executor at once."""
 
+_URLS = pa.schema([("url", pa.string())])
+
 
 def local_frame(spark: SparkSession, rows: Sequence[Collection[Any]], schema: pa.Schema) -> DataFrame:
     """A small frame that travels inside the query plan; reading it needs no Python worker and no job."""
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)
     arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
     return spark.createDataFrame(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def url_frame(spark: SparkSession, urls: Iterable[str]) -> DataFrame:
+    """``local_frame`` of URLs, in the column ``url``."""
+    return local_frame(spark, [(url,) for url in urls], _URLS)
 
 
 def read_parquet(spark: SparkSession, table: Table, uris: Sequence[str]) -> DataFrame:

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -29,14 +28,12 @@ from pipeline.read.inventory.record import record_takedown
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease_record import ArchiveHeld
 from pipeline.tables.damage import check_footers
-from pipeline.tables.frames import local_frame
+from pipeline.tables.frames import url_frame
 from pipeline.tables.iceberg import IcebergTable, full_name
 from pipeline.tables.tombstones import add_tombstones, pending, set_removed, tombstones
 from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)
-
-_URLS = pa.schema([("url", pa.string())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +148,7 @@ def _places(spark: SparkSession, urls: Sequence[str]) -> Mapping[str, tuple[int,
     if not urls:
         return {}
     IcebergTable(spark, "origins")
-    wanted = local_frame(spark, [(url,) for url in urls], _URLS)
+    wanted = url_frame(spark, urls)
     rows = spark.table(full_name("origins")).join(F.broadcast(wanted), "url", "left_semi").collect()
     return {row["url"]: (row["bucket"], row["network"]) for row in rows}
 
