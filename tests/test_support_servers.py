@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from hadoop_daemons import free_ports
+from tests.support import real_servers
 from tests.support.repos import add_commits, build_graph, compare, git_environment, run_git, strange_repository
 from tests.support.servers import (
     Listener,
@@ -29,6 +31,7 @@ from tests.support.servers import (
     silent,
     trickle,
 )
+from tests.support.sockets import free_port
 
 Serve = Callable[[Path], AbstractContextManager[Peer]]
 
@@ -206,3 +209,25 @@ def test_redirect_leads_to_the_other_server(root: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert (server.connections, len(target.requests) > 0) == (1, True)
     assert compare(root / "repo.git", tmp_path / "clone.git") == []
+
+
+def test_a_server_whose_port_was_taken_meanwhile_starts_at_another(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    with git_daemon(tmp_path / "elsewhere") as other:
+        ports = iter([other.port])
+        monkeypatch.setattr(real_servers, "free_port", lambda: next(ports, None) or free_port())
+        with git_daemon(root) as server:
+            assert run_git("ls-remote", server.url()).returncode == 0
+        assert list(ports) == []
+
+
+def test_processes_that_run_tests_take_no_ports_of_each_other_nor_of_hadoop(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for worker in ("gw0", "gw1"):
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
+        monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "2")
+        found.append({free_port() for _ in range(500)})
+    assert found[0].isdisjoint(found[1])
+    assert max(found[0] | found[1]) < min(free_ports([str(number) for number in range(500)]).values())

@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
+import psutil
 from cheroot import wsgi
 
 from tests.support.git import git_environment
+from tests.support.sessions import in_session
 from tests.support.sockets import JOIN_LIMIT_S, LOOPBACK, Peer, answers, free_port
 
 ATTEMPTS: Final = 5
@@ -44,7 +46,8 @@ def served_by(command: Callable[[int], Sequence[str | Path]], log: IO[bytes], ho
             start_new_session=True,
         )
         try:
-            if answers(port, lambda running=process: running.poll() is None, host):  # type: ignore[misc]
+            there = answers(port, lambda running=process: running.poll() is None, host)  # type: ignore[misc]
+            if there and _listens(process.pid, port):
                 yield port
                 return
         finally:
@@ -53,6 +56,16 @@ def served_by(command: Callable[[int], Sequence[str | Path]], log: IO[bytes], ho
             process.wait(JOIN_LIMIT_S)
     log.seek(0)
     raise RuntimeError(f"the server did not start: {log.read().decode(errors='replace')}")
+
+
+def _listens(session: int, port: int) -> bool:
+    """Whether it is a process of a session that listens on a port: another program may have taken it (Linux)."""
+    for pid in in_session(session):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            opened = psutil.Process(pid).net_connections("tcp")
+            if any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in opened):
+                return True
+    return False
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import socket
 import struct
@@ -15,6 +16,9 @@ from typing import Final
 LOOPBACK: Final = "127.0.0.1"
 START_LIMIT_S: Final = 20.0
 JOIN_LIMIT_S: Final = 10.0
+PORTS: Final = range(10_000, 20_000)
+"""Ports that tests choose from: none that the system gives away by itself, and none of Hadoop's daemons, which are
+started again at their own: ``free_ports`` of ``scripts/hadoop_daemons.py``."""
 
 
 @dataclass
@@ -37,11 +41,19 @@ class Peer:
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago, below those that the system gives away by itself."""
+    """A port that nobody listened on a moment ago."""
+    mine = own_ports()
     while True:
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((LOOPBACK, 20_000 + secrets.randbelow(12_000)))
+            probe.bind((LOOPBACK, secrets.choice(mine)))
             return int(probe.getsockname()[1])
+
+
+def own_ports() -> range:
+    """Those of this process: of several that run tests, none takes one that another has just found free."""
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % count
+    return PORTS[number * len(PORTS) // count : (number + 1) * len(PORTS) // count]
 
 
 def answers(port: int, alive: Callable[[], bool], host: str = LOOPBACK) -> bool:
