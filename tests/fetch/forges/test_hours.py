@@ -191,9 +191,14 @@ def test_an_hour_that_cannot_be_read_holds_up_no_other(name: str, place: Place, 
 def test_an_hour_that_comes_too_slowly_is_asked_for_once(
     place: Place, served: Hours, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "FILE_S", 0.5)
     fill(served, 18, 24)
-    slow = url_name(day(20))
+    slow, usual_s = url_name(day(20)), page.FILE_S
+
+    def in_time(url: str, *arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(page, "FILE_S", 0.5 if url.endswith(slow) else usual_s)
+        save_file(url, *arguments, **options)
+
+    monkeypatch.setattr(hour_lister, "save_file", in_time)
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n"
     served.trouble = lambda number, path: half if path == slow else None
     progress = read_pass(place.storage, crawl(place, settings_of(place, served), NOW)).progress
