@@ -211,6 +211,13 @@ def test_redirect_leads_to_the_other_server(root: Path, tmp_path: Path) -> None:
     assert compare(root / "repo.git", tmp_path / "clone.git") == []
 
 
+def test_a_client_that_leaves_within_its_request_is_no_error() -> None:
+    with endless_refs("http") as server:
+        with socket.create_connection((server.host, server.port)) as client:
+            client.sendall(b"POST /repo.git/git-upload-pack HTTP/1.1\r\n\r\n")
+        assert server.wait_connected()
+
+
 def test_a_server_whose_port_was_taken_meanwhile_starts_at_another(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

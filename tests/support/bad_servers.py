@@ -155,8 +155,9 @@ def _upload_pack(
             service = pkt(b"# service=git-upload-pack\n") + FLUSH
             line.send(_http_head(ADVERTISEMENT_TYPE) + service + advertisement)
             return
-        line.send(_http_head(RESULT_TYPE))
-        answer(line, _read_command(line.reader))
+        if command := _read_command(line.reader):
+            line.send(_http_head(RESULT_TYPE))
+            answer(line, command)
 
     return listening(over_http if scheme == "http" else over_git, scheme)
 
