@@ -19,7 +19,7 @@ from cheroot import wsgi
 
 from tests.support.git import git_environment
 from tests.support.sessions import in_session
-from tests.support.sockets import JOIN_LIMIT_S, LOOPBACK, Peer, answers, free_port
+from tests.support.sockets import JOIN_LIMIT_S, LOOPBACK, START_LIMIT_S, Peer, answers, free_port
 
 ATTEMPTS: Final = 5
 CHUNK: Final = 65_536
@@ -248,7 +248,7 @@ def nginx_backend(root: Path) -> Iterator[Peer]:
         stack.callback(wrapper.wait, JOIN_LIMIT_S)
         stack.callback(os.killpg, wrapper.pid, signal.SIGKILL)
 
-        until = time.monotonic() + JOIN_LIMIT_S
+        until = time.monotonic() + START_LIMIT_S
         while not (folder / "fcgi.sock").exists():
             assert wrapper.poll() is None, "fcgiwrap ended"
             assert time.monotonic() < until, "fcgiwrap does not listen"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
-START_LIMIT_S: Final = 20.0
+START_LIMIT_S: Final = 60.0
 JOIN_LIMIT_S: Final = 10.0
 PORTS: Final = range(10_000, 20_000)
 """Ports that tests choose from: none that the system gives away by itself, and none of Hadoop's daemons, which are

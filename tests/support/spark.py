@@ -40,6 +40,8 @@ COMPILED = {
 }
 """As users have it: for a test of Derive, whose queries are the longest, and for tests of plans."""
 
+BOOKED_WITHIN_MS = 60_000
+
 
 @pytest.fixture(scope="session")
 def one_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -62,6 +64,11 @@ def forget_tables(spark: SparkSession) -> None:
     warehouse = str(spark.conf.get(session.WAREHOUSE_SETTING))
     session._SESSIONS[warehouse] = spark.newSession()
     session._SESSIONS[warehouse].conf.set(session.WAREHOUSE_SETTING, warehouse)
+
+
+def until_booked(spark: SparkSession) -> None:
+    """Wait until Spark's books, which its pages show, have all that has happened: a thread of its own keeps them."""
+    spark._jsparkSession.sparkContext().listenerBus().waitUntilEmpty(BOOKED_WITHIN_MS)
 
 
 def forget_catalog(spark: SparkSession) -> None:
