@@ -174,10 +174,11 @@ def test_a_small_landed_page_has_a_small_table_of_places_to_be_cleared() -> None
     assert landing(1) is ways[0], "the same object, or each page would have a table of its own"
 
 
-def test_a_large_compacted_page_remembers_more_places_and_a_small_one_looks_for_long_matches() -> None:
+def test_a_large_compacted_page_remembers_more_places_and_a_small_one_is_searched_less() -> None:
     small, large = (compacting(18)(size << 20) for size in (16, 17))
-    assert (small.compression_level, small.chain_log, bool(small.enable_ldm)) == (16, 0, True)
-    assert (large.compression_level, large.chain_log, bool(large.enable_ldm)) == (18, 25, False)
+    assert (small.compression_level, small.chain_log) == (11, 0)
+    assert (large.compression_level, large.chain_log) == (18, 25)
+    assert compacting(3)(1).compression_level == 3
     assert compacting(21)(64 << 20).chain_log == 0, "level 21 remembers more by itself"
     assert compacting(18)(1) is not compacting(18)(64 << 20)
 
