@@ -18,6 +18,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from tests.support.hdfs import hdfs
+from tests.support.own_logging import own_logging
 from tests.support.repos import GIT_ENVIRONMENT
 from tests.support.sample import one_file, one_test, take_turns
 from tests.support.spark import one_spark
@@ -107,4 +108,11 @@ def hermetic_git() -> Iterator[None]:
             patch.delenv(name)
         for name, value in GIT_ENVIRONMENT.items():
             patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def logging_of_each_test() -> Iterator[None]:
+    """No test sees what a command in another one made of logging: its level, and a handler for its output."""
+    with own_logging():
         yield

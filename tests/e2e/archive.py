@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -25,6 +24,7 @@ from pipeline.read import archive as read
 from pipeline.storage.factory import open_storage
 from pipeline.storage.interface import Storage
 from pipeline.tables.session import open_session
+from tests.support.own_logging import own_logging
 from tests.support.spark import QUICK_SPARK, UNCOMPILED
 
 PROGRAM = Path(sys.executable).with_name("pipeline")
@@ -131,7 +131,7 @@ class Archive:
     def run(self, *arguments: str | Path, code: int | tuple[int, ...] = 0, stdin: str | None = None) -> Said:
         """Run a command in this process. It may end with any of the codes."""
         words = [*_placed(arguments, "--config", str(self.config_path))]
-        with _own_logging():
+        with own_logging():
             done = CliRunner().invoke(cli, words, input=stdin)
         said = Said(done.exit_code, done.stdout, done.stderr)
         codes = code if isinstance(code, tuple) else (code,)
@@ -222,15 +222,3 @@ def _placed(arguments: Sequence[str | Path], *options: str) -> list[str]:
     words = [str(argument) for argument in arguments]
     at = words.index("--") if "--" in words else len(words)
     return [*words[:at], *options, *words[at:]]
-
-
-@contextmanager
-def _own_logging() -> Iterator[None]:
-    """Restore logging, which a command sets up for its whole process."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        yield
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
