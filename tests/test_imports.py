@@ -67,6 +67,7 @@ LIBRARY_OF = MappingProxyType(
             "pipeline/read/",
             "pipeline/tables/snapshot/",
             "pipeline/storage/parquet",
+            "pipeline/storage/preparation.py",
             "pipeline/read/submit/exact_rows.py",
             "pipeline/read/submit/results.py",
             "pipeline/read/submit/stored_results.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterable, Iterator, Sequence
@@ -89,8 +90,9 @@ def _result(future: Future[PackPart]) -> PackPart:
 
 
 def _begin() -> None:
-    """Let the parent alone act on signals."""
+    """Let the parent alone act on signals; what it left is not searched for garbage, which would copy all of it."""
     die_with_parent()
+    gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

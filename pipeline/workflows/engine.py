@@ -17,9 +17,9 @@ from luigi.task_register import Register
 from luigi.task_status import FAILED, PENDING, UNKNOWN
 from luigi.worker import TaskProcess, Worker
 
-from pipeline.fetch.process import prepare_process
 from pipeline.model.errors import PipelineError
 from pipeline.model.log import TEXT, TextFormatter
+from pipeline.storage.preparation import prepare_process
 
 PING_S = 2.0
 WAIT_S = 1.0

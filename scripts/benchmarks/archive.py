@@ -24,7 +24,6 @@ from pipeline.cli.main import cli
 from pipeline.context.archive import open_archive
 from pipeline.context.config import Config, load_config
 from pipeline.fetch.bucket import fetch_bucket
-from pipeline.fetch.process import prepare_process
 from pipeline.maintain.compact import Manner, bucket_stats, compact, layout_of
 from pipeline.model.layout import Load
 from pipeline.model.manifest import Manifest
@@ -36,6 +35,7 @@ from pipeline.rules.cluster import piece_jobs
 from pipeline.storage.factory import open_storage
 from pipeline.storage.interface import Storage
 from pipeline.storage.lease import Lease, Owner
+from pipeline.storage.preparation import prepare_process
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.session import open_session
 from pipeline.tables.writer import Writer, unleased

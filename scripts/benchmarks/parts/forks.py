@@ -18,10 +18,10 @@ from benchmarks.results import Figure, Found, Table
 from benchmarks.slow_server import HEAD, MAIN, late_server
 from pipeline.context.config import Config, FetchSection
 from pipeline.fetch.bucket import fetch_bucket
-from pipeline.fetch.process import prepare_process
 from pipeline.model.layout import Load
 from pipeline.model.origin import network_id
 from pipeline.storage.local import LocalStorage
+from pipeline.storage.preparation import prepare_process
 
 ANSWER_S = 0.1
 CONVERSATIONS = 16
