@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from pipeline.tables.iceberg import full_name, table_exists
 from pipeline.tables.rewrite import creating, nothing, overwrite, see, until_committed
 from pipeline.tables.tombstones import closed_networks, taken_down
 from pipeline.tables.writer import unleased
+
+log = logging.getLogger(__name__)
 
 OPT_OUTS = "opt_outs"
 _SCHEMA = pa.schema([("pattern", pa.string()), ("added_at", TIME)])
@@ -147,7 +150,10 @@ def leave_closed(spark: SparkSession) -> int:
             change_rows(seen, RowChange(none, 0, keys, len(rows), {row["bucket"] for row in rows}))
         return len(rows)
 
-    return until_committed(ORIGINS.name, attempt)
+    left = until_committed(ORIGINS.name, attempt)
+    if left:
+        log.info("%d origins leave the archive: they were added to a network while it was taken down", left)
+    return left
 
 
 def place_column(url: str = "url") -> Column:
