@@ -307,7 +307,7 @@ def test_dulwich_uses_its_compiled_parts() -> None:
 UNLEASED = (
     "pipeline/night/origins.py",
     "pipeline/night/opt_outs.py",
-    "pipeline/night/origin_states.py",
+    "pipeline/night/standing.py",
     "pipeline/read/submit/results.py",
     "pipeline/tables/create.py",
     "pipeline/tables/tombstones.py",

@@ -17,8 +17,8 @@ from pipeline.model.origin import FETCHED_SCHEMES, Origin, check_url, is_fetched
 from pipeline.model.origin_list import parse_origin_list
 from pipeline.model.pattern import Pattern, parse_pattern, parse_patterns
 from pipeline.night.opt_outs import admitted
-from pipeline.night.origin_states import StateChange, keep_out, opt_out, pause, resume, save, signal
 from pipeline.night.origins import add_origins
+from pipeline.night.standing import StateChange, keep_out, opt_out, pause, resume, save, signal
 from pipeline.read.inventory.record import keep_record, record_user_tables
 from pipeline.read.promises import lost_promises
 from pipeline.read.status import origin_row, origins_list

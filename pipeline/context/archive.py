@@ -138,7 +138,7 @@ def find_any_archive(storage: Storage) -> ArchiveInfo | None:
     return info
 
 
-def open_archive(storage: Storage) -> ArchiveInfo:
+def archive_info(storage: Storage) -> ArchiveInfo:
     """The archive at the storage's root.
 
     Raises:

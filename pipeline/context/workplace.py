@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.context.archive import ArchiveInfo, check_place, open_archive
+from pipeline.context.archive import ArchiveInfo, archive_info, check_place
 from pipeline.context.config import Config
 from pipeline.model.errors import UsageError
 from pipeline.storage.interface import Storage
@@ -47,7 +47,7 @@ class Workplace:
             NoArchive, ArchiveIsOlder, ArchiveFormatUnknown: there is none, or it has another format.
             ArchiveMoved: it is elsewhere than where it was made, and not only read without Spark.
         """
-        info = open_archive(self.storage)
+        info = archive_info(self.storage)
         if not to_read:
             check_place(self.storage)
         return info

@@ -15,12 +15,12 @@ from pipeline.night.listings import FILE_BYTES
 from pipeline.rules.compaction import COMPACTED_TABLES
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.tables.conflicts import is_conflict
 from pipeline.tables.damage import damaged_file
 from pipeline.tables.failures import SparkFailed, plain_failures
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.isolate import isolate_buckets
 from pipeline.tables.maintained import MaintainedTable
-from pipeline.tables.rewrite import is_conflict
 from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from pipeline.context.workplace import Workplace
 from pipeline.model.layout import ARCHIVE
 from pipeline.model.tables import ALL
 from pipeline.read.inventory.record import record_document
+from pipeline.tables.conflicts import until_committed
 from pipeline.tables.create import upgrade_table
-from pipeline.tables.rewrite import until_committed
 
 logger = logging.getLogger(__name__)
 

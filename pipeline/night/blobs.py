@@ -17,10 +17,10 @@ from pipeline.night.language import count_lines, language_of
 from pipeline.night.licence import NAMES, Licences
 from pipeline.rules.generated import is_generated
 from pipeline.tables.change import RowChange, change_rows, in_places
+from pipeline.tables.conflicts import Seen
 from pipeline.tables.file_rows import Pointers, rows_at_head
 from pipeline.tables.frames import join_ids
 from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets
-from pipeline.tables.rewrite import Seen
 from pipeline.tables.session import split_freely
 from pipeline.tables.tombstones import not_taken_down
 from pipeline.tables.writer import Writer

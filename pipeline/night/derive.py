@@ -22,11 +22,11 @@ from pipeline.rules.slices import bucket_slices
 from pipeline.storage.documents import read_document
 from pipeline.storage.errors import FileMissing, StoredFileDamaged
 from pipeline.storage.interface import Storage
+from pipeline.tables.conflicts import is_conflict, until_committed
 from pipeline.tables.damage import check_footers, damaged_file
 from pipeline.tables.failures import SparkFailed, plain_failures
 from pipeline.tables.iceberg import see_newest
 from pipeline.tables.isolate import isolate_buckets, isolate_networks
-from pipeline.tables.rewrite import is_conflict, until_committed
 from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pipeline.model.listing import LISTINGS, PAGE, Merged
 from pipeline.model.signal import SignalKind
 from pipeline.night.listings import both_names
-from pipeline.night.origin_states import signal_listed
+from pipeline.night.standing import signal_listed
 from pipeline.tables.frames import read_parquet
 from pipeline.tables.iceberg import full_name, table_exists
 from pipeline.tables.writer import Writer

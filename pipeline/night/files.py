@@ -31,9 +31,9 @@ from pipeline.night.walk import (
 from pipeline.rules.lines import WHOLE, Line, NewTree
 from pipeline.rules.walk import subtrees
 from pipeline.tables.change import RowChange, change_rows, in_places
+from pipeline.tables.conflicts import Seen, until_committed
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import LOAD_PROPERTY, full_name, in_buckets
-from pipeline.tables.rewrite import Seen, until_committed
 from pipeline.tables.session import split_freely
 from pipeline.tables.writer import Writer
 

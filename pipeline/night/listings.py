@@ -17,14 +17,14 @@ from pipeline.model.pattern import OptOuts, Pattern
 from pipeline.model.signal import SignalKind
 from pipeline.model.tables import NAMESPACE, ORIGINS, spark_type
 from pipeline.night.opt_outs import leave_closed, opt_outs
-from pipeline.night.origin_states import apply_opt_outs, bring_back, hidden_by_server, mark_gone, signal_listed
+from pipeline.night.standing import apply_opt_outs, bring_back, hidden_by_server, mark_gone, signal_listed
 from pipeline.rules.listings import OPTED_OUT, TAKEN_DOWN, Wanted, kept_out, refusal
 from pipeline.rules.networks import NETWORK_ORIGINS
 from pipeline.tables.change import CHANGED_BY_ROW
+from pipeline.tables.conflicts import Seen, creating, nothing, overwrite, until_committed
 from pipeline.tables.create import add_columns, quoted
 from pipeline.tables.frames import read_parquet
 from pipeline.tables.iceberg import full_name, table_exists
-from pipeline.tables.rewrite import Seen, creating, nothing, overwrite, until_committed
 from pipeline.tables.tombstones import taken_down
 from pipeline.tables.writer import Writer
 

@@ -26,11 +26,11 @@ from pipeline.rules.kinship import Root, Tip, Tips, find_kin
 from pipeline.rules.networks import placed
 from pipeline.storage.interface import Storage
 from pipeline.tables.change import RowChange, change_rows, in_places
+from pipeline.tables.conflicts import Seen, until_committed
 from pipeline.tables.frames import local_frame, url_frame
 from pipeline.tables.iceberg import full_name, in_buckets
 from pipeline.tables.isolate import isolate_buckets
 from pipeline.tables.refs import PUBLISHED, current_refs, exact
-from pipeline.tables.rewrite import Seen, until_committed
 from pipeline.tables.tombstones import current, taken_down
 from pipeline.tables.writer import Writer
 

@@ -15,9 +15,9 @@ from pipeline.model.origin import Origin
 from pipeline.model.pattern import OptOuts, Pattern, parse_pattern, place_of
 from pipeline.model.tables import NAMESPACE, ORIGINS, TIME
 from pipeline.tables.change import RowChange, change_rows, in_places
+from pipeline.tables.conflicts import creating, nothing, overwrite, see, until_committed
 from pipeline.tables.frames import local_frame, url_frame
 from pipeline.tables.iceberg import full_name, table_exists
-from pipeline.tables.rewrite import creating, nothing, overwrite, see, until_committed
 from pipeline.tables.tombstones import closed_networks, taken_down
 from pipeline.tables.writer import unleased
 

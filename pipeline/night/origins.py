@@ -22,10 +22,10 @@ from pipeline.night.signals import MEASURED, by_signals, measured, right_and_wro
 from pipeline.rules.networks import placed
 from pipeline.rules.origins import FAILURES_THAT_MATTER, rules
 from pipeline.tables.change import RowChange, change_rows
+from pipeline.tables.conflicts import Seen, nothing, overwrite, until_committed
 from pipeline.tables.doubles import one_row_a_url
 from pipeline.tables.frames import local_frame, read_parquet, url_frame
 from pipeline.tables.iceberg import LOAD_PROPERTY, IcebergTable, in_buckets
-from pipeline.tables.rewrite import Seen, nothing, overwrite, until_committed
 from pipeline.tables.tombstones import taken_down
 from pipeline.tables.writer import Writer, unleased
 

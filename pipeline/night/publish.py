@@ -24,10 +24,10 @@ from pipeline.night.recall import reopen_takedowns
 from pipeline.night.signals import could_tell
 from pipeline.storage.documents import read_document
 from pipeline.storage.interface import Storage
+from pipeline.tables.conflicts import until_committed
 from pipeline.tables.damage import damaged_file
 from pipeline.tables.iceberg import DIGEST_PROPERTY, LOAD_PROPERTY, IcebergTable, NewFile
 from pipeline.tables.isolate import isolate_buckets
-from pipeline.tables.rewrite import until_committed
 from pipeline.tables.writer import Writer
 
 log = logging.getLogger(__name__)

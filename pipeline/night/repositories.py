@@ -9,9 +9,9 @@ from pipeline.model.layout import Load
 from pipeline.model.tables import REPOSITORIES
 from pipeline.night.files import local_frame_of
 from pipeline.tables.change import RowChange, change_rows, in_places
+from pipeline.tables.conflicts import Seen
 from pipeline.tables.file_rows import Pointers, sums_by_origin
 from pipeline.tables.iceberg import LOAD_PROPERTY, full_name
-from pipeline.tables.rewrite import Seen
 from pipeline.tables.writer import Writer
 
 

@@ -16,8 +16,8 @@ from uuid import uuid4
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from pipeline.tables.conflicts import Seen, nothing, overwrite
 from pipeline.tables.iceberg import in_buckets
-from pipeline.tables.rewrite import Seen, nothing, overwrite
 from pipeline.tables.session import configured
 
 CHANGED_BY_ROW = {

@@ -6,8 +6,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.model.tables import ALL, NAMESPACE, Table, spark_type
 from pipeline.tables.change import CHANGED_BY_ROW
+from pipeline.tables.conflicts import creating
 from pipeline.tables.iceberg import full_name
-from pipeline.tables.rewrite import creating
 from pipeline.tables.statistics import BUCKETS_PROPERTY
 from pipeline.tables.writer import Writer, unleased
 

@@ -13,8 +13,8 @@ from pyspark.sql import functions as F
 
 from pipeline.model.origin import OriginState
 from pipeline.model.tables import BY_NAME, FILES, HEAD_BLOBS, ORIGINS, REPOSITORIES
+from pipeline.tables.conflicts import Seen, overwrite, see, until_committed
 from pipeline.tables.iceberg import in_buckets
-from pipeline.tables.rewrite import Seen, overwrite, see, until_committed
 from pipeline.tables.writer import Writer
 
 _SHOWN = 5

@@ -11,8 +11,8 @@ from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j 
 
 from pipeline.model.errors import PipelineError
 from pipeline.rules.retention import History
+from pipeline.tables.conflicts import is_conflict
 from pipeline.tables.iceberg import IcebergTable, JavaObject, NewFile
-from pipeline.tables.rewrite import is_conflict
 
 _DELETED_AT_ONCE = 1000
 

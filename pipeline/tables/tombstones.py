@@ -11,9 +11,9 @@ from pyspark.sql import functions as F
 from pipeline.model.tables import BY_ORIGIN, NAMESPACE, OID, TIME
 from pipeline.model.tombstone import ANYWHERE, NETWORK, OBJECT, ORIGIN, PENDING, TAKEDOWNS, Hidden, Tombstone, hidden
 from pipeline.model.visit import TAKEN_DOWN
+from pipeline.tables.conflicts import creating, nothing, overwrite, see, until_committed
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name, see_current, table_exists
-from pipeline.tables.rewrite import creating, nothing, overwrite, see, until_committed
 from pipeline.tables.writer import unleased
 
 MOST_LISTED = 10_000

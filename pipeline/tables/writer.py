@@ -9,8 +9,8 @@ from typing import TypeVar
 from pyspark.sql import SparkSession
 
 from pipeline.model.tables import NAMESPACE
+from pipeline.tables.conflicts import Seen, seen_now
 from pipeline.tables.iceberg import IcebergTable
-from pipeline.tables.rewrite import Seen, seen_now
 
 TableT = TypeVar("TableT", bound=IcebergTable)
 

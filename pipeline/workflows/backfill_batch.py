@@ -10,9 +10,9 @@ from pipeline.model.layout import RUNS, Load, table_data
 from pipeline.model.origin import Origin
 from pipeline.model.origin_list import parse_origin_list
 from pipeline.night.opt_outs import admitted
-from pipeline.night.origin_states import keep_out
 from pipeline.night.origins import add_origins
 from pipeline.night.plan import last_visits, write_plan
+from pipeline.night.standing import keep_out
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
 from pipeline.workflows.undeclared_forks import place_undeclared_forks

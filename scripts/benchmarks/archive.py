@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 
 from benchmarks.measure import Cost, command, cost_of
 from pipeline.cli.main import cli
-from pipeline.context.archive import open_archive
+from pipeline.context.archive import archive_info
 from pipeline.context.config import Config, load_config
 from pipeline.fetch.bucket import fetch_bucket
 from pipeline.maintain.compact import Manner, bucket_stats, compact, layout_of
@@ -140,7 +140,7 @@ def create(bed: Bed, urls: Sequence[str]) -> None:
 def plan(bed: Bed, number: int) -> tuple[int, ...]:
     """Plan a night and return the buckets with work."""
     storage, load = bed.storage, Load.of_night(night(number))
-    return tuple(sorted(write_plan(unleased(bed.spark()), storage, load, open_archive(storage).buckets).buckets))
+    return tuple(sorted(write_plan(unleased(bed.spark()), storage, load, archive_info(storage).buckets).buckets))
 
 
 def create_and_plan(bed: Bed, urls: Sequence[str]) -> tuple[int, ...]:

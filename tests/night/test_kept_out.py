@@ -14,8 +14,8 @@ from pipeline.model.origin import Origin
 from pipeline.model.pattern import Pattern
 from pipeline.model.tables import ORIGINS
 from pipeline.night.listings import merge_pages
-from pipeline.night.origin_states import opt_out
 from pipeline.night.origins import add_origins
+from pipeline.night.standing import opt_out
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.writer import unleased

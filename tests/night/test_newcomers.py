@@ -16,13 +16,13 @@ from pipeline.model.pattern import Pattern
 from pipeline.model.tables import REFS
 from pipeline.model.tombstone import NETWORK, ORIGIN, Tombstone
 from pipeline.night.newcomers import Asking, place_newcomers
-from pipeline.night.origin_states import opt_out, pause
 from pipeline.night.plan import due_origins
+from pipeline.night.standing import opt_out, pause
 from pipeline.rules.kinship import Tip, Tips
 from pipeline.storage.interface import Storage
+from pipeline.tables.conflicts import nothing, overwrite
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name
-from pipeline.tables.rewrite import nothing, overwrite
 from pipeline.tables.tombstones import add_tombstones
 from pipeline.tables.writer import Writer, unleased
 from tests.tables.conftest import ADDED, add

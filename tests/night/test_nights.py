@@ -22,11 +22,11 @@ from pipeline.model.visit import VisitStatus
 from pipeline.night.derive import derive
 from pipeline.night.kept_out import read_kept_out
 from pipeline.night.opt_outs import kept_out_now
-from pipeline.night.origin_states import opt_out, pause
 from pipeline.night.plan import PlanSummary, read_plan, restore_plan_summary, write_plan
 from pipeline.night.publish import publish
 from pipeline.night.schedule import Limits
 from pipeline.night.seal import seal
+from pipeline.night.standing import opt_out, pause
 from pipeline.read.archive import Archive
 from pipeline.read.nights import NightNotFound, NotAnArchive
 from pipeline.read.one_origin import OriginNotFound

@@ -16,15 +16,15 @@ from pipeline.model.origin import bucket_of, network_id
 from pipeline.model.pattern import parse_pattern
 from pipeline.model.tables import ORIGINS
 from pipeline.night.counts import counted
-from pipeline.night.origin_states import save, signal
 from pipeline.night.schedule import Chosen, Limits, choose_due, host_column
+from pipeline.night.standing import save, signal
 from pipeline.rules.change_rate import Counts, Dates, Usual, counts_after
 from pipeline.rules.night_budget import HostRequests, NightBudget, Shares
 from pipeline.rules.promise import unpromised
 from pipeline.rules.schedule import NO_LIMIT, Bools, Due, Lane, averaged, choose, cpu_us
+from pipeline.tables.conflicts import nothing, overwrite
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name
-from pipeline.tables.rewrite import nothing, overwrite
 from pipeline.tables.writer import unleased
 from tests.rules.due import made, of_hosts
 from tests.tables.landing import BUCKETS

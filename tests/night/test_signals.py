@@ -18,12 +18,12 @@ from pipeline.model.pattern import OptOuts
 from pipeline.model.tables import ORIGINS
 from pipeline.night import listings as listings_module
 from pipeline.night.listings import merge_pages
-from pipeline.night.origin_states import SLACK
+from pipeline.night.standing import SLACK
 from pipeline.rules.listings import Wanted
 from pipeline.storage.local import LocalStorage
+from pipeline.tables.conflicts import nothing, overwrite
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import full_name
-from pipeline.tables.rewrite import nothing, overwrite
 from pipeline.tables.writer import unleased
 from tests.tables.landing import BUCKETS
 

@@ -12,8 +12,8 @@ from pipeline.model.pattern import Pattern
 from pipeline.model.tables import BY_OBJECT, BY_ORIGIN
 from pipeline.model.tombstone import NETWORK, OBJECT, ORIGIN, Tombstone
 from pipeline.night.derive import derive
-from pipeline.night.origin_states import opt_out, pause
 from pipeline.night.publish import publish
+from pipeline.night.standing import opt_out, pause
 from pipeline.read.archive import Archive
 from pipeline.storage.interface import Storage
 from pipeline.tables.tombstones import add_tombstones, current, hidden_now, set_removed

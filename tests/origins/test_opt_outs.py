@@ -13,10 +13,10 @@ from pipeline.model.layout import Load
 from pipeline.model.origin import Origin, bucket_of
 from pipeline.model.pattern import parse_pattern
 from pipeline.model.tombstone import NETWORK, ORIGIN, Tombstone
-from pipeline.night import origin_states
+from pipeline.night import standing
 from pipeline.night.opt_outs import Refused, add_opt_outs, admitted, leave_closed, opt_outs
-from pipeline.night.origin_states import StateChange, StillOptedOut, keep_out, opt_out, pause, resume
 from pipeline.night.plan import write_plan
+from pipeline.night.standing import StateChange, StillOptedOut, keep_out, opt_out, pause, resume
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import IcebergTable, full_name, in_buckets
 from pipeline.tables.tombstones import add_tombstones
@@ -110,7 +110,7 @@ def test_a_change_is_made_again_when_another_writer_was_faster(
     """A night's commit of ``origins`` between our read and our write is not lost, and does not override ours."""
     add(spark, *URLS)
     turn = count()
-    write = origin_states._write
+    write = standing._write
 
     def interrupted(*arguments: object) -> None:
         if next(turn) == 0:
@@ -125,7 +125,7 @@ def test_a_change_is_made_again_when_another_writer_was_faster(
             frame.writeTo(full_name("origins")).overwrite(in_buckets([bucket]))
         write(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(origin_states, "_write", interrupted)
+    monkeypatch.setattr(standing, "_write", interrupted)
     assert run(opt_out, spark, URLS[0]).changed == 1
     (row,) = spark.table(full_name("origins")).where(f"url = '{URLS[0]}'").collect()
     assert (row["state"], row["last_visit"] is None, next(turn)) == ("opted_out", False, 2)

@@ -11,8 +11,8 @@ from pipeline.model.origin import Origin
 from pipeline.model.pattern import Pattern
 from pipeline.model.tombstone import ANYWHERE, OBJECT, ORIGIN, Tombstone
 from pipeline.model.visit import VisitStatus
-from pipeline.night.origin_states import opt_out
 from pipeline.night.publish import publish
+from pipeline.night.standing import opt_out
 from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.tombstones import add_tombstones

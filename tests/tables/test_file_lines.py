@@ -25,10 +25,10 @@ from pipeline.night.seal import seal
 from pipeline.read.archive import Archive
 from pipeline.storage.interface import Storage
 from pipeline.tables.change import RowChange, change_rows
+from pipeline.tables.conflicts import is_conflict
 from pipeline.tables.create import _create_statement, upgrade_table
 from pipeline.tables.file_rows import file_rows
 from pipeline.tables.iceberg import IcebergTable, full_name
-from pipeline.tables.rewrite import is_conflict
 from pipeline.tables.writer import unleased
 from tests.tables.conftest import add, night
 from tests.tables.landing import MadeLoad, Tree

@@ -27,17 +27,17 @@ from pipeline.model.pattern import Pattern
 from pipeline.model.visit import LOGIN_REQUIRED, VisitStatus
 from pipeline.night.derive import derive
 from pipeline.night.opt_outs import opt_outs
-from pipeline.night.origin_states import bring_back, mark_gone, opt_out, pause, resume, save
 from pipeline.night.origins import add_origins
 from pipeline.night.publish import publish
+from pipeline.night.standing import bring_back, mark_gone, opt_out, pause, resume, save
 from pipeline.read.submit.results import Lineage, write_result
 from pipeline.rules.origins import LOOKED_AT
 from pipeline.storage.interface import Storage
+from pipeline.tables.conflicts import see
 from pipeline.tables.doubles import find_doubles
 from pipeline.tables.file_rows import file_rows
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable
-from pipeline.tables.rewrite import see
 from pipeline.tables.writer import unleased
 from tests.tables.conftest import ADDED, night
 from tests.tables.landing import BUCKETS, MadeLoad

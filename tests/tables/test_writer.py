@@ -11,9 +11,9 @@ from pipeline.maintain.fsck.branches import BranchedTable
 from pipeline.model.layout import LEASE
 from pipeline.storage.errors import LeaseLost
 from pipeline.storage.interface import Storage
+from pipeline.tables.conflicts import nothing, overwrite, see
 from pipeline.tables.iceberg import IcebergTable, NotWritable
 from pipeline.tables.maintained import MaintainedTable
-from pipeline.tables.rewrite import nothing, overwrite, see
 from pipeline.tables.writer import Writer
 from tests.tables.conftest import add
 

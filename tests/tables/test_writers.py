@@ -17,19 +17,19 @@ from pipeline.model.origin import Origin, OriginState
 from pipeline.model.pattern import Pattern
 from pipeline.model.tables import ORIGINS
 from pipeline.night.derive import derive
-from pipeline.night.origin_states import pause
 from pipeline.night.origins import add_origins
 from pipeline.night.plan import last_visits, write_plan
 from pipeline.night.publish import publish
 from pipeline.night.seal import seal
+from pipeline.night.standing import pause
 from pipeline.read.archive import Archive
 from pipeline.read.submit.results import Lineage, write_result
 from pipeline.storage.interface import Storage
+from pipeline.tables.conflicts import TableBusy, is_conflict, nothing, overwrite, see, until_committed
 from pipeline.tables.doubles import find_doubles, mend_doubles
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable, full_name, jvm_of
 from pipeline.tables.refs import current_refs
-from pipeline.tables.rewrite import TableBusy, is_conflict, nothing, overwrite, see, until_committed
 from pipeline.tables.writer import Writer, unleased
 from tests.tables.conftest import ADDED, add, night
 from tests.tables.landing import BUCKETS, MadeLoad
@@ -204,7 +204,7 @@ def test_a_session_that_looked_long_ago_finds_the_table(spark: SparkSession) -> 
 
 
 def test_a_table_that_is_always_changed_by_others_is_told(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.tables.rewrite.ATTEMPTS", 2)
+    monkeypatch.setattr("pipeline.tables.conflicts.ATTEMPTS", 2)
     other, count = session_beside(spark), iter(range(9))
     row = (0, 0, A, None, "active", ADDED, *(None,) * 4, 0, *(None,) * (len(ORIGINS.columns) - 11))
 

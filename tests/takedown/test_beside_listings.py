@@ -18,13 +18,13 @@ from pipeline.model.listing import LISTINGS, Listing
 from pipeline.model.origin import Origin
 from pipeline.model.pattern import Pattern
 from pipeline.night.derive import derive
-from pipeline.night.origin_states import opt_out
 from pipeline.night.origins import add_origins
 from pipeline.night.publish import publish
+from pipeline.night.standing import opt_out
 from pipeline.storage.interface import Storage
+from pipeline.tables.conflicts import see
 from pipeline.tables.doubles import find_doubles
 from pipeline.tables.iceberg import full_name
-from pipeline.tables.rewrite import see
 from pipeline.tables.tombstones import current, taken_down
 from pipeline.tables.writer import unleased
 from tests.night.test_signals import at, merged_listings, url_of

@@ -21,9 +21,9 @@ from pipeline.model.tables import TIME
 from pipeline.read.inventory.record import keep_record, record_document
 from pipeline.storage.errors import FileMissing
 from pipeline.storage.interface import Storage
+from pipeline.tables.conflicts import creating, is_conflict, overwrite, until_committed
 from pipeline.tables.frames import local_frame
 from pipeline.tables.iceberg import IcebergTable, Snapshot, full_name, table_exists
-from pipeline.tables.rewrite import creating, is_conflict, overwrite, until_committed
 from pipeline.tables.writer import unleased
 
 NAMESPACE = "results"

@@ -20,9 +20,9 @@ from pipeline.model.tables import ORIGINS
 from pipeline.night.opt_outs import Refused, add_opt_outs, leave_closed, opt_outs, place_column, remove_opt_outs
 from pipeline.rules.origins import LOOKED_AT, is_gone_unlisted, next_due
 from pipeline.tables.change import RowChange, change_rows
+from pipeline.tables.conflicts import ATTEMPTS, Seen, TableBusy, until_committed
 from pipeline.tables.frames import MOST_BROADCAST, local_frame
 from pipeline.tables.iceberg import in_buckets
-from pipeline.tables.rewrite import ATTEMPTS, Seen, TableBusy, until_committed
 from pipeline.tables.tombstones import taken_down
 from pipeline.tables.writer import Writer, unleased
 
