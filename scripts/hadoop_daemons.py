@@ -28,6 +28,9 @@ from typing import Any, ClassVar
 HADOOP_VERSION = "3.4.2"
 HOST = "127.0.0.1"
 ANSWER_WITHIN_S = 120.0
+PORTS = range(20_000, 32_000)
+"""Below Linux's usual range for outgoing connections, so that a restart finds its port free."""
+
 RESOLVE_WITHIN_S = 1200.0
 STOP_WITHIN_S = 20.0
 NOT_RUNNING = 3
@@ -124,13 +127,13 @@ def resolved(name: str, artifacts: Sequence[str]) -> Path:
 
 
 def free_ports(names: Sequence[str]) -> dict[str, int]:
-    """Free ports below the system's range for outgoing connections, so that a restart finds them free."""
+    """Free ports of ``PORTS``."""
     ports: dict[str, int] = {}
     with contextlib.ExitStack() as held:
         while len(ports) < len(names):
             sock = held.enter_context(socket.socket())
             with contextlib.suppress(OSError):
-                sock.bind((HOST, 20000 + secrets.randbelow(12000)))
+                sock.bind((HOST, secrets.choice(PORTS)))
                 ports[names[len(ports)]] = sock.getsockname()[1]
     return ports
 

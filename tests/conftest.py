@@ -113,6 +113,6 @@ def hermetic_git() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def logging_of_each_test() -> Iterator[None]:
-    """No test sees what a command in another one made of logging: its level, and a handler for its output."""
+    """No test sees what a command in another one made of the root logger: its level, and a handler for its output."""
     with own_logging():
         yield

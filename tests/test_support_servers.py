@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hadoop_daemons import free_ports
+import hadoop_daemons
 from tests.support import real_servers
 from tests.support.repos import add_commits, build_graph, compare, git_environment, run_git, strange_repository
 from tests.support.servers import (
@@ -31,7 +31,7 @@ from tests.support.servers import (
     silent,
     trickle,
 )
-from tests.support.sockets import free_port
+from tests.support.sockets import free_port, own_ports
 
 Serve = Callable[[Path], AbstractContextManager[Peer]]
 
@@ -231,10 +231,11 @@ def test_a_server_whose_port_was_taken_meanwhile_starts_at_another(
 
 
 def test_processes_that_run_tests_take_no_ports_of_each_other_nor_of_hadoop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "2")
     found = []
     for worker in ("gw0", "gw1"):
         monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
-        monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "2")
-        found.append({free_port() for _ in range(500)})
-    assert found[0].isdisjoint(found[1])
-    assert max(found[0] | found[1]) < min(free_ports([str(number) for number in range(500)]).values())
+        found.append(own_ports())
+        assert free_port() in found[-1]
+    assert set(found[0]).isdisjoint(found[1])
+    assert max(*found[0], *found[1]) < min(hadoop_daemons.PORTS)

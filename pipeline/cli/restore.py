@@ -11,7 +11,7 @@ from pipeline.cli.common import Context, Night, command_options
 from pipeline.model.errors import ExitCode
 from pipeline.model.origin import check_url
 from pipeline.read.restore import restore_repository
-from pipeline.storage.preparation import prepare_without_pandas
+from pipeline.storage.preparation import prepare_process
 
 
 @click.command()
@@ -21,7 +21,7 @@ from pipeline.storage.preparation import prepare_without_pandas
 @command_options
 def restore(context: Context, url: str, directory: Path, night: date | None) -> int:
     """Restore a bare repository with the refs of a night, byte for byte."""
-    prepare_without_pandas()
+    prepare_process(pandas=False)
     context.archive(to_read=True)
     scratch = context.config.fetch.scratch_folder
     restored = restore_repository(context.storage, check_url(url), directory, scratch, night)

@@ -202,7 +202,9 @@ class MaintainSection(_Section):
     compact_budget: Annotated[str, AfterValidator(_budget)] = Field(
         "1h", description="start no further compaction after this time, 30m, or bytes rewritten, 10GB; 0s: none"
     )
-    compact_level: int = Field(18, ge=1, le=22, description="zstd level of compacted contents and trees")
+    compact_level: int = Field(
+        18, ge=1, le=22, description="zstd level of compacted contents and trees; at most 11 up to 16 MiB"
+    )
     compact_bytes: int = Field(
         192 << 20, ge=1 << 20, le=256 << 20, description="raw bytes of a compacted row group; memory: 1.6 GB"
     )

@@ -90,7 +90,7 @@ def _result(future: Future[PackPart]) -> PackPart:
 
 
 def _begin() -> None:
-    """Let the parent alone act on signals; what it left is not searched for garbage, which would copy all of it."""
+    """Only the parent acts on signals. What is inherited stays out of garbage collection, which would copy it."""
     die_with_parent()
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

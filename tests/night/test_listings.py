@@ -21,7 +21,7 @@ from pipeline.storage.interface import Storage
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.writer import unleased
 from tests.night.test_signals import ALL, at, url_of
-from tests.support.spark import until_booked
+from tests.support.spark import until_listeners_are_done
 from tests.tables.landing import BUCKETS
 
 COUNT = 6_000
@@ -41,7 +41,7 @@ def listing(name: int | str, hours: float = 0, **more: Any) -> Listing:
 
 def records(spark: SparkSession) -> dict[int, int]:
     """Rows that each stage has read from files."""
-    until_booked(spark)
+    until_listeners_are_done(spark)
     store = spark._jsparkSession.sparkContext().statusStore()
     defaults = [getattr(store, f"stageList$default${number}")() for number in range(2, 6)]
     found = store.stageList(None, *defaults)

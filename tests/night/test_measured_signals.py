@@ -29,7 +29,7 @@ from pipeline.tables.failures import SparkFailed
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.writer import Writer, unleased
 from tests.night.test_signals import ALL, at, fill_origins, kinds, url_of
-from tests.support.spark import until_booked
+from tests.support.spark import until_listeners_are_done
 from tests.tables.conftest import night
 from tests.tables.landing import BUCKETS, MadeLoad
 
@@ -264,5 +264,5 @@ def test_what_is_not_measured_takes_no_job(
 
 def jobs(spark: SparkSession) -> set[int]:
     """Jobs without a group that Spark remembers: after a thousand it forgets old ones."""
-    until_booked(spark)
+    until_listeners_are_done(spark)
     return set(spark.sparkContext.statusTracker().getJobIdsForGroup())

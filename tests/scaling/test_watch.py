@@ -32,6 +32,7 @@ def test_a_worker_that_nobody_waited_for_counts(tmp_path: Path) -> None:
     java = f"'{sys.executable}' '{script}'; true"
     leader = f"import subprocess; subprocess.run(['bash', '-c', {java!r}], check=True)"
     found = watch(subprocess.Popen([sys.executable, "-c", leader]), tmp_path)
-    # What the two take after the last look at each is missed: more on a busy machine. Without the worker it were once.
+    # What the two take after the last look at each is missed: more on a busy machine. Without the worker there would
+    # be BUSY_S.
     assert 1.25 * BUSY_S < found.cpu_s < 2.8 * BUSY_S
     assert found.peak_bytes.keys() == {Kind.LEADER, Kind.JVM, Kind.PYTHON}

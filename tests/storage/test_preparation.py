@@ -7,8 +7,8 @@ import sys
 
 PROGRAM = """
 import sys
-from pipeline.storage.preparation import prepare_without_pandas
-prepare_without_pandas()
+from pipeline.storage.preparation import prepare_process
+prepare_process(pandas=False)
 import pyarrow as pa
 assert pa.array(["a", None]).to_pylist() == ["a", None]
 print("pandas" in sys.modules)
@@ -20,6 +20,6 @@ print(pa.table({"a": ["b"]}).to_pandas()["a"].to_list(), pa.array(values).to_pyl
 """
 
 
-def test_pyarrow_imports_pandas_for_those_who_want_it_alone() -> None:
+def test_pyarrow_imports_pandas_only_for_those_who_want_it() -> None:
     said = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert said.stdout.splitlines() == ["False", "[1.0, None] [1.0, nan]", "{'a': [1.0, None]}", "['b'] [1.0, None]"]

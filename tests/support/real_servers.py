@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
-import psutil
 from cheroot import wsgi
 
 from tests.support.git import git_environment
-from tests.support.sessions import in_session
+from tests.support.sessions import listens
 from tests.support.sockets import JOIN_LIMIT_S, LOOPBACK, START_LIMIT_S, Peer, answers, free_port
 
 ATTEMPTS: Final = 5
@@ -47,7 +46,7 @@ def served_by(command: Callable[[int], Sequence[str | Path]], log: IO[bytes], ho
         )
         try:
             there = answers(port, lambda running=process: running.poll() is None, host)  # type: ignore[misc]
-            if there and _listens(process.pid, port):
+            if there and listens(process.pid, port):
                 yield port
                 return
         finally:
@@ -56,16 +55,6 @@ def served_by(command: Callable[[int], Sequence[str | Path]], log: IO[bytes], ho
             process.wait(JOIN_LIMIT_S)
     log.seek(0)
     raise RuntimeError(f"the server did not start: {log.read().decode(errors='replace')}")
-
-
-def _listens(session: int, port: int) -> bool:
-    """Whether it is a process of a session that listens on a port: another program may have taken it (Linux)."""
-    for pid in in_session(session):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            opened = psutil.Process(pid).net_connections("tcp")
-            if any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in opened):
-                return True
-    return False
 
 
 @contextlib.contextmanager

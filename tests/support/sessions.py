@@ -7,6 +7,8 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 
 def in_session(leader: int) -> list[int]:
     """Running processes of a session."""
@@ -19,6 +21,16 @@ def in_session(leader: int) -> list[int]:
         if int(fields[3]) == leader and fields[0] != "Z":
             found.append(int(path.parent.name))
     return found
+
+
+def listens(leader: int, port: int) -> bool:
+    """Whether a process of a session listens on a port: one that answers there may be another's."""
+    for pid in in_session(leader):
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            opened = psutil.Process(pid).net_connections("tcp")
+            if any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in opened):
+                return True
+    return False
 
 
 def kill_session(leader: int) -> None:

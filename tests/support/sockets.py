@@ -17,8 +17,8 @@ LOOPBACK: Final = "127.0.0.1"
 START_LIMIT_S: Final = 60.0
 JOIN_LIMIT_S: Final = 10.0
 PORTS: Final = range(10_000, 20_000)
-"""Ports that tests choose from: none that the system gives away by itself, and none of Hadoop's daemons, which are
-started again at their own: ``free_ports`` of ``scripts/hadoop_daemons.py``."""
+"""Ports that tests choose from: none that Linux usually gives away by itself, and none of Hadoop's daemons, which are
+started again at their own: ``PORTS`` of ``scripts/hadoop_daemons.py``."""
 
 
 @dataclass
@@ -50,7 +50,10 @@ def free_port() -> int:
 
 
 def own_ports() -> range:
-    """Those of this process: of several that run tests, none takes one that another has just found free."""
+    """Those of this process: of several of one run, none takes one that another has just found free.
+
+    Runs beside this one, and a process in place of one that crashed, may: see ``sessions.listens``.
+    """
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % count
     return PORTS[number * len(PORTS) // count : (number + 1) * len(PORTS) // count]

@@ -40,7 +40,7 @@ COMPILED = {
 }
 """As users have it: for a test of Derive, whose queries are the longest, and for tests of plans."""
 
-BOOKED_WITHIN_MS = 60_000
+LISTENERS_WITHIN_MS = 60_000
 
 
 @pytest.fixture(scope="session")
@@ -66,9 +66,9 @@ def forget_tables(spark: SparkSession) -> None:
     session._SESSIONS[warehouse].conf.set(session.WAREHOUSE_SETTING, warehouse)
 
 
-def until_booked(spark: SparkSession) -> None:
-    """Wait until Spark's books, which its pages show, have all that has happened: a thread of its own keeps them."""
-    spark._jsparkSession.sparkContext().listenerBus().waitUntilEmpty(BOOKED_WITHIN_MS)
+def until_listeners_are_done(spark: SparkSession) -> None:
+    """Wait until Spark's listeners have seen all events so far; a thread of their own calls them."""
+    spark._jsparkSession.sparkContext().listenerBus().waitUntilEmpty(LISTENERS_WITHIN_MS)
 
 
 def forget_catalog(spark: SparkSession) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyspark
 
-from tests.support.sessions import in_session, kill_session
+from tests.support.sessions import in_session, kill_session, listens
 from tests.support.sockets import LOOPBACK, free_port
 
 HOME = Path(pyspark.__file__).parent
@@ -83,7 +83,7 @@ class SparkCluster:
         until = time.monotonic() + START_LIMIT_S
         while process.poll() is None:
             with suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1):
-                return True
+                return listens(process.pid, self.port)
             if time.monotonic() > until:
                 raise TimeoutError(f"no master on port {self.port} after {START_LIMIT_S:g} s")
             time.sleep(0.05)
