@@ -17,8 +17,8 @@ from typing import IO, Any, Final
 from cheroot import wsgi
 
 from tests.support.git import git_environment
-from tests.support.sessions import listens
-from tests.support.sockets import JOIN_LIMIT_S, LOOPBACK, START_LIMIT_S, Peer, answers, free_port
+from tests.support.sessions import comes_up
+from tests.support.sockets import JOIN_LIMIT_S, LOOPBACK, START_LIMIT_S, Peer, free_port
 
 ATTEMPTS: Final = 5
 CHUNK: Final = 65_536
@@ -45,8 +45,7 @@ def served_by(command: Callable[[int], Sequence[str | Path]], log: IO[bytes], ho
             start_new_session=True,
         )
         try:
-            there = answers(port, lambda running=process: running.poll() is None, host)  # type: ignore[misc]
-            if there and listens(process.pid, port):
+            if comes_up(process, port, host):
                 yield port
                 return
         finally:

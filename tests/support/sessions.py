@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from tests.support.sockets import LOOPBACK, START_LIMIT_S
 
 
 def in_session(leader: int) -> list[int]:
@@ -23,8 +28,26 @@ def in_session(leader: int) -> list[int]:
     return found
 
 
-def listens(leader: int, port: int) -> bool:
-    """Whether a process of a session listens on a port: one that answers there may be another's."""
+def comes_up(leader: subprocess.Popen[bytes], port: int, host: str = LOOPBACK, limit_s: float = START_LIMIT_S) -> bool:
+    """Wait until a server accepts connections on a port; False if it ends, or if another's server answers there.
+
+    Args:
+        leader: the server, or the program that started it, in a session of its own.
+
+    Raises:
+        TimeoutError: nothing happens.
+    """
+    until = time.monotonic() + limit_s
+    while leader.poll() is None:
+        with suppress(OSError), socket.create_connection((host, port), timeout=1):
+            return _listens(leader.pid, port)
+        if time.monotonic() > until:
+            raise TimeoutError(f"nothing listens on port {port} after {limit_s:g} s")
+        time.sleep(0.01)
+    return False
+
+
+def _listens(leader: int, port: int) -> bool:
     for pid in in_session(leader):
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             opened = psutil.Process(pid).net_connections("tcp")

@@ -8,7 +8,6 @@ import secrets
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -52,23 +51,11 @@ def free_port() -> int:
 def own_ports() -> range:
     """Those of this process: of several of one run, none takes one that another has just found free.
 
-    Runs beside this one, and a process in place of one that crashed, may: see ``sessions.listens``.
+    Runs beside this one, and a process in place of one that crashed, may: see ``sessions.comes_up``.
     """
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % count
     return PORTS[number * len(PORTS) // count : (number + 1) * len(PORTS) // count]
-
-
-def answers(port: int, alive: Callable[[], bool], host: str = LOOPBACK) -> bool:
-    """Wait until the port accepts a connection; False if ``alive`` returns False, TimeoutError if neither happens."""
-    limit = time.monotonic() + START_LIMIT_S
-    while alive():
-        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
-            return True
-        if time.monotonic() > limit:
-            raise TimeoutError(f"nothing listens on port {port} after {START_LIMIT_S:g} s")
-        time.sleep(0.01)
-    return False
 
 
 @dataclass

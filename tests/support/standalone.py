@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pyspark
 
-from tests.support.sessions import in_session, kill_session, listens
+from tests.support.sessions import comes_up, in_session, kill_session
 from tests.support.sockets import LOOPBACK, free_port
 
 HOME = Path(pyspark.__file__).parent
@@ -80,14 +79,7 @@ class SparkCluster:
         """Start the master; False if one of its ports was taken meanwhile."""
         ports = ["--port", str(self.port), "--webui-port", str(self.page)]
         process = self._start("master", "master.Master", *ports)
-        until = time.monotonic() + START_LIMIT_S
-        while process.poll() is None:
-            with suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1):
-                return listens(process.pid, self.port)
-            if time.monotonic() > until:
-                raise TimeoutError(f"no master on port {self.port} after {START_LIMIT_S:g} s")
-            time.sleep(0.05)
-        return False
+        return comes_up(process, self.port, limit_s=START_LIMIT_S)
 
     def stop(self) -> None:
         """Kill all of it; workers' executors end when they lose their worker."""

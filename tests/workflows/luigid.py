@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.sessions import listens
-from tests.support.sockets import JOIN_LIMIT_S, LOOPBACK, answers, free_port
+from tests.support.sessions import comes_up
+from tests.support.sockets import JOIN_LIMIT_S, LOOPBACK, free_port
 
 CONFIG = Path(__file__).parents[2] / "conf" / "luigi.cfg"
 ATTEMPTS = 5
@@ -45,7 +45,7 @@ class Luigid:
                 cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self.process = process
-        return answers(self.port, lambda: process.poll() is None) and listens(process.pid, self.port)
+        return comes_up(process, self.port)
 
     def kill(self) -> None:
         if self.process is not None:
