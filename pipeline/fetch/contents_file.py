@@ -8,6 +8,7 @@ checksum.
 
 from __future__ import annotations
 
+import math
 import mmap
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,19 +40,25 @@ _WINDOW_LOG: Final = 27
 _SMALL_BYTES: Final = 16 * MIB
 """Raw bytes up to which a page is small."""
 
-
-def _landing(hash_log: int, min_match: int) -> zstandard.ZstdCompressionParameters:
-    return zstandard.ZstdCompressionParameters(
-        compression_level=ZSTD_LEVEL, window_log=_WINDOW_LOG, hash_log=hash_log, search_log=5, min_match=min_match
-    )
+_SMALL_HEAD_BYTES: Final = 8 * MIB
+"""The same for a landed page of contents at HEAD."""
 
 
-_LANDING: Final = ((MIB, _landing(20, 5)), (_SMALL_BYTES, _landing(21, 6)))
-"""How zstd searches landed pages of at most so many bytes: logarithm of how many places it remembers, and how many
-bytes are the same at those that it tries. The table of places is cleared for each page, and at first the kernel clears
-it, too: for small repositories a large one costs more than it finds."""
+def _at_level(level: int) -> zstandard.ZstdCompressionParameters:
+    return zstandard.ZstdCompressionParameters(compression_level=level, window_log=_WINDOW_LOG)
 
-_LARGE_LANDING: Final = _landing(22, 6)
+
+_SMALL_LANDING: Final = _at_level(4)
+"""How zstd searches small landed pages: they are 1 to 25 % larger than with the search of large ones, which takes two
+to five times the CPU, until they are compacted (decision 71)."""
+
+_SMALL_HEAD_LANDING: Final = _at_level(6)
+"""At HEAD, where level 4 misses more."""
+
+_LARGE_LANDING: Final = zstandard.ZstdCompressionParameters(
+    compression_level=ZSTD_LEVEL, window_log=_WINDOW_LOG, hash_log=22, search_log=5, min_match=6
+)
+"""In large pages more places are remembered and tried than is usual, if more bytes are the same there."""
 
 _SMALL_LEVEL: Final = 11
 """Most that a small page gets. Level 16 takes seven times the CPU, for 0.5 to 7 % fewer bytes, 23 % of texts of 1 kB
@@ -63,25 +70,27 @@ _OPTIMAL_LEVELS: Final = range(16, 20)
 
 _LENGTH_BYTES: Final = 4
 
-How = Callable[[int], zstandard.ZstdCompressionParameters]
-"""How a page of so many raw bytes is compressed."""
+How = Callable[[int, bool], zstandard.ZstdCompressionParameters]
+"""How a page of so many raw bytes is compressed; whether its contents are at HEAD."""
 
 
-def landing(raw_bytes: int) -> zstandard.ZstdCompressionParameters:
+def landing(raw_bytes: int, at_head: bool) -> zstandard.ZstdCompressionParameters:
     """How landed pages are compressed."""
-    return next((how for most_bytes, how in _LANDING if raw_bytes <= most_bytes), _LARGE_LANDING)
+    if at_head:
+        return _SMALL_HEAD_LANDING if raw_bytes <= _SMALL_HEAD_BYTES else _LARGE_LANDING
+    return _SMALL_LANDING if raw_bytes <= _SMALL_BYTES else _LARGE_LANDING
 
 
 def compacting(level: int) -> How:
     """How compacted pages are compressed: small ones at level 11 at most, large ones at the given level, with more
     places remembered."""
-    small = zstandard.ZstdCompressionParameters(compression_level=min(level, _SMALL_LEVEL), window_log=_WINDOW_LOG)
+    small = _at_level(min(level, _SMALL_LEVEL))
     large = zstandard.ZstdCompressionParameters(
         compression_level=level,
         window_log=_WINDOW_LOG,
         chain_log=_LARGE_CHAIN_LOG if level in _OPTIMAL_LEVELS else 0,
     )
-    return lambda raw_bytes: small if raw_bytes <= _SMALL_BYTES else large
+    return lambda raw_bytes, _: small if raw_bytes <= _SMALL_BYTES else large
 
 
 def values(contents: pa.BinaryArray) -> Iterator[memoryview]:
@@ -107,17 +116,19 @@ class PageBuffer:
         self._used: zstandard.ZstdCompressionParameters | None = None
 
     def pages(self, values: Sequence[memoryview], *, at_head: bool = False) -> Iterator[_Page]:
-        """The values, at least one, as pages in order. Each must be written before the next is asked for."""
+        """The values, at least one, as pages in order, about equally large. Each must be written before the next is
+        asked for."""
         most_bytes = min(self._most_bytes, HEAD_PAGE_BYTES) if at_head else self._most_bytes
-        begin, size = 0, 0
-        for end, value in enumerate(values):
-            if size and size + len(value) + _LENGTH_BYTES > most_bytes:
-                yield self._page(values[begin:end])
-                begin, size = end, 0
-            size += len(value) + _LENGTH_BYTES
-        yield self._page(values[begin:])
+        sizes = [len(value) + _LENGTH_BYTES for value in values]
+        begin, size, rest = 0, 0, sum(sizes)
+        for end, more in enumerate(sizes):
+            if size and size + more > rest / math.ceil(rest / most_bytes):
+                yield self._page(values[begin:end], at_head=at_head)
+                begin, size, rest = end, 0, rest - size
+            size += more
+        yield self._page(values[begin:], at_head=at_head)
 
-    def _page(self, values: Sequence[memoryview]) -> _Page:
+    def _page(self, values: Sequence[memoryview], *, at_head: bool) -> _Page:
         levels = _all_there(len(values))
         size = len(levels) + sum(map(len, values)) + _LENGTH_BYTES * len(values)
         if self._memory is None or size > len(self._memory):
@@ -130,12 +141,12 @@ class PageBuffer:
             memory[at:begin] = len(value).to_bytes(_LENGTH_BYTES, "little")
             at = begin + len(value)
             memory[begin:at] = value
-        body = self._compressor_of(size).compress(memory[:size])
+        body = self._compressor_of(size, at_head=at_head).compress(memory[:size])
         return _Page(_page_header(len(values), size, body), body, size)
 
-    def _compressor_of(self, raw_bytes: int) -> zstandard.ZstdCompressor:
+    def _compressor_of(self, raw_bytes: int, *, at_head: bool) -> zstandard.ZstdCompressor:
         """The last one if it will do: each has tables of its own."""
-        how = self._how(raw_bytes)
+        how = self._how(raw_bytes, at_head)
         if how is not self._used:
             self._used, self._compressor = how, zstandard.ZstdCompressor(compression_params=how)
         return self._compressor

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from operator import attrgetter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.fetch.contents_file import CONTENT, ContentsFile, PageBuffer, values
+from pipeline.fetch.contents_file import CONTENT, HEAD_PAGE_BYTES, ContentsFile, PageBuffer, values
 from pipeline.fetch.id_index import SMALL_ROWS
 from pipeline.fetch.parquet import MIB, PAGE_BYTES, ZSTD_LEVEL, open_parquet
 from pipeline.model import tables
@@ -24,6 +23,13 @@ from pipeline.model.tables import Table
 from pipeline.storage.parquet import SealedWriter
 
 RUN_BYTES = 256 * MIB
+
+_PART = 16
+"""Where room is needed, a table that holds this part of a run is written, although another one holds more: its room is
+for what comes later. A visit's trees, which come first, would keep a third of it to the end."""
+
+_WAITING_PART = 8
+"""Rows at HEAD that wait for more have at most this part of a run."""
 
 GROUP_ROWS = SMALL_ROWS
 """Rows of a row group without large values, if it has several networks: a worker keeps the ids of such a group."""
@@ -55,6 +61,14 @@ class _Mark:
 
 
 @dataclass(slots=True)
+class _Rows:
+    """Batches, and the bytes of their large values."""
+
+    batches: list[pa.RecordBatch]
+    raw_bytes: int
+
+
+@dataclass(slots=True)
 class _Open:
     """A file that is being written. ``unsafe``: all of it belongs to the current origin, which may still fail."""
 
@@ -80,15 +94,34 @@ class _Run:
     open: _Open | None = None
     done: list[LocalFile] = field(default_factory=list)
 
+    def add(self, batch: pa.RecordBatch, raw_bytes: int) -> None:
+        """Add rows whose large values have so many bytes."""
+        self.batches.append(batch)
+        self.held_bytes += batch.nbytes
+        self.raw_bytes += raw_bytes
+
+    def take(self) -> tuple[_Rows, _Rows]:
+        """What was added before the mark, and since; nothing is left."""
+        mark = self.mark
+        safe = _Rows(self.batches[: mark.batches], mark.raw_bytes)
+        unsafe = _Rows(self.batches[mark.batches :], self.raw_bytes - mark.raw_bytes)
+        self.batches, self.held_bytes, self.raw_bytes, self.mark = [], 0, 0, _Mark()
+        return safe, unsafe
+
+    def state(self) -> _Mark:
+        """The mark of what is held now."""
+        return _Mark(len(self.batches), self.held_bytes, self.raw_bytes)
+
     def note(self) -> None:
         """Remember the current state: what was written is safe."""
-        self.mark = _Mark(len(self.batches), self.held_bytes, self.raw_bytes)
+        self.mark = self.state()
         if self.open is not None:
             self.open.unsafe = False
 
     def writable(self, *, unsafe: bool) -> _Open:
         """A file to write to. Rows that may still be dropped do not share a file with rows that may not."""
-        if self.open is not None and unsafe > self.open.unsafe:
+        if self.open is not None and unsafe != self.open.unsafe:
+            assert unsafe, "rows of earlier origins are written first"
             self.close()
         if self.open is None:
             path = self.folder / landed_name(self.table.name, self.begun)
@@ -123,8 +156,8 @@ class Landing:
 
     Args:
         folder: empty folder on scratch, on the same machine.
-        run_bytes: most bytes of rows that are held, except for one larger batch; beyond it the largest run is written.
-            With pages and compression, memory is two to three times as much.
+        run_bytes: most bytes of rows that are held, except for one larger batch, and for rows at HEAD that wait for
+            those of the next run. With pages and compression, memory is two to three times as much.
     """
 
     def __init__(self, folder: Path, run_bytes: int = RUN_BYTES) -> None:
@@ -142,17 +175,18 @@ class Landing:
     def append(self, table: Table, batch: pa.RecordBatch, raw_bytes: int) -> None:
         """Add rows; ``raw_bytes`` is the size of their large values."""
         while self._held and self._held + batch.nbytes > self._run_bytes:
-            self._flush(self._largest())
-        run = self._runs[table.name]
-        run.batches.append(batch)
-        run.raw_bytes += raw_bytes
-        run.held_bytes += batch.nbytes
+            self._make_room()
+        self._runs[table.name].add(batch, raw_bytes)
         self._held += batch.nbytes
         if self._held >= self._run_bytes:
-            self._flush(self._largest())
+            self._make_room()
 
-    def _largest(self) -> _Run:
-        return max(self._runs.values(), key=attrgetter("held_bytes"))
+    def _make_room(self) -> None:
+        """Write the largest run, and each that is large enough to be worth it."""
+        largest = max(run.held_bytes for run in self._runs.values())
+        for run in self._runs.values():
+            if run.held_bytes >= min(largest, self._run_bytes // _PART):
+                self._flush(run, self._run_bytes // _WAITING_PART)
 
     def drop(self) -> None:
         """Forget all rows since ``begin``."""
@@ -168,29 +202,50 @@ class Landing:
             run.close()
         return [file for run in self._runs.values() for file in run.done]
 
-    def _flush(self, run: _Run) -> None:
-        """Write a run. Rows of earlier origins go into another file than those of the current one, which may fail."""
-        mark, run.mark = run.mark, _Mark()
-        safe, unsafe, run.batches = run.batches[: mark.batches], run.batches[mark.batches :], []
-        raw_bytes = run.raw_bytes
+    def _flush(self, run: _Run, may_wait_bytes: int = 0) -> None:
+        """Write a run. Rows of earlier origins go into another file than those of the current one, which may fail.
+
+        Rows at HEAD have pages of their own. Where they are few they wait to share one with those of the next run, but
+        not for the rows of an origin that may fail.
+        """
         self._held -= run.held_bytes
-        run.held_bytes = run.raw_bytes = 0
-        if safe:
-            _write(run.table, run.writable(unsafe=False), safe, mark.raw_bytes)
-        if unsafe:
-            _write(run.table, run.writable(unsafe=True), unsafe, raw_bytes - mark.raw_bytes)
+        safe, unsafe = run.take()
+        _write(run, safe, 0 if unsafe.batches else may_wait_bytes, unsafe=False)
+        run.mark = run.state()
+        _write(run, unsafe, may_wait_bytes, unsafe=True)
 
 
-def _write(table: Table, file: _Open, batches: list[pa.RecordBatch], raw_bytes: int) -> None:
-    """Write the batches and release them: the list is empty afterwards."""
-    file.rows += sum(map(len, batches))
-    file.raw_bytes += raw_bytes
-    if isinstance(file.writer, ContentsFile):
-        for part, contents, at_head in _halves(table, batches):
-            file.writer.write_group(part, contents, at_head=at_head)
+def _write(run: _Run, rows: _Rows, may_wait_bytes: int, *, unsafe: bool) -> None:
+    """Write the rows and release them, except for those at HEAD that wait, which the run holds afterwards."""
+    if not rows.batches:
         return
-    for group in _between_networks(_in_order(table, batches)):
+    waiting = _few_at_head(run.table, rows, min(may_wait_bytes, HEAD_PAGE_BYTES))
+    run.batches += waiting.batches
+    run.raw_bytes += waiting.raw_bytes
+    file = run.writable(unsafe=unsafe)
+    file.raw_bytes += rows.raw_bytes - waiting.raw_bytes
+    if isinstance(file.writer, ContentsFile):
+        for part, contents, at_head in _halves(run.table, rows.batches):
+            if not (at_head and waiting.batches):
+                file.writer.write_group(part, contents, at_head=at_head)
+                file.rows += len(part)
+        return
+    for group in _between_networks(_in_order(run.table, rows.batches)):
         file.writer.write_table(group, row_group_size=len(group))
+        file.rows += len(group)
+
+
+def _few_at_head(table: Table, rows: _Rows, most_bytes: int) -> _Rows:
+    """Copies of the rows at HEAD, if these have at most so many bytes and others as many; none otherwise."""
+    if CONTENT not in table.column_names:
+        return _Rows([], 0)
+    heads = [batch["at_head"] for batch in rows.batches]
+    sizes = [pc.sum(pc.binary_length(batch[CONTENT]).filter(at)) for batch, at in zip(rows.batches, heads, strict=True)]
+    raw_bytes = sum(size.as_py() or 0 for size in sizes)
+    if not 0 < raw_bytes <= min(most_bytes, rows.raw_bytes // 2):
+        return _Rows([], 0)
+    found = [batch.filter(at) for batch, at in zip(rows.batches, heads, strict=True)]
+    return _Rows([batch for batch in found if len(batch)], raw_bytes)
 
 
 def _between_networks(part: pa.Table) -> Iterator[pa.Table]:

@@ -125,6 +125,49 @@ def test_contents_at_head_have_smaller_pages_than_old_ones(tmp_path: Path, monke
     assert stored == pytest.approx([copies / 2, 1], rel=0.1)
 
 
+def test_rows_at_head_wait_to_share_a_page_with_those_of_later_runs(tmp_path: Path) -> None:
+    """Even if others follow them to the end of the visit; those of a visit that fails are dropped."""
+    run_bytes = 100_000
+    landing = Landing(tmp_path, run_bytes)
+    landing.begin()
+    for number in range(0, 40, 2):
+        landing.append(tables.TREES, tree(number, 500), 500)
+        landing.append(tables.TREES, tree(number + 1, 20_000), 20_000)
+    (written,) = (path for path in tmp_path.iterdir())
+    landing.begin()
+    landing.append(tables.TREES, tree(100, 500), 500)
+    for number in range(101, 120, 2):
+        landing.append(tables.TREES, tree(number, 20_000), 20_000)
+    landing.drop()
+    (file,) = landing.finish()
+    assert file.path == written
+    assert file.raw_bytes == 20 * 500 + 20 * 20_000
+    groups = [sorted(table["oid"].to_pylist()) for table in row_groups(file.path)]
+    assert [bytes([number]) * 20 for number in range(0, 40, 2)] in groups
+    assert len(groups) > 20 * 20_000 // run_bytes
+    assert sorted(oid[0] for group in groups for oid in group) == list(range(40))
+
+
+def test_where_room_is_needed_a_table_that_has_a_part_of_it_is_written_too(tmp_path: Path) -> None:
+    landing = Landing(tmp_path, 100_000)
+    landing.append(tables.TREES, tree(1, 30_000), 30_000)
+    landing.append(tables.TAGS, batch_of(tables.TAGS, [b"t" * 20], 500), 500)
+    for number in range(3):
+        landing.append(tables.CONTENTS, batch_of(tables.CONTENTS, [bytes([number]) * 20], 30_000), 30_000)
+    assert {path.name.split("-")[0].removesuffix(".parquet") for path in tmp_path.iterdir()} == {"trees", "contents"}
+    assert {file.table: file.rows for file in landing.finish()} == {"trees": 1, "tags": 1, "contents": 3}
+
+
+def tree(number: int, size: int) -> pa.RecordBatch:
+    """A tree, at HEAD if its number is even."""
+    return batch_of(tables.TREES, [bytes([number]) * 20], size)
+
+
+def row_groups(path: Path) -> list[pa.Table]:
+    with pq.ParquetFile(path) as file:
+        return [file.read_row_group(number) for number in range(file.num_row_groups)]
+
+
 def test_a_large_row_is_written_without_copies_of_it(tmp_path: Path) -> None:
     """The only other copy is its page, which Parquet takes from another pool."""
     size = 32 << 20
