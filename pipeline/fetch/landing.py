@@ -205,8 +205,8 @@ class Landing:
     def _flush(self, run: _Run, may_wait_bytes: int = 0) -> None:
         """Write a run. Rows of earlier origins go into another file than those of the current one, which may fail.
 
-        Rows at HEAD have pages of their own. Where they are few they wait to share one with those of the next run, but
-        not for the rows of an origin that may fail.
+        Rows at HEAD have pages of their own. Where they are few they wait, to share one with those of the next run.
+        Those of earlier origins wait only while the current one has no rows: a file of these may still be deleted.
         """
         self._held -= run.held_bytes
         safe, unsafe = run.take()
@@ -236,7 +236,7 @@ def _write(run: _Run, rows: _Rows, may_wait_bytes: int, *, unsafe: bool) -> None
 
 
 def _few_at_head(table: Table, rows: _Rows, most_bytes: int) -> _Rows:
-    """Copies of the rows at HEAD, if these have at most so many bytes and others as many; none otherwise."""
+    """Copies of the rows at HEAD, if these take at most so many bytes and others as many; none otherwise."""
     if CONTENT not in table.column_names:
         return _Rows([], 0)
     heads = [batch["at_head"] for batch in rows.batches]
@@ -245,6 +245,8 @@ def _few_at_head(table: Table, rows: _Rows, most_bytes: int) -> _Rows:
     if not 0 < raw_bytes <= min(most_bytes, rows.raw_bytes // 2):
         return _Rows([], 0)
     found = [batch.filter(at) for batch, at in zip(rows.batches, heads, strict=True)]
+    if sum(batch.nbytes for batch in found) > most_bytes:
+        return _Rows([], 0)
     return _Rows([batch for batch in found if len(batch)], raw_bytes)
 
 

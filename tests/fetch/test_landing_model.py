@@ -148,6 +148,16 @@ def test_rows_at_head_wait_to_share_a_page_with_those_of_later_runs(tmp_path: Pa
     assert sorted(oid[0] for group in groups for oid in group) == list(range(40))
 
 
+def test_what_waits_takes_little_memory_however_small_its_contents_are(tmp_path: Path) -> None:
+    landing = Landing(tmp_path, 400_000)
+    for _ in range(3):
+        many = [number.to_bytes(20, "little") for number in range(2000)]
+        landing.append(tables.TREES, batch_of(tables.TREES, many, 1), len(many))
+        landing.append(tables.TREES, tree(1, 320_000), 320_000)
+    (file,) = landing.finish()
+    assert sum(table["at_head"][0].as_py() for table in row_groups(file.path)) == 3
+
+
 def test_where_room_is_needed_a_table_that_has_a_part_of_it_is_written_too(tmp_path: Path) -> None:
     landing = Landing(tmp_path, 100_000)
     landing.append(tables.TREES, tree(1, 30_000), 30_000)
