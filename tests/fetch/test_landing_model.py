@@ -153,7 +153,7 @@ def test_what_waits_takes_little_memory_however_small_its_contents_are(tmp_path:
     for _ in range(3):
         many = [number.to_bytes(20, "little") for number in range(2000)]
         landing.append(tables.TREES, batch_of(tables.TREES, many, 1), len(many))
-        landing.append(tables.TREES, tree(1, 320_000), 320_000)
+        landing.append(tables.TREES, tree(1, 310_000), 310_000)
     (file,) = landing.finish()
     assert sum(table["at_head"][0].as_py() for table in row_groups(file.path)) == 3
 
