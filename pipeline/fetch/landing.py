@@ -1,8 +1,8 @@
 """The Parquet files of one fetch task: rows collect in runs, runs become row groups, a failed origin leaves none.
 
 Physical layout, measured for size (see docs/decisions): a run of contents or trees is sorted so that versions of one
-file are adjacent and zstd sees one after the other; objects at HEAD come first, in their own row groups, so that a scan
-of HEAD never opens those of the history.
+file are adjacent and zstd sees one after the other; objects at HEAD have row groups of their own, so that a scan of
+HEAD never opens those of the history.
 """
 
 from __future__ import annotations
@@ -24,12 +24,9 @@ from pipeline.storage.parquet import SealedWriter
 
 RUN_BYTES = 256 * MIB
 
-_PART = 16
-"""Where room is needed, a table that holds this part of a run is written, although another one holds more: its room is
-for what comes later. A visit's trees, which come first, would keep a third of it to the end."""
-
-_WAITING_PART = 8
-"""Rows at HEAD that wait for more have at most this part of a run."""
+_PART = 8
+"""An eighth of a run. A table that holds so much is written when room is needed, although another one holds more: its
+room is for what comes later. Rows at HEAD that wait for more have at most so much."""
 
 GROUP_ROWS = SMALL_ROWS
 """Rows of a row group without large values, if it has several networks: a worker keeps the ids of such a group."""
@@ -81,7 +78,10 @@ class _Open:
 
 @dataclass(slots=True)
 class _Run:
-    """One table's unwritten batches, and its files: the finished ones and the one being written."""
+    """One table's unwritten batches, and its files: the finished ones and the one being written.
+
+    ``held_bytes`` leaves out rows that wait (see ``keep``), ``batches`` and ``raw_bytes`` do not.
+    """
 
     table: Table
     folder: Path
@@ -99,6 +99,11 @@ class _Run:
         self.batches.append(batch)
         self.held_bytes += batch.nbytes
         self.raw_bytes += raw_bytes
+
+    def keep(self, rows: _Rows) -> None:
+        """Let rows wait, beside the run's bytes."""
+        self.batches += rows.batches
+        self.raw_bytes += rows.raw_bytes
 
     def take(self) -> tuple[_Rows, _Rows]:
         """What was added before the mark, and since; nothing is left."""
@@ -156,13 +161,15 @@ class Landing:
 
     Args:
         folder: empty folder on scratch, on the same machine.
-        run_bytes: most bytes of rows that are held, except for one larger batch, and for rows at HEAD that wait for
-            those of the next run. With pages and compression, memory is two to three times as much.
+        run_bytes: most bytes of rows that are held, except for one larger batch, and for up to 30 MiB each of contents
+            and trees at HEAD that wait for the next run. With pages and compression, memory is two to three times as
+            much.
     """
 
     def __init__(self, folder: Path, run_bytes: int = RUN_BYTES) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._run_bytes = run_bytes
+        self._part_bytes = run_bytes // _PART
         self._held = 0
         buffer = PageBuffer()
         self._runs = {t.name: _Run(t, folder, buffer) for t in tables.LANDED}
@@ -185,8 +192,8 @@ class Landing:
         """Write the largest run, and each that is large enough to be worth it."""
         largest = max(run.held_bytes for run in self._runs.values())
         for run in self._runs.values():
-            if run.held_bytes >= min(largest, self._run_bytes // _PART):
-                self._flush(run, self._run_bytes // _WAITING_PART)
+            if run.held_bytes >= min(largest, self._part_bytes):
+                self._flush(run, min(self._part_bytes, HEAD_PAGE_BYTES))
 
     def drop(self) -> None:
         """Forget all rows since ``begin``."""
@@ -219,9 +226,8 @@ def _write(run: _Run, rows: _Rows, may_wait_bytes: int, *, unsafe: bool) -> None
     """Write the rows and release them, except for those at HEAD that wait, which the run holds afterwards."""
     if not rows.batches:
         return
-    waiting = _few_at_head(run.table, rows, min(may_wait_bytes, HEAD_PAGE_BYTES))
-    run.batches += waiting.batches
-    run.raw_bytes += waiting.raw_bytes
+    waiting = _few_at_head(run.table, rows, may_wait_bytes)
+    run.keep(waiting)
     file = run.writable(unsafe=unsafe)
     file.raw_bytes += rows.raw_bytes - waiting.raw_bytes
     if isinstance(file.writer, ContentsFile):
@@ -236,18 +242,17 @@ def _write(run: _Run, rows: _Rows, may_wait_bytes: int, *, unsafe: bool) -> None
 
 
 def _few_at_head(table: Table, rows: _Rows, most_bytes: int) -> _Rows:
-    """Copies of the rows at HEAD, if these take at most so many bytes and others as many; none otherwise."""
-    if CONTENT not in table.column_names:
-        return _Rows([], 0)
+    """A copy of the rows at HEAD, if these take at most so many bytes and others as many; none otherwise."""
+    nothing = _Rows([], 0)
+    if not most_bytes or CONTENT not in table.column_names:
+        return nothing
     heads = [batch["at_head"] for batch in rows.batches]
     sizes = [pc.sum(pc.binary_length(batch[CONTENT]).filter(at)) for batch, at in zip(rows.batches, heads, strict=True)]
     raw_bytes = sum(size.as_py() or 0 for size in sizes)
     if not 0 < raw_bytes <= min(most_bytes, rows.raw_bytes // 2):
-        return _Rows([], 0)
-    found = [batch.filter(at) for batch, at in zip(rows.batches, heads, strict=True)]
-    if sum(batch.nbytes for batch in found) > most_bytes:
-        return _Rows([], 0)
-    return _Rows([batch for batch in found if len(batch)], raw_bytes)
+        return nothing
+    found = pa.Table.from_batches(batch.filter(at) for batch, at in zip(rows.batches, heads, strict=True))
+    return _Rows(found.combine_chunks().to_batches(), raw_bytes) if found.nbytes <= most_bytes else nothing
 
 
 def _between_networks(part: pa.Table) -> Iterator[pa.Table]:

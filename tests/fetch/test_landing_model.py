@@ -20,7 +20,7 @@ from pipeline.fetch.landing import Landing
 from pipeline.model import tables
 from pipeline.model.tables import Table
 
-TABLES = {"trees": tables.TREES, "tags": tables.TAGS}
+TABLES = {"trees": tables.TREES, "contents": tables.CONTENTS, "tags": tables.TAGS}
 
 Rows = tuple[str, int, int]
 """A table, the number of rows, and the size of each in bytes."""
@@ -37,21 +37,26 @@ def test_files_hold_what_was_kept(visits: Sequence[tuple[Sequence[Rows], bool]],
     try:
         landing, number = Landing(folder, run_bytes), 0
         kept: dict[str, list[bytes]] = {name: [] for name in TABLES}
+        raw_bytes = dict.fromkeys(TABLES, 0)
         for rows, is_kept in visits:
             landing.begin()
             mine: dict[str, list[bytes]] = {name: [] for name in TABLES}
+            before = dict(raw_bytes)
             for name, count, size in rows:
                 ids = [(number + at).to_bytes(20, "big") for at in range(count)]
                 number += count
                 landing.append(TABLES[name], batch_of(TABLES[name], ids, size), count * size)
                 mine[name] += ids
+                raw_bytes[name] += count * size
             if is_kept:
                 for name, ids in mine.items():
                     kept[name] += ids
             else:
                 landing.drop()
+                raw_bytes = before
         files = landing.finish()
         assert {file.path for file in files} == set(folder.iterdir())
+        assert {name: sum(file.raw_bytes for file in files if file.table == name) for name in TABLES} == raw_bytes
         for name, ids in kept.items():
             found = []
             for file in files:
