@@ -40,7 +40,7 @@ _SMALL_BYTES: Final = 16 * MIB
 """Raw bytes up to which a page is small."""
 
 _SMALL_HEAD_BYTES: Final = 8 * MIB
-"""The same for a landed page of contents at HEAD."""
+"""The same for a landed page at HEAD."""
 
 
 def _at_level(level: int) -> zstandard.ZstdCompressionParameters:
@@ -52,7 +52,7 @@ _SMALL_LANDING: Final = _at_level(4)
 takes five to seven times the CPU (decision 71)."""
 
 _SMALL_HEAD_LANDING: Final = _at_level(6)
-"""At HEAD, where level 4 misses more."""
+"""What is at HEAD compresses least, so that level 4 would cost most bytes there."""
 
 _LARGE_LANDING: Final = zstandard.ZstdCompressionParameters(
     compression_level=ZSTD_LEVEL, window_log=_WINDOW_LOG, hash_log=22, search_log=5, min_match=6
@@ -70,7 +70,7 @@ _OPTIMAL_LEVELS: Final = range(16, 20)
 _LENGTH_BYTES: Final = 4
 
 How = Callable[[int, bool], zstandard.ZstdCompressionParameters]
-"""How a page of so many raw bytes is compressed; whether its contents are at HEAD."""
+"""How a page is compressed, by its raw bytes and whether it is at HEAD."""
 
 
 def landing(raw_bytes: int, at_head: bool) -> zstandard.ZstdCompressionParameters:
@@ -105,7 +105,7 @@ class PageBuffer:
 
     Args:
         most_bytes: of a page, except for one larger value.
-        how: how pages are compressed, by their size.
+        how: how pages are compressed.
     """
 
     def __init__(self, most_bytes: int = LARGE_PAGE_BYTES, how: How = landing) -> None:
@@ -115,8 +115,8 @@ class PageBuffer:
         self._used: zstandard.ZstdCompressionParameters | None = None
 
     def pages(self, values: Sequence[memoryview], *, at_head: bool = False) -> Iterator[_Page]:
-        """The values, at least one, as pages in order, as equally large as values allow. Each must be written before
-        the next is asked for."""
+        """The values, at least one, as pages in order, about equally large. Each must be written before the next is
+        asked for."""
         most_bytes = min(self._most_bytes, HEAD_PAGE_BYTES) if at_head else self._most_bytes
         sizes = [len(value) + _LENGTH_BYTES for value in values]
         begin, size, rest = 0, 0, sum(sizes)

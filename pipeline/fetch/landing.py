@@ -246,12 +246,12 @@ def _few_at_head(table: Table, rows: _Rows, most_bytes: int) -> _Rows:
     nothing = _Rows([], 0)
     if not most_bytes or CONTENT not in table.column_names:
         return nothing
-    heads = [batch["at_head"] for batch in rows.batches]
-    sizes = [pc.sum(pc.binary_length(batch[CONTENT]).filter(at)) for batch, at in zip(rows.batches, heads, strict=True)]
-    raw_bytes = sum(size.as_py() or 0 for size in sizes)
+    whole = pa.Table.from_batches(rows.batches)
+    at_head = whole["at_head"]
+    raw_bytes = pc.sum(pc.binary_length(whole[CONTENT]).filter(at_head)).as_py() or 0
     if not 0 < raw_bytes <= min(most_bytes, rows.raw_bytes // 2):
         return nothing
-    found = pa.Table.from_batches(batch.filter(at) for batch, at in zip(rows.batches, heads, strict=True))
+    found = whole.filter(at_head)
     return _Rows(found.combine_chunks().to_batches(), raw_bytes) if found.nbytes <= most_bytes else nothing
 
 

@@ -14,7 +14,7 @@ PAGE_BYTES = 32 * MIB
 every table: commits, whose messages resemble each other, are a hundredth smaller than with pages of 1 MiB."""
 
 ZSTD_LEVEL = 9
-"""Compression level when landing; compaction has its own."""
+"""Compression level when landing; small pages of contents have less, compaction has its own."""
 
 VALUES_PER_CHECK = 16
 """Values between two checks of a page's size: 16 of the largest blobs still fit a Parquet page of 2 GiB."""

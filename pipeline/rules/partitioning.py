@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pipeline.rules.cluster import GIB, MIB, Cluster, driver_heap_bytes, running_threads, shuffle_partitions, size
 
 TASK_RAW_BYTES = 384 * MIB
-"""Least raw bytes per task, from 256 to 512 MiB: landed row groups hold 256 MiB, compacted ones 192; none is split."""
+"""Least raw bytes per task, from 256 to 512 MiB: landed row groups hold up to 256 MiB, compacted ones 192; none is
+split."""
 
 ROW_GROUP_BYTES = 256 * MIB
 """Raw bytes of a usual row group, the least that a worker reads which opens files itself."""

@@ -153,6 +153,18 @@ def test_rows_at_head_wait_to_share_a_page_with_those_of_later_runs(tmp_path: Pa
     assert sorted(oid[0] for group in groups for oid in group) == list(range(40))
 
 
+def test_rows_that_wait_outlive_a_later_visit_that_fails(tmp_path: Path) -> None:
+    landing = Landing(tmp_path, 100_000)
+    for number, size in ((0, 500), (1, 90_000), (3, 40_000)):
+        landing.append(tables.TREES, tree(number, size), size)
+    landing.begin()
+    for number in range(5, 20, 2):
+        landing.append(tables.TREES, tree(number, 40_000), 40_000)
+    landing.drop()
+    found = [oid for file in landing.finish() for oid in pq.read_table(file.path)["oid"].to_pylist()]
+    assert sorted(found) == [bytes([number]) * 20 for number in (0, 1, 3)]
+
+
 def test_what_waits_takes_little_memory_however_small_its_contents_are(tmp_path: Path) -> None:
     landing = Landing(tmp_path, 400_000)
     for _ in range(3):
