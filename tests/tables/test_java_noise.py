@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from pyspark import TaskContext
@@ -39,6 +40,37 @@ def test_lines_are_passed_on_but_for_noise(capfd: pytest.CaptureFixture[str]) ->
     assert "incubator" not in said
     for words in ("our own words\n", "ours again\n", "something that matters\n", "last words"):
         assert words in said
+
+
+DIES = """
+import os, signal, sys, threading
+from pathlib import Path
+from pyspark import SparkContext
+from pipeline.tables.session import open_session
+from pipeline.tables.settings import SparkSettings
+from tests.support.spark import QUICK_SPARK
+
+spark = open_session(SparkSettings(**QUICK_SPARK), Path(sys.argv[1]).as_uri(), "tests")
+context = spark.sparkContext
+seen = context.accumulator(0)
+context.parallelize(range(4), 2).foreach(seen.add)
+assert seen.value == 6
+hung_up, server = threading.Event(), context._accumulatorServer
+close = server.shutdown_request
+server.shutdown_request = lambda request: (close(request), hung_up.set())  # which follows the error's report
+os.kill(SparkContext._gateway.proc.pid, signal.SIGKILL)
+assert hung_up.wait(60)
+"""
+
+
+@pytest.mark.spark
+def test_a_jvm_that_dies_hangs_up_without_a_traceback(tmp_path: Path) -> None:
+    """PySpark's thread that takes accumulators would print one, at any time and so behind our own last words."""
+    ended = subprocess.run(
+        [sys.executable, "-c", DIES, str(tmp_path)], capture_output=True, text=True, timeout=180, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "Exception" not in ended.stderr
 
 
 def test_a_worker_whose_socket_is_closed_ends_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:

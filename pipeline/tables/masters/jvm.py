@@ -10,10 +10,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from socketserver import BaseServer
 from typing import Any, NoReturn
 
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # py4j has no types
 from pyspark import SparkConf, SparkContext, java_gateway
+from pyspark.accumulators import AccumulatorTCPServer, AccumulatorUnixServer
 
 from pipeline.tables.masters.errors import DriverDied
 from pipeline.tables.masters.interrupts import before_end, looked_for
@@ -60,11 +62,17 @@ def started_jvm(conf: Mapping[str, str]) -> JavaObject:
         _OWNER[:] = [os.getpid()]
         _HEAP[:] = [conf.get("spark.driver.memory", "1g")]
         before_end(end_jvm)
+        for server in (AccumulatorTCPServer, AccumulatorUnixServer):
+            server.handle_error = _no_traceback  # type: ignore[assignment]  # of a class
         with _launching():
             SparkContext._ensure_initialized(conf=wanted)
         for name in _ASKED_FOR:
             java_class(SparkContext._jvm, name)
     return SparkContext._jvm
+
+
+def _no_traceback(_server: BaseServer, _request: object, _address: object) -> None:
+    """Where accumulators arrive, PySpark would print one of the JVM's hanging up, however it ends."""
 
 
 @contextmanager
@@ -125,9 +133,6 @@ def end_jvm() -> None:
     if process is None or process.poll() is not None:
         return
     assert process.stdin is not None  # PySpark makes a pipe of it
-    context = SparkContext._active_spark_context
-    if context is not None:  # where accumulators arrive, PySpark would print a traceback of the JVM's hanging up
-        vars(context._accumulatorServer)["handle_error"] = lambda *_: None
     family: list[int] = []
     for pid in _family(process.pid):
         with suppress(ProcessLookupError):  # a Python worker may end at any time
