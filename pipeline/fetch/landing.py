@@ -231,10 +231,9 @@ def _write(run: _Run, rows: _Rows, may_wait_bytes: int, *, unsafe: bool) -> None
     file = run.writable(unsafe=unsafe)
     file.raw_bytes += rows.raw_bytes - waiting.raw_bytes
     if isinstance(file.writer, ContentsFile):
-        for part, contents, at_head in _halves(run.table, rows.batches):
-            if not (at_head and waiting.batches):
-                file.writer.write_group(part, contents, at_head=at_head)
-                file.rows += len(part)
+        for part, contents, at_head in _halves(run.table, rows.batches, history_only=bool(waiting.batches)):
+            file.writer.write_group(part, contents, at_head=at_head)
+            file.rows += len(part)
         return
     for group in _between_networks(_in_order(run.table, rows.batches)):
         file.writer.write_table(group, row_group_size=len(group))
@@ -278,8 +277,11 @@ def _in_order(table: Table, batches: list[pa.RecordBatch]) -> pa.Table:
     return rows if _is_sorted(order) else rows.combine_chunks().take(order)
 
 
-def _halves(table: Table, batches: list[pa.RecordBatch]) -> Iterator[tuple[pa.Table, list[memoryview], bool]]:
-    """The rows at HEAD, then all others, sorted, each with their contents in place, and whether they are at HEAD.
+def _halves(
+    table: Table, batches: list[pa.RecordBatch], *, history_only: bool
+) -> Iterator[tuple[pa.Table, list[memoryview], bool]]:
+    """The rows at HEAD, unless left out, then all others, sorted, each with their contents in place, and whether they
+    are at HEAD.
 
     Releases the batches.
     """
@@ -289,7 +291,7 @@ def _halves(table: Table, batches: list[pa.RecordBatch]) -> Iterator[tuple[pa.Ta
     order = _order(table, rows)
     heads = rows["at_head"].combine_chunks().take(order)
     for half, at_head in ((order.filter(heads), True), (order.filter(pc.invert(heads)), False)):
-        if len(half):
+        if len(half) and not (at_head and history_only):
             yield rows.take(half), [contents[number] for number in half.to_pylist()], at_head
 
 
