@@ -17,8 +17,8 @@ from pipeline.read.archive import Archive
 from pipeline.tables.session import split_freely
 
 NAME = "wide"
-WARM = 6
-"""Scans before the measured ones: until then Java spends a third of the time compiling."""
+WARM = 16
+"""Scans before the measured ones. Java's compiler takes a third to a half of the first dozen, a fifth of later ones."""
 
 
 def measure(bench: Bench) -> Found:
