@@ -16,7 +16,8 @@ from pipeline.fetch.asked import NOTHING, Asked
 from pipeline.fetch.batches import Batches, in_arrow
 from pipeline.fetch.bucket_plan import BucketPlan, read_bucket_plan
 from pipeline.fetch.crew import Crew
-from pipeline.fetch.landing import RUN_BYTES, Landing, LocalFile
+from pipeline.fetch.landing import RUN_BYTES, Landing
+from pipeline.fetch.local_file import LocalFile
 from pipeline.fetch.worker import Work
 from pipeline.git.conditions import Conditions
 from pipeline.model import tables
@@ -71,7 +72,7 @@ def fetch_bucket(
         landing = Landing(folder / "landing", run_bytes)
         visits = [visit for origin in plan.origins if origin.due and (visit := asked.ended.get(origin.url))]
         plan = plan.without(asked.ended)
-        task = Work(storage, plan, tuple(plan.networks()), load.night, run_id, conditions)
+        task = Work(storage, plan, tuple(plan.networks()), load.night, run_id, conditions, run_bytes)
         with Crew(task, Agenda(_networks(task, asked)), landing, concurrency, folder) as crew:
             for outcome in crew.outcomes():
                 visits.append(outcome.visit)

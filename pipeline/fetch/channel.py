@@ -40,7 +40,7 @@ class Channel:
         """The descriptors of both pipes."""
         return self._reading, self._writing
 
-    def send(self, message: object, *pieces: bytes | pa.Buffer) -> None:
+    def send(self, message: object, *pieces: bytes | memoryview | pa.Buffer) -> None:
         """Send a message and the bytes that follow it.
 
         Raises:

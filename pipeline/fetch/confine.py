@@ -62,8 +62,8 @@ class Confinement:
         _lower(resource.RLIMIT_CPU, used_s + int(limits.total_s) + CPU_GRACE_S)
         _lower(resource.RLIMIT_AS, self._space)
 
-    def map_file(self, size_bytes: int) -> None:
-        """Allow for a mapped file of the visit: it takes address space, but no memory that counts."""
+    def allow(self, size_bytes: int) -> None:
+        """Allow for address space that does not count: of a mapped file, which is no memory, or of what we write."""
         self._space += size_bytes
         _lower(resource.RLIMIT_AS, self._space)
 

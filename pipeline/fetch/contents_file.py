@@ -113,6 +113,7 @@ class PageBuffer:
         self._memory: mmap.mmap | None = None
         self._how = how
         self._used: zstandard.ZstdCompressionParameters | None = None
+        self._compressor: zstandard.ZstdCompressor | None = None
 
     def pages(self, values: Sequence[memoryview], *, at_head: bool = False) -> Iterator[_Page]:
         """The values, at least one, as pages in order, about equally large. Each must be written before the next is
@@ -128,6 +129,10 @@ class PageBuffer:
                 even = _even(rest, most_bytes)
             size += more
         yield self._page(values[begin:], at_head=at_head)
+
+    def release(self) -> None:
+        """Give the memory back; the next page takes it anew."""
+        self._memory = self._used = self._compressor = None
 
     def _page(self, values: Sequence[memoryview], *, at_head: bool) -> _Page:
         levels = _all_there(len(values))
@@ -148,7 +153,7 @@ class PageBuffer:
     def _compressor_of(self, raw_bytes: int, *, at_head: bool) -> zstandard.ZstdCompressor:
         """The last one if it will do: each has tables of its own."""
         how = self._how(raw_bytes, at_head)
-        if how is not self._used:
+        if self._compressor is None or how is not self._used:
             self._used, self._compressor = how, zstandard.ZstdCompressor(compression_params=how)
         return self._compressor
 

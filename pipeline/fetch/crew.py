@@ -24,11 +24,14 @@ from pipeline.fetch.confine import CPU_GRACE_S, let_go_of_files, memory_bytes
 from pipeline.fetch.landing import Landing
 from pipeline.fetch.messages import (
     Assignment,
+    FileWritten,
     HostAwaited,
     OurFailure,
     Outcome,
     Question,
     RefsChanged,
+    RoomMade,
+    RoomWanted,
     Rows,
     RowsDropped,
     Surveyed,
@@ -204,6 +207,12 @@ class Crew:
                 self._take(worker, message, body)
             case HostAwaited():
                 pass
+            case RoomWanted():
+                self._landing.make_room()
+                with suppress(BrokenPipeError):  # it is dead, which is heard of next
+                    worker.channel.send(RoomMade())
+            case FileWritten():
+                self._landing.adopt(message.file)
             case TurnWanted():
                 worker.waits = True
                 self._turns.append(worker)

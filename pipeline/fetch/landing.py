@@ -7,16 +7,16 @@ HEAD never opens those of the history.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.fetch.contents_file import CONTENT, HEAD_PAGE_BYTES, ContentsFile, PageBuffer, values
-from pipeline.fetch.id_index import SMALL_ROWS
+from pipeline.fetch.local_file import LocalFile
 from pipeline.fetch.parquet import MIB, PAGE_BYTES, ZSTD_LEVEL, open_parquet
+from pipeline.fetch.row_groups import content_groups, network_groups
 from pipeline.model import tables
 from pipeline.model.layout import landed_name
 from pipeline.model.tables import Table
@@ -28,24 +28,10 @@ _PART = 8
 """An eighth of a run. A table that holds so much is written when room is needed, although another one holds more: its
 room is for what comes later. Rows at HEAD that wait for more have at most so much."""
 
-GROUP_ROWS = SMALL_ROWS
-"""Rows of a row group without large values, if it has several networks: a worker keeps the ids of such a group."""
 
-_ORDER = {
-    tables.CONTENTS.name: ("network", "ext", "name"),
-    tables.BLOBS.name: ("network", "ext", "name"),
-}
-_NETWORK = ("network",)
-
-
-@dataclass(frozen=True, slots=True)
-class LocalFile:
-    """A finished Parquet file on scratch."""
-
-    table: str
-    path: Path
-    rows: int
-    raw_bytes: int
+def most_waiting(run_bytes: int) -> int:
+    """Bytes of contents at HEAD that may wait for the next run."""
+    return min(run_bytes // _PART, HEAD_PAGE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +66,8 @@ class _Open:
 class _Run:
     """One table's unwritten batches, and its files: the finished ones and the one being written.
 
-    ``held_bytes`` leaves out rows that wait (see ``keep``), ``batches`` and ``raw_bytes`` do not.
+    ``held_bytes`` leaves out rows that wait (see ``keep``), ``batches`` and ``raw_bytes`` do not. ``adopted`` files are
+    finished, too, but belong to the current origin, which may still fail.
     """
 
     table: Table
@@ -92,6 +79,7 @@ class _Run:
     mark: _Mark = field(default_factory=_Mark)
     begun: int = 0
     open: _Open | None = None
+    adopted: list[LocalFile] = field(default_factory=list)
     done: list[LocalFile] = field(default_factory=list)
 
     def add(self, batch: pa.RecordBatch, raw_bytes: int) -> None:
@@ -120,6 +108,8 @@ class _Run:
     def note(self) -> None:
         """Remember the current state: what was written is safe."""
         self.mark = self.state()
+        self.done += self.adopted
+        self.adopted = []
         if self.open is not None:
             self.open.unsafe = False
 
@@ -129,10 +119,19 @@ class _Run:
             assert unsafe, "rows of earlier origins are written first"
             self.close()
         if self.open is None:
-            path = self.folder / landed_name(self.table.name, self.begun)
-            self.begun += 1
+            path = self._next_path()
             self.open = _Open(path, self._writer(path), unsafe)
         return self.open
+
+    def adopt(self, file: LocalFile) -> None:
+        """Move a finished file of the current origin here."""
+        path = self._next_path()
+        file.path.rename(path)
+        self.adopted.append(replace(file, path=path))
+
+    def _next_path(self) -> Path:
+        self.begun += 1
+        return self.folder / landed_name(self.table.name, self.begun - 1)
 
     def _writer(self, path: Path) -> SealedWriter:
         if CONTENT in self.table.column_names:
@@ -150,6 +149,9 @@ class _Run:
         """Forget what was added since the mark."""
         del self.batches[self.mark.batches :]
         self.held_bytes, self.raw_bytes = self.mark.held_bytes, self.mark.raw_bytes
+        for file in self.adopted:
+            file.path.unlink()
+        self.adopted = []
         if self.open is not None and self.open.unsafe:
             self.open.writer.close()
             self.open.path.unlink()
@@ -171,8 +173,8 @@ class Landing:
         self._run_bytes = run_bytes
         self._part_bytes = run_bytes // _PART
         self._held = 0
-        buffer = PageBuffer()
-        self._runs = {t.name: _Run(t, folder, buffer) for t in tables.LANDED}
+        self._pages = PageBuffer()
+        self._runs = {t.name: _Run(t, folder, self._pages) for t in tables.LANDED}
 
     def begin(self) -> None:
         """Begin an origin: the rows that follow can be dropped."""
@@ -188,12 +190,22 @@ class Landing:
         if self._held >= self._run_bytes:
             self._make_room()
 
+    def adopt(self, file: LocalFile) -> None:
+        """Take over a file of rows of the current origin, on the same disk."""
+        self._runs[file.table].adopt(file)
+
+    def make_room(self) -> None:
+        """Write what is worth it and give memory back, for a visit that needs as much."""
+        if self._held >= self._part_bytes:
+            self._make_room()
+        self._pages.release()
+
     def _make_room(self) -> None:
         """Write the largest run, and each that is large enough to be worth it."""
         largest = max(run.held_bytes for run in self._runs.values())
         for run in self._runs.values():
             if run.held_bytes >= min(largest, self._part_bytes):
-                self._flush(run, min(self._part_bytes, HEAD_PAGE_BYTES))
+                self._flush(run, most_waiting(self._run_bytes))
 
     def drop(self) -> None:
         """Forget all rows since ``begin``."""
@@ -231,11 +243,11 @@ def _write(run: _Run, rows: _Rows, may_wait_bytes: int, *, unsafe: bool) -> None
     file = run.writable(unsafe=unsafe)
     file.raw_bytes += rows.raw_bytes - waiting.raw_bytes
     if isinstance(file.writer, ContentsFile):
-        for part, contents, at_head in _halves(run.table, rows.batches, history_only=bool(waiting.batches)):
-            file.writer.write_group(part, contents, at_head=at_head)
-            file.rows += len(part)
+        for part in content_groups(run.table, *_apart(rows.batches), history_only=bool(waiting.batches)):
+            file.writer.write_group(part.others, part.contents, at_head=part.at_head)
+            file.rows += len(part.others)
         return
-    for group in _between_networks(_in_order(run.table, rows.batches)):
+    for group in network_groups(run.table, _together(rows.batches)):
         file.writer.write_table(group, row_group_size=len(group))
         file.rows += len(group)
 
@@ -254,52 +266,16 @@ def _few_at_head(table: Table, rows: _Rows, most_bytes: int) -> _Rows:
     return _Rows(found.combine_chunks().to_batches(), raw_bytes) if found.nbytes <= most_bytes else nothing
 
 
-def _between_networks(part: pa.Table) -> Iterator[pa.Table]:
-    """The rows in groups of whole networks, of ``GROUP_ROWS`` at most unless a single network has more.
-
-    The rows of a look-up are few and of one network, and a row group without it stays unread. Large values would
-    compress worse in small groups.
-    """
-    begin = end = 0
-    for next_end in pc.run_end_encode(part["network"].combine_chunks()).run_ends.to_pylist():
-        if next_end - begin > GROUP_ROWS and end > begin:
-            yield part.slice(begin, end - begin)
-            begin = end
-        end = next_end
-    yield part.slice(begin)
+def _apart(batches: list[pa.RecordBatch]) -> tuple[pa.Table, list[memoryview]]:
+    """The other columns and the contents, which stay where they are. Releases the batches."""
+    contents = [value for batch in batches for value in values(batch.column(CONTENT))]
+    others = pa.Table.from_batches([batch.drop_columns([CONTENT]) for batch in batches]).combine_chunks()
+    batches.clear()
+    return others, contents
 
 
-def _in_order(table: Table, batches: list[pa.RecordBatch]) -> pa.Table:
-    """The rows of a table without contents, sorted. Releases the batches."""
+def _together(batches: list[pa.RecordBatch]) -> pa.Table:
+    """Releases the batches."""
     rows = pa.Table.from_batches(batches)
     batches.clear()
-    order = _order(table, rows)
-    return rows if _is_sorted(order) else rows.combine_chunks().take(order)
-
-
-def _halves(
-    table: Table, batches: list[pa.RecordBatch], *, history_only: bool
-) -> Iterator[tuple[pa.Table, list[memoryview], bool]]:
-    """The rows at HEAD, unless left out, then all others, sorted, each with their contents in place, and whether they
-    are at HEAD.
-
-    Releases the batches.
-    """
-    contents = [value for batch in batches for value in values(batch.column(CONTENT))]
-    rows = pa.Table.from_batches([batch.drop_columns([CONTENT]) for batch in batches]).combine_chunks()
-    batches.clear()
-    order = _order(table, rows)
-    heads = rows["at_head"].combine_chunks().take(order)
-    for half, at_head in ((order.filter(heads), True), (order.filter(pc.invert(heads)), False)):
-        if len(half) and not (at_head and history_only):
-            yield rows.take(half), [contents[number] for number in half.to_pylist()], at_head
-
-
-def _order(table: Table, rows: pa.Table) -> pa.Array:
-    """Numbers of the rows in the order in which they are written; equal ones stay in order of arrival."""
-    keys = [(name, "ascending") for name in _ORDER.get(table.name, _NETWORK)]
-    return pc.sort_indices(rows, sort_keys=keys)
-
-
-def _is_sorted(order: pa.Array) -> bool:
-    return bool(order.equals(pa.array(range(len(order)), order.type)))
+    return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.fetch.local_file import LocalFile
 from pipeline.model.visit import Visit
 from pipeline.rules.kinship import Tips
 
@@ -80,8 +81,25 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomWanted:
+    """From a worker, in its turn: what it visits is large, and it will write its contents. It awaits ``RoomMade``."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomMade:
+    """To a worker: the task has given back what memory it can spare."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileWritten:
+    """From a worker: a finished file of rows of this turn, which is the task's from now on."""
+
+    file: LocalFile
+
+
+@dataclass(frozen=True, slots=True)
 class RowsDropped:
-    """From a worker: forget the rows of this turn."""
+    """From a worker: forget the rows and files of this turn."""
 
 
 @dataclass(frozen=True, slots=True)

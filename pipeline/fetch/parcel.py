@@ -23,20 +23,27 @@ _OFFSET: Final = "i"
 
 
 class Parcel(NamedTuple):
-    """A message and what follows it, piece after piece."""
+    """Rows of a table. ``contents`` is empty if it has none; ``raw_bytes`` is the size of large values."""
 
-    message: Rows
-    pieces: Sequence[bytes | pa.Buffer]
+    table: Table
+    others: pa.RecordBatch
+    contents: Sequence[bytes | memoryview]
+    raw_bytes: int
+
+    def crossing(self) -> tuple[Rows, Sequence[bytes | memoryview | pa.Buffer]]:
+        """A message and what follows it, piece after piece."""
+        others = self.others.serialize()
+        offsets = b""
+        if _content_at(self.table) is not None:
+            offsets = array(_OFFSET, accumulate(map(len, self.contents), initial=0)).tobytes()
+        return Rows(self.table.name, self.raw_bytes, others.size, offsets), [others, *self.contents]
 
 
 def packed(table: Table, rows: Sequence[Row], raw_bytes: int) -> Parcel:
     """Rows in the table's column order, at least one; ``raw_bytes`` is the size of their large values."""
-    others, content = record_batch(table, rows, without=_CONTENT).serialize(), _content_at(table)
-    if content is None:
-        return Parcel(Rows(table.name, raw_bytes, others.size, b""), [others])
-    contents: list[Any] = [row[content] for row in rows]
-    offsets = array(_OFFSET, accumulate(map(len, contents), initial=0))
-    return Parcel(Rows(table.name, raw_bytes, others.size, offsets.tobytes()), [others, *contents])
+    content = _content_at(table)
+    contents: list[Any] = [] if content is None else [row[content] for row in rows]
+    return Parcel(table, record_batch(table, rows, without=_CONTENT), contents, raw_bytes)
 
 
 def unpacked(rows: Rows, body: pa.Buffer) -> pa.RecordBatch:

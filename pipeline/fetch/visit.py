@@ -177,8 +177,8 @@ class Visitor:
             if state.is_unchanged(url, received.refs):
                 return Outcome(finish(VisitStatus.UNCHANGED, *_remark(received)))
             before = state.refs_before(url)
-            bounds.confinement.map_file(received.pack_bytes)
-            with self._outbox.turn(bounds.deadline):
+            bounds.confinement.allow(received.pack_bytes)
+            with self._outbox.turn(bounds.deadline, bounds.quota.take, bounds.confinement.allow):
                 absorbed = self._absorb(state, received, spool, bounds)
                 changed = changed_refs(received.refs, before)
                 peeled = self._peel(state, changed.values(), absorbed, bounds.deadline)

@@ -13,6 +13,7 @@ from pipeline.fetch.archived import ArchivedIds
 from pipeline.fetch.bucket_plan import BucketPlan, PlannedOrigin
 from pipeline.fetch.channel import Channel
 from pipeline.fetch.confine import Confinement
+from pipeline.fetch.landing import RUN_BYTES
 from pipeline.fetch.messages import Assignment, OurFailure, Question
 from pipeline.fetch.network_state import NetworkState
 from pipeline.fetch.outbox import Outbox
@@ -36,6 +37,7 @@ class Work:
     Attributes:
         networks: networks of the plan, each with its origins in the order of their visits.
         run_id: id of the whole run, for the rows.
+        run_bytes: of contents that a visit holds; see ``Outbox``.
     """
 
     storage: Storage
@@ -44,6 +46,7 @@ class Work:
     night: date
     run_id: str
     conditions: Conditions
+    run_bytes: int = RUN_BYTES
 
 
 def work(task: Work, channel: Channel, scratch: Path) -> None:
@@ -54,7 +57,7 @@ def work(task: Work, channel: Channel, scratch: Path) -> None:
     """
     for library in ("dulwich", "urllib3"):  # their warnings repeat what a server sends: anything, any amount
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    outbox = Outbox(channel)
+    outbox = Outbox(channel, scratch, task.run_bytes)
     visitor = Visitor(task.plan.bucket, task.night, task.run_id, outbox, task.conditions, scratch)
     storage = copy.copy(task.storage)
     known = ArchivedIds(storage, PlannedFiles(storage, task.plan.files).of, Shelf(scratch.parent / _SHELF))

@@ -23,6 +23,6 @@ class Limits(BaseModel):
         3 * GIB, ge=256 * MIB, description="bytes of memory for a visit, whose objects take about 500 each"
     )
     scratch_bytes: int = Field(
-        100 * GIB, gt=0, description="bytes on scratch: the pack, commits and trees, bases of deltas"
+        100 * GIB, gt=0, description="bytes on scratch: the pack, commits, trees, bases of deltas, contents"
     )
     inflated_bytes: int = Field(200 * GIB, gt=0, description="bytes of all objects of a pack, inflated")

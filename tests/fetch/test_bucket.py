@@ -22,6 +22,7 @@ from pipeline.fetch.bucket import read_manifest, read_manifests
 from pipeline.fetch.channel import Channel
 from pipeline.fetch.messages import TurnGranted, TurnWanted
 from pipeline.fetch.outbox import Outbox
+from pipeline.fetch.quota import ScratchQuota
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import Deadline
 from pipeline.model.errors import ScratchFailed
@@ -188,10 +189,10 @@ def test_a_silent_server_keeps_no_neighbour_waiting(root: Path, tmp_path: Path) 
     assert sum(line.status == "full" for line in night.visits) == 10
 
 
-def test_waiting_for_its_turn_does_not_count_against_an_origin() -> None:
+def test_waiting_for_its_turn_does_not_count_against_an_origin(tmp_path: Path) -> None:
     """While another origin decodes, the clock of this one is stopped."""
     task, worker = Channel.pair()
-    deadline = Deadline(2)
+    deadline, quota = Deadline(2), ScratchQuota(tmp_path, 0)
 
     def grant_late() -> None:
         asked, _ = task.receive()
@@ -201,7 +202,7 @@ def test_waiting_for_its_turn_does_not_count_against_an_origin() -> None:
 
     with ThreadPoolExecutor(1) as pool, deadline:
         granted = pool.submit(grant_late)
-        with Outbox(worker).turn(deadline):
+        with Outbox(worker, tmp_path, 1 << 20).turn(deadline, quota.take, lambda size: None):
             granted.result()
             deadline.check()
     task.close()

@@ -15,8 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.fetch import contents_file
-from pipeline.fetch import landing as landing_module
+from pipeline.fetch import row_groups as row_groups_module
 from pipeline.fetch.landing import Landing
+from pipeline.fetch.local_file import LocalFile
+from pipeline.fetch.parquet import open_parquet
 from pipeline.model import tables
 from pipeline.model.tables import Table
 
@@ -26,19 +28,20 @@ Rows = tuple[str, int, int]
 """A table, the number of rows, and the size of each in bytes."""
 
 ROWS = st.tuples(st.sampled_from(sorted(TABLES)), st.integers(1, 30), st.sampled_from([1, 100, 3000]))
-VISITS = st.lists(st.tuples(st.lists(ROWS, max_size=6), st.booleans()), max_size=12)
+VISITS = st.lists(st.tuples(st.lists(ROWS, max_size=6), st.integers(0, 3), st.booleans()), max_size=12)
+"""Rows, the number of rows of a file of contents that the visit has written, and whether the visit ends well."""
 
 
 @pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(VISITS, st.sampled_from([2_000, 20_000, 200_000]))
-def test_files_hold_what_was_kept(visits: Sequence[tuple[Sequence[Rows], bool]], run_bytes: int) -> None:
-    folder = Path(tempfile.mkdtemp())
+def test_files_hold_what_was_kept(visits: Sequence[tuple[Sequence[Rows], int, bool]], run_bytes: int) -> None:
+    folder, theirs = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
     try:
         landing, number = Landing(folder, run_bytes), 0
         kept: dict[str, list[bytes]] = {name: [] for name in TABLES}
         raw_bytes = dict.fromkeys(TABLES, 0)
-        for rows, is_kept in visits:
+        for rows, filed, is_kept in visits:
             landing.begin()
             mine: dict[str, list[bytes]] = {name: [] for name in TABLES}
             before = dict(raw_bytes)
@@ -48,6 +51,13 @@ def test_files_hold_what_was_kept(visits: Sequence[tuple[Sequence[Rows], bool]],
                 landing.append(TABLES[name], batch_of(TABLES[name], ids, size), count * size)
                 mine[name] += ids
                 raw_bytes[name] += count * size
+            if filed:
+                ids = [(number + at).to_bytes(20, "big") for at in range(filed)]
+                number += filed
+                landing.make_room()
+                landing.adopt(file_of(theirs / "contents.parquet", ids))
+                mine["contents"] += ids
+                raw_bytes["contents"] += filed
             if is_kept:
                 for name, ids in mine.items():
                     kept[name] += ids
@@ -56,6 +66,7 @@ def test_files_hold_what_was_kept(visits: Sequence[tuple[Sequence[Rows], bool]],
                 raw_bytes = before
         files = landing.finish()
         assert {file.path for file in files} == set(folder.iterdir())
+        assert list(theirs.iterdir()) == []
         assert {name: sum(file.raw_bytes for file in files if file.table == name) for name in TABLES} == raw_bytes
         for name, ids in kept.items():
             found = []
@@ -67,6 +78,14 @@ def test_files_hold_what_was_kept(visits: Sequence[tuple[Sequence[Rows], bool]],
             assert sorted(found) == sorted(ids), name
     finally:
         shutil.rmtree(folder)
+        shutil.rmtree(theirs)
+
+
+def file_of(path: Path, ids: Sequence[bytes]) -> LocalFile:
+    """A file of contents of one byte each, written by somebody else."""
+    with open_parquet(tables.CONTENTS, path, 1, 1 << 20) as file:
+        file.write_table(pa.Table.from_batches([batch_of(tables.CONTENTS, ids, 1)]))
+    return LocalFile("contents", path, len(ids), len(ids))
 
 
 def test_a_visit_that_fails_costs_what_it_wrote(tmp_path: Path) -> None:
@@ -96,7 +115,7 @@ def test_row_groups_end_between_networks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, groups: Sequence[int]
 ) -> None:
     """So that the bounds of a row group exclude the networks that it does not have."""
-    monkeypatch.setattr(landing_module, "GROUP_ROWS", 24)
+    monkeypatch.setattr(row_groups_module, "GROUP_ROWS", 24)
     landing = Landing(tmp_path)
     landing.append(tables.TAGS, batch_of(tables.TAGS, [bytes([n % 3]) for n in range(3 * rows)], 1), 0)
     landing.append(tables.TREES, batch_of(tables.TREES, [bytes([2 * (n % 3)]) for n in range(3 * rows)], 1), 0)

@@ -58,7 +58,8 @@ def sent(table: Table, rows: Sequence[Row]) -> pa.RecordBatch:
     parcel = packed(table, rows, 5)
 
     def send() -> None:
-        there.send(parcel.message, *parcel.pieces)
+        message, pieces = parcel.crossing()
+        there.send(message, *pieces)
         there.send("end")
 
     sender = threading.Thread(target=send)

@@ -1,0 +1,119 @@
+"""A visit's contents are sent if they are few; else they become a file, in the process that has them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline.fetch.parcel import packed
+from pipeline.fetch.quota import ScratchQuota
+from pipeline.fetch.visit_contents import VisitContents
+from pipeline.git.errors import LimitExceeded
+from pipeline.model.rows import ContentRow
+from pipeline.model.tables import CONTENTS
+from pipeline.storage.parquet import parquet_in
+
+RUN = 100_000
+SIZE = 1_000
+
+
+class Wanted(list[str]):
+    """How often room was asked for."""
+
+    def __call__(self) -> None:
+        self.append("room")
+
+
+def rows_of(numbers: Sequence[int], *, every: int = 3, size: int = SIZE) -> list[ContentRow]:
+    """Rows of these numbers; one in so many is at HEAD."""
+    return [
+        ContentRow(
+            1, 2, number.to_bytes(20, "big"), size, "c", f"{number % 7}.c", at_head=number % every == 0,
+            content=b"%08d" % number * (size // 8),
+        )
+        for number in numbers
+    ]  # fmt: skip
+
+
+def filled(folder: Path, batches: Sequence[Sequence[ContentRow]], room: Wanted) -> VisitContents:
+    contents = VisitContents(folder, RUN, room, lambda size: None, lambda size: None)
+    for rows in batches:
+        contents.add(packed(CONTENTS, rows, sum(row.size for row in rows)))
+    return contents
+
+
+def groups_of(path: Path) -> list[pa.Table]:
+    with path.open("rb") as stream, parquet_in(stream, str(path)) as file:
+        assert file.sealed
+        return [file.read_row_group(number) for number in range(file.num_row_groups)]
+
+
+def test_few_are_sent_and_no_file_is_made(tmp_path: Path) -> None:
+    room = Wanted()
+    contents = filled(tmp_path, [rows_of(range(20)), rows_of(range(20, 25))], room)
+    assert contents.finish() is None
+    rest = list(contents.rest())
+    assert [len(parcel.contents) for parcel in rest] == [20, 5]
+    assert sum(parcel.raw_bytes for parcel in rest) == 25 * SIZE
+    assert (list(contents.rest()), room, list(tmp_path.iterdir())) == ([], [], [])
+
+
+def test_many_become_a_file_that_holds_all(tmp_path: Path) -> None:
+    """Room is asked for once, before anything is written; nothing is left to send."""
+    room = Wanted()
+    contents = filled(tmp_path, [rows_of(range(at, at + 30)) for at in range(0, 300, 30)], room)
+    file = contents.finish()
+    assert file is not None
+    assert (list(contents.rest()), room) == ([], ["room"])
+    groups = groups_of(file.path)
+    found = pa.concat_tables(groups).sort_by("oid").to_pylist()
+    assert found == [dict(zip(CONTENTS.column_names, row, strict=True)) for row in rows_of(range(300))]
+    assert (file.table, file.rows, file.raw_bytes) == ("contents", 300, 300 * SIZE)
+
+
+def test_groups_are_at_head_or_not_and_sorted(tmp_path: Path) -> None:
+    file = filled(tmp_path, [rows_of(range(at, at + 30)) for at in range(0, 300, 30)], Wanted()).finish()
+    assert file is not None
+    for group in groups_of(file.path):
+        assert len(set(group["at_head"].to_pylist())) == 1
+        assert group["name"].to_pylist() == sorted(group["name"].to_pylist())
+
+
+def test_few_at_head_wait_for_the_end(tmp_path: Path) -> None:
+    """They are one group, however many runs they came with."""
+    batches = [rows_of(range(at, at + 30), every=60) for at in range(0, 600, 30)]
+    file = filled(tmp_path, batches, Wanted()).finish()
+    assert file is not None
+    assert file.raw_bytes == 600 * SIZE
+    groups = groups_of(file.path)
+    assert len(groups) > 4
+    assert [len(group) for group in groups if group["at_head"][0].as_py()] == [10]
+
+
+def test_tiny_contents_count_with_what_python_needs_for_them(tmp_path: Path) -> None:
+    contents = filled(tmp_path, [rows_of(range(at, at + 400), size=8) for at in range(0, 1600, 400)], Wanted())
+    file = contents.finish()
+    assert file is not None
+    assert (file.rows, file.raw_bytes) == (1600, 1600 * 8)
+
+
+def test_a_dropped_file_is_deleted(tmp_path: Path) -> None:
+    contents = filled(tmp_path, [rows_of(range(200))], Wanted())
+    assert [path.name for path in tmp_path.iterdir()] == ["contents.parquet"]
+    contents.drop()
+    assert list(tmp_path.iterdir()) == []
+    filled(tmp_path, [rows_of(range(3))], Wanted()).drop()
+
+
+def test_a_file_counts_as_scratch_of_the_visit(tmp_path: Path) -> None:
+    quota = ScratchQuota(tmp_path, 5_000)
+    contents = VisitContents(tmp_path, RUN, Wanted(), quota.take, lambda size: None)
+    parcels = [packed(CONTENTS, rows_of(range(at, at + 100)), 100 * SIZE) for at in range(0, 3_000, 100)]
+    with pytest.raises(LimitExceeded, match="scratch"):
+        deque(map(contents.add, parcels), maxlen=0)
+    contents.drop()
+    assert list(tmp_path.iterdir()) == []
