@@ -14,7 +14,7 @@ from pipeline.tables.snapshot.metadata import newest_metadata
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """Data and delete files, and the rows in them."""
+    """Data and delete files, and the rows added and removed in them; what a deletion vector had before counts once."""
 
     files: int = 0
     rows: int = 0
@@ -44,8 +44,12 @@ def _of(storage: Storage, folder: str) -> Added:
     def total(*keys: str) -> int:
         return sum(int(summary.get(key, 0)) for summary in summaries for key in keys)
 
+    removed = sum(
+        max(int(summary.get("added-position-deletes", 0)) - int(summary.get("removed-position-deletes", 0)), 0)
+        for summary in summaries
+    )
     return Added(
         total("added-data-files", "added-delete-files"),
-        total("added-records", "added-position-deletes"),
+        total("added-records") + removed,
         total("added-files-size"),
     )

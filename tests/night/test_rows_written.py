@@ -25,7 +25,7 @@ from pipeline.tables.iceberg import IcebergTable, Snapshot, full_name
 from pipeline.tables.writer import unleased
 from tests.support.tables import made_once
 from tests.tables.conftest import add, night
-from tests.tables.landing import BUCKETS, MadeLoad
+from tests.tables.landing import BUCKETS, MadeLoad, Tree
 
 MOST = 3
 """Rows that may be written for one that changed."""
@@ -58,7 +58,7 @@ class Nights:
             self._push(load, origin)
         merging = ORIGINS[MERGING]
         for day in (3, 4):
-            tree = {b"src": self._edited(MERGING, day), b"README": b"r\n"}
+            tree: Tree = {b"src": self._edited(MERGING, day), b"README": b"r\n"}
             side = load.commit(merging.network, load.tree(merging.network, tree, at_head=False), message="side")
             load.ref(merging, f"refs/heads/side{day}", side)
         return self._without_archived(load)
