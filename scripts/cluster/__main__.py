@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cluster import assumed, plots, report, stages
+from cluster import assumed, plots, report, settings, stages
 from cluster.outcome import Outcome, outcome
 from cluster.population import populate
 from cluster.rates import Rates
@@ -26,12 +26,12 @@ VISITS_S = (3600.0, 300.0)
 def model(seed: int, docs: Path) -> None:
     """Model 1,000 threads, 6 TB of memory and 500 TB of disk with our own decisions; write cluster.md and its plots."""
     rates = Rates.measured(ROOT / "docs" / "benchmarks.json")
-    people = populate(assumed.RAW_BYTES, assumed.BUCKETS, seed)
+    people = populate(assumed.RAW_BYTES, settings.BUCKETS, seed)
     by_threads = {threads: outcome(people, rates, seed, threads) for threads in THREADS}
     full = by_threads[assumed.THREADS]
-    by_size = {raw: _of(raw, assumed.BUCKETS, rates, seed) for raw in ARCHIVES[:-1]} | {ARCHIVES[-1]: full}
+    by_size = {raw: _of(raw, settings.BUCKETS, rates, seed) for raw in ARCHIVES[:-1]} | {ARCHIVES[-1]: full}
     by_buckets = {
-        buckets: full if buckets == assumed.BUCKETS else _of(assumed.RAW_BYTES, buckets, rates, seed)
+        buckets: full if buckets == settings.BUCKETS else _of(assumed.RAW_BYTES, buckets, rates, seed)
         for buckets in BUCKETS
     }
     crawls = {
@@ -50,6 +50,9 @@ def model(seed: int, docs: Path) -> None:
             report.stage_table(full.stages),
             "## Files, memory, bytes",
             report.holdings_table(full),
+            "## Hosts",
+            report.host_table(full),
+            report.manners_table(full),
             "## By threads",
             "![Makespan and lower bound against threads](cluster_threads.svg)",
             report.series_table("threads", {f"{threads:,}": each for threads, each in by_threads.items()}),

@@ -8,15 +8,6 @@ THREADS = 1_000
 RAW_BYTES = 2e15
 """Raw bytes of a full archive: at our usual ratio 100 TB stored, 300 TB on disk, of 500."""
 
-BUCKETS = 1_024
-"""As conf/cluster.toml has them."""
-
-CONCURRENCY = 16
-"""Networks of a fetch task visited at once, as conf/cluster.toml has them."""
-
-CONVERSATION_S = 0.5
-"""Seconds that a host takes to answer a visit with nothing new. Guess: nobody publishes it; three round trips."""
-
 DOWNLOAD_BYTES_S = 20e6
 """Bytes per second of one pack. Clones of public repositories: 1.5 to 64 MiB/s."""
 

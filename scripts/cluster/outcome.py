@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cluster import assumed, stages
+from cluster.hosts import AtHost, at_hosts
 from cluster.population import Population
 from cluster.rates import Rates
 from cluster.schedule import Stage
@@ -14,6 +15,7 @@ from pipeline.rules.cluster import driver_heap_bytes
 from pipeline.rules.partitioning import DRIVER_BYTES_A_FILE
 
 JOIN = "join of contents with blobs"
+CRAWL, FETCH = "first crawl", "fetch of a night"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Outcome:
     """What the model says; ``stages`` in the order of the archive's life."""
 
     people: Population
+    hosts: tuple[AtHost, ...]
     stages: Mapping[str, Stage]
     crawl: FirstCrawl
     night: Night
@@ -42,9 +45,10 @@ def outcome(people: Population, rates: Rates, seed: int, threads: int = assumed.
     plan = stages.plan(people, files, threads)
     return Outcome(
         people=people,
+        hosts=tuple(at_hosts(people, seed)),
         stages={
-            "first crawl": crawl.stage,
-            "fetch of a night": night.fetch,
+            CRAWL: crawl.stage,
+            FETCH: night.fetch,
             "derive of a night": night.derive,
             "full scan, JVM": stages.jvm_scan(people, files, rates, threads, seed),
             "full scan, Python": stages.python_scan(people, rates, threads, seed),

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cluster import assumed
-from cluster.outcome import JOIN, Outcome
+from cluster.hosts import AtHost
+from cluster.outcome import CRAWL, FETCH, JOIN, Outcome
 from cluster.population import COLUMNS
 from cluster.rates import Rates
 from cluster.schedule import Stage
@@ -108,7 +109,6 @@ def holdings_table(found: Outcome) -> str:
         ("rows of `files` that a night removes", number(night.removed_rows)),
         ("bytes written for bytes changed in a night", f"{written / changed:.2f}x"),
         ("entries to compare beyond the limit of a network: such paths are left out", number(night.paths_left_out)),
-        ("visits per second to the largest host, night of 8 h", number(night.requests_s)),
         ("split of `contents`, file bytes", size(found.split_bytes)),
         ("driver's heap, and what planning a scan of contents takes of it",
          f"{size(found.driver_bytes)}, {size(found.planning_bytes)}"),
@@ -120,6 +120,78 @@ def holdings_table(found: Outcome) -> str:
         ("memory of the largest restore", size(found.restore_bytes)),
     ]  # fmt: skip
     return table(("what", "figure"), rows)
+
+
+NIGHT_S = 8 * 3600
+RATES = (1, 10, 100, 1_000, 10_000)
+"""Multiples of what our manners permit at the largest host."""
+
+ANY = 2**31
+"""Conversations at once, where only requests are limited."""
+
+
+def host_table(found: Outcome) -> str:
+    """Hosts, what we permit ourselves there, and the shortest times that follow."""
+    by_threads_s = _by_threads(found)
+    rows = []
+    for each in found.hosts:
+        visits = (each.night, each.changed, each.crawl)
+        least_s = [made.least_s(each.limits) for made in visits]
+        rules = ["host" if least > threads else "threads" for least, threads in zip(least_s, by_threads_s, strict=True)]
+        rows.append(
+            (
+                _host_name(each),
+                number(each.origins),
+                f"{duration(each.host.mean_s)}, {duration(each.host.slow_s)}",
+                f"{each.limits.conversations}, {number(each.limits.per_second)}",
+                *(f"{number(made.count)}, {duration(least)}" for made, least in zip(visits, least_s, strict=True)),
+                ", ".join(bold(which, by=which == "host") for which in rules),
+            )
+        )
+    columns = (
+        "host", "origins", "an answer: mean, one in a hundred", "permitted: conversations at once, requests a second",
+        "night of all origins: conversations, shortest time", "night of changed ones alone", "first crawl",
+        "the bound of each",
+    )  # fmt: skip
+    return table(columns, [*rows, ("by threads", "", "", "", *map(duration, by_threads_s), "")])
+
+
+def manners_table(found: Outcome) -> str:
+    """What the largest host would have to permit, until threads are the bound."""
+    largest = found.hosts[0]
+    visits = (largest.night, largest.changed, largest.crawl)
+    rows = []
+    for times in RATES:
+        limits = largest.limits._replace(per_second=largest.limits.per_second * times, conversations=ANY)
+        in_a_night = limits.per_second / largest.night.requests * NIGHT_S
+        under_way = (limits.per_second / made.requests * made.each_s for made in (largest.night, largest.crawl))
+        least_s = [made.least_s(limits) for made in visits]
+        rows.append(
+            (
+                number(limits.per_second),
+                ", ".join(map(number, under_way)),
+                f"{number(in_a_night)}, {min(in_a_night / largest.night.count, 1):.1%}",
+                *(
+                    bold(duration(max(least, threads)), by=least > threads)
+                    for least, threads in zip(least_s, _by_threads(found), strict=True)
+                ),
+            )
+        )
+    columns = (
+        f"requests a second to {largest.host.name}", "conversations under way: night, first crawl",
+        "visits in 8 h, of its origins", "night of all origins", "night of changed ones alone", "first crawl",
+    )  # fmt: skip
+    return table(columns, rows)
+
+
+def _by_threads(found: Outcome) -> tuple[float, float, float]:
+    """Seconds that threads need for a night of all origins, for one of changed ones alone, and for the first crawl."""
+    return found.stages[FETCH].makespan_s, found.night.changed_alone_s, found.stages[CRAWL].makespan_s
+
+
+def _host_name(each: AtHost) -> str:
+    many = each.host.instances
+    return each.host.name if many == 1 else f"{many:,} others; conversations and times of the largest"
 
 
 def series_table(first: str, outcomes: Mapping[str, Outcome]) -> str:
@@ -187,11 +259,16 @@ def rate_table(rates: Rates) -> str:
     return table(("per core and second", "docs/benchmarks.json"), rows)
 
 
+def bold(text: str, *, by: bool) -> str:
+    """Bold text on a condition."""
+    return f"**{text}**" if by else text
+
+
 def over(stage: Stage) -> str:
     """Makespan over its bound; bold if it is too much."""
     ratio = stage.over_bound
     text = f"{ratio:,.0f}x" if ratio >= 10 else f"{ratio:.2f}x"
-    return f"**{text}**" if ratio > MOST_OVER_BOUND else text
+    return bold(text, by=ratio > MOST_OVER_BOUND)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from cluster import assumed, heads
+from cluster import assumed, heads, hosts
 from cluster.population import BLOB_SHARE, COLUMNS, PUSH_OBJECTS, Floats, Population, any_networks
 from cluster.rates import Rates
-from cluster.schedule import Stage, makespan_of_groups_s, run
+from cluster.schedule import Stage, makespan_of_groups_s, makespan_s, run
+from cluster.settings import CONCURRENCY
 from pipeline.context.config import MaintainSection
 from pipeline.fetch.landing import RUN_BYTES
 from pipeline.git.limits import Limits
@@ -83,16 +84,17 @@ class Night:
     """A night's fetch tasks, and what it writes.
 
     Attributes:
+        changed_alone_s: what the fetch would take if signals told of every change, and no other origin were visited.
         leader_s: seconds in which only the leader works: commits, and a rename per landed file.
         landed_bytes, added_bytes, changed_bytes: of the landed files, of the rows added to ``files``, and of the paths
             that differ, counted once per origin.
         removed_rows: of ``files``.
         stored_rows: of ``files`` in the whole archive.
         paths_left_out: paths of changed origins beyond the limit of a network.
-        requests_s: visits per second to the largest host, if all begin within eight hours.
     """
 
     fetch: Stage
+    changed_alone_s: float
     derive: Stage
     leader_s: float
     files: int
@@ -101,7 +103,6 @@ class Night:
     changed_bytes: float
     removed_rows: float
     stored_rows: float
-    requests_s: float
     paths_left_out: float
 
 
@@ -117,10 +118,10 @@ class Compaction:
     files: int
 
 
-def fetch_s(column: dict[str, Floats], rates: Rates) -> tuple[Floats, Floats]:
+def fetch_s(column: dict[str, Floats], answers_s: Floats | float, rates: Rates) -> tuple[Floats, Floats]:
     """CPU seconds of each network's first visit, and seconds of its conversation and download."""
     cpu = np.maximum(column["objects"] / rates.fetched_objects, column["raw"] / rates.fetched_raw_bytes)
-    return cpu, assumed.CONVERSATION_S + column["pack"] / assumed.DOWNLOAD_BYTES_S
+    return cpu, answers_s + column["pack"] / assumed.DOWNLOAD_BYTES_S
 
 
 def first_crawl(
@@ -137,14 +138,14 @@ def first_crawl(
         batch_origins: None for as many as the platform visits at once.
         visit_s: limit of a visit. What takes longer ends there, and is visited again in one more batch without it.
     """
-    random = np.random.default_rng(seed)
+    random, answers = np.random.default_rng(seed), _answers(seed)
     batch_origins = batch_origins or usual_batch(people.buckets)
     batches = -int(-people.total("origins") // batch_origins)
     new = int(batch_origins * people.total("networks") / people.total("origins"))
     stages, content = [], []
     simulated = min(BATCHES, batches, -(-SIMULATED_ORIGINS // batch_origins))
     for _ in range(simulated):
-        stage, with_content = _batch(random, people, new, batch_origins - new, rates, threads, visit_s)
+        stage, with_content = _batch(random, answers, people, new, batch_origins - new, rates, threads, visit_s)
         stages.append(stage)
         content.append(with_content)
     files = len(LANDED) * float(np.mean([each.tasks for each in stages]))
@@ -164,26 +165,35 @@ def first_crawl(
 
 
 def _batch(
-    random: Generator, people: Population, new: int, forks: int, rates: Rates, threads: int, visit_s: float
+    random: Generator,
+    answers: Generator,
+    people: Population,
+    new: int,
+    forks: int,
+    rates: Rates,
+    threads: int,
+    visit_s: float,
 ) -> tuple[Stage, int]:
     """The fetch tasks of one batch of new networks and of forks, and how many buckets get contents."""
     buckets = people.buckets
     share = (new + forks) / people.total("origins")
     more = _more_parts(random, people, share)
     networks = np.concatenate([any_networks(random, new), more])
-    cpu, wait = fetch_s({name: networks[:, at] for name, at in _COLUMN.items()}, rates)
+    answers_s = hosts.answers_s(answers, len(networks))
+    cpu, wait = fetch_s({name: networks[:, at] for name, at in _COLUMN.items()}, answers_s, rates)
     shown = np.minimum(visit_s / (cpu + wait), 1)
     cpu, wait = cpu * shown, wait * shown
     place = bucket_of(_ids(random, len(networks)), buckets)  # type: ignore[arg-type]  # the same rule, on an array
     cpu_by, wait_by, longest = (np.zeros(buckets) for _ in range(3))
     np.add.at(cpu_by, place, cpu)
     np.add.at(wait_by, place, wait)
-    np.add.at(wait_by, bucket_of(_ids(random, forks), buckets), assumed.CONVERSATION_S)  # type: ignore[arg-type]
+    of_forks = bucket_of(_ids(random, forks), buckets)  # type: ignore[arg-type]
+    np.add.at(wait_by, of_forks, hosts.answers_s(answers, forks))
     np.maximum.at(longest, place, cpu + wait)
     indivisible_s = float(longest.max())
     together = np.minimum(random.poisson(people.of_whole("origins") * share), NETWORK_ORIGINS)  # one after the other
-    np.maximum.at(longest, people.large_in()[: len(together)], together * assumed.CONVERSATION_S)
-    busy = np.maximum(cpu_by, wait_by / assumed.CONCURRENCY)
+    np.maximum.at(longest, people.large_in()[: len(together)], hosts.sums_s(answers, together))
+    busy = np.maximum(cpu_by, wait_by / CONCURRENCY)
     due = fetch_order(_due(np.bincount(place, minlength=buckets)))
     stage = run(np.maximum(busy, longest)[due], threads, indivisible_s=indivisible_s, work_s=float(busy.sum()))
     return stage, len(np.unique(place))
@@ -192,7 +202,7 @@ def _batch(
 def _long_visits(people: Population, rates: Rates, threads: int, visit_s: float) -> Stage:
     """The batch of those that a limit ended, one each of the networks that are known one by one."""
     whole = people.whole
-    cpu, wait = fetch_s({name: whole[:, at] for name, at in _COLUMN.items()}, rates)
+    cpu, wait = fetch_s({name: whole[:, at] for name, at in _COLUMN.items()}, hosts.MEAN_S, rates)
     long = cpu + wait > visit_s
     visits = np.minimum(cpu + wait, Limits().total_s)[long]
     place = people.large_in()[: len(whole)][long]
@@ -200,7 +210,7 @@ def _long_visits(people: Population, rates: Rates, threads: int, visit_s: float)
     np.add.at(cpu_by, place, cpu[long])
     np.add.at(wait_by, place, wait[long])
     np.maximum.at(longest, place, visits)
-    busy = np.maximum(cpu_by, wait_by / assumed.CONCURRENCY)
+    busy = np.maximum(cpu_by, wait_by / CONCURRENCY)
     due = fetch_order(_due(np.bincount(place, minlength=people.buckets)))
     return run(np.maximum(busy, longest)[due], threads, indivisible_s=float(visits.max()), work_s=float(busy.sum()))
 
@@ -211,6 +221,11 @@ def _more_parts(random: Generator, people: Population, share: float) -> Floats:
     return np.repeat(people.whole, random.poisson((parts - 1) * share), axis=0)
 
 
+def _answers(seed: int) -> Generator:
+    """What hosts' answers are drawn with, so that the networks are the same however hosts answer."""
+    return np.random.default_rng((seed, 1))
+
+
 def _ids(random: Generator, count: int) -> NDArray[np.int64]:
     """Networks: as even as a hash."""
     return random.integers(0, 1 << 63, count, dtype=np.int64)
@@ -218,17 +233,17 @@ def _ids(random: Generator, count: int) -> NDArray[np.int64]:
 
 def night(people: Population, rates: Rates, threads: int, seed: int) -> Night:
     """Every origin is due: all are asked, in parts, then a bucket's changed ones are visited."""
-    random = np.random.default_rng(seed)
-    asked_s = np.maximum(people.bucket("origins") * rates.unchanged_s, _waits_s(people.bucket("origins")))
+    random, answers = np.random.default_rng(seed), _answers(seed)
+    asked_s = np.maximum(people.bucket("origins") * rates.unchanged_s, _waits_s(answers, people.bucket("origins")))
     changed_s = np.maximum(
         np.maximum(
             people.bucket("pushes") * PUSH_OBJECTS / rates.fetched_objects,
             people.bucket("new_raw") / rates.fetched_raw_bytes,
         ),
-        _waits_s(people.bucket("changed")),
+        _waits_s(answers, people.bucket("changed")),
     )
     longest = np.zeros(people.buckets)
-    np.maximum.at(longest, people.large_in(), people.of_large("changed") * assumed.CONVERSATION_S)
+    np.maximum.at(longest, people.large_in(), hosts.sums_s(answers, people.of_large("changed")))
     due = _due(people.bucket("origins"))
     order, parts = fetch_order(due), question_parts(due)
     asks = [np.full(parts.get(bucket, 0), asked_s[bucket] / parts.get(bucket, 1)) for bucket in order]
@@ -242,11 +257,13 @@ def night(people: Population, rates: Rates, threads: int, seed: int) -> Night:
         makespan_of_groups_s(asks, visits_s, threads),
         threads,
     )
+    changed = fetch_order(_due(people.bucket("changed")))
     landed = people.total("new_raw") / people.total("raw") * people.total("pack") * rates.landed_of_pack
     files = len(LANDED) * int((people.bucket("pushes") > 0).sum())
     kept = _kept(seed)
     return Night(
         fetch=fetch,
+        changed_alone_s=makespan_s(np.maximum(changed_s, longest)[changed], threads),
         derive=derive(people, kept, threads, random),
         leader_s=rates.load_s + files * assumed.RENAME_S / assumed.RENAMES_AT_ONCE,
         files=files,
@@ -255,7 +272,6 @@ def night(people: Population, rates: Rates, threads: int, seed: int) -> Night:
         changed_bytes=kept.sum_moved(people, "changed") * assumed.FILE_ROW_BYTES,
         removed_rows=kept.sum_moved(people, "removed"),
         stored_rows=float(kept.stored(people).sum()),
-        requests_s=people.total("origins") * 0.98 / (8 * 3600),
         paths_left_out=float(np.maximum(kept.compared(people) - NETWORK_PATHS, 0).sum()),
     )
 
@@ -290,9 +306,9 @@ def _kept(seed: int) -> _Kept:
     return _Kept(heads.sampled(random), heads.of_many_forks(random))
 
 
-def _waits_s(origins: Floats) -> Floats:
+def _waits_s(answers: Generator, origins: Floats) -> Floats:
     """Seconds in which a task waits for so many answers, some at once."""
-    return origins * assumed.CONVERSATION_S / assumed.CONCURRENCY
+    return hosts.sums_s(answers, origins) / CONCURRENCY
 
 
 def _due(origins: NDArray[np.generic]) -> dict[int, int]:

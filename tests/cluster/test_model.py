@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cluster import assumed, heads, report, stages
+from cluster import assumed, heads, hosts, report, settings, stages
 from cluster.outcome import outcome
 from cluster.population import KNOWN, Population, populate
 from cluster.rates import Rates
@@ -34,9 +34,15 @@ def people() -> Population:
 @pytest.mark.slow
 def test_the_pages_tables_are_the_models(rates: Rates) -> None:
     """Whoever changes a rule of partitioning sees here what becomes of the cluster."""
-    full = outcome(populate(assumed.RAW_BYTES, assumed.BUCKETS, SEED), rates, SEED)
+    full = outcome(populate(assumed.RAW_BYTES, settings.BUCKETS, SEED), rates, SEED)
     page = (DOCS / "cluster.md").read_text()
-    for table in (report.population_table(full), report.stage_table(full.stages), report.holdings_table(full)):
+    for table in (
+        report.population_table(full),
+        report.stage_table(full.stages),
+        report.holdings_table(full),
+        report.host_table(full),
+        report.manners_table(full),
+    ):
         assert table in page, "scripts/cluster_model writes it again"
 
 
@@ -74,7 +80,7 @@ def test_a_night_spreads_the_questions_of_a_large_bucket(
     people: Population, rates: Rates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without parts, one task asks all its origins, some at once, whatever the threads."""
-    waits_s = people.bucket("origins").max() * assumed.CONVERSATION_S / assumed.CONCURRENCY
+    waits_s = people.bucket("origins").max() * hosts.MEAN_S / settings.CONCURRENCY
     assert stages.night(people, rates, 1_000, SEED).fetch.makespan_s < waits_s
     monkeypatch.setattr(stages, "question_parts", lambda due: {})
     assert stages.night(people, rates, 1_000, SEED).fetch.makespan_s >= waits_s
