@@ -26,8 +26,15 @@ FILE_ROW_BYTES = 30
 NAME_BYTES = 20
 """Bytes of a blob's ext and name."""
 
-OBJECT_MEMORY_BYTES = 200
-"""Memory of a restore per object of the network (docs/limits.md)."""
+TREE_MEMORY_BYTES, WANTED_MEMORY_BYTES, INDEXED_MEMORY_BYTES = 160, 100, 280
+"""Memory of a restore per commit, tag and tree, per object that refs lead to, and per object of a pack that is indexed;
+docs/limits.md."""
+
+PACKING_MEMORY_BYTES, BATCH_MEMORY_BYTES = 64 * 2**20, 128 * 2**20
+"""Memory of a restore in each of its processes, and in each that packs contents besides; docs/limits.md."""
+
+DISK_BYTES_S = 200e6
+"""Bytes per second that a disk writes. Spinning disks: 150 to 250 MB/s, guess."""
 
 NAMENODE_OBJECTS_A_FILE = 2
 """An inode and, for a file below a block's 256 MiB, a block. A NameNode takes about a million per GB of heap."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,9 @@ from statistics import median
 from benchmarks.results import Part, read
 
 MB = 1_000_000
+
+RESTORED_ON = 2
+"""Cores of the machine on which restores are measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,9 @@ class Rates:
         compacted_raw_bytes: raw bytes of a compaction.
         landed_of_pack: stored bytes when landed, per byte of pack.
         compacted_of_landed: stored bytes after compaction, per byte landed.
+        restored_raw_bytes: raw bytes of a restore of a long history, as far as processes share the work.
+        restored_alone_raw_bytes: the same of what one process does meanwhile: the rest of the time that was measured.
+        restored_of_pack: bytes of a restored pack, per byte as served.
         load_s: seconds of a load besides its fetch tasks, when it brings little.
     """
 
@@ -34,6 +41,9 @@ class Rates:
     compacted_raw_bytes: float
     landed_of_pack: float
     compacted_of_landed: float
+    restored_raw_bytes: float
+    restored_alone_raw_bytes: float
+    restored_of_pack: float
     load_s: float
 
     @classmethod
@@ -46,6 +56,9 @@ class Rates:
         parts = read(path)
         history, stored = _rows(parts, "big", "A long history"), _rows(parts, "big", "Stored, in bytes")
         small = _rows(parts, "store", "Stored, in bytes") + stored
+        restored = next(row for row in _rows(parts, "restore", "Restore") if str(row["repository"]) == "long")
+        raw, cpu_s = restored["raw MB"] * MB, restored["restore CPU-s"]
+        alone_s = max(RESTORED_ON * restored["restore s"] - cpu_s, 0.0) / (RESTORED_ON - 1)
         return cls(
             fetched_objects=median(_figures(parts, "fetch")),
             fetched_raw_bytes=_figures(parts, "fetch-big")[0] * MB,
@@ -55,6 +68,9 @@ class Rates:
             compacted_raw_bytes=history[0]["raw MB"] * MB / stored[0]["compact CPU-s"],
             landed_of_pack=_ratio(small, "base tables after the first night", "pack as served"),
             compacted_of_landed=_ratio(small, "base tables compacted", "base tables after the first night"),
+            restored_raw_bytes=raw / (cpu_s - alone_s),
+            restored_alone_raw_bytes=raw / alone_s if alone_s else math.inf,
+            restored_of_pack=restored["pack restored"] / restored["pack as served"],
             load_s=_seconds(parts, "nothing new, the rest of the night"),
         )
 

@@ -255,6 +255,8 @@ def rate_table(rates: Rates) -> str:
         ("raw bytes scanned in the JVM", size(rates.jvm_bytes)),
         ("raw bytes scanned in Python", size(rates.python_bytes)),
         ("raw bytes compacted", size(rates.compacted_raw_bytes)),
+        ("raw bytes restored, long history, as far as processes share the work", size(rates.restored_raw_bytes)),
+        ("raw bytes restored meanwhile by the first process", size(rates.restored_alone_raw_bytes)),
     ]
     return table(("per core and second", "docs/benchmarks.json"), rows)
 

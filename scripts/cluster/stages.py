@@ -24,6 +24,7 @@ from pipeline.git.limits import Limits
 from pipeline.model.origin import bucket_of
 from pipeline.model.tables import LANDED
 from pipeline.night.walk import NETWORK_PATHS
+from pipeline.read.packing import MOST_PROCESSES, TASK_BYTES
 from pipeline.rules.batches import batch_origins as usual_batch
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import shuffle_partitions
@@ -443,15 +444,23 @@ def _lots(rows: float, raw: float, bounds: Bounds) -> list[tuple[int, int, float
 
 
 def restore(people: Population, rates: Rates, threads: int) -> tuple[Stage, float]:
-    """The network with most raw bytes, by one process; and the memory of its objects.
+    """The network with most raw bytes, on one machine; and the memory that it takes.
 
-    No benchmark measures a restore; decoding and encoding are taken to cost the same.
+    Processes pack contents, ``TASK_BYTES`` each; one does the rest, and writes the pack, which no design could divide.
     """
     largest = int(people.of_large("raw").argmax())
-    objects, raw = people.of_large("objects")[largest], people.of_large("raw")[largest]
-    seconds = max(objects / rates.fetched_objects, raw / rates.fetched_raw_bytes)
-    stage = run(np.array([seconds]), threads, indivisible_s=float(seconds))
-    return stage, float(objects) * assumed.OBJECT_MEMORY_BYTES
+    objects, raw, pack = (float(people.of_large(name)[largest]) for name in ("objects", "raw", "pack"))
+    parts = -(-int(raw) // TASK_BYTES)
+    alone_s = raw / rates.restored_alone_raw_bytes
+    packing = np.full(parts, raw / parts / rates.restored_raw_bytes)
+    packed = run(packing, threads, indivisible_s=0, at_once=MOST_PROCESSES)
+    rest = run(np.array([alone_s]), threads, indivisible_s=pack * rates.restored_of_pack / assumed.DISK_BYTES_S)
+    a_tree = assumed.TREE_MEMORY_BYTES * (1 - BLOB_SHARE)
+    processes = assumed.PACKING_MEMORY_BYTES + MOST_PROCESSES * (
+        assumed.PACKING_MEMORY_BYTES + assumed.BATCH_MEMORY_BYTES
+    )
+    memory = objects * (a_tree + assumed.WANTED_MEMORY_BYTES + assumed.INDEXED_MEMORY_BYTES) + processes
+    return packed.then(rest), memory
 
 
 def _spread(durations: Floats, random: Generator) -> Floats:

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.results import read
 from cluster import assumed, heads, hosts, report, settings, stages
 from cluster.outcome import outcome
 from cluster.population import KNOWN, Population, populate
-from cluster.rates import Rates
+from cluster.rates import MB, RESTORED_ON, Rates
 from pipeline.model.origin import Origin, bucket_of, network_id
+from pipeline.read.packing import TASK_BYTES
 from pipeline.rules.compaction import Bounds
 from pipeline.rules.networks import NETWORK_ORIGINS, placed
 from pipeline.rules.partitioning import direct_tasks
@@ -123,6 +125,31 @@ def test_a_whole_compaction_is_spread_over_all_threads(people: Population, rates
     assert found.stage.work_s == pytest.approx(people.total("raw") / rates.compacted_raw_bytes, rel=0.02)
     assert found.key_bytes <= Bounds().key_bytes
     assert found.scratch_bytes < 1.1 * Bounds().raw_bytes
+
+
+def test_a_restore_takes_what_was_measured(people: Population, rates: Rates) -> None:
+    """With as many processes as there were cores, the long history takes as long as it did."""
+    table = next(t for t in read(DOCS / "benchmarks.json")["restore"].found.tables if t.title == "Restore")
+    long = next(dict(zip(table.columns, row, strict=True)) for row in table.rows if row[0] == "long")
+    raw = long["raw MB"] * MB
+    alone_s = raw / rates.restored_alone_raw_bytes
+    assert alone_s + raw / rates.restored_raw_bytes == pytest.approx(long["restore CPU-s"])
+    assert alone_s + raw / rates.restored_raw_bytes / RESTORED_ON == pytest.approx(long["restore s"])
+    stage, memory = stages.restore(people, rates, 1_000)
+    largest = int(people.of_large("raw").argmax())
+    assert stage.makespan_s > people.of_large("raw")[largest] / rates.restored_alone_raw_bytes > stage.share_s
+    assert stage.tasks == 1 + -(-int(people.of_large("raw")[largest]) // TASK_BYTES)
+    assert stage.bound_s < stage.makespan_s, "its bound is the pack on a disk, not itself"
+    assert memory > 490 * people.of_large("objects")[largest]
+
+
+def test_memory_of_a_restore_is_that_of_the_page() -> None:
+    page = " ".join((DOCS / "limits.md").read_text().split())
+    assert (
+        f"Restoring keeps in memory {assumed.TREE_MEMORY_BYTES} bytes per commit, tag and tree of the network, "
+        f"{assumed.WANTED_MEMORY_BYTES} per object that the refs lead to and, while the pack is indexed, "
+        f"{assumed.INDEXED_MEMORY_BYTES} per object of it."
+    ) in page
 
 
 def test_the_order_of_fetch_tasks_is_the_platforms(
