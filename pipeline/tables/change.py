@@ -69,6 +69,11 @@ def in_places(buckets: Collection[int], networks: Collection[int]) -> Column:
     return among & F.col("network").isin(sorted(networks)) if len(networks) <= MOST_NETWORKS else among
 
 
+def is_written_anew(rows: int, new: int, gone: int) -> bool:
+    """Whether a change writes buckets anew, so many rows in the end; if not, it adds rows and marks others removed."""
+    return rows <= MOST_WRITTEN * max(new, gone)
+
+
 def change_rows(seen: Seen, change: RowChange, properties: Mapping[str, str] | None = None) -> None:
     """Make a change in one commit, unless others changed the table since.
 
@@ -85,7 +90,7 @@ def change_rows(seen: Seen, change: RowChange, properties: Mapping[str, str] | N
         return
     rows = seen.rows().where(in_buckets(change.buckets))
     written = rows.count() - change.gone_count + change.new_count  # counted in Iceberg's metadata
-    if written <= MOST_WRITTEN * max(change.new_count, change.gone_count):
+    if is_written_anew(written, change.new_count, change.gone_count):
         kept = _without(rows, change.gone).select(*change.new.columns)
         overwrite(kept.unionByName(change.new), seen, in_buckets(change.buckets), properties)
     else:

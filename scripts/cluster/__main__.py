@@ -50,6 +50,8 @@ def model(seed: int, docs: Path) -> None:
             report.stage_table(full.stages),
             "## Files, memory, bytes",
             report.holdings_table(full),
+            "## Bytes written in a night",
+            report.written_table(full.night),
             "## Hosts",
             report.host_table(full),
             report.manners_table(full),

@@ -42,6 +42,7 @@ class Kept:
     Attributes:
         of_a_line: rows of a line besides the first, per file at HEAD.
         added, removed: rows per moved origin.
+        blobs_added, blobs_removed: distinct blobs at HEAD of a network, per moved origin.
         changed: paths per moved origin, as a table with a row per path and origin would see them.
         compared: entries that are compared or walked, per moved origin and file at HEAD.
     """
@@ -49,6 +50,8 @@ class Kept:
     of_a_line: float
     added: float
     removed: float
+    blobs_added: float
+    blobs_removed: float
     changed: float
     compared: float
 
@@ -126,6 +129,8 @@ class Counts:
     of_others: int
     added: int
     removed: int
+    blobs_added: int
+    blobs_removed: int
     changed: int
     compared: int
 
@@ -136,6 +141,8 @@ def _sum(counts: Sequence[Counts]) -> Kept:
         of_a_line=sum(each.of_others for each in counts) / max(sum(each.others * each.files for each in counts), 1),
         added=sum(each.added for each in counts) / moved,
         removed=sum(each.removed for each in counts) / moved,
+        blobs_added=sum(each.blobs_added for each in counts) / moved,
+        blobs_removed=sum(each.blobs_removed for each in counts) / moved,
         changed=sum(each.changed for each in counts) / moved,
         compared=sum(each.compared for each in counts) / sum(each.moved * each.files for each in counts),
     )
@@ -169,6 +176,8 @@ def night_of(files: int, origins: int, moved: int, pushes: float, random: Genera
         new.setdefault(version[-1][0], NewTree(version[-1][0], before[origin]))
     changes, compared = _planned(trees, lines, sorted(set(before[moved:])), list(new.values()))
     rows = {line.id: line.rows for line in lines}
+    were_at_head = _blobs(versions)
+    now_at_head = _blobs([*after, *versions[moved:]])
     return Counts(
         files,
         len(set(before)) - 1,
@@ -177,6 +186,8 @@ def night_of(files: int, origins: int, moved: int, pushes: float, random: Genera
         added=sum(isinstance(each, Put) for each in changes),
         removed=sum(1 if isinstance(each, Take) else rows[each.line] + 1 if isinstance(each, Drop) else 0
                     for each in changes),
+        blobs_added=len(now_at_head - were_at_head),
+        blobs_removed=len(were_at_head - now_at_head),
         changed=sum(_differing(versions[origin][0], version[0]) for origin, version in enumerate(after)),
         compared=compared,
     )  # fmt: skip
@@ -186,6 +197,10 @@ def _paths(files: int, pushes: float, random: Generator) -> list[int]:
     """Files that pushes change, each once; some are changed far more often than others."""
     chosen = random.random(int(np.ceil(pushes * PUSH_PATHS))) ** 3 * files
     return sorted(set(map(int, chosen)))
+
+
+def _blobs(versions: Sequence[list[_Ids]]) -> set[bytes]:
+    return {oid for version in versions for oid in version[0]}
 
 
 def _differing(before: _Ids, after: _Ids) -> int:

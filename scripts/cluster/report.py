@@ -11,7 +11,8 @@ from cluster.outcome import CRAWL, FETCH, JOIN, Outcome
 from cluster.population import COLUMNS
 from cluster.rates import Rates
 from cluster.schedule import Stage
-from cluster.stages import FirstCrawl
+from cluster.stages import FirstCrawl, Night
+from cluster.written import LANDED
 
 BEGIN, END = "<!-- scripts/cluster_model writes from here -->", "<!-- to here -->"
 MOST_OVER_BOUND = 1.2
@@ -93,8 +94,6 @@ def stage_table(stages: Mapping[str, Stage]) -> str:
 def holdings_table(found: Outcome) -> str:
     """Files, memory and bytes."""
     crawl, night, compaction = found.crawl, found.night, found.compaction
-    written = night.landed_bytes + night.added_bytes
-    changed = night.landed_bytes + night.changed_bytes
     rows = [
         ("batches of the first crawl, leader's time in them", f"{crawl.batches:,}, {duration(crawl.leader_s)}"),
         ("data files after the first crawl", f"{crawl.files:,}, of contents {crawl.content_files:,}"),
@@ -102,12 +101,7 @@ def holdings_table(found: Outcome) -> str:
         ("files of contents after a whole compaction", f"{compaction.files:,}"),
         ("data files that a night lands", f"{night.files:,}"),
         ("leader's time in a night besides", duration(night.leader_s)),
-        ("bytes that a night lands", size(night.landed_bytes)),
         ("rows of `files`, as lines", number(night.stored_rows)),
-        ("bytes of `files` that a night adds, bytes of the paths that differ, once per origin",
-         f"{size(night.added_bytes)}, {size(night.changed_bytes)}"),
-        ("rows of `files` that a night removes", number(night.removed_rows)),
-        ("bytes written for bytes changed in a night", f"{written / changed:.2f}x"),
         ("entries to compare beyond the limit of a network: such paths are left out", number(night.paths_left_out)),
         ("split of `contents`, file bytes", size(found.split_bytes)),
         ("driver's heap, and what planning a scan of contents takes of it",
@@ -120,6 +114,24 @@ def holdings_table(found: Outcome) -> str:
         ("memory of the largest restore", size(found.restore_bytes)),
     ]  # fmt: skip
     return table(("what", "figure"), rows)
+
+
+def written_table(night: Night) -> str:
+    """Bytes that a night writes, for bytes that changed."""
+    rows = [
+        (
+            each.table if each.how == LANDED and not each.new else f"`{each.table}`",
+            f"{number(each.new)}, {number(each.gone)}" if each.new else "",
+            each.how,
+            size(each.bytes),
+            size(each.changed_bytes),
+            f"{each.bytes / each.changed_bytes:.3g}x",
+        )
+        for each in night.written
+    ]
+    all_, changed = (sum(getattr(each, name) for each in night.written) for name in ("bytes", "changed_bytes"))
+    rows.append(("all", "", "", f"**{size(all_)}**", size(changed), f"**{all_ / changed:.3g}x**"))
+    return table(("table", "rows added, removed", "how", "bytes written", "bytes changed", "for each"), rows)
 
 
 NIGHT_S = 8 * 3600

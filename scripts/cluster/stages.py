@@ -18,6 +18,7 @@ from cluster.population import BLOB_SHARE, COLUMNS, PUSH_OBJECTS, Floats, Popula
 from cluster.rates import Rates
 from cluster.schedule import Stage, makespan_of_groups_s, makespan_s, run
 from cluster.settings import CONCURRENCY
+from cluster.written import Moved, Written, night_bytes
 from pipeline.context.config import MaintainSection
 from pipeline.fetch.landing import RUN_BYTES
 from pipeline.git.limits import Limits
@@ -87,9 +88,7 @@ class Night:
     Attributes:
         changed_alone_s: what the fetch would take if signals told of every change, and no other origin were visited.
         leader_s: seconds in which only the leader works: commits, and a rename per landed file.
-        landed_bytes, added_bytes, changed_bytes: of the landed files, of the rows added to ``files``, and of the paths
-            that differ, counted once per origin.
-        removed_rows: of ``files``.
+        written: by table.
         stored_rows: of ``files`` in the whole archive.
         paths_left_out: paths of changed origins beyond the limit of a network.
     """
@@ -99,10 +98,7 @@ class Night:
     derive: Stage
     leader_s: float
     files: int
-    landed_bytes: float
-    added_bytes: float
-    changed_bytes: float
-    removed_rows: float
+    written: tuple[Written, ...]
     stored_rows: float
     paths_left_out: float
 
@@ -262,17 +258,28 @@ def night(people: Population, rates: Rates, threads: int, seed: int) -> Night:
     landed = people.total("new_raw") / people.total("raw") * people.total("pack") * rates.landed_of_pack
     files = len(LANDED) * int((people.bucket("pushes") > 0).sum())
     kept = _kept(seed)
+    stored_rows = float(kept.stored(people).sum())
     return Night(
         fetch=fetch,
         changed_alone_s=makespan_s(np.maximum(changed_s, longest)[changed], threads),
         derive=derive(people, kept, threads, random),
         leader_s=rates.load_s + files * assumed.RENAME_S / assumed.RENAMES_AT_ONCE,
         files=files,
-        landed_bytes=landed,
-        added_bytes=kept.sum_moved(people, "added") * assumed.FILE_ROW_BYTES,
-        changed_bytes=kept.sum_moved(people, "changed") * assumed.FILE_ROW_BYTES,
-        removed_rows=kept.sum_moved(people, "removed"),
-        stored_rows=float(kept.stored(people).sum()),
+        written=night_bytes(
+            Moved(
+                people.total("origins"),
+                people.total("changed"),
+                landed,
+                files=(
+                    kept.sum_moved(people, "added"),
+                    kept.sum_moved(people, "removed"),
+                    stored_rows,
+                    kept.sum_moved(people, "changed") * assumed.FILE_ROW_BYTES,
+                ),
+                blobs=(kept.sum_moved(people, "blobs_added"), kept.sum_moved(people, "blobs_removed")),
+            )
+        ),
+        stored_rows=stored_rows,
         paths_left_out=float(np.maximum(kept.compared(people) - NETWORK_PATHS, 0).sum()),
     )
 

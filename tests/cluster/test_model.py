@@ -42,6 +42,7 @@ def test_the_pages_tables_are_the_models(rates: Rates) -> None:
         report.population_table(full),
         report.stage_table(full.stages),
         report.holdings_table(full),
+        report.written_table(full.night),
         report.host_table(full),
         report.manners_table(full),
     ):
@@ -91,14 +92,20 @@ def test_a_night_spreads_the_questions_of_a_large_bucket(
 def test_a_night_writes_what_changed(people: Population, rates: Rates) -> None:
     """As the rules of lines say; rows that are added, at most three for a path that differs."""
     night = stages.night(people, rates, 1_000, SEED)
-    assert 0 < night.added_bytes < 3 * night.changed_bytes
+    found = {each.table: each for each in night.written}
+    files, blobs = found["files"], found["head_blobs"]
+    assert 0 < files.new * assumed.FILE_ROW_BYTES < files.bytes < 3 * files.changed_bytes
+    assert 0 < blobs.new < files.new
     assert night.stored_rows < people.total("rows")
+    all_, changed = (sum(getattr(each, name) for each in night.written) for name in ("bytes", "changed_bytes"))
+    assert 1 < all_ / changed < 2
 
 
 def test_a_fork_that_pushes_adds_the_rows_of_its_paths() -> None:
     one = heads.night_of(200, 1, 1, 50, np.random.default_rng(SEED))
     assert (one.moved, one.others) == (1, 0)
     assert one.changed + 1 == one.added == one.removed, "its paths, and the row that names the root tree"
+    assert one.blobs_added == one.blobs_removed == one.changed
 
 
 def test_a_join_is_cut_where_it_can_be(rates: Rates) -> None:
