@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
 from cluster import assumed, stages
 from cluster.hosts import AtHost, at_hosts
@@ -18,6 +19,16 @@ JOIN = "join of contents with blobs"
 CRAWL, FETCH = "first crawl", "fetch of a night"
 
 
+T = TypeVar("T")
+
+
+class Planned(NamedTuple, Generic[T]):
+    """Something after the first crawl, and after a whole compaction."""
+
+    crawled: T
+    compacted: T
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What the model says; ``stages`` in the order of the archive's life."""
@@ -29,8 +40,9 @@ class Outcome:
     night: Night
     compaction: Compaction
     split_bytes: int
-    notes: tuple[str, ...]
-    planning_bytes: float
+    notes: Planned[tuple[str, ...]]
+    planning_bytes: Planned[float]
+    objects: Planned[int]
     driver_bytes: float
     restore_bytes: float
 
@@ -43,6 +55,7 @@ def outcome(people: Population, rates: Rates, seed: int, threads: int = assumed.
     restore, restore_bytes = stages.restore(people, rates, threads)
     files = crawl.content_files
     plan = stages.plan(people, files, threads)
+    others = crawl.files - crawl.content_files
     return Outcome(
         people=people,
         hosts=tuple(at_hosts(people, seed)),
@@ -61,8 +74,9 @@ def outcome(people: Population, rates: Rates, seed: int, threads: int = assumed.
         night=night,
         compaction=compaction,
         split_bytes=plan.tables[0].split_bytes,
-        notes=plan.notes,
-        planning_bytes=float(files * DRIVER_BYTES_A_FILE),
+        notes=Planned(plan.notes, stages.plan(people, compaction.files, threads).notes),
+        planning_bytes=Planned(float(files * DRIVER_BYTES_A_FILE), float(compaction.files * DRIVER_BYTES_A_FILE)),
+        objects=Planned(crawl.objects, compaction.objects + stages.objects_of(others, 0)),
         driver_bytes=float(driver_heap_bytes(assumed.cluster(threads))),
         restore_bytes=restore_bytes,
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cluster import assumed
 from cluster.hosts import AtHost
-from cluster.outcome import CRAWL, FETCH, JOIN, Outcome
+from cluster.outcome import CRAWL, FETCH, JOIN, Outcome, Planned, T
 from cluster.population import COLUMNS
 from cluster.rates import Rates
 from cluster.schedule import Stage
@@ -97,16 +97,21 @@ def holdings_table(found: Outcome) -> str:
     rows = [
         ("batches of the first crawl, leader's time in them", f"{crawl.batches:,}, {duration(crawl.leader_s)}"),
         ("data files after the first crawl", f"{crawl.files:,}, of contents {crawl.content_files:,}"),
-        ("NameNode objects after the first crawl", number(crawl.files * assumed.NAMENODE_OBJECTS_A_FILE)),
         ("files of contents after a whole compaction", f"{compaction.files:,}"),
+        ("NameNode objects after the first crawl, after a whole compaction", _both(found.objects, number)),
+        ("NameNode's heap for them", _both(found.objects, lambda n: size(n * assumed.NAMENODE_BYTES_AN_OBJECT))),
         ("data files that a night lands", f"{night.files:,}"),
         ("leader's time in a night besides", duration(night.leader_s)),
         ("rows of `files`, as lines", number(night.stored_rows)),
         ("entries to compare beyond the limit of a network: such paths are left out", number(night.paths_left_out)),
         ("split of `contents`, file bytes", size(found.split_bytes)),
-        ("driver's heap, and what planning a scan of contents takes of it",
-         f"{size(found.driver_bytes)}, {size(found.planning_bytes)}"),
-        ("`--dry-run` says", "; ".join(found.notes) or "nothing"),
+        ("leader's memory in a night that visits all, in a batch of the first crawl",
+         f"{size(night.leader_bytes)}, {size(crawl.leader_bytes)}"),
+        ("driver's heap", size(found.driver_bytes)),
+        ("of that for planning a scan of contents, after the first crawl, after a whole compaction",
+         _both(found.planning_bytes, size)),
+        ("`--dry-run` says, after the first crawl, after a whole compaction",
+         _both(found.notes, lambda notes: "; ".join(notes) or "nothing")),
         ("pieces of a compaction in the fullest bucket", f"{compaction.pieces_of_fullest:,}"),
         ("ids and names of a piece in memory", size(compaction.key_bytes)),
         ("scratch of a piece", size(compaction.scratch_bytes)),
@@ -206,6 +211,10 @@ def _host_name(each: AtHost) -> str:
     return each.host.name if many == 1 else f"{many:,} others; conversations and times of the largest"
 
 
+def _both(planned: Planned[T], text: Callable[[T], str]) -> str:
+    return f"{text(planned.crawled)}, {text(planned.compacted)}"
+
+
 def series_table(first: str, outcomes: Mapping[str, Outcome]) -> str:
     """Makespan and its multiple of the bound, by stage, for several outcomes."""
     names = next(iter(outcomes.values())).stages
@@ -225,7 +234,7 @@ def bucket_table(outcomes: Mapping[int, Outcome]) -> str:
             over(each.stages["fetch of a night"]),
             over(each.stages["derive of a night"]),
             over(each.stages[JOIN]),
-            number(each.crawl.files * assumed.NAMENODE_OBJECTS_A_FILE),
+            number(each.crawl.objects),
             f"{each.night.files:,}",
             over(each.stages["whole compaction"]),
         )
@@ -248,7 +257,7 @@ def batch_table(crawls: Mapping[tuple[int, float], FirstCrawl]) -> str:
             duration(crawl.stage.makespan_s),
             over(crawl.stage),
             duration(crawl.leader_s),
-            number(crawl.files * assumed.NAMENODE_OBJECTS_A_FILE),
+            number(crawl.objects),
         )
         for (origins, visit_s), crawl in crawls.items()
     ]

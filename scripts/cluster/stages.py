@@ -13,11 +13,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from cluster import assumed, heads, hosts
+from cluster import assumed, heads, hosts, leader
 from cluster.population import BLOB_SHARE, COLUMNS, PUSH_OBJECTS, Floats, Population, any_networks
 from cluster.rates import Rates
 from cluster.schedule import Stage, makespan_of_groups_s, makespan_s, run
-from cluster.settings import CONCURRENCY
+from cluster.settings import BLOCK_BYTES, CONCURRENCY
 from cluster.written import Moved, Written, night_bytes
 from pipeline.context.config import MaintainSection
 from pipeline.fetch.landing import RUN_BYTES
@@ -72,13 +72,20 @@ _COLUMN = {name: number for number, name in enumerate(COLUMNS)}
 
 @dataclass(frozen=True, slots=True)
 class FirstCrawl:
-    """A first crawl: its batches one after the other, and what they leave."""
+    """A first crawl: its batches one after the other, and what they leave.
+
+    Attributes:
+        leader_s, leader_bytes: seconds in which only the leader works, and its memory.
+        objects: of the NameNode.
+    """
 
     stage: Stage
     batches: int
     leader_s: float
+    leader_bytes: float
     content_files: int
     files: int
+    objects: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,8 @@ class Night:
 
     Attributes:
         changed_alone_s: what the fetch would take if signals told of every change, and no other origin were visited.
-        leader_s: seconds in which only the leader works: commits, and a rename per landed file.
+        leader_s, leader_bytes: seconds in which only the leader works: commits, and a rename per landed file; and its
+            memory.
         written: by table.
         stored_rows: of ``files`` in the whole archive.
         paths_left_out: paths of changed origins beyond the limit of a network.
@@ -97,6 +105,7 @@ class Night:
     changed_alone_s: float
     derive: Stage
     leader_s: float
+    leader_bytes: float
     files: int
     written: tuple[Written, ...]
     stored_rows: float
@@ -105,7 +114,7 @@ class Night:
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
-    """A whole compaction, and how much of the archive one night's budget rewrites."""
+    """A whole compaction, and how much of the archive one night's budget rewrites; ``files`` are those of contents."""
 
     stage: Stage
     pieces_of_fullest: int
@@ -113,6 +122,7 @@ class Compaction:
     scratch_bytes: float
     nightly_share: float
     files: int
+    objects: int
 
 
 def fetch_s(column: dict[str, Floats], answers_s: Floats | float, rates: Rates) -> tuple[Floats, Floats]:
@@ -146,6 +156,7 @@ def first_crawl(
         stages.append(stage)
         content.append(with_content)
     files = len(LANDED) * float(np.mean([each.tasks for each in stages]))
+    content_files, all_files = int(batches * np.mean(content)), int(batches * files)
     leader_s = batches * (rates.load_s + files * assumed.RENAME_S / assumed.RENAMES_AT_ONCE)
     scale = batches / simulated
     stage = Stage(
@@ -158,7 +169,21 @@ def first_crawl(
     )
     if visit_s < Limits().total_s:
         stage = stage.then(_long_visits(people, rates, threads, visit_s))
-    return FirstCrawl(stage, batches, leader_s, int(batches * np.mean(content)), int(batches * files))
+    return FirstCrawl(
+        stage,
+        batches,
+        leader_s,
+        assumed.LEADER_BYTES + min(batch_origins, people.total("origins")) * assumed.LEADER_BYTES_A_FIRST_VISIT,
+        content_files,
+        all_files,
+        objects_of(content_files, people.total("pack") * rates.landed_of_pack)
+        + objects_of(all_files - content_files, 0),
+    )
+
+
+def objects_of(files: int, stored: float) -> int:
+    """Objects of the NameNode for files of a size: an inode each, and their blocks."""
+    return files * (1 + max(math.ceil(stored / max(files, 1) / BLOCK_BYTES), 1))
 
 
 def _batch(
@@ -264,6 +289,7 @@ def night(people: Population, rates: Rates, threads: int, seed: int) -> Night:
         changed_alone_s=makespan_s(np.maximum(changed_s, longest)[changed], threads),
         derive=derive(people, kept, threads, random),
         leader_s=rates.load_s + files * assumed.RENAME_S / assumed.RENAMES_AT_ONCE,
+        leader_bytes=leader.night_bytes(people),
         files=files,
         written=night_bytes(
             Moved(
@@ -408,6 +434,7 @@ def compaction(people: Population, rates: Rates, threads: int, seed: int) -> Com
     pieces = _pieces(people)
     in_order = [piece for each in within(Budget(), by_gain(stats)) for piece in pieces[each.bucket]]
     raw = np.array([piece.raw_bytes for piece in in_order], float)
+    files = FILES_A_PIECE * len(in_order)
     settings = MaintainSection()
     budget = Budget.parse(settings.compact_budget).duration_s or 0.0
     return Compaction(
@@ -421,7 +448,8 @@ def compaction(people: Population, rates: Rates, threads: int, seed: int) -> Com
         key_bytes=float(max(piece.key_bytes for piece in in_order)),
         scratch_bytes=float(raw.max()) * (1 + rates.compacted_of_landed / TYPICAL_RATIO["contents"]),
         nightly_share=threads * budget * rates.compacted_raw_bytes / people.total("raw"),
-        files=int(FILES_A_PIECE * len(in_order)),
+        files=files,
+        objects=objects_of(files, people.total("pack") * rates.landed_of_pack * rates.compacted_of_landed),
     )
 
 
