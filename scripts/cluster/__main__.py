@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cluster import assumed, plots, report, settings, stages
+from cluster import assumed, plots, reasons, report, settings, stages
 from cluster.outcome import Outcome, outcome
 from cluster.population import populate
 from cluster.rates import Rates
@@ -48,6 +48,10 @@ def model(seed: int, docs: Path) -> None:
             report.population_table(full),
             "## Makespans at 1,000 threads",
             report.stage_table(full.stages),
+            "## Sizes of tasks",
+            reasons.size_table(full),
+            "## Why a makespan is over its bound",
+            reasons.bound_table(full),
             "## Files, memory, bytes",
             report.holdings_table(full),
             "## Bytes written in a night",

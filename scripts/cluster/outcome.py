@@ -16,7 +16,10 @@ from pipeline.rules.cluster import driver_heap_bytes
 from pipeline.rules.partitioning import DRIVER_BYTES_A_FILE
 
 JOIN = "join of contents with blobs"
-CRAWL, FETCH = "first crawl", "fetch of a night"
+JOIN_FILES = "join of contents with the view files"
+CRAWL, FETCH, DERIVE = "first crawl", "fetch of a night", "derive of a night"
+JVM_SCAN, PYTHON_SCAN = "full scan, JVM", "full scan, Python"
+COMPACTION, RESTORE = "whole compaction", "restore of the largest network"
 
 
 T = TypeVar("T")
@@ -62,13 +65,13 @@ def outcome(people: Population, rates: Rates, seed: int, threads: int = assumed.
         stages={
             CRAWL: crawl.stage,
             FETCH: night.fetch,
-            "derive of a night": night.derive,
-            "full scan, JVM": stages.jvm_scan(people, files, rates, threads, seed),
-            "full scan, Python": stages.python_scan(people, rates, threads, seed),
+            DERIVE: night.derive,
+            JVM_SCAN: stages.jvm_scan(people, files, rates, threads, seed),
+            PYTHON_SCAN: stages.python_scan(people, rates, threads, seed),
             JOIN: stages.join(people, files, rates, threads, seed, cut=True),
-            "join of contents with the view files": stages.join(people, files, rates, threads, seed, cut=False),
-            "whole compaction": compaction.stage,
-            "restore of the largest network": restore,
+            JOIN_FILES: stages.join(people, files, rates, threads, seed, cut=False),
+            COMPACTION: compaction.stage,
+            RESTORE: restore,
         },
         crawl=crawl,
         night=night,

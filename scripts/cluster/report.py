@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cluster import assumed
 from cluster.hosts import AtHost
-from cluster.outcome import CRAWL, FETCH, JOIN, Outcome, Planned, T
+from cluster.outcome import COMPACTION, CRAWL, DERIVE, FETCH, JOIN, Outcome, Planned, T
 from cluster.population import COLUMNS
 from cluster.rates import Rates
 from cluster.schedule import Stage
@@ -230,13 +230,13 @@ def bucket_table(outcomes: Mapping[int, Outcome]) -> str:
     rows = [
         (
             f"{buckets:,}",
-            over(each.stages["first crawl"]),
-            over(each.stages["fetch of a night"]),
-            over(each.stages["derive of a night"]),
+            over(each.stages[CRAWL]),
+            over(each.stages[FETCH]),
+            over(each.stages[DERIVE]),
             over(each.stages[JOIN]),
             number(each.crawl.objects),
             f"{each.night.files:,}",
-            over(each.stages["whole compaction"]),
+            over(each.stages[COMPACTION]),
         )
         for buckets, each in outcomes.items()
     ]

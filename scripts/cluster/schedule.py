@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,36 @@ Floats = NDArray[np.float64]
 
 EXACT_TASKS = 100_000
 """Tasks at the end of a longer list that are scheduled one by one; those before keep all threads or the driver busy."""
+
+
+SHORT_S, LONG_S = 10.0, 60.0
+"""Seconds between which a task should last: a start is then a small share of it, and little is lost with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How long the tasks of a stage last.
+
+    Attributes:
+        shortest_s: the shortest one.
+        mean_s: of all.
+        short, long: share of tasks that last less than ``SHORT_S``, and more than ``LONG_S``.
+    """
+
+    shortest_s: float
+    mean_s: float
+    short: float
+    long: float
+
+    @classmethod
+    def of(cls, durations_s: Floats) -> Sizes:
+        """Of tasks, not none."""
+        return cls(
+            float(durations_s.min()),
+            float(durations_s.mean()),
+            float((durations_s < SHORT_S).mean()),
+            float((durations_s > LONG_S).mean()),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +56,7 @@ class Stage:
         indivisible_s: the longest piece that no design could cut: one visit, one row group, one pack that is written.
         makespan_s: from the first task's begin to the last one's end.
         threads: threads of the cluster; the stage may use fewer.
+        sizes: of the tasks.
     """
 
     tasks: int
@@ -34,6 +65,7 @@ class Stage:
     indivisible_s: float
     makespan_s: float
     threads: int
+    sizes: Sizes
 
     @property
     def share_s(self) -> float:
@@ -59,7 +91,23 @@ class Stage:
             self.indivisible_s + next_.indivisible_s,
             self.makespan_s + next_.makespan_s,
             self.threads,
+            together([self, next_]),
         )
+
+
+def together(stages: Sequence[Stage]) -> Sizes:
+    """The sizes of the tasks of some stages."""
+    tasks = sum(stage.tasks for stage in stages)
+
+    def mean(of: Callable[[Sizes], float]) -> float:
+        return sum(stage.tasks * of(stage.sizes) for stage in stages) / tasks
+
+    return Sizes(
+        min(stage.sizes.shortest_s for stage in stages),
+        mean(lambda sizes: sizes.mean_s),
+        mean(lambda sizes: sizes.short),
+        mean(lambda sizes: sizes.long),
+    )
 
 
 def run(
@@ -88,6 +136,7 @@ def run(
         indivisible_s,
         makespan_s(durations_s, at_once or threads, begins_a_second),
         threads,
+        Sizes.of(durations_s),
     )
 
 

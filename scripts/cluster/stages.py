@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cluster import assumed, heads, hosts, leader
 from cluster.population import BLOB_SHARE, COLUMNS, PUSH_OBJECTS, Floats, Population, any_networks
 from cluster.rates import Rates
-from cluster.schedule import Stage, makespan_of_groups_s, makespan_s, run
+from cluster.schedule import Sizes, Stage, makespan_of_groups_s, makespan_s, run, together
 from cluster.settings import BLOCK_BYTES, CONCURRENCY
 from cluster.written import Moved, Written, night_bytes
 from pipeline.context.config import MaintainSection
@@ -97,7 +97,8 @@ class Night:
         leader_s, leader_bytes: seconds in which only the leader works: commits, and a rename per landed file; and its
             memory.
         written: by table.
-        stored_rows: of ``files`` in the whole archive.
+        stored_rows, stored_of_fullest: of ``files`` in the whole archive, and in the fullest bucket.
+        of_a_line: rows that a fork with a HEAD of its own has, per file, where there are many.
         paths_left_out: paths of changed origins beyond the limit of a network.
     """
 
@@ -109,6 +110,8 @@ class Night:
     files: int
     written: tuple[Written, ...]
     stored_rows: float
+    stored_of_fullest: float
+    of_a_line: float
     paths_left_out: float
 
 
@@ -166,6 +169,7 @@ def first_crawl(
         max(each.indivisible_s for each in stages),
         scale * sum(each.makespan_s for each in stages) + leader_s,
         threads,
+        together(stages),
     )
     if visit_s < Limits().total_s:
         stage = stage.then(_long_visits(people, rates, threads, visit_s))
@@ -278,12 +282,13 @@ def night(people: Population, rates: Rates, threads: int, seed: int) -> Night:
         float((people.of_large("new_raw") / rates.fetched_raw_bytes).max()),
         makespan_of_groups_s(asks, visits_s, threads),
         threads,
+        Sizes.of(np.concatenate([visits_s, *asks])),
     )
     changed = fetch_order(_due(people.bucket("changed")))
     landed = people.total("new_raw") / people.total("raw") * people.total("pack") * rates.landed_of_pack
     files = len(LANDED) * int((people.bucket("pushes") > 0).sum())
     kept = _kept(seed)
-    stored_rows = float(kept.stored(people).sum())
+    stored = kept.stored(people)
     return Night(
         fetch=fetch,
         changed_alone_s=makespan_s(np.maximum(changed_s, longest)[changed], threads),
@@ -299,13 +304,15 @@ def night(people: Population, rates: Rates, threads: int, seed: int) -> Night:
                 files=(
                     kept.sum_moved(people, "added"),
                     kept.sum_moved(people, "removed"),
-                    stored_rows,
+                    float(stored.sum()),
                     kept.sum_moved(people, "changed") * assumed.FILE_ROW_BYTES,
                 ),
                 blobs=(kept.sum_moved(people, "blobs_added"), kept.sum_moved(people, "blobs_removed")),
             )
         ),
-        stored_rows=stored_rows,
+        stored_rows=float(stored.sum()),
+        stored_of_fullest=float(stored.max()),
+        of_a_line=kept.many.of_a_line,
         paths_left_out=float(np.maximum(kept.compared(people) - NETWORK_PATHS, 0).sum()),
     )
 

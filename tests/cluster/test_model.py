@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.results import read
-from cluster import assumed, heads, hosts, report, settings, stages
+from cluster import assumed, heads, hosts, reasons, report, settings, stages
 from cluster.outcome import outcome
 from cluster.population import KNOWN, Population, populate
 from cluster.rates import MB, RESTORED_ON, Rates
@@ -41,6 +41,8 @@ def test_the_pages_tables_are_the_models(rates: Rates) -> None:
     for table in (
         report.population_table(full),
         report.stage_table(full.stages),
+        reasons.size_table(full),
+        reasons.bound_table(full),
         report.holdings_table(full),
         report.written_table(full.night),
         report.host_table(full),

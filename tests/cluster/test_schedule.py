@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cluster import schedule
-from cluster.schedule import Stage, makespan_of_groups_s, makespan_s, run
+from cluster.schedule import LONG_S, SHORT_S, Sizes, Stage, makespan_of_groups_s, makespan_s, run
 
 
 def test_each_task_goes_to_the_thread_that_is_free_first() -> None:
@@ -41,8 +41,14 @@ def test_the_bound_is_the_work_or_the_longest_indivisible_piece() -> None:
 
 
 def test_stages_follow_each_other() -> None:
-    both = Stage(2, 8, 4, 1, 5, 2).then(Stage(3, 6, 2, 2, 3, 2))
-    assert both == Stage(5, 14, 4, 3, 8, 2)
+    both = Stage(2, 8, 4, 1, 5, 2, Sizes(4, 4, 1, 0)).then(Stage(3, 6, 2, 2, 3, 2, Sizes(2, 2, 0, 0.5)))
+    assert both == Stage(5, 14, 4, 3, 8, 2, Sizes(2, 2.8, 0.4, 0.3))
+
+
+def test_tasks_are_counted_that_are_too_short_and_too_long() -> None:
+    found = run(np.array([1.0, SHORT_S, LONG_S, 2 * LONG_S, 3 * LONG_S]), 2, indivisible_s=1).sizes
+    assert (found.shortest_s, found.short, found.long) == (1, 0.2, 0.4)
+    assert found.mean_s == (1 + SHORT_S + 6 * LONG_S) / 5
 
 
 def test_a_task_waits_for_its_group() -> None:
