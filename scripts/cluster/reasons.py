@@ -111,8 +111,8 @@ def _why_bounds(found: Outcome) -> dict[str, str]:
     waves = -(-join_files.tasks // join_files.threads)
     return {
         CRAWL: f"{batches:,} batches of {number(batch_origins(people.buckets))} one after the other. Each lasts as "
-        f"long as its fullest bucket on one core, {duration(crawl.longest_s)} at most, and the longest at least as long "
-        f"as the largest repository, {duration(crawl.indivisible_s)}; work alone is "
+        f"long as its fullest bucket on one core, {duration(crawl.longest_s)} at most, and the longest at least as "
+        f"long as the largest repository, {duration(crawl.indivisible_s)}; work alone is "
         f"{duration(crawl.share_s / batches)} a batch. One batch of everything would take the leading process "
         f"{size(people.total('origins') * assumed.LEADER_BYTES_A_FIRST_VISIT)}",
         FETCH: f"the fullest buckets, {duration(stages[FETCH].longest_s)}, begin when their parts have been asked",

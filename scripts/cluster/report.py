@@ -96,6 +96,8 @@ def holdings_table(found: Outcome) -> str:
     crawl, night, compaction = found.crawl, found.night, found.compaction
     rows = [
         ("batches of the first crawl, leader's time in them", f"{crawl.batches:,}, {duration(crawl.leader_s)}"),
+        ("bytes per second that the first crawl receives, by threads alone",
+         size(found.people.total("pack") / crawl.stage.makespan_s)),
         ("data files after the first crawl", f"{crawl.files:,}, of contents {crawl.content_files:,}"),
         ("files of contents after a whole compaction", f"{compaction.files:,}"),
         ("NameNode objects after the first crawl, after a whole compaction", _both(found.objects, number)),

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.results import read
 from cluster import assumed, heads, hosts, reasons, report, settings, stages
-from cluster.outcome import outcome
+from cluster.outcome import FETCH, outcome
 from cluster.population import KNOWN, Population, populate
 from cluster.rates import MB, RESTORED_ON, Rates
 from pipeline.model.origin import Origin, bucket_of, network_id
@@ -49,6 +49,14 @@ def test_the_pages_tables_are_the_models(rates: Rates) -> None:
         report.manners_table(full),
     ):
         assert table in page, "scripts/cluster_model writes it again"
+    prose, people = " ".join(page.split()), full.people
+    assert f"{round(len(people.whole), -3):,} of {people.total('networks') / 1e6:.0f} million" in prose
+    assert f"The disk is full at {people.total('origins') / 1e6:.0f} million" in prose
+    largest = full.hosts[0]
+    assert largest.night.least_s(largest.limits) > 7 * 86_400, "weeks, as point 7 says"
+    assert largest.changed.least_s(largest.limits) > report.NIGHT_S, "more than eight hours"
+    assert round(largest.limits.per_second / largest.night.requests * largest.night.each_s) == 5, "five conversations"
+    assert largest.night.least_s(largest.limits) > 1_000 * full.stages[FETCH].makespan_s, "three orders of magnitude"
 
 
 def test_rates_are_those_of_the_benchmarks(rates: Rates, tmp_path: Path) -> None:
