@@ -98,7 +98,7 @@ def _why_sizes(found: Outcome) -> dict[str, str]:
         COMPACTION: f"a piece has at most {size(bounds.raw_bytes)} raw and {bounds.seconds:.0f} expected s, and is a "
         f"file or two: shorter ones are smaller files, and there are {number(found.compaction.files)}. Of so many "
         f"pieces the driver has {begun.at_once * begun.pieces:,} at once",
-        RESTORE: f"processes of one machine pack {size(TASK_BYTES)} each: nobody has to begin them",
+        RESTORE: f"processes of one machine pack {size(TASK_BYTES)} each: no driver has to begin them",
     }
 
 

@@ -10,15 +10,9 @@ import pytest
 
 from cluster import settings
 from cluster.hosts import HOSTS, MEAN_S, OTHERS, SHARES, Visits, answers_s, at_hosts, sums_s
-from cluster.population import Population, populate
+from cluster.population import Population
 from pipeline.rules.host_state import Admitted, HostLimits, HostState, admit
-
-SEED = 1
-
-
-@pytest.fixture(scope="module")
-def people() -> Population:
-    return populate(20e12, 256, SEED)
+from tests.cluster import SEED
 
 
 def test_limits_are_those_of_the_clusters_configuration() -> None:

@@ -7,21 +7,13 @@ from pathlib import Path
 import pytest
 
 from cluster import assumed, leader, stages
-from cluster.outcome import Outcome, outcome
-from cluster.population import populate
-from cluster.rates import Rates
+from cluster.outcome import Outcome
 from cluster.settings import BLOCK_BYTES
 from pipeline.model.tables import LANDED
 from pipeline.night.derive import MOST_MOVED
 from pipeline.rules import batches
 from pipeline.rules.partitioning import DRIVER_BYTES_A_FILE
-
-DOCS = Path(__file__).parents[2] / "docs"
-
-
-@pytest.fixture(scope="module")
-def found() -> Outcome:
-    return outcome(populate(20e12, 256, 1), Rates.measured(DOCS / "benchmarks.json"), 1)
+from tests.cluster import DOCS
 
 
 def test_what_was_measured_is_that_of_the_page() -> None:

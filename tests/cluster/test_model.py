@@ -17,20 +17,7 @@ from pipeline.read.packing import TASK_BYTES
 from pipeline.rules.compaction import Bounds
 from pipeline.rules.networks import NETWORK_ORIGINS, placed
 from pipeline.rules.partitioning import direct_tasks
-
-DOCS = Path(__file__).parents[2] / "docs"
-SEED = 1
-RAW = 20e12
-
-
-@pytest.fixture(scope="module")
-def rates() -> Rates:
-    return Rates.measured(DOCS / "benchmarks.json")
-
-
-@pytest.fixture(scope="module")
-def people() -> Population:
-    return populate(RAW, 256, SEED)
+from tests.cluster import DOCS, RAW, SEED
 
 
 @pytest.mark.slow

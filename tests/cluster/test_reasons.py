@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-
-import pytest
 
 from cluster import reasons, report
-from cluster.outcome import CRAWL, JOIN_FILES, JVM_SCAN, Outcome, outcome
-from cluster.population import populate
-from cluster.rates import Rates
+from cluster.outcome import CRAWL, JOIN_FILES, JVM_SCAN, Outcome
 from cluster.schedule import LONG_S, SHORT_S
 from pipeline.rules.partitioning import MOST_TASKS
-
-DOCS = Path(__file__).parents[2] / "docs"
-
-
-@pytest.fixture(scope="module")
-def found() -> Outcome:
-    return outcome(populate(20e12, 256, 1), Rates.measured(DOCS / "benchmarks.json"), 1)
 
 
 def row(text: str, stage: str) -> str:

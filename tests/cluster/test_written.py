@@ -35,6 +35,6 @@ def test_a_vector_is_small() -> None:
 
 def test_rows_are_as_large_as_what_is_random_in_them() -> None:
     """Two ids of 20 bytes, which nothing compresses, or one; and times, numbers and names."""
-    assert 40 < row_bytes(REPOSITORIES) < 120
-    assert 20 < row_bytes(HEAD_BLOBS) < 60
+    assert 60 < row_bytes(REPOSITORIES) < 120
+    assert 35 < row_bytes(HEAD_BLOBS) < 60
     assert 20 < row_bytes(VISITS) < row_bytes(ORIGINS) < 100
