@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from hashlib import sha256
 
 from pipeline.context.archive import FORMAT, NoArchive, check_place, find_any_archive
 from pipeline.context.run import hold
 from pipeline.context.workplace import Workplace
 from pipeline.model.layout import ARCHIVE
 from pipeline.model.tables import ALL
-from pipeline.read.inventory.record import record_document
+from pipeline.read.inventory.ledger import Recorded, add_recording
 from pipeline.tables.conflicts import until_committed
 from pipeline.tables.create import upgrade_table
 
@@ -41,7 +42,9 @@ def run_upgrade(place: Workplace) -> int:
             for table in ALL:
                 until_committed(table.name, partial(upgrade_table, writer, table, info.buckets))
             writer.check_lease()
-            storage.replace(ARCHIVE, info.model_copy(update={"format": FORMAT}).model_dump_json(indent=1).encode())
-            record_document(ARCHIVE, storage)
+            upgraded = info.model_copy(update={"format": FORMAT}).model_dump_json(indent=1).encode()
+            # First, as a second call after a kill would leave the archive alone, and fsck would find an unknown file.
+            add_recording(storage, [Recorded(ARCHIVE, len(upgraded), sha256(upgraded).digest(), upgraded)])
+            storage.replace(ARCHIVE, upgraded)
         logger.info("the archive had format %d and has %d now", info.format, FORMAT)
     return info.format

@@ -160,7 +160,15 @@ REPAIR = {
     "repair: derived tables are emptied": Point("pipeline.maintain.fsck.repair_derived:derive_all_fit"),
 }
 
-BESIDES = {**BACKFILL, **MAINTAIN, **COMPACT, **REPAIR}
+UPGRADE = {
+    "upgrade: a table has its columns, no snapshot shows them": Point(
+        "pipeline.tables.create:_show_columns", when=lambda writer, table: table.name == "files"
+    ),
+    "upgrade: some tables are upgraded": Point("pipeline.maintain.run_upgrade:upgrade_table", calls=7, after=True),
+    "upgrade: the format is recorded, not written": Point("pipeline.maintain.run_upgrade:add_recording", after=True),
+}
+
+BESIDES = {**BACKFILL, **MAINTAIN, **COMPACT, **REPAIR, **UPGRADE}
 """Points of everything but a night."""
 
 HELD = {

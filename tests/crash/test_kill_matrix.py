@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 
 from pipeline.model.layout import WAREHOUSE, Load
-from pipeline.model.tables import NAMESPACE, OBJECT_TABLES
+from pipeline.model.tables import ALL, NAMESPACE, OBJECT_TABLES
 from tests.crash.conftest import Nights
-from tests.crash.points import BACKFILL, BESIDES, COMPACT, MAINTAIN, NIGHTLY, REPAIR
-from tests.crash.trial import Rows, Trial
+from tests.crash.points import BACKFILL, BESIDES, COMPACT, MAINTAIN, NIGHTLY, REPAIR, UPGRADE
+from tests.crash.trial import WHEN, Rows, Trial
 from tests.e2e.archive import Archive, night
+from tests.support.older import lacking, make_older
 from tests.support.sample import of_each_part, of_the_day
 
 pytestmark = [pytest.mark.slow, pytest.mark.hdfs, pytest.mark.spark, pytest.mark.timeout(1500)]
@@ -225,4 +226,29 @@ def test_a_killed_repair_is_completed_by_the_next_one(nights: Nights, point: str
     assert {table: rows for table, rows in trial.rows(2).items() if table not in ALL_OBJECTS} == {
         table: rows for table, rows in nights.second.items() if table not in ALL_OBJECTS
     }
+    assert trial.left_behind() == []
+
+
+def rows_kept(trial: Trial, day: int) -> Rows:
+    """Every table on a night, without what format 1 lacks."""
+    lost = lacking(1)
+    return {
+        table.name: trial.archive.rows(table.name, day, without=(*WHEN, *lost.get(table.name, ()))) for table in ALL
+    }
+
+
+@pytest.mark.parametrize("point", besides(UPGRADE))
+def test_a_killed_upgrade_is_completed_by_the_next_one(nights: Nights, point: str) -> None:
+    trial = nights.trial
+    trial.back_to("second")
+    rows = {day: rows_kept(trial, day) for day in (1, 2)}
+    make_older(trial.archive.read(), trial.archive.storage, 1)
+    trial.kill(point, "upgrade", today=night(2))
+    assert "run `pipeline upgrade`" in trial.archive.run("nightly", "--night", str(night(3)), code=2).stderr
+    assert trial.archive.ask("upgrade")["before"] == 1
+    assert {day: rows_kept(trial, day) for day in (1, 2)} == rows
+    assert trial.archive.ask("fsck")["findings"] == []
+    nights.check_restore()
+    trial.archive.nightly(3)
+    assert trial.doubles(3) == {}
     assert trial.left_behind() == []

@@ -1,0 +1,246 @@
+"""``pipeline upgrade`` of archives that hold nights: nothing is lost, restores stay exact, any death is made up for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from pipeline.context.archive import FORMAT
+from pipeline.context.workplace import Workplace
+from pipeline.maintain.run_upgrade import run_upgrade
+from pipeline.model.layout import ARCHIVE
+from pipeline.model.tables import ALL, FILES, HEAD_BLOBS, REPOSITORIES
+from pipeline.read.inventory.ledger import add_recording
+from pipeline.read.names import NAMES
+from pipeline.storage.local import LocalStorage
+from pipeline.tables.iceberg import IcebergTable, full_name
+from tests.e2e.archive import Archive, Place, night
+from tests.support.git import put_tag, resolve, set_refs
+from tests.support.older import lacking, make_older
+from tests.support.repos import add_commits, build_graph, compare, fork_of
+from tests.support.sample import of_the_day
+from tests.support.servers import git_daemon
+from tests.support.spark import forget_tables
+
+pytestmark = pytest.mark.slow
+
+WHEN = ("run_id", "started_at", "duration_s", "last_visit", "added_at", "pack_bytes", "changes", "silent", "watched")
+"""Columns that differ between any two runs."""
+
+REPOS = ("root", "fork", "other")
+BEFORE = (1, 2)
+"""Nights before the upgrade."""
+
+FORMATS = [str(number) for number in range(1, FORMAT)]
+MADE_ANEW = (FILES.name, HEAD_BLOBS.name, REPOSITORIES.name)
+"""Tables whose rows take today's form when a HEAD moves."""
+
+Rows = dict[str, list[dict[str, Any]]]
+Form = dict[str, Any]
+
+
+@dataclass
+class Aged:
+    """An archive of two nights, which tests make older, and its rows on three nights while it never was."""
+
+    archive: Archive
+    urls: dict[str, str]
+    originals: Path
+    today: dict[int, Rows] = field(default_factory=dict)
+    form: Form = field(default_factory=dict)
+    restores: int = 0
+
+    @property
+    def _root(self) -> Path:
+        return Path(urlsplit(self.archive.storage.root_uri).path)
+
+    def save(self) -> None:
+        shutil.copytree(self._root, self._root.with_name("second"))
+
+    def back(self) -> None:
+        """Reset the archive to its second night."""
+        shutil.rmtree(self._root)
+        shutil.copytree(self._root.with_name("second"), self._root)
+        forget_tables(self.archive.spark)
+
+    def older(self, format_: int) -> Archive:
+        """The archive after its second night, in the form of an earlier format."""
+        self.back()
+        make_older(self.archive.read(), self.archive.storage, format_)
+        return self.archive
+
+    def rows(self, day: int) -> Rows:
+        """What readers see on a night."""
+        return {name: [row.asDict() for row in self.archive.read(day).table(name).collect()] for name in sorted(NAMES)}
+
+    def expected(self, day: int, format_: int) -> Rows:
+        """What readers saw on a night before the upgrade, with nothing in what the format lacks."""
+        lost = lacking(format_)
+        return {
+            name: [row | {column: None for column in lost.get(name, ()) if column in row} for row in rows]
+            for name, rows in self.today[day].items()
+        }
+
+    def restored_differ(self, day: int) -> list[str]:
+        """Differences that C git finds between what the server had on a night and what the archive restores of it."""
+        found = []
+        for name, url in self.urls.items():
+            self.restores += 1
+            to = self.archive.restore(url, self.archive.folder / f"restored-{self.restores}.git", day=day)
+            found += compare(self.originals / str(day) / f"{name}.git", to)
+        return found
+
+    def check_form(self) -> None:
+        """The tables are those of a new archive: columns, properties, the order in which rows are written."""
+        assert form_of(self.archive) == self.form
+
+
+def form_of(archive: Archive) -> Form:
+    tables = {}
+    for table in ALL:
+        metadata = IcebergTable(archive.spark, table.name)._metadata()
+        properties = {key: value for key, value in metadata["properties"].items() if key.startswith("write.")}
+        (order,) = (each for each in metadata["sort-orders"] if each["order-id"] == metadata["default-sort-order-id"])
+        types = sorted(archive.spark.table(full_name(table.name)).dtypes)
+        tables[table.name] = (types, properties, len(order["fields"]))
+    return tables
+
+
+def sorted_rows(rows: Rows, *without: str) -> dict[str, list[str]]:
+    """Rows that can be compared."""
+    return {
+        name: sorted(repr(sorted((key, row[key]) for key in row.keys() - set(without))) for row in found)
+        for name, found in rows.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def aged(one_spark: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aged]:
+    served, originals = tmp_path_factory.mktemp("served"), tmp_path_factory.mktemp("originals")
+    with git_daemon(served) as server:
+        first_day(served)
+        place = Place("local", str(tmp_path_factory.mktemp("archives")))
+        archive = Archive.at(place, tmp_path_factory.mktemp("aged"), "aged")
+        found = Aged(archive, {name: server.url(f"{name}.git") for name in REPOS}, originals)
+        archive.init()
+        archive.add(found.urls["root"], (found.urls["fork"], found.urls["root"]), found.urls["other"])
+        archive.nightly(1)
+        shutil.copytree(served, originals / "1")
+        second_day(served)
+        archive.nightly(2)
+        shutil.copytree(served, originals / "2")
+        found.save()
+        found.form = form_of(archive)
+        third_day(served)
+        archive.nightly(3)
+        shutil.copytree(served, originals / "3")
+        found.today = {day: found.rows(day) for day in (1, 2, 3)}
+        yield found
+
+
+def first_day(served: Path) -> None:
+    root = served / "root.git"
+    build_graph(root, [[1], [2, 1], [3, 1, 2]])
+    add_commits(root, 3, label="root")
+    add_commits(root, 2, branch="side", label="side")
+    set_refs(root, {b"refs/tags/v1": put_tag(root, resolve(root, "main"), "commit", "v1")})
+    fork_of(root, served / "fork.git")
+    build_graph(served / "other.git", [[1], [2, 1]])
+
+
+def second_day(served: Path) -> None:
+    add_commits(served / "root.git", 2, label="second")
+    add_commits(served / "fork.git", 1, branch="topic", label="topic")
+
+
+def third_day(served: Path) -> None:
+    for name in REPOS:
+        add_commits(served / f"{name}.git", 1, label=f"third {name}")
+
+
+@pytest.mark.parametrize("format_", of_the_day(FORMATS))
+def test_an_upgraded_archive_reads_restores_and_goes_on_as_one_of_today(
+    aged: Aged, tmp_path: Path, format_: str
+) -> None:
+    number = int(format_)
+    archive = aged.older(number)
+    for words in (["nightly", "--night", "2026-11-03"], ["restore", aged.urls["root"], tmp_path / "refused.git"]):
+        assert "run `pipeline upgrade`" in archive.run(*words, code=2).stderr
+    assert archive.ask("upgrade") == {"location": archive.storage.root_uri, "before": number, "format": FORMAT}
+    aged.check_form()
+    for day in BEFORE:
+        assert sorted_rows(aged.rows(day)) == sorted_rows(aged.expected(day, number))
+        assert aged.restored_differ(day) == []
+    assert archive.ask("fsck")["findings"] == []
+
+    archive.nightly(3)
+    lost = {column for columns in lacking(number).values() for column in columns}
+    third, today = aged.rows(3), aged.today[3]
+    assert sorted_rows(third, *WHEN, *lost) == sorted_rows(today, *WHEN, *lost)
+    for name in MADE_ANEW:
+        assert sorted_rows({name: third[name]}) == sorted_rows({name: today[name]})
+    assert archive.spark.table(full_name(FILES.name)).where("line IS NULL").isEmpty()
+    dated = [
+        sorted((row["origin"], row["newest_commit"]) for row in rows["visits"] if row["night"] == night(3))
+        for rows in (third, today)
+    ]
+    assert dated[0] == dated[1]
+    for day in (*BEFORE, 3):
+        assert aged.restored_differ(day) == []
+    assert archive.ask("fsck", "--deep")["findings"] == []
+
+
+class Died(BaseException):
+    """The process ended here."""
+
+
+@contextmanager
+def dies_after_one_change() -> Iterator[None]:
+    """Whatever changes the archive does so once, and nothing afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        committing, replace, record = IcebergTable.committing, LocalStorage.replace, add_recording
+
+        @contextmanager
+        def commits(table: IcebergTable) -> Iterator[None]:
+            with committing(table):
+                yield
+            raise Died
+
+        def replaces(storage: LocalStorage, path: str, data: bytes) -> None:
+            replace(storage, path, data)
+            if path == ARCHIVE:
+                raise Died
+
+        def records(*arguments: Any) -> None:
+            record(*arguments)
+            raise Died
+
+        patch.setattr(IcebergTable, "committing", commits)
+        patch.setattr(LocalStorage, "replace", replaces)
+        patch.setattr("pipeline.maintain.run_upgrade.add_recording", records)
+        yield
+
+
+def test_an_upgrade_that_dies_after_each_change_is_completed_by_the_next_ones(aged: Aged) -> None:
+    archive = aged.older(1)
+    place = Workplace(archive.config, archive.storage)
+    deaths = 0
+    while True:
+        with dies_after_one_change(), suppress(Died):
+            run_upgrade(place)
+            break
+        deaths += 1
+    assert deaths > 4 * len(lacking(1))
+    assert archive.ask("upgrade")["before"] == FORMAT
+    aged.check_form()
+    for day in BEFORE:
+        assert sorted_rows(aged.rows(day)) == sorted_rows(aged.expected(day, 1))
+        assert aged.restored_differ(day) == []
+    assert archive.ask("fsck")["findings"] == []
