@@ -12,13 +12,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pipeline.context.archive import FORMAT
+from pipeline.context.archive import FORMAT, find_any_archive
 from pipeline.context.workplace import Workplace
 from pipeline.maintain.run_upgrade import run_upgrade
 from pipeline.model.layout import ARCHIVE, WAREHOUSE
 from pipeline.model.tables import ALL, FILES, HEAD_BLOBS, NAMESPACE, REPOSITORIES
 from pipeline.read.inventory.ledger import add_recording
-from pipeline.read.names import NAMES
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.iceberg import IcebergTable, full_name
 from tests.e2e.archive import Archive, Place, night
@@ -39,6 +38,7 @@ BEFORE = (1, 2)
 """Nights before the upgrade."""
 
 FORMATS = [str(number) for number in range(1, FORMAT)]
+RECORD = "pipeline.maintain.run_upgrade.add_recording"
 TABLES = f"{WAREHOUSE}/{NAMESPACE}"
 MOST_DEATHS = 100
 MADE_ANEW = (FILES.name, HEAD_BLOBS.name, REPOSITORIES.name)
@@ -80,7 +80,8 @@ class Aged:
 
     def rows(self, day: int) -> Rows:
         """What readers see on a night."""
-        return {name: [row.asDict() for row in self.archive.read(day).table(name).collect()] for name in sorted(NAMES)}
+        found = self.archive.read(day)
+        return {table.name: [row.asDict() for row in found.table(table.name).collect()] for table in ALL}
 
     def stored(self) -> Rows:
         """What the tables hold now."""
@@ -231,22 +232,24 @@ def dies_after_one_change(archive: Archive) -> Iterator[None]:
 
         def records(*arguments: Any) -> None:
             record(*arguments)
+            patch.setattr(RECORD, record)  # the next one would record the same again
             raise Died
 
         patch.setattr(IcebergTable, "committing", commits)
         patch.setattr(LocalStorage, "replace", replaces)
-        patch.setattr("pipeline.maintain.run_upgrade.add_recording", records)
+        patch.setattr(RECORD, records)
         yield
 
 
 def test_an_upgrade_that_dies_after_each_change_is_completed_by_the_next_ones(aged: Aged) -> None:
-    upgraded = aged.archive.storage.read(ARCHIVE)
+    aged.back()
+    today = find_any_archive(aged.archive.storage)
     archive = aged.older(1)
     before = aged.stored()
     place = Workplace(archive.config, archive.storage)
     deaths = 0
     with dies_after_one_change(archive):
-        while archive.storage.read(ARCHIVE) != upgraded:
+        while find_any_archive(archive.storage) != today:
             with suppress(Died):
                 run_upgrade(place)
             deaths += 1
