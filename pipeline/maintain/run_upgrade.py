@@ -43,7 +43,7 @@ def run_upgrade(place: Workplace) -> int:
                 until_committed(table.name, partial(upgrade_table, writer, table, info.buckets))
             writer.check_lease()
             upgraded = info.model_copy(update={"format": FORMAT}).model_dump_json(indent=1).encode()
-            # Recorded first: after a kill in between, the next call does both again. Once replaced, it would do neither.
+            # Recorded first: after a kill in between, the next call does both. Once replaced, it would do neither.
             add_recording(storage, [Recorded(ARCHIVE, len(upgraded), sha256(upgraded).digest(), upgraded)])
             storage.replace(ARCHIVE, upgraded)
         logger.info("the archive had format %d and has %d now", info.format, FORMAT)
