@@ -254,6 +254,6 @@ def test_an_upgrade_that_dies_after_each_change_is_completed_by_the_next_ones(ag
                 run_upgrade(place)
             deaths += 1
             assert deaths < MOST_DEATHS, "upgrades that die do not get further"
-    assert deaths > 4 * len(lacking(1))
+    assert deaths >= 2 * len(lacking(1)) + 2  # columns and a snapshot of each, the record, the format
     assert archive.ask("upgrade")["before"] == FORMAT
     aged.check(before, 1)
