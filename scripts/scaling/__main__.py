@@ -13,8 +13,10 @@ from pathlib import Path
 import click
 
 from benchmarks.__main__ import HERMETIC, circumstances
+from benchmarks.repositories import serving
 from pipeline.cli.output import Output
-from scaling import parts, report
+from scaling import parts, report, skew
+from scaling.family import Family
 from scaling.server import made_up_server
 from scaling.steps import Step
 
@@ -40,7 +42,7 @@ def scale(context: click.Context, work: Path | None, json_path: Path | None) -> 
     """Measure what grows with the archive: CPU seconds, peak memory, and bytes and rows written, on made-up archives.
 
     First visits of made-up repositories are written by a fetch task's own writers; all else is our commands as users
-    run them, against a server that answers at once.
+    run them, against a server that answers at once. ``skew`` has real repositories and git's own server.
     """
     logging.basicConfig(level="WARNING", format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logger.setLevel("INFO")
@@ -104,6 +106,19 @@ def visits(given: tuple[str, Path | None], count: int) -> None:
     """Very many visits in one night, with a driver of 4 GB."""
     with made_up_server() as server:
         _tell(parts.visits(Path(given[0]), server, count), given[1])
+
+
+@scale.command("skew")
+@click.option("--files", default=20_000, type=click.IntRange(1), help="Of the root.")
+@click.option("--forks", default=500, type=click.IntRange(skew.LEAST_FORKS), help="Each with a commit of its own.")
+@click.pass_obj
+def skewed(given: tuple[str, Path | None], files: int, forks: int) -> None:
+    """A large root and its forks, real repositories: fails if memory, rows or files are not as they must be."""
+    with serving(Path(given[0]) / "served") as server:
+        try:
+            _tell(skew.measure(Path(given[0]), Family(server, files, forks)), given[1])
+        except skew.LimitMissed as error:
+            raise click.ClickException(str(error)) from None
 
 
 def _tell(found: Found, json_path: Path | None) -> None:

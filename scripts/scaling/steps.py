@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks import archive
@@ -37,7 +37,7 @@ def build(bed: Bed, server: MadeUpServer, population: Population) -> list[Step]:
     """Create the archive, and make its first night: visits are landed, everything else is a real night."""
     bed.write_config()
     pipeline(bed, "init")
-    steps = [step(bed, "add origins", lambda: add(bed, population))]
+    steps = [step(bed, "add origins", lambda: add(bed, population.lines()))]
     in_child(archive.plan, bed, 0)
     log.info("landing %d origins", population.origins)
     tips = in_child(land, bed, Load.of_night(archive.night(0)), population)
@@ -46,9 +46,9 @@ def build(bed: Bed, server: MadeUpServer, population: Population) -> list[Step]:
     return steps
 
 
-def add(bed: Bed, population: Population) -> Watched:
-    """Add the origins of a population."""
-    return pipeline(bed, "origins", "add", "--from", "-", stdin="\n".join(population.lines()))
+def add(bed: Bed, lines: Iterable[str]) -> Watched:
+    """Add origins, as the command reads them."""
+    return pipeline(bed, "origins", "add", "--from", "-", stdin="\n".join(lines))
 
 
 def changed_night(bed: Bed, server: MadeUpServer, number: int, changed: Sequence[int], visited: int, name: str) -> Step:
@@ -61,9 +61,18 @@ def changed_night(bed: Bed, server: MadeUpServer, number: int, changed: Sequence
         NotAsMade: it did not find exactly these changes.
     """
     server.advance(changed)
+    return exact_night(bed, number, len(changed), visited, name)
+
+
+def exact_night(bed: Bed, number: int, changed: int, visited: int, name: str) -> Step:
+    """A night that must find so many changed origins, and all others that are due unchanged.
+
+    Raises:
+        NotAsMade: it did not.
+    """
     done = step(bed, name, lambda: night(bed, number))
     found = {VisitStatus(status): count for status, count in done.took.output["origins"].items() if count}
-    wanted = {VisitStatus.FULL: len(changed), VisitStatus.UNCHANGED: visited - len(changed)}
+    wanted = {VisitStatus.FULL: changed, VisitStatus.UNCHANGED: visited - changed}
     if found != {status: count for status, count in wanted.items() if count}:
         raise NotAsMade(f"{name}: {found} instead of {wanted}: {done.took.output['failed'][:3]}")
     return done

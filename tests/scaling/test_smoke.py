@@ -21,6 +21,7 @@ PARTS = {
     "growth": ("--origins", "6", "--changed", "2"),
     "nights": ("--origins", "10", "--after", "2"),
     "visits": ("--visits", "6"),
+    "skew": ("--files", "120", "--forks", "4"),
 }
 
 
@@ -54,12 +55,12 @@ def test_a_part(tmp_path: Path, part: str) -> None:
     found = steps(tmp_path, part)
     nights = [step for step in found if step["cpu_by_stage"]]
     assert any("fetch task" in night["peak_bytes"] for night in nights)
-    assert len(nights) == {"dense": 2, "growth": 3, "nights": 2, "visits": 2}[part]
+    assert len(nights) == {"dense": 2, "growth": 3, "nights": 2, "visits": 2, "skew": 2}[part]
     for night in nights[1:]:
         assert {"plan", "fetch", "publish", "derive", "seal"} <= night["cpu_by_stage"].keys()
         assert night["cpu_s"] > night["fetch_cpu_s"] > 0
         assert night["peak_bytes"].keys() >= {"leader", "JVM"}, "a task or a worker may end between two samples"
-        visited = {"dense": 10, "growth": 6, "nights": 10, "visits": 6}[part]
+        visited = {"dense": 10, "growth": 6, "nights": 10, "visits": 6, "skew": 5}[part]
         assert night["written"]["visits"]["rows"] in (visited, 2)
         assert night["written"]["commits"]["rows"] in (1, 2)
 

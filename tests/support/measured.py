@@ -9,7 +9,7 @@ import pytest
 from tests.support.sample import chosen
 
 BENCH = ("fetch", "store", "big", "pages", "memory", "nights", "forks", "scan", "restore", "questions")
-SCALE = ("dense", "growth", "nights", "visits")
+SCALE = ("dense", "growth", "nights", "visits", "skew")
 
 
 def bench_parts() -> list[Any]:
