@@ -57,8 +57,9 @@ class Family:
         root = self._init("root")
         _type(root, pack_of({made.oid: made for made in version.objects}), "index-pack", "--stdin")
         command(["git", "-C", root, "update-ref", MAIN.decode(), version.tip.hex()])
+        objects = f"{root.resolve()}/objects\n"
         for number in range(self.forks):
-            (self._init(_fork(number)) / "objects" / "info" / "alternates").write_text(f"{root / 'objects'}\n")
+            (self._init(_fork(number)) / "objects" / "info" / "alternates").write_text(objects)
             self._commit(number, FIRST, version.tip.hex())
 
     def change(self, number: int) -> None:
