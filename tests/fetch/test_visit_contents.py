@@ -9,10 +9,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from pipeline.fetch.batches import BATCH_ROWS
+from pipeline.fetch.channel import Channel
+from pipeline.fetch.messages import RoomWanted, RowsDropped, TurnWanted
+from pipeline.fetch.outbox import Outbox
 from pipeline.fetch.parcel import packed
 from pipeline.fetch.quota import ScratchQuota
 from pipeline.fetch.visit_contents import VisitContents
 from pipeline.git.errors import LimitExceeded
+from pipeline.git.network import Deadline
 from pipeline.model.rows import ContentRow
 from pipeline.model.tables import CONTENTS
 from pipeline.storage.parquet import parquet_in
@@ -95,10 +100,10 @@ def test_few_at_head_wait_for_the_end(tmp_path: Path) -> None:
 
 
 def test_tiny_contents_count_with_what_python_needs_for_them(tmp_path: Path) -> None:
-    contents = filled(tmp_path, [rows_of(range(at, at + 400), size=8) for at in range(0, 1600, 400)], Wanted())
+    contents = filled(tmp_path, [rows_of(range(at, at + 250), size=8) for at in range(0, 1000, 250)], Wanted())
     file = contents.finish()
     assert file is not None
-    assert (file.rows, file.raw_bytes) == (1600, 1600 * 8)
+    assert (file.rows, file.raw_bytes) == (1000, 1000 * 8)
 
 
 def test_a_dropped_file_is_deleted(tmp_path: Path) -> None:
@@ -107,6 +112,36 @@ def test_a_dropped_file_is_deleted(tmp_path: Path) -> None:
     contents.drop()
     assert list(tmp_path.iterdir()) == []
     filled(tmp_path, [rows_of(range(3))], Wanted()).drop()
+
+
+def test_a_visit_without_contents_is_allowed_no_more_memory(tmp_path: Path) -> None:
+    allowed: list[int] = []
+    contents = VisitContents(tmp_path, RUN, Wanted(), lambda size: None, allowed.append)
+    assert allowed == []
+    for at in range(0, 300, 30):
+        contents.add(packed(CONTENTS, rows_of(range(at, at + 30)), 30 * SIZE))
+    assert len(allowed) == 1
+    assert allowed[0] > RUN
+
+
+def test_a_turn_that_fails_leaves_no_file(tmp_path: Path) -> None:
+    task, worker = Channel.pair()
+    task.send("a turn")
+    task.send("room")
+    with pytest.raises(ValueError, match="x"):
+        fail_after_a_run(Outbox(worker, tmp_path, 1), tmp_path)
+    assert [type(task.receive()[0]) for _ in range(3)] == [TurnWanted, RoomWanted, RowsDropped]
+    assert list(tmp_path.iterdir()) == []
+    task.close()
+    worker.close()
+
+
+def fail_after_a_run(outbox: Outbox, folder: Path) -> None:
+    with Deadline(60) as deadline, outbox.turn(deadline, lambda size: None, lambda size: None):
+        for row in rows_of(range(BATCH_ROWS)):
+            outbox.add(CONTENTS, row, row.size)
+        assert list(folder.iterdir()) != []
+        raise ValueError("x")
 
 
 def test_a_file_counts_as_scratch_of_the_visit(tmp_path: Path) -> None:
