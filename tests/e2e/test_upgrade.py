@@ -108,14 +108,16 @@ class Aged:
 
 
 def form_of(archive: Archive) -> Form:
-    """Of each table the columns with their types, the properties, and the length of the order of its rows."""
+    """Of each table the columns with their types, the properties, and the order of its rows."""
     tables = {}
     for table in ALL:
         metadata = IcebergTable(archive.spark, table.name)._metadata()
         properties = {key: value for key, value in metadata["properties"].items() if key.startswith("write.")}
+        (schema,) = (each for each in metadata["schemas"] if each["schema-id"] == metadata["current-schema-id"])
         (order,) = (each for each in metadata["sort-orders"] if each["order-id"] == metadata["default-sort-order-id"])
+        names = {column["id"]: column["name"] for column in schema["fields"]}
         types = sorted(archive.spark.table(full_name(table.name)).dtypes)
-        tables[table.name] = (types, properties, len(order["fields"]))
+        tables[table.name] = (types, properties, [names[column["source-id"]] for column in order["fields"]])
     return tables
 
 
