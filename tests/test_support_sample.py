@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.points import BACKFILL, BESIDES, COMPACT, MAINTAIN, NIGHTLY, REPAIR
+from tests.crash.points import BACKFILL, BESIDES, COMPACT, MAINTAIN, NIGHTLY, REPAIR, UPGRADE
 from tests.support.sample import chosen, of_each_part, of_the_day, one_file, take_turns
 
 FIRST = date(2026, 11, 24)
@@ -42,7 +42,7 @@ def test_several_tests_share_the_cases_of_a_day(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv("TESTS_DAY", day)
         today = [
             point
-            for points in (BACKFILL, MAINTAIN, COMPACT, REPAIR)
+            for points in (BACKFILL, MAINTAIN, COMPACT, REPAIR, UPGRADE)
             for point in of_today(of_the_day(points, 2, BESIDES))
         ]
         assert len(today) == 2
