@@ -184,11 +184,11 @@ class Landing:
     def append(self, table: Table, batch: pa.RecordBatch, raw_bytes: int) -> None:
         """Add rows; ``raw_bytes`` is the size of their large values."""
         while self._held and self._held + batch.nbytes > self._run_bytes:
-            self._make_room()
+            self._write_largest()
         self._runs[table.name].add(batch, raw_bytes)
         self._held += batch.nbytes
         if self._held >= self._run_bytes:
-            self._make_room()
+            self._write_largest()
 
     def adopt(self, file: LocalFile) -> None:
         """Take over a file of rows of the current origin, on the same disk."""
@@ -197,10 +197,10 @@ class Landing:
     def make_room(self) -> None:
         """Write what is worth it and give memory back, for a visit that needs as much."""
         if self._held >= self._part_bytes:
-            self._make_room()
+            self._write_largest()
         self._pages.release()
 
-    def _make_room(self) -> None:
+    def _write_largest(self) -> None:
         """Write the largest run, and each that is large enough to be worth it."""
         largest = max(run.held_bytes for run in self._runs.values())
         for run in self._runs.values():

@@ -24,7 +24,6 @@ from pipeline.model.tables import CONTENTS
 _OBJECT_BYTES: Final = 64
 """About what Python needs for a content besides its bytes."""
 
-
 _WRITING_BYTES: Final = HEAD_PAGE_BYTES + 3 * LARGE_PAGE_BYTES
 """Address space that is needed to write a run: what waits, a page, its compressed form, which is as large at worst, and
 as much for zstd's tables and all else."""
@@ -53,7 +52,6 @@ class VisitContents:
         self._run_bytes, self._ask_for_room, self._take, self._allow = run_bytes, ask_for_room, take, allow
         self._parcels: deque[Parcel] = deque()
         self._held = 0
-        self._began = False
         self._file: ContentsFile | None = None
         self._pages = PageBuffer()
         self._rows = self._raw_bytes = 0
@@ -65,8 +63,7 @@ class VisitContents:
             LimitExceeded: the visit would hold too much of scratch.
             OSError: scratch cannot be written.
         """
-        if not self._began:
-            self._began = True
+        if self._file is None and not self._parcels:
             self._allow(self._run_bytes + _WRITING_BYTES)
         self._parcels.append(parcel)
         self._held += parcel.others.nbytes + parcel.raw_bytes + _OBJECT_BYTES * len(parcel.contents)
