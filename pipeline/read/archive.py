@@ -139,8 +139,7 @@ class Archive(StoredArchive):
         return shown if self.below is None else shown.where(F.col("network") < self.below)
 
     def _stored(self, name: str, night: date | None, part: str = "") -> DataFrame:
-        if not has_jvm(self.spark):  # a server runs for days; it may know an older state of the table
-            see_current(self.spark, name)
+        see_current(self.spark, name)  # a session may be older than the night
         reader = self.spark.read
         if night is not None:
             reader = reader.option("versionAsOf", tag_of(night))
@@ -294,6 +293,8 @@ class Archive(StoredArchive):
         if self._storage is not None:
             shown = self.night(night)
             tag = None if shown is None else tag_of(shown)
+            for name in names:
+                see_current(self.spark, name)
             check_footers(self.spark, self._storage, names, None, tag)
 
     def refs(self, night: date | None = None) -> DataFrame:
@@ -335,6 +336,7 @@ class Archive(StoredArchive):
 
     def _stream(self, codec: Codec, network: int, bucket: int, night: date | None) -> Iterator[GitObject]:
         table = codec.table.name
+        see_current(self.spark, table)
         reader = self.spark.read.option("split-size", str(_SPLIT_BYTES)).option("file-open-cost", "65536")
         if night is not None:
             reader = reader.option("versionAsOf", tag_of(night))

@@ -16,6 +16,8 @@ import pipeline
 from pipeline.context.archive import FORMAT
 from pipeline.model.errors import UsageError
 from pipeline.model.layout import ARCHIVE
+from pipeline.model.objects import TREE
+from pipeline.model.origin import bucket_of
 from pipeline.model.tables import ALL, shown_columns
 from pipeline.read import head_files
 from pipeline.read.archive import Archive
@@ -36,6 +38,7 @@ from tests.read.grown import GONE, grow
 from tests.support.spark import QUICK_SPARK
 from tests.tables.conftest import add, night
 from tests.tables.landing import BUCKETS, MadeLoad
+from tests.tables.test_writers import session_beside
 
 
 def in_order(table: pa.Table) -> list[dict[str, Any]]:
@@ -219,6 +222,21 @@ def test_a_session_of_ones_own_keeps_its_settings(
     )
     with pytest.raises(session.NoIceberg, match="start it with --packages org"):
         session.adopt_session(own, SparkSettings(**QUICK_SPARK), "file:///x")
+
+
+def test_a_session_reads_nights_that_others_sealed_after_it_last_looked(spark: SparkSession, storage: Storage) -> None:
+    origin = grow(spark, storage).origin
+    archive = Archive(spark, None, storage)
+    assert archive.register_views() == night(3)
+    landing = MadeLoad(storage, night(5), "run5")
+    tree = landing.tree(origin.network, {b"d.py": b"5\n"})
+    landing.push(origin, landing.commit(origin.network, tree))
+    finish(session_beside(spark), storage, landing)
+
+    stats = archive.stats(["commits"])
+    assert archive.sql(f"SELECT path FROM files WHERE origin = '{URL}'").toArrow().to_pydict() == {"path": ["d.py"]}
+    assert archive.table("commits").count() == stats[0].rows == 4
+    assert sum(found.type == TREE for found in archive.objects(origin.network, bucket_of(origin.network, BUCKETS))) == 4
 
 
 def test_a_copied_archive_is_read_here_and_never_written(
