@@ -15,12 +15,13 @@ from benchmarks.bench import Bench, say
 from benchmarks.measure import MB, Cost, cost_of, in_child, measured, repeated
 from benchmarks.parts import store
 from benchmarks.parts.fetch import clone
-from benchmarks.parts.scan import WARM
 from benchmarks.results import Figure, Found, Table
 from pipeline.read.archive import Archive
 
 NAME = "big"
 WORD = b"return"
+WARM = 16
+"""Counts before the measured ones."""
 
 
 def measure(bench: Bench) -> Found:

@@ -17,8 +17,11 @@ from pipeline.read.archive import Archive
 from pipeline.tables.session import split_freely
 
 NAME = "wide"
-WARM = 16
-"""Scans before the measured ones. Java's compiler takes a third to a half of the first dozen, a fifth of later ones."""
+WARM = 40
+"""Scans before the measured ones. Java's compiler takes a third to a half of the first dozen, a fifth of the second
+and third, and little after the fortieth."""
+SCANS = 5
+"""How many times as many scans are measured as of other things: a scan takes a second, and varies by a third."""
 
 
 def measure(bench: Bench) -> Found:
@@ -51,7 +54,7 @@ def fill_and_scan(bed: Bed, url: str, repeat: int) -> tuple[int, Cost, Cost]:
     for scan in (in_jvm, in_python):
         for _ in range(WARM):
             scan(bed)
-        raw, cost = repeated(repeat, partial(cost_of, scan, bed))
+        raw, cost = repeated(SCANS * repeat, partial(cost_of, scan, bed))
         costs.append(cost)
     return raw, costs[0], costs[1]
 
