@@ -130,16 +130,27 @@ class Archive(StoredArchive):
         return self._at(name, self.night(night))
 
     def _at(self, name: str, night: date | None, gone: Hidden | None = None) -> DataFrame:
+        gone = self._look(with_parts((name,))) if gone is None else gone
         if name in COMPUTED:
             return self._computed(name, night, gone)
         rows = _complete(self._stored(name, night), BY_NAME[name])
         if name == FILES.name:
             rows = file_rows(rows, _complete(self._stored(REPOSITORIES.name, night), REPOSITORIES))
-        shown = visible(rows, name, hidden_now(self.spark) if gone is None else gone)
+        shown = visible(rows, name, gone)
         return shown if self.below is None else shown.where(F.col("network") < self.below)
 
+    def _look(self, names: Collection[str]) -> Hidden:
+        """Look up stored tables, whose state a session may know from before the night; return what must be skipped.
+
+        Takedowns are looked up first: then none is missed whose rows a table still has.
+        """
+        gone = hidden_now(self.spark)
+        for name in names:
+            see_current(self.spark, name)
+        return gone
+
     def _stored(self, name: str, night: date | None, part: str = "") -> DataFrame:
-        see_current(self.spark, name)  # a session may be older than the night
+        """A table as of a night, in the state that was looked up last."""
         reader = self.spark.read
         if night is not None:
             reader = reader.option("versionAsOf", tag_of(night))
@@ -171,8 +182,9 @@ class Archive(StoredArchive):
         shown = self.night(night)
         guard = Guard(function, tuple(columns), self.skipped)
         storage = self._storage if has_jvm(self.spark) else None
-        if storage is None or self._has_hidden("contents", shown):
-            table = self._at("contents", shown)
+        gone = self._look(("contents",))
+        if storage is None or self._has_hidden("contents", shown, gone):
+            table = self._at("contents", shown, gone)
             rows = table.where("at_head") if head_only else table
             return rows.select(*guard.read).mapInArrow(guard.__call__, schema)
         (stats,) = self.stats(["contents"], shown)
@@ -181,19 +193,20 @@ class Archive(StoredArchive):
         reader = Reader(storage, head_only, guard, self.below)
         return places.mapInArrow(reader.__call__, schema)
 
-    def _has_hidden(self, name: str, night: date | None) -> bool:
+    def _has_hidden(self, name: str, night: date | None, gone: Hidden) -> bool:
         """Whether files hold rows that are not to be shown."""
-        deleted = has_deleted_rows(self.spark, name, self._snapshot(name, night))
-        return deleted or hidden_now(self.spark).touches(name)
+        return gone.touches(name) or has_deleted_rows(self.spark, name, self._snapshot(name, night))
 
     def content_places(self, night: date | None = None) -> DataFrame:
         """Where the contents at HEAD are: bucket, network and oid, the URI of a data file, and the position in it.
 
         An object that was landed twice has two places.
         """
-        rows = self._stored("contents", self.night(night)).where("at_head")
+        shown = self.night(night)
+        gone = self._look(("contents",))
+        rows = self._stored("contents", shown).where("at_head")
         places = rows.select("bucket", "network", "oid", F.col("_file").alias("uri"), F.col("_pos").alias("position"))
-        return visible(places, "contents", hidden_now(self.spark))
+        return visible(places, "contents", gone)
 
     def commit_files(self, night: date | None = None, networks: Collection[int] | None = None) -> DataFrame:
         """What each commit changed against its first parent, file by file: the columns of ``read/commit_files.py``.
@@ -232,8 +245,8 @@ class Archive(StoredArchive):
     def _computed(
         self, name: str, night: date | None, gone: Hidden | None = None, networks: Collection[int] | None = None
     ) -> DataFrame:
-        hidden = hidden_now(self.spark) if gone is None else gone
-        parts = [self._at(part, night, hidden) for part in COMPUTED[name]]
+        gone = self._look(with_parts((name,))) if gone is None else gone
+        parts = [self._at(part, night, gone) for part in COMPUTED[name]]
         if networks is not None:
             parts = [part.where(F.col("network").isin(sorted(networks))) for part in parts]
         return _COMPUTED[name](*parts)
@@ -248,9 +261,9 @@ class Archive(StoredArchive):
             StoredFileDamaged: one of their footers is damaged, so rows could be skipped.
         """
         shown = self.night(night)
+        gone = self._look(BY_NAME)
         self.check_footers(with_parts(NAMES if read is None else read), shown)
         self._fit_shuffles(shown)
-        gone = hidden_now(self.spark)
         for name in BY_NAME.keys() | (COMPUTED.keys() if read is None else COMPUTED.keys() & read):
             self._at(name, shown, gone).createOrReplaceTempView(name)
         return shown
@@ -293,8 +306,6 @@ class Archive(StoredArchive):
         if self._storage is not None:
             shown = self.night(night)
             tag = None if shown is None else tag_of(shown)
-            for name in names:
-                see_current(self.spark, name)
             check_footers(self.spark, self._storage, names, None, tag)
 
     def refs(self, night: date | None = None) -> DataFrame:
@@ -336,12 +347,12 @@ class Archive(StoredArchive):
 
     def _stream(self, codec: Codec, network: int, bucket: int, night: date | None) -> Iterator[GitObject]:
         table = codec.table.name
-        see_current(self.spark, table)
+        gone = self._look((table,))
         reader = self.spark.read.option("split-size", str(_SPLIT_BYTES)).option("file-open-cost", "65536")
         if night is not None:
             reader = reader.option("versionAsOf", tag_of(night))
         rows = reader.table(full_name(table)).where((F.col("bucket") == bucket) & (F.col("network") == network))
-        rows = visible(rows, table, hidden_now(self.spark))
+        rows = visible(rows, table, gone)
         with split_freely(self.spark):
             stream = rows.select("oid", *(_cell(name) for name in codec.columns)).toLocalIterator()
         for row in stream:

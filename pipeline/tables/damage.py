@@ -14,7 +14,7 @@ from pipeline.model.tables import ALL
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import check_bounds, open_data_file
-from pipeline.tables.iceberg import full_name
+from pipeline.tables.iceberg import full_name, see_current
 
 _BULK = "content"
 _BATCH_ROWS = 256
@@ -32,7 +32,8 @@ def check_footers(
 ) -> None:
     """Check the footers of some buckets' files before Spark filters by them; Spark would trust a flipped bit.
 
-    HDFS checks every byte itself, so this does nothing there.
+    The tables are looked up anew: their files are those that the session reads next. HDFS checks every byte itself, so
+    this does nothing there.
 
     Args:
         buckets: None for all.
@@ -43,6 +44,8 @@ def check_footers(
     """
     if not tables or not storage.root_uri.startswith("file:"):
         return
+    for name in tables:
+        see_current(spark, name)
     reader = spark.read if tag is None else spark.read.option("versionAsOf", tag)
     files = reduce(
         DataFrame.unionByName,

@@ -175,7 +175,8 @@ def visible(rows: DataFrame, table: str, gone: Hidden) -> DataFrame:
 
 def current(spark: SparkSession, table: str) -> DataFrame:
     """The newest state of a table, as readers see it."""
-    return visible(see(spark, table).rows(), table, hidden_now(spark))
+    gone = hidden_now(spark)  # first, or a takedown is missed that ends before the table is looked up
+    return visible(see(spark, table).rows(), table, gone)
 
 
 def _literal(oid: bytes) -> Column:
