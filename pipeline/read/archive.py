@@ -33,7 +33,7 @@ from pipeline.tables.file_rows import file_rows
 from pipeline.tables.iceberg import IcebergTable, full_name, has_jvm, see_current, table_exists
 from pipeline.tables.map_contents import Reader, row_groups
 from pipeline.tables.refs import current_refs
-from pipeline.tables.session import split_freely
+from pipeline.tables.session import CATALOG, split_freely
 from pipeline.tables.statistics import has_deleted_rows, table_stats
 from pipeline.tables.tombstones import hidden_now, visible
 
@@ -47,6 +47,8 @@ _COMPUTED: dict[str, Callable[..., DataFrame]] = {
     ORIGIN_COMMITS: origin_commits,
 }
 _WORD = re.compile(r"\w+")
+_FULL_NAME = re.compile(rf"\b{CATALOG}`?\s*\.\s*`?(\w+)`?\s*\.\s*`?(\w+)")
+"""Namespace and name of a table that a query reads past the views, such as a job's result."""
 
 _SPLIT_BYTES = 2 << 20
 """Compressed bytes per task when objects are streamed: the driver holds the raw bytes of one task."""
@@ -116,6 +118,9 @@ class Archive(StoredArchive):
             StoredFileDamaged: the footer of a file that would be read is damaged.
         """
         self.register_views(night, NAMES & set(_WORD.findall(query.lower())))
+        for namespace, name in sorted(set(_FULL_NAME.findall(query))):
+            if table_exists(self.spark, name, namespace):
+                see_current(self.spark, name, namespace)
         return self.spark.sql(query)
 
     def table(self, name: str, night: date | None = None) -> DataFrame:

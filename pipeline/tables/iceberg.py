@@ -353,12 +353,12 @@ def table_exists(spark: SparkSession, table: str, namespace: str = NAMESPACE) ->
     return spark.catalog.tableExists(full_name(table, namespace))
 
 
-def see_current(spark: SparkSession, table: str) -> None:
+def see_current(spark: SparkSession, table: str, namespace: str = NAMESPACE) -> None:
     """Drop the session's cached state of a table that exists."""
     if has_jvm(spark):
-        IcebergTable(spark, table)
+        IcebergTable(spark, table, namespace)
     else:
-        spark.catalog.refreshTable(full_name(table))
+        spark.catalog.refreshTable(full_name(table, namespace))
 
 
 def see_newest(spark: SparkSession) -> None:

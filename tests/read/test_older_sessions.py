@@ -17,6 +17,7 @@ from pipeline.model.layout import WAREHOUSE
 from pipeline.model.objects import BLOB, object_id
 from pipeline.model.origin import bucket_of
 from pipeline.read.archive import Archive
+from pipeline.read.submit.results import Lineage, write_result
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.tables.conflicts import see
@@ -99,6 +100,15 @@ def test_a_takedown_that_ends_while_tables_are_looked_up_holds(
         set_pending(others, takedown)
         shown[name] = read()
     assert [name for name, found in shown.items() if TAKEN in found or not found] == []
+
+
+def test_a_result_that_others_made_again_is_read_by_its_full_name(spark: SparkSession, storage: Storage) -> None:
+    two_nights(spark, storage)
+    archive, others = Archive(spark, None, storage), session_beside(spark)
+    for number in (1, 2):
+        write_result(others, storage, Lineage("counted", "1", (), night(2), {}), others.sql(f"SELECT {number} AS n"))
+        for name in ("archive.results.counted", "`archive` . results.`counted`"):
+            assert [row.n for row in archive.sql(f"SELECT n FROM {name}").collect()] == [number]
 
 
 def test_footers_of_files_that_others_added_are_checked(spark: SparkSession, storage: Storage) -> None:
