@@ -27,7 +27,7 @@ from pipeline.night.plan import plan_tombstones
 from pipeline.rules.origins import LOOKED_AT
 from pipeline.storage.interface import Storage
 from pipeline.storage.parquet import open_parquet_file
-from pipeline.tables.iceberg import full_name
+from pipeline.tables.conflicts import see
 
 _ORIGINS = pa.schema(
     [
@@ -82,7 +82,7 @@ def fetch_again(
     """
     chosen = (F.col("bucket") == bucket) & F.col("network").isin(sorted(networks))
     may = F.col("state").isin([str(state) for state in LOOKED_AT])
-    found = spark.table(full_name("origins")).where(chosen & may).select("network", "url", "fork_of").distinct()
+    found = see(spark, "origins").rows().where(chosen & may).select("network", "url", "fork_of").distinct()
     asked = sorted((tuple(row) for row in found.collect()), key=itemgetter(0, 1))  # the order of PlannedRefs
     if not asked:
         return None
