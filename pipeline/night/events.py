@@ -12,8 +12,9 @@ from pipeline.model.listing import LISTINGS, PAGE, Merged
 from pipeline.model.signal import SignalKind
 from pipeline.night.listings import both_names
 from pipeline.night.standing import signal_listed
+from pipeline.tables.conflicts import see
 from pipeline.tables.frames import read_parquet
-from pipeline.tables.iceberg import full_name, table_exists
+from pipeline.tables.iceberg import table_exists
 from pipeline.tables.writer import Writer
 
 SLACK = timedelta(minutes=5)
@@ -55,6 +56,6 @@ def merge_events(writer: Writer, pages: Sequence[str], ids_of: str | None, now: 
 
 def _by_id(writer: Writer, named: DataFrame, forge: str) -> DataFrame:
     """The names under which a forge listed them last."""
-    listings = writer.spark.table(full_name(LISTINGS.name)).where(F.col("forge") == forge)
+    listings = see(writer.spark, LISTINGS.name).rows().where(F.col("forge") == forge)
     ids = named.where("forge_id <> ''").groupBy("forge_id").agg(F.max("changed_at").alias("at"))
     return listings.select("forge_id", "url").join(ids, "forge_id").select("url", F.col("at").alias("changed_at"))

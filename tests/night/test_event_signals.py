@@ -18,7 +18,8 @@ from pipeline.night.events import SLACK, merge_events
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.iceberg import full_name
 from pipeline.tables.writer import unleased
-from tests.night.test_signals import at, fill_origins, kinds, merged, signals, url_of
+from tests.night.test_signals import at, fill_origins, kinds, merged, merged_listings, signals, url_of
+from tests.tables.test_writers import session_beside
 
 EVENTS: dict[str, tuple[float | None, dict[str, Any], bool]] = {
     # hours from the visit to the event, None for no event; the origin; whether it is a signal
@@ -73,3 +74,13 @@ def test_what_events_name_is_a_signal_by_path_or_id(spark: SparkSession, tmp_pat
     assert told(spark, tmp_path, 5, [*found, moved]).signalled == 0, "nobody is told twice"
     assert told(spark, tmp_path, 6, []) == Merged(listed=0, new=0, moved=0, refused={}, origins=0)
     assert spark.table(full_name(ORIGINS.name)).count() == len(EVENTS)
+
+
+def test_an_event_finds_the_name_that_another_process_has_just_listed(spark: SparkSession, tmp_path: Path) -> None:
+    fill_origins(spark, {"old-name": {}})
+    merged(spark, tmp_path, 1, {"a": at(-9)})
+    moved = Listing("7", "https://forge.example/o/new-name", changed_at=at(3))
+    assert told(spark, tmp_path, 1, [moved]).signalled == 0, "no listing knows the id yet"
+    listed = Listing("7", url_of("old-name"), changed_at=at(-9))
+    merged_listings(session_beside(spark), tmp_path, 2, [listed])
+    assert told(spark, tmp_path, 2, [moved]).signalled == 1
