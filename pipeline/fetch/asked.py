@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -79,7 +79,7 @@ def read_asked(storage: Storage, load: Load, bucket: int, parts: int) -> Asked:
 
 
 def _row(visit: Visit) -> dict[str, object]:
-    return dict(zip(VISITS.column_names, astuple(visit), strict=True))
+    return dict(zip(VISITS.column_names, visit.row, strict=True))
 
 
 def _rows(storage: Storage, path: str) -> Iterator[Visit | str]:

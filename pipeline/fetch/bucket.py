@@ -6,7 +6,6 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -148,7 +147,7 @@ def read_manifest(storage: Storage, load: Load, bucket: int) -> Manifest:
 def _land_visits(landing: Landing, visits: Sequence[Visit]) -> None:
     rows = Batches(in_arrow(landing.append))
     for visit in visits:
-        rows.add(tables.VISITS, astuple(visit))
+        rows.add(tables.VISITS, visit.row)
     rows.flush()
 
 

@@ -6,7 +6,6 @@ import os
 import resource
 from collections.abc import Collection
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.git.limits import Limits
@@ -42,7 +41,8 @@ class MemoryInUse(NamedTuple):
 def memory_bytes(pid: int | None = None) -> MemoryInUse:
     """What a process uses now; by default this process."""
     try:
-        space, resident, *_ = Path(f"/proc/{pid or 'self'}/statm").read_text().split()
+        with open(f"/proc/{pid or 'self'}/statm", "rb", buffering=0) as file:
+            space, resident, *_ = file.read().split()
     except OSError:
         return MemoryInUse(0, 0)
     page = resource.getpagesize()

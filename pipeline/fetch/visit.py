@@ -169,8 +169,8 @@ class Visitor:
     ) -> Outcome:
         spool = self._spool
         try:
-            if state.read():
-                self._outbox.survey(b"".join(state.digests()))
+            if state.read() and len(digests := list(state.digests())) > 1:  # others may ask the rest meanwhile
+                self._outbox.survey(b"".join(digests))
             state.check(url)
             decide = partial(state.decide, url, alone=alone)
             received = exchange(bounds.turn, decide, spool, self._conditions, bounds.quota.take)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from types import TracebackType
 
+from pipeline.git.alarm import ALARM
 from pipeline.git.errors import AddressRefused, ConnectionFailed, ConnectionLost, OriginTimeout, UnknownHost
 from pipeline.git.resolver import AddressInfo, LookUpTimedOut, look_up
 
@@ -65,7 +66,6 @@ class Deadline:
         self.total_s = total_s
         self._ends = time.monotonic() + total_s
         self._sockets: list[socket.socket] = []
-        self._timer: threading.Timer | None = None
         self._lock = threading.Lock()
 
     def __enter__(self) -> Deadline:
@@ -118,15 +118,10 @@ class Deadline:
             self._start()
 
     def _start(self) -> None:
-        self._timer = threading.Timer(max(self._ends - time.monotonic(), 0), self._expire)
-        self._timer.daemon = True
-        self._timer.start()
+        ALARM.set(self, self._ends, self._expire)
 
     def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer.join()
-            self._timer = None
+        ALARM.clear(self)
 
     def _expire(self) -> None:
         self._ends = time.monotonic()

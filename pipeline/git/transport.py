@@ -151,14 +151,20 @@ class _TcpClient(TCPGitClient):
     ) -> tuple[Protocol, Callable[[], bool], None]:
         self._turn.ask(self._host, self._port)
         connection = self._dialer.connect(self._host, self._port)
-        reader, writer = connection.makefile("rb"), connection.makefile("wb", 0)
-        read = self._turn.heard_with(reader.read)
+        reader, writer = connection.makefile("rb"), connection.makefile("wb")
+
+        def answer(size: int) -> bytes:
+            with suppress(ConnectionError):  # a server that has hung up may have said why
+                writer.flush()
+            return reader.read(size)
 
         def close() -> None:
             reader.close()
-            writer.close()
+            with suppress(OSError):  # it need not hear that this is all
+                writer.close()
             connection.close()
 
+        read = self._turn.heard_with(answer)
         self._open = protocol = _Protocol(self._meter.wrap(read), writer.write, close)
         if isinstance(path, str):
             path = path.encode()

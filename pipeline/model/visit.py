@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from pipeline.model.redact import one_line
@@ -85,3 +86,12 @@ class Visit:
     def __post_init__(self) -> None:
         if self.detail is not None:
             object.__setattr__(self, "detail", one_line(self.detail))
+
+    @property
+    def row(self) -> tuple[Any, ...]:
+        """Its values in the order of the table's columns; ``dataclasses.astuple`` would copy each."""
+        values: tuple[Any, ...] = _values_of(self)
+        return values
+
+
+_values_of = attrgetter(*Visit.__dataclass_fields__)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import itertools
 import pickle
+import socket
+import struct
+import threading
 from binascii import unhexlify
 from collections.abc import Mapping
 from ipaddress import ip_network
@@ -24,6 +27,7 @@ from pipeline.git.exchange import Received, advertised_ids, exchange
 from pipeline.git.host_turn import HostTurn
 from pipeline.git.limits import MIB, Limits
 from pipeline.git.network import AddressPolicy, Deadline
+from pipeline.git.transport import _Protocol
 from pipeline.model.errors import ScratchFailed
 from pipeline.rules.negotiation import FetchPlan, Ref
 from tests.fetch.handmade import handmade
@@ -175,6 +179,49 @@ def test_the_body_of_a_redirect_is_not_read_to_its_end(tmp_path: Path, spool: Pa
     with http_backend(tmp_path) as target, listening(handle, "http") as server:
         assert talk(server.url("old.git"), spool).pack_bytes > 0
         assert server.sent_bytes < 30 * MIB
+
+
+GREETING = pkt(b"version 2\n") + pkt(b"ls-refs\n") + pkt(b"fetch\n") + FLUSH
+
+
+def test_a_request_is_sent_at_once(spool: Path) -> None:
+    """Each of its lines would be a packet of its own, and cost the server a wake-up."""
+    requests = []
+
+    def handle(line: Line) -> None:
+        line.socket.recv(1024)
+        line.send(GREETING)
+        requests.append(line.socket.recv(1024))
+        line.send(pkt(TIP.encode() + b" refs/heads/main\n") + FLUSH)
+        line.socket.recv(1024)
+
+    with listening(handle, "git") as server:
+        assert talk(server.url(), spool, wants=False).refs == {b"refs/heads/main": Ref(bytes.fromhex(TIP))}
+    (request,) = requests
+    assert b"command=ls-refs" in request
+    assert request.endswith(FLUSH)
+
+
+def test_a_server_that_has_hung_up_is_still_heard(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = threading.Event()
+
+    def handle(line: Line) -> None:
+        line.socket.recv(1024)
+        line.send(GREETING + pkt(b"ERR too many of you\n"))
+        line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close by a reset
+        line.socket.close()
+        gone.set()
+
+    write = _Protocol.write_pkt_line
+
+    def write_when_it_is_gone(self: _Protocol, line: bytes | None) -> None:
+        if line is not None and line.startswith(b"command="):
+            assert gone.wait(10)
+        write(self, line)
+
+    monkeypatch.setattr(_Protocol, "write_pkt_line", write_when_it_is_gone)
+    with listening(handle, "git") as server, pytest.raises(ServerError, match="the server says: too many of you"):
+        talk(server.url(), spool)
 
 
 def test_redirects_without_end(spool: Path) -> None:
