@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from cheroot import wsgi
+from cheroot.ssl.builtin import BuiltinSSLAdapter
 
 from tests.support.git import git_environment
 from tests.support.sessions import comes_up
@@ -149,8 +150,10 @@ def backend(root: Path, alter: Callable[[], Alter] | None = None) -> Cgi:
 
 
 @contextlib.contextmanager
-def wsgi_server(application: Callable[..., Iterable[bytes]]) -> Iterator[Peer]:
-    """Serve an application at http://."""
+def wsgi_server(
+    application: Callable[..., Iterable[bytes]], certificate: tuple[Path, Path] | None = None
+) -> Iterator[Peer]:
+    """Serve an application at http://; at https:// with a certificate and its key."""
     asked: list[str] = []
 
     def noting(environ: Mapping[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
@@ -160,25 +163,30 @@ def wsgi_server(application: Callable[..., Iterable[bytes]]) -> Iterator[Peer]:
 
     server = wsgi.Server((LOOPBACK, 0), noting, numthreads=8, shutdown_timeout=1)
     server.error_log = lambda *_, **__: None  # type: ignore[method-assign]
+    if certificate is not None:
+        server.ssl_adapter = BuiltinSSLAdapter(*map(str, certificate))
     server.prepare()
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
     try:
-        yield Peer("http", server.bind_addr[1], lambda: list(asked))
+        yield Peer("http" if certificate is None else "https", server.bind_addr[1], lambda: list(asked))
     finally:
         server.stop()
         thread.join(JOIN_LIMIT_S)
 
 
 @contextlib.contextmanager
-def http_backend(root: Path, *, alter: Callable[[], Alter] | None = None) -> Iterator[Peer]:
+def http_backend(
+    root: Path, *, alter: Callable[[], Alter] | None = None, certificate: tuple[Path, Path] | None = None
+) -> Iterator[Peer]:
     """Serve every repository below ``root`` at http:// with git's own CGI program.
 
     Args:
         root: folder of bare repositories.
         alter: returns, for each response, a function that changes its body on the way out.
+        certificate: a certificate and its key, to serve at https:// instead.
     """
-    with wsgi_server(backend(root, alter)) as peer:
+    with wsgi_server(backend(root, alter), certificate) as peer:
         yield peer
 
 
