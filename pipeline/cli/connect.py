@@ -42,7 +42,7 @@ def connect(context: Context, night: date | None, port: int) -> None:
     settings = settings_to_serve(context.config.spark, context.storage, port)
     archive = Archive(context.with_spark(settings).failing_fast().spark, night, context.storage)
     shown = archive.night()  # known without Spark, which takes longer to start
-    address = f"sc://localhost:{serve(archive, shown)}/;token={quote(token, safe='')}"
+    address = f"sc://localhost:{serve(archive, shown, context.storage.root_uri)}/;token={quote(token, safe='')}"
     context.output.note(f"Night {shown or 'none yet'}. Ctrl-C ends the server, and its clients' sessions. Its address:")
     if not context.output.result({"address": address, "night": shown}):
         context.output.console.out(address, highlight=False)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
 from datetime import date
 
+from pipeline.model.errors import PipelineError
 from pipeline.read.archive import MOST_ROWS, Archive
 from pipeline.read.functions import FUNCTIONS
 from pipeline.read.names import NAMES, with_parts
@@ -11,9 +15,17 @@ from pipeline.read.stored import StoredTables
 from pipeline.rules.cluster import SHUFFLE_PARTITIONS, fitted_partitions
 from pipeline.storage.interface import Storage
 from pipeline.tables.connect import share_functions, start_server, to_serve
+from pipeline.tables.failures import plain_failures
 from pipeline.tables.iceberg import RECORDS
+from pipeline.tables.masters.errors import DriverDied
 from pipeline.tables.session import session_conf
 from pipeline.tables.settings import SparkSettings
+from pipeline.tables.tombstones import pending
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 30.0
+"""Seconds between looks for takedowns: each asks for the newest metadata of every table, as any query does."""
 
 
 def settings_to_serve(settings: SparkSettings, storage: Storage, port: int) -> SparkSettings:
@@ -30,14 +42,62 @@ def settings_to_serve(settings: SparkSettings, storage: Storage, port: int) -> S
     return serving.model_copy(update={"conf": serving.conf | fitted})
 
 
-def serve(archive: Archive, night: date | None) -> int:
-    """Serve sessions that have our functions, and a night's tables as ``night.NAME``; return the port.
+class ServedViews:
+    """A night's tables as ``night.NAME``, for all sessions of a server.
+
+    Args:
+        archive: with a Spark of this process.
+        night: None for the current state.
+    """
+
+    def __init__(self, archive: Archive, night: date | None) -> None:
+        self._archive, self._night = archive, night
+        self._made_of: object = None
+
+    def look(self) -> None:
+        """Make the views, or make them anew if a takedown changed since what may be shown, or which files are read.
+
+        Raises:
+            StoredFileDamaged: a footer is damaged, so rows could be skipped.
+        """
+        archive, night = self._archive, self._night
+        state = pending(archive.spark), archive.snapshots(night)
+        if state == self._made_of:
+            return
+        archive.check_footers(with_parts(NAMES), night)
+        for name in sorted(NAMES):
+            archive.table(name, night).createOrReplaceGlobalTempView(name)
+        self._made_of = state
+
+    def keep_looking(self, where: str) -> None:
+        """Look again and again, until this process's Spark ends; a look that fails is reported.
+
+        Args:
+            where: the archive's root, for messages.
+        """
+        while True:
+            time.sleep(LOOK_EVERY_S)
+            try:
+                with plain_failures(where):
+                    self.look()
+            except DriverDied:
+                return
+            except PipelineError as error:
+                log.warning("clients may be shown what was taken down: %s", error)
+
+
+def serve(archive: Archive, night: date | None, where: str) -> int:
+    """Serve sessions that have our functions, and views that follow takedowns; return the port.
+
+    Args:
+        where: the archive's root, for messages.
 
     Raises:
         StoredFileDamaged: a footer is damaged, so rows could be skipped.
     """
     share_functions(archive.spark, FUNCTIONS)
-    archive.check_footers(with_parts(NAMES), night)
-    for name in sorted(NAMES):
-        archive.table(name, night).createOrReplaceGlobalTempView(name)
-    return start_server(archive.spark)
+    views = ServedViews(archive, night)
+    views.look()
+    port = start_server(archive.spark)
+    threading.Thread(target=views.keep_looking, args=(where,), name="views", daemon=True).start()
+    return port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from pipeline.model.layout import WAREHOUSE
 from pipeline.model.objects import BLOB, object_id
 from pipeline.model.origin import bucket_of
 from pipeline.read.archive import Archive
+from pipeline.read.connect import ServedViews
+from pipeline.read.names import NAMES
 from pipeline.read.submit.results import Lineage, write_result
 from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
@@ -64,6 +67,37 @@ def test_what_others_took_down_is_not_shown_by_a_session_that_has_read_it(
     finish_takedowns(unleased(others), storage, tmp_path)
     set_removed(others, pending(others))  # which the unfinished loads of this archive prevent
     assert [name for name, read in readers.items() if TAKEN in read()] == []
+
+
+def test_views_of_a_server_follow_takedowns(
+    spark: SparkSession, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once when rows must be hidden, and again when the files are others: then the old ones are soon deleted."""
+    two_nights(spark, storage)
+    others, views = session_beside(spark), ServedViews(Archive(spark, None, storage), night(2))
+    made: list[str] = []
+    table = Archive.table
+
+    def noted(self: Archive, name: str, night: date | None = None) -> DataFrame:
+        made.append(name)
+        return table(self, name, night)
+
+    monkeypatch.setattr(Archive, "table", noted)
+
+    def shown() -> set[bytes]:
+        views.look()
+        return oids(spark.table("global_temp.contents"))
+
+    assert TAKEN in shown()
+    take(others, storage, tmp_path)
+    assert TAKEN not in shown()
+    finish_takedowns(unleased(others), storage, tmp_path)
+    assert TAKEN not in shown()
+    assert sorted(made) == sorted([*NAMES] * 3)
+    views.look()
+    assert len(made) == 3 * len(NAMES)
+    for name in NAMES:
+        spark.catalog.dropGlobalTempView(name)
 
 
 def test_a_takedown_that_ends_while_tables_are_looked_up_holds(
