@@ -185,7 +185,7 @@ class _HttpClient(Urllib3HttpGitClient):
     def close(self) -> None:
         """Hang up, even if something is left to read: dulwich leaves some responses open."""
         for response in self._responses:
-            response.close()
+            type(response).close(response)
         self.pool_manager.clear()
 
     def _discover_references(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as dulwich has it
@@ -211,8 +211,10 @@ class _HttpClient(Urllib3HttpGitClient):
     ) -> tuple[Any, Callable[[int], bytes]]:
         if data is None and not self._meter.listing:
             raise ProtocolError("the server sends addresses of packs instead of a pack")
+        self._free_connection()
         response, read = super()._http_request(url, headers, data, raise_for_status=False)
         self._responses.append(response)
+        response.close = _leave_open  # type: ignore[method-assign]
         kind = content_type(response.headers.get("Content-Type") or "")
         if data is None:
             check_wall(response, kind)
@@ -224,6 +226,19 @@ class _HttpClient(Urllib3HttpGitClient):
         else:
             response.content_type = (headers or {}).get("Accept")  # dulwich insists on it; git ignores it
         return response, self._meter.wrap(read)
+
+    def _free_connection(self) -> None:
+        """Read the end of the last answer, if only that is left, so that the next request need not connect anew.
+
+        dulwich stops at the end of what git says, before the empty chunk that ends a body in chunks.
+        """
+        if self._responses:
+            with suppress(urllib3.exceptions.HTTPError, OSError):
+                self._responses[-1].read(1)
+
+
+def _leave_open() -> None:
+    """Stands for an answer's ``close``: dulwich would hang up before its end."""
 
 
 def content_type(header: str) -> str:

@@ -26,7 +26,7 @@ from pipeline.git.errors import (
 from pipeline.git.exchange import Received, advertised_ids, exchange
 from pipeline.git.host_turn import HostTurn
 from pipeline.git.limits import MIB, Limits
-from pipeline.git.network import AddressPolicy, Deadline
+from pipeline.git.network import AddressPolicy, Deadline, Dialer
 from pipeline.git.transport import _Protocol
 from pipeline.model.errors import ScratchFailed
 from pipeline.rules.negotiation import FetchPlan, Ref
@@ -179,6 +179,22 @@ def test_the_body_of_a_redirect_is_not_read_to_its_end(tmp_path: Path, spool: Pa
     with http_backend(tmp_path) as target, listening(handle, "http") as server:
         assert talk(server.url("old.git"), spool).pack_bytes > 0
         assert server.sent_bytes < 30 * MIB
+
+
+def test_a_visit_needs_one_connection(tmp_path: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_graph(tmp_path / "repo.git", [[1], [2, 1]])
+    connected = []
+    connect = Dialer.connect
+
+    def counted(self: Dialer, host: str, port: int) -> socket.socket:
+        connected.append(port)
+        return connect(self, host, port)
+
+    monkeypatch.setattr(Dialer, "connect", counted)
+    with http_backend(tmp_path) as server:
+        assert talk(server.url(), spool).pack_bytes > 0
+    assert len(server.requests) == 3
+    assert len(connected) == 1
 
 
 GREETING = pkt(b"version 2\n") + pkt(b"ls-refs\n") + pkt(b"fetch\n") + FLUSH
