@@ -29,6 +29,9 @@ any other tree, so that no search goes on there."""
 _HELD_BYTES: Final = 64 << 20
 """Memory of trees with which later ones are compared."""
 
+_MOST_UNLIKE_BYTES: Final = 10_000
+"""Of a tree whose differences are looked at one by one."""
+
 _NO_BASE: Final = -1
 
 Offsets = npt.NDArray[np.int64]
@@ -118,8 +121,11 @@ class History:
             return _NO_BASE, links_of(TREE, body)
         key = body[: body.find(b"\0")]
         known, ends = most_alike(self._known.of(key), body) or (_NOTHING, Ends(0, 0))
-        first = int(np.searchsorted(known.ends, ends.first, "right")) - 1
-        last = int(np.searchsorted(known.ends, len(known.body) - ends.last))
+        if len(known.body) == len(body) and (links := _links_in_place(known, body)) is not None:
+            self._known.add(key, _Known(number, body, known.ends))
+            return known.number, links
+        first = int(known.ends.searchsorted(ends.first, "right")) - 1
+        last = int(known.ends.searchsorted(len(known.body) - ends.last))
         begin, shift = int(known.ends[first]), len(body) - len(known.body)
         found = list(_ENTRY.finditer(body, begin, int(known.ends[last]) + shift))
         between = np.array([match.end() for match in found], np.int64)
@@ -158,6 +164,21 @@ class _Records:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _links_in_place(known: _Known, body: bytes) -> list[bytes] | None:
+    """The links in which a tree of the same size differs; None if that is much, or if its entries end elsewhere."""
+    unlike = np.frombuffer(known.body, np.uint8) != np.frombuffer(body, np.uint8)
+    if np.count_nonzero(unlike) > _MOST_UNLIKE_BYTES:
+        return None
+    found = []
+    for number in dict.fromkeys(known.ends.searchsorted(unlike.nonzero()[0], "right").tolist()):
+        match = _ENTRY.fullmatch(body, known.ends[number - 1], known.ends[number])
+        if match is None or match[2] is not None:
+            return None
+        if match[1] is not None:
+            found.append(match[1])
+    return found
 
 
 def _adjoin(found: list[re.Match[bytes]], begin: int, end: int) -> bool:

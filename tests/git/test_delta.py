@@ -43,6 +43,36 @@ def test_a_delta_of_trees_gives_the_target(base: bytes, target: bytes) -> None:
     assert applied(base, target, tree=True) == target
 
 
+@given(
+    st.binary(min_size=1, max_size=400), st.lists(st.tuples(st.integers(0, 399), st.binary(max_size=30)), max_size=8)
+)
+def test_a_delta_of_data_of_one_size_gives_the_target(base: bytes, edits: list[tuple[int, bytes]]) -> None:
+    target = base
+    for at, new in edits:
+        target = (target[:at] + new + target[at + len(new) :])[: len(base)]
+    assert applied(base, target, tree=False) == target
+
+
+def test_an_edit_in_place_costs_its_bytes() -> None:
+    base = Random(3).randbytes(100_000).replace(b"\n", b" ")
+    target = base[:20_000] + b"some" + base[20_004:70_000] + b"others" + base[70_006:]
+    assert len(make_delta(base, target, shared_ends(base, target), tree=False)) < 50
+
+
+def test_lines_that_moved_in_a_file_of_one_size_are_found() -> None:
+    lines = [b"%s\n" % Random(number).randbytes(40).hex().encode() for number in range(400)]
+    base, target = (b"".join([b"begin\n", *order, b"end\n"]) for order in (lines, lines[3:] + lines[:3]))
+    assert len(base) == len(target)
+    assert len(make_delta(base, target, shared_ends(base, target), tree=False)) < 250
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r"])
+def test_too_many_lines_are_inserted(end: bytes) -> None:
+    base, target = end * 100_001 + b"line" + end, b"x" + end * 100_002 + b"y"
+    assert len(make_delta(base, target, shared_ends(base, target), tree=False)) > 100_002
+    assert applied(base, target, tree=False) == target
+
+
 def test_long_copies_and_offsets_beyond_three_bytes() -> None:
     base = Random(1).randbytes((16 << 20) + 70_000)
     target = base[:70_000] + b"new" + base[70_000:]

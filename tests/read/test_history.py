@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+import tracemalloc
 from collections.abc import Iterable
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -32,7 +34,8 @@ def objects(draw: st.DrawFn) -> list[GitObject]:
             old = draw(st.sampled_from(bodies))
             cut = draw(st.integers(0, len(old)))
             middle = b"".join(draw(st.lists(entries, max_size=4)))
-            body = draw(st.sampled_from([middle + old, old + middle, old[:cut] + middle + old[cut:]]))
+            replaced = old[:cut] + middle + old[cut + len(middle) :]
+            body = draw(st.sampled_from([middle + old, old + middle, old[:cut] + middle + old[cut:], replaced]))
             bodies.append(body)
         elif type_ is COMMIT:
             body = b"tree %s\n" % draw(known).hex().encode()
@@ -111,3 +114,49 @@ def test_trees_of_two_families_are_compared_with_their_own() -> None:
             history.add(*one)
         assert history._links._starts[-1] <= (2 * 501 + 398) * OID_BYTES
         assert history.reachable([found[-1].oid]) == walked(found, [found[-1].oid])
+
+
+def test_of_a_tree_of_the_same_size_only_what_differs_is_kept() -> None:
+    ids = [object_id(BLOB, b"%d" % number) for number in range(500)]
+    found = []
+    for number in range(100):
+        for at in (100 + number, 400 - number):
+            ids[at] = object_id(BLOB, ids[at])
+        body = b"".join(b"100644 b%03d\0%s" % (at, oid) for at, oid in enumerate(ids[1:]))
+        body = b"100644 a\0%s" % ids[0] + body
+        found.append(GitObject(TREE, object_id(TREE, body), body))
+    with tempfile.TemporaryDirectory() as folder, History(Path(folder)) as history:
+        for one in found:
+            history.add(*one)
+        assert history._links._starts[-1] == (500 + 99 * 2) * OID_BYTES
+        assert history.reachable([found[-1].oid]) == walked(found, [found[-1].oid])
+
+
+def test_trees_of_one_size_may_have_other_entries() -> None:
+    first, last, other = (b"100644 %s\0%s" % part for part in zip((b"a", b"z", b"z"), BLOBS, strict=False))
+    long = b"100644 %s\0%s" % (b"n" * 30, BLOBS[3])
+    two = b"100644 n\0%s100644 o\0%s" % (BLOBS[4], BLOBS[5])
+    bodies = [first + middle + last for middle in (long, two, b"160000" + long[6:])]
+    bodies += [first + damaged + other for damaged in (b"no mod" + long[6:], long.replace(b"\0", b"n", 1))]
+    found = [GitObject(TREE, object_id(TREE, body), body) for body in bodies]
+    assert len({len(body) for body in bodies}) == 1
+    for one in found[1:]:
+        with tempfile.TemporaryDirectory() as folder, History(Path(folder)) as history:
+            history.add(*found[0])
+            history.add(*one)
+            assert history.reachable([found[0].oid, one.oid]) == walked(found, [found[0].oid, one.oid])
+
+
+def test_unlike_trees_of_one_size_take_little_memory() -> None:
+    found = []
+    for seed in range(2):
+        body = b"100644 a\0" + BLOBS[0]
+        body += b"".join(b"100644 b%05d\0%s" % (at, Random(seed).randbytes(20)) for at in range(50_000))
+        found.append(GitObject(TREE, object_id(TREE, body), body))
+    with tempfile.TemporaryDirectory() as folder, History(Path(folder)) as history:
+        history.add(*found[0])
+        tracemalloc.start()
+        history.add(*found[1])
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 12 * len(found[1].body)
