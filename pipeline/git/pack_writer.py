@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
-from dulwich.pack import write_pack_index_v2
 from isal import isal_zlib
 
 from pipeline.git.delta_window import DeltaWindow
+from pipeline.git.pack_index import pack_index
 from pipeline.model.errors import CheckFailed
 from pipeline.model.links import OID_BYTES, tagged
 from pipeline.model.objects import BLOB, TAG, TREE, GitObject, ObjectType, object_id
@@ -206,9 +206,8 @@ class PackWriter:
         self._file.write(sha.digest())
         _sync_and_close(self._file)
         index = self._partial.with_suffix(".idx")
-        entries = ((oid, self._places[oid] >> 32, self._places[oid] & 0xFFFFFFFF) for oid in sorted(self._places))
         with index.open("wb") as file:
-            write_pack_index_v2(file, entries, sha.digest())
+            file.write(pack_index(self._places, sha.digest()))
             _sync_and_close(file)
         name = f"pack-{sha.hexdigest()}"
         self._partial.rename(self._directory / f"{name}.pack")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+from dulwich.pack import write_pack_index_v2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.git.pack_index import pack_index
 from pipeline.git.pack_writer import PackWriter
 from pipeline.git.restore import DirectoryFailed, Restored, write_repository
 from pipeline.model.commit import build_commit, parse_commit
@@ -120,6 +123,14 @@ def test_the_index_is_the_one_that_git_writes(tmp_path: Path) -> None:
     pack = next((tmp_path / "b.git" / "objects" / "pack").glob("*.pack"))
     git(original, "index-pack", "-o", tmp_path / "git.idx", pack)
     assert pack.with_suffix(".idx").read_bytes() == (tmp_path / "git.idx").read_bytes()
+
+
+def test_offsets_of_all_sizes_are_as_dulwich_writes_them() -> None:
+    offsets = [12, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, 5 << 40]
+    entries = [(blob(b"%d" % at).oid, at, number * 0xFEDCBA98 % (1 << 32)) for number, at in enumerate(offsets)]
+    expected = BytesIO()
+    write_pack_index_v2(expected, sorted(entries), b"s" * 20)
+    assert pack_index({oid: at << 32 | crc for oid, at, crc in entries}, b"s" * 20) == expected.getvalue()
 
 
 def test_peeled_tags_are_what_git_peels(tmp_path: Path) -> None:
