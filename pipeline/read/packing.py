@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -24,8 +24,12 @@ from pipeline.storage.process import die_with_parent
 from pipeline.storage.scratch import full_disk_reported
 from pipeline.tables.snapshot.rows import Group, rows_of
 
-TASK_BYTES = 64 << 20
-"""Raw bytes of one task: a part of the pack, whose deltas stay within it."""
+_SMALLEST_TASK_BYTES = 64 << 20
+_LARGEST_TASK_BYTES = 320 << 20
+"""Raw bytes. The largest are a little more than a row group."""
+
+_TASKS_EACH = 4
+"""Tasks of a process, if there is enough for that many, so that all end at nearly the same time."""
 
 MOST_PROCESSES = 8
 
@@ -40,17 +44,26 @@ class PackingStopped(PipelineError):
         )
 
 
-def tasks(groups: Iterable[Group]) -> list[list[Group]]:
-    """Row groups in order, cut and joined to tasks of about ``TASK_BYTES``."""
+def task_bytes(raw_bytes: int, processes: int) -> int:
+    """Most raw bytes of a task: a part of the pack, whose deltas stay within it."""
+    return min(max(raw_bytes // (_TASKS_EACH * processes), _SMALLEST_TASK_BYTES), _LARGEST_TASK_BYTES)
+
+
+def tasks(groups: Sequence[Group]) -> list[list[Group]]:
+    """Row groups in order, joined to tasks. One that is larger than a task is cut, else it is read only once."""
+    most_bytes = task_bytes(sum(group.raw_bytes for group in groups), _processes())
     found: list[list[Group]] = []
     room = 0
     for group in groups:
+        if group.raw_bytes > room:
+            found.append([])
+            room = most_bytes
         begin = 0
         ends = np.cumsum(group.sizes)
         while begin < len(group.positions):
             if room <= 0:
                 found.append([])
-                room = TASK_BYTES
+                room = most_bytes
             done = int(ends[begin - 1]) if begin else 0
             end = max(int(np.searchsorted(ends, done + room, side="right")), begin + 1)
             part = group.part(slice(begin, end))
@@ -58,6 +71,10 @@ def tasks(groups: Iterable[Group]) -> list[list[Group]]:
             room = 0 if end < len(group.positions) else room - part.raw_bytes
             begin = end
     return found
+
+
+def _processes() -> int:
+    return min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
 
 
 @contextmanager
@@ -69,8 +86,7 @@ def packing(storage: Storage, work: Sequence[Sequence[Group]], scratch: Path) ->
         PackingStopped: a worker was killed.
         ScratchFailed: the disk is full.
     """
-    workers = min(len(os.sched_getaffinity(0)), len(work), MOST_PROCESSES)
-    pool = ProcessPoolExecutor(max(workers, 1), mp_context=get_context("fork"), initializer=_begin)
+    pool = ProcessPoolExecutor(max(min(_processes(), len(work)), 1), mp_context=get_context("fork"), initializer=_begin)
     try:
         paths = (scratch / f"{number}.part" for number in range(len(work)))
         yield map(_result, [pool.submit(pack_part, storage, *task) for task in zip(work, paths, strict=True)])

@@ -18,7 +18,7 @@ from cluster.outcome import (
 from cluster.report import MOST_OVER_BOUND, bold, duration, number, over, size, table
 from cluster.schedule import LONG_S, SHORT_S, Stage
 from cluster.stages import SCANS
-from pipeline.read.packing import MOST_PROCESSES, TASK_BYTES
+from pipeline.read.packing import MOST_PROCESSES, task_bytes
 from pipeline.rules.batches import batch_origins
 from pipeline.rules.cluster import WAVES, piece_jobs
 from pipeline.rules.compaction import Bounds
@@ -77,6 +77,7 @@ def _why_sizes(found: Outcome) -> dict[str, str]:
     stages, buckets, bounds = found.stages, found.people.buckets, Bounds()
     crawl, fetch, join, join_files = (stages[name] for name in (CRAWL, FETCH, JOIN, JOIN_FILES))
     luigi_tasks = fetch.tasks * _times(fetch)
+    largest = int(found.people.of_large("raw").max())
     scan = (
         f"{USUAL_TASKS:,} until they have {size(LONG_TASK_RAW_BYTES)} raw, of some 30 s; then more, to {MOST_TASKS:,}"
     )
@@ -98,7 +99,8 @@ def _why_sizes(found: Outcome) -> dict[str, str]:
         COMPACTION: f"a piece has at most {size(bounds.raw_bytes)} raw and {bounds.seconds:.0f} expected s, and is a "
         f"file or two: shorter ones are smaller files, and there are {number(found.compaction.files)}. Of so many "
         f"pieces the driver has {begun.at_once * begun.pieces:,} at once",
-        RESTORE: f"processes of one machine pack {size(TASK_BYTES)} each: no driver has to begin them",
+        RESTORE: f"processes of one machine pack at most {size(task_bytes(largest, MOST_PROCESSES))} each: no driver "
+        f"has to begin them",
     }
 
 

@@ -25,7 +25,7 @@ from pipeline.git.limits import Limits
 from pipeline.model.origin import bucket_of
 from pipeline.model.tables import LANDED
 from pipeline.night.walk import NETWORK_PATHS
-from pipeline.read.packing import MOST_PROCESSES, TASK_BYTES
+from pipeline.read.packing import MOST_PROCESSES, task_bytes
 from pipeline.rules.batches import batch_origins as usual_batch
 from pipeline.rules.budget import Budget
 from pipeline.rules.cluster import shuffle_partitions
@@ -488,11 +488,11 @@ def _lots(rows: float, raw: float, bounds: Bounds) -> list[tuple[int, int, float
 def restore(people: Population, rates: Rates, threads: int) -> tuple[Stage, float]:
     """The network with most raw bytes, on one machine; and the memory that it takes.
 
-    Processes pack contents, ``TASK_BYTES`` each; one does the rest, and writes the pack, which no design could divide.
+    Processes pack tasks of contents; one does the rest, and writes the pack, which no design could divide.
     """
     largest = int(people.of_large("raw").argmax())
     objects, raw, pack = (float(people.of_large(name)[largest]) for name in ("objects", "raw", "pack"))
-    parts = -(-int(raw) // TASK_BYTES)
+    parts = -(-int(raw) // task_bytes(int(raw), MOST_PROCESSES))
     alone_s = raw / rates.restored_alone_raw_bytes
     packing = np.full(parts, raw / parts / rates.restored_raw_bytes)
     packed = run(packing, threads, indivisible_s=0, at_once=MOST_PROCESSES)

@@ -13,7 +13,7 @@ from cluster.outcome import FETCH, outcome
 from cluster.population import KNOWN, Population, populate
 from cluster.rates import MB, RESTORED_ON, Rates
 from pipeline.model.origin import Origin, bucket_of, network_id
-from pipeline.read.packing import TASK_BYTES
+from pipeline.read.packing import MOST_PROCESSES, task_bytes
 from pipeline.rules.compaction import Bounds
 from pipeline.rules.networks import NETWORK_ORIGINS, placed
 from pipeline.rules.partitioning import direct_tasks
@@ -142,7 +142,8 @@ def test_a_restore_takes_what_was_measured(people: Population, rates: Rates) -> 
     stage, memory = stages.restore(people, rates, 1_000)
     largest = int(people.of_large("raw").argmax())
     assert stage.makespan_s > people.of_large("raw")[largest] / rates.restored_alone_raw_bytes > stage.share_s
-    assert stage.tasks == 1 + -(-int(people.of_large("raw")[largest]) // TASK_BYTES)
+    whole = int(people.of_large("raw")[largest])
+    assert stage.tasks == 1 + -(-whole // task_bytes(whole, MOST_PROCESSES))
     assert stage.bound_s < stage.makespan_s, "its bound is the pack on a disk, not itself"
     assert memory > 490 * people.of_large("objects")[largest]
 

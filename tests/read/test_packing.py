@@ -76,25 +76,36 @@ def pack(storage: LocalStorage, file: DataFile, tmp_path: Path) -> list[bytes]:
 
 
 def test_tasks_have_the_rows_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "TASK_BYTES", 10)
+    monkeypatch.setattr(packing, "_SMALLEST_TASK_BYTES", 10)
 
     def group(number: int, *sizes: int) -> Group:
         return Group("x", number, np.arange(len(sizes)) * 2, np.array(sizes, np.int64))
 
     done = packing.tasks([group(0, 3, 3), group(1, 3, 3, 30, 4, 6), group(2, 1)])
     assert [[(g.number, g.positions.tolist()) for g in task] for task in done] == [
-        [(0, [0, 2]), (1, [0])],
-        [(1, [2])],
+        [(0, [0, 2])],
+        [(1, [0, 2])],
         [(1, [4])],
         [(1, [6, 8])],
         [(2, [0])],
     ]
 
 
+def test_large_row_groups_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "_SMALLEST_TASK_BYTES", 10)
+    monkeypatch.setattr(packing, "_LARGEST_TASK_BYTES", 35)
+    monkeypatch.setattr(packing, "MOST_PROCESSES", 1)
+    large = [Group("x", number, np.arange(3), np.array([10, 10, 10], np.int64)) for number in range(20)]
+    assert [[(g.number, len(g.positions)) for g in task] for task in packing.tasks(large)] == [
+        [(number, 3)] for number in range(20)
+    ]
+    assert [[len(g.positions) for g in task] for task in packing.tasks(large[:2])] == [[1], [1], [1]] * 2
+
+
 def test_processes_pack_the_rows_of_one_network(
     storage: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packing, "TASK_BYTES", 5_000)
+    monkeypatch.setattr(packing, "_SMALLEST_TASK_BYTES", 5_000)
     mine = [row(MINE, body) for body in BODIES]
     others = [row(OTHER, b"other %d" % number) for number in range(5)]
     path = write(storage, tmp_path, [others, [*mine[:30], *others], [*others, *mine[30:]]])
@@ -111,7 +122,7 @@ def test_processes_pack_the_rows_of_one_network(
 def test_other_bytes_under_an_id_name_their_file(
     storage: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packing, "TASK_BYTES", 5_000)
+    monkeypatch.setattr(packing, "_SMALLEST_TASK_BYTES", 5_000)
     wrong = row(MINE, b"other bytes", object_id(BLOB, b"bytes"))
     path = write(storage, tmp_path, [[*(row(MINE, body) for body in BODIES), wrong]])
     with pytest.raises(StoredFileDamaged, match=f"{path} .*other bytes than those of {wrong.oid.hex()}"):
@@ -120,7 +131,7 @@ def test_other_bytes_under_an_id_name_their_file(
 
 @pytest.mark.timeout(60)
 def test_an_error_ends_running_tasks(storage: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "TASK_BYTES", 5_000)
+    monkeypatch.setattr(packing, "_SMALLEST_TASK_BYTES", 5_000)
     begun, begin = os.pipe()
 
     def endless(*_: object) -> None:
@@ -150,7 +161,7 @@ def test_a_full_scratch_is_told(storage: LocalStorage, tmp_path: Path, monkeypat
         return opened(Path("/dev/full"), "wb", **options) if self.suffix == ".part" else opened(self, mode, **options)
 
     monkeypatch.setattr(Path, "open", full)
-    monkeypatch.setattr(packing, "TASK_BYTES", 5_000)
+    monkeypatch.setattr(packing, "_SMALLEST_TASK_BYTES", 5_000)
     path = write(storage, tmp_path, [[row(MINE, body) for body in BODIES]])
     with pytest.raises(ScratchFailed, match=f"{tmp_path}: No space left"):
         pack(storage, DataFile(path), tmp_path)

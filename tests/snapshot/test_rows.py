@@ -16,6 +16,7 @@ from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.local import LocalStorage
 from pipeline.storage.parquet import ArchiveFile
 from pipeline.storage.paths import side_path
+from pipeline.tables.snapshot import rows as rows_module
 from pipeline.tables.snapshot.live_files import DataFile
 from pipeline.tables.snapshot.rows import CONTENT_BATCH_ROWS, Group, rows, rows_of
 
@@ -105,3 +106,18 @@ def test_nothing_is_read_after_the_last_wanted_row(data: Path, tmp_path: Path, r
     assert first.column("number").to_pylist() == [2 * ROWS + 3]
     assert second.column("number").to_pylist() == [2 * ROWS + CONTENT_BATCH_ROWS + 1]
     assert read == [(2, CONTENT_BATCH_ROWS)] * 2
+
+
+def test_large_rows_come_in_small_batches(
+    data: Path, tmp_path: Path, read: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group_bytes = pq.read_metadata(data).row_group(2).total_byte_size
+    monkeypatch.setattr(rows_module, "_CONTENT_BATCH_BYTES", group_bytes * 100 // ROWS + 1)
+    group = Group(PATH, 2, np.array([3, 205]), np.ones(2, np.int64))
+    found = pa.Table.from_batches(rows_of(LocalStorage(tmp_path), group, ["number"]))
+    assert found.column("number").to_pylist() == [2 * ROWS + 3, 2 * ROWS + 205]
+    assert read == [(2, 100)] * 3
+    read.clear()
+    monkeypatch.setattr(rows_module, "_CONTENT_BATCH_BYTES", 1)
+    assert sum(map(len, rows_of(LocalStorage(tmp_path), group.part(slice(1)), ["number"]))) == 1
+    assert read == [(2, 1)] * 4

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pipeline.storage.bytes import has_sides, sums_agree
 from pipeline.storage.errors import StoredFileDamaged
@@ -29,6 +30,8 @@ Value = int | str | bytes | date
 BATCH_ROWS = 65_536
 CONTENT_BATCH_ROWS = 256
 """Rows per batch without and with the bytes of objects."""
+
+_CONTENT_BATCH_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,8 @@ def rows_of(storage: Storage, group: Group, columns: Sequence[str]) -> Iterator[
     """
     with open_parquet_file(storage, group.path) as file:
         begin = 0
-        for batch in file.iter_batches(CONTENT_BATCH_ROWS, row_groups=[group.number], columns=list(columns)):
+        batch_rows = _rows_at_once(file.metadata.row_group(group.number))
+        for batch in file.iter_batches(batch_rows, row_groups=[group.number], columns=list(columns)):
             low, high = np.searchsorted(group.positions, [begin, begin + len(batch)])
             if high > low:
                 mask = np.zeros(len(batch), bool)
@@ -116,6 +120,12 @@ def rows_of(storage: Storage, group: Group, columns: Sequence[str]) -> Iterator[
             begin += len(batch)
             if begin > group.positions[-1]:
                 break
+
+
+def _rows_at_once(group: pq.RowGroupMetaData) -> int:
+    """Rows of a batch, fewer if they are large: Arrow doubles a batch's memory as it grows."""
+    fitting = int(_CONTENT_BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1))
+    return min(max(fitting, 1), CONTENT_BATCH_ROWS)
 
 
 def _batches(
