@@ -44,14 +44,21 @@ class Alarm:
 
     def _run(self) -> None:
         with self._changed:
-            while self._calls:
-                now = time.monotonic()
-                for key in [key for key, (at, _) in self._calls.items() if at <= now]:
-                    self._calls.pop(key)[1]()
-                if self._calls:
-                    self._looks_at = min(at for at, _ in self._calls.values())
-                    self._changed.wait(self._looks_at - now)
-            self._runs = False
+            try:
+                while self._calls:
+                    now = time.monotonic()
+                    for key in sorted(self._calls, key=self._time_of):
+                        if self._time_of(key) > now:
+                            break
+                        self._calls.pop(key)[1]()
+                    if self._calls:
+                        self._looks_at = min(map(self._time_of, self._calls))
+                        self._changed.wait(self._looks_at - now)
+            finally:  # also without memory: the next call that is set starts a thread again
+                self._runs = False
+
+    def _time_of(self, key: Hashable) -> float:
+        return self._calls[key][0]
 
 
 ALARM: Final = Alarm()

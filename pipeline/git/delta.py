@@ -60,7 +60,7 @@ def make_delta(base: bytes, target: bytes, ends: Ends, *, tree: bool) -> bytes:
     """A delta in git's format: sizes, then copies from the base and insertions.
 
     Args:
-        ends: ``shared_ends`` of both.
+        ends: ``shared_ends`` of both, no less: what lies between begins and ends with bytes that differ.
         tree: both are trees.
     """
     return b"".join(_instructions(base, target, ends, tree=tree))
@@ -105,7 +105,7 @@ def _in_place(runs: list[tuple[int, int]], first: int, new: bytes) -> Iterator[b
 
 
 def _pieces(data: bytes, tree: bool) -> int:
-    """No fewer pieces than ``_cut`` would return; 0 for data that are too short for many."""
+    """About how many pieces ``_cut`` would return; 0 for data that are too short for too many."""
     if len(data) <= _MOST_PIECES:
         return 0
     return len(data) // 21 if tree else data.count(b"\n") + data.count(b"\r")

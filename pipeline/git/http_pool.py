@@ -29,7 +29,10 @@ LONGEST_LOCATION = 2_048
 
 @cache
 def trusted() -> SSLContext:
-    """urllib3's own settings for TLS, with the system's authorities: loading these takes 20 ms of CPU."""
+    """urllib3's own settings for TLS, with the system's authorities: loading these takes 20 ms of CPU.
+
+    For one thread of a process: urllib3 changes them a little, always alike, at each connection.
+    """
     context = create_urllib3_context()
     context.load_default_certs()
     return context

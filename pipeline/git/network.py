@@ -108,7 +108,7 @@ class Deadline:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stop the clock during the block: the origin is not to blame for this wait. No conversation is open."""
+        """Stop the clock during the block: the origin is not to blame for this wait. No answer is under way."""
         began = time.monotonic()
         self._stop()
         try:

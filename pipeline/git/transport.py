@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import HTTPException, IncompleteRead
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 import urllib3
@@ -62,6 +62,12 @@ _MEANINGS: tuple[tuple[type[OriginError], tuple[str, ...]], ...] = (
 _MOVED_FOR_GOOD = (301, 308)
 HTML = "text/html"
 """The content type of pages for people."""
+
+END_S = 1.0
+"""Seconds in which the end of an answer must come once git has said all."""
+
+_REQUEST_BYTES = 1 << 16
+"""Of a request over git:// that is sent in one piece: more than a thousand ids."""
 
 _PAGE_BYTES = 32_768
 """Most bytes of a page that are searched for a sign of a wall against bots."""
@@ -151,7 +157,7 @@ class _TcpClient(TCPGitClient):
     ) -> tuple[Protocol, Callable[[], bool], None]:
         self._turn.ask(self._host, self._port)
         connection = self._dialer.connect(self._host, self._port)
-        reader, writer = connection.makefile("rb"), connection.makefile("wb")
+        reader, writer = connection.makefile("rb"), connection.makefile("wb", _REQUEST_BYTES)
 
         def answer(size: int) -> bytes:
             with suppress(ConnectionError):  # a server that has hung up may have said why
@@ -230,9 +236,12 @@ class _HttpClient(Urllib3HttpGitClient):
     def _free_connection(self) -> None:
         """Read the end of the last answer, if only that is left, so that the next request need not connect anew.
 
-        dulwich stops at the end of what git says, before the empty chunk that ends a body in chunks.
+        dulwich stops at the end of what git says, before the empty chunk that ends a body in chunks. Where that is not
+        there in a moment, a new connection is the lesser evil.
         """
-        if self._responses:
+        connection = cast(urllib3.HTTPResponse, self._responses[-1]).connection if self._responses else None
+        if connection is not None and connection.sock is not None:
+            connection.sock.settimeout(END_S)  # urllib3 sets it for each request
             with suppress(urllib3.exceptions.HTTPError, OSError):
                 self._responses[-1].read(1)
 

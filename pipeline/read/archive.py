@@ -47,7 +47,7 @@ _COMPUTED: dict[str, Callable[..., DataFrame]] = {
     ORIGIN_COMMITS: origin_commits,
 }
 _WORD = re.compile(r"\w+")
-_FULL_NAME = re.compile(rf"\b{CATALOG}`?\s*\.\s*`?(\w+)`?\s*\.\s*`?(\w+)")
+_FULL_NAME = re.compile(rf"\b{CATALOG}`?\s*\.\s*`?([A-Za-z_]\w*)`?\s*\.\s*`?([A-Za-z_]\w*)")
 """Namespace and name of a table that a query reads past the views, such as a job's result."""
 
 _SPLIT_BYTES = 2 << 20

@@ -7,7 +7,6 @@ import threading
 import time
 from datetime import date
 
-from pipeline.model.errors import PipelineError
 from pipeline.read.archive import MOST_ROWS, Archive
 from pipeline.read.functions import FUNCTIONS
 from pipeline.read.names import NAMES, with_parts
@@ -47,7 +46,7 @@ class ServedViews:
 
     Args:
         archive: with a Spark of this process.
-        night: None for the current state.
+        night: None for that of an archive without a night, and the newest one as soon as there is any.
     """
 
     def __init__(self, archive: Archive, night: date | None) -> None:
@@ -58,19 +57,19 @@ class ServedViews:
         """Make the views, or make them anew if a takedown changed since what may be shown, or which files are read.
 
         Raises:
-            StoredFileDamaged: a footer is damaged, so rows could be skipped.
+            StoredFileDamaged: a footer is damaged, so rows could be skipped; the views are made.
         """
         archive, night = self._archive, self._night
         state = pending(archive.spark), archive.snapshots(night)
         if state == self._made_of:
             return
-        archive.check_footers(with_parts(NAMES), night)
         for name in sorted(NAMES):
             archive.table(name, night).createOrReplaceGlobalTempView(name)
         self._made_of = state
+        archive.check_footers(with_parts(NAMES), night)
 
     def keep_looking(self, where: str) -> None:
-        """Look again and again, until this process's Spark ends; a look that fails is reported.
+        """Look again and again, for as long as this process lives. A look that fails is reported, whatever the reason.
 
         Args:
             where: the archive's root, for messages.
@@ -82,8 +81,8 @@ class ServedViews:
                     self.look()
             except DriverDied:
                 return
-            except PipelineError as error:
-                log.warning("clients may be shown what was taken down: %s", error)
+            except Exception as error:
+                log.warning("clients may be shown what was taken down, or miss rows: %s", error)
 
 
 def serve(archive: Archive, night: date | None, where: str) -> int:

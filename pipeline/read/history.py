@@ -122,7 +122,7 @@ class History:
         key = body[: body.find(b"\0")]
         known, ends = most_alike(self._known.of(key), body) or (_NOTHING, Ends(0, 0))
         if len(known.body) == len(body) and (links := _links_in_place(known, body)) is not None:
-            self._known.add(key, _Known(number, body, known.ends))
+            self._known.add(key, _Known(number, body, known.ends), known.ends.nbytes)
             return known.number, links
         first = int(known.ends.searchsorted(ends.first, "right")) - 1
         last = int(known.ends.searchsorted(len(known.body) - ends.last))

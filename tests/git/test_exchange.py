@@ -148,6 +148,23 @@ URIS = pkt(b"packfile-uris\n")
 REFS = answer(RESULT_TYPE, pkt(TIP.encode() + b" refs/heads/main\n"), FLUSH)
 
 
+def test_an_answer_that_does_not_end_is_not_waited_for(spool: Path) -> None:
+    advertised = ADVERTISEMENT.partition(b"\r\n\r\n")[2]
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {ADVERTISEMENT_TYPE}\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    def handle(line: Line) -> None:
+        if line.read_head().startswith(b"GET"):
+            line.send(b"%b%x\r\n%b\r\n" % (head.encode(), len(advertised), advertised))
+            line.server.ended.wait(60)
+        else:
+            line.send(REFS)
+
+    patient = LIMITS.model_copy(update={"silence_s": 600, "total_s": 10})
+    with listening(handle, "http") as server:
+        received = talk(server.url(), spool, limits=patient, wants=False)
+    assert received.refs == {b"refs/heads/main": Ref(bytes.fromhex(TIP))}
+
+
 @pytest.mark.parametrize(
     ("lines", "error", "says"),
     [

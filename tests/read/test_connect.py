@@ -17,12 +17,16 @@ from click.testing import CliRunner
 from pyspark.sql import SparkSession
 
 from pipeline.cli.main import cli
+from pipeline.read import connect
 from pipeline.read.archive import Archive
+from pipeline.read.connect import ServedViews
 from pipeline.read.names import NAMES
+from pipeline.storage.errors import StoredFileDamaged
 from pipeline.storage.interface import Storage
 from pipeline.storage.local import LocalStorage
 from pipeline.tables.connect import TOKEN, ConnectMissing, NotServed, check_served, connected, to_serve
 from pipeline.tables.iceberg import IcebergTable, NeedsJvm
+from pipeline.tables.masters.errors import DriverDied
 from pipeline.tables.session import WAREHOUSE_SETTING, warehouse_of
 from pipeline.tables.settings import SparkSettings
 from tests.e2e.archive import PROGRAM_LIMIT_S, Place
@@ -130,6 +134,24 @@ def test_clients_read_what_a_session_reads(
 def remote(**settings: str) -> Any:
     """Stands for a session of Spark Connect, which is none of ``pyspark.sql.SparkSession``; its settings."""
     return SimpleNamespace(conf=settings)
+
+
+def test_looks_for_takedowns_go_on_after_one_that_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    views = ServedViews(Archive(SimpleNamespace()), None)  # type: ignore[arg-type]
+    looks = iter([KeyError("night-2026-11-01"), None, StoredFileDamaged("a.parquet", "torn"), DriverDied(1, "")])
+
+    def look() -> None:
+        if (error := next(looks)) is not None:
+            raise error
+
+    monkeypatch.setattr(connect, "LOOK_EVERY_S", 0)
+    monkeypatch.setattr(views, "look", look)
+    views.keep_looking("file:///mine")
+    assert next(looks, None) is None
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "taken down" in caplog.text
 
 
 def test_a_server_must_have_the_archive() -> None:

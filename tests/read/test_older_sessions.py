@@ -143,6 +143,8 @@ def test_a_result_that_others_made_again_is_read_by_its_full_name(spark: SparkSe
         write_result(others, storage, Lineage("counted", "1", (), night(2), {}), others.sql(f"SELECT {number} AS n"))
         for name in ("archive.results.counted", "`archive` . results.`counted`"):
             assert [row.n for row in archive.sql(f"SELECT n FROM {name}").collect()] == [number]
+    (row,) = archive.sql("SELECT 'archive.2024.01' AS n").collect()
+    assert row.n == "archive.2024.01"
 
 
 def test_footers_of_files_that_others_added_are_checked(spark: SparkSession, storage: Storage) -> None:
