@@ -24,6 +24,9 @@ from pipeline.storage.parquet import SealedWriter
 
 RUN_BYTES = 256 * MIB
 
+TREES_BYTES = 96 * MIB
+"""Bytes of trees that are written at once: they are kept in order of arrival, so a longer run would find no more."""
+
 _PART = 8
 """An eighth of a run. A table that holds so much is written when room is needed, although another one holds more: its
 room is for what comes later. Rows at HEAD that wait for more have at most so much."""
@@ -172,6 +175,7 @@ class Landing:
         folder.mkdir(parents=True, exist_ok=True)
         self._run_bytes = run_bytes
         self._part_bytes = run_bytes // _PART
+        self._trees_bytes = min(run_bytes, TREES_BYTES)
         self._held = 0
         self._pages = PageBuffer()
         self._runs = {t.name: _Run(t, folder, self._pages) for t in tables.LANDED}
@@ -185,8 +189,11 @@ class Landing:
         """Add rows; ``raw_bytes`` is the size of their large values."""
         while self._held and self._held + batch.nbytes > self._run_bytes:
             self._write_largest()
-        self._runs[table.name].add(batch, raw_bytes)
+        run = self._runs[table.name]
+        run.add(batch, raw_bytes)
         self._held += batch.nbytes
+        if table is tables.TREES and run.held_bytes >= self._trees_bytes:
+            self._flush(run, most_waiting(self._run_bytes))
         if self._held >= self._run_bytes:
             self._write_largest()
 

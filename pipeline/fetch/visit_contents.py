@@ -65,13 +65,14 @@ class VisitContents:
         """
         if self._file is None and not self._parcels:
             self._allow(self._run_bytes + _WRITING_BYTES)
-        self._parcels.append(parcel)
-        self._held += parcel.others.nbytes + parcel.raw_bytes + _OBJECT_BYTES * len(parcel.contents)
-        if self._held >= self._run_bytes:
+        size = parcel.others.nbytes + parcel.raw_bytes + _OBJECT_BYTES * len(parcel.contents)
+        if self._held and self._held + size > self._run_bytes:
             if self._file is None:
                 self._ask_for_room()
                 self._file = ContentsFile(CONTENTS, self._path, self._pages)
             self._write(self._file, most_waiting(self._run_bytes))
+        self._parcels.append(parcel)
+        self._held += size
 
     def finish(self) -> LocalFile | None:
         """Write what is left and close; None if no run was ever full.
