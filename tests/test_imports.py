@@ -94,7 +94,8 @@ LIBRARY_OF = MappingProxyType(
         "jinja2": ("pipeline/workflows/report.py",),
         "prometheus_client": ("pipeline/workflows/metrics/",),
         "isal": ("pipeline/git/pack_writer.py",),
-        "zstandard": ("pipeline/fetch/contents_file.py",),
+        "backports": ("pipeline/fetch/page_compression.py",),
+        "compression": ("pipeline/fetch/page_compression.py",),
         "tenacity": ("pipeline/storage/", "pipeline/workflows/"),
     }
 )

@@ -9,9 +9,8 @@ checksum.
 from __future__ import annotations
 
 import mmap
-import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,96 +18,21 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 
 from pipeline.fetch.large_memory import large_memory
+from pipeline.fetch.page_compression import How, PageCompressor, landing
 from pipeline.fetch.parquet import MIB, ZSTD_LEVEL, parquet_options
 from pipeline.model.tables import Table
 from pipeline.storage.parquet import SealedWriter
 from pipeline.storage.thrift import Field, Kind, Struct, read_struct, write_struct
 
-if sys.version_info >= (3, 14):
-    from compression.zstd import CompressionParameter, ZstdCompressor, zstd_version_info
-else:
-    from backports.zstd import CompressionParameter, ZstdCompressor, zstd_version_info
-
 LARGE_PAGE_BYTES: Final = 128 * MIB
 """Most bytes of a landed page, except for one larger value."""
 
 HEAD_PAGE_BYTES: Final = 30 * MIB
-"""The same for contents at HEAD, landed or compacted. A reader in the JVM needs as much for zstd's window: up to 32 MiB
-the C library keeps it for the next page; more it gives back, and takes it anew from the kernel, which clears it."""
+"""The same for contents at HEAD, landed or compacted: a reader in the JVM takes as much of Java's heap at once."""
 
 CONTENT: Final = "content"
 
-_WINDOW_LOG: Final = 27
-"""Logarithm of how far zstd looks back. Parquet's reader for the JVM takes no more."""
-
-_SMALL_BYTES: Final = 16 * MIB
-"""Raw bytes up to which a page is small."""
-
-_SMALL_HEAD_BYTES: Final = 8 * MIB
-"""The same for a landed page at HEAD."""
-
-
-Options = Mapping[int, int]
-"""Parameters of zstd and their values."""
-
-_BLOCK_SPLITTER, _NEVER = 1017, 1
-_STABLE_INPUT, _IS_STABLE = 1006, 1
-"""Of ``zstd.h``, experimental: how hard it looks for places where a block had better end, and whether its input stays
-where it is. A search for places takes a sixth of the time and finds nothing in our pages; an input that may move is
-copied."""
-
-_KNOWS_THEM: Final = (1, 5, 7) <= zstd_version_info < (1, 6)
-
-
-def _at_level(level: int) -> Options:
-    options: dict[int, int] = {CompressionParameter.compression_level: level, CompressionParameter.window_log: _WINDOW_LOG}
-    return options | ({_STABLE_INPUT: _IS_STABLE} if _KNOWS_THEM else {})
-
-
-_SMALL_LANDING: Final = _at_level(4)
-"""How zstd searches small landed pages: until they are compacted they are 4 to 32 % larger than with level 9, which
-takes five to seven times the CPU (decision 71)."""
-
-_SMALL_HEAD_LANDING: Final = _at_level(6)
-"""What is at HEAD compresses least, so that level 4 would cost most bytes there."""
-
-_LARGE_LANDING: Final[Options] = {
-    **_at_level(ZSTD_LEVEL),
-    CompressionParameter.hash_log: 22,
-    CompressionParameter.search_log: 6,
-    CompressionParameter.min_match: 6,
-    **({_BLOCK_SPLITTER: _NEVER} if _KNOWS_THEM else {}),
-}
-"""In large pages more places are remembered and tried than is usual, if more bytes are the same there."""
-
-_SMALL_LEVEL: Final = 11
-"""Most that a small page gets. Level 16 takes seven times the CPU, for 0.5 to 7 % fewer bytes, 23 % of texts of 1 kB
-(decision 70)."""
-
-_LARGE_CHAIN_LOG: Final = 25
-_OPTIMAL_LEVELS: Final = range(16, 20)
-"""Levels that find the best parse and remember fewer places than that."""
-
 _LENGTH_BYTES: Final = 4
-
-How = Callable[[int, bool], Options]
-"""How a page is compressed, by its raw bytes and whether it is at HEAD."""
-
-
-def landing(raw_bytes: int, at_head: bool) -> Options:
-    """How landed pages are compressed."""
-    if at_head:
-        return _SMALL_HEAD_LANDING if raw_bytes <= _SMALL_HEAD_BYTES else _LARGE_LANDING
-    return _SMALL_LANDING if raw_bytes <= _SMALL_BYTES else _LARGE_LANDING
-
-
-def compacting(level: int) -> How:
-    """How compacted pages are compressed: small ones at level 11 at most, large ones at the given level, with more
-    places remembered."""
-    small, large = _at_level(min(level, _SMALL_LEVEL)), _at_level(level)
-    if level in _OPTIMAL_LEVELS:
-        large = {**large, CompressionParameter.chain_log: _LARGE_CHAIN_LOG}
-    return lambda raw_bytes, _: small if raw_bytes <= _SMALL_BYTES else large
 
 
 def values(contents: pa.BinaryArray) -> Iterator[memoryview]:
@@ -130,9 +54,7 @@ class PageBuffer:
     def __init__(self, most_bytes: int = LARGE_PAGE_BYTES, how: How = landing) -> None:
         self._most_bytes = most_bytes
         self._memory: mmap.mmap | None = None
-        self._how = how
-        self._used: Options | None = None
-        self._compressor: ZstdCompressor | None = None
+        self._compressor = PageCompressor(how)
 
     def pages(self, values: Sequence[memoryview], *, at_head: bool = False) -> Iterator[_Page]:
         """The values, at least one, as pages in order, about equally large. Each must be written before the next is
@@ -151,7 +73,8 @@ class PageBuffer:
 
     def release(self) -> None:
         """Give the memory back; the next page takes it anew."""
-        self._memory = self._used = self._compressor = None
+        self._memory = None
+        self._compressor.release()
 
     def _page(self, values: Sequence[memoryview], *, at_head: bool) -> _Page:
         levels = _all_there(len(values))
@@ -166,17 +89,8 @@ class PageBuffer:
             memory[at:begin] = len(value).to_bytes(_LENGTH_BYTES, "little")
             at = begin + len(value)
             memory[begin:at] = value
-        compressor = self._compressor_of(size, at_head=at_head)
-        compressor.set_pledged_input_size(size)
-        body = compressor.compress(memory[:size], ZstdCompressor.FLUSH_FRAME)
+        body = self._compressor.compress(memory[:size], at_head=at_head)
         return _Page(_page_header(len(values), size, body), body, size)
-
-    def _compressor_of(self, raw_bytes: int, *, at_head: bool) -> ZstdCompressor:
-        """The last one if it will do: each has tables of its own."""
-        how = self._how(raw_bytes, at_head)
-        if self._compressor is None or how is not self._used:
-            self._used, self._compressor = how, ZstdCompressor(options=how)
-        return self._compressor
 
 
 def _even(size: int, most: int) -> int:

@@ -24,8 +24,9 @@ from pipeline.storage.parquet import SealedWriter
 
 RUN_BYTES = 256 * MIB
 
-TREES_BYTES = 96 * MIB
-"""Bytes of trees that are written at once: they are kept in order of arrival, so a longer run would find no more."""
+_TREES_PART = 3 / 8
+"""Of a run, 96 MiB. Trees that fill it are written: a run of them costs its bytes again for a page, and as they stay in
+order of arrival, a longer one finds little more."""
 
 _PART = 8
 """An eighth of a run. A table that holds so much is written when room is needed, although another one holds more: its
@@ -175,7 +176,7 @@ class Landing:
         folder.mkdir(parents=True, exist_ok=True)
         self._run_bytes = run_bytes
         self._part_bytes = run_bytes // _PART
-        self._trees_bytes = min(run_bytes, TREES_BYTES)
+        self._trees_bytes = int(run_bytes * _TREES_PART)
         self._held = 0
         self._pages = PageBuffer()
         self._runs = {t.name: _Run(t, folder, self._pages) for t in tables.LANDED}
@@ -187,13 +188,13 @@ class Landing:
 
     def append(self, table: Table, batch: pa.RecordBatch, raw_bytes: int) -> None:
         """Add rows; ``raw_bytes`` is the size of their large values."""
+        run = self._runs[table.name]
+        if table is tables.TREES and 0 < run.held_bytes > self._trees_bytes - batch.nbytes:
+            self._flush(run, most_waiting(self._run_bytes))
         while self._held and self._held + batch.nbytes > self._run_bytes:
             self._write_largest()
-        run = self._runs[table.name]
         run.add(batch, raw_bytes)
         self._held += batch.nbytes
-        if table is tables.TREES and run.held_bytes >= self._trees_bytes:
-            self._flush(run, most_waiting(self._run_bytes))
         if self._held >= self._run_bytes:
             self._write_largest()
 

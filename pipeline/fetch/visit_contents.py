@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.fetch.contents_file import HEAD_PAGE_BYTES, LARGE_PAGE_BYTES, ContentsFile, PageBuffer
 from pipeline.fetch.landing import most_waiting
@@ -24,18 +27,43 @@ from pipeline.model.tables import CONTENTS
 _OBJECT_BYTES: Final = 64
 """About what Python needs for a content besides its bytes."""
 
-_WRITING_BYTES: Final = HEAD_PAGE_BYTES + 3 * LARGE_PAGE_BYTES
-"""Address space that is needed to write a run: what waits, a page, its compressed form, which is as large at worst, and
-as much for zstd's tables and all else."""
+_WRITING_BYTES: Final = HEAD_PAGE_BYTES + 4 * LARGE_PAGE_BYTES
+"""Address space that is needed to write a run: what waits, a page, its compressed form, which is as large at worst, in
+pieces and then whole, and as much for zstd's tables and all else."""
+
+
+@dataclass(slots=True)
+class _Pile:
+    """Rows that share pages: all are at HEAD, or none. ``most_bytes`` is the size at which they are written."""
+
+    most_bytes: int
+    parcels: deque[Parcel] = field(default_factory=deque)
+    held: int = 0
+
+    def add(self, parcel: Parcel) -> None:
+        self.parcels.append(parcel)
+        self.held += _size(parcel)
+
+    def has_no_room(self, parcel: Parcel) -> bool:
+        return bool(self.parcels) and self.held + _size(parcel) > self.most_bytes
+
+    def take(self) -> tuple[pa.Table, list[memoryview], int]:
+        """Everything: the other columns, the contents, and their bytes."""
+        others = pa.Table.from_batches([parcel.others for parcel in self.parcels]).combine_chunks()
+        contents = [memoryview(content) for parcel in self.parcels for content in parcel.contents]
+        raw_bytes = sum(parcel.raw_bytes for parcel in self.parcels)
+        self.parcels.clear()
+        self.held = 0
+        return others, contents, raw_bytes
 
 
 class VisitContents:
-    """Collects contents in runs. Use for one turn.
+    """Collects contents in runs, and those at HEAD in pages. Use for one turn.
 
     Args:
         folder: on the same disk as the task's files.
         run_bytes: of a run, with what Arrow and Python need for it.
-        ask_for_room: called before the first run is written.
+        ask_for_room: called before the file is begun.
         take: counts bytes of scratch.
         allow: allows for bytes of memory, called once, with the first rows.
     """
@@ -52,37 +80,42 @@ class VisitContents:
         self._run_bytes, self._ask_for_room, self._take, self._allow = run_bytes, ask_for_room, take, allow
         self._parcels: deque[Parcel] = deque()
         self._held = 0
+        self._heads, self._history = _Pile(most_waiting(run_bytes)), _Pile(run_bytes)
         self._file: ContentsFile | None = None
         self._pages = PageBuffer()
         self._rows = self._raw_bytes = 0
 
     def add(self, parcel: Parcel) -> None:
-        """Add rows of ``contents``; a full run is written, except for a few rows at HEAD, which wait for the next.
+        """Add rows of ``contents``. With more than a run of them, a file is begun, and full runs and pages are written.
 
         Raises:
             LimitExceeded: the visit would hold too much of scratch.
             OSError: scratch cannot be written.
         """
-        if self._file is None and not self._parcels:
-            self._allow(self._run_bytes + _WRITING_BYTES)
-        size = parcel.others.nbytes + parcel.raw_bytes + _OBJECT_BYTES * len(parcel.contents)
-        if self._held and self._held + size > self._run_bytes:
-            if self._file is None:
-                self._ask_for_room()
-                self._file = ContentsFile(CONTENTS, self._path, self._pages)
-            self._write(self._file, most_waiting(self._run_bytes))
-        self._parcels.append(parcel)
-        self._held += size
+        if self._file is None:
+            if not self._parcels:
+                self._allow(self._run_bytes + _WRITING_BYTES)
+            size = _size(parcel)
+            if self._held + size <= self._run_bytes:
+                self._parcels.append(parcel)
+                self._held += size
+                return
+            self._ask_for_room()
+            self._file = ContentsFile(CONTENTS, self._path, self._pages)
+            while self._parcels:
+                self._sort(self._file, self._parcels.popleft())
+        self._sort(self._file, parcel)
 
     def finish(self) -> LocalFile | None:
-        """Write what is left and close; None if no run was ever full.
+        """Write what is left and close; None if there was never more than a run.
 
         Raises as ``add`` does.
         """
         if self._file is None:
             return None
-        if self._parcels:
-            self._write(self._file, 0)
+        for pile in (self._heads, self._history):
+            if pile.parcels:
+                self._write(self._file, pile)
         self._file.close()
         return LocalFile(CONTENTS.name, self._path, self._rows, self._raw_bytes)
 
@@ -98,30 +131,34 @@ class VisitContents:
                 self._file.close()
             self._path.unlink(missing_ok=True)
 
-    def _write(self, file: ContentsFile, may_wait_bytes: int) -> None:
-        others = pa.Table.from_batches([parcel.others for parcel in self._parcels]).combine_chunks()
-        contents = [memoryview(content) for parcel in self._parcels for content in parcel.contents]
-        raw_bytes = sum(parcel.raw_bytes for parcel in self._parcels)
-        self._parcels.clear()
-        self._held = 0
-        waiting = _few_at_head(others, contents, min(may_wait_bytes, raw_bytes // 2))
-        if waiting is not None:
-            self._parcels.append(waiting)
-            raw_bytes -= waiting.raw_bytes
+    def _sort(self, file: ContentsFile, parcel: Parcel) -> None:
+        """Add rows to the piles; one that has no room for them is written before."""
+        at_head = parcel.others["at_head"]
+        for pile, rows in ((self._heads, at_head), (self._history, pc.invert(at_head))):
+            part = _those(parcel, rows)
+            if part.contents:
+                if pile.has_no_room(part):
+                    self._write(file, pile)
+                pile.add(part)
+
+    def _write(self, file: ContentsFile, pile: _Pile) -> None:
+        others, contents, raw_bytes = pile.take()
         before = self._path.stat().st_size
-        for group in content_groups(CONTENTS, others, contents, history_only=waiting is not None):
+        for group in content_groups(CONTENTS, others, contents, history_only=False):
             file.write_group(group.others, group.contents, at_head=group.at_head)
             self._rows += len(group.others)
         self._raw_bytes += raw_bytes
         self._take(self._path.stat().st_size - before)
 
 
-def _few_at_head(others: pa.Table, contents: list[memoryview], most_bytes: int) -> Parcel | None:
-    """The rows at HEAD, if there are any and they take at most so many bytes."""
-    at_head = others["at_head"].combine_chunks()
-    found = [content for content, is_at_head in zip(contents, at_head.to_pylist(), strict=True) if is_at_head]
-    raw_bytes = sum(map(len, found))
-    if not 0 < raw_bytes + _OBJECT_BYTES * len(found) <= most_bytes:
-        return None
-    (batch,) = others.filter(at_head).combine_chunks().to_batches()
-    return Parcel(CONTENTS, batch, found, raw_bytes)
+def _those(parcel: Parcel, rows: pa.BooleanArray) -> Parcel:
+    """Some of the rows."""
+    if rows.true_count == len(rows):
+        return parcel
+    contents = list(compress(parcel.contents, rows.to_pylist()))
+    return Parcel(parcel.table, parcel.others.filter(rows), contents, sum(map(len, contents)))
+
+
+def _size(parcel: Parcel) -> int:
+    others: int = parcel.others.nbytes
+    return others + parcel.raw_bytes + _OBJECT_BYTES * len(parcel.contents)

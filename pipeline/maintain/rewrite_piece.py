@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from pipeline.fetch.contents_file import CONTENT, ContentsFile, PageBuffer, compacting, values
+from pipeline.fetch.contents_file import CONTENT, ContentsFile, PageBuffer, values
+from pipeline.fetch.page_compression import compacting
 from pipeline.fetch.parquet import MIB
 from pipeline.maintain.sorted_rows import fetch, in_order, parts, read_at_head, spool
 from pipeline.maintain.sources import Piece, Source

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from pipeline.fetch import contents_file
 from pipeline.fetch.batches import record_batch
 from pipeline.fetch.confine import memory_bytes
-from pipeline.fetch.contents_file import ContentsFile, PageBuffer, compacting, landing
+from pipeline.fetch.contents_file import ContentsFile, PageBuffer
+from pipeline.fetch.page_compression import compacting
 from pipeline.fetch.parquet import ZSTD_LEVEL, open_parquet
 from pipeline.model.rows import ContentRow
 from pipeline.model.tables import CONTENTS, LANDED, Table
@@ -166,30 +167,11 @@ def test_a_small_page_takes_no_more_memory_than_its_values() -> None:
     assert page.raw_bytes < 100
 
 
-def test_a_small_landed_page_is_searched_less_and_has_a_small_table_of_places_to_be_cleared() -> None:
-    history = [landing(size << 20, False) for size in (1, 16, 17)]
-    heads = [landing(size << 20, True) for size in (1, 8, 9)]
-    assert [way.compression_level for way in history] == [4, 4, ZSTD_LEVEL]
-    assert [way.compression_level for way in heads] == [6, 6, ZSTD_LEVEL]
-    assert [way.estimated_compression_context_size() >> 20 for way in history] == [2, 2, 20]
-    assert history[0] is history[1], "the same object, or each page would have a table of its own"
-    assert history[2] is heads[2]
-
-
 @pytest.mark.parametrize(("values", "pages"), [(9, [9]), (10, [5, 5]), (22, [7, 7, 8]), (31, [7, 8, 8, 8])])
 def test_pages_are_equally_large(values: int, pages: Sequence[int]) -> None:
     """A last page of few values would begin with nothing, too."""
     found = PageBuffer(PAGE).pages([memoryview(bytes(100))] * values)
     assert [round(page.raw_bytes / 104) for page in found] == pages
-
-
-def test_a_large_compacted_page_remembers_more_places_and_a_small_one_is_searched_less() -> None:
-    small, large = (compacting(18)(size << 20, False) for size in (16, 17))
-    assert (small.compression_level, small.chain_log) == (11, 0)
-    assert (large.compression_level, large.chain_log) == (18, 25)
-    assert compacting(3)(1, False).compression_level == 3
-    assert compacting(21)(64 << 20, False).chain_log == 0, "level 21 remembers more by itself"
-    assert compacting(18)(1, False) is not compacting(18)(64 << 20, False)
 
 
 def test_a_compacted_page_is_read_and_finds_what_is_far_behind(tmp_path: Path) -> None:

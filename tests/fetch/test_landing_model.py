@@ -149,6 +149,17 @@ def test_contents_at_head_have_smaller_pages_than_old_ones(tmp_path: Path, monke
     assert stored == pytest.approx([copies / 2, 1], rel=0.1)
 
 
+def test_trees_are_written_before_they_fill_a_run(tmp_path: Path) -> None:
+    """While they wait, contents have less room; and a run of them needs as much memory again for a page."""
+    landing = Landing(tmp_path, 80_000)
+    landing.begin()
+    for number in range(1, 40, 2):
+        landing.append(tables.TREES, tree(number, 10_000), 10_000)
+        landing.append(tables.CONTENTS, batch_of(tables.CONTENTS, [bytes([number]) * 20], 1_000), 1_000)
+    trees = next(file for file in landing.finish() if file.table == "trees")
+    assert {len(group) for group in row_groups(trees.path)} == {2}
+
+
 def test_rows_at_head_wait_to_share_a_page_with_those_of_later_runs(tmp_path: Path) -> None:
     """Even if others follow them to the end of the visit; those of a visit that fails are dropped."""
     run_bytes = 100_000

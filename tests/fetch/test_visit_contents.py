@@ -89,7 +89,7 @@ def test_groups_are_at_head_or_not_and_sorted(tmp_path: Path) -> None:
 
 
 def test_few_at_head_wait_for_the_end(tmp_path: Path) -> None:
-    """They are one group, however many runs they came with."""
+    """They are one group, however many runs of others are written before."""
     batches = [rows_of(range(at, at + 30), every=60) for at in range(0, 600, 30)]
     file = filled(tmp_path, batches, Wanted()).finish()
     assert file is not None
@@ -97,6 +97,22 @@ def test_few_at_head_wait_for_the_end(tmp_path: Path) -> None:
     groups = groups_of(file.path)
     assert len(groups) > 4
     assert [len(group) for group in groups if group["at_head"][0].as_py()] == [10]
+
+
+def test_a_run_is_full_but_no_larger(tmp_path: Path) -> None:
+    """Rows that do not fit begin the next run: a run that is a little too large would have a page more."""
+    contents = filled(tmp_path, [rows_of(range(at, at + 40), every=10_000) for at in range(1, 241, 40)], Wanted())
+    file = contents.finish()
+    assert file is not None
+    assert [len(group) for group in groups_of(file.path)] == [80, 80, 80]
+
+
+def test_many_at_head_are_written_when_they_fill_a_page(tmp_path: Path) -> None:
+    """An eighth of a run; what waits for the end is less."""
+    file = filled(tmp_path, [rows_of(range(at, at + 10), every=2) for at in range(0, 400, 10)], Wanted()).finish()
+    assert file is not None
+    heads = [len(group) for group in groups_of(file.path) if group["at_head"][0].as_py()]
+    assert heads == [10] * 20
 
 
 def test_tiny_contents_count_with_what_python_needs_for_them(tmp_path: Path) -> None:
