@@ -2,8 +2,8 @@
 
 PyArrow copies each value three times on its way to a page, into memory that is new, and zstd then looks back as far as
 its level says, 4 MiB when landing. Here a value is copied once, into a page that is used again, and zstd looks back
-128 MiB (decisions 68 and 70). For readers it is Parquet as any other: a page of plain values, version 1, with a
-checksum.
+128 MiB, at HEAD 4 (decisions 68, 70 and 76). For readers it is Parquet as any other: a page of plain values, version
+1, with a checksum.
 """
 
 from __future__ import annotations

@@ -157,8 +157,7 @@ class _Run:
             file.path.unlink()
         self.adopted = []
         if self.open is not None and self.open.unsafe:
-            self.open.writer.close()
-            self.open.path.unlink()
+            self.open.writer.abandon()
             self.open = None
 
 
@@ -189,7 +188,7 @@ class Landing:
     def append(self, table: Table, batch: pa.RecordBatch, raw_bytes: int) -> None:
         """Add rows; ``raw_bytes`` is the size of their large values."""
         run = self._runs[table.name]
-        if table is tables.TREES and 0 < run.held_bytes > self._trees_bytes - batch.nbytes:
+        if table is tables.TREES and run.held_bytes and run.held_bytes + batch.nbytes > self._trees_bytes:
             self._flush(run, most_waiting(self._run_bytes))
         while self._held and self._held + batch.nbytes > self._run_bytes:
             self._write_largest()

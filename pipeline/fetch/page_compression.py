@@ -10,9 +10,9 @@ from typing import Final
 from pipeline.fetch.parquet import MIB, ZSTD_LEVEL
 
 if sys.version_info >= (3, 14):
-    from compression.zstd import CompressionParameter, ZstdCompressor, zstd_version_info
+    from compression.zstd import CompressionParameter, ZstdCompressor, ZstdError, zstd_version_info
 else:
-    from backports.zstd import CompressionParameter, ZstdCompressor, zstd_version_info
+    from backports.zstd import CompressionParameter, ZstdCompressor, ZstdError, zstd_version_info
 
 Options = Mapping[int, int]
 """Parameters of zstd, and their values."""
@@ -26,13 +26,13 @@ _WINDOW_LOG: Final = 27
 _HEAD_WINDOW_LOG: Final = 22
 """The same for pages at HEAD, which are read most: 4 MiB stay near the processor while they are decompressed."""
 
-_IS_EXPERIMENTAL: Final = (1, 5, 7) <= zstd_version_info < (1, 6)
-"""Whether zstd has the two experimental parameters below under these numbers."""
+_KNOWS_THEM: Final = zstd_version_info == (1, 5, 7)
+"""Whether this is the zstd whose experimental parameters below have these numbers; those of others may change."""
 
-_STABLE_INPUT: Final[Options] = {1006: 1} if _IS_EXPERIMENTAL else {}
-"""``ZSTD_c_stableInBuffer`` of ``zstd.h``: what is compressed stays where it is, and zstd need not copy it first."""
+_STABLE_INPUT: Final[Options] = {1006: 1} if _KNOWS_THEM else {}
+"""``ZSTD_c_stableInBuffer`` of ``zstd.h``: what is compressed stays where it is; zstd reserves no room for a copy."""
 
-_UNSPLIT: Final[Options] = {1017: 1} if _IS_EXPERIMENTAL else {}
+_UNSPLIT: Final[Options] = {1017: 1} if _KNOWS_THEM else {}
 """``ZSTD_c_blockSplitterLevel`` of ``zstd.h``: 1 is never. Looking for better ends of blocks takes a sixth of the time
 of a landed page, which is larger with them than without."""
 
@@ -111,10 +111,15 @@ class PageCompressor:
         self._compressor: ZstdCompressor | None = None
 
     def compress(self, page: memoryview, *, at_head: bool) -> bytes:
-        """A page as a frame that says its size."""
-        compressor = self._compressor_of(len(page), at_head=at_head)
-        compressor.set_pledged_input_size(len(page))
-        return compressor.compress(page, ZstdCompressor.FLUSH_FRAME)
+        """A page as a frame that says its size.
+
+        Raises:
+            MemoryError: zstd cannot have what it needs.
+        """
+        try:
+            return self._compressor_of(len(page), at_head=at_head).compress(page, ZstdCompressor.FLUSH_FRAME)
+        except ZstdError as error:  # nothing else can fail with parameters that it knows
+            raise MemoryError(f"a page of {len(page)} bytes: {error}") from error
 
     def release(self) -> None:
         """Give zstd's memory back."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import compress
 from pathlib import Path
@@ -27,25 +26,21 @@ from pipeline.model.tables import CONTENTS
 _OBJECT_BYTES: Final = 64
 """About what Python needs for a content besides its bytes."""
 
-_WRITING_BYTES: Final = HEAD_PAGE_BYTES + 4 * LARGE_PAGE_BYTES
-"""Address space that is needed to write a run: what waits, a page, its compressed form, which is as large at worst, in
-pieces and then whole, and as much for zstd's tables and all else."""
+_WRITING_BYTES: Final = HEAD_PAGE_BYTES + 5 * LARGE_PAGE_BYTES
+"""Address space that is needed to write a run: what waits at HEAD, a page, the room for its compressed form, that form,
+which is as large at worst, and twice as much for zstd's window and tables and all else."""
 
 
 @dataclass(slots=True)
 class _Pile:
-    """Rows that share pages: all are at HEAD, or none. ``most_bytes`` is the size at which they are written."""
+    """Rows that share pages: all are at HEAD, or none."""
 
-    most_bytes: int
-    parcels: deque[Parcel] = field(default_factory=deque)
+    parcels: list[Parcel] = field(default_factory=list)
     held: int = 0
 
     def add(self, parcel: Parcel) -> None:
         self.parcels.append(parcel)
         self.held += _size(parcel)
-
-    def has_no_room(self, parcel: Parcel) -> bool:
-        return bool(self.parcels) and self.held + _size(parcel) > self.most_bytes
 
     def take(self) -> tuple[pa.Table, list[memoryview], int]:
         """Everything: the other columns, the contents, and their bytes."""
@@ -58,7 +53,7 @@ class _Pile:
 
 
 class VisitContents:
-    """Collects contents in runs, and those at HEAD in pages. Use for one turn.
+    """Collects contents in runs, those at HEAD beside the others. Use for one turn.
 
     Args:
         folder: on the same disk as the task's files.
@@ -80,7 +75,7 @@ class VisitContents:
         self._run_bytes, self._ask_for_room, self._take, self._allow = run_bytes, ask_for_room, take, allow
         self._parcels: deque[Parcel] = deque()
         self._held = 0
-        self._heads, self._history = _Pile(most_waiting(run_bytes)), _Pile(run_bytes)
+        self._heads, self._history = _Pile(), _Pile()
         self._file: ContentsFile | None = None
         self._pages = PageBuffer()
         self._rows = self._raw_bytes = 0
@@ -127,19 +122,20 @@ class VisitContents:
     def drop(self) -> None:
         """Delete the file."""
         if self._file is not None:
-            with suppress(OSError):  # scratch is full: it cannot even be ended
-                self._file.close()
-            self._path.unlink(missing_ok=True)
+            self._file.abandon()
 
     def _sort(self, file: ContentsFile, parcel: Parcel) -> None:
-        """Add rows to the piles; one that has no room for them is written before."""
+        """Add rows to the piles. Others than those at HEAD have at most a run; both together have a page more."""
         at_head = parcel.others["at_head"]
-        for pile, rows in ((self._heads, at_head), (self._history, pc.invert(at_head))):
-            part = _those(parcel, rows)
-            if part.contents:
-                if pile.has_no_room(part):
-                    self._write(file, pile)
-                pile.add(part)
+        if (part := _those(parcel, pc.invert(at_head))).contents:
+            if self._history.parcels and self._history.held + _size(part) > self._run_bytes:
+                self._write(file, self._history)
+            self._history.add(part)
+        if (part := _those(parcel, at_head)).contents:
+            self._heads.add(part)
+        room = self._run_bytes + most_waiting(self._run_bytes)
+        if self._heads.parcels and self._heads.held + self._history.held > room:
+            self._write(file, self._heads)
 
     def _write(self, file: ContentsFile, pile: _Pile) -> None:
         others, contents, raw_bytes = pile.take()

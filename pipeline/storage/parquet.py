@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -54,6 +54,17 @@ class SealedWriter(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no ty
             if self._out is not None:
                 self._out.close()
             _seal(self._path, self._footer)
+
+    def abandon(self) -> None:
+        """End without a seal, and delete the file: it may be unfinished, or its disk full."""
+        if self.is_open:
+            with suppress(OSError, pa.ArrowException):
+                super().close()
+            self.is_open: bool = False
+            if self._out is not None:
+                with suppress(OSError):
+                    self._out.close()
+        self._path.unlink(missing_ok=True)
 
     def _footer(self, footer: bytes) -> bytes:
         """The footer to write in place of Arrow's."""

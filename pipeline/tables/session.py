@@ -65,7 +65,15 @@ _LOCAL = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
 }
+_COLLECTOR = "-XX:-G1UseAdaptiveIHOP -XX:InitiatingHeapOccupancyPercent=80"
+"""Java's collector marks its heap when 80 % are in use. By itself it does so from 45 % on, again and again, because a
+page of contents is one large array, and arrays go by without being marked (decision 78)."""
+
+_DRIVERS_DEFAULT, _EXECUTORS_DEFAULT = "spark.driver.defaultJavaOptions", "spark.executor.defaultJavaOptions"
+"""Spark's settings of options that stand before one's own."""
+
 _ALWAYS = {
+    _DRIVERS_DEFAULT: _COLLECTOR,
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     # Where there is a page of the application, it has Spark's own metrics, under names that do not change with it.
@@ -110,6 +118,7 @@ _ALWAYS = {
 
 
 _REMOTE = {
+    _EXECUTORS_DEFAULT: _COLLECTOR,
     "spark.ui.enabled": "true",
     "spark.ui.port": "0",  # several drivers may run on one machine
     "spark.python.unix.domain.socket.enabled": "false",  # paths in containers are longer than those of sockets may be
@@ -126,7 +135,7 @@ _ON_KUBERNETES = {
     },
 }
 _FILES = "spark.files"
-_OF_THE_JVM = ("spark.driver.memory", JAVA_OPTIONS)
+_OF_THE_JVM = ("spark.driver.memory", _DRIVERS_DEFAULT, JAVA_OPTIONS)
 _PACKAGES = "spark.jars.packages"
 _HADOOP = "spark.hadoop."
 _REDACTED, _REDACTED_BY_SPARK = "spark.redaction.regex", "(?i)secret|password|token|access[.]?key"

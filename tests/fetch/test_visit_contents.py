@@ -13,6 +13,7 @@ from pipeline.fetch.batches import BATCH_ROWS
 from pipeline.fetch.channel import Channel
 from pipeline.fetch.messages import RoomWanted, RowsDropped, TurnWanted
 from pipeline.fetch.outbox import Outbox
+from pipeline.fetch.page_compression import PageCompressor
 from pipeline.fetch.parcel import packed
 from pipeline.fetch.quota import ScratchQuota
 from pipeline.fetch.visit_contents import VisitContents
@@ -107,12 +108,29 @@ def test_a_run_is_full_but_no_larger(tmp_path: Path) -> None:
     assert [len(group) for group in groups_of(file.path)] == [80, 80, 80]
 
 
-def test_many_at_head_are_written_when_they_fill_a_page(tmp_path: Path) -> None:
-    """An eighth of a run; what waits for the end is less."""
-    file = filled(tmp_path, [rows_of(range(at, at + 10), every=2) for at in range(0, 400, 10)], Wanted()).finish()
+def test_rows_at_head_are_written_when_both_have_a_run_and_a_part(tmp_path: Path) -> None:
+    """Where others are few they have their room, and share a group of many pages; what waits for the end is less."""
+    contents = filled(tmp_path, [rows_of(range(at, at + 10), every=2) for at in range(0, 400, 10)], Wanted())
+    assert contents._heads.held + contents._history.held <= RUN + RUN // 8
+    file = contents.finish()
     assert file is not None
     heads = [len(group) for group in groups_of(file.path) if group["at_head"][0].as_py()]
-    assert heads == [10] * 20
+    assert (sum(heads), len(heads)) == (200, 5)
+
+
+def test_a_run_that_cannot_be_compressed_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that is deleted has a row group without its pages, and cannot be ended."""
+
+    def no_memory(*_: object, **__: object) -> bytes:
+        raise MemoryError("x")
+
+    contents = filled(tmp_path, [rows_of(range(50))], Wanted())
+    monkeypatch.setattr(PageCompressor, "compress", no_memory)
+    parcels = [packed(CONTENTS, rows_of(range(50)), 50 * SIZE) for _ in range(9)]
+    with pytest.raises(MemoryError, match="x"):
+        deque(map(contents.add, parcels), maxlen=0)
+    contents.drop()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_tiny_contents_count_with_what_python_needs_for_them(tmp_path: Path) -> None:

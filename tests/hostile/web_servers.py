@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 
+import pyarrow as pa
+
 from pipeline.git.limits import MIB
 from tests.fetch.handmade import CAPABILITIES
 from tests.hostile.servers import HASTY, LISTING, SENT_PACK, SHORT, TIGHT
@@ -269,6 +271,7 @@ ENCODINGS: dict[str, tuple[tuple[Outcome, ...], str, bytes]] = {
     "gzip_in_gzip": ((EXACT, *NO_HTTP), "gzip, gzip", gzip.compress(gzip.compress(ADVERTISEMENT))),
     "gzip_twenty_times_named": (NO_HTTP, ", ".join(["gzip"] * 20), gzip.compress(ADVERTISEMENT)),
     "unknown_encoding": ((EXACT, *NO_HTTP), "x-none", ADVERTISEMENT),
+    "zstd": ((EXACT, *NO_HTTP), "zstd", pa.compress(ADVERTISEMENT, "zstd", asbytes=True)),
     "zstd_that_is_none": ((EXACT, *NO_HTTP), "zstd", ADVERTISEMENT),
 }
 for name, (outcomes, encoding, data) in ENCODINGS.items():
@@ -283,6 +286,17 @@ def http_encoding_gzip_bomb() -> Served:
 @server(OVER_LIMIT, *NO_HTTP, limits=TIGHT)
 def http_encoding_deflate_bomb() -> Served:
     return encoded("deflate", zlib.compress(bytes(200 * MIB), 9))
+
+
+@server(OVER_LIMIT, *NO_HTTP, limits=TIGHT)
+def http_encoding_zstd_bomb() -> Served:
+    return encoded("zstd", pa.compress(bytes(200 * MIB), "zstd", asbytes=True))
+
+
+@server(OVER_LIMIT, *NO_HTTP, limits=TIGHT)
+def http_encoding_zstd_bomb_of_pack() -> Served:
+    answer = pa.compress(pkt(b"packfile\n") + pkt(b"\1PACK" + bytes(60_000)) * 2_000, "zstd", asbytes=True)
+    return web(answer=whole(RESULT_TYPE, answer, "Content-Encoding: zstd"))
 
 
 @server(OVER_LIMIT, limits=TIGHT)

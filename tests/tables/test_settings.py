@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,17 @@ def test_another_master_must_be_described() -> None:
     for cluster in (ClusterSettings(), ClusterSettings(threads=8), ClusterSettings(memory_bytes=1 << 40)):
         with pytest.raises(ValidationError, match=r"yarn needs cluster.threads and cluster.memory_bytes"):
             SparkSettings(master="yarn", cluster=cluster)
+
+
+@pytest.mark.parametrize(("master", "names"), [("local[2]", ["driver"]), ("yarn", ["driver", "executor"])])
+def test_java_marks_its_heap_when_it_is_nearly_full_but_ones_own_options_come_last(
+    master: str, names: Sequence[str]
+) -> None:
+    """Spark puts its defaults before the others, and of one option Java takes the last."""
+    conf = session_conf(SparkSettings(master=master, cluster=SHAPE, java_options="-XX:+UseZGC"), "hdfs://archive")
+    for name in names:
+        assert conf[f"spark.{name}.defaultJavaOptions"].endswith("-XX:InitiatingHeapOccupancyPercent=80")
+    assert conf["spark.driver.extraJavaOptions"].endswith(" -XX:+UseZGC")
 
 
 def test_sessions_get_what_is_computed_and_settings_of_ones_own_win() -> None:
