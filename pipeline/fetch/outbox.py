@@ -28,6 +28,7 @@ class Outbox:
         self._channel, self._folder, self._run_bytes = channel, folder, run_bytes
         self._batches = Batches(self._send)
         self._contents: VisitContents | None = None
+        self._packed_bytes = 0
 
     def survey(self, digests: bytes) -> None:
         """Send the digests of a network's planned refs."""
@@ -48,7 +49,10 @@ class Outbox:
         with deadline.paused():
             self._channel.send(TurnWanted())
             self._channel.receive()
-        contents = self._contents = VisitContents(self._folder, self._run_bytes, self._ask_for_room, take, allow)
+        self._packed_bytes = 0
+        contents = self._contents = VisitContents(
+            self._folder, self._run_bytes, self._ask_for_room, take, allow, lambda: self._packed_bytes
+        )
         try:
             yield
             self._batches.flush()
@@ -61,8 +65,10 @@ class Outbox:
         finally:
             self._contents = None
 
-    def add(self, table: Table, row: Row, raw_bytes: int = 0) -> None:
-        """Add one row in the table's column order; ``raw_bytes`` is the size of its large value."""
+    def add(self, table: Table, row: Row, raw_bytes: int = 0, packed_bytes: int = 0) -> None:
+        """Add one row in the table's column order; ``raw_bytes`` is the size of its large value, ``packed_bytes`` that of
+        the same in the pack."""
+        self._packed_bytes += packed_bytes
         self._batches.add(table, row, raw_bytes)
 
     def _send(self, table: Table, rows: Sequence[Row], raw_bytes: int) -> None:

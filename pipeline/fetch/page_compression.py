@@ -10,9 +10,9 @@ from typing import Final
 from pipeline.fetch.parquet import MIB, ZSTD_LEVEL
 
 if sys.version_info >= (3, 14):
-    from compression.zstd import CompressionParameter, ZstdCompressor, ZstdError, zstd_version_info
+    from compression.zstd import CompressionParameter, Strategy, ZstdCompressor, ZstdError, zstd_version_info
 else:
-    from backports.zstd import CompressionParameter, ZstdCompressor, ZstdError, zstd_version_info
+    from backports.zstd import CompressionParameter, Strategy, ZstdCompressor, ZstdError, zstd_version_info
 
 Options = Mapping[int, int]
 """Parameters of zstd, and their values."""
@@ -75,11 +75,22 @@ _LARGE_LANDING: Final[Options] = {
 _LARGE_HEAD_LANDING: Final[Options] = {**_LARGE_LANDING, CompressionParameter.window_log: _HEAD_WINDOW_LOG}
 
 
-def landing(raw_bytes: int, at_head: bool) -> Options:
-    """How landed pages are compressed."""
+_LIGHTER: Final[Options] = {CompressionParameter.strategy: Strategy.lazy, CompressionParameter.search_log: 5}
+_REPETITIVE_LANDING: Final[Options] = {**_LARGE_LANDING, **_LIGHTER}
+_REPETITIVE_HEAD_LANDING: Final[Options] = {**_LARGE_HEAD_LANDING, **_LIGHTER}
+
+REPETITIVE: Final = 64
+"""How many times its bytes a pack unpacks to if it is repetitive: a search takes its time for raw bytes, and little is
+left to be found."""
+
+
+def landing(raw_bytes: int, at_head: bool, *, repetitive: bool = False) -> Options:
+    """How landed pages are compressed; ``repetitive``: the pack unpacks to more than ``REPETITIVE`` times its bytes."""
     if at_head:
-        return _SMALL_HEAD_LANDING if raw_bytes <= _SMALL_HEAD_BYTES else _LARGE_HEAD_LANDING
-    return _SMALL_LANDING if raw_bytes <= _SMALL_BYTES else _LARGE_LANDING
+        large = _REPETITIVE_HEAD_LANDING if repetitive else _LARGE_HEAD_LANDING
+        return _SMALL_HEAD_LANDING if raw_bytes <= _SMALL_HEAD_BYTES else large
+    large = _REPETITIVE_LANDING if repetitive else _LARGE_LANDING
+    return _SMALL_LANDING if raw_bytes <= _SMALL_BYTES else large
 
 
 def compacting(level: int) -> How:

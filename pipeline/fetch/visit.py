@@ -341,7 +341,7 @@ class _Absorbing:
             return
         at_head = oid in self._at_head
         content = ContentRow(*self._place, oid, found.size, ext=ext, name=text, at_head=at_head, content=data)
-        self._outbox.add(tables.CONTENTS, content, found.size)
+        self._outbox.add(tables.CONTENTS, content, found.size, found.packed_bytes)
 
     def close(self) -> set[bytes]:
         """Land what is left; returns the ids that are named but neither here nor archived."""

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from pipeline.fetch.contents_file import HEAD_PAGE_BYTES, LARGE_PAGE_BYTES, ContentsFile, PageBuffer
 from pipeline.fetch.landing import most_waiting
 from pipeline.fetch.local_file import LocalFile
+from pipeline.fetch.page_compression import REPETITIVE, Options, landing
 from pipeline.fetch.parcel import Parcel
 from pipeline.fetch.row_groups import content_groups
 from pipeline.model.tables import CONTENTS
@@ -61,6 +62,7 @@ class VisitContents:
         ask_for_room: called before the file is begun.
         take: counts bytes of scratch.
         allow: allows for bytes of memory, called once, with the first rows.
+        packed_bytes: tells the bytes that the contents so far have in the pack.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class VisitContents:
         ask_for_room: Callable[[], None],
         take: Callable[[int], None],
         allow: Callable[[int], None],
+        packed_bytes: Callable[[], int],
     ) -> None:
         self._path = folder / "contents.parquet"
         self._run_bytes, self._ask_for_room, self._take, self._allow = run_bytes, ask_for_room, take, allow
@@ -77,7 +80,8 @@ class VisitContents:
         self._held = 0
         self._heads, self._history = _Pile(), _Pile()
         self._file: ContentsFile | None = None
-        self._pages = PageBuffer()
+        self._pages = PageBuffer(how=self._how)
+        self._packed_bytes = packed_bytes
         self._rows = self._raw_bytes = 0
 
     def add(self, parcel: Parcel) -> None:
@@ -137,13 +141,17 @@ class VisitContents:
         if self._heads.parcels and self._heads.held + self._history.held > room:
             self._write(file, self._heads)
 
+    def _how(self, raw_bytes: int, at_head: bool) -> Options:
+        repetitive = self._raw_bytes > REPETITIVE * self._packed_bytes()
+        return landing(raw_bytes, at_head, repetitive=repetitive)
+
     def _write(self, file: ContentsFile, pile: _Pile) -> None:
         others, contents, raw_bytes = pile.take()
+        self._raw_bytes += raw_bytes
         before = self._path.stat().st_size
         for group in content_groups(CONTENTS, others, contents, history_only=False):
             file.write_group(group.others, group.contents, at_head=group.at_head)
             self._rows += len(group.others)
-        self._raw_bytes += raw_bytes
         self._take(self._path.stat().st_size - before)
 
 

@@ -57,7 +57,7 @@ class DeltaChains:
         else:
             data = pack.inflate(index)
             oid = object_id(type_, data)
-            yield self._result(type_, oid, data)
+            yield self._result(index, type_, oid, data)
             children = pack.children(offset, oid)
         if children:
             yield from self.descend(Frame(type_, data, children, size=len(data)))
@@ -76,7 +76,7 @@ class DeltaChains:
             data = self._apply(root.type, base, pack.inflate(index), entries.offset[index])
             del base
             oid = object_id(root.type, data)
-            yield self._result(root.type, oid, data)
+            yield self._result(index, root.type, oid, data)
             children = pack.children(entries.offset[index], oid)
             if children:
                 self._push(Frame(root.type, data, children, size=len(data)))
@@ -95,11 +95,12 @@ class DeltaChains:
         except (ApplyDeltaError, IndexError, ValueError) as error:
             raise pack.corrupt(at, f"the delta does not fit its base ({error})") from None
 
-    def _result(self, type_: ObjectType, oid: bytes, data: bytes) -> PackedObject:
+    def _result(self, index: int, type_: ObjectType, oid: bytes, data: bytes) -> PackedObject:
+        packed_bytes = self._packed_bytes(index)
         if type_ is not BLOB:
-            return PackedObject(type_, oid, len(data), data, None)
+            return PackedObject(type_, oid, len(data), data, None, packed_bytes)
         kept = data if len(data) <= self._pack.limits.blob_bytes else None
-        return PackedObject(type_, oid, len(data), kept, sha256(data).digest())
+        return PackedObject(type_, oid, len(data), kept, sha256(data).digest(), packed_bytes)
 
     def _hash_only(self, index: int) -> PackedObject:
         pack = self._pack
@@ -110,7 +111,11 @@ class DeltaChains:
             pack.check()
             first.update(piece)
             second.update(piece)
-        return PackedObject(BLOB, first.digest(), size, None, second.digest())
+        return PackedObject(BLOB, first.digest(), size, None, second.digest(), self._packed_bytes(index))
+
+    def _packed_bytes(self, index: int) -> int:
+        entries = self._pack.entries
+        return entries.end[index] - entries.data_at[index]
 
     def _push(self, frame: Frame) -> None:
         self._stack.append(frame)

@@ -25,13 +25,15 @@ NUMBER_BITS = 56
 
 
 class PackedObject(NamedTuple):
-    """An object of a pack. ``data`` is None for a blob over the size limit, which still has its hashes."""
+    """An object of a pack, where it has ``packed_bytes``. ``data`` is None for a blob over the size limit, which
+    still has its hashes."""
 
     type: ObjectType
     oid: bytes
     size: int
     data: bytes | None
     sha256: bytes | None
+    packed_bytes: int
 
 
 def entry_header(pack: mmap.mmap, at: int) -> tuple[int, int, int]:

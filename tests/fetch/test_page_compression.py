@@ -10,7 +10,7 @@ import pytest
 from pipeline.fetch.page_compression import How, PageCompressor, compacting, landing
 from pipeline.fetch.parquet import ZSTD_LEVEL
 
-LEVEL, WINDOW_LOG, CHAIN_LOG = 100, 101, 103
+LEVEL, WINDOW_LOG, CHAIN_LOG, SEARCH_LOG = 100, 101, 103, 104
 """Parameters, by their numbers in ``zstd.h``."""
 
 
@@ -19,6 +19,9 @@ def test_a_small_landed_page_is_searched_less() -> None:
     heads = [landing(size << 20, True) for size in (1, 8, 9)]
     assert [way[LEVEL] for way in history] == [4, 4, ZSTD_LEVEL]
     assert [way[LEVEL] for way in heads] == [6, 6, ZSTD_LEVEL]
+    assert landing(16 << 20, False, repetitive=True) is history[0]
+    assert [landing(17 << 20, at_head, repetitive=True)[SEARCH_LOG] for at_head in (False, True)] == [5, 5]
+    assert history[2][SEARCH_LOG] == heads[2][SEARCH_LOG] == 6
     assert history[0] is history[1], "the same object, or each page would have a table of its own"
 
 
