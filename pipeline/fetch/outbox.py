@@ -66,8 +66,8 @@ class Outbox:
             self._contents = None
 
     def add(self, table: Table, row: Row, raw_bytes: int = 0, packed_bytes: int = 0) -> None:
-        """Add one row in the table's column order; ``raw_bytes`` is the size of its large value, ``packed_bytes`` that of
-        the same in the pack."""
+        """Add one row in the table's column order; ``raw_bytes`` is the size of its large value, ``packed_bytes`` what
+        that has in the pack."""
         self._packed_bytes += packed_bytes
         self._batches.add(table, row, raw_bytes)
 
