@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.fetch.batches import Batches
 from pipeline.fetch.channel import Channel
 from pipeline.fetch.messages import FileWritten, HostAwaited, RoomWanted, RowsDropped, Surveyed, TurnWanted
+from pipeline.fetch.page_compression import Unpacking
 from pipeline.fetch.parcel import Parcel, packed
 from pipeline.fetch.visit_contents import VisitContents
 from pipeline.git.network import Deadline
@@ -28,7 +29,7 @@ class Outbox:
         self._channel, self._folder, self._run_bytes = channel, folder, run_bytes
         self._batches = Batches(self._send)
         self._contents: VisitContents | None = None
-        self._packed_bytes = 0
+        self._unpacking = Unpacking()
 
     def survey(self, digests: bytes) -> None:
         """Send the digests of a network's planned refs."""
@@ -49,9 +50,9 @@ class Outbox:
         with deadline.paused():
             self._channel.send(TurnWanted())
             self._channel.receive()
-        self._packed_bytes = 0
+        self._unpacking = Unpacking()
         contents = self._contents = VisitContents(
-            self._folder, self._run_bytes, self._ask_for_room, take, allow, lambda: self._packed_bytes
+            self._folder, self._run_bytes, self._ask_for_room, take, allow, self._unpacking.how
         )
         try:
             yield
@@ -68,7 +69,8 @@ class Outbox:
     def add(self, table: Table, row: Row, raw_bytes: int = 0, packed_bytes: int = 0) -> None:
         """Add one row in the table's column order; ``raw_bytes`` is the size of its large value, ``packed_bytes`` what
         that has in the pack."""
-        self._packed_bytes += packed_bytes
+        if packed_bytes:
+            self._unpacking.add(raw_bytes, packed_bytes)
         self._batches.add(table, row, raw_bytes)
 
     def _send(self, table: Table, rows: Sequence[Row], raw_bytes: int) -> None:

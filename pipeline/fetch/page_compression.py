@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from pipeline.fetch.parquet import MIB, ZSTD_LEVEL
@@ -107,6 +108,23 @@ def compacting(level: int) -> How:
         return small if raw_bytes <= _SMALL_BYTES else large
 
     return how
+
+
+@dataclass(slots=True)
+class Unpacking:
+    """Bytes of a visit's contents so far, in its pack and unpacked."""
+
+    packed_bytes: int = 0
+    raw_bytes: int = 0
+
+    def add(self, raw_bytes: int, packed_bytes: int) -> None:
+        """Count a content."""
+        self.raw_bytes += raw_bytes
+        self.packed_bytes += packed_bytes
+
+    def how(self, raw_bytes: int, at_head: bool) -> Options:
+        """How its landed pages are compressed."""
+        return landing(raw_bytes, at_head, repetitive=self.raw_bytes > REPETITIVE * self.packed_bytes)
 
 
 class PageCompressor:

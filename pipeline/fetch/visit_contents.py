@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from pipeline.fetch.contents_file import HEAD_PAGE_BYTES, LARGE_PAGE_BYTES, ContentsFile, PageBuffer
 from pipeline.fetch.landing import most_waiting
 from pipeline.fetch.local_file import LocalFile
-from pipeline.fetch.page_compression import REPETITIVE, Options, landing
+from pipeline.fetch.page_compression import How
 from pipeline.fetch.parcel import Parcel
 from pipeline.fetch.row_groups import content_groups
 from pipeline.model.tables import CONTENTS
@@ -62,7 +62,7 @@ class VisitContents:
         ask_for_room: called before the file is begun.
         take: counts bytes of scratch.
         allow: allows for bytes of memory, called once, with the first rows.
-        packed_bytes: tells the bytes that the contents so far have in the pack.
+        how: how pages are compressed.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class VisitContents:
         ask_for_room: Callable[[], None],
         take: Callable[[int], None],
         allow: Callable[[int], None],
-        packed_bytes: Callable[[], int],
+        how: How,
     ) -> None:
         self._path = folder / "contents.parquet"
         self._run_bytes, self._ask_for_room, self._take, self._allow = run_bytes, ask_for_room, take, allow
@@ -80,8 +80,7 @@ class VisitContents:
         self._held = 0
         self._heads, self._history = _Pile(), _Pile()
         self._file: ContentsFile | None = None
-        self._pages = PageBuffer(how=self._how)
-        self._packed_bytes = packed_bytes
+        self._pages = PageBuffer(how=how)
         self._rows = self._raw_bytes = 0
 
     def add(self, parcel: Parcel) -> None:
@@ -116,6 +115,7 @@ class VisitContents:
             if pile.parcels:
                 self._write(self._file, pile)
         self._file.close()
+        self._pages.release()
         return LocalFile(CONTENTS.name, self._path, self._rows, self._raw_bytes)
 
     def rest(self) -> Iterator[Parcel]:
@@ -124,12 +124,15 @@ class VisitContents:
             yield self._parcels.popleft()
 
     def drop(self) -> None:
-        """Delete the file."""
+        """Delete the file, and let go of all that is held."""
+        self._parcels.clear()
+        self._heads, self._history = _Pile(), _Pile()
+        self._pages.release()
         if self._file is not None:
             self._file.abandon()
 
     def _sort(self, file: ContentsFile, parcel: Parcel) -> None:
-        """Add rows to the piles. Others than those at HEAD have at most a run; both together have a page more."""
+        """Add rows to the piles. Others than those at HEAD have at most a run, both together 30 MiB more."""
         at_head = parcel.others["at_head"]
         if (part := _those(parcel, pc.invert(at_head))).contents:
             if self._history.parcels and self._history.held + _size(part) > self._run_bytes:
@@ -141,17 +144,13 @@ class VisitContents:
         if self._heads.parcels and self._heads.held + self._history.held > room:
             self._write(file, self._heads)
 
-    def _how(self, raw_bytes: int, at_head: bool) -> Options:
-        repetitive = self._raw_bytes > REPETITIVE * self._packed_bytes()
-        return landing(raw_bytes, at_head, repetitive=repetitive)
-
     def _write(self, file: ContentsFile, pile: _Pile) -> None:
         others, contents, raw_bytes = pile.take()
-        self._raw_bytes += raw_bytes
         before = self._path.stat().st_size
         for group in content_groups(CONTENTS, others, contents, history_only=False):
             file.write_group(group.others, group.contents, at_head=group.at_head)
             self._rows += len(group.others)
+        self._raw_bytes += raw_bytes
         self._take(self._path.stat().st_size - before)
 
 

@@ -58,12 +58,13 @@ class SealedWriter(pq.ParquetWriter):  # type: ignore[misc]  # pyarrow has no ty
     def abandon(self) -> None:
         """End without a seal, and delete the file: it may be unfinished, or its disk full."""
         if self.is_open:
-            with suppress(OSError, pa.ArrowException):
+            with suppress(Exception):
                 super().close()
             self.is_open: bool = False
-            if self._out is not None:
-                with suppress(OSError):
-                    self._out.close()
+            for handle in (self.file_handle, self._out):
+                if handle is not None:
+                    with suppress(Exception):
+                        handle.close()
         self._path.unlink(missing_ok=True)
 
     def _footer(self, footer: bytes) -> bytes:

@@ -67,7 +67,7 @@ _LOCAL = {
 }
 _COLLECTOR = "-XX:-G1UseAdaptiveIHOP -XX:InitiatingHeapOccupancyPercent=80"
 """Java's collector marks its heap when 80 % are in use. By itself it does so from 45 % on, again and again, because a
-page of contents is one large array, and arrays go by without being marked (decision 78)."""
+page of contents is one large array; dead ones are freed without that (decision 78)."""
 
 _DRIVERS_DEFAULT, _EXECUTORS_DEFAULT = "spark.driver.defaultJavaOptions", "spark.executor.defaultJavaOptions"
 """Spark's settings of options that stand before one's own."""

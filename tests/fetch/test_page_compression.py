@@ -7,7 +7,7 @@ import random
 import pyarrow as pa
 import pytest
 
-from pipeline.fetch.page_compression import How, PageCompressor, compacting, landing
+from pipeline.fetch.page_compression import How, PageCompressor, Unpacking, compacting, landing
 from pipeline.fetch.parquet import ZSTD_LEVEL
 
 LEVEL, WINDOW_LOG, CHAIN_LOG, SEARCH_LOG = 100, 101, 103, 104
@@ -56,6 +56,14 @@ def test_pages_come_back(how: How, at_head: bool) -> None:
         assert pa.decompress(stored, size, "zstd", asbytes=True) == page
     compressor.release()
     assert compressor.compress(memoryview(b"x"), at_head=at_head)
+
+
+@pytest.mark.parametrize(("times", "search_log"), [(32, 6), (64, 6), (65, 5), (400, 5)])
+def test_what_unpacks_to_many_times_its_bytes_is_searched_less(times: int, search_log: int) -> None:
+    unpacking = Unpacking()
+    for _ in range(3):
+        unpacking.add(times * 1_000, 1_000)
+    assert [unpacking.how(17 << 20, at_head)[SEARCH_LOG] for at_head in (False, True)] == [search_log] * 2
 
 
 @pytest.mark.parametrize(("number", "most"), [(1006, 1), (1017, 6)])
