@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import selectors
@@ -186,6 +187,7 @@ class Crew:
             die_with_parent()
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             let_go_of_files(keep=channel.descriptors)
+            gc.freeze()  # what is inherited stays shared: looking for garbage in it would copy all of it
             work(self._task, channel, folder)
             code = 0
         except MemoryError:

@@ -75,7 +75,11 @@ _LARGE_LANDING: Final[Options] = {
 
 _LARGE_HEAD_LANDING: Final[Options] = {**_LARGE_LANDING, CompressionParameter.window_log: _HEAD_WINDOW_LOG}
 
-_LIGHTER: Final[Options] = {CompressionParameter.strategy: Strategy.lazy, CompressionParameter.search_log: 5}
+_LIGHTER: Final[Options] = {
+    CompressionParameter.strategy: Strategy.lazy,
+    CompressionParameter.hash_log: 20,
+    CompressionParameter.search_log: 5,
+}
 _REPETITIVE_LANDING: Final[Options] = {**_LARGE_LANDING, **_LIGHTER}
 _REPETITIVE_HEAD_LANDING: Final[Options] = {**_LARGE_HEAD_LANDING, **_LIGHTER}
 
