@@ -8,7 +8,6 @@ its level says, 4 MiB when landing. Here a value is copied once, into a page tha
 
 from __future__ import annotations
 
-import mmap
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -34,6 +33,9 @@ CONTENT: Final = "content"
 
 _LENGTH_BYTES: Final = 4
 
+_LEVELS_BYTES: Final = 16
+"""Room for the definition levels of a page, whose size is known when it is full."""
+
 
 def values(contents: pa.BinaryArray) -> Iterator[memoryview]:
     """Each value where it is; Python objects would be copies."""
@@ -44,7 +46,7 @@ def values(contents: pa.BinaryArray) -> Iterator[memoryview]:
 
 
 class PageBuffer:
-    """Memory of one page, for any number of files one after the other.
+    """Memory of one page, which is filled value by value, for any number of files one after the other.
 
     Args:
         most_bytes: of a page, except for one larger value.
@@ -53,44 +55,70 @@ class PageBuffer:
 
     def __init__(self, most_bytes: int = LARGE_PAGE_BYTES, how: How = landing) -> None:
         self._most_bytes = most_bytes
-        self._memory: mmap.mmap | None = None
+        self._memory: memoryview | None = None
+        self._count, self._end = 0, _LEVELS_BYTES
         self._compressor = PageCompressor(how)
 
-    def pages(self, values: Sequence[memoryview], *, at_head: bool = False) -> Iterator[_Page]:
-        """The values, at least one, as pages in order, about equally large. Each must be written before the next is
-        asked for."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether no value has been added since the last page."""
+        return self._count == 0
+
+    def fits(self, size: int) -> bool:
+        """Whether there is room for a value of so many bytes; an empty page has room for any."""
+        return self._count == 0 or self._end + _LENGTH_BYTES + size <= self._most_bytes
+
+    def add(self, value: bytes | memoryview) -> None:
+        """Copy a value that fits.
+
+        Raises:
+            MemoryError: there is no memory for the page.
+        """
+        begin = self._end + _LENGTH_BYTES
+        end = begin + len(value)
+        if self._memory is None or end > len(self._memory):
+            self._memory = None
+            self._memory = memoryview(large_memory(max(end, _LEVELS_BYTES + self._most_bytes)))
+        memory = self._memory
+        memory[self._end : begin] = len(value).to_bytes(_LENGTH_BYTES, "little")
+        memory[begin:end] = value
+        self._count, self._end = self._count + 1, end
+
+    def page(self, *, at_head: bool = False) -> Page:
+        """The values since the last page, at least one, as a page.
+
+        Raises:
+            MemoryError: zstd cannot have what it needs.
+        """
+        assert self._memory is not None, "a page has a value"
+        count, end = self._count, self._end
+        self._count, self._end = 0, _LEVELS_BYTES
+        levels = _all_there(count)
+        begin = _LEVELS_BYTES - len(levels)
+        self._memory[begin:_LEVELS_BYTES] = levels
+        body = self._compressor.compress(self._memory[begin:end], at_head=at_head)
+        return Page(_page_header(count, end - begin, body), body, end - begin)
+
+    def pages(self, values: Sequence[memoryview], *, at_head: bool = False) -> Iterator[Page]:
+        """The values, at least one, as pages in order, about equally large."""
         most_bytes = min(self._most_bytes, HEAD_PAGE_BYTES) if at_head else self._most_bytes
-        sizes = [len(value) + _LENGTH_BYTES for value in values]
-        begin, size, rest = 0, 0, sum(sizes)
-        even = _even(rest, most_bytes)
-        for end, more in enumerate(sizes):
+        rest = sum(map(len, values)) + _LENGTH_BYTES * len(values)
+        size, even = 0, _even(rest, most_bytes)
+        for value in values:
+            more = len(value) + _LENGTH_BYTES
             if size and size + more > even:
-                yield self._page(values[begin:end], at_head=at_head)
-                begin, size, rest = end, 0, rest - size
+                yield self.page(at_head=at_head)
+                size, rest = 0, rest - size
                 even = _even(rest, most_bytes)
+            self.add(value)
             size += more
-        yield self._page(values[begin:], at_head=at_head)
+        yield self.page(at_head=at_head)
 
     def release(self) -> None:
-        """Give the memory back; the next page takes it anew."""
+        """Forget what was added and give the memory back; the next page takes it anew."""
         self._memory = None
+        self._count, self._end = 0, _LEVELS_BYTES
         self._compressor.release()
-
-    def _page(self, values: Sequence[memoryview], *, at_head: bool) -> _Page:
-        levels = _all_there(len(values))
-        size = len(levels) + sum(map(len, values)) + _LENGTH_BYTES * len(values)
-        if self._memory is None or size > len(self._memory):
-            self._memory = None
-            self._memory = large_memory(max(size, self._most_bytes))
-        memory, at = memoryview(self._memory), len(levels)
-        memory[:at] = levels
-        for value in values:
-            begin = at + _LENGTH_BYTES
-            memory[at:begin] = len(value).to_bytes(_LENGTH_BYTES, "little")
-            at = begin + len(value)
-            memory[begin:at] = value
-        body = self._compressor.compress(memory[:size], at_head=at_head)
-        return _Page(_page_header(len(values), size, body), body, size)
 
 
 def _even(size: int, most: int) -> int:
@@ -98,7 +126,9 @@ def _even(size: int, most: int) -> int:
     return -(-size // -(-size // most))
 
 
-class _Page(NamedTuple):
+class Page(NamedTuple):
+    """A compressed page, and its bytes before that."""
+
     header: bytes
     body: bytes
     raw_bytes: int
@@ -121,19 +151,18 @@ class ContentsFile(SealedWriter):
         level: zstd level of the other columns.
     """
 
-    def __init__(self, table: Table, path: Path, buffer: PageBuffer, level: int = ZSTD_LEVEL) -> None:
-        self._buffer = buffer
+    def __init__(self, table: Table, path: Path, level: int = ZSTD_LEVEL) -> None:
         self._names = table.column_names
         self._chunks: list[_Chunk] = []
         self._file = pa.OSFile(str(path), "wb")
         super().__init__(path, table.arrow_schema, self._file, **parquet_options(table, level))
 
-    def write_group(self, others: pa.Table, contents: Sequence[memoryview], *, at_head: bool = False) -> None:
-        """Write a row group: the rows' other columns, and the content of each; ``at_head``: all are at HEAD."""
+    def write_group(self, others: pa.Table, pages: Iterable[Page]) -> None:
+        """Write a row group: the rows' other columns, and the pages with the content of each."""
         nothing = pa.array([b""] * len(others), pa.binary())
         self.write_table(others.append_column(CONTENT, nothing).select(self._names), row_group_size=len(others))
         begin, raw_bytes = self._file.tell(), 0
-        for page in self._buffer.pages(contents, at_head=at_head):
+        for page in pages:
             self._file.write(page.header)
             self._file.write(page.body)
             raw_bytes += len(page.header) + page.raw_bytes

@@ -139,7 +139,7 @@ class _Run:
 
     def _writer(self, path: Path) -> SealedWriter:
         if CONTENT in self.table.column_names:
-            return ContentsFile(self.table, path, self.buffer)
+            return ContentsFile(self.table, path)
         return open_parquet(self.table, path, ZSTD_LEVEL, PAGE_BYTES)
 
     def close(self) -> None:
@@ -251,7 +251,7 @@ def _write(run: _Run, rows: _Rows, may_wait_bytes: int, *, unsafe: bool) -> None
     file.raw_bytes += rows.raw_bytes - waiting.raw_bytes
     if isinstance(file.writer, ContentsFile):
         for part in content_groups(run.table, *_apart(rows.batches), history_only=bool(waiting.batches)):
-            file.writer.write_group(part.others, part.contents, at_head=part.at_head)
+            file.writer.write_group(part.others, run.buffer.pages(part.contents, at_head=part.at_head))
             file.rows += len(part.others)
         return
     for group in network_groups(run.table, _together(rows.batches)):

@@ -22,7 +22,7 @@ class Outbox:
 
     Args:
         folder: of this process, on the same disk as the task's files.
-        run_bytes: of contents that are held until the turn ends; a visit with more writes them to a file.
+        run_bytes: of a run. A quarter of it is held until the turn ends; a visit with more writes a file.
     """
 
     def __init__(self, channel: Channel, folder: Path, run_bytes: int) -> None:

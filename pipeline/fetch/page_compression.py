@@ -1,5 +1,5 @@
 """How pages of contents and trees are compressed: how far zstd looks back, and how hard it searches (decisions 68, 70,
-71 and 76)."""
+71, 76 and 79)."""
 
 from __future__ import annotations
 
@@ -68,22 +68,30 @@ _LARGE_LANDING: Final[Options] = {
     **_at_level(ZSTD_LEVEL),
     **_UNSPLIT,
     CompressionParameter.hash_log: 22,
-    CompressionParameter.search_log: 6,
+    CompressionParameter.search_log: 5,
     CompressionParameter.min_match: 6,
 }
 """In large pages more places are remembered and tried than is usual, if more bytes are the same there."""
 
-_LARGE_HEAD_LANDING: Final[Options] = {**_LARGE_LANDING, CompressionParameter.window_log: _HEAD_WINDOW_LOG}
+_LARGE_HEAD_LANDING: Final[Options] = {
+    **_LARGE_LANDING,
+    CompressionParameter.window_log: _HEAD_WINDOW_LOG,
+    CompressionParameter.hash_log: 21,
+}
+"""There is less to remember in 4 MiB."""
 
 _LIGHTER: Final[Options] = {
-    CompressionParameter.strategy: Strategy.lazy,
+    CompressionParameter.strategy: Strategy.greedy,
     CompressionParameter.hash_log: 20,
-    CompressionParameter.search_log: 5,
+    CompressionParameter.search_log: 6,
 }
+"""The first match that is found is taken, as most are long. Twice the attempts cost little: the table stays near the
+processor."""
+
 _REPETITIVE_LANDING: Final[Options] = {**_LARGE_LANDING, **_LIGHTER}
 _REPETITIVE_HEAD_LANDING: Final[Options] = {**_LARGE_HEAD_LANDING, **_LIGHTER}
 
-REPETITIVE: Final = 64
+REPETITIVE: Final = 56
 """How many times its bytes a pack unpacks to if it is repetitive: a search takes its time for raw bytes, and little is
 left to be found."""
 

@@ -102,6 +102,10 @@ class Skeleton:
             self.tag_targets[oid] = target
             self._needed.add(target)
 
+    def name_of(self, blob: bytes) -> bytes:
+        """A name of a blob that has not been landed, empty if there is none."""
+        return self.names.get(blob, b"")
+
     @property
     def named(self) -> int:
         """How many ids the objects in here name; a few bytes of pack can name very many."""

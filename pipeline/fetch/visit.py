@@ -207,7 +207,7 @@ class Visitor:
         ):
             head = received.refs.get(HEAD)
             task = _Absorbing(self._bucket, state, self._outbox, skeleton, head, targets, dates)
-            for found in pack.objects(partial(state.known.load, state.network)):
+            for found in pack.objects(partial(state.known.load, state.network), skeleton.name_of):
                 check()
                 if found.type is BLOB:
                     task.blob(found)

@@ -4,27 +4,43 @@ A pack is read twice. The scan (``ScannedPack``) walks the entries in file order
 and what its base is; it inflates entries to find their ends, keeps small results while they fit, and discards the
 others, so an object that claims to be huge costs time but no memory. ``Pack.objects`` then resolves delta chains depth
 first from their full objects: first commits, tags and trees, then blobs, so that the consumer knows a blob's names
-before its bytes arrive, whatever order the server sent.
+before its bytes arrive, whatever order the server sent. Where blobs are many, their chains come in the order of these
+names, so that versions of a file are close to each other (decision 79).
 """
 
 from __future__ import annotations
 
 import mmap
 import tempfile
+from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Final
+
+import numpy as np
 
 from pipeline.git.delta_chains import DeltaChains, Frame
 from pipeline.git.errors import BasesMissing
 from pipeline.git.pack_format import PackedObject
 from pipeline.git.scanned_pack import ScannedPack
-from pipeline.model.objects import BLOB, SKELETON, GitObject, ObjectType
+from pipeline.model.objects import BLOB, SKELETON, GitObject, ObjectType, object_id
 
 ENTRIES_PER_RELEASE = 1 << 16
 """Entries after which the pages of the pack read so far are released from the process's memory."""
 
+CHAINS_PER_RELEASE = 1 << 10
+"""The same for chains that are read in another order than they have in the pack."""
+
+MANY_BYTES: Final = 64 << 20
+"""Bytes that deltas between blobs build in the order of the pack. If they build more, the chains that are left come in
+the order of names."""
+
 External = Callable[[Collection[bytes], Collection[ObjectType]], Iterable[GitObject]]
 """Looks up delta bases that a thin pack leaves out: yields, one at a time, those of the ids that are archived as one
 of the types."""
+
+
+NameOf = Callable[[bytes], bytes]
+"""The name of a blob, empty if unknown."""
 
 
 def no_external(ids: Collection[bytes], types: Collection[ObjectType]) -> Iterable[GitObject]:
@@ -35,10 +51,14 @@ def no_external(ids: Collection[bytes], types: Collection[ObjectType]) -> Iterab
 class Pack(ScannedPack):
     """A scanned pack that yields its objects."""
 
-    def objects(self, external: External = no_external) -> Iterator[PackedObject]:
+    def objects(
+        self, external: External = no_external, name_of: NameOf | None = None, many_bytes: int = MANY_BYTES
+    ) -> Iterator[PackedObject]:
         """Yield every object of the pack once: blobs last, each delta after its base.
 
         Args:
+            name_of: called after the last tree, with ids of blobs that have deltas; None: the pack's order is kept.
+            many_bytes: see ``MANY_BYTES``.
             external: called twice or never, with the ids of bases that have not turned up: first for commits, tags
                 and trees, then for blobs. The objects it returns must be archived already.
 
@@ -49,12 +69,9 @@ class Pack(ScannedPack):
         """
         with tempfile.TemporaryFile(dir=self._scratch) as spill:
             resolver = DeltaChains(self, spill)
-            for types in (SKELETON, (BLOB,)):
-                for index, type_num in enumerate(self.entries.type_num):
-                    if index % ENTRIES_PER_RELEASE == 0:
-                        self.map.madvise(mmap.MADV_DONTNEED)
-                    if type_num in types:
-                        yield from resolver.chain(index)
+            for types, full in (SKELETON, self._full(SKELETON)), ((BLOB,), self._blobs(name_of, many_bytes)):
+                for index in full:
+                    yield from resolver.chain(index)
                 for base in external(tuple(self._by_oid), types) if self._by_oid else ():
                     children = self._by_oid.pop(base.oid, None)
                     if children:
@@ -62,3 +79,44 @@ class Pack(ScannedPack):
         if self._by_oid:
             lost = sum(map(len, self._by_oid.values()))
             raise BasesMissing(f"{lost} deltas have no base, for example {next(iter(self._by_oid)).hex()}")
+
+    def _full(self, types: Collection[ObjectType]) -> Iterator[int]:
+        """Full objects of some types, in the order of the pack."""
+        for index, type_num in enumerate(self.entries.type_num):
+            if index % ENTRIES_PER_RELEASE == 0:
+                self.map.madvise(mmap.MADV_DONTNEED)
+            if type_num in types:
+                yield index
+
+    def _blobs(self, name_of: NameOf | None, many_bytes: int) -> Iterator[int]:
+        """Full blobs: in the order of the pack, then in that of their names."""
+        full, before = self._full((BLOB,)), self._inflated
+        for index in full:
+            yield index
+            if name_of is not None and self._inflated - before > many_bytes:
+                yield from self._by_name(full, name_of)
+
+    def _by_name(self, full: Iterator[int], name_of: NameOf) -> Iterator[int]:
+        """Full blobs by extension and name; those of one name keep the order of the pack. Those that have no deltas
+        have no name here: they come first. The others are inflated twice. Each takes 16 bytes of memory.
+        """
+        indexes, numbers = array("Q"), array("Q")
+        known: dict[bytes, int] = {}
+        for count, index in enumerate(full):
+            self.check()
+            if count % CHAINS_PER_RELEASE == 0:
+                self.map.madvise(mmap.MADV_DONTNEED)
+            name = name_of(object_id(BLOB, self.inflate(index, again=True))) if self.has_deltas(index) else b""
+            indexes.append(index)
+            numbers.append(known.setdefault(name, len(known)))
+        ranks = np.empty(len(known), np.uint64)
+        ranks[[known[name] for name in sorted(known, key=_by_extension)]] = np.arange(len(known))
+        order = np.argsort(ranks[np.array(numbers)], kind="stable") if numbers else ()
+        for count, place in enumerate(order):
+            if count % CHAINS_PER_RELEASE == 0:
+                self.map.madvise(mmap.MADV_DONTNEED)
+            yield indexes[place]
+
+
+def _by_extension(name: bytes) -> tuple[bytes, ...]:
+    return name.rpartition(b".")[::-1]

@@ -187,9 +187,16 @@ class ScannedPack:
             last += 1
         return self._deltas[first:last].tolist() + self._by_oid.pop(oid, [])
 
-    def inflate(self, index: int) -> bytes:
-        """An entry's bytes: an object, or a delta. Kept scan results are returned once."""
-        kept = self._kept.pop(index, None)
+    def has_deltas(self, index: int) -> bool:
+        """Whether an entry is small enough to be archived and the base of deltas that name its offset."""
+        offset = self.entries.offset[index]
+        at = bisect_left(self._bases, offset)
+        small = self.entries.size[index] <= self.limits.blob_bytes
+        return small and at < len(self._bases) and self._bases[at] == offset
+
+    def inflate(self, index: int, *, again: bool = False) -> bytes:
+        """An entry's bytes: an object, or a delta. Kept scan results are returned once, and ``again``."""
+        kept = self._kept.get(index) if again else self._kept.pop(index, None)
         if kept is not None:
             return kept
         entries = self.entries

@@ -107,10 +107,10 @@ class Files:
             self._close()
         if self.writer is None:
             self.paths.append(self.folder / f"{len(self.paths)}.parquet")
-            self.writer = ContentsFile(self.table, self.paths[-1], self.pages, self.layout.level)
+            self.writer = ContentsFile(self.table, self.paths[-1], self.layout.level)
         self.heads = at_head
         contents = [value for chunk in rows[CONTENT].chunks for value in values(chunk)]
-        self.writer.write_group(rows.drop_columns([CONTENT]), contents, at_head=at_head)
+        self.writer.write_group(rows.drop_columns([CONTENT]), self.pages.pages(contents, at_head=at_head))
 
     def finish(self) -> list[Path]:
         """Close, and return the files in order."""

@@ -34,16 +34,16 @@ CONTENT = CONTENTS.column_names.index("content")
 def write(path: Path, groups: Sequence[Sequence[bytes]], most_bytes: int = PAGE) -> pa.Table:
     """Write row groups of these contents, and return the rows."""
     batches = []
-    with ContentsFile(CONTENTS, path, PageBuffer(most_bytes)) as file:
+    buffer = PageBuffer(most_bytes)
+    with ContentsFile(CONTENTS, path) as file:
         for group in groups:
             rows = [
                 ContentRow(1, 2, bytes([n % 256]) * 20, len(value), "c", f"{n}.c", at_head=n % 3 == 0, content=value)
                 for n, value in enumerate(group)
             ]
             batches.append(record_batch(CONTENTS, rows))
-            file.write_group(
-                pa.Table.from_batches([batches[-1].drop_columns(["content"])]), [memoryview(value) for value in group]
-            )
+            others = pa.Table.from_batches([batches[-1].drop_columns(["content"])])
+            file.write_group(others, buffer.pages([memoryview(value) for value in group]))
     return pa.Table.from_batches(batches)
 
 
@@ -177,10 +177,11 @@ def test_pages_are_equally_large(values: int, pages: Sequence[int]) -> None:
 def test_a_compacted_page_is_read_and_finds_what_is_far_behind(tmp_path: Path) -> None:
     noise = [Random(n).randbytes(1 << 20) for n in range(9)]
     path = tmp_path / "contents.parquet"
-    with ContentsFile(CONTENTS, path, PageBuffer(64 << 20, compacting(18)), 18) as file:
+    buffer = PageBuffer(64 << 20, compacting(18))
+    with ContentsFile(CONTENTS, path, 18) as file:
         contents = [*noise, *noise]
         rows = [ContentRow(1, 2, bytes([n]) * 20, 1 << 20, "c", "a.c", at_head=False, content=b"") for n in range(18)]
         batch = record_batch(CONTENTS, rows).drop_columns(["content"])
-        file.write_group(pa.Table.from_batches([batch]), [memoryview(value) for value in contents])
+        file.write_group(pa.Table.from_batches([batch]), buffer.pages([memoryview(value) for value in contents]))
     assert path.stat().st_size < (9 << 20) + (1 << 17)
     assert read(path)["content"].to_pylist() == contents

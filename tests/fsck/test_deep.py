@@ -26,9 +26,10 @@ def write(path: Path, table: Table, groups: list[list[dict[str, Any]]], padding:
     """Write a file as landing does, with so many bytes before its footer that belong to nothing."""
     parts = [pa.Table.from_pylist(rows, table.arrow_schema) for rows in groups]
     if CONTENT in table.column_names:
-        with ContentsFile(table, path, PageBuffer()) as file:
+        buffer = PageBuffer()
+        with ContentsFile(table, path) as file:
             for part, rows in zip(parts, groups, strict=True):
-                file.write_group(part.drop_columns([CONTENT]), [memoryview(row[CONTENT]) for row in rows])
+                file.write_group(part.drop_columns([CONTENT]), buffer.pages([memoryview(row[CONTENT]) for row in rows]))
             file._file.write(bytes(padding))
         return
     out = pa.OSFile(str(path), "wb")
