@@ -59,11 +59,6 @@ class PageBuffer:
         self._count, self._end = 0, _LEVELS_BYTES
         self._compressor = PageCompressor(how)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no value has been added since the last page."""
-        return self._count == 0
-
     def fits(self, size: int) -> bool:
         """Whether there is room for a value of so many bytes; an empty page has room for any."""
         return self._count == 0 or self._end + _LENGTH_BYTES + size <= self._most_bytes
@@ -78,7 +73,7 @@ class PageBuffer:
         end = begin + len(value)
         if self._memory is None or end > len(self._memory):
             self._memory = None
-            self._memory = memoryview(large_memory(max(end, _LEVELS_BYTES + self._most_bytes)))
+            self._memory = memoryview(large_memory(max(end, self._most_bytes)))
         memory = self._memory
         memory[self._end : begin] = len(value).to_bytes(_LENGTH_BYTES, "little")
         memory[begin:end] = value
@@ -97,11 +92,13 @@ class PageBuffer:
         begin = _LEVELS_BYTES - len(levels)
         self._memory[begin:_LEVELS_BYTES] = levels
         body = self._compressor.compress(self._memory[begin:end], at_head=at_head)
+        if len(self._memory) > self._most_bytes:
+            self._memory = None
         return Page(_page_header(count, end - begin, body), body, end - begin)
 
     def pages(self, values: Sequence[memoryview], *, at_head: bool = False) -> Iterator[Page]:
         """The values, at least one, as pages in order, about equally large."""
-        most_bytes = min(self._most_bytes, HEAD_PAGE_BYTES) if at_head else self._most_bytes
+        most_bytes = (min(self._most_bytes, HEAD_PAGE_BYTES) if at_head else self._most_bytes) - _LEVELS_BYTES
         rest = sum(map(len, values)) + _LENGTH_BYTES * len(values)
         size, even = 0, _even(rest, most_bytes)
         for value in values:

@@ -1,7 +1,8 @@
 """Contents of a visit, in the process that has them: few are sent to the fetch task, many become a file here.
 
 On the way to the task each byte is copied three times, into memory that the kernel clears (decision 73). Here it is
-copied once, into its page, as soon as it is known (decision 79). A file is given to the task whole, after the last row.
+copied once, into its page, while it is still near the processor (decision 79). A file is given to the task whole, after
+the last row.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.fetch.contents_file import HEAD_PAGE_BYTES, LARGE_PAGE_BYTES, ContentsFile, Page, PageBuffer
-from pipeline.fetch.landing import most_waiting
 from pipeline.fetch.local_file import LocalFile
 from pipeline.fetch.page_compression import How
 from pipeline.fetch.parcel import Parcel
@@ -25,11 +25,12 @@ from pipeline.model.tables import CONTENTS
 _OBJECT_BYTES: Final = 64
 """About what Python needs for a content besides its bytes."""
 
-_PAGES: Final = 2
-"""Parts of a run. So much of it is a page of the history."""
+_PAGE_PART: Final = 2
+"""Half of a run is a page, unless that is more than a page may have."""
 
-_HELD: Final = 4
-"""Part of a run that a visit holds before it begins a file."""
+_HELD_PART: Final = 4
+"""A quarter of a run is held before a file is begun. Other columns of a page have as much at most: a row group of tiny
+contents is not much larger than others."""
 
 _WRITING_BYTES: Final = 2 * HEAD_PAGE_BYTES + 5 * LARGE_PAGE_BYTES
 """Address space that is needed to fill and write pages: one at HEAD with zstd's tables, one of the history, the room
@@ -44,16 +45,22 @@ class _OpenPage:
         self.at_head = at_head
         self.buffer = PageBuffer(most_bytes, how)
         self.others: list[pa.RecordBatch] = []
+        self.others_bytes = 0
+
+    def add_others(self, rows: pa.RecordBatch) -> None:
+        """Add the other columns of rows whose contents are in the page."""
+        self.others.append(rows)
+        self.others_bytes += rows.nbytes + _OBJECT_BYTES * len(rows)
 
     def take(self) -> tuple[pa.Table, Page]:
         """The rows' other columns, and their contents as a page."""
         others = pa.Table.from_batches(self.others).combine_chunks()
-        self.others.clear()
+        self.others, self.others_bytes = [], 0
         return others, self.buffer.page(at_head=self.at_head)
 
     def release(self) -> None:
         """Forget the rows, and give the memory back."""
-        self.others.clear()
+        self.others, self.others_bytes = [], 0
         self.buffer.release()
 
 
@@ -62,7 +69,7 @@ class VisitContents:
 
     Args:
         folder: on the same disk as the task's files.
-        run_bytes: of a run of the task; a page has half of it, 128 MiB at most.
+        run_bytes: of a run of the task; a page has half of it, 128 MiB at most, 30 at HEAD.
         ask_for_room: called before the file is begun.
         take: counts bytes of scratch.
         allow: allows for bytes of memory, called once, with the first rows.
@@ -80,11 +87,12 @@ class VisitContents:
     ) -> None:
         self._path = folder / "contents.parquet"
         self._ask_for_room, self._take, self._allow = ask_for_room, take, allow
-        self._most_held, self._held = run_bytes // _HELD, 0
+        self._most_held, self._held = run_bytes // _HELD_PART, 0
         self._parcels: deque[Parcel] = deque()
         self._file: ContentsFile | None = None
-        self._heads = _OpenPage(most_waiting(run_bytes), how, at_head=True)
-        self._history = _OpenPage(min(run_bytes // _PAGES, LARGE_PAGE_BYTES), how, at_head=False)
+        page_bytes = run_bytes // _PAGE_PART
+        self._heads = _OpenPage(min(page_bytes, HEAD_PAGE_BYTES), how, at_head=True)
+        self._history = _OpenPage(min(page_bytes, LARGE_PAGE_BYTES), how, at_head=False)
         self._rows = self._raw_bytes = 0
 
     def add(self, parcel: Parcel) -> None:
@@ -97,7 +105,7 @@ class VisitContents:
         """
         if self._file is None:
             if not self._parcels:
-                self._allow(self._most_held + _WRITING_BYTES)
+                self._allow(_HELD_PART * self._most_held + _WRITING_BYTES)
             size = _size(parcel)
             if self._held + size <= self._most_held:
                 self._parcels.append(parcel)
@@ -145,12 +153,14 @@ class VisitContents:
             begin = 0
             for at, content in enumerate(contents):
                 if not page.buffer.fits(len(content)):
-                    page.others.append(others.slice(begin, at - begin))
+                    page.add_others(others.slice(begin, at - begin))
                     self._write(file, page)
                     begin = at
                 page.buffer.add(content)
             if contents:
-                page.others.append(others.slice(begin))
+                page.add_others(others.slice(begin))
+            if page.others_bytes > self._most_held:
+                self._write(file, page)
 
     def _write(self, file: ContentsFile, page: _OpenPage) -> None:
         before = self._path.stat().st_size

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import random
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 
+from pipeline.git import pack
 from pipeline.git.limits import Limits
 from pipeline.model.objects import ObjectType
 from pipeline.model.origin import network_id
 from tests.fetch.archive import Archive, Serve, reachable
 from tests.fetch.handmade import handmade
-from tests.git.packs import BLOB, append, everything, full, pack_objects, pack_of, ref_delta
+from tests.git.packs import BLOB, append, everything, full, ofs_delta, pack_objects, pack_of, ref_delta, replace_all
 from tests.support.repos import (
     add_commits,
     build_graph,
@@ -335,6 +337,30 @@ def test_bases_that_nobody_has_are_asked_for_once_more(root: Path, tmp_path: Pat
     assert failed.tables() == ["visits"]
 
 
+def test_contents_of_a_large_pack_come_in_the_order_of_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of its chains excepted. The tree that has the names comes last."""
+    monkeypatch.setattr(pack, "MANY_BYTES", 0)
+    repo = init(tmp_path / "made.git")
+    names = ["z.c", "b.py", "b.c", "a.py", "a.c"]
+    blobs = {f"{name} {n}": put(repo, "blob", f"{name} {n}".encode()) for name in names for n in (1, 2)}
+    trees = [put_tree(repo, *(("100644", name, blobs[f"{name} {n}"]) for name in sorted(names))) for n in (1, 2)]
+    first = put_commit(repo, trees[0])
+    tip = put_commit(repo, trees[1], first)
+    entries = [entry(repo, blobs[f"{name} 1"]) for name in names]
+    starts, at = list(accumulate(map(len, entries), initial=0)), sum(map(len, entries))
+    for name, start in zip(names, starts, strict=False):
+        old, new = f"{name} 1".encode(), f"{name} 2".encode()
+        entries.append(ofs_delta(at - start, replace_all(old, new)))
+        at += len(entries[-1])
+    entries += [entry(repo, oid) for oid in (*trees, first, tip)]
+    with handmade({"refs/heads/main": tip, "HEAD": tip}, [pack_of(entries)]) as (server, _):
+        night = Archive(tmp_path, run_bytes=500).fetch(server.url())
+    found = [row["name"] for row in night.rows("contents") if not row["at_head"]]
+    assert found == ["z.c", "a.c", "b.c", "a.py", "b.py"]
+
+
 def entry(repo: Path, oid: str) -> bytes:
     kind, data = everything(repo)[bytes.fromhex(oid)]
     return full(kind, data)
@@ -355,8 +381,8 @@ def test_a_pack_that_lacks_what_it_names_is_refused(lacking: str, root: Path, tm
     objects = dict(zip(LACKING, [blob, tree, top, parent, tip, tip], strict=True))
     refs = {"refs/tags/v1": tag} if lacking == "tag target" else {"refs/heads/main": tip, "refs/tags/v1": tag}
     kept = [oid for oid in (blob, tree, top, parent, tip, tag) if oid != objects[lacking]]
-    pack = pack_of([entry(repo, oid) for oid in kept])
-    with handmade(refs, [pack]) as (server, _):
+    whole = pack_of([entry(repo, oid) for oid in kept])
+    with handmade(refs, [whole]) as (server, _):
         night = Archive(tmp_path, run_bytes=1).fetch(url := server.url())
     visit = night.visit(url)
     assert (visit["status"], visit["error"], visit["objects"]) == ("failed", "pack_incomplete", 0)

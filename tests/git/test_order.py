@@ -10,12 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.git import pack
 from pipeline.git.errors import OriginTimeout
 from pipeline.git.limits import Limits
 from pipeline.git.pack import NameOf, Pack
 from tests.git.packs import BLOB, TREE, append, full, ofs_delta, oid_of, outside, pack_of, ref_delta
 
 LIMITS = Limits()
+
+
+@pytest.fixture(autouse=True)
+def any_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack, "MANY_BYTES", 0)
 
 
 def chains(contents: Sequence[Sequence[bytes]]) -> bytes:
@@ -34,14 +40,12 @@ def chains(contents: Sequence[Sequence[bytes]]) -> bytes:
     return pack_of(entries)
 
 
-def order_of(
-    folder: Path, pack: bytes, name_of: NameOf | None, many_bytes: int, limits: Limits = LIMITS
-) -> list[bytes]:
+def order_of(folder: Path, packed: bytes, name_of: NameOf | None, limits: Limits = LIMITS) -> list[bytes]:
     """What the decoder yields, by content."""
     path = folder / "test.pack"
-    path.write_bytes(pack)
+    path.write_bytes(packed)
     with Pack(path, limits=limits, scratch=folder) as opened:
-        found = list(opened.objects(name_of=name_of, many_bytes=many_bytes))
+        found = list(opened.objects(name_of=name_of))
     assert all(one.oid == oid_of(BLOB, one.data or b"") for one in found if one.data is not None)
     return [one.data or b"?" for one in found]
 
@@ -58,18 +62,21 @@ NAMED = names({b"c": b"c.c", b"d": b"a.py", b"a": b"a.c", b"b": b"b.c", b"e": b"
 
 def test_many_chains_come_by_extension_and_name(tmp_path: Path) -> None:
     """After the first, whose deltas are more than few; what has no deltas comes before those that have."""
-    found = order_of(tmp_path, chains(CHAINS), NAMED, 0)
+    found = order_of(tmp_path, chains(CHAINS), NAMED)
     assert found == [b"c", b"c1", b"c12", b"e", b"a", b"a1", b"b", b"b1", b"d", b"d1"]
 
 
 @pytest.mark.parametrize(("name_of", "many_bytes"), [(None, 0), (NAMED, 1000)])
-def test_few_keep_the_order_of_the_pack(tmp_path: Path, name_of: NameOf | None, many_bytes: int) -> None:
-    found = order_of(tmp_path, chains(CHAINS), name_of, many_bytes)
+def test_few_keep_the_order_of_the_pack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name_of: NameOf | None, many_bytes: int
+) -> None:
+    monkeypatch.setattr(pack, "MANY_BYTES", many_bytes)
+    found = order_of(tmp_path, chains(CHAINS), name_of)
     assert found == [content for versions in CHAINS for content in versions]
 
 
 def test_chains_of_one_name_keep_the_order_of_the_pack(tmp_path: Path) -> None:
-    found = order_of(tmp_path, chains(CHAINS), lambda oid: b"one", 0)
+    found = order_of(tmp_path, chains(CHAINS), lambda oid: b"one")
     assert found == [b"c", b"c1", b"c12", b"e", b"d", b"d1", b"a", b"a1", b"b", b"b1"]
 
 
@@ -82,7 +89,7 @@ def test_a_blob_too_large_to_archive_is_not_inflated_for_its_name(tmp_path: Path
 
     large = b"x" * 50
     contents = [*CHAINS[:2], [large, large + b"1"], CHAINS[2]]
-    found = order_of(tmp_path, chains(contents), name_of, 0, Limits(blob_bytes=40))
+    found = order_of(tmp_path, chains(contents), name_of, Limits(blob_bytes=40))
     assert set(asked) == {oid_of(BLOB, b"d"), oid_of(BLOB, b"a")}
     assert sorted(found) == sorted([b"c", b"c1", b"c12", b"d", b"d1", b"?", b"?", b"a", b"a1"])
 
@@ -100,9 +107,9 @@ def test_names_are_asked_for_after_the_trees(tmp_path: Path) -> None:
     path = tmp_path / "test.pack"
     path.write_bytes(pack_of(entries))
     seen: list[bytes] = []
-    with Pack(path, limits=LIMITS, scratch=tmp_path) as pack:
+    with Pack(path, limits=LIMITS, scratch=tmp_path) as opened:
         external = outside({oid_of(BLOB, outer): (BLOB, outer)})
-        for found in pack.objects(external, lambda oid: seen[0], 0):
+        for found in opened.objects(external, lambda oid: seen[0]):
             assert found.data is not None
             seen.append(found.data)
     assert seen == [tree, b"a", b"a1", b"b", b"b1", b"outside1"]
@@ -117,8 +124,8 @@ def test_time_may_be_up_while_names_are_looked_up(tmp_path: Path) -> None:
         if late:
             raise OriginTimeout("enough")
 
-    with Pack(path, limits=LIMITS, scratch=tmp_path, check=check) as pack:
-        found = pack.objects(name_of=NAMED, many_bytes=0)
+    with Pack(path, limits=LIMITS, scratch=tmp_path, check=check) as opened:
+        found = opened.objects(name_of=NAMED)
         assert [next(found).data for _ in range(3)] == [b"c", b"c1", b"c12"]
         late = True
         with pytest.raises(OriginTimeout):
@@ -133,9 +140,14 @@ def test_time_may_be_up_while_names_are_looked_up(tmp_path: Path) -> None:
 def test_each_object_comes_once_after_its_base(
     contents: list[list[bytes]], named: list[bytes], many_bytes: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pack, "MANY_BYTES", many_bytes)
+        each_comes_once(contents, named, tmp_path_factory.mktemp("pack"))
+
+
+def each_comes_once(contents: list[list[bytes]], named: list[bytes], folder: Path) -> None:
     versions = [[b"%d%s" % (n, part) for part in accumulate(parts)] for n, parts in enumerate(contents)]
-    folder = tmp_path_factory.mktemp("pack")
-    found = order_of(folder, chains(versions), lambda oid: named[oid[0] % len(named)], many_bytes)
+    found = order_of(folder, chains(versions), lambda oid: named[oid[0] % len(named)])
     assert sorted(found) == sorted(content for chain in versions for content in chain)
     for chain in versions:
         begin = found.index(chain[0])
