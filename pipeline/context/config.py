@@ -85,7 +85,7 @@ class FetchSection(_Section):
     workers: int = Field(1, ge=1, description="buckets fetched at once, each in its own process")
     concurrency: int = Field(4, ge=1, description="origins of one bucket visited at once; decoding takes turns")
     run_bytes: int = Field(
-        256 << 20, ge=1 << 20, le=1 << 30, description="raw bytes sorted together; memory is about three times this"
+        256 << 20, ge=1 << 20, le=1 << 30, description="raw bytes written together; memory is about three times this"
     )
     scratch: Path | None = Field(None, description="local folder for packs and files in transit; default: the system's")
     allowed_networks: tuple[Network, ...] = Field(

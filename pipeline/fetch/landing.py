@@ -1,8 +1,8 @@
 """The Parquet files of one fetch task: rows collect in runs, runs become row groups, a failed origin leaves none.
 
-Physical layout, measured for size (see docs/decisions): a run of contents or trees is sorted so that versions of one
-file are adjacent and zstd sees one after the other; objects at HEAD have row groups of their own, so that a scan of
-HEAD never opens those of the history.
+Physical layout, measured for size (see docs/decisions): a run of contents is sorted so that versions of one file are
+adjacent and zstd sees one after the other, those of a large visit come in about that order; objects at HEAD have row
+groups of their own, so that a scan of HEAD never opens those of the history.
 """
 
 from __future__ import annotations

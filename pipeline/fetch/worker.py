@@ -37,7 +37,7 @@ class Work:
     Attributes:
         networks: networks of the plan, each with its origins in the order of their visits.
         run_id: id of the whole run, for the rows.
-        run_bytes: of contents that a visit holds; see ``Outbox``.
+        run_bytes: of a run; see ``Outbox``.
     """
 
     storage: Storage
