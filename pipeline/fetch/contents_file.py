@@ -69,6 +69,7 @@ class PageBuffer:
         Raises:
             MemoryError: there is no memory for the page.
         """
+        assert self.fits(len(value)), "a full page is taken first"
         begin = self._end + _LENGTH_BYTES
         end = begin + len(value)
         if self._memory is None or end > len(self._memory):
@@ -94,7 +95,7 @@ class PageBuffer:
         body = self._compressor.compress(self._memory[begin:end], at_head=at_head)
         if len(self._memory) > self._most_bytes:
             self._memory = None
-        return Page(_page_header(count, end - begin, body), body, end - begin)
+        return Page(count, _page_header(count, end - begin, body), body, end - begin)
 
     def pages(self, values: Sequence[memoryview], *, at_head: bool = False) -> Iterator[Page]:
         """The values, at least one, as pages in order, about equally large."""
@@ -126,6 +127,7 @@ def _even(size: int, most: int) -> int:
 class Page(NamedTuple):
     """A compressed page, and its bytes before that."""
 
+    rows: int
     header: bytes
     body: bytes
     raw_bytes: int
@@ -158,11 +160,13 @@ class ContentsFile(SealedWriter):
         """Write a row group: the rows' other columns, and the pages with the content of each."""
         nothing = pa.array([b""] * len(others), pa.binary())
         self.write_table(others.append_column(CONTENT, nothing).select(self._names), row_group_size=len(others))
-        begin, raw_bytes = self._file.tell(), 0
+        begin, raw_bytes, rows = self._file.tell(), 0, 0
         for page in pages:
             self._file.write(page.header)
             self._file.write(page.body)
             raw_bytes += len(page.header) + page.raw_bytes
+            rows += page.rows
+        assert rows == len(others), "each row has a content"
         self._chunks.append(_Chunk(begin, self._file.tell() - begin, raw_bytes))
 
     def _footer(self, footer: bytes) -> bytes:

@@ -32,6 +32,9 @@ _HELD_PART: Final = 4
 """A quarter of a run is held before a file is begun. Other columns of a page have as much at most: a row group of tiny
 contents is not much larger than others."""
 
+_RUN_PARTS: Final = 4
+"""Quarters of a run that are allowed for: what is held, other columns of two pages, and a copy of those of one."""
+
 _WRITING_BYTES: Final = 2 * HEAD_PAGE_BYTES + 5 * LARGE_PAGE_BYTES
 """Address space that is needed to fill and write pages: one at HEAD with zstd's tables, one of the history, the room
 for its compressed form, that form, which is as large at worst, and twice as much for zstd's window and tables and all
@@ -105,7 +108,7 @@ class VisitContents:
         """
         if self._file is None:
             if not self._parcels:
-                self._allow(_HELD_PART * self._most_held + _WRITING_BYTES)
+                self._allow(_RUN_PARTS * self._most_held + _WRITING_BYTES)
             size = _size(parcel)
             if self._held + size <= self._most_held:
                 self._parcels.append(parcel)

@@ -1,11 +1,11 @@
 """From a pack file to objects: each object once, bases before deltas, in bounded memory.
 
-A pack is read twice. The scan (``ScannedPack``) walks the entries in file order and learns where each begins and ends
-and what its base is; it inflates entries to find their ends, keeps small results while they fit, and discards the
-others, so an object that claims to be huge costs time but no memory. ``Pack.objects`` then resolves delta chains depth
-first from their full objects: first commits, tags and trees, then blobs, so that the consumer knows a blob's names
-before its bytes arrive, whatever order the server sent. Where deltas build many bytes of blobs, the chains come in the
-order of these names, so that versions of a file are close to each other (decision 79).
+A pack is read twice, and some full blobs once more. The scan (``ScannedPack``) walks the entries in file order and
+learns where each begins and ends and what its base is; it inflates entries to find their ends, keeps small results
+while they fit, and discards the others, so an object that claims to be huge costs time but no memory. ``Pack.objects``
+then resolves delta chains depth first from their full objects: first commits, tags and trees, then blobs, so that the
+consumer knows a blob's names before its bytes arrive, whatever order the server sent. Where deltas build many bytes of
+blobs, the chains come in the order of these names, so that versions of a file are close to each other (decision 79).
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Pack(ScannedPack):
     def _by_name(self, full: Iterator[int], name_of: NameOf) -> IntArray:
         """Full blobs by extension and name; those of one name keep the order of the pack. Those that no delta names by
         their offset, and those too large to be archived, have no name here: they come first. The others are inflated
-        twice. Each takes 8 bytes of memory; while they are sorted, 40, and 200 for each name.
+        twice. Each takes 8 bytes of memory; while they are sorted, 40, and 250 and its length for each name.
         """
         indexes, numbers = array("I"), array("I")
         known: dict[bytes, int] = {}

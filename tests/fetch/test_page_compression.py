@@ -10,7 +10,7 @@ import pytest
 from pipeline.fetch.page_compression import How, PageCompressor, Unpacking, compacting, landing
 from pipeline.fetch.parquet import ZSTD_LEVEL
 
-LEVEL, WINDOW_LOG, CHAIN_LOG, SEARCH_LOG, STRATEGY = 100, 101, 103, 104, 107
+LEVEL, WINDOW_LOG, HASH_LOG, CHAIN_LOG, SEARCH_LOG, STRATEGY = 100, 101, 102, 103, 104, 107
 """Parameters, by their numbers in ``zstd.h``."""
 
 GREEDY = 3
@@ -23,6 +23,8 @@ def test_a_small_landed_page_is_searched_less() -> None:
     assert [way[LEVEL] for way in heads] == [6, 6, ZSTD_LEVEL]
     assert landing(16 << 20, False, repetitive=True) is history[0]
     assert [landing(17 << 20, at_head, repetitive=True)[STRATEGY] for at_head in (False, True)] == [GREEDY, GREEDY]
+    assert [landing(17 << 20, at_head, repetitive=True)[HASH_LOG] for at_head in (False, True)] == [20, 20]
+    assert (history[2][HASH_LOG], heads[2][HASH_LOG]) == (22, 21)
     assert history[2][SEARCH_LOG] == heads[2][SEARCH_LOG] == 5
     assert not {STRATEGY} & {*history[2], *heads[2]}, "the level's own, which looks further"
     assert history[0] is history[1], "the same object, or each page would have a table of its own"

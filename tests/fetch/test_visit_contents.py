@@ -156,11 +156,11 @@ def test_other_columns_of_a_page_are_bounded(tmp_path: Path) -> None:
     """Tiny contents with long names would fill no page for long."""
     row = rows_of([1], size=8)[0]
     rows = [row._replace(oid=number.to_bytes(20, "big"), name="n" * 4096) for number in range(1_000)]
-    contents = filled(tmp_path, [rows[at : at + 10] for at in range(0, 1_000, 10)], Wanted())
-    assert contents._history.others_bytes <= RUN // 2
-    file = contents.finish()
+    file = filled(tmp_path, [rows[at : at + 2] for at in range(0, 1_000, 2)], Wanted()).finish()
     assert file is not None
-    assert [row["oid"] for group in groups_of(file.path) for row in group.to_pylist()] == [row.oid for row in rows]
+    groups = groups_of(file.path)
+    assert [row["oid"] for group in groups for row in group.to_pylist()] == [row.oid for row in rows]
+    assert {len(group) for group in groups[:-1]} == {6}
 
 
 def test_what_was_held_is_free_when_a_turn_is_over(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_turn_that_fails_leaves_no_file(tmp_path: Path) -> None:
 
 def test_a_turn_after_one_that_failed_has_all_of_its_own_rows(tmp_path: Path) -> None:
     task, worker = Channel.pair()
-    outbox = Outbox(worker, tmp_path, 1)
+    outbox = Outbox(worker, tmp_path, RUN)
     for message in ("a turn", "room", "a turn", "room"):
         task.send(message)
     with pytest.raises(ValueError, match="x"):
@@ -229,7 +229,7 @@ def test_a_turn_after_one_that_failed_has_all_of_its_own_rows(tmp_path: Path) ->
 
 def fail_after_a_run(outbox: Outbox, folder: Path) -> None:
     with Deadline(60) as deadline, outbox.turn(deadline, lambda size: None, lambda size: None):
-        for row in rows_of(range(BATCH_ROWS)):
+        for row in rows_of(range(BATCH_ROWS + 5)):
             outbox.add(CONTENTS, row, row.size)
         assert list(folder.iterdir()) != []
         raise ValueError("x")

@@ -107,11 +107,19 @@ def test_names_are_asked_for_after_the_trees(tmp_path: Path) -> None:
     path = tmp_path / "test.pack"
     path.write_bytes(pack_of(entries))
     seen: list[bytes] = []
+    asked: list[bytes] = []
+
+    def name_of(oid: bytes) -> bytes:
+        assert tree in seen
+        asked.append(oid)
+        return b""
+
     with Pack(path, limits=LIMITS, scratch=tmp_path) as opened:
         external = outside({oid_of(BLOB, outer): (BLOB, outer)})
-        for found in opened.objects(external, lambda oid: seen[0]):
+        for found in opened.objects(external, name_of):
             assert found.data is not None
             seen.append(found.data)
+    assert asked == [oid_of(BLOB, b"b")]
     assert seen == [tree, b"a", b"a1", b"b", b"b1", b"outside1"]
 
 
