@@ -8,7 +8,7 @@ the last row.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import Final
@@ -172,10 +172,10 @@ class VisitContents:
         self._take(self._path.stat().st_size - before)
 
 
-def _those(parcel: Parcel, rows: pa.BooleanArray) -> tuple[pa.RecordBatch, list[bytes | memoryview]]:
+def _those(parcel: Parcel, rows: pa.BooleanArray) -> tuple[pa.RecordBatch, Sequence[bytes | memoryview]]:
     """Some of the rows: their other columns and their contents."""
     if rows.true_count == len(rows):
-        return parcel.others, list(parcel.contents)
+        return parcel.others, parcel.contents
     return parcel.others.filter(rows), list(compress(parcel.contents, rows.to_pylist()))
 
 

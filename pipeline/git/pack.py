@@ -109,7 +109,8 @@ class Pack(ScannedPack):
             self.check()
             if count % CHAINS_PER_RELEASE == 0:
                 self.map.madvise(mmap.MADV_DONTNEED)
-            name = name_of(object_id(BLOB, self.inflate(index, again=True))) if self.has_deltas(index) else b""
+            is_named = self.has_deltas(index) and self.entries.size[index] <= self.limits.blob_bytes
+            name = name_of(object_id(BLOB, self.inflate(index, again=True))) if is_named else b""
             indexes.append(index)
             numbers.append(known.setdefault(name, len(known)))
         ranks = np.empty(len(known), np.uint32)

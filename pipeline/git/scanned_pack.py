@@ -188,11 +188,10 @@ class ScannedPack:
         return self._deltas[first:last].tolist() + self._by_oid.pop(oid, [])
 
     def has_deltas(self, index: int) -> bool:
-        """Whether an entry is small enough to be archived and the base of deltas that name its offset."""
+        """Whether an entry is the base of deltas that name its offset."""
         offset = self.entries.offset[index]
         at = bisect_left(self._bases, offset)
-        small = self.entries.size[index] <= self.limits.blob_bytes
-        return small and at < len(self._bases) and self._bases[at] == offset
+        return at < len(self._bases) and self._bases[at] == offset
 
     def inflate(self, index: int, *, again: bool = False) -> bytes:
         """An entry's bytes: an object, or a delta. Kept scan results are returned once, and ``again``."""
